@@ -1,0 +1,87 @@
+"""A trace: one call of the policy model, as its producer reported it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from hashlib import blake2b
+
+
+class TokenSource(StrEnum):
+    """Where `Trace.output_tokens` comes from; it names the unit of the response length."""
+
+    REPORTED = "reported"
+    TOKENIZER = "tokenizer"
+    WORDS = "words"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One call of the policy model.
+
+    `response` is None only where `error` tells why. `cohort` holds the producer's
+    labels as they came; which of them make a cohort is decided by `CohortRule`.
+    """
+
+    trace_id: str
+    timestamp: datetime  # UTC, aware
+    policy_model: str
+    response: str | None
+    messages: tuple[Message, ...] = ()
+    conversation_id: str | None = None
+    cohort: Mapping[str, str] = field(default_factory=dict)
+    reference_response: str | None = None
+    finish_reason: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    output_tokens_source: TokenSource = TokenSource.REPORTED
+    latency_seconds: float | None = None
+    feedback_rating: float | None = None  # below zero: the user was not content
+    error: str | None = None
+
+    def repeat_keys(self) -> tuple[bytes, ...]:
+        """16-byte keys of the conversation and of the prompt, each bound to the policy model.
+
+        Two traces that share a key inside the repeat window are not independent
+        observations; only the first of them may reach a detector.
+        """
+        keys = []
+        if self.conversation_id is not None:
+            keys.append(_digest("conversation", self.policy_model, self.conversation_id))
+        if self.messages:
+            parts = [part for message in self.messages for part in (message.role, message.content)]
+            keys.append(_digest("prompt", self.policy_model, *parts))
+        return tuple(keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """A human verdict on two responses to the same prompt."""
+
+    preference_id: str
+    timestamp: datetime  # UTC, aware
+    messages: tuple[Message, ...]
+    chosen: str
+    rejected: str
+    tie: bool = False
+    annotator_id: str | None = None
+    criteria_version: str | None = None
+    cohort: Mapping[str, str] = field(default_factory=dict)
+    dimensions: Mapping[str, float] = field(default_factory=dict)
+
+
+def _digest(*parts: str) -> bytes:
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
+    return digest.digest()

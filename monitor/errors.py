@@ -1,0 +1,41 @@
+"""The states of affairs a part of the daemon can report to the part that owns it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidTrace:
+    """A record that cannot become a trace or a preference; a value, never raised.
+
+    `reason` is one of a bounded set of words (it becomes a metric label and a
+    header of the dead letter); `detail` names the field, the value and what was wanted.
+    """
+
+    reason: str
+    detail: str
+
+
+class Backpressure(Exception):
+    """The next stage is full: hold this one batch, pause, keep polling."""
+
+
+class Unavailable(Exception):
+    """A service the daemon needs is away: keep the offsets, back off, try again."""
+
+
+class Fenced(Exception):
+    """Somebody else advanced this partition: drop the work in flight and rejoin."""
+
+
+class TooManyBadRecords(Exception):
+    """The run or the share of invalid records passed its limit: stop and say so."""
+
+
+class InvalidSetting(Exception):
+    """A setting is wrong; the message names the key, the value and what was wanted."""
+
+
+class InvalidInput(Exception):
+    """A user's file or argument is wrong; the message names it, the value and what was wanted."""
