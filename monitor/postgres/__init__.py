@@ -1,0 +1,1 @@
+"""Adapters that keep the daemon's truth in PostgreSQL."""

@@ -1,0 +1,300 @@
+"""Every table, declared once; Alembic's migrations must produce exactly this."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.types import UserDefinedType
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class TransactionId(UserDefinedType[str]):
+    """PostgreSQL's `xid8`: the 64-bit number of the transaction that wrote the row."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "xid8"
+
+
+def _timestamp(name: str, *, nullable: bool = False, default_now: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=func.now() if default_now else None)
+
+
+consumer_offset = Table(
+    "consumer_offset",
+    metadata,
+    Column("group_id", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("next_offset", BigInteger, nullable=False),
+    PrimaryKeyConstraint("group_id", "topic", "partition"),
+)
+
+# The append-only log's spine: one row per checkpoint. Fold order is (xact, checkpoint_id) over rows whose
+# transaction is older than every transaction still running, so no late commit can slip in behind the fold.
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("checkpoint_id", BigInteger, primary_key=True, autoincrement=True),
+    Column("xact", TransactionId(), nullable=False, server_default=text("pg_current_xact_id()")),
+    _timestamp("created_at", default_now=True),
+    Column("traces", Integer, nullable=False),
+    Column("repeats", Integer, nullable=False),
+    Column("duplicates", Integer, nullable=False),
+    Column("preferences", Integer, nullable=False),
+    Column("dead_letters", JSONB, nullable=False),  # {reason: count}
+    _timestamp("last_timestamp", nullable=True),
+    Index(None, "xact", "checkpoint_id"),
+)
+
+trace = Table(
+    "trace",
+    metadata,
+    Column("trace_id", Text, primary_key=True),
+    Column("checkpoint_id", BigInteger, ForeignKey("checkpoint.checkpoint_id"), nullable=False),
+    Column("ordinal", Integer, nullable=False),  # position among the checkpoint's traces, from 0
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("record_offset", BigInteger, nullable=False),
+    _timestamp("timestamp"),
+    Column("policy_model", Text, nullable=False),
+    Column("conversation_id", Text),
+    Column("cohort", Text, nullable=False),
+    Column("messages", JSONB, nullable=False),  # [{"role", "content"}]
+    Column("response", Text),
+    Column("reference_response", Text),
+    Column("finish_reason", Text),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("output_tokens_source", Text, nullable=False),
+    Column("latency_seconds", Float),
+    Column("feedback_rating", Float),
+    Column("error", Text),
+    Column("repeated", Boolean, nullable=False),  # stored and counted, but not an observation
+    UniqueConstraint("checkpoint_id", "ordinal"),
+)
+
+score = Table(
+    "score",
+    metadata,
+    Column("trace_id", Text, nullable=False),
+    Column("scorer_version", Text, nullable=False),
+    Column("mean", Float, nullable=False),
+    Column("lower", Float, nullable=False),
+    Column("disagreement", Float, nullable=False),
+    Column("members", ARRAY(Float), nullable=False),
+    PrimaryKeyConstraint("trace_id", "scorer_version"),
+)
+
+stream_batch = Table(
+    "stream_batch",
+    metadata,
+    Column("checkpoint_id", BigInteger, ForeignKey("checkpoint.checkpoint_id"), nullable=False),
+    Column("signal", Text, nullable=False),
+    Column("policy_model", Text, nullable=False),
+    Column("scorer_version", Text, nullable=False),
+    Column("cohorts", ARRAY(Text), nullable=False),  # the names that `cohort_codes` index
+    Column("cohort_codes", LargeBinary, nullable=False),  # int32, little endian, one per observation
+    Column("ordinals", LargeBinary, nullable=False),  # int32: `trace.ordinal` of each observation, ascending
+    Column("values", LargeBinary, nullable=False),  # float64, one per observation
+    PrimaryKeyConstraint("checkpoint_id", "signal", "policy_model", "scorer_version"),
+)
+
+cohort = Table("cohort", metadata, Column("name", Text, primary_key=True), _timestamp("first_seen", default_now=True))
+
+repeat_key = Table(
+    "repeat_key",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),  # 16 bytes: `Trace.repeat_keys`
+    _timestamp("last_counted"),
+    Index(None, "last_counted"),
+)
+
+baseline = Table(
+    "baseline",
+    metadata,
+    Column("baseline_id", BigInteger, primary_key=True, autoincrement=True),
+    _timestamp("created_at", default_now=True),
+    Column("created_by", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("first_index", BigInteger, nullable=False),  # trace indices in fold order, from 0
+    Column("stop_index", BigInteger, nullable=False),  # exclusive
+    Column("content", JSONB, nullable=False),
+    Index("uq_baseline_active", "active", unique=True, postgresql_where=text("active")),
+)
+
+fold_position = Table(
+    "fold_position",
+    metadata,
+    Column("baseline_id", BigInteger, ForeignKey("baseline.baseline_id"), primary_key=True),
+    Column("xact", TransactionId(), nullable=False),
+    Column("checkpoint_id", BigInteger, nullable=False),  # the last one folded
+    Column("traces", BigInteger, nullable=False),  # in all checkpoints up to it
+)
+
+detector = Table(
+    "detector",
+    metadata,
+    Column("baseline_id", BigInteger, ForeignKey("baseline.baseline_id"), nullable=False),
+    Column("signal", Text, nullable=False),
+    Column("cohort", Text, nullable=False),
+    Column("policy_model", Text, nullable=False),
+    Column("scorer_version", Text, nullable=False),
+    Column("observations", BigInteger, nullable=False),
+    Column("mean", Float, nullable=False),
+    Column("evidence_log", Float, nullable=False),  # log e / log A
+    _timestamp("last_timestamp"),
+    Column("state", LargeBinary, nullable=False),  # `stats.edetector.State`
+    PrimaryKeyConstraint("baseline_id", "signal", "cohort", "policy_model", "scorer_version"),
+)
+
+alarm = Table(
+    "alarm",
+    metadata,
+    Column("alarm_id", BigInteger, primary_key=True, autoincrement=True),
+    Column("baseline_id", BigInteger, ForeignKey("baseline.baseline_id"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("signal", Text, nullable=False),
+    Column("cohort", Text, nullable=False),
+    Column("policy_model", Text, nullable=False),
+    Column("scorer_version", Text, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("trace_index", BigInteger, nullable=False),
+    Column("trace_id", Text, nullable=False),
+    _timestamp("timestamp"),
+    Column("onset_index", BigInteger, nullable=False),
+    _timestamp("onset_timestamp"),
+    Column("observations", BigInteger, nullable=False),
+    Column("evidence_log", Float, nullable=False),
+    Column("effect_estimate", Float, nullable=False),
+    Column("effect_lower", Float, nullable=False),
+    Column("effect_upper", Float, nullable=False),
+    Column("effect_unit", Text, nullable=False),
+    Column("examples", ARRAY(Text), nullable=False),
+    _timestamp("created_at", default_now=True),
+    Column("acknowledged_by", Text),
+    UniqueConstraint("baseline_id", "signal", "cohort", "policy_model", "scorer_version", "severity"),
+    CheckConstraint("state in ('open', 'acknowledged', 'superseded')", name="state"),
+)
+
+preference = Table(
+    "preference",
+    metadata,
+    Column("preference_id", Text, primary_key=True),
+    _timestamp("timestamp"),
+    Column("messages", JSONB, nullable=False),
+    Column("chosen", Text, nullable=False),
+    Column("rejected", Text, nullable=False),
+    Column("tie", Boolean, nullable=False),
+    Column("annotator_id", Text),
+    Column("criteria_version", Text),
+    Column("cohort", Text, nullable=False),
+    Column("dimensions", JSONB, nullable=False),
+    _timestamp("received_at", default_now=True),
+    Index(None, "received_at"),
+)
+
+reward_model = Table(
+    "reward_model",
+    metadata,
+    Column("version", Text, primary_key=True),
+    Column("path", Text, nullable=False),  # absolute folder with member-0, member-1, ...
+    Column("sha256", Text, nullable=False),
+    Column("job_id", BigInteger, ForeignKey("job.job_id")),
+    Column("metrics", JSONB, nullable=False),
+    _timestamp("created_at", default_now=True),
+)
+
+# One row a role; moving `version` is the promotion.
+registry = Table(
+    "registry",
+    metadata,
+    Column("role", Text, primary_key=True),  # "reward"
+    Column("version", Text, ForeignKey("reward_model.version"), nullable=False),
+    Column("previous_version", Text, ForeignKey("reward_model.version")),
+    _timestamp("promoted_at", default_now=True),
+    Column("promoted_by", Text, nullable=False),
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("job_id", BigInteger, primary_key=True, autoincrement=True),
+    Column("action", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("alarm_id", BigInteger, ForeignKey("alarm.alarm_id")),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    _timestamp("created_at", default_now=True),
+    _timestamp("updated_at", default_now=True),
+    Column("lease_owner", Text),
+    _timestamp("lease_expires_at", nullable=True),
+    Column("progress", Text),
+    Column("spec", JSONB),
+    Column("result", JSONB),
+    Column("verdict", JSONB),
+    Column("error", Text),
+    Column("candidate_version", Text),
+    Index(None, "state"),
+    Index(
+        "uq_job_live_action",
+        "action",
+        unique=True,
+        postgresql_where=text("state in ('awaiting_approval', 'queued', 'leased', 'running', 'evaluating', 'passed')"),
+    ),
+)
+
+job_event = Table(
+    "job_event",
+    metadata,
+    Column("job_event_id", BigInteger, primary_key=True, autoincrement=True),
+    Column("job_id", BigInteger, ForeignKey("job.job_id"), nullable=False),
+    _timestamp("at", default_now=True),
+    Column("state", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Index(None, "job_id"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("audit_id", BigInteger, primary_key=True, autoincrement=True),
+    _timestamp("at", default_now=True),
+    Column("actor", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", JSONB, nullable=False),
+)

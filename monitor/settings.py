@@ -1,0 +1,240 @@
+"""Settings: `MONITOR_<PART>__<FIELD>` or one YAML file, read once, frozen."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from monitor.domain.alarm import Severity
+from monitor.domain.job import Action
+from monitor.domain.signal import SIGNALS
+from monitor.errors import InvalidSetting
+
+CONFIG_VARIABLE = "MONITOR_CONFIG"
+DEFAULT_CONFIG = "monitor.yaml"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(_Part):
+    bootstrap_servers: str = Field("127.0.0.1:9092", min_length=1, description="host:port, comma separated")
+    trace_topics: tuple[str, ...] = Field(("traces",), min_length=1, description="topics that carry traces")
+    preference_topic: str = Field("preferences", min_length=1, description="topic of preference events")
+    dead_letter_topic: str = Field("traces.dead-letters", min_length=1, description="topic for rejected records")
+    group_id: str = Field("rlhf-monitor", min_length=1, description="consumer group; workers share it")
+    auto_offset_reset: Literal["earliest", "latest"] = Field(
+        "earliest", description="where a partition starts that has no stored offset"
+    )
+    api_version: tuple[int, int] | None = Field(
+        None, description="pin the protocol, [2, 3] for librdkafka's mock broker; null asks the broker"
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="Kafka security protocol"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="SASL mechanism, where the protocol is SASL_*"
+    )
+    sasl_username: str | None = Field(None, description="SASL user")
+    sasl_password: SecretStr | None = Field(None, description="SASL password")
+    ssl_cafile: Path | None = Field(None, description="certificate authority file for SSL")
+    max_poll_records: int = Field(2000, ge=1, le=50_000, description="records a poll returns at most")
+
+
+class PostgresSettings(_Part):
+    url: SecretStr = Field(
+        SecretStr("postgresql://postgres@127.0.0.1:5432/postgres"), description="postgresql://user:password@host/db"
+    )
+    pool_size: int = Field(5, ge=2, le=100, description="connections a process keeps")
+
+
+class IngestSettings(_Part):
+    cohort_keys: tuple[str, ...] = Field((), description="trace labels that make the cohort, in order")
+    max_cohorts: int = Field(50, ge=1, le=1000, description="cohorts kept apart; the rest go to 'other'")
+    batch_max_traces: int = Field(1000, ge=1, le=50_000, description="traces a checkpoint holds at most")
+    batch_max_seconds: float = Field(1.0, gt=0, le=60, description="age at which a batch is checkpointed")
+    repeat_window_seconds: float = Field(
+        3600.0, ge=0, description="one trace per conversation and per prompt in this window is observed"
+    )
+    max_response_characters: int = Field(1_000_000, ge=1, description="longer responses are dead letters")
+    max_prompt_characters: int = Field(2_000_000, ge=1, description="longer prompts are dead letters")
+    max_future_days: float = Field(366.0, gt=0, description="timestamps further ahead are dead letters")
+    tokenizer: Path | None = Field(
+        None, description="folder with tokenizer.json that counts output tokens where a producer does not"
+    )
+    max_bad_run: int = Field(10_000, ge=1, description="this many invalid records in a row stop the worker")
+    max_bad_ratio: float = Field(
+        0.9, gt=0, le=1, description="share of invalid records among the last 10,000 that stops the worker"
+    )
+
+
+class RewardsSettings(_Part):
+    backend: Literal["none", "huggingface"] = Field("none", description="where rewards are computed")
+    models: tuple[Path, ...] = Field((), description="member folders; ignored once the registry has a champion")
+    device: str = Field("auto", description="'auto', 'cpu', 'cuda' or 'cuda:N'")
+    max_tokens: int = Field(1024, ge=8, description="tokens of prompt and response a member reads")
+    batch_tokens: int = Field(16_384, ge=64, description="padded tokens in one forward pass")
+    lower_beta: float = Field(1.0, ge=0, description="standard deviations between the mean and the lower bound")
+
+
+class DriftSettings(_Part):
+    average_run_length: float = Field(
+        10_000.0, ge=10, description="A: observations between false alarms, on average at least, per stream"
+    )
+    baseline_traces: int = Field(
+        2000, ge=0, description="freeze the first baseline from this many traces; 0 waits for an operator"
+    )
+    standard_errors: float = Field(1.0, ge=0, le=10, description="z: half-width of the null interval")
+    tolerance: dict[str, Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default_factory=dict, description="smallest shift anyone would act on, per signal, on the channel's 0..1"
+    )
+    fold_seconds: float = Field(1.0, gt=0, le=60, description="pause between two folds")
+
+    @model_validator(mode="after")
+    def _known_signals(self) -> DriftSettings:
+        for name in self.tolerance:
+            if name not in SIGNALS:
+                raise ValueError(f"tolerance names the signal {name!r}; known are {', '.join(SIGNALS)}")
+        return self
+
+
+class TriggerRule(_Part):
+    signals: tuple[str, ...] = Field(min_length=1, description="signals whose alarms count")
+    severity: Severity = Field(Severity.ALERT, description="least severity that counts")
+    action: Action = Field(Action.REWARD_REFRESH, description="what is started")
+    approval: Literal["automatic", "manual"] = Field("manual", description="manual waits for an operator")
+    cooldown_seconds: float = Field(6 * 3600.0, ge=0, description="least time between two jobs of the action")
+    min_new_pairs: int = Field(500, ge=1, description="preference pairs since the champion's training")
+
+    @model_validator(mode="after")
+    def _known_signals(self) -> TriggerRule:
+        for name in self.signals:
+            if name not in SIGNALS:
+                raise ValueError(f"signals names {name!r}; known are {', '.join(SIGNALS)}")
+        return self
+
+
+class GateSettings(_Part):
+    accuracy_margin: float = Field(0.02, ge=0, le=1, description="held-out accuracy the candidate may lose")
+    cohort_accuracy_margin: float = Field(0.10, ge=0, le=1, description="the same within one cohort")
+    min_cohort_pairs: int = Field(30, ge=1, description="cohorts with fewer held-out pairs are not judged")
+    length_balanced_margin: float = Field(0.05, ge=0, le=1, description="the same on length-balanced pairs")
+    calibration_margin: float = Field(0.05, ge=0, le=1, description="expected calibration error it may add")
+    min_held_out_pairs: int = Field(50, ge=1, description="fewer held-out pairs fail the gate")
+
+
+class RetrainSettings(_Part):
+    folder: Path = Field(Path("var/retrain"), description="where runs and candidates are kept")
+    base_model: Path | None = Field(None, description="folder a new member is fine-tuned from; null: the champion's")
+    recipe: Path | None = Field(None, description="YAML recipe; null takes the packaged reward recipe")
+    lease_seconds: float = Field(60.0, ge=5, description="a launcher silent for longer loses its job")
+    max_attempts: int = Field(3, ge=1, description="launches of one job before it fails")
+    promotion: Literal["automatic", "manual"] = Field("automatic", description="what follows a passed gate")
+    rules: tuple[TriggerRule, ...] = Field((), description="which alarms start which job")
+    refresh_cron: str | None = Field(None, description="crontab of a periodic reward_refresh, UTC")
+    gate: GateSettings = GateSettings()
+
+
+class WebSettings(_Part):
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="port of API, console and /metrics; 0 picks one")
+    tokens: dict[str, Literal["viewer", "annotator", "operator"]] = Field(
+        default_factory=dict, description="bearer token -> role; without any, only loopback may be served"
+    )
+
+    @model_validator(mode="after")
+    def _guarded(self) -> WebSettings:
+        if not self.tokens and self.host not in {"127.0.0.1", "localhost", "::1"}:
+            raise ValueError(f"host {self.host!r} is reachable from outside: set web.tokens first")
+        return self
+
+
+class LogSettings(_Part):
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level written")
+    format: Literal["json", "console"] = Field("json", description="json lines, or text for people")
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="MONITOR_", env_nested_delimiter="__", frozen=True, extra="ignore", hide_input_in_errors=False
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    ingest: IngestSettings = IngestSettings()
+    rewards: RewardsSettings = RewardsSettings()
+    drift: DriftSettings = DriftSettings()
+    retrain: RetrainSettings = RetrainSettings()
+    web: WebSettings = WebSettings()
+    log: LogSettings = LogSettings()
+    drain_seconds: float = Field(30.0, gt=0, description="time to leave in after SIGTERM")
+
+    @property
+    def repeat_window(self) -> timedelta:
+        return timedelta(seconds=self.ingest.repeat_window_seconds)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        yaml = YamlConfigSettingsSource(settings_cls, yaml_file=config_file())
+        return init_settings, env_settings, yaml
+
+
+def config_file() -> Path | None:
+    """Return the YAML file to read: $MONITOR_CONFIG, which must exist, or ./monitor.yaml if it does."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named is None:
+        return Path(DEFAULT_CONFIG) if Path(DEFAULT_CONFIG).exists() else None
+    if not Path(named).is_file():
+        raise InvalidSetting(f"{CONFIG_VARIABLE}={named!r}: no such file; wanted the path of a YAML file")
+    return Path(named)
+
+
+def load_settings() -> Settings:
+    """Read the settings; raise `InvalidSetting` naming each key, its value and what was wanted."""
+    _refuse_unknown_variables()
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise InvalidSetting("\n".join(_explain(item) for item in error.errors())) from None
+    except ValueError as error:
+        raise InvalidSetting(f"settings cannot be read: {error}") from None
+
+
+def _explain(item: object) -> str:
+    assert isinstance(item, dict)
+    key = ".".join(str(part) for part in item["loc"]) or "settings"
+    given = (
+        "" if isinstance(item["input"], dict) or "password" in key or key.endswith("url") else f" = {item['input']!r}"
+    )
+    return f"{key}{given}: {item['msg']}"
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable would be ignored in silence; name it instead."""
+    parts = {name: field.annotation for name, field in Settings.model_fields.items()}
+    for variable in os.environ:
+        if not variable.startswith("MONITOR_") or variable == CONFIG_VARIABLE:
+            continue
+        part = variable.removeprefix("MONITOR_").split("__")[0].lower()
+        if part not in parts:
+            raise InvalidSetting(
+                f"{variable}: no such setting; wanted MONITOR_<PART>__<FIELD>, parts: {', '.join(parts)}"
+            )
