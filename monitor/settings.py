@@ -229,7 +229,7 @@ def _explain(item: object) -> str:
 
 def _refuse_unknown_variables() -> None:
     """A misspelt variable would be ignored in silence; name it instead."""
-    parts = {name: field.annotation for name, field in Settings.model_fields.items()}
+    parts = list(Settings.model_fields)
     for variable in os.environ:
         if not variable.startswith("MONITOR_") or variable == CONFIG_VARIABLE:
             continue
