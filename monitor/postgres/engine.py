@@ -1,0 +1,53 @@
+"""Connections to PostgreSQL, and what their failures mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+
+from monitor.errors import InvalidSetting, Unavailable
+
+CONNECT_TIMEOUT_SECONDS = 10
+
+
+def create_engine_for(url: str, pool_size: int = 5) -> Engine:
+    """Return an engine on psycopg; raise `InvalidSetting` for anything but a PostgreSQL URL."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise InvalidSetting("postgres.url: not a URL; wanted postgresql://user:password@host:port/database") from None
+    if parsed.get_backend_name() not in {"postgresql", "postgres"}:
+        raise InvalidSetting(f"postgres.url: {parsed.get_backend_name()!r} is not supported; wanted postgresql://...")
+    return create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "rlhf-monitor"},
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Open one transaction; a server that is away becomes `Unavailable`."""
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except DBAPIError as error:
+        if is_unavailable(error):
+            raise Unavailable(f"PostgreSQL: {str(error.orig).strip()}") from error
+        raise
+
+
+def is_unavailable(error: DBAPIError) -> bool:
+    """Say whether waiting can mend it: a lost or refused connection, a shutdown, a deadlock, a full disk."""
+    if error.connection_invalidated or isinstance(error, InterfaceError):
+        return True
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        return isinstance(error, OperationalError)
+    return str(state)[:2] in {"08", "40", "53", "57", "58"}
