@@ -1,0 +1,95 @@
+"""Which parts of the process are ready, and the first failure that must end it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import TracebackType
+
+import structlog
+
+READY = ""  # a part without a reason to wait for
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    part: str
+    exception: BaseException
+
+
+class Health:
+    """The state of the named parts; safe from any thread.
+
+    Every part starts not ready, "starting". The first failure is kept, makes its
+    part not ready for good, and wakes whoever waits: the main thread then ends
+    the process.
+    """
+
+    def __init__(self, parts: Iterable[str]) -> None:
+        self._reasons = dict.fromkeys(parts, "starting")
+        self._lock = threading.Lock()
+        self._failure: Failure | None = None
+        self._failed = threading.Event()
+
+    @property
+    def failure(self) -> Failure | None:
+        return self._failure
+
+    def set_ready(self, part: str) -> None:
+        self._set(part, READY)
+
+    def set_not_ready(self, part: str, reason: str) -> None:
+        """Say why *part* cannot work now; the text is served on `/readyz`, so no secrets and no traces."""
+        if not reason:
+            raise ValueError(f"reason of part {part!r} is empty; wanted what it waits for")
+        self._set(part, reason)
+
+    def ready(self) -> tuple[bool, dict[str, str]]:
+        """Return whether all parts are ready, and the reason for each part ("" where it is ready)."""
+        with self._lock:
+            reasons = dict(self._reasons)
+        return all(reason == READY for reason in reasons.values()), reasons
+
+    def fail(self, part: str, exception: BaseException) -> None:
+        """Record a failure the process cannot survive."""
+        with self._lock:
+            self._reasons[part] = f"failed: {type(exception).__name__}"  # the message may quote a trace
+            first = self._failure is None
+            if first:
+                self._failure = Failure(part, exception)
+        self._failed.set()
+        if first:
+            _log.error("part failed", part=part, exc_info=exception)
+
+    def wait(self, timeout_seconds: float | None = None) -> Failure | None:
+        """Block until something failed or the time is over; return the failure, if any."""
+        self._failed.wait(timeout_seconds)
+        return self._failure
+
+    def guard(self, part: str) -> AbstractContextManager[None]:
+        """Wrap the whole body of a thread: what escapes it is recorded as *part*'s failure."""
+        return _Guard(self, part)
+
+    def _set(self, part: str, reason: str) -> None:
+        with self._lock:
+            if self._failure is not None and self._failure.part == part:
+                return
+            self._reasons[part] = reason
+
+
+class _Guard(AbstractContextManager[None]):
+    def __init__(self, health: Health, part: str) -> None:
+        self._health = health
+        self._part = part
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if exception is None:
+            return False
+        self._health.fail(self._part, exception)
+        return True
