@@ -1,0 +1,31 @@
+"""What names a model on disk: the hash of all it consists of."""
+
+from __future__ import annotations
+
+from hashlib import file_digest, sha256
+from pathlib import Path
+
+VERSION_CHARACTERS = 12
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
+
+
+def artifact_sha256(folder: Path) -> str:
+    """Hash the sorted relative paths and the bytes of all files below *folder*.
+
+    Two folders with the same files have the same hash, wherever they stand.
+    """
+    digest = sha256()
+    for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
+        if path.is_file():
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+            digest.update(bytes.fromhex(file_sha256(path)))
+    return digest.hexdigest()
+
+
+def short_version(sha256_hex: str) -> str:
+    """Return the part of a hash that serves as a scorer's version."""
+    return sha256_hex[:VERSION_CHARACTERS]
