@@ -1,0 +1,1 @@
+"""Frozen baselines, bets against them, and the fold that turns the log into alarms."""

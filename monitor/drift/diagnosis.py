@@ -1,0 +1,115 @@
+"""From a decision to an alarm: dates, effect and examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.domain.alarm import Alarm, Direction, Effect
+from monitor.domain.signal import RESPONSE_LENGTH, SIGNALS
+from monitor.domain.stream import StreamKey
+from monitor.domain.trace import TokenSource
+from monitor.drift.baseline import Baseline, SignalBaseline, Stratum
+from monitor.drift.fold import Decision
+from monitor.stats.confseq import mean_interval
+
+EXAMPLES = 5
+BASELINE_STANDARD_ERRORS = 2.0  # added to the effect's interval: the baseline's mean is an estimate too
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A stream's observations between two trace indices, in fold order."""
+
+    indices: NDArray[np.int64]
+    cohorts: Sequence[str]
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRef:
+    trace_index: int
+    trace_id: str
+    timestamp: datetime
+
+
+class ObservationLog(Protocol):
+    """What was observed, by trace index in fold order."""
+
+    def excerpt(self, stream: StreamKey, start: int, stop: int) -> Excerpt:
+        """Return *stream*'s observations on the traces start <= index < stop; cohort "*" means all."""
+        ...
+
+    def locate(self, indices: Sequence[int]) -> list[TraceRef]:
+        """Return the traces at *indices*, in the order asked for."""
+        ...
+
+
+def describe(decision: Decision, baseline: Baseline, log: ObservationLog) -> Alarm:
+    """Complete *decision*: when it began, how large it is, which traces show it."""
+    law = baseline.get(decision.stream.signal, decision.stream.scorer_version)
+    assert law is not None
+    since = log.excerpt(decision.stream, decision.onset_index, decision.trace_index + 1)
+    strata = law.for_policy(decision.stream.policy_model)
+    watched = np.array([cohort in strata for cohort in since.cohorts], dtype=bool)
+    order = np.argsort(-since.values[watched] if decision.direction is Direction.UP else since.values[watched])
+    telling = [int(index) for index in since.indices[watched][order[:EXAMPLES]]]
+    at, onset, *examples = log.locate([decision.trace_index, decision.onset_index, *telling])
+    return Alarm(
+        stream=decision.stream,
+        direction=decision.direction,
+        severity=decision.severity,
+        trace_index=decision.trace_index,
+        trace_id=at.trace_id,
+        timestamp=at.timestamp,
+        onset_index=decision.onset_index,
+        onset_timestamp=onset.timestamp,
+        observations=decision.observations,
+        evidence_log=decision.evidence_log,
+        effect=measure_effect(since, law, strata),
+        examples=tuple(reference.trace_id for reference in examples),
+    )
+
+
+def measure_effect(since: Excerpt, law: SignalBaseline, strata: dict[str, Stratum]) -> Effect:
+    """Return the mean difference between each observation and its own stratum's baseline mean.
+
+    The interval is a 95% betting confidence sequence for the mean since the onset, widened by
+    the baseline's own error. The onset was chosen by the same data, so the estimate leans
+    away from zero; the alarm itself does not rest on it.
+    """
+    low, high = law.bounds
+    rows = [
+        (strata[cohort], value) for cohort, value in zip(since.cohorts, since.values, strict=True) if cohort in strata
+    ]
+    means = np.array([row.mean for row, _ in rows])
+    shifts = np.clip([value for _, value in rows], low, high) - means
+    floor, ceiling = low - means.max(), high - means.min()
+    interval = mean_interval((shifts - floor) / (ceiling - floor))
+    slack = BASELINE_STANDARD_ERRORS * _baseline_error([row for row, _ in rows])
+    scale = ceiling - floor
+    return Effect(
+        estimate=float(shifts.mean()),
+        lower=max(floor + interval.lower * scale - slack, floor),
+        upper=min(floor + interval.upper * scale + slack, ceiling),
+        unit=effect_unit(law),
+    )
+
+
+def effect_unit(law: SignalBaseline) -> str:
+    if law.signal == RESPONSE_LENGTH.name and law.scorer_version == TokenSource.WORDS:
+        return "words"
+    return SIGNALS[law.signal].unit
+
+
+def _baseline_error(rows: Sequence[Stratum]) -> float:
+    """Standard error of the baseline mean that the observations were compared with."""
+    names, counts = np.unique([row.cohort for row in rows], return_counts=True)
+    errors = {row.cohort: row.standard_error for row in rows}
+    weights = counts / len(rows)
+    return float(np.sqrt(sum((w * errors[str(name)]) ** 2 for name, w in zip(names, weights, strict=True))))

@@ -1,0 +1,1 @@
+"""One signal per file, each a pure function of a trace."""

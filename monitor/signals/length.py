@@ -1,0 +1,17 @@
+"""How long the answer is, in output tokens."""
+
+from __future__ import annotations
+
+from monitor.domain.signal import RESPONSE_LENGTH, Observation
+from monitor.domain.trace import Trace
+
+
+def observe_length(trace: Trace) -> Observation | None:
+    """Return the output tokens of an answered call.
+
+    Tokens a producer reports and words counted here are different units: the source is
+    the scorer's version, so a producer that stops reporting does not look like a drift.
+    """
+    if trace.output_tokens is None or trace.error is not None:
+        return None
+    return Observation(RESPONSE_LENGTH.name, trace.output_tokens_source.value, float(trace.output_tokens))

@@ -1,0 +1,19 @@
+"""How the call ended: with an error, or cut off by the length limit."""
+
+from __future__ import annotations
+
+from monitor.domain.signal import ERROR, TRUNCATION, Observation
+from monitor.domain.trace import Trace
+
+VERSION = "reported"
+CUT_OFF = frozenset({"length", "max_tokens", "max_output_tokens"})
+
+
+def observe_error(trace: Trace) -> Observation:
+    return Observation(ERROR.name, VERSION, float(trace.error is not None))
+
+
+def observe_truncation(trace: Trace) -> Observation | None:
+    if trace.finish_reason is None:
+        return None
+    return Observation(TRUNCATION.name, VERSION, float(trace.finish_reason.lower() in CUT_OFF))

@@ -1,0 +1,1 @@
+"""Sequential statistics: arrays in, frozen results out; knows nothing of the daemon."""
