@@ -39,3 +39,11 @@ class InvalidSetting(Exception):
 
 class InvalidInput(Exception):
     """A user's file or argument is wrong; the message names it, the value and what was wanted."""
+
+
+class Conflict(Exception):
+    """What was asked does not fit the state of things; the message names the thing, its state and what was wanted."""
+
+
+class NotFound(Exception):
+    """No thing has that name or number; the message says which was asked for."""

@@ -1,0 +1,124 @@
+"""Whether an alarm warrants a retraining job now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from monitor.domain.alarm import AlarmState, Severity
+from monitor.domain.job import Action, Hold, Job, Launch
+from monitor.settings import TriggerRule
+
+_RANK = {Severity.WARNING: 0, Severity.ALERT: 1}
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmFact:
+    """What a rule must know of an alarm."""
+
+    alarm_id: int
+    signal: str
+    severity: Severity
+    state: AlarmState
+    created_at: datetime
+    has_job: bool  # of the rule's action, in whatever state
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerFacts:
+    """What a decision rests on, for one action."""
+
+    alarms: tuple[AlarmFact, ...]
+    pairs_new: int  # preference pairs since the champion's training data was taken
+    live_job: bool
+    last_started: datetime | None  # creation of the action's latest job, however it ended
+
+
+class FactSource(Protocol):
+    def trigger_facts(self, action: Action) -> TriggerFacts: ...
+
+
+class JobStarter(Protocol):
+    def start_job(
+        self, action: Action, *, reason: str, actor: str, role: str, alarm_id: int | None, needs_approval: bool
+    ) -> Job | Hold: ...
+
+
+def decide_trigger(
+    rule: TriggerRule,
+    *,
+    alarms: Iterable[AlarmFact],
+    pairs_new: int,
+    live_job: bool,
+    last_started: datetime | None,
+    now: datetime,
+) -> Launch | Hold:
+    """Say whether *rule* starts a job now, and for which alarm: the oldest that is not answered.
+
+    One drift raises alarms in many streams at once; a job answers all that were
+    raised before it was created, so a later one needs an alarm of its own.
+    """
+    matching = [alarm for alarm in alarms if _counts(rule, alarm)]
+    if not matching:
+        return Hold("no_alarm", f"no {rule.severity} or worse on {', '.join(rule.signals)}")
+    unanswered = [alarm for alarm in matching if not _answered(alarm, last_started)]
+    if not unanswered:
+        return Hold("alarm_answered", "every alarm that counts already has a job")
+    if live_job:
+        return Hold("job_running", f"a {rule.action} job is not finished")
+    ready_at = last_started + timedelta(seconds=rule.cooldown_seconds) if last_started is not None else now
+    if now < ready_at:
+        return Hold("cooldown", f"until {ready_at.isoformat(timespec='seconds')}")
+    if pairs_new < rule.min_new_pairs:
+        return Hold("too_few_pairs", f"{pairs_new} new preference pairs; wanted {rule.min_new_pairs}")
+    first = min(unanswered, key=lambda alarm: (alarm.created_at, alarm.alarm_id))
+    return Launch(rule.action, first.alarm_id, needs_approval=rule.approval == "manual")
+
+
+def answer_alarms(
+    rules: Sequence[TriggerRule], *, facts: FactSource, jobs: JobStarter, now: datetime
+) -> tuple[Launch | Hold, ...]:
+    """Decide every rule and start the jobs that follow; return one decision a rule, in order."""
+    decisions: list[Launch | Hold] = []
+    for rule in rules:
+        known = facts.trigger_facts(rule.action)
+        decision = decide_trigger(
+            rule,
+            alarms=known.alarms,
+            pairs_new=known.pairs_new,
+            live_job=known.live_job,
+            last_started=known.last_started,
+            now=now,
+        )
+        decisions.append(_start(decision, rule, known, jobs) if isinstance(decision, Launch) else decision)
+    return tuple(decisions)
+
+
+def _start(launch: Launch, rule: TriggerRule, known: TriggerFacts, jobs: JobStarter) -> Launch | Hold:
+    started = jobs.start_job(
+        launch.action,
+        reason=f"alarm {launch.alarm_id} on {_signal(launch, known)} with {known.pairs_new} new preference pairs",
+        actor="trigger",
+        role="daemon",
+        alarm_id=launch.alarm_id,
+        needs_approval=rule.approval == "manual",
+    )
+    return started if isinstance(started, Hold) else launch
+
+
+def _signal(launch: Launch, known: TriggerFacts) -> str:
+    return next(alarm.signal for alarm in known.alarms if alarm.alarm_id == launch.alarm_id)
+
+
+def _counts(rule: TriggerRule, alarm: AlarmFact) -> bool:
+    return (
+        alarm.signal in rule.signals
+        and _RANK[alarm.severity] >= _RANK[rule.severity]
+        and alarm.state is not AlarmState.SUPERSEDED
+    )
+
+
+def _answered(alarm: AlarmFact, last_started: datetime | None) -> bool:
+    return alarm.has_job or (last_started is not None and alarm.created_at <= last_started)
