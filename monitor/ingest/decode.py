@@ -1,0 +1,257 @@
+"""Bytes to traces and preferences, or to the reason why not; no input raises."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from tokenizers import Tokenizer
+
+from monitor.domain.trace import Message, Preference, TokenSource, Trace
+from monitor.errors import InvalidSetting, InvalidTrace
+from monitor.ingest.formats.native import NativePreference, NativeTrace, to_preference, to_trace
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # nothing that is traced is older; zero epochs are
+MAX_SHOWN_CHARACTERS = 80
+PRIVATE = frozenset({"response", "reference_response", "messages", "chosen", "rejected", "error"})
+
+W = TypeVar("W", bound=msgspec.Struct)
+
+
+class Reason(StrEnum):
+    """Why a record is a dead letter: a metric label and a header of the dead letter."""
+
+    EMPTY_RECORD = "empty_record"  # no value at all: a tombstone
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    TOO_DEEP = "too_deep"  # nested beyond the interpreter's stack
+    LONE_SURROGATE = "lone_surrogate"  # half of a UTF-16 pair: no text can hold it
+    NUL_CHARACTER = "nul_character"  # PostgreSQL's text cannot hold it
+    MISSING_FIELD = "missing_field"
+    WRONG_TYPE = "wrong_type"
+    EMPTY_IDENTIFIER = "empty_identifier"
+    IDENTIFIER_TOO_LONG = "identifier_too_long"
+    INVALID_TIMESTAMP = "invalid_timestamp"
+    TIMESTAMP_OUT_OF_RANGE = "timestamp_out_of_range"
+    NUMBER_OUT_OF_RANGE = "number_out_of_range"
+    EMPTY_RESPONSE = "empty_response"  # blank without an error
+    RESPONSE_TOO_LONG = "response_too_long"
+    PROMPT_TOO_LONG = "prompt_too_long"
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeLimits:
+    max_response_characters: int
+    max_prompt_characters: int
+    max_future: timedelta
+
+
+def decode_trace(value: bytes | None, limits: DecodeLimits, now: datetime) -> Trace | InvalidTrace:
+    """Read a native trace from *value*; return what is wrong with it where it is none.
+
+    *now* is aware and bounds the timestamp from above. The detail of an
+    `InvalidTrace` never quotes a prompt or a response.
+    """
+    wire = _parse(_TRACE, value)
+    if isinstance(wire, InvalidTrace):
+        return wire
+    trace = to_trace(wire)
+    return check_trace(trace, limits, now) or trace
+
+
+def decode_preference(value: bytes | None, limits: DecodeLimits, now: datetime) -> Preference | InvalidTrace:
+    """Read a preference event; the contract is `decode_trace`'s."""
+    wire = _parse(_PREFERENCE, value)
+    if isinstance(wire, InvalidTrace):
+        return wire
+    preference = to_preference(wire)
+    return check_preference(preference, limits, now) or preference
+
+
+def check_trace(trace: Trace, limits: DecodeLimits, now: datetime) -> InvalidTrace | None:
+    """Judge a trace of any format; None where it is sound."""
+    if trace.response is None and trace.error is None:
+        return _invalid(Reason.MISSING_FIELD, "response", "null or absent", "a response or an error")
+    return (
+        (_blank("trace_id", trace.trace_id) if trace.trace_id.isspace() else None)
+        or (_blank("policy_model", trace.policy_model) if trace.policy_model.isspace() else None)
+        or _check_timestamp(trace.timestamp, limits, now)
+        or _check_response("response", trace.response, limits)
+        or _check_response("reference_response", trace.reference_response, limits)
+        or _check_prompt(trace.messages, limits)
+    )
+
+
+def check_preference(preference: Preference, limits: DecodeLimits, now: datetime) -> InvalidTrace | None:
+    """Judge a preference; None where it is sound."""
+    return (
+        (_blank("preference_id", preference.preference_id) if preference.preference_id.isspace() else None)
+        or _check_timestamp(preference.timestamp, limits, now)
+        or _check_response("chosen", preference.chosen, limits)
+        or _check_response("rejected", preference.rejected, limits)
+        or _check_prompt(preference.messages, limits)
+    )
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """Read folder/tokenizer.json as a counter: it neither truncates nor pads."""
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise InvalidSetting(f"ingest.tokenizer = {str(folder)!r}: wanted a folder with a tokenizer.json")
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # noqa: BLE001 - the Rust library raises nothing narrower
+        raise InvalidSetting(f"ingest.tokenizer = {str(folder)!r}: tokenizer.json cannot be read: {error}") from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def count_output_tokens(trace: Trace, tokenizer: Tokenizer | None) -> Trace:
+    """Fill in the output tokens of a response whose producer did not count them.
+
+    The count's source says how: by the tokenizer, or in words where there is none.
+    """
+    if trace.output_tokens is not None or trace.response is None:
+        return trace
+    if tokenizer is None:
+        return replace(trace, output_tokens=len(trace.response.split()), output_tokens_source=TokenSource.WORDS)
+    tokens = len(tokenizer.encode(trace.response, add_special_tokens=False))
+    return replace(trace, output_tokens=tokens, output_tokens_source=TokenSource.TOKENIZER)
+
+
+_TRACE = msgspec.json.Decoder(NativeTrace)
+_PREFERENCE = msgspec.json.Decoder(NativePreference)
+# Escapes from left to right, so that a pair's second half and an escaped backslash are not mistaken for a half.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+_FIELD = re.compile(r" - at `\$\.?([^`]*)`$")
+_MISSING = re.compile(r"^Object missing required field `([^`]+)`")
+
+
+def _parse(decoder: msgspec.json.Decoder[W], value: bytes | None) -> W | InvalidTrace:
+    if not value:
+        return _invalid(Reason.EMPTY_RECORD, "value", value, "a JSON object")
+    try:
+        wire = decoder.decode(value)
+    except msgspec.ValidationError as error:
+        return _explain_field(str(error), value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _explain_text(error, value)
+    except RecursionError:
+        return InvalidTrace(Reason.TOO_DEEP, "value is nested too deeply; wanted a flat JSON object")
+    # A NUL reaches a string only through its escape, so most records need no walk.
+    field = _nul_field(msgspec.to_builtins(wire, builtin_types=(datetime,)), "") if b"\\u0000" in value else None
+    if field is None:
+        return wire
+    return InvalidTrace(Reason.NUL_CHARACTER, f"{_shortened(field)} holds U+0000; wanted text without NUL")
+
+
+def _explain_text(error: Exception, value: bytes) -> InvalidTrace:
+    """Say why *value* is not JSON text."""
+    try:
+        value.decode()
+    except UnicodeDecodeError as undecodable:
+        return InvalidTrace(Reason.NOT_UTF8, f"value: {undecodable.reason} at byte {undecodable.start}; wanted UTF-8")
+    half = next((escape for escape in _ESCAPE.finditer(value) if escape["half"]), None)
+    if half is not None:
+        shown = half.group().decode()
+        return _invalid(Reason.LONE_SURROGATE, f"value at byte {half.start()}", shown, "whole surrogate pairs")
+    return InvalidTrace(Reason.NOT_JSON, f"value: {error}; wanted a JSON object")
+
+
+def _explain_field(message: str, value: bytes) -> InvalidTrace:
+    """Turn msgspec's sentence about a field into a reason and a detail."""
+    located = _FIELD.search(message)
+    path = located.group(1) if located else ""
+    wanted = message[: located.start()] if located else message
+    missing = _MISSING.match(message)
+    if missing is not None:
+        name = f"{path}.{missing.group(1)}" if path else missing.group(1)
+        return _invalid(Reason.MISSING_FIELD, name, "absent", "it to be there")
+    detail = f"{path or 'value'}{_shown_field(path, value)}: {wanted}"
+    return InvalidTrace(_field_reason(wanted), detail)
+
+
+def _field_reason(wanted: str) -> Reason:
+    if "of length >=" in wanted:
+        return Reason.EMPTY_IDENTIFIER
+    if "of length <=" in wanted:
+        return Reason.IDENTIFIER_TOO_LONG
+    if "RFC3339" in wanted:
+        return Reason.INVALID_TIMESTAMP
+    if "out of range" in wanted or ">=" in wanted or "<=" in wanted:
+        return Reason.NUMBER_OUT_OF_RANGE
+    return Reason.WRONG_TYPE
+
+
+def _shown_field(path: str, value: bytes) -> str:
+    """Quote the field at *path*, if it is one of the record's own and may be seen."""
+    if not path.isidentifier() or path in PRIVATE:
+        return ""
+    try:
+        fields = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
+    except (ValueError, RecursionError):
+        return ""
+    return " = " + _shortened(bytes(fields[path]).decode(errors="replace")) if path in fields else ""
+
+
+def _nul_field(value: Any, path: str) -> str | None:
+    """Return the path of the first text with a NUL in it, a key's included."""
+    if isinstance(value, str):
+        return path if "\x00" in value else None
+    if isinstance(value, dict):
+        if any("\x00" in key for key in value):
+            return path
+        children = [(child, f"{path}.{key}" if path else key) for key, child in value.items()]
+    elif isinstance(value, list):
+        children = [(child, f"{path}[{index}]") for index, child in enumerate(value)]
+    else:
+        return None
+    return next((found for child, name in children if (found := _nul_field(child, name)) is not None), None)
+
+
+def _check_timestamp(timestamp: datetime, limits: DecodeLimits, now: datetime) -> InvalidTrace | None:
+    if timestamp >= EARLIEST and timestamp - now <= limits.max_future:
+        return None
+    wanted = f"{EARLIEST.date()} or later, at most {limits.max_future} after now"
+    return _invalid(Reason.TIMESTAMP_OUT_OF_RANGE, "timestamp", timestamp.isoformat(), wanted)
+
+
+def _check_response(field: str, text: str | None, limits: DecodeLimits) -> InvalidTrace | None:
+    if text is None:
+        return None
+    if len(text) > limits.max_response_characters:
+        wanted = f"at most {limits.max_response_characters:,}"
+        return _invalid(Reason.RESPONSE_TOO_LONG, field, f"{len(text):,} characters", wanted)
+    if not text or text.isspace():
+        return _invalid(Reason.EMPTY_RESPONSE, field, f"{len(text):,} blank characters", "text, or an error")
+    return None
+
+
+def _check_prompt(messages: Sequence[Message], limits: DecodeLimits) -> InvalidTrace | None:
+    characters = sum([len(message.content) + len(message.role) for message in messages])
+    if characters <= limits.max_prompt_characters:
+        return None
+    wanted = f"at most {limits.max_prompt_characters:,}"
+    return _invalid(Reason.PROMPT_TOO_LONG, "messages", f"{characters:,} characters", wanted)
+
+
+def _blank(field: str, value: str) -> InvalidTrace:
+    return _invalid(Reason.EMPTY_IDENTIFIER, field, _shortened(repr(value)), "a name")
+
+
+def _invalid(reason: Reason, field: str, value: object, wanted: str) -> InvalidTrace:
+    return InvalidTrace(reason, f"{field} = {value}; wanted {wanted}")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else text[: MAX_SHOWN_CHARACTERS - 3] + "..."

@@ -1,0 +1,187 @@
+"""The native JSON form of traces and preference events, declared once as types.
+
+`python -m monitor.ingest.formats.native` writes the JSON Schemas of the types
+into docs/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from monitor.domain.trace import Message, Preference, TokenSource, Trace
+
+MAX_NAME_CHARACTERS = 512
+MAX_NUMBER = 1_000_000_000  # keeps sums of counts and squares exact in a double
+MAX_ERROR_CHARACTERS = 10_000
+
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)]
+Text = Annotated[str, Meta(max_length=MAX_NAME_CHARACTERS)]
+# Frames with missing values write counts as 12.0, so a whole float is a count too.
+Count = Annotated[int, Meta(ge=0, le=MAX_NUMBER)] | Annotated[float, Meta(ge=0, le=MAX_NUMBER, multiple_of=1)]
+Seconds = Annotated[float, Meta(ge=0, le=MAX_NUMBER)]
+Number = Annotated[float, Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
+Labels = Annotated[
+    dict[Text, str | int | float | bool | None],
+    Meta(description="labels; numbers and booleans are read as their JSON text, a null label as absent"),
+]
+Timestamp = Annotated[datetime, Meta(description="RFC 3339; without an offset it is UTC")]
+
+
+class NativePart(Struct, frozen=True, gc=False):
+    type: str = "text"
+    text: str | None = None
+
+
+class NativeMessage(Struct, frozen=True):
+    role: Name
+    content: Annotated[
+        str | list[NativePart] | None,
+        Meta(description="text, or parts; those with text are joined by newlines"),
+    ] = None
+
+
+class NativeFeedback(Struct, frozen=True, gc=False):
+    rating: Annotated[Number | None, Meta(description="below zero: the user was not content")] = None
+
+
+class NativeTrace(Struct, frozen=True, kw_only=True):
+    """One call of the policy model. A response or an error is required; unknown fields are ignored."""
+
+    trace_id: Name
+    timestamp: Timestamp
+    policy_model: Name
+    response: str | None = None
+    conversation_id: Text | None = None
+    cohort: Labels | None = None
+    messages: list[NativeMessage] | None = None
+    reference_response: str | None = None
+    finish_reason: Text | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    latency_seconds: Seconds | None = None
+    feedback: NativeFeedback | None = None
+    error: Annotated[str | None, Meta(description=f"cut to {MAX_ERROR_CHARACTERS:,} characters")] = None
+
+
+class NativePreference(Struct, frozen=True, kw_only=True):
+    """A human verdict on two responses to one prompt. Unknown fields are ignored."""
+
+    preference_id: Name
+    timestamp: Timestamp
+    messages: list[NativeMessage]
+    chosen: str
+    rejected: str
+    tie: bool | None = None
+    annotator_id: Text | None = None
+    criteria_version: Text | None = None
+    cohort: Labels | None = None
+    dimensions: dict[Text, Number] | None = None
+
+
+def to_trace(wire: NativeTrace) -> Trace:
+    """Carry *wire* over as it is; whether it makes sense is judged afterwards.
+
+    A blank response beside an error, a blank reference response and a blank
+    conversation id say nothing and become None.
+    """
+    feedback = wire.feedback
+    error = wire.error or None
+    return Trace(
+        wire.trace_id,
+        _utc(wire.timestamp),
+        wire.policy_model,
+        wire.response if error is None else _text(wire.response),
+        _messages(wire.messages) if wire.messages else (),
+        wire.conversation_id or None,
+        _labels(wire.cohort) if wire.cohort else {},
+        _text(wire.reference_response),
+        wire.finish_reason,
+        _count(wire.input_tokens),
+        _count(wire.output_tokens),
+        TokenSource.REPORTED,
+        wire.latency_seconds,
+        None if feedback is None else feedback.rating,
+        None if error is None else error[:MAX_ERROR_CHARACTERS],
+    )
+
+
+def to_preference(wire: NativePreference) -> Preference:
+    return Preference(
+        preference_id=wire.preference_id,
+        timestamp=_utc(wire.timestamp),
+        messages=_messages(wire.messages),
+        chosen=wire.chosen,
+        rejected=wire.rejected,
+        tie=bool(wire.tie),
+        annotator_id=wire.annotator_id or None,
+        criteria_version=wire.criteria_version or None,
+        cohort=_labels(wire.cohort) if wire.cohort else {},
+        dimensions=wire.dimensions or {},
+    )
+
+
+def schemas() -> Mapping[str, bytes]:
+    """Return the JSON Schemas by file name, as they stand in docs/."""
+    given = [{"required": [name], "properties": {name: {"type": "string"}}} for name in ("response", "error")]
+    return {
+        "native-trace.schema.json": _schema(NativeTrace, anyOf=given),
+        "preference.schema.json": _schema(NativePreference),
+    }
+
+
+def write_schemas(folder: Path) -> None:
+    for name, content in schemas().items():
+        (folder / name).write_bytes(content)
+
+
+def _schema(struct: type[Struct], **beyond_the_type: object) -> bytes:
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | msgspec.json.schema(struct) | beyond_the_type
+    return msgspec.json.format(msgspec.json.encode(schema, order="deterministic"), indent=2) + b"\n"
+
+
+def _utc(timestamp: datetime) -> datetime:
+    if timestamp.tzinfo is UTC:
+        return timestamp
+    if timestamp.tzinfo is None:
+        return timestamp.replace(tzinfo=UTC)
+    try:
+        return timestamp.astimezone(UTC)
+    except OverflowError:  # the first or last day of the calendar: out of range in any zone
+        return timestamp.replace(tzinfo=UTC)
+
+
+def _text(text: str | None) -> str | None:
+    return None if text is None or not text.strip() else text
+
+
+def _count(count: int | float | None) -> int | None:
+    return None if count is None else int(count)
+
+
+def _messages(messages: Sequence[NativeMessage]) -> tuple[Message, ...]:
+    return tuple(
+        Message(message.role, message.content if isinstance(message.content, str) else _joined(message.content))
+        for message in messages
+    )
+
+
+def _joined(parts: Sequence[NativePart] | None) -> str:
+    return "\n".join(part.text for part in parts or () if part.text)
+
+
+def _labels(labels: Mapping[str, str | int | float | bool | None]) -> Mapping[str, str]:
+    return {
+        name: label if isinstance(label, str) else msgspec.json.encode(label).decode()
+        for name, label in labels.items()
+        if label is not None
+    }
+
+
+if __name__ == "__main__":
+    write_schemas(Path(__file__).parents[3] / "docs")
