@@ -1,0 +1,71 @@
+"""What the API and the console show beside streams, alarms and jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from monitor.domain.job import Job
+from monitor.domain.run import PairMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Counts over everything stored; a replayed record is counted once."""
+
+    traces: int  # stored, repeats included
+    repeats: int
+    duplicates: int
+    preferences: int
+    dead_letters: Mapping[str, int]  # by reason
+    open_alarms: int
+    fold_lag_traces: int  # checkpointed, not folded yet
+    kafka_lag_records: int | None  # None where this process reads no partition
+    has_leader: bool
+    last_timestamp: datetime | None  # of the newest trace
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineSummary:
+    baseline_id: int
+    created_at: datetime
+    created_by: str
+    note: str
+    first_index: int  # trace indices in fold order, from 0
+    stop_index: int  # exclusive
+    traces: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    version: str
+    sha256: str
+    created_at: datetime
+    job_id: int | None  # None for a model the settings named
+    metrics: PairMetrics | None  # on held-out pairs; None where it was never judged
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The reward ensembles: who scores now, who did before, who waits."""
+
+    champion: RegisteredModel | None
+    previous: RegisteredModel | None
+    candidates: tuple[RegisteredModel, ...]  # newest first
+    promoted_at: datetime | None
+    promoted_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    at: datetime
+    state: str
+    actor: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetail:
+    job: Job
+    events: tuple[JobEvent, ...]  # oldest first

@@ -1,0 +1,1 @@
+"""API, console and metrics over HTTP; the only asynchronous package."""

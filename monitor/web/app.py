@@ -1,0 +1,51 @@
+"""The application: routes, errors and headers around what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastapi import APIRouter, FastAPI
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CollectorRegistry
+from starlette.middleware import Middleware
+
+from monitor import __version__
+from monitor.telemetry.health import Health
+from monitor.web import problem
+from monitor.web.auth import Gatekeeper
+from monitor.web.middleware import BodyLimit, SecurityHeaders
+from monitor.web.ports import Commands, Views
+from monitor.web.routes import drift, job, page, probe
+
+
+def create_app(
+    views: Views,
+    commands: Commands,
+    *,
+    health: Health,
+    registry: CollectorRegistry,
+    tokens: Mapping[str, str],
+) -> FastAPI:
+    """Return the app; *tokens* maps a bearer token to its role, and without any the app must be bound to loopback."""
+    app = FastAPI(
+        title="rlhf-monitor",
+        version=__version__,
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # their pages load scripts from elsewhere
+        redoc_url=None,
+        middleware=[Middleware(SecurityHeaders), Middleware(BodyLimit)],
+    )
+    app.state.views = views
+    app.state.commands = commands
+    app.state.health = health
+    app.state.registry = registry
+    app.state.gatekeeper = Gatekeeper(tokens)
+    problem.install(app)
+    api = APIRouter(prefix="/api/v1", responses=problem.describe(401, 403, 422, 503))
+    api.include_router(drift.router)
+    api.include_router(job.router)
+    app.include_router(probe.router)
+    app.include_router(api)
+    app.include_router(page.router)
+    app.mount("/static", StaticFiles(directory=page.CONSOLE / "static"), name="static")
+    return app

@@ -1,0 +1,81 @@
+"""Who asks: bearer tokens with roles, or everybody on this machine where none are configured."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Annotated
+
+from fastapi import Depends, HTTPException, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.datastructures import Headers
+
+from monitor.domain.order import Actor, Role
+
+LOCAL = Actor("local", Role.OPERATOR)
+REQUESTED_WITH = "rlhf-monitor"
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_READS = frozenset({"GET", "HEAD"})
+
+_bearer = HTTPBearer(auto_error=False, description="a token of the setting web.tokens")
+
+
+class Gatekeeper:
+    """Tells who a request comes from, or refuses it.
+
+    Without tokens the server listens on loopback alone, yet any page open in a
+    browser on that machine can send requests there. A foreign page can neither
+    name a loopback host (its own name stands in Host, rebound or not) nor add
+    the header `X-Requested-With` without a preflight, which is never granted.
+    """
+
+    def __init__(self, tokens: Mapping[str, str]) -> None:
+        self._roles = {token.encode(): Role(role) for token, role in tokens.items()}
+
+    @property
+    def wants_token(self) -> bool:
+        return bool(self._roles)
+
+    def admit(self, method: str, headers: Headers, credentials: HTTPAuthorizationCredentials | None) -> Actor:
+        if self.wants_token:
+            return self._holder(credentials)
+        _refuse_foreign_pages(method, headers)
+        return LOCAL
+
+    def _holder(self, credentials: HTTPAuthorizationCredentials | None) -> Actor:
+        given = b"" if credentials is None else credentials.credentials.encode("latin-1")  # the header's bytes again
+        # Every token is compared, so the time taken says nothing about which of them came close.
+        matches = [role for token, role in self._roles.items() if hmac.compare_digest(token, given)]
+        if not matches:
+            said = "no bearer token was sent" if credentials is None else "the bearer token is not known"
+            raise HTTPException(401, f"{said}; wanted one of web.tokens", {"WWW-Authenticate": "Bearer"})
+        # The audit table must tell holders of one role apart without holding their secret.
+        return Actor(f"{matches[0]}-{sha256(given).hexdigest()[:8]}", matches[0])
+
+
+def _refuse_foreign_pages(method: str, headers: Headers) -> None:
+    host = headers.get("host", "")
+    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    if name.lower() not in _LOOPBACK_NAMES:
+        raise HTTPException(403, f"Host = {host!r}; without web.tokens only a loopback name is served")
+    if method not in _READS and headers.get("x-requested-with") != REQUESTED_WITH:
+        raise HTTPException(
+            403, f"header X-Requested-With is missing; a change needs X-Requested-With: {REQUESTED_WITH}"
+        )
+
+
+def identify(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Actor:
+    """Return who asks; 401 or 403 where that cannot be told."""
+    gatekeeper: Gatekeeper = request.app.state.gatekeeper
+    return gatekeeper.admit(request.method, request.headers, credentials)
+
+
+def identify_operator(actor: Annotated[Actor, Depends(identify)]) -> Actor:
+    if not actor.role.covers(Role.OPERATOR):
+        raise HTTPException(403, f"role = {actor.role.value!r}; wanted {Role.OPERATOR.value!r}")
+    return actor
+
+
+AnyActor = Annotated[Actor, Depends(identify)]
+Operator = Annotated[Actor, Depends(identify_operator)]

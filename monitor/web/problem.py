@@ -1,0 +1,80 @@
+"""Errors as the client sees them: `application/problem+json` (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from monitor.errors import Conflict, InvalidInput, NotFound, Unavailable
+
+MEDIA_TYPE = "application/problem+json"
+_SHOWN_CHARACTERS = 100
+_STATUSES: dict[type[Exception], HTTPStatus] = {
+    NotFound: HTTPStatus.NOT_FOUND,
+    Conflict: HTTPStatus.CONFLICT,
+    InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+class Problem(BaseModel):
+    title: str = Field(description="the kind of error, the same for every error of its status")
+    status: int
+    detail: str = Field(description="the thing, its value, and what was wanted")
+
+
+def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return OpenAPI's `responses` for the errors a route answers with."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+        }
+        for status in statuses
+    }
+
+
+def answer(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    content = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return Response(json.dumps(content), status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of *app* a problem document."""
+
+    def on_http(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return answer(error.status_code, error.detail, dict(error.headers or {}))
+
+    def on_invalid_request(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return answer(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(_explain(item) for item in error.errors()))
+
+    def on_known(_: Request, error: Exception) -> Response:
+        status = _STATUSES[type(error)]
+        headers = {"Retry-After": "5"} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
+        return answer(status, str(error), headers)
+
+    def on_bug(_: Request, _error: Exception) -> Response:
+        return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "the request failed inside the monitor; its log says why")
+
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(RequestValidationError, on_invalid_request)
+    for kind in _STATUSES:
+        app.add_exception_handler(kind, on_known)
+    app.add_exception_handler(Exception, on_bug)
+
+
+def _explain(item: dict[str, Any]) -> str:
+    name = ".".join(str(part) for part in item["loc"])
+    # ASCII: a value may hold lone surrogates, which no encoding of the answer can carry.
+    value = ascii(item["input"])
+    shown = value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "..."
+    return f"{name} = {shown}: {item['msg']}"

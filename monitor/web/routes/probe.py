@@ -1,0 +1,40 @@
+"""What Kubernetes and Prometheus ask; open to all."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client.exposition import choose_encoder
+from pydantic import BaseModel
+
+from monitor.web.state import Registry, State
+
+router = APIRouter(tags=["probes"])
+
+
+class Readiness(BaseModel):
+    ready: bool
+    parts: dict[str, str]  # why each part is not ready; "" where it is
+
+
+@router.get("/healthz", responses={503: {"description": "A part failed for good; restart the process"}})
+def healthz(health: State) -> JSONResponse:
+    """Say whether the process is worth keeping."""
+    failure = health.failure
+    if failure is None:
+        return JSONResponse({"status": "alive"})
+    return JSONResponse({"status": "failed", "part": failure.part}, status_code=503)
+
+
+@router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
+def readyz(health: State) -> JSONResponse:
+    """Say whether every part works, and what the others wait for."""
+    ready, parts = health.ready()
+    return JSONResponse({"ready": ready, "parts": parts}, status_code=200 if ready else 503)
+
+
+@router.get("/metrics", response_class=Response)
+def metrics(request: Request, registry: Registry) -> Response:
+    """Expose the series as Prometheus text, or as OpenMetrics where the scraper accepts it."""
+    encode, media_type = choose_encoder(request.headers.get("accept", ""))
+    return Response(encode(registry), headers={"Content-Type": media_type})

@@ -1,0 +1,68 @@
+"""uvicorn in a thread of its own, with a clean stop."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from monitor.errors import InvalidSetting
+from monitor.telemetry.health import Health
+
+PART = "web"
+_BACKLOG = 512
+_GRACE_SECONDS = 5
+
+
+class WebServer:
+    """Serve *app*; a failure of the serving thread is recorded on *health* as part "web"."""
+
+    def __init__(self, app: ASGIApp, *, host: str, port: int, health: Health) -> None:
+        self._host = host
+        self._port = port
+        self._health = health
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                lifespan="off",
+                log_config=None,  # the process has configured its logs
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+            )
+        )
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> int:
+        """Listen and return the port, the one the system picked where 0 was asked for.
+
+        Connections are accepted from here on. Raises `InvalidSetting` where
+        host and port cannot be listened on.
+        """
+        listener = _listen(self._host, self._port)
+        self._thread = threading.Thread(target=self._serve, args=(listener,), name="web", daemon=True)
+        self._thread.start()
+        self._health.set_ready(PART)
+        port: int = listener.getsockname()[1]
+        return port
+
+    def stop(self) -> None:
+        """Finish the requests in flight and close; harmless when called twice."""
+        self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join(2 * _GRACE_SECONDS)
+
+    def _serve(self, listener: socket.socket) -> None:
+        with self._health.guard(PART), listener:
+            self._server.run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        wanted = "an address of this machine and a free port"
+        raise InvalidSetting(f"web.host = {host!r}, web.port = {port}: {error.strerror}; wanted {wanted}") from None
