@@ -1,0 +1,141 @@
+"""The web package's ports without a database; the same refusals, kept in dictionaries."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
+from monitor.domain.job import LIVE, Action, Job, JobState
+from monitor.domain.order import ORDERS, Actor, JobOrder
+from monitor.domain.stream import StreamKey, StreamStatus
+from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Models, Overview
+from monitor.errors import Conflict, NotFound, Unavailable
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def stored_alarm(alarm_id: int = 1, *, cohort: str = "*", state: AlarmState = AlarmState.OPEN) -> StoredAlarm:
+    alarm = Alarm(
+        stream=StreamKey("response_length", cohort, "chat-2", "1"),
+        direction=Direction.UP,
+        severity=Severity.ALERT,
+        trace_index=2843,
+        trace_id="t-2843",
+        timestamp=NOW,
+        onset_index=2806,
+        onset_timestamp=NOW - timedelta(minutes=3),
+        observations=843,
+        evidence_log=1.02,
+        effect=Effect(214.0, 120.5, 310.2, "tokens"),
+        examples=("t-2843", "t-2840"),
+    )
+    return StoredAlarm(alarm_id, state, alarm, NOW)
+
+
+def stream_status(**changes: object) -> StreamStatus:
+    usual = StreamStatus(
+        key=StreamKey("refusal", "*", "chat-2", "1"),
+        observations=1200,
+        mean=0.034,
+        baseline_mean=0.03,
+        baseline_lower=0.025,
+        baseline_upper=0.035,
+        evidence_log=0.31,
+        last_timestamp=NOW,
+        unit="ratio",
+    )
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def a_job(job_id: int = 1, state: JobState = JobState.QUEUED, **changes: object) -> Job:
+    usual = Job(job_id, Action.REWARD_REFRESH, state, "refusals rose", "trigger", 1, 0, NOW, NOW)
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+@dataclass
+class InMemoryMonitor:
+    """Both ports over one state; `away` makes every call fail as a lost database does."""
+
+    statuses: list[StreamStatus] = field(default_factory=list)
+    stored: dict[int, StoredAlarm] = field(default_factory=dict)
+    kept: dict[int, Job] = field(default_factory=dict)
+    history: list[tuple[int, JobEvent]] = field(default_factory=list)
+    registry: Models = field(default_factory=lambda: Models(None, None, (), None, None))
+    frozen: BaselineSummary | None = None
+    counts: Overview = field(default_factory=lambda: Overview(0, 0, 0, 0, {}, 0, 0, None, False, None))
+    away: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def overview(self) -> Overview:
+        self._reach()
+        return replace(self.counts, open_alarms=len(self.alarms(state=AlarmState.OPEN, limit=1000)))
+
+    def streams(self) -> Sequence[StreamStatus]:
+        self._reach()
+        return tuple(self.statuses)
+
+    def alarms(self, *, state: AlarmState | None, limit: int) -> Sequence[StoredAlarm]:
+        self._reach()
+        newest = sorted(self.stored.values(), key=lambda item: item.alarm_id, reverse=True)
+        return [item for item in newest if state is None or item.state is state][:limit]
+
+    def alarm(self, alarm_id: int) -> StoredAlarm | None:
+        return self.stored.get(alarm_id)
+
+    def jobs(self, *, limit: int) -> Sequence[Job]:
+        self._reach()
+        return sorted(self.kept.values(), key=lambda job: job.job_id, reverse=True)[:limit]
+
+    def job(self, job_id: int) -> JobDetail | None:
+        job = self.kept.get(job_id)
+        return (
+            None if job is None else JobDetail(job, tuple(event for number, event in self.history if number == job_id))
+        )
+
+    def models(self) -> Models:
+        self._reach()
+        return self.registry
+
+    def baseline(self) -> BaselineSummary | None:
+        self._reach()
+        return self.frozen
+
+    def acknowledge(self, alarm_id: int, *, actor: Actor) -> StoredAlarm:
+        with self._lock:
+            item = self.stored.get(alarm_id)
+            if item is None:
+                raise NotFound(f"alarm {alarm_id}: no such alarm")
+            if item.state is not AlarmState.OPEN:
+                raise Conflict(f"alarm {alarm_id} is {item.state}; wanted an open one")
+            self.stored[alarm_id] = replace(item, state=AlarmState.ACKNOWLEDGED, acknowledged_by=actor.name)
+            return self.stored[alarm_id]
+
+    def start_job(self, action: Action, reason: str, *, actor: Actor) -> Job:
+        with self._lock:
+            for other in self.kept.values():
+                if other.action is action and other.state in LIVE:
+                    raise Conflict(f"job {other.job_id} ({action}) is {other.state}; wanted no live job of the action")
+            job = a_job(len(self.kept) + 1, action=action, reason=reason, requested_by=actor.name, alarm_id=None)
+            return self._keep(job, actor)
+
+    def move_job(self, job_id: int, order: JobOrder, *, actor: Actor) -> Job:
+        with self._lock:
+            job = self.kept.get(job_id)
+            if job is None:
+                raise NotFound(f"job {job_id}: no such job")
+            target = ORDERS.get(job.state, {}).get(order)
+            if target is None:
+                raise Conflict(f"job {job_id} is {job.state}; it cannot follow the order {order.value!r}")
+            return self._keep(replace(job, state=target), actor)
+
+    def _keep(self, job: Job, actor: Actor) -> Job:
+        self.kept[job.job_id] = job
+        self.history.append((job.job_id, JobEvent(NOW, job.state, actor.name, "")))
+        return job
+
+    def _reach(self) -> None:
+        if self.away:
+            raise Unavailable("postgres at 127.0.0.1:5432 is away: connection refused")

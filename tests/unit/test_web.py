@@ -1,0 +1,309 @@
+"""The HTTP API through its front door."""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
+
+from monitor.domain.alarm import AlarmState
+from monitor.domain.job import TRANSITIONS, JobState
+from monitor.domain.order import ORDERS
+from monitor.domain.stream import StreamKey
+from monitor.domain.view import Overview
+from monitor.errors import InvalidSetting
+from monitor.telemetry.health import Health
+from monitor.telemetry.metrics import Metrics
+from monitor.web.app import create_app
+from monitor.web.middleware import MAX_BODY_BYTES
+from monitor.web.server import WebServer
+from tests.unit.in_memory_ports import InMemoryMonitor, a_job, stored_alarm, stream_status
+
+TOKENS = {"view-me": "viewer", "label-me": "annotator", "run-me": "operator"}
+CHANGE = {"X-Requested-With": "rlhf-monitor"}
+START = {"action": "reward_refresh", "reason": "refusals rose after the release"}
+
+
+@pytest.fixture
+def monitor() -> InMemoryMonitor:
+    return InMemoryMonitor()
+
+
+@pytest.fixture
+def health() -> Health:
+    return Health(["postgres"])
+
+
+def client_of(monitor: InMemoryMonitor, health: Health, tokens: Mapping[str, str], host: str) -> TestClient:
+    registry = CollectorRegistry()
+    Metrics(registry)
+    app = create_app(monitor, monitor, health=health, registry=registry, tokens=tokens)
+    return TestClient(app, base_url=f"http://{host}", raise_server_exceptions=False)
+
+
+@pytest.fixture
+def local(monitor: InMemoryMonitor, health: Health) -> TestClient:
+    """The browser of somebody on the same machine; no tokens are configured."""
+    return client_of(monitor, health, {}, "127.0.0.1:8080")
+
+
+@pytest.fixture
+def guarded(monitor: InMemoryMonitor, health: Health) -> TestClient:
+    """A client of a server with tokens, under its public name."""
+    return client_of(monitor, health, TOKENS, "monitor.example.org")
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_every_part_that_is_not_ready_is_named_with_its_reason(local: TestClient, health: Health) -> None:
+    waiting = local.get("/readyz")
+    assert (waiting.status_code, waiting.json()) == (503, {"ready": False, "parts": {"postgres": "starting"}})
+    health.set_ready("postgres")
+    assert local.get("/readyz").status_code == 200
+
+
+def test_a_process_with_a_dead_part_is_not_alive(local: TestClient, health: Health) -> None:
+    assert local.get("/healthz").status_code == 200
+    health.fail("postgres", ValueError("broken"))
+    assert local.get("/healthz").status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type", "ending"),
+    [
+        pytest.param("text/plain", "text/plain", "", id="a plain scraper gets text"),
+        pytest.param(
+            "application/openmetrics-text;version=1.0.0",
+            "application/openmetrics-text",
+            "# EOF\n",
+            id="a modern scraper gets OpenMetrics",
+        ),
+    ],
+)
+def test_metrics_are_exposed_in_the_form_asked_for(
+    local: TestClient, accept: str, media_type: str, ending: str
+) -> None:
+    answer = local.get("/metrics", headers={"Accept": accept})
+    assert answer.headers["content-type"].startswith(media_type)
+    assert 'monitor_traces_total{outcome="counted"} 0.0' in answer.text
+    assert answer.text.endswith(ending)
+
+
+def test_probes_and_metrics_are_open_and_the_api_is_not(guarded: TestClient) -> None:
+    assert [guarded.get(path).status_code for path in ("/healthz", "/metrics", "/")] == [200, 200, 200]
+    for token in ({}, bearer("guess"), {"Authorization": "Basic cnVuLW1lOg=="}):
+        refused = guarded.get("/api/v1/streams", headers=token)
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+
+
+@pytest.mark.parametrize(
+    ("token", "status"),
+    [
+        pytest.param("view-me", 403, id="a viewer starts no job"),
+        pytest.param("label-me", 403, id="an annotator starts no job"),
+        pytest.param("run-me", 201, id="an operator starts a job"),
+    ],
+)
+def test_roles_bound_what_a_token_may_change(guarded: TestClient, token: str, status: int) -> None:
+    assert guarded.get("/api/v1/jobs", headers=bearer(token)).status_code == 200
+    assert guarded.post("/api/v1/jobs", json=START, headers=bearer(token)).status_code == status
+
+
+def test_the_audit_name_tells_tokens_of_one_role_apart_without_showing_them(
+    monitor: InMemoryMonitor, health: Health
+) -> None:
+    client = client_of(monitor, health, {"alice-secret": "operator", "bob-secret": "operator"}, "monitor.example.org")
+    names = [
+        client.get("/api/v1/whoami", headers=bearer(token)).json()["name"] for token in ("alice-secret", "bob-secret")
+    ]
+    assert names[0] != names[1]
+    assert all(name.startswith("operator-") and "secret" not in name for name in names)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/alarms"])
+def test_a_rebound_host_name_reads_nothing_without_tokens(monitor: InMemoryMonitor, health: Health, path: str) -> None:
+    for host in ("evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example:8080"):
+        assert client_of(monitor, health, {}, host).get(path).status_code == 403
+    for host in ("localhost:8080", "127.0.0.1:8080", "[::1]:8080", "127.0.0.1"):
+        assert client_of(monitor, health, {}, host).get(path).status_code == 200
+
+
+def test_a_foreign_page_cannot_change_anything_without_tokens(local: TestClient, monitor: InMemoryMonitor) -> None:
+    refused = local.post("/api/v1/jobs", json=START)
+    assert refused.status_code == 403
+    assert "X-Requested-With" in refused.json()["detail"]
+    assert monitor.kept == {}
+    assert local.post("/api/v1/jobs", json=START, headers=CHANGE).status_code == 201
+    assert monitor.kept[1].requested_by == "local"
+
+
+def test_streams_come_by_name_and_no_evidence_is_null(local: TestClient, monitor: InMemoryMonitor) -> None:
+    later = stream_status(key=StreamKey("reward", "*", "chat-2", "v1"))
+    monitor.statuses = [later, stream_status(evidence_log=-math.inf)]
+    rows = local.get("/api/v1/streams").json()
+    assert [row["key"]["signal"] for row in rows] == ["refusal", "reward"]
+    assert [row["evidence_log"] for row in rows] == [None, 0.31]
+    assert rows[0]["last_timestamp"] == "2026-11-21T12:00:00Z"
+
+
+def test_an_alarm_is_acknowledged_once_and_by_name(local: TestClient, monitor: InMemoryMonitor) -> None:
+    monitor.stored = {1: stored_alarm(1), 2: stored_alarm(2, state=AlarmState.SUPERSEDED)}
+    assert [row["alarm_id"] for row in local.get("/api/v1/alarms?state=open").json()] == [1]
+    seen = local.post("/api/v1/alarms/1/acknowledge", headers=CHANGE).json()
+    assert (seen["state"], seen["acknowledged_by"]) == ("acknowledged", "local")
+    assert local.get("/api/v1/alarms/1").json() == seen
+    again = local.post("/api/v1/alarms/1/acknowledge", headers=CHANGE)
+    assert (again.status_code, again.json()["title"]) == (409, "Conflict")
+    assert local.post("/api/v1/alarms/9/acknowledge", headers=CHANGE).status_code == 404
+
+
+def test_a_job_is_moved_only_as_its_state_allows(local: TestClient, monitor: InMemoryMonitor) -> None:
+    monitor.kept = {1: a_job(1, JobState.AWAITING_APPROVAL), 2: a_job(2, JobState.PROMOTED)}
+    assert {row["job"]["job_id"]: row["orders"] for row in local.get("/api/v1/jobs").json()} == {
+        1: ["approve", "reject"],
+        2: ["rollback"],
+    }
+    assert local.post("/api/v1/jobs/1/approve", headers=CHANGE).json()["job"]["state"] == "queued"
+    assert local.post("/api/v1/jobs/2/approve", headers=CHANGE).status_code == 409
+    assert local.post("/api/v1/jobs/2/rollback", headers=CHANGE).json()["job"]["state"] == "rolled_back"
+    assert [event["state"] for event in local.get("/api/v1/jobs/2").json()["events"]] == ["rolled_back"]
+
+
+def test_every_order_is_a_transition_the_domain_knows() -> None:
+    for state, orders in ORDERS.items():
+        assert set(orders.values()) <= TRANSITIONS[state]
+
+
+def test_a_second_live_job_of_an_action_is_refused_with_the_first_one_named(local: TestClient) -> None:
+    assert local.post("/api/v1/jobs", json=START, headers=CHANGE).status_code == 201
+    second = local.post("/api/v1/jobs", json=START, headers=CHANGE)
+    assert second.status_code == 409
+    assert second.headers["content-type"] == "application/problem+json"
+    assert "job 1 (reward_refresh) is queued" in second.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        pytest.param('{"action": "dpo"}', "body.reason", id="a missing reason"),
+        pytest.param('{"action": "dpo", "reason": "   "}', "body.reason", id="a blank reason"),
+        pytest.param('{"action": "burn", "reason": "why not"}', "'burn'", id="an unknown action"),
+        pytest.param('{"action": "dpo", "reason": "a\\u0000b c"}', "body.reason", id="a NUL, which no database keeps"),
+        pytest.param('{"action": "dpo", "reason": "\\ud800 lone"}', "body.reason", id="a lone surrogate"),
+        pytest.param('{"action": "dpo", "reason": 7}', "= 7", id="a number for a text"),
+        pytest.param('{"action": "dpo", "reason": "fine", "who": 1}', "body.who", id="a field nobody knows"),
+        pytest.param("{", "body", id="half a document"),
+    ],
+)
+def test_a_wrong_request_is_answered_with_the_field_at_fault(local: TestClient, body: str, named: str) -> None:
+    answer = local.post("/api/v1/jobs", content=body, headers={**CHANGE, "Content-Type": "application/json"})
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert named in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x", "9223372036854775808", "1e3"])
+def test_a_number_the_database_cannot_hold_is_refused_before_it_gets_there(local: TestClient, number: str) -> None:
+    assert local.get(f"/api/v1/jobs/{number}").status_code == 422
+
+
+def test_long_bodies_are_refused_before_they_are_read(local: TestClient) -> None:
+    headers = {**CHANGE, "Content-Type": "application/json"}
+    assert local.post("/api/v1/jobs", content=b" " * (MAX_BODY_BYTES + 1), headers=headers).status_code == 413
+    assert local.post("/api/v1/jobs", content=iter([b"{}"]), headers=headers).status_code == 411
+
+
+def test_a_lost_database_is_503_and_a_bug_is_500_and_both_are_problems(
+    local: TestClient, monitor: InMemoryMonitor
+) -> None:
+    monitor.away = True
+    lost = local.get("/api/v1/streams")
+    assert (lost.status_code, lost.headers["retry-after"]) == (503, "5")
+    assert "connection refused" in lost.json()["detail"]
+    monitor.away = False
+    monitor.statuses = [None]  # type: ignore[list-item]
+    broken = local.get("/api/v1/streams")
+    assert (broken.status_code, broken.headers["content-type"]) == (500, "application/problem+json")
+    assert "NoneType" not in broken.text
+
+
+def test_what_is_not_there_yet_says_what_will_come(local: TestClient) -> None:
+    answer = local.get("/api/v1/baseline")
+    assert answer.status_code == 404
+    assert "frozen" in answer.json()["detail"]
+    assert local.get("/api/v1/models").json()["champion"] is None
+    assert local.get("/nowhere").json()["title"] == "Not Found"
+
+
+def test_the_overview_counts_dead_letters_by_reason(local: TestClient, monitor: InMemoryMonitor) -> None:
+    monitor.counts = Overview(10, 2, 1, 3, {"not_json": 4}, 0, 5, 7, True, None)
+    overview = local.get("/api/v1/overview").json()
+    assert (overview["dead_letters"], overview["kafka_lag_records"], overview["has_leader"]) == (
+        {"not_json": 4},
+        7,
+        True,
+    )
+
+
+@pytest.mark.parametrize("path", ["/", "/static/console.js", "/api/v1/streams", "/nowhere", "/healthz"])
+def test_every_answer_forbids_inline_scripts_and_framing(local: TestClient, path: str) -> None:
+    policy = local.get(path).headers["content-security-policy"]
+    assert "script-src 'self';" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_the_page_itself_holds_no_inline_script_style_or_foreign_address(local: TestClient) -> None:
+    page = local.get("/").text
+    assert "<script>" not in page
+    assert "style=" not in page
+    assert "onclick" not in page
+    assert "//" not in page.replace("<!--", "").replace("http://www.w3.org", "")
+
+
+def test_the_console_builds_no_markup_from_text() -> None:
+    scripts = list((Path(__file__).parents[2] / "monitor/web/console/static").glob("*.js"))
+    assert scripts
+    for script in scripts:
+        for hole in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+            assert hole not in script.read_text(), f"{script.name} uses {hole}"
+
+
+def test_openapi_names_every_route_and_needs_no_page_from_elsewhere(guarded: TestClient) -> None:
+    paths = guarded.get("/api/openapi.json").json()["paths"]
+    assert {"/api/v1/jobs/{job_id}/{order}", "/api/v1/alarms/{alarm_id}/acknowledge", "/readyz"} <= set(paths)
+    assert guarded.get("/docs").status_code == 404
+
+
+@pytest.fixture
+def server(monitor: InMemoryMonitor) -> Iterator[WebServer]:
+    health = Health(["web"])
+    app = create_app(monitor, monitor, health=health, registry=CollectorRegistry(), tokens={})
+    server = WebServer(app, host="127.0.0.1", port=0, health=health)
+    yield server
+    server.stop()
+
+
+def test_a_server_answers_on_the_port_it_picked_and_stops_cleanly(server: WebServer) -> None:
+    port = server.start()
+    assert httpx.get(f"http://127.0.0.1:{port}/readyz").json() == {"ready": True, "parts": {"web": ""}}
+    server.stop()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/readyz")
+
+
+def test_an_address_in_use_is_named_with_what_was_wanted(monitor: InMemoryMonitor) -> None:
+    health = Health(["web"])
+    app = create_app(monitor, monitor, health=health, registry=CollectorRegistry(), tokens={})
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(InvalidSetting, match=rf"web.host = '127.0.0.1', web.port = {port}: Address already in use"):
+            WebServer(app, host="127.0.0.1", port=port, health=health).start()
+    assert health.ready() == (False, {"web": "starting"})
