@@ -94,7 +94,7 @@ class SignalBaseline:
             return 0.0, 1.0
         low, high = self.quantiles[1], self.quantiles[-2]
         if kind is SignalKind.LENGTH:
-            return 0.0, max(4.0 * high, 1.0)
+            return 0.0, max(2.0 * high, 1.0)
         spread = max(high - low, 1e-9)
         return low - spread, high + spread
 

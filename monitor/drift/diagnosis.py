@@ -3,51 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from monitor.domain.alarm import Alarm, Direction, Effect
 from monitor.domain.signal import RESPONSE_LENGTH, SIGNALS
-from monitor.domain.stream import StreamKey
 from monitor.domain.trace import TokenSource
 from monitor.drift.baseline import Baseline, SignalBaseline, Stratum
 from monitor.drift.fold import Decision
+from monitor.drift.log import Excerpt, ObservationLog
 from monitor.stats.confseq import mean_interval
 
 EXAMPLES = 5
 BASELINE_STANDARD_ERRORS = 2.0  # added to the effect's interval: the baseline's mean is an estimate too
-
-
-@dataclass(frozen=True, slots=True)
-class Excerpt:
-    """A stream's observations between two trace indices, in fold order."""
-
-    indices: NDArray[np.int64]
-    cohorts: Sequence[str]
-    values: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class TraceRef:
-    trace_index: int
-    trace_id: str
-    timestamp: datetime
-
-
-class ObservationLog(Protocol):
-    """What was observed, by trace index in fold order."""
-
-    def excerpt(self, stream: StreamKey, start: int, stop: int) -> Excerpt:
-        """Return *stream*'s observations on the traces start <= index < stop; cohort "*" means all."""
-        ...
-
-    def locate(self, indices: Sequence[int]) -> list[TraceRef]:
-        """Return the traces at *indices*, in the order asked for."""
-        ...
 
 
 def describe(decision: Decision, baseline: Baseline, log: ObservationLog) -> Alarm:
@@ -90,9 +58,10 @@ def measure_effect(since: Excerpt, law: SignalBaseline, strata: dict[str, Stratu
     means = np.array([row.mean for row, _ in rows])
     shifts = np.clip([value for _, value in rows], low, high) - means
     floor, ceiling = low - means.max(), high - means.min()
-    interval = mean_interval((shifts - floor) / (ceiling - floor))
-    slack = BASELINE_STANDARD_ERRORS * _baseline_error([row for row, _ in rows])
     scale = ceiling - floor
+    spread = np.mean([row.standard_error * np.sqrt(row.observations) for row, _ in rows])
+    interval = mean_interval((shifts - floor) / scale, sd=float(spread) / scale)
+    slack = BASELINE_STANDARD_ERRORS * _baseline_error([row for row, _ in rows])
     return Effect(
         estimate=float(shifts.mean()),
         lower=max(floor + interval.lower * scale - slack, floor),

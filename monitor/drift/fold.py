@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -13,29 +13,11 @@ from monitor.domain.alarm import Direction, Severity
 from monitor.domain.cohort import ALL, OTHER, UNLABELLED
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline, SignalBaseline, Stratum
+from monitor.drift.log import ObservationBatch
 from monitor.stats.edetector import Crossing, State, Wagers, fold
 
 WARNING_SHARE = 0.1  # a warning is raised at this share of A
 MAX_POLICY_MODELS = 50  # models followed apart under one baseline; the rest share one stream
-
-
-@dataclass(frozen=True, slots=True)
-class ObservationBatch:
-    """One signal's observations on consecutive traces; arrays of the same length, in fold order."""
-
-    signal: str
-    policy_model: str
-    scorer_version: str
-    cohorts: tuple[str, ...]
-    cohort_codes: NDArray[np.int32]  # into `cohorts`
-    indices: NDArray[np.int64]  # of the traces, in fold order over all good traces, ascending
-    values: NDArray[np.float64]
-    timestamp: datetime  # the latest among its traces
-
-    def since(self, index: int) -> ObservationBatch:
-        """Return the part whose traces stand at *index* or later."""
-        kept = self.indices >= index
-        return replace(self, cohort_codes=self.cohort_codes[kept], indices=self.indices[kept], values=self.values[kept])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +59,7 @@ class Fold:
 
     def add(self, batch: ObservationBatch) -> list[Decision]:
         """Fold *batch* into its cohorts' streams and the roll-up; traces inside the baseline are passed over."""
-        batch = batch.since(self.baseline.stop_index)
+        batch = batch.between(self.baseline.stop_index)
         law = self.baseline.get(batch.signal, batch.scorer_version)
         if law is None or not len(batch.values):
             return []

@@ -1,0 +1,25 @@
+"""The command line: one file per group of commands."""
+
+from __future__ import annotations
+
+import sys
+
+from monitor.cli.root import app
+from monitor.errors import InvalidInput, InvalidSetting, Unavailable
+
+FAILED, BAD_USAGE = 1, 2
+
+
+def main() -> None:
+    """Run a command; exit 0 when good, 1 when it failed, 2 on bad usage or settings."""
+    try:
+        app()
+    except (InvalidSetting, InvalidInput) as error:
+        print(f"rlhf-monitor: {error}", file=sys.stderr)
+        sys.exit(BAD_USAGE)
+    except Unavailable as error:
+        print(f"rlhf-monitor: {error}", file=sys.stderr)
+        sys.exit(FAILED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(FAILED)

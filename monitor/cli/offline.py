@@ -1,0 +1,223 @@
+"""`score` and `backtest`: the pipeline over files of traces, without a server."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from monitor.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from monitor.domain.alarm import Alarm
+    from monitor.domain.score import Reward
+    from monitor.domain.trace import Trace
+    from monitor.pipeline.backtest import BacktestResult
+    from monitor.pipeline.file import FileReader
+    from monitor.rewards.huggingface import HuggingFaceEnsemble
+
+BLOCK = 256
+Files = Annotated[list[Path], typer.Argument(help="Files of native JSON traces, one a line; gzip is read too.")]
+RewardModels = Annotated[
+    list[Path] | None, typer.Option("--reward-model", help="Folder of a reward model; repeat it for an ensemble.")
+]
+TokenizerOption = Annotated[
+    Path | None, typer.Option("--tokenizer", help="Folder with tokenizer.json that counts missing output tokens.")
+]
+
+
+def score(
+    files: Files,
+    *,
+    out: Annotated[Path, typer.Option("--out", help="JSON lines: a row per good trace.")],
+    reward_model: RewardModels = None,
+    tokenizer: TokenizerOption = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if any line was bad.")] = False,
+) -> None:
+    """Score traces from files: signals and, with --reward-model, the ensemble's rewards."""
+    ensemble = _load(reward_model, device)
+    with _reading(files, tokenizer) as reader:
+        rows = _score_rows(reader.read(files), ensemble)
+        _write_lines(out, rows)
+    _tell_counts(reader)
+    if not reader.good or (strict and reader.bad):
+        raise typer.Exit(1)
+
+
+def backtest(
+    files: Files,
+    *,
+    baseline: Annotated[int, typer.Option("--baseline", min=1, help="Freeze the first N good traces.")],
+    cohort_key: Annotated[
+        list[str] | None, typer.Option("--cohort-key", help="Label that makes the cohort; repeatable.")
+    ] = None,
+    average_run_length: Annotated[
+        float, typer.Option("--average-run-length", min=10, help="A: observations between false alarms, per stream.")
+    ] = 10_000.0,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the result here.")] = None,
+    repeat_window: Annotated[
+        float, typer.Option("--repeat-window", min=0, help="Seconds in which identical prompts count once.")
+    ] = 3600.0,
+    reward_model: RewardModels = None,
+    tokenizer: TokenizerOption = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    warnings: Annotated[bool, typer.Option("--warnings", help="Also show warnings (evidence past A/10).")] = False,
+) -> None:
+    """Freeze a baseline on the first traces and say what has drifted after it, in fold order."""
+    from monitor.domain.alarm import Severity
+    from monitor.domain.cohort import CohortRule
+    from monitor.pipeline.backtest import BacktestPlan
+    from monitor.pipeline.backtest import backtest as run
+
+    ensemble = _load(reward_model, device)
+    plan = BacktestPlan(
+        baseline_traces=baseline,
+        average_run_length=average_run_length,
+        cohorts=CohortRule(tuple(cohort_key or ())),
+        repeat_window=timedelta(seconds=repeat_window),
+    )
+    with _reading(files, tokenizer) as reader:
+        traces: Iterable[Trace] = reader.read(files)
+        if ensemble is None:
+            result = run(traces, plan)
+        else:
+            kept = list(traces)
+            result = run(kept, plan, (reward for _, reward in _rewarded(kept, ensemble)))
+    shown = [alarm for alarm in result.alarms if warnings or alarm.severity is Severity.ALERT]
+    _tell_counts(reader)
+    _print_alarms(result, shown)
+    if json_out is not None:
+        _write_text(json_out, json.dumps(_as_json(result, shown, average_run_length), indent=2) + "\n")
+
+
+def _load(folders: list[Path] | None, device: str) -> HuggingFaceEnsemble | None:
+    if not folders:
+        return None
+    from monitor.rewards.huggingface import load_ensemble
+
+    return load_ensemble(folders, device=device, max_tokens=1024, batch_tokens=16_384, beta=1.0)
+
+
+@contextmanager
+def _reading(files: list[Path], tokenizer: Path | None) -> Iterator[FileReader]:
+    """Yield a reader that names bad lines on stderr and shows progress on a terminal."""
+    from monitor.ingest.decode import load_tokenizer
+    from monitor.ingest.limits import limits_of
+    from monitor.pipeline.file import FileReader
+    from monitor.settings import IngestSettings
+
+    console = Console(stderr=True)
+    total = sum(path.stat().st_size for path in files if path.is_file())
+    with Progress(console=console, transient=True) if console.is_terminal else nullcontext() as progress:
+        task = progress.add_task("reading", total=total) if progress else None
+        reader = FileReader(
+            limits=limits_of(IngestSettings()),
+            now=datetime.now(UTC),
+            report=lambda line: print(line, file=sys.stderr),
+            tokenizer=load_tokenizer(tokenizer) if tokenizer else None,
+        )
+        if progress is not None and task is not None:
+            reader.progress = lambda count: progress.advance(task, count)
+        yield reader
+
+
+def _score_rows(traces: Iterator[Trace], ensemble: HuggingFaceEnsemble | None) -> Iterator[dict[str, Any]]:
+    from monitor.signals.observe import observe
+
+    for trace, reward in _rewarded(traces, ensemble):
+        signals = {seen.signal: _number(seen.value) for seen in observe(trace, None)}
+        row: dict[str, Any] = {"trace_id": trace.trace_id, "signals": signals, "reward": None}
+        if reward is not None:
+            row["reward"] = {
+                "mean": reward.mean,
+                "lower": reward.lower,
+                "disagreement": reward.disagreement,
+                "members": list(reward.members),
+            }
+        yield row
+
+
+def _rewarded(traces: Iterable[Trace], ensemble: HuggingFaceEnsemble | None) -> Iterator[tuple[Trace, Reward | None]]:
+    source = iter(traces)
+    while block := list(islice(source, BLOCK)):
+        rewards: list[Reward | None] = [None] * len(block)
+        if ensemble is not None:
+            answered = [number for number, trace in enumerate(block) if trace.response is not None]
+            rows = [(block[number].messages, block[number].response or "") for number in answered]
+            for number, reward in zip(answered, ensemble.score(rows), strict=True):
+                rewards[number] = reward
+        yield from zip(block, rewards, strict=True)
+
+
+def _write_lines(out: Path, rows: Iterable[dict[str, Any]]) -> None:
+    try:
+        with out.open("w", encoding="utf-8") as target:
+            for row in rows:
+                target.write(json.dumps(row) + "\n")
+    except OSError as error:
+        raise InvalidInput(f"--out {out}: {error.strerror}; wanted a path that can be written") from None
+
+
+def _write_text(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"--json {path}: {error.strerror}; wanted a path that can be written") from None
+
+
+def _number(value: float) -> float | int:
+    return int(value) if value.is_integer() else value
+
+
+def _tell_counts(reader: FileReader) -> None:
+    print(f"{reader.good} good, {reader.bad} bad, {reader.duplicates} duplicate lines", file=sys.stderr)
+
+
+def _print_alarms(result: BacktestResult, alarms: list[Alarm]) -> None:
+    from monitor.cli.table import alarm_table
+
+    watched = result.traces - result.baseline.stop_index
+    print(f"baseline: the first {result.baseline.stop_index} traces; watched: {watched}; repeats: {result.repeats}")
+    if alarms:
+        Console(width=None if sys.stdout.isatty() else 160).print(alarm_table(alarms))
+    else:
+        print("no alarm")
+
+
+def _as_json(result: BacktestResult, alarms: list[Alarm], average_run_length: float) -> dict[str, Any]:
+    return {
+        "traces": result.traces,
+        "baseline": result.baseline.stop_index,
+        "average_run_length": _number(average_run_length),
+        "repeats": result.repeats,
+        "alarms": [_alarm_json(alarm) for alarm in alarms],
+    }
+
+
+def _alarm_json(alarm: Alarm) -> dict[str, Any]:
+    return {
+        "signal": alarm.stream.signal,
+        "cohort": alarm.stream.cohort,
+        "policy_model": alarm.stream.policy_model,
+        "direction": alarm.direction.value,
+        "severity": alarm.severity.value,
+        "trace_index": alarm.trace_index,
+        "trace_id": alarm.trace_id,
+        "timestamp": alarm.timestamp.isoformat(),
+        "onset_index": alarm.onset_index,
+        "onset_timestamp": alarm.onset_timestamp.isoformat(),
+        "observations": alarm.observations,
+        "effect": asdict(alarm.effect),
+        "examples": list(alarm.examples),
+    }

@@ -1,0 +1,31 @@
+"""The program's commands and groups."""
+
+from __future__ import annotations
+
+import typer
+
+from monitor import __version__
+from monitor.cli import offline
+
+app = typer.Typer(
+    name="rlhf-monitor",
+    help="The watch over an RLHF-tuned language model in production.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("score")(offline.score)
+app.command("backtest")(offline.backtest)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rlhf-monitor {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    """The watch over an RLHF-tuned language model in production."""

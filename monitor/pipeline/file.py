@@ -1,0 +1,67 @@
+"""Traces from files of native JSON lines."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from tokenizers import Tokenizer
+
+from monitor.domain.trace import Trace
+from monitor.errors import InvalidInput, InvalidTrace
+from monitor.ingest.decode import DecodeLimits, count_output_tokens, decode_trace
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+@dataclass(slots=True)
+class FileReader:
+    """Reads good traces in order; bad lines and duplicates are reported and counted.
+
+    A trace id seen before is a duplicate: as in the daemon, the first one counts.
+    """
+
+    limits: DecodeLimits
+    now: datetime
+    report: Callable[[str], None]  # takes "FILE:LINE: reason: detail"
+    tokenizer: Tokenizer | None = None
+    progress: Callable[[int], None] = lambda _bytes: None  # takes the bytes read since the last call
+    good: int = 0
+    bad: int = 0
+    duplicates: int = 0
+    _seen: set[str] = field(default_factory=set)
+
+    def read(self, paths: Iterable[Path]) -> Iterator[Trace]:
+        for path in paths:
+            with _open(path) as lines:
+                for number, line in enumerate(lines, start=1):
+                    self.progress(len(line))
+                    if line.strip():
+                        yield from self._trace(f"{path}:{number}", line)
+
+    def _trace(self, place: str, line: bytes) -> Iterator[Trace]:
+        decoded = decode_trace(line.strip(), self.limits, self.now)
+        if isinstance(decoded, InvalidTrace):
+            self.bad += 1
+            self.report(f"{place}: {decoded.reason}: {decoded.detail}")
+        elif decoded.trace_id in self._seen:
+            self.duplicates += 1
+            self.report(f"{place}: duplicate: trace_id {decoded.trace_id[:80]!r} stands above; the first one counts")
+        else:
+            self._seen.add(decoded.trace_id)
+            self.good += 1
+            yield count_output_tokens(decoded, self.tokenizer)
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a plain or gzipped file, told apart by content."""
+    try:
+        with path.open("rb") as probe:
+            zipped = probe.read(2) == GZIP_MAGIC
+        return gzip.open(path) if zipped else path.open("rb")  # type: ignore[return-value]
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read: {error.strerror or error}; wanted a file of JSON lines") from None

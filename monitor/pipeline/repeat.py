@@ -1,0 +1,34 @@
+"""Which traces are independent enough to be observed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableMapping
+from datetime import datetime, timedelta
+
+from monitor.domain.trace import Trace
+
+
+def mark_repeats(
+    traces: Iterable[Trace], last_counted: MutableMapping[bytes, datetime], window: timedelta
+) -> list[bool]:
+    """Say per trace whether one with the same conversation or prompt was counted within *window*.
+
+    The window is measured in the traces' own timestamps, so a replay marks the same traces.
+    Counted traces are written into *last_counted*; repeats are not, so a conversation is
+    observed again once the window has passed since its last counted trace.
+    """
+    repeated = []
+    for trace in traces:
+        keys = trace.repeat_keys()
+        seen = (last_counted.get(key) for key in keys)
+        repeat = any(last is not None and abs(trace.timestamp - last) < window for last in seen)
+        repeated.append(repeat)
+        if not repeat:
+            last_counted.update(dict.fromkeys(keys, trace.timestamp))
+    return repeated
+
+
+def forget_before(last_counted: MutableMapping[bytes, datetime], horizon: datetime) -> None:
+    """Drop keys too old to matter, in place."""
+    for key in [key for key, last in last_counted.items() if last < horizon]:
+        del last_counted[key]
