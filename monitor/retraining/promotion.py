@@ -7,6 +7,8 @@ from typing import Literal
 
 from monitor.domain.job import Hold
 
+AWAITING = "awaiting_approval"
+
 
 @dataclass(frozen=True, slots=True)
 class Promote:
@@ -25,5 +27,5 @@ def decide_promotion(
             "champion_moved", f"judged against {judged_against or 'none'}; the champion is {champion or 'none'}"
         )
     if mode == "manual":
-        return Hold("awaiting_approval", "retrain.promotion is manual")
+        return Hold(AWAITING, "retrain.promotion is manual")
     return Promote()

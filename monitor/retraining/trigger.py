@@ -41,9 +41,7 @@ class FactSource(Protocol):
 
 
 class JobStarter(Protocol):
-    def start_job(
-        self, action: Action, *, reason: str, actor: str, role: str, alarm_id: int | None, needs_approval: bool
-    ) -> Job | Hold: ...
+    def launch(self, launch: Launch, *, reason: str, actor: str) -> Job | Hold: ...
 
 
 def decide_trigger(
@@ -92,19 +90,13 @@ def answer_alarms(
             last_started=known.last_started,
             now=now,
         )
-        decisions.append(_start(decision, rule, known, jobs) if isinstance(decision, Launch) else decision)
+        decisions.append(_start(decision, known, jobs) if isinstance(decision, Launch) else decision)
     return tuple(decisions)
 
 
-def _start(launch: Launch, rule: TriggerRule, known: TriggerFacts, jobs: JobStarter) -> Launch | Hold:
-    started = jobs.start_job(
-        launch.action,
-        reason=f"alarm {launch.alarm_id} on {_signal(launch, known)} with {known.pairs_new} new preference pairs",
-        actor="trigger",
-        role="daemon",
-        alarm_id=launch.alarm_id,
-        needs_approval=rule.approval == "manual",
-    )
+def _start(launch: Launch, known: TriggerFacts, jobs: JobStarter) -> Launch | Hold:
+    reason = f"alarm {launch.alarm_id} on {_signal(launch, known)}, {known.pairs_new} new preference pairs"
+    started = jobs.launch(launch, reason=reason, actor="trigger")
     return started if isinstance(started, Hold) else launch
 
 

@@ -1,0 +1,149 @@
+"""One attempt's folder: what a run is given, and what it left, believed only after checking."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Protocol
+
+import yaml
+
+from monitor.domain.artifact import artifact_sha256, file_sha256
+from monitor.domain.job import Action
+from monitor.domain.run import Artifact, HashedFile, RunResult, RunSpec
+from monitor.domain.run_file import RESULT_FILE, SPEC_FILE, read_result, write_spec
+from monitor.errors import InvalidInput
+from monitor.settings import RetrainSettings
+
+PREFERENCES_FILE = "preferences.jsonl"
+RESCORE_FILE = "rescore.jsonl"
+OUTPUT_FOLDER = "output"
+
+
+class PreferencePairs(Protocol):
+    def export(self, path: Path) -> HashedFile:
+        """Write the pairs a run learns from, as `RunSpec.preferences` describes them."""
+        ...
+
+
+class BaselineTraces(Protocol):
+    def export(self, path: Path) -> HashedFile | None:
+        """Write the active baseline's traces, as `RunSpec.rescore` describes them; None without a baseline."""
+        ...
+
+
+class ChampionSource(Protocol):
+    def champion(self) -> Artifact | None: ...
+
+
+class RunFolders:
+    """Where attempts live, and how one is filled."""
+
+    def __init__(
+        self,
+        settings: RetrainSettings,
+        *,
+        preferences: PreferencePairs,
+        baseline: BaselineTraces,
+        registry: ChampionSource,
+    ) -> None:
+        self._settings = settings
+        self._preferences = preferences
+        self._baseline = baseline
+        self._registry = registry
+
+    def of_job(self, job_id: int) -> Path:
+        return self._settings.folder.resolve() / f"job-{job_id}"
+
+    def of_attempt(self, job_id: int, attempt: int) -> Path:
+        return self.of_job(job_id) / f"attempt-{attempt}"
+
+    def prepare(self, job_id: int, action: Action, attempt: int) -> RunSpec:
+        """Fill the attempt's folder anew and return its spec, written last.
+
+        Raises `InvalidInput` for what no further attempt can mend.
+        """
+        folder = self.of_attempt(job_id, attempt)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        champion = self._registry.champion()
+        spec = RunSpec(
+            job_id=job_id,
+            action=action,
+            base_model=_base_model(self._settings.base_model, champion),
+            champion=champion,
+            preferences=self._preferences.export(folder / PREFERENCES_FILE),
+            rescore=self._baseline.export(folder / RESCORE_FILE),
+            recipe=read_recipe(self._settings.recipe),
+            seed=job_id,
+            output=str(folder / OUTPUT_FOLDER),
+        )
+        write_spec(folder / SPEC_FILE, spec)
+        return spec
+
+    def champion_version(self) -> str | None:
+        champion = self._registry.champion()
+        return champion.version if champion is not None else None
+
+
+def read_recipe(path: Path | None) -> dict[str, float | int | str | bool]:
+    """Read a flat YAML recipe; empty, so that the run takes its own, where none is set."""
+    if path is None:
+        return {}
+    try:
+        recipe = yaml.safe_load(path.read_bytes())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InvalidInput(f"retrain.recipe = {str(path)!r}: {error}; wanted a YAML file") from None
+    if not isinstance(recipe, dict):
+        raise InvalidInput(f"retrain.recipe = {str(path)!r}: wanted a mapping of names to values")
+    for name, value in recipe.items():
+        if not isinstance(name, str) or not isinstance(value, float | int | str | bool):
+            raise InvalidInput(f"retrain.recipe = {str(path)!r}: {name!r} = {value!r}; wanted a number, word or yes/no")
+    return recipe
+
+
+def collect_result(folder: Path, spec: RunSpec, exit_code: int) -> RunResult:
+    """Read what the run reports; raise `InvalidInput` in words where it did not succeed."""
+    if not (folder / RESULT_FILE).is_file():
+        raise InvalidInput(f"the run ended with exit code {exit_code} and left no {RESULT_FILE}")
+    result = read_result(folder / RESULT_FILE)
+    if result.status != "succeeded":
+        raise InvalidInput(f"the run failed: {result.error or 'it did not say why'}")
+    if exit_code != 0:
+        raise InvalidInput(f"the run reports success but ended with exit code {exit_code}")
+    if result.candidate is None or result.candidate_metrics is None:
+        raise InvalidInput("the run reports success without a candidate and its metrics")
+    if (result.champion_metrics is None) != (spec.champion is None):
+        raise InvalidInput("the run's champion metrics do not fit its spec: both or neither are wanted")
+    if (result.rescored is None) != (spec.rescore is None):
+        raise InvalidInput("the run's rescored traces do not fit its spec: both or neither are wanted")
+    return result
+
+
+def verify_result(folder: Path, result: RunResult) -> None:
+    """Hash what the run left and compare; raise `InvalidInput` where bytes and report differ."""
+    assert result.candidate is not None
+    _verify_path(folder, result.candidate.path)
+    found = artifact_sha256(Path(result.candidate.path))
+    if found != result.candidate.sha256:
+        raise InvalidInput(f"the candidate's files hash to {found}; the run reported {result.candidate.sha256}")
+    if result.rescored is None:
+        return
+    _verify_path(folder, result.rescored.path)
+    found = file_sha256(Path(result.rescored.path))
+    if found != result.rescored.sha256:
+        raise InvalidInput(f"{result.rescored.path} hashes to {found}; the run reported {result.rescored.sha256}")
+
+
+def _verify_path(folder: Path, path: str) -> None:
+    if not Path(path).resolve().is_relative_to(folder.resolve()) or not Path(path).exists():
+        raise InvalidInput(f"the run reports {path!r}; wanted something that exists in its own folder")
+
+
+def _base_model(configured: Path | None, champion: Artifact | None) -> str:
+    """The champion's first member stands for its backbone: the members differ only by what they were tuned on."""
+    if configured is not None:
+        return str(configured.resolve())
+    if champion is None:
+        raise InvalidInput("no base model: wanted retrain.base_model, or a champion whose member can be tuned on")
+    return str(Path(champion.path) / "member-0")
