@@ -1,0 +1,1 @@
+"""The whole program on embedded parts, with generated traffic."""

@@ -1,0 +1,103 @@
+"""The real parts every test may ask for: Kafka, PostgreSQL and the real data sets."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from monitor.demo.broker import EmbeddedBroker
+from monitor.demo.postgres import EmbeddedPostgres
+from monitor.errors import Unavailable
+from tests.real_kafka import ROOT, EmbeddedKafka, Kafka, RealKafka, fetch_libraries, in_ci
+
+SHARED_DATA = ROOT.parent / "shared" / "data"
+TEMPLATE = "migrated"
+
+_kafka_report = pytest.StashKey[str]()
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """One broker a session: Apache Kafka, or the demo's embedded one where that cannot be had (never in CI)."""
+    stash = request.config.stash
+    folder = tmp_path_factory.mktemp("kafka")
+    try:
+        server = RealKafka(folder, fetch_libraries())
+    except Unavailable as reason:
+        if in_ci():
+            stash[_kafka_report] = f"kafka: NONE, and CI wants the real one: {reason}"
+            raise
+        stash[_kafka_report] = f"kafka: NOT REAL, {EmbeddedKafka.version} stands in: {reason}"
+        with EmbeddedBroker() as broker:
+            yield EmbeddedKafka(broker)
+        return
+    try:
+        server.start()
+        stash[_kafka_report] = f"kafka: {server.version} (KRaft), real"
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _real_parts(request: pytest.FixtureRequest) -> None:
+    """Skip a test that needs the real Kafka where an embedded broker stands in for it."""
+    if request.node.get_closest_marker("kafka") is None:
+        return
+    server: Kafka = request.getfixturevalue("kafka")
+    if not server.is_real:
+        pytest.skip(request.config.stash[_kafka_report])
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """One server a session, without databases of ours; do not stop it, other tests use it too."""
+    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data") as server:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("alter system set fsync = off")  # a test's database need not survive the machine
+            connection.execute("select pg_reload_conf()")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _migrated_template(postgres: EmbeddedPostgres) -> str:
+    from monitor.postgres.migrate import upgrade
+
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(TEMPLATE)))
+    upgrade(postgres.database_url(TEMPLATE))
+    return TEMPLATE
+
+
+@pytest.fixture
+def postgres_url(postgres: EmbeddedPostgres, _migrated_template: str) -> Iterator[str]:
+    """URL of an empty, migrated database of this test alone; dropped after it, whoever is still connected."""
+    name = f"test_{uuid4().hex}"
+    database, template = sql.Identifier(name), sql.Identifier(_migrated_template)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {} template {}").format(database, template))
+        yield postgres.database_url(name)
+        connection.execute(sql.SQL("drop database {} with (force)").format(database))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real data sets beside the checkout."""
+    if not SHARED_DATA.is_dir():
+        reason = f"no real data sets at {SHARED_DATA}"
+        if in_ci():
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return SHARED_DATA
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    report = config.stash.get(_kafka_report, "kafka: not used by the tests that ran")
+    terminalreporter.write_sep("-", report)
