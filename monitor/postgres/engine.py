@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
@@ -41,13 +42,19 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         if is_unavailable(error):
             raise Unavailable(f"PostgreSQL: {str(error.orig).strip()}") from error
         raise
+    except psycopg.Error as error:  # COPY speaks to the driver directly
+        if _may_pass(error.sqlstate, isinstance(error, psycopg.OperationalError)):
+            raise Unavailable(f"PostgreSQL: {str(error).strip()}") from error
+        raise
 
 
 def is_unavailable(error: DBAPIError) -> bool:
     """Say whether waiting can mend it: a lost or refused connection, a shutdown, a deadlock, a full disk."""
     if error.connection_invalidated or isinstance(error, InterfaceError):
         return True
-    state = getattr(error.orig, "sqlstate", None)
-    if state is None:
-        return isinstance(error, OperationalError)
-    return str(state)[:2] in {"08", "40", "53", "57", "58"}
+    return _may_pass(getattr(error.orig, "sqlstate", None), isinstance(error, OperationalError))
+
+
+def _may_pass(sqlstate: str | None, operational: bool) -> bool:
+    """Say whether *sqlstate* is of a class that passes: connection, rollback, resources, operator, system."""
+    return operational if sqlstate is None else sqlstate[:2] in {"08", "40", "53", "57", "58"}

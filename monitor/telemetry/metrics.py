@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -256,6 +258,15 @@ class Metrics:
 
     def observe_stage(self, stage: Stage, seconds: float) -> None:
         self._stage_seconds.labels(stage).observe(seconds)
+
+    @contextmanager
+    def timed(self, stage: Stage) -> Iterator[None]:
+        """Observe how long the block takes, also where it raises."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.observe_stage(stage, time.perf_counter() - started)
 
     def count_scored_tokens(self, tokens: int) -> None:
         self._scored_tokens.inc(tokens)

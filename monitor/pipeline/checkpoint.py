@@ -1,0 +1,68 @@
+"""What one checkpoint holds, and what keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from monitor.domain.trace import Preference
+from monitor.ingest.record import TopicPartition
+from monitor.pipeline.observation import ScoredTrace, StreamBatch
+
+Position = tuple[str, int, int]  # topic, partition, offset
+
+
+class DuplicateTrace(Exception):
+    """A trace id of the batch was stored since it was looked up: look again and rebuild the batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Offsets a checkpoint covers in one partition: from the stored next offset to the new one."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything that becomes true together."""
+
+    spans: Mapping[TopicPartition, Span]
+    traces: Sequence[ScoredTrace]
+    positions: Sequence[Position]  # of `traces`, in the same order
+    streams: Sequence[StreamBatch]
+    preferences: Sequence[tuple[Preference, str]]  # with the cohort's name
+    counted_keys: Mapping[bytes, datetime]  # repeat keys that were counted in this batch
+    duplicates: int
+    dead_letters: Mapping[str, int]  # by reason; durable in their topic already
+
+
+class CheckpointStore(Protocol):
+    """Durable state of the worker. Every method raises `Unavailable` where the store is away."""
+
+    def stored_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+        """Return the next offset of each partition, None where none is stored."""
+        ...
+
+    def begin(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Store first offsets for partitions that have none; those that have one keep it."""
+        ...
+
+    def known_traces(self, trace_ids: Sequence[str]) -> set[str]:
+        """Return which of *trace_ids* are stored."""
+        ...
+
+    def last_counted(self, keys: Iterable[bytes]) -> dict[bytes, datetime]:
+        """Return when each known repeat key was last counted."""
+        ...
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Commit *checkpoint* in one transaction, or nothing of it.
+
+        Raises `Fenced` where a partition's stored offset is not the span's start, and
+        `DuplicateTrace` where another worker stored one of the traces meanwhile.
+        """
+        ...

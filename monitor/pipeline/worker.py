@@ -1,0 +1,246 @@
+"""The worker: polls, holds under back-pressure, and hands batches to the processor."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from monitor.errors import Backpressure, Fenced, Unavailable
+from monitor.ingest.kafka import StartOffset
+from monitor.ingest.record import Record, TopicPartition
+from monitor.pipeline.backoff import Backoff
+from monitor.pipeline.checkpoint import CheckpointStore
+from monitor.pipeline.processor import PART, PartitionCursor, Processor, RecordBatch
+from monitor.telemetry.health import Health
+from monitor.telemetry.metrics import Metrics, Stage
+
+POLL_SECONDS = 0.2
+HELD_POLL_SECONDS = 0.05
+LAG_SECONDS = 5.0
+QUEUED_BATCHES = 2
+log = structlog.get_logger(__name__)
+
+
+class Source(Protocol):
+    """A consumer group member; `monitor.ingest.kafka.KafkaSource` is the one there is."""
+
+    def poll(self, timeout_seconds: float) -> list[Record]: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def restart(self) -> None: ...
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None: ...
+    def lag(self) -> Mapping[TopicPartition, int]: ...
+    def close(self) -> None: ...
+
+
+class Assignment:
+    """Which partitions this worker reads, and from which stored offsets."""
+
+    def __init__(self, store: CheckpointStore) -> None:
+        self._store = store
+        self.cursors: dict[TopicPartition, PartitionCursor] = {}
+
+    def on_assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int | None]:
+        return self._store.stored_offsets(partitions)
+
+    def on_started(self, starts: Mapping[TopicPartition, StartOffset]) -> None:
+        """Begin a cursor for each new partition; one that is being read keeps its own.
+
+        The compare-and-set starts from what is stored, also where the log begins later.
+        """
+        new = {partition: start for partition, start in starts.items() if partition not in self.cursors}
+        self._store.begin({partition: start.offset for partition, start in new.items() if start.stored is None})
+        for partition, start in new.items():
+            self.cursors[partition] = PartitionCursor(start.offset if start.stored is None else start.stored)
+            log.info("partition_started", topic=partition[0], partition=partition[1], offset=start.offset)
+
+    def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """Drop what was read: the next owner reads it again, and the offsets fence what is in flight."""
+        for partition in partitions:
+            cursor = self.cursors.pop(partition, None)
+            if cursor is not None:
+                cursor.revoked = True
+
+    def drop_all(self) -> None:
+        self.on_revoked(list(self.cursors))
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    max_records: int
+    max_seconds: float
+
+
+class Worker:
+    """Runs in the calling thread, with one more for the processor; ends on *stop* or raises.
+
+    On *stop* it takes no more records, makes what it holds durable while
+    *drain_seconds* last, and leaves the group.
+    """
+
+    def __init__(
+        self,
+        open_source: Callable[[Assignment], Source],
+        processor: Processor,
+        *,
+        limits: BatchLimits,
+        metrics: Metrics,
+        health: Health,
+        backoff: Backoff,
+        drain_seconds: float,
+    ) -> None:
+        self._open_source = open_source
+        self._processor = processor
+        self._limits = limits
+        self._metrics = metrics
+        self._health = health
+        self._backoff = backoff
+        self._drain_seconds = drain_seconds
+        self._assignment = Assignment(processor.store)
+        self._queue: queue.Queue[RecordBatch | None] = queue.Queue(maxsize=QUEUED_BATCHES)
+        self._committed: queue.SimpleQueue[dict[TopicPartition, int]] = queue.SimpleQueue()
+        self._fenced = threading.Event()
+        self._records: list[tuple[Record, PartitionCursor]] = []
+        self._held: RecordBatch | None = None
+        self._oldest = 0.0
+        self._lag_due = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        thread = threading.Thread(target=self._process, name="processor", daemon=True)
+        thread.start()
+        source = self._connect(stop)
+        if source is not None:
+            try:
+                while not stop.is_set() and self._health.failure is None:
+                    self._step(source, stop)
+                self._drain(source, thread)
+            finally:
+                source.close()
+        self._processor.stop.set()
+
+    def _connect(self, stop: threading.Event) -> Source | None:
+        while not stop.is_set():
+            try:
+                return self._open_source(self._assignment)
+            except Unavailable as reason:
+                self._wait(reason, stop)
+        return None
+
+    def _step(self, source: Source, stop: threading.Event) -> None:
+        try:
+            if self._fenced.is_set():
+                self._rejoin(source)
+            with self._metrics.timed(Stage.POLL):
+                polled = source.poll(POLL_SECONDS if self._held is None else HELD_POLL_SECONDS)
+            self._take(polled)
+            self._hand_over(source)
+            self._report(source)
+            self._backoff.reset()
+        except Unavailable as reason:
+            self._wait(reason, stop)
+
+    def _wait(self, reason: Unavailable, stop: threading.Event) -> None:
+        self._health.set_not_ready(PART, str(reason).splitlines()[0])
+        log.warning("worker_waits", reason=str(reason))
+        stop.wait(self._backoff.next_seconds())
+
+    def _take(self, polled: list[Record]) -> None:
+        """Keep each record with the assignment it was read under."""
+        if polled and not self._records:
+            self._oldest = time.monotonic()
+        cursors = self._assignment.cursors
+        self._records += [(item, cursors[item.topic_partition]) for item in polled if item.topic_partition in cursors]
+
+    def _hand_over(self, source: Source) -> None:
+        """Queue what is due; under back-pressure hold one batch, pause, and keep polling."""
+        try:
+            if self._held is not None:
+                self._put(self._held)
+                self._held = None
+                source.resume()
+            while self._is_due():
+                batch = self._cut()
+                self._held = batch
+                self._put(batch)
+                self._held = None
+        except Backpressure:
+            source.pause()
+
+    def _is_due(self) -> bool:
+        if not self._records:
+            return False
+        full = len(self._records) >= self._limits.max_records
+        return full or time.monotonic() - self._oldest >= self._limits.max_seconds
+
+    def _cut(self) -> RecordBatch:
+        taken = self._records[: self._limits.max_records]
+        self._records = self._records[self._limits.max_records :]
+        mine = [(record, cursor) for record, cursor in taken if not cursor.revoked]
+        return RecordBatch([record for record, _ in mine], {record.topic_partition: cursor for record, cursor in mine})
+
+    def _put(self, batch: RecordBatch) -> None:
+        try:
+            self._queue.put_nowait(batch)
+        except queue.Full:
+            raise Backpressure from None
+
+    def _report(self, source: Source) -> None:
+        """Tell Kafka and the metrics how far the checkpoints are."""
+        self._commit(source)
+        if time.monotonic() >= self._lag_due:
+            self._metrics.show_lag(source.lag())
+            self._lag_due = time.monotonic() + LAG_SECONDS
+            if self._queue.empty() and self._held is None:
+                self._health.set_ready(PART)
+
+    def _commit(self, source: Source) -> None:
+        committed: dict[TopicPartition, int] = {}
+        while not self._committed.empty():
+            committed |= self._committed.get()
+        if committed:
+            source.commit(committed)
+
+    def _rejoin(self, source: Source) -> None:
+        """Forget everything read and begin again at the stored offsets."""
+        self._assignment.drop_all()
+        self._records, self._held = [], None
+        self._fenced.clear()
+        source.restart()
+        source.resume()
+
+    def _process(self) -> None:
+        """The processor's thread; its failure is the process's."""
+        with self._health.guard(PART):
+            while True:
+                batch = self._queue.get()
+                if batch is None:
+                    return
+                try:
+                    self._committed.put(self._processor.process(batch))
+                except Fenced as reason:
+                    log.warning("fenced", reason=str(reason))
+                    batch.fence()
+                    self._fenced.set()
+
+    def _drain(self, source: Source, thread: threading.Thread) -> None:
+        """Make what was read durable within the time there is."""
+        deadline = time.monotonic() + self._drain_seconds
+        waiting = [self._held] if self._held is not None else []
+        while self._records:
+            waiting.append(self._cut())
+        for batch in [*waiting, None]:
+            while time.monotonic() < deadline and thread.is_alive() and not self._fenced.is_set():
+                try:
+                    self._queue.put(batch, timeout=HELD_POLL_SECONDS)
+                    break
+                except queue.Full:
+                    continue
+        thread.join(max(deadline - time.monotonic(), 0.0))
+        self._processor.stop.set()
+        self._commit(source)

@@ -1,0 +1,238 @@
+"""Checkpoints in PostgreSQL: one transaction, bulk rows by COPY, offsets by compare-and-set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import psycopg
+from sqlalchemy import Connection, Engine, text
+
+from monitor.domain.cohort import OTHER
+from monitor.errors import Fenced
+from monitor.ingest.record import TopicPartition
+from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace, Position
+from monitor.pipeline.observation import ScoredTrace
+from monitor.postgres.engine import transaction
+
+COHORT_LOCK = 0x524C4846_02
+_ADVANCE = text(
+    "update consumer_offset set next_offset = :stop where group_id = :group_id and topic = :topic"
+    " and partition = :partition and next_offset = :start"
+)
+_CHECKPOINT = text(
+    "insert into checkpoint (traces, repeats, duplicates, preferences, dead_letters, last_timestamp) values"
+    " (:traces, :repeats, :duplicates, :preferences, cast(:dead_letters as jsonb), :last_timestamp)"
+    " returning checkpoint_id"
+)
+_REPEAT_KEYS = text(
+    "insert into repeat_key (key, last_counted) select * from unnest(cast(:keys as bytea[]),"
+    " cast(:times as timestamptz[])) on conflict (key) do update set last_counted = excluded.last_counted"
+)
+_PREFERENCES = text(
+    "insert into preference (preference_id, timestamp, messages, chosen, rejected, tie, annotator_id,"
+    " criteria_version, cohort, dimensions) values (:preference_id, :timestamp, cast(:messages as jsonb), :chosen,"
+    " :rejected, :tie, :annotator_id, :criteria_version, :cohort, cast(:dimensions as jsonb))"
+    " on conflict (preference_id) do nothing"
+)
+_TRACE_COLUMNS = (
+    "trace_id, checkpoint_id, ordinal, topic, partition, record_offset, timestamp, policy_model, conversation_id,"
+    " cohort, messages, response, reference_response, finish_reason, input_tokens, output_tokens,"
+    " output_tokens_source, latency_seconds, feedback_rating, error, repeated"
+)
+
+
+class PostgresCheckpoints:
+    """The worker's `CheckpointStore`, and its `CohortNames`."""
+
+    def __init__(self, engine: Engine, *, group_id: str, max_cohorts: int) -> None:
+        self._engine = engine
+        self._group_id = group_id
+        self._max_cohorts = max_cohorts
+        self._cohorts: dict[str, str] = {}
+
+    def stored_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+        statement = text("select topic, partition, next_offset from consumer_offset where group_id = :group_id")
+        with transaction(self._engine) as connection:
+            rows = connection.execute(statement, {"group_id": self._group_id}).all()
+        stored = {(row.topic, row.partition): row.next_offset for row in rows}
+        return {partition: stored.get(partition) for partition in partitions}
+
+    def begin(self, offsets: Mapping[TopicPartition, int]) -> None:
+        if not offsets:
+            return
+        statement = text(
+            "insert into consumer_offset (group_id, topic, partition, next_offset)"
+            " values (:group_id, :topic, :partition, :next_offset) on conflict do nothing"
+        )
+        rows = [
+            {"group_id": self._group_id, "topic": topic, "partition": partition, "next_offset": offset}
+            for (topic, partition), offset in offsets.items()
+        ]
+        with transaction(self._engine) as connection:
+            connection.execute(statement, rows)
+
+    def known_traces(self, trace_ids: Sequence[str]) -> set[str]:
+        statement = text("select trace_id from trace where trace_id = any(:ids)")
+        with transaction(self._engine) as connection:
+            return set(connection.execute(statement, {"ids": list(trace_ids)}).scalars())
+
+    def last_counted(self, keys: Iterable[bytes]) -> dict[bytes, datetime]:
+        statement = text("select key, last_counted from repeat_key where key = any(:keys)")
+        with transaction(self._engine) as connection:
+            rows = connection.execute(statement, {"keys": list(keys)}).all()
+        return {bytes(row.key): row.last_counted for row in rows}
+
+    def admit(self, names: Iterable[str]) -> dict[str, str]:
+        """Map each cohort name to itself, or to "other" past the cap; first come, first kept, over all workers."""
+        wanted = set(names)
+        unknown = sorted(wanted - self._cohorts.keys())
+        if unknown:
+            self._cohorts |= self._register(unknown)
+        return {name: self._cohorts[name] for name in wanted}
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        try:
+            with transaction(self._engine) as connection:
+                self._advance(connection, checkpoint)
+                self._insert(connection, checkpoint)
+        except psycopg.errors.UniqueViolation as error:  # raised by COPY: only `trace` can meet another worker's rows
+            raise DuplicateTrace(str(error)) from error
+
+    def _register(self, names: list[str]) -> dict[str, str]:
+        insert = text(
+            "insert into cohort (name) select :name where (select count(*) from cohort) < :cap on conflict do nothing"
+        )
+        with transaction(self._engine) as connection:
+            connection.execute(text(f"select pg_advisory_xact_lock({COHORT_LOCK})"))
+            for name in names:
+                connection.execute(insert, {"name": name, "cap": self._max_cohorts})
+            kept = set(connection.execute(text("select name from cohort")).scalars())
+        return {name: name if name in kept else OTHER for name in names}
+
+    def _advance(self, connection: Connection, checkpoint: Checkpoint) -> None:
+        for (topic, partition), span in sorted(checkpoint.spans.items()):
+            values = {"topic": topic, "partition": partition, "start": span.start, "stop": span.stop}
+            if connection.execute(_ADVANCE, {"group_id": self._group_id, **values}).rowcount != 1:
+                raise Fenced(f"{topic}[{partition}]: the stored next offset is not {span.start}")
+
+    def _insert(self, connection: Connection, checkpoint: Checkpoint) -> None:
+        checkpoint_id = _insert_head(connection, checkpoint)
+        _copy(connection, f"copy trace ({_TRACE_COLUMNS}) from stdin", _trace_rows(checkpoint, checkpoint_id))
+        _copy(
+            connection,
+            "copy score (trace_id, scorer_version, mean, lower, disagreement, members) from stdin",
+            _score_rows(checkpoint.traces),
+        )
+        _copy(
+            connection,
+            "copy stream_batch (checkpoint_id, signal, policy_model, scorer_version, cohorts, cohort_codes, ordinals,"
+            ' "values") from stdin',
+            _stream_rows(checkpoint, checkpoint_id),
+        )
+        if checkpoint.counted_keys:
+            keys = sorted(checkpoint.counted_keys)  # one order everywhere: workers that meet do not deadlock
+            times = [checkpoint.counted_keys[key] for key in keys]
+            connection.execute(_REPEAT_KEYS, {"keys": keys, "times": times})
+        if checkpoint.preferences:
+            connection.execute(_PREFERENCES, list(_preference_rows(checkpoint)))
+
+
+def _insert_head(connection: Connection, checkpoint: Checkpoint) -> int:
+    values = {
+        "traces": len(checkpoint.traces),
+        "repeats": sum(item.repeated for item in checkpoint.traces),
+        "duplicates": checkpoint.duplicates,
+        "preferences": len(checkpoint.preferences),
+        "dead_letters": _json(dict(checkpoint.dead_letters)),
+        "last_timestamp": max((item.trace.timestamp for item in checkpoint.traces), default=None),
+    }
+    return int(connection.execute(_CHECKPOINT, values).scalar_one())
+
+
+def _copy(connection: Connection, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def _trace_rows(checkpoint: Checkpoint, checkpoint_id: int) -> Iterator[tuple[Any, ...]]:
+    for ordinal, (item, position) in enumerate(zip(checkpoint.traces, checkpoint.positions, strict=True)):
+        yield _trace_row(item, position, checkpoint_id, ordinal)
+
+
+def _trace_row(item: ScoredTrace, position: Position, checkpoint_id: int, ordinal: int) -> tuple[Any, ...]:
+    trace = item.trace
+    return (
+        trace.trace_id,
+        checkpoint_id,
+        ordinal,
+        *position,
+        trace.timestamp,
+        trace.policy_model,
+        trace.conversation_id,
+        item.cohort,
+        _json(trace.messages),
+        trace.response,
+        trace.reference_response,
+        trace.finish_reason,
+        trace.input_tokens,
+        trace.output_tokens,
+        trace.output_tokens_source.value,
+        trace.latency_seconds,
+        trace.feedback_rating,
+        trace.error,
+        item.repeated,
+    )
+
+
+def _score_rows(traces: Iterable[ScoredTrace]) -> Iterator[tuple[Any, ...]]:
+    for item in traces:
+        if item.reward is not None:
+            reward = item.reward
+            yield (
+                item.trace.trace_id,
+                reward.scorer_version,
+                reward.mean,
+                reward.lower,
+                reward.disagreement,
+                list(reward.members),
+            )
+
+
+def _stream_rows(checkpoint: Checkpoint, checkpoint_id: int) -> Iterator[tuple[Any, ...]]:
+    for batch in checkpoint.streams:
+        yield (
+            checkpoint_id,
+            batch.signal,
+            batch.policy_model,
+            batch.scorer_version,
+            list(batch.cohorts),
+            batch.cohort_codes.astype("<i4").tobytes(),
+            batch.ordinals.astype("<i4").tobytes(),
+            batch.values.astype("<f8").tobytes(),
+        )
+
+
+def _preference_rows(checkpoint: Checkpoint) -> Iterator[dict[str, Any]]:
+    for preference, cohort in checkpoint.preferences:
+        yield {
+            "preference_id": preference.preference_id,
+            "timestamp": preference.timestamp,
+            "messages": _json(preference.messages),
+            "chosen": preference.chosen,
+            "rejected": preference.rejected,
+            "tie": preference.tie,
+            "annotator_id": preference.annotator_id,
+            "criteria_version": preference.criteria_version,
+            "cohort": cohort,
+            "dimensions": _json(dict(preference.dimensions)),
+        }
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
