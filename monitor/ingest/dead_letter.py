@@ -1,0 +1,146 @@
+"""Rejected records, set aside with the reason on a topic of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+
+from monitor.errors import InvalidTrace, Unavailable
+from monitor.ingest.kafka_client import client_options, connect, translated
+from monitor.ingest.record import Record
+from monitor.settings import KafkaSettings
+
+MAX_BUFFERED_LETTERS = 10_000
+MAX_BUFFERED_BYTES = 64 * 1024 * 1024
+MAX_REQUEST_BYTES = 96 * 1024 * 1024  # a broker's own socket.request.max.bytes is 100 MB
+TRUNCATED_BYTES = 64 * 1024  # of each part: the whole stays under any max.message.bytes that is in use
+FLUSH_SECONDS = 30.0
+REQUEST_SECONDS = 10.0
+CLOSE_SECONDS = 5.0
+TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What is written: the record's own key, value and headers, and why it was rejected.
+
+    A null value or header becomes an empty one, which the client can write.
+    """
+
+    key: bytes | None
+    value: bytes
+    headers: Headers  # the record's own
+    reasons: Headers
+
+    @property
+    def size(self) -> int:
+        return len(self.key or b"") + len(self.value) + _size(self.headers) + _size(self.reasons)
+
+    def truncated(self) -> DeadLetter:
+        """Return the letter with no more than the head of each part; a header tells the value's size in bytes."""
+        headers = self.headers if _size(self.headers) <= TRUNCATED_BYTES else ()
+        key = None if self.key is None else self.key[:TRUNCATED_BYTES]
+        cut = ("truncated_from", str(len(self.value)).encode())
+        return DeadLetter(key, self.value[:TRUNCATED_BYTES], headers, (*self.reasons, cut))
+
+
+def dead_letter(record: Record, invalid: InvalidTrace) -> DeadLetter:
+    reasons = {
+        "reason": str(invalid.reason),
+        "detail": invalid.detail,
+        "source_topic": record.topic,
+        "source_partition": str(record.partition),
+        "source_offset": str(record.offset),
+    }
+    return DeadLetter(
+        record.key,
+        record.value or b"",
+        tuple((name, value or b"") for name, value in record.headers),
+        tuple((name, text.encode(errors="replace")) for name, text in reasons.items()),
+    )
+
+
+class KafkaDeadLetters:
+    """Writes dead letters at least once; after a failure some may be written twice.
+
+    Not thread safe. The producer is made with the first letter, so a worker whose
+    records are all good opens no second connection.
+    """
+
+    def __init__(self, settings: KafkaSettings, *, max_request_bytes: int = MAX_REQUEST_BYTES) -> None:
+        self._topic = settings.dead_letter_topic
+        self._options: dict[str, Any] = client_options(settings) | {
+            "acks": "all",
+            "enable_idempotence": False,  # a letter twice does no harm, and one permission less is needed
+            "linger_ms": 5,
+            "max_request_size": max_request_bytes,
+            "request_timeout_ms": round(REQUEST_SECONDS * 1000),
+            "delivery_timeout_ms": round(FLUSH_SECONDS * 1000),
+            "max_block_ms": round(REQUEST_SECONDS * 1000),
+        }
+        self._producer: KafkaProducer | None = None
+        self._buffered: list[DeadLetter] = []
+        self._bytes = 0
+
+    def put(self, record: Record, invalid: InvalidTrace) -> None:
+        """Take *record*; it is safe only after `flush`, which a full buffer calls by itself."""
+        letter = dead_letter(record, invalid)
+        self._buffered.append(letter)
+        self._bytes += letter.size
+        if len(self._buffered) >= MAX_BUFFERED_LETTERS or self._bytes >= MAX_BUFFERED_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Return once every letter is durable; otherwise raise `Unavailable` and keep them.
+
+        A letter that the broker or this producer finds too large is cut, and marked.
+        """
+        if not self._buffered:
+            return
+        try:
+            self._buffered = [letter.truncated() for letter in self._send(self._buffered)]
+            if self._buffered and self._send(self._buffered):
+                raise Unavailable(f"{self._topic} refuses dead letters of {TRUNCATED_BYTES:,} bytes as too large")
+        except KafkaError as error:
+            raise translated(error) from error
+        self.discard()
+
+    def discard(self) -> None:
+        """Forget the letters that are not durable: somebody else reads their records again."""
+        self._buffered, self._bytes = [], 0
+
+    def close(self) -> None:
+        """Let go of the connection; letters that were not flushed are dropped."""
+        if self._producer is not None:
+            self._producer.close(timeout=CLOSE_SECONDS)
+            self._producer = None
+
+    def _send(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+        """Return the letters that are too large when all others are durable."""
+        if self._producer is None:
+            self._producer = connect(KafkaProducer, self._options)
+        sent = [(letter, self._sent(self._producer, letter)) for letter in letters]
+        self._producer.flush(timeout=FLUSH_SECONDS + REQUEST_SECONDS)
+        failures = [(letter, future if isinstance(future, KafkaError) else future.exception) for letter, future in sent]
+        for _, error in failures:
+            if error is not None and not isinstance(error, TOO_LARGE):
+                raise error
+        return [letter for letter, error in failures if error is not None]
+
+    def _sent(self, producer: KafkaProducer, letter: DeadLetter) -> Any:
+        headers = [*letter.headers, *letter.reasons]
+        try:
+            return producer.send(self._topic, key=letter.key, value=letter.value, headers=headers)
+        except TOO_LARGE as error:
+            return error
+
+
+def _size(headers: Headers) -> int:
+    return sum(len(name) + len(value) for name, value in headers)

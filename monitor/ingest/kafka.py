@@ -1,0 +1,278 @@
+"""A consumer group member whose offsets are kept elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import structlog
+from kafka import ConsumerRebalanceListener, KafkaConsumer
+from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
+from kafka.structs import OffsetAndMetadata
+from kafka.structs import TopicPartition as KafkaPartition
+
+from monitor.ingest.kafka_client import client_options, connect, translated
+from monitor.ingest.record import Record, TopicPartition
+from monitor.settings import KafkaSettings
+
+REQUEST_SECONDS = 5.0  # for a question about offsets
+QUIET_SECONDS = 5.0  # without records before the broker is asked for a sign of life
+CLOSE_SECONDS = 5.0
+FETCH_OPTIONS: Mapping[str, Any] = {
+    "fetch_max_bytes": 64 * 1024 * 1024,
+    "max_partition_fetch_bytes": 8 * 1024 * 1024,  # the default of 1 MB halves the throughput
+    "fetch_max_wait_ms": 250,
+}
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StartOffset:
+    """Where reading a partition begins.
+
+    `stored` is the offset the owner of the checkpoints knew, None where it knew
+    none; it differs from `offset` where the log no longer holds it.
+    """
+
+    offset: int
+    stored: int | None
+
+    @property
+    def lost(self) -> int:
+        """Return how many offsets were deleted unread."""
+        return 0 if self.stored is None else max(0, self.offset - self.stored)
+
+
+class AssignmentListener(Protocol):
+    """Told which partitions this member reads; each call happens inside a `KafkaSource` call."""
+
+    def on_assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int | None]:
+        """Return the stored next offsets; None or absent where there is none."""
+
+    def on_started(self, starts: Mapping[TopicPartition, StartOffset]) -> None:
+        """Take note of where reading begins, or begins anew after the log lost the place."""
+
+    def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """Checkpoint or drop what was read from *partitions*; they are someone else's afterwards.
+
+        It runs on the client's network thread, which sends no heartbeats meanwhile and
+        cannot answer questions: of the source only `commit` may be called. It is called
+        again if it raises, and for partitions that were assigned but never started.
+        """
+
+
+class KafkaSource:
+    """Reads the records of the partitions its consumer group assigns to it.
+
+    Offsets are not Kafka's here: reading starts where `AssignmentListener.on_assigned`
+    says, and `commit` only informs lag tools. Not thread safe: one thread owns it.
+    `Unavailable` leaves it usable; every call may be repeated. Exceptions of the
+    listener come out of the call in which they happened.
+    """
+
+    def __init__(self, settings: KafkaSettings, topics: Sequence[str], listener: AssignmentListener) -> None:
+        """Join the group; raise `Unavailable` where no broker answers."""
+        self._topics = tuple(topics)
+        self._listener = listener
+        self._reset = settings.auto_offset_reset
+        self._paused = False
+        self._heard = time.monotonic()
+        options = client_options(settings) | dict(FETCH_OPTIONS)
+        options |= {
+            "group_id": settings.group_id,
+            "max_poll_records": settings.max_poll_records,
+            "enable_auto_commit": False,
+            "auto_offset_reset": "none",  # the client would jump over a gap in silence
+            "isolation_level": "read_committed",
+        }
+        self._consumer = connect(KafkaConsumer, options)
+        self._rebalance = _Rebalance(self._consumer, listener)
+        self._consumer.subscribe(topics=self._topics, listener=self._rebalance)
+
+    def poll(self, timeout_seconds: float) -> list[Record]:
+        """Return records in the order of partition and offset, none if none came in time.
+
+        Keeps the membership alive, so it must be called more often than every five
+        minutes, while paused too. Raises `Unavailable` when the brokers stay silent.
+        """
+        try:
+            self._start_pending()
+            fetched = self._consumer.poll(timeout_ms=round(timeout_seconds * 1000))
+            self._ask_when_quiet(heard=bool(fetched))
+        except (OffsetOutOfRangeError, LogTruncationError) as error:
+            self._start_anew(error)
+            return []
+        except KafkaError as error:
+            raise self._rebalance.take_failure() or translated(error) from error
+        return [_record(item) for partition in sorted(fetched) for item in fetched[partition]]
+
+    def pause(self) -> None:
+        """Return no records until `resume`; partitions assigned meanwhile are paused too."""
+        self._paused = True
+        self._consumer.pause(*self._consumer.assignment())
+
+    def resume(self) -> None:
+        self._paused = False
+        self._heard = time.monotonic()
+        self._consumer.resume(*self._started())
+
+    def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Read on from *offsets*; partitions that are not this member's any more are passed over."""
+        mine = self._started()
+        for partition, offset in offsets.items():
+            if KafkaPartition(*partition) in mine:
+                self._consumer.seek(KafkaPartition(*partition), offset)
+
+    def restart(self) -> None:
+        """Begin every assigned partition again at its stored offset, with the next `poll`."""
+        self._rebalance.on_partitions_assigned(self._consumer.assignment())
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Tell Kafka the next offsets, for lag tools alone; a failure is logged, not raised."""
+        named = {KafkaPartition(*partition): OffsetAndMetadata(offset) for partition, offset in offsets.items()}
+        try:
+            self._consumer.commit_async(named, callback=_log_commit)
+        except KafkaError as error:
+            _log_commit(named, error)
+
+    def lag(self) -> Mapping[TopicPartition, int]:
+        """Return how many offsets each partition that is being read is behind; asks the brokers."""
+        try:
+            ends = self._consumer.end_offsets(self._started(), timeout_ms=REQUEST_SECONDS * 1000)
+            return {
+                tuple(partition): max(0, end - self._consumer.position(partition)) for partition, end in ends.items()
+            }
+        except KafkaError as error:
+            raise translated(error) from error
+
+    def close(self) -> None:
+        """Leave the group, which revokes the partitions; a broker that is away is not waited for."""
+        try:
+            self._consumer.close(autocommit=False, timeout_ms=CLOSE_SECONDS * 1000)
+        except KafkaError as error:
+            failure = self._rebalance.take_failure()
+            if failure is not None:
+                raise failure from error
+            log.warning("kafka_close_failed", error=str(error))
+
+    def _started(self) -> list[KafkaPartition]:
+        return sorted(self._consumer.assignment() - self._rebalance.pending)
+
+    def _start_pending(self) -> None:
+        """Begin the partitions that were assigned since the last call."""
+        partitions = sorted(self._rebalance.pending)
+        if not partitions:
+            return
+        stored = self._listener.on_assigned([tuple(partition) for partition in partitions])
+        first = self._consumer.beginning_offsets(partitions, timeout_ms=REQUEST_SECONDS * 1000)
+        end = self._consumer.end_offsets(partitions, timeout_ms=REQUEST_SECONDS * 1000)
+        self._begin(
+            {
+                partition: plan_start(
+                    stored.get(partition), first=first[partition], end=end[partition], reset=self._reset
+                )
+                for partition in partitions
+            }
+        )
+
+    def _start_anew(self, error: OffsetOutOfRangeError | LogTruncationError) -> None:
+        """Begin the partitions whose next offset is not in the log again, and say so.
+
+        After a truncation reading goes on where the logs part; otherwise it goes back
+        to the first offset: a replaced log is read whole, since duplicates are
+        recognised and a gap is not.
+        """
+        parted = error.divergent_offsets if isinstance(error, LogTruncationError) else {}
+        partitions = [partition for partition in parted or error.args[0] if partition in self._started()]
+        try:
+            first = self._consumer.beginning_offsets(partitions, timeout_ms=REQUEST_SECONDS * 1000)
+            position = {partition: self._consumer.position(partition) for partition in partitions}
+        except KafkaError as failure:  # the next poll comes here again
+            raise translated(failure) from failure
+        known = {partition: place.offset for partition, place in parted.items() if place is not None}
+        self._begin({p: StartOffset(known.get(p, first[p]), stored=position[p]) for p in partitions})
+
+    def _begin(self, starts: Mapping[KafkaPartition, StartOffset]) -> None:
+        self._listener.on_started({tuple(partition): start for partition, start in starts.items()})
+        for partition, start in starts.items():
+            if start.stored not in {None, start.offset}:
+                log.warning(
+                    "kafka_offset_gone",
+                    topic=partition.topic,
+                    partition=partition.partition,
+                    lost=start.lost,
+                    stored=start.stored,
+                    offset=start.offset,
+                )
+            self._consumer.seek(partition, start.offset)
+            self._rebalance.pending.discard(partition)
+        if not self._paused:
+            self._consumer.resume(*starts)
+
+    def _ask_when_quiet(self, *, heard: bool) -> None:
+        """Ask for an offset after a silence: the client itself retries a lost broker without a word."""
+        now = time.monotonic()
+        if heard or self._paused:
+            self._heard = now
+        elif now - self._heard > QUIET_SECONDS:
+            asked = self._started() or [KafkaPartition(self._topics[0], 0)]
+            self._consumer.end_offsets(asked, timeout_ms=REQUEST_SECONDS * 1000)
+            self._heard = now
+
+
+class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
+    """Holds assigned partitions back until their start is known, and keeps the listener's failure.
+
+    The client calls it on its network thread while the owner waits in `poll` or `close`.
+    """
+
+    def __init__(self, consumer: KafkaConsumer, listener: AssignmentListener) -> None:
+        self.pending: set[KafkaPartition] = set()
+        self._consumer = consumer
+        self._listener = listener
+        self._failure: Exception | None = None
+
+    def on_partitions_assigned(self, assigned: Iterable[KafkaPartition]) -> None:
+        for partition in assigned:
+            self._consumer.pause(partition)
+            self._consumer.seek(partition, 0)  # any place: without one the client looks for a committed offset
+            self.pending.add(partition)
+
+    def on_partitions_revoked(self, revoked: Iterable[KafkaPartition]) -> None:
+        partitions = sorted(revoked)
+        if not partitions:
+            return
+        try:
+            self._listener.on_revoked([tuple(partition) for partition in partitions])
+        except Exception as failure:
+            self._failure = failure
+            raise
+        self.pending.difference_update(partitions)
+
+    def take_failure(self) -> Exception | None:
+        """Return what the listener raised: the client wraps it in an error of its own."""
+        failure, self._failure = self._failure, None
+        return failure
+
+
+def plan_start(stored: int | None, *, first: int, end: int, reset: Literal["earliest", "latest"]) -> StartOffset:
+    """Say where to begin in a log that holds the offsets from *first* to before *end*.
+
+    A stored offset beyond *end* stays: a leader just elected may not know its end yet,
+    and the fetch itself tells when the log really ends before it.
+    """
+    if stored is None:
+        return StartOffset(first if reset == "earliest" else end, stored=None)
+    return StartOffset(max(stored, first), stored=stored)
+
+
+def _record(item: Any) -> Record:
+    return Record(item.topic, item.partition, item.offset, item.key, item.value, tuple(item.headers))
+
+
+def _log_commit(offsets: Mapping[KafkaPartition, OffsetAndMetadata], response: object) -> None:
+    if isinstance(response, Exception):
+        log.info("kafka_commit_failed", partitions=len(offsets), error=str(response))
