@@ -42,6 +42,8 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=2000
 offsets.topic.num.partitions=4
 """
 
@@ -171,6 +173,8 @@ class RealKafka:
     def _answers(self) -> bool:
         if self._process is None or self._process.poll() is not None:
             raise Unavailable(f"Kafka ended while starting:\n{self.log()[-2000:]}")
+        if not _accepts(self._ports[0]):  # the admin client would wait thirty seconds for the port
+            return False
         try:
             admin = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers, request_timeout_ms=5_000)
         except KafkaError:
@@ -217,6 +221,12 @@ def _wanted_version() -> str:
     found = re.search(r"<artifactId>kafka_2\.13</artifactId>\s*<version>([\d.]+)</version>", POM.read_text())
     assert found is not None
     return found.group(1)
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as client:
+        client.settimeout(1.0)
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _wait_for(condition: Callable[[], bool], what: str, seconds: float) -> None:
