@@ -1,0 +1,90 @@
+// The console's loop: read everything, show it, again in two seconds.
+
+import { dropToken, hasToken, keepToken, read, readiness } from "./api.js";
+import { showAlarms } from "./alarms.js";
+import { askToken } from "./dialog.js";
+import { byId, setText, showMessage } from "./dom.js";
+import { utc } from "./format.js";
+import { showJobs, wireStartForm } from "./jobs.js";
+import { showBaseline, showChips, showCounts, showModels } from "./models.js";
+import { showStreams } from "./streams.js";
+
+const PERIOD_MILLISECONDS = 2000;
+
+let who = null;
+let lastGood = null;
+let asking = null;
+
+async function refresh() {
+  try {
+    await admit();
+    show(await readAll());
+    lastGood = new Date();
+    showMessage(byId("lost"), "");
+  } catch (error) {
+    if (error.status === 401) return askAgain(error.message);
+    const since = lastGood === null ? "" : ` What is shown is from ${utc(lastGood)}.`;
+    const said = error.status === undefined ? "The monitor does not answer." : `The monitor cannot say: ${error.message}.`;
+    showMessage(byId("lost"), said + since);
+  }
+}
+
+async function admit() {
+  if (document.documentElement.dataset.wantsToken === "yes" && !hasToken()) await askAgain("");
+  who ??= await read("/api/v1/whoami");
+}
+
+async function askAgain(complaint) {
+  if (asking !== null) return asking;
+  who = null;
+  dropToken();
+  asking = askToken(complaint).then(keepToken);
+  await asking;
+  asking = null;
+}
+
+async function readAll() {
+  const [ready, overview, streams, open, acknowledged, items, models, baseline] = await Promise.all([
+    readiness(),
+    read("/api/v1/overview"),
+    read("/api/v1/streams"),
+    read("/api/v1/alarms?state=open&limit=200"),
+    read("/api/v1/alarms?state=acknowledged&limit=50"),
+    read("/api/v1/jobs?limit=50"),
+    read("/api/v1/models"),
+    read("/api/v1/baseline"),
+  ]);
+  return { ready, overview, streams, alarms: [...open, ...acknowledged], items, models, baseline };
+}
+
+function show({ ready, overview, streams, alarms, items, models, baseline }) {
+  const context = { operator: who.role === "operator", hasBaseline: baseline !== null, refresh };
+  showChips(ready, overview);
+  showCounts(overview);
+  showAlarms(alarms, context);
+  showStreams(streams, alarms, context);
+  showJobs(items, context);
+  showModels(models);
+  showBaseline(baseline);
+  byId("start").hidden = !context.operator;
+  setText(byId("who"), `${who.name} (${who.role})`);
+  document.title = overview.open_alarms ? `(${overview.open_alarms}) rlhf-monitor` : "rlhf-monitor";
+}
+
+function tick() {
+  const now = new Date();
+  byId("clock").dateTime = now.toISOString();
+  setText(byId("clock"), utc(now));
+}
+
+// One refresh after the other, never two at once; a page nobody looks at asks for nothing.
+async function loop() {
+  if (!document.hidden) await refresh();
+  setTimeout(loop, PERIOD_MILLISECONDS);
+}
+
+wireStartForm(refresh);
+tick();
+setInterval(tick, 1000);
+document.addEventListener("visibilitychange", () => !document.hidden && refresh());
+loop();

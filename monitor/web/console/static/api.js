@@ -1,0 +1,49 @@
+// The HTTP API; every refusal becomes a `Refused` with the server's own words.
+
+const TOKEN = "rlhf-monitor-token";
+
+export class Refused extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+export function keepToken(token) {
+  sessionStorage.setItem(TOKEN, token);
+}
+
+export function hasToken() {
+  return sessionStorage.getItem(TOKEN) !== null;
+}
+
+export function dropToken() {
+  sessionStorage.removeItem(TOKEN);
+}
+
+export async function read(path) {
+  return answerOf(await fetch(path, { headers: headers(), cache: "no-store" }));
+}
+
+// `/readyz` says 503 and why; that is an answer, not a failure.
+export async function readiness() {
+  return (await fetch("/readyz", { cache: "no-store" })).json();
+}
+
+export async function change(path, body = null) {
+  const content = body === null ? {} : { "Content-Type": "application/json" };
+  const request = { method: "POST", headers: { ...headers(), ...content, "X-Requested-With": "rlhf-monitor" } };
+  if (body !== null) request.body = JSON.stringify(body);
+  return answerOf(await fetch(path, request));
+}
+
+function headers() {
+  const token = sessionStorage.getItem(TOKEN);
+  return token === null ? {} : { Authorization: `Bearer ${token}` };
+}
+
+async function answerOf(response) {
+  if (response.ok) return response.json();
+  const problem = await response.json().catch(() => ({}));
+  throw new Refused(response.status, problem.detail ?? `the server answered ${response.status}`);
+}

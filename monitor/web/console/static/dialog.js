@@ -1,0 +1,55 @@
+// The two questions the page asks: "are you sure" and "which token".
+
+import { byId, setText, showMessage } from "./dom.js";
+
+// Ask before `act` is carried out; a refusal is shown in the dialog, which then stays open.
+export function confirm({ title, text, yes, danger = false }, act) {
+  const dialog = byId("confirm");
+  const button = byId("confirm-yes");
+  setText(byId("confirm-title"), title);
+  setText(byId("confirm-text"), text);
+  setText(button, yes);
+  button.classList.toggle("danger", danger);
+  showMessage(byId("confirm-error"), "");
+  byId("confirm-no").onclick = () => dialog.close();
+  byId("confirm-form").onsubmit = (event) => {
+    event.preventDefault();
+    carryOut(dialog, button, act);
+  };
+  dialog.showModal();
+}
+
+async function carryOut(dialog, button, act) {
+  button.disabled = true;
+  try {
+    await act();
+    dialog.close();
+  } catch (error) {
+    showMessage(byId("confirm-error"), error.message);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+// Resolve with the token typed; the dialog cannot be dismissed, since nothing can be shown without one.
+export function askToken(complaint) {
+  const dialog = byId("login");
+  const input = byId("login-token");
+  showMessage(byId("login-error"), complaint);
+  dialog.oncancel = (event) => event.preventDefault();
+  if (!dialog.open) dialog.showModal();
+  return new Promise((resolve) => {
+    byId("login-form").onsubmit = (event) => {
+      event.preventDefault();
+      const token = input.value.trim();
+      if (token === "") return;
+      input.value = "";
+      dialog.close();
+      resolve(token);
+    };
+  });
+}
+
+export function say(text) {
+  setText(byId("said"), text);
+}

@@ -1,0 +1,64 @@
+// Building and updating the page from text alone: no string is ever parsed as markup.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+// Make an element. Attributes that are null or false are left out; children are nodes or text.
+export function element(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+export function svg(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) setAttribute(node, name, value);
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}
+
+export function setAttribute(node, name, value) {
+  if (value === null || value === false) {
+    if (node.hasAttribute(name)) node.removeAttribute(name);
+  } else if (node.getAttribute(name) !== String(value)) {
+    node.setAttribute(name, value === true ? "" : value);
+  }
+}
+
+// Untouched where nothing changed, so a selection in the text survives a refresh.
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+export function byId(id) {
+  return document.getElementById(id);
+}
+
+export function showMessage(node, text) {
+  setText(node, text);
+  node.hidden = text === "";
+}
+
+// Make the children of `parent` match `items`, one child each, its key unlike any other: kept where the key is known, so focus and
+// open details survive; moved only where the order changed, since moving a node takes the focus from it.
+export function reconcile(parent, items, { key, create, update }) {
+  const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  const wanted = items.map((item, index) => {
+    const name = String(key(item, index));
+    const child = known.get(name) ?? create(item);
+    child.dataset.key = name;
+    known.delete(name);
+    update(child, item);
+    return child;
+  });
+  for (const gone of known.values()) gone.remove();
+  wanted.forEach((child, index) => {
+    if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null);
+  });
+}
+
+// A node's named parts (data-part), looked up once.
+export function parts(node) {
+  node.parts ??= Object.fromEntries([...node.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
+  return node.parts;
+}

@@ -1,0 +1,132 @@
+// Retraining jobs: where each stands, what the gate said, and what an operator may ask of it.
+
+import { change } from "./api.js";
+import { confirm, say } from "./dialog.js";
+import { byId, element, parts, reconcile, setAttribute, setText, showMessage } from "./dom.js";
+import { setTime, words } from "./format.js";
+
+const RUNS = new Set(["queued", "leased", "running", "evaluating"]);
+const BAD = new Set(["failed", "failed_gate"]);
+const GOOD = new Set(["passed", "promoted"]);
+const QUESTIONS = {
+  approve: { verb: "Approve", text: "The job is started or, where it has passed the gate, its candidate is promoted." },
+  reject: { verb: "Reject", text: "The job is closed and nothing is promoted.", danger: true },
+  cancel: { verb: "Cancel", text: "The run is stopped and what it has computed is not used.", danger: true },
+  rollback: { verb: "Roll back", text: "The previous reward model becomes the champion again.", danger: true },
+};
+
+export function showJobs(items, { operator, refresh }) {
+  const live = items.filter(({ job }) => RUNS.has(job.state) || job.state === "awaiting_approval");
+  setText(byId("jobs-tally"), live.length ? `${live.length} live` : "");
+  showMessage(
+    byId("jobs-empty"),
+    items.length ? "" : "No job yet. One appears here when an alarm's rule starts it, or when you start it by hand.",
+  );
+  reconcile(byId("jobs-list"), items, {
+    key: ({ job }) => job.job_id,
+    create: createCard,
+    update: (card, item) => updateCard(card, item, operator, refresh),
+  });
+}
+
+function createCard() {
+  return element(
+    "li",
+    { class: "card job" },
+    element(
+      "div",
+      { class: "title" },
+      element("span", { class: "badge", "data-part": "state" }),
+      element("strong", { "data-part": "name" }),
+      element("span", { class: "orders", "data-part": "orders" }),
+    ),
+    element("p", { "data-part": "reason" }),
+    element("p", { class: "note" }, element("span", { "data-part": "by" }), " · ", element("time", { "data-part": "updated" })),
+    element("p", { class: "progress", "data-part": "progress" }),
+    element("p", { class: "error", "data-part": "error" }),
+    element(
+      "details",
+      { "data-part": "verdict" },
+      element("summary", { "data-part": "summary" }),
+      element("ul", { class: "checks", "data-part": "checks" }),
+    ),
+  );
+}
+
+function updateCard(card, { job, orders }, operator, refresh) {
+  const part = parts(card);
+  setAttribute(card, "data-state", RUNS.has(job.state) ? "runs" : BAD.has(job.state) ? "bad" : GOOD.has(job.state) ? "good" : "");
+  setText(part.state, words(job.state));
+  setText(part.name, `#${job.job_id} ${words(job.action)}`);
+  setText(part.reason, job.reason);
+  setText(part.by, `by ${job.requested_by}` + (job.attempt > 1 ? `, attempt ${job.attempt}` : ""));
+  setTime(part.updated, job.updated_at);
+  showMessage(part.progress, job.progress ?? "");
+  showMessage(part.error, job.error ?? "");
+  showVerdict(part, job.verdict);
+  reconcile(part.orders, operator ? orders : [], {
+    key: (order) => order,
+    create: (order) => createOrder(order, job, refresh),
+    update: () => {},
+  });
+}
+
+function showVerdict(part, verdict) {
+  part.verdict.hidden = verdict === null;
+  if (verdict === null) return;
+  const failed = verdict.checks.filter((check) => !check.passed).length;
+  const total = verdict.checks.length;
+  setText(part.summary, verdict.passed ? `Gate passed, ${total} checks` : `Gate failed ${failed} of ${total} checks`);
+  setAttribute(part.summary, "data-passed", verdict.passed ? "yes" : "no");
+  reconcile(part.checks, verdict.checks, { key: (check, index) => index, create: createCheck, update: updateCheck });
+}
+
+function createCheck() {
+  return element(
+    "li",
+    {},
+    element("span", { "data-part": "mark" }),
+    element("span", {}, element("b", { "data-part": "name" }), " ", element("span", { "data-part": "reason" })),
+  );
+}
+
+function updateCheck(row, check) {
+  const part = parts(row);
+  setText(part.mark, check.passed ? "✓ passed" : "✗ failed");
+  setAttribute(row, "data-passed", check.passed ? "yes" : "no");
+  setText(part.name, words(check.name));
+  setText(part.reason, check.reason);
+}
+
+function createOrder(order, job, refresh) {
+  const { verb, text, danger } = QUESTIONS[order];
+  const name = `job #${job.job_id} (${words(job.action)})`;
+  const button = element("button", { type: "button", "aria-label": `${verb} ${name}` }, verb);
+  button.addEventListener("click", () =>
+    confirm({ title: `${verb} ${name}?`, text, yes: `${verb} job`, danger }, async () => {
+      await change(`/api/v1/jobs/${job.job_id}/${order}`);
+      say(`${verb} ${name}: done`);
+      await refresh();
+    }),
+  );
+  return button;
+}
+
+export function wireStartForm(refresh) {
+  const reason = byId("start-reason");
+  byId("start-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const action = byId("start-action").value;
+    const text = reason.value.trim();
+    const short = text.length < 3;
+    showMessage(byId("start-error"), short ? "Say why, in a few words: the reason is kept with the job." : "");
+    setAttribute(reason, "aria-invalid", short ? "true" : null);
+    if (short) return reason.focus();
+    confirm({ title: `Start ${words(action)}?`, text: `Reason: ${text}`, yes: "Start the job" }, async () => {
+      const { job } = await change("/api/v1/jobs", { action, reason: text });
+      reason.value = "";
+      say(`Job #${job.job_id} started`);
+      await refresh();
+    });
+  });
+}

@@ -1,0 +1,99 @@
+// The reward models, the baseline, and the counts and chips at the top of the page.
+
+import { byId, element, parts, reconcile, setAttribute, setText, showMessage } from "./dom.js";
+import { age, count, plural, setTime } from "./format.js";
+
+const NO_MODEL = "No reward model is registered; length and refusals are watched without one. A promoted candidate appears here.";
+
+export function showModels({ champion, previous, candidates }) {
+  const known = new Set([champion?.version, previous?.version]);
+  const rows = [
+    ...(champion ? [{ role: "champion", ...champion }] : []),
+    ...(previous ? [{ role: "previous", ...previous }] : []),
+    ...candidates.filter(({ version }) => !known.has(version)).slice(0, 5).map((model) => ({ role: "candidate", ...model })),
+  ];
+  showMessage(byId("models-empty"), rows.length ? "" : NO_MODEL);
+  reconcile(byId("models-list"), rows, { key: (row) => row.version, create: createModel, update: updateModel });
+}
+
+function createModel() {
+  return element(
+    "li",
+    {},
+    element("div", { class: "title" }, element("span", { class: "badge", "data-part": "role" }), element("strong", { class: "name", "data-part": "version" })),
+    element("p", { class: "note", "data-part": "accuracy" }),
+    element("p", { class: "note" }, element("time", { "data-part": "created" })),
+  );
+}
+
+function updateModel(row, model) {
+  const part = parts(row);
+  setAttribute(row, "data-role", model.role);
+  setText(part.role, model.role);
+  setText(part.version, model.version);
+  setText(part.accuracy, accuracyOf(model.metrics));
+  setTime(part.created, model.created_at);
+}
+
+function accuracyOf(metrics) {
+  if (metrics === null) return "not judged on held-out pairs";
+  const percent = (ratio) => `${(100 * ratio).toFixed(1)} %`;
+  const interval = `[${percent(metrics.accuracy_lower)}, ${percent(metrics.accuracy_upper)}]`;
+  return `accuracy ${percent(metrics.accuracy)} ${interval} on ${plural(metrics.pairs, "held-out pair")}`;
+}
+
+export function showBaseline(baseline) {
+  showMessage(byId("baseline-empty"), baseline ? "" : "None is frozen. The first one appears once enough traces were read.");
+  const facts = baseline === null ? [] : [
+    ["Frozen", baseline.created_at],
+    ["By", baseline.created_by],
+    ["From", `${plural(baseline.traces, "trace")}, ${count(baseline.first_index)} to ${count(baseline.stop_index - 1)}`],
+    ...(baseline.note ? [["Note", baseline.note]] : []),
+  ];
+  reconcile(byId("baseline-facts"), facts, {
+    key: ([name]) => name,
+    create: ([name]) => element("div", {}, element("dt", {}, name), element("dd", {}, element(name === "Frozen" ? "time" : "span", { "data-part": "value" }))),
+    update: (row, [name, text]) => (name === "Frozen" ? setTime(parts(row).value, text) : setText(parts(row).value, text)),
+  });
+}
+
+export function showCounts(overview) {
+  const reasons = Object.entries(overview.dead_letters).sort(([, a], [, b]) => b - a);
+  const dead = reasons.reduce((sum, [, number]) => sum + number, 0);
+  const counts = [
+    ["Traces", count(overview.traces), `${plural(overview.repeats, "repeat")}, ${plural(overview.duplicates, "duplicate")}`],
+    ["Preferences", count(overview.preferences), "pairs that can teach a refresh"],
+    ["Dead letters", count(dead), reasons.length ? reasons.slice(0, 3).map(([reason, number]) => `${reason} ${count(number)}`).join(", ") : "none rejected"],
+    ["To be read", count(overview.kafka_lag_records), overview.kafka_lag_records === null ? "no partition is assigned here" : "records of lag in Kafka"],
+    ["To be folded", count(overview.fold_lag_traces), "not seen by the detectors"],
+  ];
+  reconcile(byId("counts"), counts, {
+    key: ([name]) => name,
+    create: ([name]) => element("div", {}, element("dt", {}, name), element("dd", { "data-part": "value" }), element("dd", { class: "note", "data-part": "note" })),
+    update: (tile, [name, value, note]) => {
+      setText(parts(tile).value, value);
+      setText(parts(tile).note, note);
+      setAttribute(tile, "data-tone", name === "Dead letters" && dead ? "warning" : null);
+    },
+  });
+}
+
+export function showChips(readiness, overview) {
+  const waiting = Object.entries(readiness.parts).filter(([, reason]) => reason !== "");
+  const last = overview.last_timestamp;
+  const chips = [
+    ...(waiting.length ? [] : [["health", "good", "ready"]]),
+    ...waiting.map(([name, reason]) => [`part ${name}`, "bad", `${name}: ${reason}`]),
+    ["leader", overview.has_leader ? "good" : "bad", overview.has_leader ? "has a leader" : "no leader"],
+    ["alarms", overview.open_alarms ? "bad" : "good", overview.open_alarms ? plural(overview.open_alarms, "open alarm") : "no open alarm"],
+    ["last", "", last === null ? "no trace yet" : `last trace ${age(new Date(last))}`],
+  ];
+  reconcile(byId("chips"), chips, {
+    key: ([name]) => name,
+    create: () => element("li", {}),
+    update: (chip, [, tone, text]) => {
+      setAttribute(chip, "data-tone", tone);
+      setText(chip, text);
+    },
+  });
+}

@@ -1,0 +1,219 @@
+"""The console in a real browser, against the real server with in-memory ports."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from prometheus_client import CollectorRegistry
+
+from monitor.domain.alarm import AlarmState
+from monitor.domain.job import Check, JobState, Verdict
+from monitor.domain.view import BaselineSummary
+from monitor.telemetry.health import Health
+from monitor.web.app import create_app
+from monitor.web.server import WebServer
+from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job, stored_alarm, stream_status
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+HOSTILE = 'dataset=<img src=x onerror="document.title=1">&lt;'
+BASELINE = BaselineSummary(1, NOW, "rlhf-monitor", "first 2000 traces", 0, 2000, 2000)
+FAILED_GATE = Verdict(
+    False,
+    (
+        Check("held_out_accuracy", True, 0.71, 0.66, 0.02, "0.71 against 0.66"),
+        Check("calibration", False, 0.14, 0.05, 0.05, "0.14 against 0.05"),
+    ),
+    "ab" * 32,
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists() and shutil.which("chromium") is None and os.environ.get("CI") != "true":
+        pytest.skip("no Chromium at /usr/bin/chromium; apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def monitor() -> InMemoryMonitor:
+    return InMemoryMonitor(frozen=BASELINE)
+
+
+@pytest.fixture
+def tokens() -> dict[str, str]:
+    return {}
+
+
+@pytest.fixture
+def address(monitor: InMemoryMonitor, tokens: dict[str, str]) -> Iterator[str]:
+    health = Health(["web"])
+    app = create_app(monitor, monitor, health=health, registry=CollectorRegistry(), tokens=tokens)
+    server = WebServer(app, host="127.0.0.1", port=0, health=health)
+    yield f"http://127.0.0.1:{server.start()}/"
+    server.stop()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page on which any script error or refused script fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if is_complaint(message) else None)
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def is_complaint(message: ConsoleMessage) -> bool:
+    # Chromium reports every answer of 400 and above; those the tests provoke are no fault of the page.
+    return message.type == "error" and "Failed to load resource" not in message.text
+
+
+def test_the_empty_console_says_what_will_appear(page: Page, address: str, monitor: InMemoryMonitor) -> None:
+    monitor.frozen = None
+    page.goto(address)
+    expect(page.locator("#alarms-empty")).to_contain_text("No baseline is frozen yet")
+    expect(page.locator("#jobs-empty")).to_contain_text("No job yet")
+    expect(page.locator("#chips")).to_contain_text("no leader")
+
+
+def test_a_cohort_named_in_html_is_shown_as_text(page: Page, address: str, monitor: InMemoryMonitor) -> None:
+    alarm = stored_alarm(1, cohort=HOSTILE)
+    monitor.stored = {1: alarm}
+    monitor.statuses = [stream_status(key=alarm.alarm.stream, unit="tokens", mean=424.0, evidence_log=1.02)]
+    page.goto(address)
+    expect(page.locator("#alarms-list .cohort")).to_have_text(HOSTILE)
+    expect(page.locator("#streams-rows [data-part=cohort]")).to_have_text(HOSTILE)
+    expect(page.locator("#alarms-list .effect")).to_have_text("+214 tokens [+120.5, +310.2]")
+    expect(page.locator("#alarms-list")).to_contain_text("after 37 traces")
+    expect(page).to_have_title("(1) rlhf-monitor")
+    assert page.locator("main img").count() == 0
+
+
+def test_an_alarm_is_acknowledged_from_the_keyboard(page: Page, address: str, monitor: InMemoryMonitor) -> None:
+    monitor.stored = {1: stored_alarm(1)}
+    page.goto(address)
+    page.get_by_role("button", name="Acknowledge").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#alarms-list")).to_contain_text("Acknowledged by local")
+    assert monitor.stored[1].state is AlarmState.ACKNOWLEDGED
+
+
+def test_a_job_started_by_hand_appears(page: Page, address: str, monitor: InMemoryMonitor) -> None:
+    page.goto(address)
+    page.get_by_label("Reason").fill("answers got longer")
+    page.get_by_role("button", name="Start…").click()
+    expect(page.locator("#confirm-text")).to_have_text("Reason: answers got longer")
+    assert monitor.kept == {}
+    page.get_by_role("button", name="Start the job").click()
+    expect(page.locator("#jobs-list")).to_contain_text("#1 reward refresh")
+    expect(page.locator("#jobs-list")).to_contain_text("by local")
+    assert monitor.kept[1].reason == "answers got longer"
+
+
+def test_a_refused_start_is_told_in_the_server_s_words_and_can_be_given_up(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    monitor.kept = {7: a_job(7, JobState.RUNNING)}
+    page.goto(address)
+    page.get_by_label("Reason").fill("once more")
+    page.get_by_role("button", name="Start…").click()
+    page.get_by_role("button", name="Start the job").click()
+    expect(page.locator("#confirm-error")).to_contain_text("job 7 (reward_refresh) is running")
+    page.keyboard.press("Escape")
+    expect(page.locator("#confirm")).to_be_hidden()
+    expect(page.get_by_label("Reason")).to_have_value("once more")
+
+
+def test_a_start_without_a_reason_asks_for_one(page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_role("button", name="Start…").click()
+    expect(page.locator("#start-error")).to_contain_text("Say why")
+    expect(page.get_by_label("Reason")).to_be_focused()
+
+
+def test_an_open_verdict_and_the_focus_survive_a_refresh(page: Page, address: str, monitor: InMemoryMonitor) -> None:
+    monitor.kept = {1: a_job(1, JobState.FAILED_GATE, verdict=FAILED_GATE)}
+    page.goto(address)
+    summary = page.get_by_text("Gate failed 1 of 2 checks")
+    summary.click()
+    expect(page.locator(".checks")).to_contain_text("calibration 0.14 against 0.05")
+    monitor.kept[2] = a_job(2, JobState.AWAITING_APPROVAL)
+    expect(page.get_by_role("button", name="Approve job #2")).to_be_visible()
+    verdict = page.get_by_role("listitem").filter(has_text="failed gate").locator(".checks")
+    expect(verdict).to_be_visible()
+    expect(summary).to_be_focused()
+    expect(verdict.locator("li")).to_have_count(2)
+
+
+def test_a_promoted_job_is_rolled_back_after_a_confirmation(page: Page, address: str, monitor: InMemoryMonitor) -> None:
+    monitor.kept = {3: a_job(3, JobState.PROMOTED)}
+    page.goto(address)
+    page.get_by_role("button", name="Roll back job #3").click()
+    page.locator("#confirm-yes").click()
+    expect(page.locator("#jobs-list .badge")).to_have_text("rolled back")
+    assert monitor.kept[3].state is JobState.ROLLED_BACK
+
+
+def test_a_lost_database_is_said_and_its_return_clears_it(page: Page, address: str, monitor: InMemoryMonitor) -> None:
+    page.goto(address)
+    expect(page.locator("#chips")).to_contain_text("ready")
+    monitor.away = True
+    expect(page.locator("#lost")).to_contain_text("connection refused")
+    monitor.away = False
+    expect(page.locator("#lost")).to_be_hidden()
+
+
+class TestWithTokens:
+    @pytest.fixture
+    def tokens(self) -> dict[str, str]:
+        return {"view-me": "viewer", "run-me": "operator"}
+
+    def test_a_token_is_asked_for_until_it_is_known(self, page: Page, address: str, monitor: InMemoryMonitor) -> None:
+        monitor.stored = {1: stored_alarm(1)}
+        page.goto(address)
+        page.get_by_role("textbox", name="Token").fill("guess")
+        page.keyboard.press("Enter")
+        expect(page.locator("#login-error")).to_contain_text("not known")
+        page.get_by_role("textbox", name="Token").fill("view-me")
+        page.keyboard.press("Enter")
+        expect(page.locator("#who")).to_contain_text("(viewer)")
+        expect(page.locator("#alarms-list .alarm")).to_be_visible()
+        expect(page.get_by_role("button", name="Acknowledge")).to_be_hidden()
+        expect(page.locator("#start")).to_be_hidden()
+        page.reload()
+        expect(page.locator("#who")).to_contain_text("(viewer)")
+
+
+@pytest.mark.parametrize("width", [360, 768, 1440])
+def test_nothing_is_wider_than_the_screen(page: Page, address: str, monitor: InMemoryMonitor, width: int) -> None:
+    long = replace(stored_alarm(1, cohort="dataset=" + "x" * 100).alarm, examples=("t" * 200,))
+    monitor.stored = {1: replace(stored_alarm(1), alarm=long)}
+    monitor.statuses = [stream_status(key=long.stream)]
+    monitor.kept = {1: a_job(1, JobState.FAILED, error="e" * 300, reason="r" * 300)}
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(address)
+    expect(page.locator("#jobs-list .job")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
