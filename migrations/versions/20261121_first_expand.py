@@ -50,9 +50,17 @@ def upgrade() -> None:
         sa.Column("preferences", sa.Integer(), nullable=False),
         sa.Column("dead_letters", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("last_timestamp", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("first_index", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("checkpoint_id", name=op.f("pk_checkpoint")),
     )
-    op.create_index(op.f("ix_checkpoint_xact_checkpoint_id"), "checkpoint", ["xact", "checkpoint_id"], unique=False)
+    op.create_index(op.f("ix_checkpoint_first_index"), "checkpoint", ["first_index"], unique=False)
+    op.create_index(
+        "ix_checkpoint_unplaced",
+        "checkpoint",
+        ["xact", "checkpoint_id"],
+        unique=False,
+        postgresql_where=sa.text("first_index is null"),
+    )
     op.create_table(
         "cohort",
         sa.Column("name", sa.Text(), nullable=False),
@@ -160,9 +168,7 @@ def upgrade() -> None:
     op.create_table(
         "fold_position",
         sa.Column("baseline_id", sa.BigInteger(), nullable=False),
-        sa.Column("xact", TransactionId(), nullable=False),
-        sa.Column("checkpoint_id", sa.BigInteger(), nullable=False),
-        sa.Column("traces", sa.BigInteger(), nullable=False),
+        sa.Column("next_index", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["baseline_id"], ["baseline.baseline_id"], name=op.f("fk_fold_position_baseline_id_baseline")
         ),
@@ -310,7 +316,8 @@ def downgrade() -> None:
     op.drop_table("preference")
     op.drop_table("consumer_offset")
     op.drop_table("cohort")
-    op.drop_index(op.f("ix_checkpoint_xact_checkpoint_id"), table_name="checkpoint")
+    op.drop_index("ix_checkpoint_unplaced", table_name="checkpoint", postgresql_where=sa.text("first_index is null"))
+    op.drop_index(op.f("ix_checkpoint_first_index"), table_name="checkpoint")
     op.drop_table("checkpoint")
     op.drop_index("uq_baseline_active", table_name="baseline", postgresql_where=sa.text("active"))
     op.drop_table("baseline")

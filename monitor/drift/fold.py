@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from monitor.domain.alarm import Direction, Severity
 from monitor.domain.cohort import ALL, OTHER, UNLABELLED
 from monitor.domain.stream import StreamKey
-from monitor.drift.baseline import Baseline, SignalBaseline, Stratum
+from monitor.drift.baseline import Baseline, Stratum
 from monitor.drift.log import ObservationBatch
 from monitor.stats.edetector import Crossing, State, Wagers, fold
 
@@ -74,12 +74,9 @@ class Fold:
             decisions += self._advance(key, batch, channels, strata)
         return decisions
 
-    def status(self, key: StreamKey) -> tuple[Detector, SignalBaseline, float]:
-        """Return a stream's detector, its law, and log e / log A."""
-        detector = self.detectors[key]
-        law = self.baseline.get(key.signal, key.scorer_version)
-        assert law is not None
-        return detector, law, detector.state.log_e / float(np.log(self.average_run_length))
+    def evidence_log(self, key: StreamKey) -> float:
+        """Return log e / log A: 1 is the alarm, 0 and below is nothing."""
+        return self.detectors[key].state.log_e / float(np.log(self.average_run_length))
 
     def _advance(
         self, key: StreamKey, batch: ObservationBatch, channels: NDArray[np.float64], strata: dict[str, Stratum]

@@ -121,7 +121,7 @@ def _text(text: str) -> str:
 def _storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {_storable(str(key)): _storable(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_storable(item) for item in value]
     if isinstance(value, str):
         return _text(value)

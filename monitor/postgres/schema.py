@@ -72,7 +72,10 @@ checkpoint = Table(
     Column("preferences", Integer, nullable=False),
     Column("dead_letters", JSONB, nullable=False),  # {reason: count}
     _timestamp("last_timestamp", nullable=True),
-    Index(None, "xact", "checkpoint_id"),
+    # Place of its first trace among all traces; given once, in fold order, by the controller.
+    Column("first_index", BigInteger),
+    Index("ix_checkpoint_unplaced", "xact", "checkpoint_id", postgresql_where=text("first_index is null")),
+    Index(None, "first_index"),
 )
 
 trace = Table(
@@ -156,9 +159,7 @@ fold_position = Table(
     "fold_position",
     metadata,
     Column("baseline_id", BigInteger, ForeignKey("baseline.baseline_id"), primary_key=True),
-    Column("xact", TransactionId(), nullable=False),
-    Column("checkpoint_id", BigInteger, nullable=False),  # the last one folded
-    Column("traces", BigInteger, nullable=False),  # in all checkpoints up to it
+    Column("next_index", BigInteger, nullable=False),  # of the first trace that is not folded yet
 )
 
 detector = Table(

@@ -1,0 +1,111 @@
+"""Alarms in PostgreSQL."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, func, insert, select, update
+
+from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
+from monitor.domain.order import Actor
+from monitor.domain.stream import StreamKey
+from monitor.errors import Conflict, NotFound
+from monitor.postgres import schema
+from monitor.postgres.engine import transaction
+from monitor.postgres.job_rows import author_of, record_audit
+
+
+def insert_alarm(connection: Connection, baseline_id: int, alarm: Alarm) -> None:
+    """Store *alarm* as open; an alert takes the place of its stream's warning."""
+    stream = asdict(alarm.stream)
+    table = schema.alarm.c
+    if alarm.severity is Severity.ALERT:
+        same = [table[name] == value for name, value in stream.items()]
+        connection.execute(
+            update(schema.alarm)
+            .where(table.baseline_id == baseline_id, table.severity == Severity.WARNING, *same)
+            .values(state=AlarmState.SUPERSEDED)
+        )
+    values = {
+        "baseline_id": baseline_id,
+        "state": AlarmState.OPEN,
+        "severity": alarm.severity,
+        "direction": alarm.direction,
+        "trace_index": alarm.trace_index,
+        "trace_id": alarm.trace_id,
+        "timestamp": alarm.timestamp,
+        "onset_index": alarm.onset_index,
+        "onset_timestamp": alarm.onset_timestamp,
+        "observations": alarm.observations,
+        "evidence_log": alarm.evidence_log,
+        "effect_estimate": alarm.effect.estimate,
+        "effect_lower": alarm.effect.lower,
+        "effect_upper": alarm.effect.upper,
+        "effect_unit": alarm.effect.unit,
+        "examples": list(alarm.examples),
+    }
+    connection.execute(insert(schema.alarm).values(stream | values))
+
+
+class PostgresAlarms:
+    """Reads and acknowledges alarms."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def alarms(self, *, state: AlarmState | None, limit: int) -> tuple[StoredAlarm, ...]:
+        """Return the newest alarms first, those in *state* where one is given."""
+        query = select(schema.alarm).order_by(schema.alarm.c.alarm_id.desc()).limit(limit)
+        if state is not None:
+            query = query.where(schema.alarm.c.state == state)
+        with transaction(self._engine) as connection:
+            return tuple(_stored(row) for row in connection.execute(query))
+
+    def alarm(self, alarm_id: int) -> StoredAlarm | None:
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(schema.alarm).where(schema.alarm.c.alarm_id == alarm_id)).one_or_none()
+        return _stored(row) if row is not None else None
+
+    def open_counts(self) -> dict[tuple[str, Severity], int]:
+        """Return how many alarms are open, by signal and severity."""
+        table = schema.alarm.c
+        query = select(table.signal, table.severity, func.count()).where(table.state == AlarmState.OPEN)
+        with transaction(self._engine) as connection:
+            rows = connection.execute(query.group_by(table.signal, table.severity)).all()
+        return {(signal, Severity(severity)): count for signal, severity, count in rows}
+
+    def acknowledge(self, alarm_id: int, *, actor: Actor) -> StoredAlarm:
+        """Mark an open alarm as seen; raises `NotFound`, and `Conflict` where it is not open."""
+        table = schema.alarm.c
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(schema.alarm).where(table.alarm_id == alarm_id).with_for_update()).first()
+            if row is None:
+                raise NotFound(f"alarm {alarm_id}: no such alarm")
+            if row.state != AlarmState.OPEN:
+                raise Conflict(f"alarm {alarm_id} is {row.state}; wanted one that is open")
+            values = {"state": AlarmState.ACKNOWLEDGED, "acknowledged_by": actor.name}
+            changed = update(schema.alarm).where(table.alarm_id == alarm_id).values(values).returning(schema.alarm)
+            after = connection.execute(changed).one()
+            record_audit(
+                connection, by=author_of(actor), action="alarm.acknowledge", subject=f"alarm {alarm_id}", detail={}
+            )
+            return _stored(after)
+
+
+def _stored(row: Row[Any]) -> StoredAlarm:
+    alarm = Alarm(
+        stream=StreamKey(row.signal, row.cohort, row.policy_model, row.scorer_version),
+        direction=Direction(row.direction),
+        severity=Severity(row.severity),
+        trace_index=row.trace_index,
+        trace_id=row.trace_id,
+        timestamp=row.timestamp,
+        onset_index=row.onset_index,
+        onset_timestamp=row.onset_timestamp,
+        observations=row.observations,
+        evidence_log=row.evidence_log,
+        effect=Effect(row.effect_estimate, row.effect_lower, row.effect_upper, row.effect_unit),
+        examples=tuple(row.examples),
+    )
+    return StoredAlarm(row.alarm_id, AlarmState(row.state), alarm, row.created_at, row.acknowledged_by)

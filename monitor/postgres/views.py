@@ -1,0 +1,134 @@
+"""What the console and the API read, from PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import Engine, select, text
+
+from monitor.domain.alarm import AlarmState, StoredAlarm
+from monitor.domain.job import Action, Job, JobState
+from monitor.domain.order import Actor, JobOrder
+from monitor.domain.stream import StreamKey, StreamStatus
+from monitor.domain.view import BaselineSummary, JobDetail, Models, Overview
+from monitor.drift.controller import status_of
+from monitor.drift.fold import Detector
+from monitor.postgres import schema
+from monitor.postgres.alarms import PostgresAlarms
+from monitor.postgres.engine import transaction
+from monitor.postgres.jobs import JobService
+from monitor.postgres.leader import is_led
+from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.streams import active_baseline
+from monitor.stats.edetector import State
+
+_TOTALS = text(
+    "select coalesce(sum(traces), 0) as traces, coalesce(sum(repeats), 0) as repeats,"
+    " coalesce(sum(duplicates), 0) as duplicates, max(last_timestamp) as last_timestamp from checkpoint"
+)
+_DEAD_LETTERS = text(
+    "select reason, sum(count::bigint) as count from checkpoint cross join jsonb_each_text(dead_letters)"
+    " as letter(reason, count) group by reason order by reason"
+)
+_NEXT_INDEX = text("select next_index from fold_position join baseline using (baseline_id) where active")
+
+
+class PostgresViews:
+    """The web package's `Views`."""
+
+    def __init__(self, engine: Engine, jobs: JobService, *, kafka_lag: Callable[[], int | None]) -> None:
+        self._engine = engine
+        self._alarms = PostgresAlarms(engine)
+        self._jobs = jobs
+        self._registry = RewardRegistry(engine)
+        self._kafka_lag = kafka_lag
+
+    def overview(self) -> Overview:
+        with transaction(self._engine) as connection:
+            totals = connection.execute(_TOTALS).one()
+            dead_letters = {row.reason: int(row.count) for row in connection.execute(_DEAD_LETTERS)}  # type: ignore[call-overload]
+            preferences = connection.execute(text("select count(*) from preference")).scalar_one()
+            open_alarms = connection.execute(
+                text("select count(*) from alarm where state = :state"), {"state": AlarmState.OPEN}
+            ).scalar_one()
+            next_index = connection.execute(_NEXT_INDEX).scalar_one_or_none()
+            led = is_led(connection)
+        return Overview(
+            traces=int(totals.traces),
+            repeats=int(totals.repeats),
+            duplicates=int(totals.duplicates),
+            preferences=preferences,
+            dead_letters=dead_letters,
+            open_alarms=open_alarms,
+            fold_lag_traces=0 if next_index is None else int(totals.traces) - int(next_index),
+            kafka_lag_records=self._kafka_lag(),
+            has_leader=led,
+            last_timestamp=totals.last_timestamp,
+        )
+
+    def streams(self) -> tuple[StreamStatus, ...]:
+        with transaction(self._engine) as connection:
+            active = active_baseline(connection)
+            if active is None:
+                return ()
+            query = select(schema.detector).where(schema.detector.c.baseline_id == active.baseline_id)
+            rows = connection.execute(query).all()
+        statuses = []
+        for row in rows:
+            key = StreamKey(row.signal, row.cohort, row.policy_model, row.scorer_version)
+            detector = Detector(State.from_bytes(row.state), row.observations, row.mean, row.last_timestamp)
+            statuses.append(status_of(key, detector, active.baseline, row.evidence_log))
+        return tuple(sorted(statuses, key=lambda status: status.key))
+
+    def alarms(self, *, state: AlarmState | None, limit: int) -> tuple[StoredAlarm, ...]:
+        return self._alarms.alarms(state=state, limit=limit)
+
+    def alarm(self, alarm_id: int) -> StoredAlarm | None:
+        return self._alarms.alarm(alarm_id)
+
+    def jobs(self, *, limit: int) -> tuple[Job, ...]:
+        return self._jobs.jobs(limit=limit)
+
+    def job(self, job_id: int) -> JobDetail | None:
+        return self._jobs.job(job_id)
+
+    def models(self) -> Models:
+        return self._registry.models()
+
+    def baseline(self) -> BaselineSummary | None:
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(schema.baseline).where(schema.baseline.c.active)).one_or_none()
+        if row is None:
+            return None
+        return BaselineSummary(
+            baseline_id=row.baseline_id,
+            created_at=row.created_at,
+            created_by=row.created_by,
+            note=row.note,
+            first_index=row.first_index,
+            stop_index=row.stop_index,
+            traces=row.stop_index - row.first_index,
+        )
+
+    def job_counts(self) -> Mapping[tuple[Action, JobState], int]:
+        """Return how many jobs there are, by action and state."""
+        query = text("select action, state, count(*) as jobs from job group by action, state")
+        with transaction(self._engine) as connection:
+            return {(Action(row.action), JobState(row.state)): row.jobs for row in connection.execute(query)}
+
+
+class PostgresCommands:
+    """The web package's `Commands`."""
+
+    def __init__(self, engine: Engine, jobs: JobService) -> None:
+        self._alarms = PostgresAlarms(engine)
+        self._jobs = jobs
+
+    def acknowledge(self, alarm_id: int, *, actor: Actor) -> StoredAlarm:
+        return self._alarms.acknowledge(alarm_id, actor=actor)
+
+    def start_job(self, action: Action, reason: str, *, actor: Actor) -> Job:
+        return self._jobs.start_job(action, reason, actor=actor)
+
+    def move_job(self, job_id: int, order: JobOrder, *, actor: Actor) -> Job:
+        return self._jobs.move_job(job_id, order, actor=actor)
