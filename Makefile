@@ -1,0 +1,51 @@
+# Each target makes what it needs and is quick the second time.
+
+PYTHON ?= python3
+ARGS ?=
+BENCH ?= $(filter-out __init__,$(basename $(notdir $(wildcard tests/benchmarks/*.py))))
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+UV := .uv/bin/uv
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Make .venv with everything in it
+
+demo: $(INSTALLED) ## Watch a drift being caught and answered; ARGS=--exit ends after the story
+	$(BIN)/rlhf-monitor demo $(ARGS)
+
+test: $(INSTALLED) ## Run the tests; ARGS goes to pytest
+	$(BIN)/pytest $(ARGS)
+
+lint: $(INSTALLED) ## Check style, types, import layers, sizes and documentation
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/architecture
+
+bench: $(INSTALLED) ## Run the benchmarks; BENCH=throughput runs one, ARGS goes to each
+	@set -e; for name in $(BENCH); do echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name $(ARGS); done
+
+clean: ## Remove everything the other targets made
+	rm -rf $(VENV) .uv .kafka .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is wanted; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv .uv || { echo "$(PYTHON) cannot make virtual environments (on Debian: apt-get install python3-venv)" >&2; exit 1; }
+	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+# The stamp is newer than pyproject.toml only once an installation has succeeded.
+$(INSTALLED): pyproject.toml | $(UV)
+	@test -x $(BIN)/python || $(UV) venv --quiet --no-python-downloads --python .uv/bin/python $(VENV)
+	$(UV) pip install --quiet --python $(BIN)/python --editable '.[dev,gpu]'
+	@touch $@
