@@ -29,8 +29,9 @@ _PASSED_ON = frozenset(
 
 
 def run_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what a run may see of the daemon's environment."""
-    return {name: value for name, value in environment.items() if name in _PASSED_ON or name.startswith("LC_")}
+    """Return what a run may see of the daemon's environment; its log is written as it speaks."""
+    passed = {name: value for name, value in environment.items() if name in _PASSED_ON or name.startswith("LC_")}
+    return passed | {"PYTHONUNBUFFERED": "1"}
 
 
 class LocalProcess:

@@ -1,0 +1,408 @@
+"""Jobs on a real PostgreSQL, with real processes: from the order to the champion, and every way it can go wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, insert, select, update
+
+from monitor.domain.artifact import artifact_sha256
+from monitor.domain.job import Action, Hold, Job, JobState, Launch
+from monitor.domain.order import ORDERS, Actor, JobOrder, Role
+from monitor.domain.run import Artifact, HashedFile, RunResult
+from monitor.errors import Conflict, InvalidInput, NotFound
+from monitor.postgres import schema
+from monitor.postgres.engine import create_engine_for
+from monitor.postgres.jobs import JobService
+from monitor.postgres.leases import PostgresJobStore
+from monitor.postgres.preferences import PostgresPreferences
+from monitor.postgres.registry import RewardRegistry
+from monitor.retraining.dispatcher import Dispatcher, Step
+from monitor.retraining.local_process import LocalProcessLauncher
+from monitor.retraining.run_folder import RunFolders
+from monitor.settings import RetrainSettings
+
+pytestmark = pytest.mark.postgres
+
+OPERATOR = Actor("ada", Role.OPERATOR)
+LAUNCH = Launch(Action.REWARD_REFRESH, alarm_id=None, needs_approval=False)
+PROGRAM = Path(__file__).with_name("training_program.py")
+TOLD = {"timestamp": datetime(2026, 11, 1, tzinfo=UTC), "cohort": "a", "dimensions": {}, "tie": False}
+
+
+class NoBaseline:
+    def export(self, path: Path) -> HashedFile | None:
+        return None
+
+
+class Parts:
+    """The parts that answer an alarm, on one database and one folder."""
+
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self.engine = engine
+        self.promoted: list[RunResult] = []
+        self.service = JobService(engine, self.on_promoted)
+        self.registry = RewardRegistry(engine)
+        self.folder = folder
+        self.dispatchers: list[Dispatcher] = []
+
+    def on_promoted(self, connection: Connection, result: RunResult) -> None:
+        self.promoted.append(result)
+
+    def dispatcher(self, outcome: str = "good", *, owner: str = "one", **changes: Any) -> Dispatcher:
+        values = {"folder": self.folder / "runs", "base_model": self.folder / "base", "max_attempts": 2}
+        settings = RetrainSettings(**(values | changes))
+        preferences = PostgresPreferences(self.engine)
+        folders = RunFolders(settings, preferences=preferences, baseline=NoBaseline(), registry=self.registry)
+        launcher = LocalProcessLauncher(command=(sys.executable, str(PROGRAM), outcome), grace_seconds=5)
+        store = PostgresJobStore(self.engine, self.on_promoted)
+        dispatcher = Dispatcher(settings, owner=owner, jobs=store, folders=folders, launcher=launcher)
+        self.dispatchers.append(dispatcher)
+        return dispatcher
+
+    def start(self) -> Job:
+        return self.service.start_job(Action.REWARD_REFRESH, "by hand", actor=OPERATOR)
+
+    def job(self, job_id: int = 1) -> Job:
+        detail = self.service.job(job_id)
+        assert detail is not None
+        return detail.job
+
+    def events(self, job_id: int = 1) -> list[str]:
+        detail = self.service.job(job_id)
+        assert detail is not None
+        return [event.state for event in detail.events]
+
+    def audit(self) -> list[tuple[str, str, str]]:
+        table = schema.audit.c
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(table.actor, table.role, table.action).order_by(table.audit_id))
+            return [(row.actor, row.role, row.action) for row in rows]
+
+    def adopt_champion(self) -> Artifact:
+        folder = self.folder / "champion"
+        (folder / "member-0").mkdir(parents=True)
+        (folder / "member-0" / "weights").write_text("first")
+        artifact = Artifact("first", str(folder), artifact_sha256(folder))
+        assert self.registry.adopt(artifact, actor="ada", role="operator")
+        return artifact
+
+
+@pytest.fixture
+def engine(postgres_url: str) -> Iterator[Engine]:
+    engine = create_engine_for(postgres_url, pool_size=4)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def parts(engine: Engine, tmp_path: Path) -> Iterator[Parts]:
+    parts = Parts(engine, tmp_path)
+    yield parts
+    for dispatcher in parts.dispatchers:
+        dispatcher.close()
+
+
+def drive(dispatcher: Dispatcher, *until: Step) -> Step:
+    """Tick as the daemon does until one of *until*."""
+    deadline = time.monotonic() + 60
+    while (step := dispatcher.tick(datetime.now(UTC))) not in until:
+        assert time.monotonic() < deadline, f"still {step}"
+        time.sleep(0.02)
+    return step
+
+
+def prefer(engine: Engine, preference_id: str, **changes: Any) -> None:
+    messages = [{"role": "user", "content": f"question {preference_id}"}]
+    row = {"preference_id": preference_id, "messages": messages, "chosen": "yes", "rejected": "no"}
+    with engine.begin() as connection:
+        connection.execute(insert(schema.preference).values(TOLD | row | changes))
+
+
+def test_a_job_started_by_hand_trains_passes_the_gate_and_becomes_the_champion(parts: Parts) -> None:
+    parts.adopt_champion()
+    prefer(parts.engine, "p-1")
+    parts.start()
+    drive(parts.dispatcher(), Step.PROMOTED)
+    job = parts.job()
+    assert job.state is JobState.PROMOTED
+    assert job.verdict is not None
+    assert job.verdict.passed
+    assert parts.events() == ["queued", "leased", "running", "evaluating", "passed", "promoted"]
+    champion = parts.registry.champion()
+    assert champion is not None
+    assert champion.version == job.candidate_version == parts.registry.champion_version()
+    assert [result.candidate for result in parts.promoted] == [champion]
+    models = parts.registry.models()
+    assert models.champion is not None
+    assert models.champion.metrics is not None
+    assert models.previous is not None
+    assert (models.champion.metrics.accuracy, models.previous.version) == (0.8, "first")
+    assert ("ada", "operator", "job.start") in parts.audit()
+    assert ("dispatcher", "daemon", "reward_model.promote") in parts.audit()
+
+
+def test_without_a_champion_the_first_candidate_is_held_against_longer_wins(parts: Parts) -> None:
+    parts.start()
+    drive(parts.dispatcher(), Step.PROMOTED)
+    verdict = parts.job().verdict
+    assert verdict is not None
+    reasons = {check.name: check.reason for check in verdict.checks}
+    assert reasons["held_out_accuracy"].startswith("no champion: accuracy 0.800")
+    assert reasons["length_balanced_accuracy"] == "not judged: there is no champion"
+
+
+def test_a_promotion_that_cannot_extend_the_baseline_does_not_happen(parts: Parts) -> None:
+    def fails(connection: Connection, result: RunResult) -> None:
+        raise RuntimeError("the baseline cannot be extended")
+
+    parts.adopt_champion()
+    parts.start()
+    drive(parts.dispatcher(promotion="manual"), Step.JUDGED)
+    with pytest.raises(RuntimeError):
+        PostgresJobStore(parts.engine, fails).promote_passed("automatic")
+    assert parts.job().state is JobState.PASSED
+    assert parts.registry.champion_version() == "first"
+
+
+def test_a_promotion_the_baseline_refuses_for_good_cancels_the_job(parts: Parts) -> None:
+    def refuses(connection: Connection, result: RunResult) -> None:
+        raise Conflict("another baseline was frozen")
+
+    parts.adopt_champion()
+    parts.start()
+    drive(parts.dispatcher(promotion="manual"), Step.JUDGED)
+    assert PostgresJobStore(parts.engine, refuses).promote_passed("automatic") == Hold(
+        "not_promotable", "another baseline was frozen"
+    )
+    assert parts.job().state is JobState.CANCELLED
+    assert parts.registry.champion_version() == "first"
+
+
+def test_manual_promotion_waits_for_an_operator(parts: Parts) -> None:
+    parts.start()
+    dispatcher = parts.dispatcher(promotion="manual")
+    drive(dispatcher, Step.JUDGED)
+    assert dispatcher.tick(datetime.now(UTC)) is Step.IDLE
+    assert parts.service.move_job(1, JobOrder.APPROVE, actor=OPERATOR).state is JobState.PROMOTED
+    assert parts.registry.champion_version() == parts.job().candidate_version
+
+
+def test_a_verdict_against_another_champion_promotes_nothing(parts: Parts) -> None:
+    parts.start()
+    drive(parts.dispatcher(promotion="manual"), Step.JUDGED)
+    parts.adopt_champion()
+    with pytest.raises(Conflict, match="job 1 was judged against none; the champion is first"):
+        parts.service.move_job(1, JobOrder.APPROVE, actor=OPERATOR)
+    assert parts.job().state is JobState.PASSED
+
+
+def test_a_crashing_run_is_tried_again_in_a_new_folder_and_then_fails_by_name(parts: Parts) -> None:
+    parts.start()
+    dispatcher = parts.dispatcher("crash")
+    drive(dispatcher, Step.ATTEMPT_FAILED)
+    assert parts.job().state is JobState.QUEUED
+    drive(dispatcher, Step.ATTEMPT_FAILED)
+    job = parts.job()
+    assert (job.state, job.attempt) == (JobState.FAILED, 2)
+    assert job.error == "the run ended with exit code 1 and left no result.json; it last said: CUDA out of memory"
+    assert sorted(path.name for path in (parts.folder / "runs" / "job-1").iterdir()) == ["attempt-1", "attempt-2"]
+
+
+def test_a_candidate_whose_bytes_are_not_the_reported_ones_is_refused(parts: Parts) -> None:
+    parts.start()
+    drive(parts.dispatcher("tampered", max_attempts=1), Step.ATTEMPT_FAILED)
+    job = parts.job()
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert job.error.startswith("the candidate's files hash to")
+    assert parts.registry.models().candidates == ()
+
+
+def test_what_no_attempt_can_mend_fails_at_once(parts: Parts) -> None:
+    parts.start()
+    drive(parts.dispatcher(base_model=None), Step.ATTEMPT_FAILED)
+    job = parts.job()
+    assert (job.state, job.attempt) == (JobState.FAILED, 1)
+    assert job.error is not None
+    assert "retrain.base_model" in job.error
+
+
+def test_a_failed_gate_binds_until_an_operator_signs_an_override(parts: Parts) -> None:
+    parts.adopt_champion()
+    parts.start()
+    dispatcher = parts.dispatcher("worse")
+    drive(dispatcher, Step.JUDGED)
+    assert dispatcher.tick(datetime.now(UTC)) is Step.IDLE
+    assert (parts.job().state, parts.registry.champion_version()) == (JobState.FAILED_GATE, "first")
+    for order in JobOrder:
+        with pytest.raises(Conflict):
+            parts.service.move_job(1, order, actor=OPERATOR)
+    with pytest.raises(InvalidInput, match="wanted an operator"):
+        parts.service.override(1, "looks fine", actor=Actor("bob", Role.ANNOTATOR))
+    with pytest.raises(InvalidInput, match="without a reason"):
+        parts.service.override(1, " ", actor=OPERATOR)
+    job = parts.service.override(1, "the old pairs are stale", actor=OPERATOR)
+    assert job.state is JobState.PROMOTED
+    assert parts.registry.champion_version() == job.candidate_version
+    with parts.engine.connect() as connection:
+        query = select(schema.audit.c.detail).where(schema.audit.c.action == "gate.override")
+        signed = connection.execute(query).scalar_one()
+    assert job.verdict is not None
+    assert signed == {
+        "reason": "the old pairs are stale",
+        "failed_checks": ["held_out_accuracy"],
+        "evidence_sha256": job.verdict.evidence_sha256,
+    }
+
+
+def test_a_roll_back_restores_the_champion_before(parts: Parts) -> None:
+    parts.adopt_champion()
+    parts.start()
+    drive(parts.dispatcher(), Step.PROMOTED)
+    assert parts.service.move_job(1, JobOrder.ROLLBACK, actor=OPERATOR).state is JobState.ROLLED_BACK
+    assert parts.registry.champion_version() == "first"
+    assert ("ada", "operator", "reward_model.roll_back") in parts.audit()
+
+
+def test_only_the_champions_own_job_can_be_rolled_back(parts: Parts) -> None:
+    parts.adopt_champion()
+    dispatcher = parts.dispatcher()
+    for _ in range(2):
+        parts.start()
+        drive(dispatcher, Step.PROMOTED)
+    with pytest.raises(Conflict, match="wanted the job whose candidate is the champion"):
+        parts.service.move_job(1, JobOrder.ROLLBACK, actor=OPERATOR)
+    parts.service.move_job(2, JobOrder.ROLLBACK, actor=OPERATOR)
+    assert parts.registry.champion_version() == parts.job(1).candidate_version
+    with pytest.raises(Conflict, match="no champion is kept from before"):
+        parts.service.move_job(1, JobOrder.ROLLBACK, actor=OPERATOR)
+
+
+def test_a_silent_launchers_job_is_taken_over_and_its_own_run_ends(parts: Parts) -> None:
+    parts.start()
+    silent, other = parts.dispatcher("hang"), parts.dispatcher(owner="two")
+    drive(silent, Step.WATCHED)
+    now = datetime.now(UTC)
+    assert other.tick(now + timedelta(seconds=59)) is Step.IDLE
+    assert other.tick(now + timedelta(minutes=20)) is Step.LEASED
+    assert silent.tick(datetime.now(UTC)) is Step.FENCED
+    drive(other, Step.PROMOTED)
+    assert parts.job().attempt == 2
+    assert parts.events()[:5] == ["queued", "leased", "running", "queued", "leased"]
+
+
+def test_a_job_whose_last_launcher_fell_silent_fails(parts: Parts) -> None:
+    parts.start()
+    drive(parts.dispatcher("hang", max_attempts=1), Step.STARTED)
+    later = datetime.now(UTC) + timedelta(minutes=20)
+    assert parts.dispatcher(owner="two", max_attempts=1).tick(later) is Step.IDLE
+    assert parts.job().state is JobState.FAILED
+    assert parts.job().error == "attempt 1: one fell silent and its lease ran out"
+
+
+def test_cancelling_a_running_job_ends_its_run(parts: Parts) -> None:
+    parts.start()
+    dispatcher = parts.dispatcher("hang")
+    drive(dispatcher, Step.WATCHED)
+    parts.service.move_job(1, JobOrder.CANCEL, actor=OPERATOR)
+    assert drive(dispatcher, Step.FENCED, Step.WATCHED) is Step.FENCED
+    assert dispatcher.tick(datetime.now(UTC)) is Step.IDLE
+    assert parts.job().state is JobState.CANCELLED
+
+
+def test_a_dispatcher_that_leaves_gives_its_job_back_uncounted(parts: Parts) -> None:
+    parts.start()
+    dispatcher = parts.dispatcher("hang")
+    drive(dispatcher, Step.WATCHED)
+    dispatcher.close()
+    assert (parts.job().state, parts.job().attempt) == (JobState.QUEUED, 0)
+    drive(parts.dispatcher(), Step.PROMOTED)
+
+
+def test_a_job_another_transaction_is_taking_is_passed_over_without_waiting(parts: Parts) -> None:
+    parts.start()
+    dispatcher = parts.dispatcher()
+    with parts.engine.begin() as connection:
+        connection.execute(select(schema.job).with_for_update())
+        assert dispatcher.tick(datetime.now(UTC)) is Step.IDLE
+    assert dispatcher.tick(datetime.now(UTC)) is Step.LEASED
+
+
+def test_one_job_of_an_action_can_be_live(parts: Parts) -> None:
+    parts.start()
+    held = parts.service.launch(LAUNCH, reason="alarm 1", actor="trigger")
+    assert isinstance(held, Hold)
+    assert held.reason == "job_running"
+    with pytest.raises(Conflict, match="reward_refresh: job_running"):
+        parts.start()
+    parts.service.move_job(1, JobOrder.CANCEL, actor=OPERATOR)
+    assert parts.start().state is JobState.QUEUED
+
+
+def test_an_action_without_a_run_is_refused_by_name(parts: Parts) -> None:
+    with pytest.raises(Conflict, match="dpo: unsupported_action"):
+        parts.service.start_job(Action.DPO, "by hand", actor=OPERATOR)
+
+
+def test_an_order_a_state_does_not_allow_changes_nothing(parts: Parts) -> None:
+    parts.start()
+    refused = [(state, order) for state in JobState for order in JobOrder if order not in ORDERS.get(state, {})]
+    for state, order in refused:
+        with parts.engine.begin() as connection:
+            connection.execute(update(schema.job).values(state=state))
+        with pytest.raises(Conflict, match=f"job 1 is {state}; {order} wants one that is"):
+            parts.service.move_job(1, order, actor=OPERATOR)
+        assert (parts.job().state, len(parts.events())) == (state, 1)
+
+
+def test_an_unknown_job_is_named(parts: Parts) -> None:
+    with pytest.raises(NotFound, match="job 404"):
+        parts.service.move_job(404, JobOrder.CANCEL, actor=OPERATOR)
+    assert parts.service.job(404) is None
+
+
+def test_a_job_that_needs_approval_runs_after_it(parts: Parts) -> None:
+    parts.service.launch(Launch(Action.REWARD_REFRESH, None, needs_approval=True), reason="alarm", actor="trigger")
+    dispatcher = parts.dispatcher()
+    assert dispatcher.tick(datetime.now(UTC)) is Step.IDLE
+    assert parts.service.move_job(1, JobOrder.APPROVE, actor=OPERATOR).state is JobState.QUEUED
+    assert dispatcher.tick(datetime.now(UTC)) is Step.LEASED
+
+
+def test_pairs_are_new_until_a_champion_was_trained_on_them(parts: Parts) -> None:
+    prefer(parts.engine, "p-1")
+    prefer(parts.engine, "p-2", tie=True)
+    assert parts.service.trigger_facts(Action.REWARD_REFRESH).pairs_new == 1
+    parts.start()
+    assert parts.service.trigger_facts(Action.REWARD_REFRESH).live_job
+    drive(parts.dispatcher(), Step.PROMOTED)
+    prefer(parts.engine, "p-3")
+    facts = parts.service.trigger_facts(Action.REWARD_REFRESH)
+    assert (facts.pairs_new, facts.live_job) == (1, False)
+    assert facts.last_started == parts.job().created_at
+
+
+def test_exported_pairs_carry_their_hash_and_no_ties(parts: Parts, tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "question p-1"}, {"role": "assistant", "content": "yes"}]
+    prefer(parts.engine, "p-2", messages=[*turns, {"role": "user", "content": "sure?"}])
+    prefer(parts.engine, "p-1")
+    prefer(parts.engine, "p-3")
+    prefer(parts.engine, "p-4", tie=True)
+    preferences = PostgresPreferences(parts.engine)
+    file = preferences.export(tmp_path / "pairs.jsonl")
+    content = Path(file.path).read_bytes()
+    rows = [json.loads(line) for line in content.splitlines()]
+    assert (file.rows, file.sha256) == (3, sha256(content).hexdigest())
+    assert [row["preference_id"] for row in rows] == ["p-1", "p-2", "p-3"]
+    assert rows[0]["conversation_id"] == rows[1]["conversation_id"] != rows[2]["conversation_id"]
+    assert rows[0]["timestamp"] == "2026-11-01T00:00:00+00:00"
+    assert preferences.export(tmp_path / "again.jsonl").sha256 == file.sha256

@@ -1,0 +1,123 @@
+"""A run as a local process: what it may see, how it ends, and what a dead daemon leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from monitor.domain.run_file import PROGRESS_FILE, RunProgress, write_progress
+from monitor.retraining.local_process import LOG_FILE, PROCESS_FILE, LocalProcess, LocalProcessLauncher
+
+SLEEPS = "import time; time.sleep(60)"
+DEADLINE_SECONDS = 20
+
+Start = Callable[[str], LocalProcess]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "job-1" / "attempt-1"
+    path.mkdir(parents=True)
+    return path
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Start]:
+    """Start a program as a run; whatever is left of it ends with the test."""
+    started = []
+
+    def start(program: str) -> LocalProcess:
+        run = LocalProcessLauncher(command=(sys.executable, "-c", program), grace_seconds=0.5).start(folder)
+        started.append(run)
+        return run
+
+    yield start
+    for run in started:
+        run.cancel()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.01)
+
+
+def has_ended(run: LocalProcess) -> bool:
+    return run.status().exit_code is not None
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"  # nobody may be there to reap an orphan
+
+
+def test_a_run_sees_none_of_the_daemons_secrets(start: Start, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONITOR_KAFKA__SASL_PASSWORD", "secret")
+    monkeypatch.setenv("PGPASSWORD", "secret")
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    run = start("import os, json; print(json.dumps(dict(os.environ)))")
+    wait_until(lambda: has_ended(run))
+    seen = json.loads((folder / LOG_FILE).read_text())
+    assert "secret" not in seen.values()
+    assert seen["CUDA_VISIBLE_DEVICES"] == "1"
+    assert "PATH" in seen
+
+
+def test_a_failed_run_tells_its_exit_code_and_its_last_words(start: Start) -> None:
+    run = start("import sys; print('loading'); sys.exit('no space left on device')")
+    wait_until(lambda: has_ended(run))
+    assert run.status().exit_code == 1
+    assert run.status().progress == "no space left on device"
+
+
+def test_progress_is_the_line_the_run_wrote_last(start: Start, folder: Path) -> None:
+    run = start(SLEEPS)
+    assert run.status().progress is None
+    write_progress(folder / PROGRESS_FILE, RunProgress("member 1 of 3", 10, 90))
+    assert run.status().progress == "member 1 of 3"
+    (folder / PROGRESS_FILE).write_text("{")
+    assert run.status().progress is None
+
+
+def test_cancelling_ends_a_run_that_will_not_listen_and_its_children(start: Start, folder: Path) -> None:
+    run = start(
+        "import pathlib, signal, subprocess, sys, time;"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        f"child = subprocess.Popen([sys.executable, '-c', {SLEEPS!r}]);"
+        "pathlib.Path('part').write_text(str(child.pid));"
+        "pathlib.Path('part').rename('child');"
+        "time.sleep(60)"
+    )
+    wait_until((folder / "child").exists)
+    child = int((folder / "child").read_text())
+    run.cancel()
+    assert run.status().exit_code == -9
+    wait_until(lambda: not is_alive(child))
+
+
+def test_a_run_left_by_a_dead_daemon_is_killed(start: Start, folder: Path) -> None:
+    run = start(SLEEPS)
+    LocalProcessLauncher().stop_stale(folder.parent)
+    wait_until(lambda: has_ended(run))
+    assert run.status().exit_code == -9
+
+
+@pytest.mark.parametrize("started", ["another-boot:1", None])
+def test_a_process_that_only_has_the_runs_number_is_left_alone(start: Start, folder: Path, started: str | None) -> None:
+    run = start(SLEEPS)
+    mark = json.loads((folder / PROCESS_FILE).read_text())
+    (folder / PROCESS_FILE).write_text(json.dumps(mark | {"started": started}))
+    LocalProcessLauncher().stop_stale(folder.parent)
+    os.kill(mark["pid"], 0)
+    assert not has_ended(run)

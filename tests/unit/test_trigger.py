@@ -1,0 +1,146 @@
+"""When an alarm starts a job, and when the calendar does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from monitor.domain.alarm import AlarmState, Severity
+from monitor.domain.job import Action, Hold, Job, JobState, Launch
+from monitor.errors import InvalidSetting
+from monitor.retraining.schedule import decide_refresh, due, parse_cron
+from monitor.retraining.trigger import AlarmFact, TriggerFacts, answer_alarms, decide_trigger
+from monitor.settings import TriggerRule
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+RULE = TriggerRule(signals=("reward", "refusal"), cooldown_seconds=3600, min_new_pairs=100)
+ALARM = AlarmFact(
+    alarm_id=7,
+    signal="reward",
+    severity=Severity.ALERT,
+    state=AlarmState.OPEN,
+    created_at=NOW - timedelta(minutes=5),
+    has_job=False,
+)
+
+
+def decide(rule: TriggerRule = RULE, **changes: Any) -> Launch | Hold:
+    facts: dict[str, Any] = {"alarms": [ALARM], "pairs_new": 100, "live_job": False, "last_started": None}
+    return decide_trigger(rule, **(facts | changes), now=NOW)
+
+
+def reason(decision: Launch | Hold) -> str:
+    assert isinstance(decision, Hold)
+    return decision.reason
+
+
+def test_an_alert_with_enough_pairs_launches_and_waits_for_approval_by_default() -> None:
+    assert decide() == Launch(Action.REWARD_REFRESH, alarm_id=7, needs_approval=True)
+
+
+def test_an_automatic_rule_asks_nobody() -> None:
+    decision = decide(RULE.model_copy(update={"approval": "automatic"}))
+    assert isinstance(decision, Launch)
+    assert not decision.needs_approval
+
+
+@pytest.mark.parametrize(
+    "alarm",
+    [
+        pytest.param(replace(ALARM, signal="response_length"), id="on another signal"),
+        pytest.param(replace(ALARM, severity=Severity.WARNING), id="of less severity"),
+        pytest.param(replace(ALARM, state=AlarmState.SUPERSEDED), id="of an older baseline"),
+    ],
+)
+def test_an_alarm_that_does_not_count_launches_nothing(alarm: AlarmFact) -> None:
+    assert reason(decide(alarms=[alarm])) == "no_alarm"
+
+
+def test_acknowledging_an_alarm_does_not_answer_it() -> None:
+    assert isinstance(decide(alarms=[replace(ALARM, state=AlarmState.ACKNOWLEDGED)]), Launch)
+
+
+def test_an_alarm_that_has_a_job_is_not_triggered_twice() -> None:
+    assert reason(decide(alarms=[replace(ALARM, has_job=True)])) == "alarm_answered"
+
+
+def test_one_job_answers_every_alarm_raised_before_it() -> None:
+    assert reason(decide(last_started=ALARM.created_at + timedelta(seconds=1))) == "alarm_answered"
+
+
+def test_the_oldest_unanswered_alarm_is_named() -> None:
+    older = replace(ALARM, alarm_id=9, created_at=ALARM.created_at - timedelta(minutes=1))
+    decision = decide(alarms=[ALARM, older])
+    assert isinstance(decision, Launch)
+    assert decision.alarm_id == 9
+
+
+def test_a_live_job_holds() -> None:
+    assert reason(decide(live_job=True)) == "job_running"
+
+
+@pytest.mark.parametrize(("minutes", "held"), [(59, True), (60, False)])
+def test_a_later_alarm_waits_out_the_cooldown(minutes: int, held: bool) -> None:
+    decision = decide(alarms=[replace(ALARM, created_at=NOW)], last_started=NOW - timedelta(minutes=minutes))
+    assert (isinstance(decision, Hold) and decision.reason == "cooldown") is held
+
+
+def test_too_few_pairs_hold_and_the_numbers_are_named() -> None:
+    assert decide(pairs_new=99) == Hold("too_few_pairs", "99 new preference pairs; wanted 100")
+
+
+class InMemoryJobs:
+    """Facts and starts that agree with each other: a started job is live."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+
+    def trigger_facts(self, action: Action) -> TriggerFacts:
+        assert action is Action.REWARD_REFRESH
+        live = bool(self.started)
+        return TriggerFacts((ALARM,), pairs_new=500, live_job=live, last_started=None)
+
+    def launch(self, launch: Launch, *, reason: str, actor: str) -> Job | Hold:
+        self.started.append(reason)
+        state = JobState.AWAITING_APPROVAL
+        return Job(1, launch.action, state, reason, actor, launch.alarm_id, 0, created_at=NOW, updated_at=NOW)
+
+
+def test_of_two_rules_for_one_action_the_second_finds_the_firsts_job() -> None:
+    jobs = InMemoryJobs()
+    first, second = answer_alarms([RULE, RULE], facts=jobs, jobs=jobs, now=NOW)
+    assert isinstance(first, Launch)
+    assert reason(second) == "job_running"
+    assert jobs.started == ["alarm 7 on reward, 500 new preference pairs"]
+
+
+THREE = datetime(2026, 11, 21, 3, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("last", "now", "expected"),
+    [
+        pytest.param(THREE - timedelta(hours=1), THREE - timedelta(seconds=1), False, id="a second early"),
+        pytest.param(THREE - timedelta(hours=1), THREE, True, id="on time"),
+        pytest.param(THREE, THREE + timedelta(hours=1), False, id="already done"),
+        pytest.param(THREE - timedelta(days=5), THREE, True, id="after days away"),
+    ],
+)
+def test_a_refresh_at_three_each_night_is_due(last: datetime, now: datetime, expected: bool) -> None:
+    assert due("0 3 * * *", last, now) is expected
+
+
+def test_a_refresh_that_is_due_still_wants_new_pairs_and_no_live_job() -> None:
+    facts: dict[str, Any] = {"last_started": THREE - timedelta(days=1), "live_job": False, "pairs_new": 1}
+    now = THREE + timedelta(minutes=1)
+    assert decide_refresh("0 3 * * *", **facts, now=now) == Launch(Action.REWARD_REFRESH, None, needs_approval=False)
+    assert reason(decide_refresh("0 3 * * *", **(facts | {"live_job": True}), now=now)) == "job_running"
+    assert reason(decide_refresh("0 3 * * *", **(facts | {"pairs_new": 0}), now=now)) == "too_few_pairs"
+
+
+def test_a_wrong_crontab_is_named_with_what_was_wanted() -> None:
+    with pytest.raises(InvalidSetting, match=r"retrain\.refresh_cron = '61 \* \* \* \*'.*five crontab fields"):
+        parse_cron("61 * * * *")
