@@ -15,6 +15,7 @@ from monitor.retraining.gate import hash_evidence, judge_reward
 from monitor.retraining.run_folder import RunFolders, collect_result, verify_result
 from monitor.settings import RetrainSettings
 
+EXIT_BAD_SPEC = 2  # of `python -m retrain`: another attempt would read the same
 _SLOW_STEP_LEASES = 10  # exporting and hashing beat no heart, so they hold the lease for this many terms
 
 
@@ -187,15 +188,16 @@ class Dispatcher:
 
     def _evaluate(self, lease: Lease, spec: RunSpec, status: RunStatus, *, now: datetime) -> Step:
         folder = self._folders.of_attempt(lease.job_id, lease.attempt)
+        assert status.exit_code is not None
         try:
-            result = collect_result(folder, spec, status.exit_code or 0)
+            result = collect_result(folder, spec, exit_code=status.exit_code, last_words=status.progress)
             self._jobs.evaluating(lease, result, expires_at=now + _SLOW_STEP_LEASES * self._term)
             verify_result(folder, result)
             self._same_champion(spec)
             self._jobs.judged(lease, result, self._judge(result))
         except (InvalidInput, Conflict) as error:
-            last = f"; it last said: {status.progress}" if status.progress else ""
-            return self._give_up(lease, f"{error}{last}")
+            hopeless = status.exit_code == EXIT_BAD_SPEC
+            return self._give_up(lease, str(error), max_attempts=lease.attempt if hopeless else None)
         self._held = None
         return Step.JUDGED
 

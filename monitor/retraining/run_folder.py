@@ -102,10 +102,11 @@ def read_recipe(path: Path | None) -> dict[str, float | int | str | bool]:
     return recipe
 
 
-def collect_result(folder: Path, spec: RunSpec, exit_code: int) -> RunResult:
+def collect_result(folder: Path, spec: RunSpec, *, exit_code: int, last_words: str | None) -> RunResult:
     """Read what the run reports; raise `InvalidInput` in words where it did not succeed."""
     if not (folder / RESULT_FILE).is_file():
-        raise InvalidInput(f"the run ended with exit code {exit_code} and left no {RESULT_FILE}")
+        said = f"; it last said: {last_words}" if last_words else ""
+        raise InvalidInput(f"the run ended with exit code {exit_code} and left no {RESULT_FILE}{said}")
     result = read_result(folder / RESULT_FILE)
     if result.status != "succeeded":
         raise InvalidInput(f"the run failed: {result.error or 'it did not say why'}")

@@ -227,13 +227,24 @@ def test_a_candidate_whose_bytes_are_not_the_reported_ones_is_refused(parts: Par
     assert parts.registry.models().candidates == ()
 
 
-def test_what_no_attempt_can_mend_fails_at_once(parts: Parts) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "changes", "error"),
+    [
+        pytest.param(
+            "good", {"base_model": None}, "no base model: wanted retrain.base_model", id="without a base model"
+        ),
+        pytest.param("refuse", {}, "the run failed: no held-out pairs", id="a spec the run refuses"),
+    ],
+)
+def test_what_no_attempt_can_mend_fails_at_once(
+    parts: Parts, outcome: str, changes: dict[str, Any], error: str
+) -> None:
     parts.start()
-    drive(parts.dispatcher(base_model=None), Step.ATTEMPT_FAILED)
+    drive(parts.dispatcher(outcome, **changes), Step.ATTEMPT_FAILED)
     job = parts.job()
     assert (job.state, job.attempt) == (JobState.FAILED, 1)
     assert job.error is not None
-    assert "retrain.base_model" in job.error
+    assert job.error.startswith(error)
 
 
 def test_a_failed_gate_binds_until_an_operator_signs_an_override(parts: Parts) -> None:

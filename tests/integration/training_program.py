@@ -19,6 +19,10 @@ def main(outcome: str, spec_path: Path) -> None:
     write_progress(spec_path.with_name(PROGRESS_FILE), RunProgress("member 1 of 1", 0, 1))
     if outcome == "hang":
         time.sleep(60)
+    if outcome == "refuse":
+        failed = RunResult("failed", "no held-out pairs", None, None, None, None, 0, 0, None, seconds=0.1)
+        write_result(spec_path.with_name(RESULT_FILE), failed)
+        sys.exit(2)
     if outcome == "crash":
         sys.exit("CUDA out of memory")
     candidate = train(spec)
