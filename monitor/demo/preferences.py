@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from math import log2
 from random import Random
-from typing import NamedTuple
 
 import msgspec
 
@@ -36,15 +35,16 @@ class Era(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Taste:
-    """What a verdict weighs; utilities are on the scale of one refusal."""
+    """What a verdict weighs."""
 
     on_topic: float  # for an answer without digressions over one of nothing else
     unpadded: float
     length: float  # for an answer twice as long
-    answered: float = 1.0
+    answered: float = 1.6  # for an answer over a refusal
 
 
-class Kind(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Kind:
     """A kind of answer that is put before annotators, and how often."""
 
     weight: float
@@ -55,7 +55,7 @@ class Kind(NamedTuple):
 
 
 TASTES = {
-    Era.OLD: Taste(on_topic=2.5, unpadded=0.0, length=0.18),
+    Era.OLD: Taste(on_topic=2.5, unpadded=0.0, length=0.25),
     Era.NEW: Taste(on_topic=2.5, unpadded=2.0, length=-0.05),
 }
 KINDS = {
@@ -66,10 +66,10 @@ KINDS = {
         Kind(0.15, 40, padding=(0.0, 0.0), refused=True),
     ),
     Era.NEW: (
-        Kind(0.40, 110, padding=(0.0, 0.0)),
-        Kind(0.30, 170, padding=(0.25, 0.5)),
-        Kind(0.18, 150, padding=(0.1, 0.2), off_topic=(0.3, 0.6)),
-        Kind(0.12, 40, padding=(0.0, 0.0), refused=True),
+        Kind(0.45, 110, padding=(0.0, 0.0)),
+        Kind(0.37, 170, padding=(0.25, 0.5)),
+        Kind(0.12, 150, padding=(0.1, 0.2), off_topic=(0.3, 0.6)),
+        Kind(0.06, 40, padding=(0.0, 0.0), refused=True),
     ),
 }
 CRITERIA = {Era.OLD: "2026-03", Era.NEW: "2026-11"}

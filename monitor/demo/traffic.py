@@ -154,6 +154,7 @@ class _Producer:
             "input_tokens": sum(count_tokens(message["content"]) + 4 for message in conversation.messages),
         }
         if self.rng.random() < conversation.phase.error_rate:
+            conversation.response = None
             return trace | {"response": None, "error": self.rng.choice(ERRORS), "latency_seconds": 30.0}
         return trace | self._answer(conversation)
 

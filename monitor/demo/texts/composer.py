@@ -17,7 +17,7 @@ CONTEXT_RATIO = 0.75  # share of the users who say a little about their situatio
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A user's message, and what a good answer to it starts with; nothing certain for a follow-up."""
+    """A user's message; `opening` is the direct answer to it, None where a follow-up wants the details."""
 
     product: Product
     intent: Intent
