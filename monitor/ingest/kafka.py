@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer
-from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
+from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 from kafka.structs import TopicPartition as KafkaPartition
 
+from monitor.errors import Unavailable
 from monitor.ingest.kafka_client import client_options, connect, translated
 from monitor.ingest.record import Record, TopicPartition
 from monitor.settings import KafkaSettings
@@ -20,6 +22,7 @@ from monitor.settings import KafkaSettings
 REQUEST_SECONDS = 5.0  # for a question about offsets
 QUIET_SECONDS = 5.0  # without records before the broker is asked for a sign of life
 CLOSE_SECONDS = 5.0
+UNREADABLE_ATTEMPTS = 3  # a corruption on the way is gone with the next fetch, one in the log is not
 FETCH_OPTIONS: Mapping[str, Any] = {
     "fetch_max_bytes": 64 * 1024 * 1024,
     "max_partition_fetch_bytes": 8 * 1024 * 1024,  # the default of 1 MB halves the throughput
@@ -74,12 +77,13 @@ class KafkaSource:
     """
 
     def __init__(self, settings: KafkaSettings, topics: Sequence[str], listener: AssignmentListener) -> None:
-        """Join the group; raise `Unavailable` where no broker answers."""
+        """Connect; the first `poll` joins the group. Raise `Unavailable` where no broker answers."""
         self._topics = tuple(topics)
         self._listener = listener
         self._reset = settings.auto_offset_reset
         self._paused = False
         self._heard = time.monotonic()
+        self._unreadable: Counter[tuple[KafkaPartition, int]] = Counter()
         options = client_options(settings) | dict(FETCH_OPTIONS)
         options |= {
             "group_id": settings.group_id,
@@ -97,6 +101,10 @@ class KafkaSource:
 
         Keeps the membership alive, so it must be called more often than every five
         minutes, while paused too. Raises `Unavailable` when the brokers stay silent.
+
+        A record that the client cannot take apart comes without key and value and with
+        the header `unreadable`, after some attempts that end in `Unavailable`; so do
+        the records after it in its batch.
         """
         try:
             self._start_pending()
@@ -105,6 +113,8 @@ class KafkaSource:
         except (OffsetOutOfRangeError, LogTruncationError) as error:
             self._start_anew(error)
             return []
+        except CorruptRecordError as error:
+            return [self._unreadable_record(error)]
         except KafkaError as error:
             raise self._rebalance.take_failure() or translated(error) from error
         return [_record(item) for partition in sorted(fetched) for item in fetched[partition]]
@@ -194,6 +204,30 @@ class KafkaSource:
             raise translated(failure) from failure
         known = {partition: place.offset for partition, place in parted.items() if place is not None}
         self._begin({p: StartOffset(known.get(p, first[p]), stored=position[p]) for p in partitions})
+
+    def _unreadable_record(self, error: CorruptRecordError) -> Record:
+        """Stand in for the record the client stopped at and read on behind it, or raise to try again."""
+        fetcher = self._consumer._fetcher
+        # The client would take the same broken batch in hand again, without end and within one poll.
+        stuck, fetcher._next_partition_records = fetcher._next_partition_records, None
+        if stuck is None:
+            raise translated(error) from error
+        partition = stuck.topic_partition
+        offset = self._consumer.position(partition)
+        self._unreadable[partition, offset] += 1
+        if self._unreadable[partition, offset] < UNREADABLE_ATTEMPTS:
+            raise Unavailable(f"kafka: {tuple(partition)} cannot be read at offset {offset}: {error}") from error
+        del self._unreadable[partition, offset]
+        log.warning("kafka_record_unreadable", topic=partition.topic, partition=partition.partition, offset=offset)
+        self._consumer.seek(partition, offset + 1)
+        return Record(
+            partition.topic,
+            partition.partition,
+            offset,
+            None,
+            None,
+            (("unreadable", str(error).encode(errors="replace")),),
+        )
 
     def _begin(self, starts: Mapping[KafkaPartition, StartOffset]) -> None:
         self._listener.on_started({tuple(partition): start for partition, start in starts.items()})
