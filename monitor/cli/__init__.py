@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from monitor.cli.root import app
-from monitor.errors import InvalidInput, InvalidSetting, Unavailable
+from monitor.errors import Conflict, InvalidInput, InvalidSetting, NotFound, TooManyBadRecords, Unavailable
 
 FAILED, BAD_USAGE = 1, 2
 
@@ -17,7 +17,7 @@ def main() -> None:
     except (InvalidSetting, InvalidInput) as error:
         print(f"rlhf-monitor: {error}", file=sys.stderr)
         sys.exit(BAD_USAGE)
-    except Unavailable as error:
+    except (Unavailable, Conflict, NotFound, TooManyBadRecords) as error:
         print(f"rlhf-monitor: {error}", file=sys.stderr)
         sys.exit(FAILED)
     except BrokenPipeError:

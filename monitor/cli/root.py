@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from monitor import __version__
-from monitor.cli import offline
+from monitor.cli import daemon, offline, operate
 
 app = typer.Typer(
     name="rlhf-monitor",
@@ -14,6 +14,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("run")(daemon.run)
+app.add_typer(daemon.db, name="db")
+app.add_typer(operate.baseline, name="baseline")
+app.add_typer(operate.drift, name="drift")
+app.add_typer(operate.alarms, name="alarms")
+app.add_typer(operate.jobs, name="jobs")
+app.add_typer(operate.gate, name="gate")
 app.command("score")(offline.score)
 app.command("backtest")(offline.backtest)
 

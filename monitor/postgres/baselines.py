@@ -63,9 +63,10 @@ def rebuild_reward_baseline(connection: Connection, result: RunResult, rule: Nul
         return
     traces = {row.trace_index: row for row in _window_rows(connection, active)}
     scores = {score.index: score for score in _read(Path(result.rescored.path))}
-    if scores.keys() != traces.keys():
+    strangers = scores.keys() - traces.keys()
+    if strangers:
         raise Conflict(
-            f"baseline {active.baseline_id} holds {len(traces)} scorable traces, the run scored {len(scores)} others: "
+            f"the run scored {len(strangers)} traces that are not in baseline {active.baseline_id}: "
             "it was frozen anew; wanted a run on the present baseline"
         )
     laws = _laws(result.candidate.version, traces, scores, rule)
@@ -75,7 +76,7 @@ def rebuild_reward_baseline(connection: Connection, result: RunResult, rule: Nul
 def _laws(
     version: str, traces: dict[int, Row[Any]], scores: dict[int, _Score], rule: NullRule
 ) -> Iterator[SignalBaseline]:
-    order = sorted(traces)
+    order = sorted(scores)
     values = {
         REWARD.name: [scores[index].mean for index in order],
         DISAGREEMENT.name: [scores[index].disagreement for index in order],

@@ -8,12 +8,12 @@ from sqlalchemy.exc import DBAPIError
 from monitor.errors import Unavailable
 
 LEADER_LOCK = 0x524C4846_04
-_TRY = text(f"select pg_try_advisory_lock({LEADER_LOCK})")
+_TRY = text("select pg_try_advisory_lock(:lock)").bindparams(lock=LEADER_LOCK)
 _LED = text(  # the two halves of a 64-bit advisory lock's number
     "select exists (select from pg_locks where locktype = 'advisory' and granted and objsubid = 1"
-    f" and database = (select oid from pg_database where datname = current_database())"
-    f" and classid = {LEADER_LOCK >> 32} and objid = {LEADER_LOCK & 0xFFFFFFFF})"
-)
+    " and database = (select oid from pg_database where datname = current_database())"
+    " and classid = :high and objid = :low)"
+).bindparams(high=LEADER_LOCK >> 32, low=LEADER_LOCK & 0xFFFFFFFF)
 
 
 def is_led(connection: Connection) -> bool:

@@ -1,0 +1,311 @@
+"""The composition root: settings in, a running daemon out."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from random import SystemRandom
+
+import structlog
+from prometheus_client import CollectorRegistry
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from sqlalchemy import Connection, Engine
+
+from monitor.domain.cohort import CohortRule
+from monitor.domain.job import Action, Launch
+from monitor.domain.run import Artifact, RunResult
+from monitor.drift.baseline import NullRule
+from monitor.drift.controller import Controller, ControllerRules, Tick
+from monitor.errors import Fenced, InvalidSetting, Unavailable
+from monitor.ingest.dead_letter import KafkaDeadLetters
+from monitor.ingest.decode import load_tokenizer
+from monitor.ingest.kafka import KafkaSource
+from monitor.ingest.limits import limits_of
+from monitor.pipeline.backoff import Backoff
+from monitor.pipeline.batch import BatchBuilder, BatchRules
+from monitor.pipeline.processor import BadRecordLimit, Processor
+from monitor.pipeline.worker import Assignment, BatchLimits, Worker
+from monitor.postgres.alarms import PostgresAlarms
+from monitor.postgres.baselines import PostgresBaselineTraces, rebuild_reward_baseline
+from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.engine import create_engine_for, transaction
+from monitor.postgres.jobs import JobService
+from monitor.postgres.leader import Leadership
+from monitor.postgres.leases import PostgresJobStore
+from monitor.postgres.migrate import require_current
+from monitor.postgres.preferences import PostgresPreferences
+from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.streams import PostgresFoldStore
+from monitor.postgres.views import PostgresCommands, PostgresViews
+from monitor.retraining.dispatcher import Dispatcher, Step
+from monitor.retraining.local_process import LocalProcessLauncher
+from monitor.retraining.run_folder import RunFolders
+from monitor.retraining.schedule import decide_refresh, parse_cron
+from monitor.retraining.trigger import answer_alarms
+from monitor.rewards.champion import ChampionScorer, gather_artifact
+from monitor.rewards.huggingface import HuggingFaceEnsemble, load_ensemble
+from monitor.settings import Settings
+from monitor.telemetry.health import Health
+from monitor.telemetry.metrics import Metrics
+from monitor.web.app import create_app
+from monitor.web.server import WebServer
+
+DISPATCH_SECONDS = 1.0
+FOLLOW_SECONDS = 2.0
+WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
+log = structlog.get_logger(__name__)
+
+
+def null_rule_of(settings: Settings) -> NullRule:
+    return NullRule(settings.drift.standard_errors, settings.drift.tolerance)
+
+
+def job_service_of(engine: Engine, settings: Settings) -> JobService:
+    return JobService(engine, _on_promoted(settings))
+
+
+def _on_promoted(settings: Settings) -> Callable[[Connection, RunResult], None]:
+    rule = null_rule_of(settings)
+    return lambda connection, result: rebuild_reward_baseline(connection, result, rule)
+
+
+class Daemon:
+    """Worker, controller candidate, dispatcher and web in one process.
+
+    Raises `InvalidSetting` or `Unavailable` from the constructor where it cannot start.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB))
+        self.port = 0
+        self._registry = _registry()
+        self._metrics = Metrics(self._registry)
+        self._engine = create_engine_for(settings.postgres.url.get_secret_value(), settings.postgres.pool_size)
+        if settings.retrain.refresh_cron is not None:
+            parse_cron(settings.retrain.refresh_cron)
+        with transaction(self._engine) as connection:
+            require_current(connection)
+        self._jobs = job_service_of(self._engine, settings)
+        self._views = PostgresViews(self._engine, self._jobs, kafka_lag=lambda: None)
+        self._models = RewardRegistry(self._engine)
+        self._scorer = ChampionScorer(self._models, self._load)
+        self._stop = threading.Event()
+        self._started_at = datetime.now(UTC)
+        self._adopt_given_models()
+
+    def run(self, stop: threading.Event) -> None:
+        """Serve until *stop* or the first failure; raises that failure after leaving in order."""
+        self._follow()
+        web = self._open_web()
+        threads = [
+            self._spawn(WORKER, self._run_worker),
+            self._spawn(CONTROLLER, self._run_controller),
+            self._spawn(DISPATCHER, self._run_dispatcher),
+            self._spawn(REWARDS, self._run_rewards),
+        ]
+        try:
+            while not stop.is_set() and self.health.failure is None:
+                self.health.wait(0.2)
+        finally:
+            self._stop.set()
+            for thread in threads:
+                thread.join(self.settings.drain_seconds + 5.0)
+            web.stop()
+            self._engine.dispose()
+        if self.health.failure is not None:
+            raise self.health.failure.exception
+
+    def _open_web(self) -> WebServer:
+        app = create_app(
+            self._views,
+            PostgresCommands(self._engine, self._jobs),
+            health=self.health,
+            registry=self._registry,
+            tokens=self.settings.web.tokens,
+        )
+        server = WebServer(app, host=self.settings.web.host, port=self.settings.web.port, health=self.health)
+        self.port = server.start()
+        log.info("listening", host=self.settings.web.host, port=self.port)
+        return server
+
+    def _spawn(self, part: str, body: Callable[[], None]) -> threading.Thread:
+        def guarded() -> None:
+            with self.health.guard(part):
+                body()
+
+        thread = threading.Thread(target=guarded, name=part, daemon=True)
+        thread.start()
+        return thread
+
+    def _run_worker(self) -> None:
+        ingest, kafka = self.settings.ingest, self.settings.kafka
+        store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
+        rules = BatchRules(
+            preference_topic=kafka.preference_topic,
+            limits=limits_of(ingest),
+            cohorts=CohortRule(ingest.cohort_keys),
+            repeat_window=self.settings.repeat_window,
+            tokenizer=load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None,
+        )
+        builder = BatchBuilder(rules, store, store, reward_model=self._scorer.current, metrics=self._metrics)
+        dead_letters = KafkaDeadLetters(kafka)
+        processor = Processor(
+            builder=builder,
+            store=store,
+            dead_letters=dead_letters,
+            limit=BadRecordLimit(max_run=ingest.max_bad_run, max_ratio=ingest.max_bad_ratio),
+            metrics=self._metrics,
+            health=self.health,
+            backoff=Backoff(SystemRandom()),
+            clock=_now,
+            stop=threading.Event(),
+        )
+        worker = Worker(
+            self._open_source,
+            processor,
+            limits=BatchLimits(ingest.batch_max_traces, ingest.batch_max_seconds),
+            metrics=self._metrics,
+            health=self.health,
+            backoff=Backoff(SystemRandom()),
+            drain_seconds=self.settings.drain_seconds,
+        )
+        worker.run(self._stop)
+        dead_letters.close()
+
+    def _open_source(self, assignment: Assignment) -> KafkaSource:
+        kafka = self.settings.kafka
+        return KafkaSource(kafka, (*kafka.trace_topics, kafka.preference_topic), assignment)
+
+    def _run_controller(self) -> None:
+        drift = self.settings.drift
+        rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule_of(self.settings))
+        controller = Controller(PostgresFoldStore(self._engine), rules)
+        leadership = Leadership(self._engine)
+
+        def tick() -> None:
+            leads = leadership.acquire()
+            self._metrics.show_leader(leads=leads)
+            if leads:
+                self._show(controller.tick())
+                self._start_jobs()
+
+        try:
+            self._repeat(CONTROLLER, tick, pause_seconds=drift.fold_seconds)
+        finally:
+            leadership.release()
+
+    def _show(self, tick: Tick) -> None:
+        self._metrics.show_fold_lag(tick.traces - tick.folded)
+        self._metrics.show_streams(tick.statuses)
+        self._metrics.show_alarms(PostgresAlarms(self._engine).open_counts())
+        self._metrics.show_jobs(self._views.job_counts())
+        self._metrics.show_last_refresh(self._models.models().promoted_at)
+
+    def _start_jobs(self) -> None:
+        retrain, now = self.settings.retrain, _now()
+        answer_alarms(retrain.rules, facts=self._jobs, jobs=self._jobs, now=now)
+        if retrain.refresh_cron is None:
+            return
+        facts = self._jobs.trigger_facts(Action.REWARD_REFRESH)
+        decision = decide_refresh(
+            retrain.refresh_cron,
+            last_started=facts.last_started or self._started_at,
+            live_job=facts.live_job,
+            pairs_new=facts.pairs_new,
+            now=now,
+        )
+        if isinstance(decision, Launch):
+            self._jobs.launch(decision, reason=f"periodic refresh ({retrain.refresh_cron})", actor="schedule")
+
+    def _run_dispatcher(self) -> None:
+        retrain = self.settings.retrain
+        folders = RunFolders(
+            retrain,
+            preferences=PostgresPreferences(self._engine),
+            baseline=PostgresBaselineTraces(self._engine),
+            registry=self._models,
+        )
+        dispatcher = Dispatcher(
+            retrain,
+            owner=f"{socket.gethostname()}/{os.getpid()}",
+            jobs=PostgresJobStore(self._engine, _on_promoted(self.settings)),
+            folders=folders,
+            launcher=LocalProcessLauncher(),
+        )
+
+        def tick() -> None:
+            while dispatcher.tick(_now()) not in {Step.IDLE, Step.WATCHED} and not self._stop.is_set():
+                pass
+
+        try:
+            self._repeat(DISPATCHER, tick, pause_seconds=DISPATCH_SECONDS)
+        finally:
+            dispatcher.close()
+
+    def _run_rewards(self) -> None:
+        self._repeat(REWARDS, self._follow, pause_seconds=FOLLOW_SECONDS)
+
+    def _follow(self) -> None:
+        if self.settings.rewards.backend == "none":
+            return
+        trouble = self._scorer.follow()
+        if trouble is not None:
+            raise Unavailable(trouble)
+
+    def _repeat(self, part: str, body: Callable[[], None], *, pause_seconds: float) -> None:
+        """Run *body* until the stop; what is unavailable is waited for, what fenced us is begun again."""
+        backoff = Backoff(SystemRandom())
+        while not self._stop.is_set():
+            try:
+                body()
+                self.health.set_ready(part)
+                backoff.reset()
+                self._stop.wait(pause_seconds)
+            except (Unavailable, Fenced) as reason:
+                self.health.set_not_ready(part, str(reason).splitlines()[0])
+                log.warning("part_waits", part=part, reason=str(reason))
+                self._stop.wait(backoff.next_seconds())
+
+    def _adopt_given_models(self) -> None:
+        """Make the models the settings name the first champion."""
+        rewards = self.settings.rewards
+        if rewards.backend == "none" or self._models.champion_version() is not None:
+            return
+        if not rewards.models:
+            raise InvalidSetting(
+                "rewards.models is empty and the registry has no champion; wanted model folders"
+            )
+        self.settings.retrain.folder.mkdir(parents=True, exist_ok=True)
+        artifact = gather_artifact(rewards.models, self.settings.retrain.folder)
+        if self._models.adopt(artifact, actor="settings", role="daemon"):
+            log.info("champion_adopted", version=artifact.version, path=artifact.path)
+
+    def _load(self, artifact: Artifact) -> HuggingFaceEnsemble:
+        rewards = self.settings.rewards
+        return load_ensemble(
+            [Path(artifact.path)],
+            device=rewards.device,
+            max_tokens=rewards.max_tokens,
+            batch_tokens=rewards.batch_tokens,
+            beta=rewards.lower_beta,
+            version=artifact.version,
+        )
+
+
+def _registry() -> CollectorRegistry:
+    """A registry of its own, with what Prometheus shows of any Python process."""
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    return registry
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

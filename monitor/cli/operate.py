@@ -1,0 +1,281 @@
+"""`baseline`, `drift`, `alarms`, `jobs`, `gate`: what an operator sees and decides."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from monitor.cli.table import effect_text, moment
+from monitor.domain.alarm import AlarmState
+from monitor.domain.job import Action, Job
+from monitor.domain.order import Actor, JobOrder, Role
+from monitor.errors import InvalidInput, NotFound
+from monitor.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from monitor.domain.alarm import StoredAlarm
+    from monitor.postgres.jobs import JobService
+
+baseline = typer.Typer(help="The frozen baseline.", no_args_is_help=True)
+drift = typer.Typer(help="The streams and their evidence.", no_args_is_help=True)
+alarms = typer.Typer(help="Alarms: what has drifted.", no_args_is_help=True)
+jobs = typer.Typer(help="Retraining jobs.", no_args_is_help=True)
+gate = typer.Typer(help="The gate before a promotion.", no_args_is_help=True)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the audit table.")]
+
+
+@baseline.command("show")
+def baseline_show(as_json: AsJson = False) -> None:
+    """Show the active baseline's window."""
+    with _database() as (engine, settings):
+        summary = _views(engine, settings).baseline()
+    if summary is None:
+        print("no baseline is frozen yet")
+        raise typer.Exit(1)
+    _print(asdict(summary), as_json)
+
+
+@baseline.command("freeze")
+def baseline_freeze(
+    last: Annotated[int | None, typer.Option("--last", min=1, help="The last N traces.")] = None,
+    *,
+    first_index: Annotated[int | None, typer.Option("--first", min=0, help="Index of the first trace.")] = None,
+    stop_index: Annotated[int | None, typer.Option("--stop", min=1, help="Index after the last trace.")] = None,
+    note: Annotated[str, typer.Option("--note", help="Why this window.")] = "",
+) -> None:
+    """Freeze a new baseline from a window of traces; open alarms are superseded."""
+    from monitor.app import null_rule_of
+    from monitor.drift.controller import freeze_window
+    from monitor.postgres.streams import PostgresFoldStore
+
+    with _database() as (engine, settings):
+        store = PostgresFoldStore(engine)
+        traces = store.place_checkpoints()
+        start, stop = _window(traces, last, first_index, stop_index)
+        frozen = freeze_window(store, null_rule_of(settings), first_index=start, stop_index=stop)
+        number = store.freeze(frozen, by=_actor().name, note=note or f"traces {start} to {stop} of {traces}")
+    print(f"baseline {number} is frozen from the traces {start} to {stop - 1}")
+
+
+@drift.command("status")
+def drift_status(as_json: AsJson = False) -> None:
+    """Show every stream beside its baseline, most evidence first."""
+    with _database() as (engine, settings):
+        statuses = sorted(_views(engine, settings).streams(), key=lambda status: -status.evidence_log)
+    if as_json:
+        _print([asdict(status) for status in statuses], as_json)
+        return
+    table = Table("signal", "cohort", "policy model", "observations", "mean", "baseline", "evidence", "last")
+    for status in statuses:
+        table.add_row(
+            status.key.signal,
+            status.key.cohort,
+            status.key.policy_model,
+            str(status.observations),
+            f"{status.mean:.4g} {status.unit}",
+            f"{status.baseline_mean:.4g} [{status.baseline_lower:.4g}, {status.baseline_upper:.4g}]",
+            f"{max(status.evidence_log, 0.0):.2f}" + (" ALARM" if status.evidence_log >= 1 else ""),
+            moment(status.last_timestamp),
+        )
+    _show(table, empty="no stream is followed yet: freeze a baseline first", rows=len(statuses))
+
+
+@alarms.command("list")
+def alarms_list(
+    state: Annotated[AlarmState | None, typer.Option("--state", help="Only alarms in this state.")] = None,
+    *,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show alarms, newest first."""
+    with _database() as (engine, settings):
+        found = _views(engine, settings).alarms(state=state, limit=limit)
+    if as_json:
+        _print([asdict(alarm) for alarm in found], as_json)
+        return
+    table = Table("id", "state", "severity", "signal", "cohort", "policy model", "direction", "since", "effect")
+    for stored in found:
+        alarm = stored.alarm
+        table.add_row(
+            str(stored.alarm_id),
+            stored.state.value,
+            alarm.severity.value,
+            alarm.stream.signal,
+            alarm.stream.cohort,
+            alarm.stream.policy_model,
+            alarm.direction.value,
+            moment(alarm.onset_timestamp),
+            effect_text(alarm.effect),
+        )
+    _show(table, empty="no alarm", rows=len(found))
+
+
+@alarms.command("ack")
+def alarms_ack(alarm_id: Annotated[int, typer.Argument()]) -> None:
+    """Mark an open alarm as seen."""
+    from monitor.postgres.alarms import PostgresAlarms
+
+    with _database() as (engine, _):
+        stored = PostgresAlarms(engine).acknowledge(alarm_id, actor=_actor())
+    print(f"alarm {stored.alarm_id} is {stored.state} by {stored.acknowledged_by}")
+
+
+@alarms.command("explain")
+def alarms_explain(alarm_id: Annotated[int, typer.Argument()]) -> None:
+    """Say what an alarm rests on."""
+    with _database() as (engine, settings):
+        stored = _views(engine, settings).alarm(alarm_id)
+    if stored is None:
+        raise NotFound(f"alarm {alarm_id}: no such alarm")
+    print(_explanation(stored, settings))
+
+
+@jobs.command("list")
+def jobs_list(limit: Annotated[int, typer.Option("--limit", min=1, max=10_000)] = 20, as_json: AsJson = False) -> None:
+    """Show jobs, newest first."""
+    with _jobs() as service:
+        found = service.jobs(limit=limit)
+    if as_json:
+        _print([asdict(job) for job in found], as_json)
+        return
+    table = Table("id", "action", "state", "attempt", "by", "reason", "progress")
+    for job in found:
+        told = job.error or job.progress or ""
+        table.add_row(str(job.job_id), job.action, job.state, str(job.attempt), job.requested_by, job.reason, told[:60])
+    _show(table, empty="no job", rows=len(found))
+
+
+@jobs.command("show")
+def jobs_show(job_id: Annotated[int, typer.Argument()]) -> None:
+    """Show one job with its history and verdict, as JSON."""
+    with _jobs() as service:
+        detail = service.job(job_id)
+    if detail is None:
+        raise NotFound(f"job {job_id}: no such job")
+    _print(asdict(detail), as_json=True)
+
+
+@jobs.command("start")
+def jobs_start(action: Annotated[Action, typer.Argument()], reason: Reason) -> None:
+    """Queue a job by hand."""
+    with _jobs() as service:
+        _tell(service.start_job(action, reason, actor=_actor()))
+
+
+def _order(order: JobOrder, help_text: str) -> None:
+    @jobs.command(order.value, help=help_text)
+    def _(job_id: Annotated[int, typer.Argument()]) -> None:
+        with _jobs() as service:
+            _tell(service.move_job(job_id, order, actor=_actor()))
+
+
+_order(JobOrder.APPROVE, "Let a waiting job start, or a passed candidate be promoted.")
+_order(JobOrder.REJECT, "Refuse a waiting job or a passed candidate.")
+_order(JobOrder.CANCEL, "Stop a live job.")
+_order(JobOrder.ROLLBACK, "Put the reward model before a promotion back.")
+
+
+@gate.command("override")
+def gate_override(job_id: Annotated[int, typer.Argument()], reason: Reason) -> None:
+    """Promote a candidate that failed the gate; the reason is kept in the audit table."""
+    with _jobs() as service:
+        _tell(service.override(job_id, reason, actor=_actor()))
+
+
+@contextmanager
+def _database() -> Iterator[tuple[Engine, Settings]]:
+    from monitor.postgres.engine import create_engine_for, transaction
+    from monitor.postgres.migrate import require_current
+
+    settings = load_settings()
+    engine = create_engine_for(settings.postgres.url.get_secret_value(), pool_size=2)
+    try:
+        with transaction(engine) as connection:
+            require_current(connection)
+        yield engine, settings
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _jobs() -> Iterator[JobService]:
+    from monitor.app import job_service_of
+
+    with _database() as (engine, settings):
+        yield job_service_of(engine, settings)
+
+
+def _views(engine: Engine, settings: Settings) -> Any:
+    from monitor.app import job_service_of
+    from monitor.postgres.views import PostgresViews
+
+    return PostgresViews(engine, job_service_of(engine, settings), kafka_lag=lambda: None)
+
+
+def _actor() -> Actor:
+    """Whoever can open the database is an operator; the audit keeps the login name."""
+    return Actor(getpass.getuser(), Role.OPERATOR)
+
+
+def _window(traces: int, last: int | None, first_index: int | None, stop_index: int | None) -> tuple[int, int]:
+    start = first_index if last is None else traces - last
+    stop = traces if stop_index is None else stop_index
+    if (last is None) == (first_index is None) or (last is not None and stop_index is not None):
+        raise InvalidInput("baseline freeze: wanted either --last N or --first I [--stop J]")
+    if start is None or not 0 <= start < stop <= traces:
+        raise InvalidInput(f"baseline freeze: the window {start} to {stop} is not within the {traces} traces stored")
+    return start, stop
+
+
+def _explanation(stored: StoredAlarm, settings: Settings) -> str:
+    alarm = stored.alarm
+    run_length = f"{settings.drift.average_run_length:,.0f}"
+    return "\n".join(
+        (
+            f"alarm {stored.alarm_id} ({stored.state}, {alarm.severity}): {alarm.stream.signal} of cohort "
+            f"{alarm.stream.cohort} under {alarm.stream.policy_model} went {alarm.direction}",
+            f"decided at trace {alarm.trace_index} ({alarm.trace_id}) of {moment(alarm.timestamp)}, "
+            f"after {alarm.observations} observations since the baseline",
+            f"began about trace {alarm.onset_index}, {moment(alarm.onset_timestamp)}",
+            f"effect since then: {effect_text(alarm.effect)} against the baseline's mean (95% confidence sequence)",
+            f"evidence: {alarm.evidence_log:.2f} of the alarm's (log e / log A); a stream that has not drifted "
+            f"alarms once in {run_length} observations or less often",
+            f"examples: {', '.join(alarm.examples)}",
+        )
+    )
+
+
+def _tell(job: Job) -> None:
+    print(f"job {job.job_id} ({job.action}) is {job.state}")
+
+
+def _show(table: Table, *, empty: str, rows: int) -> None:
+    console = Console()
+    if rows:
+        (console if console.is_terminal else Console(width=200)).print(table)
+    else:
+        print(empty)
+
+
+def _print(value: Any, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(value, indent=2, default=_plain))
+        return
+    for name, item in value.items():
+        print(f"{name}: {_plain(item)}")
+
+
+def _plain(value: Any) -> str:
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value)
