@@ -1,0 +1,1 @@
+"""Grafana dashboard, Prometheus rules and runbooks, kept beside the metrics they read."""

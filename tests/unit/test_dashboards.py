@@ -1,0 +1,128 @@
+"""The dashboard, the rules, the alerts and their runbooks agree with the metrics and with each other."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dashboards import build
+from monitor.telemetry.metrics import SERIES, Kind
+
+FOLDER = build.ROOT / "dashboards"
+ALERTS = FOLDER / "alerts/alerts.yaml"
+RECORDING = FOLDER / "rules/recording.yaml"
+ALERT_TESTS = FOLDER / "tests/alerts_test.yaml"
+HISTOGRAM_SUFFIXES = ("_bucket", "_sum", "_count")
+
+
+def rules(path: Path) -> list[dict[str, str]]:
+    return [rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+
+
+def dashboard_expressions() -> list[str]:
+    panels = json.loads(build.DASHBOARD.read_text())["panels"]
+    return [target["expr"] for panel in panels for target in panel.get("targets", [])]
+
+
+def names_in(expressions: list[str], prefix: str) -> set[str]:
+    return {name for expression in expressions for name in re.findall(rf"\b{prefix}[a-z0-9_:]+", expression)}
+
+
+ALL_RULES = [*rules(ALERTS), *rules(RECORDING)]
+EXPRESSIONS = [rule["expr"] for rule in ALL_RULES] + dashboard_expressions()
+ALERT_NAMES = [rule["alert"] for rule in rules(ALERTS)]
+
+
+def exported_names() -> set[str]:
+    names = set()
+    for series in SERIES:
+        suffixes = HISTOGRAM_SUFFIXES if series.kind is Kind.HISTOGRAM else ("",)
+        names |= {series.name + suffix for suffix in suffixes}
+    return names
+
+
+@pytest.mark.parametrize(
+    ("path", "render"),
+    [(build.DASHBOARD, build.render_dashboard), (build.METRICS_PAGE, build.render_metrics_page)],
+    ids=["the Grafana dashboard", "the page of metrics"],
+)
+def test_what_is_generated_is_current(path: Path, render: object) -> None:
+    assert callable(render)
+    assert path.read_text() == render(), f"{path.name} is stale: run python -m dashboards.build"
+
+
+def test_every_metric_is_in_the_dashboard_or_a_rule() -> None:
+    used = {re.sub(r"_(bucket|sum|count)$", "", name) for name in names_in(EXPRESSIONS, "monitor_")}
+    assert {series.name for series in SERIES} - used == set()
+
+
+def test_every_metric_named_in_the_dashboard_or_a_rule_exists() -> None:
+    assert names_in(EXPRESSIONS, "monitor_") - exported_names() == set()
+
+
+def test_every_recorded_series_is_used_and_every_used_one_is_recorded() -> None:
+    assert names_in(EXPRESSIONS, "monitor:") == {rule["record"] for rule in rules(RECORDING)}
+
+
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
+    assert {path.stem for path in (FOLDER / "runbooks").glob("*.md")} == set(ALERT_NAMES)
+
+
+@pytest.mark.parametrize("alert", rules(ALERTS), ids=lambda alert: alert["alert"])
+def test_an_alert_says_what_is_wrong_how_bad_it_is_and_where_to_read_on(alert: dict[str, dict[str, str]]) -> None:
+    assert alert["labels"]["severity"] in {"critical", "warning"}
+    assert alert["annotations"]["summary"].endswith(".")
+    assert alert["annotations"]["description"]
+    runbook = build.ROOT / alert["annotations"]["runbook"]
+    assert runbook.read_text().startswith(f"# {alert['alert']}\n\n**Means.**")
+
+
+@pytest.mark.parametrize("name", ALERT_NAMES)
+def test_an_alert_is_tried_for_firing_and_for_silence(name: str) -> None:
+    scenes = yaml.safe_load(ALERT_TESTS.read_text())["tests"]
+    tries = [case for scene in scenes for case in scene["alert_rule_test"] if case["alertname"] == name]
+    assert {bool(case.get("exp_alerts")) for case in tries} == {True, False}
+
+
+def test_panels_have_ids_of_their_own_and_do_not_overlap() -> None:
+    panels = json.loads(build.DASHBOARD.read_text())["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    cells = [
+        (x, y)
+        for panel in panels
+        for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+        for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+    ]
+    assert len(set(cells)) == len(cells)
+    assert max(x for x, _ in cells) < 24
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["check", "rules", str(RECORDING), str(ALERTS)], id="the rules are valid"),
+        pytest.param(["test", "rules", str(ALERT_TESTS)], id="each alert fires on its fault and not without it"),
+    ],
+)
+def test_prometheus_accepts_the_rules(arguments: list[str]) -> None:
+    if shutil.which("promtool") is None and os.environ.get("CI") != "true":
+        pytest.skip("promtool is not installed: apt-get install prometheus")
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_prometheus_can_parse_every_expression_of_the_dashboard(tmp_path: Path) -> None:
+    if shutil.which("promtool") is None and os.environ.get("CI") != "true":
+        pytest.skip("promtool is not installed: apt-get install prometheus")
+    recorded = [{"record": f"panel:{number}", "expr": text} for number, text in enumerate(dashboard_expressions())]
+    file = tmp_path / "panels.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": recorded}]}))
+    done = subprocess.run(["promtool", "check", "rules", str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
