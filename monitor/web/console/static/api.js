@@ -1,6 +1,7 @@
 // The HTTP API; every refusal becomes a `Refused` with the server's own words.
 
 const TOKEN = "rlhf-monitor-token";
+const PATIENCE_MILLISECONDS = 10_000;
 
 export class Refused extends Error {
   constructor(status, detail) {
@@ -22,19 +23,27 @@ export function dropToken() {
 }
 
 export async function read(path) {
-  return answerOf(await fetch(path, { headers: headers(), cache: "no-store" }));
+  return answerOf(await ask(path, { headers: headers(), cache: "no-store" }));
 }
 
 // `/readyz` says 503 and why; that is an answer, not a failure.
 export async function readiness() {
-  return (await fetch("/readyz", { cache: "no-store" })).json();
+  return (await ask("/readyz", { cache: "no-store" })).json();
 }
 
 export async function change(path, body = null) {
   const content = body === null ? {} : { "Content-Type": "application/json" };
   const request = { method: "POST", headers: { ...headers(), ...content, "X-Requested-With": "rlhf-monitor" } };
   if (body !== null) request.body = JSON.stringify(body);
-  return answerOf(await fetch(path, request));
+  return answerOf(await ask(path, request));
+}
+
+async function ask(path, request) {
+  try {
+    return await fetch(path, { ...request, signal: AbortSignal.timeout(PATIENCE_MILLISECONDS) });
+  } catch {
+    throw new Error("the monitor does not answer");
+  }
 }
 
 function headers() {

@@ -12,13 +12,17 @@ import { showStreams } from "./streams.js";
 const PERIOD_MILLISECONDS = 2000;
 
 let who = null;
+let turn = 0;
 let lastGood = null;
 let asking = null;
 
 async function refresh() {
+  const mine = ++turn;
   try {
     await admit();
-    show(await readAll());
+    const state = await readAll();
+    if (mine !== turn) return; // a later refresh has begun and knows more
+    show(state);
     lastGood = new Date();
     showMessage(byId("lost"), "");
   } catch (error) {
@@ -77,7 +81,7 @@ function tick() {
   setText(byId("clock"), utc(now));
 }
 
-// One refresh after the other, never two at once; a page nobody looks at asks for nothing.
+// One refresh after the other; a page nobody looks at asks for nothing.
 async function loop() {
   if (!document.hidden) await refresh();
   setTimeout(loop, PERIOD_MILLISECONDS);
