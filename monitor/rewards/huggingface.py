@@ -1,0 +1,334 @@
+"""Reward models from local Hugging Face folders, scored by torch."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jinja2 import TemplateError
+from numpy.typing import NDArray
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from monitor.domain.artifact import artifact_sha256, short_version
+from monitor.domain.score import Reward
+from monitor.domain.trace import Message
+from monitor.errors import InvalidInput, InvalidSetting
+from monitor.rewards.ensemble import combine_members
+from monitor.rewards.packing import BatchLimits, plan_batches
+
+Row = tuple[Sequence[Message], str]  # a prompt and the response to it
+MEMBER_PREFIX = "member-"
+MAX_BATCH_ROWS = 1024
+ASSISTANT = "assistant"
+
+_log = logging.getLogger(__name__)
+
+
+class RowEncoder:
+    """Turns a prompt and its response into the tokens one reward model reads.
+
+    The tokenizer's chat template writes the conversation where there is one;
+    elsewhere each message is a line "role: content", the response the last of
+    them. What is longer than *max_tokens* loses its beginning, save for the
+    token that opens every sequence: the end of the response is what is judged.
+    Training must encode with this class too, or the model is asked about text
+    it never saw the like of.
+    """
+
+    def __init__(self, tokenizer: Any, *, max_tokens: int) -> None:
+        self.tokenizer = tokenizer
+        self.max_tokens = max_tokens
+        self._openers = {tokenizer.bos_token_id, tokenizer.cls_token_id} - {None}
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Two encoders with equal keys give equal tokens."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        rules = backend.to_str() if backend is not None else id(self.tokenizer)
+        return (rules, self.tokenizer.chat_template, frozenset(self._openers), self.max_tokens)
+
+    def encode(self, rows: Sequence[Row]) -> list[list[int] | None]:
+        """Return each row's token ids; None where the template or the tokenizer refuses the row."""
+        texts = [self._render(messages, response) for messages, response in rows]
+        tokens: list[list[int] | None] = [None] * len(rows)
+        rendered = [index for index, text in enumerate(texts) if text is not None]
+        for index, ids in zip(rendered, self._tokenize([texts[index] or "" for index in rendered]), strict=True):
+            tokens[index] = self._truncate(ids) if ids else None
+        return tokens
+
+    def _render(self, messages: Sequence[Message], response: str) -> str | None:
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        turns.append({"role": ASSISTANT, "content": response})
+        if self.tokenizer.chat_template is None:
+            return "\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
+        try:
+            return str(self.tokenizer.apply_chat_template(turns, tokenize=False))
+        except (TemplateError, ValueError, TypeError, KeyError):  # a template may know fewer roles than the trace
+            return None
+
+    def _tokenize(self, texts: list[str]) -> list[list[int] | None]:
+        if not texts:
+            return []
+        try:
+            encoding = self.tokenizer(
+                texts,
+                add_special_tokens=self.tokenizer.chat_template is None,  # a template writes its own
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                verbose=False,
+            )
+        except (TypeError, ValueError, OverflowError):  # lone surrogates, above all
+            if len(texts) == 1:
+                return [None]
+            middle = len(texts) // 2
+            return self._tokenize(texts[:middle]) + self._tokenize(texts[middle:])
+        ids: list[list[int] | None] = encoding["input_ids"]
+        return ids
+
+    def _truncate(self, ids: list[int]) -> list[int]:
+        if len(ids) <= self.max_tokens:
+            return ids
+        opener = ids[:1] if ids[0] in self._openers else []
+        return opener + ids[len(ids) - self.max_tokens + len(opener) :]
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    name: str
+    model: Any
+    encoder: RowEncoder
+    pad_id: int
+
+    def forward(self, rows: Sequence[list[int]]) -> NDArray[np.float64]:
+        """Score rows of token ids, padded on the right; the model itself finds each row's last token."""
+        width = max(map(len, rows))
+        ids = np.full((len(rows), width), self.pad_id, dtype=np.int64)
+        mask = np.zeros((len(rows), width), dtype=np.int64)
+        for index, row in enumerate(rows):
+            ids[index, : len(row)] = row
+            mask[index, : len(row)] = 1
+        device = self.model.device
+        with torch.inference_mode():
+            output = self.model(
+                input_ids=torch.from_numpy(ids).to(device), attention_mask=torch.from_numpy(mask).to(device)
+            )
+        scores: NDArray[np.float64] = output.logits.squeeze(-1).double().cpu().numpy()
+        return scores
+
+
+class HuggingFaceEnsemble:
+    """Reward models that judge the same rows; for one thread at a time.
+
+    `failures` counts, by reason, the scores that could not be had since the start:
+    `tokenizer`, `forward`, `not_finite`, `out_of_memory`.
+    """
+
+    def __init__(self, members: Sequence[_Member], *, version: str, batch_tokens: int, beta: float) -> None:
+        self.version = version
+        self.failures: Counter[str] = Counter()
+        self._members = tuple(members)
+        self._batch_tokens = batch_tokens
+        self._beta = beta
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        return tuple(member.name for member in self._members)
+
+    @property
+    def batch_tokens(self) -> int:
+        """Padded tokens in a forward pass: as configured, halved by each lack of memory."""
+        return self._batch_tokens
+
+    def score(self, rows: Sequence[Row]) -> list[Reward | None]:
+        """Score each row by every member; None where a member could not.
+
+        A row that breaks its batch is found by halving and given up alone. A
+        score does not depend on the rows it is computed with, beyond rounding.
+        """
+        encoded = {id(member.encoder): member.encoder for member in self._members}
+        tokens = {key: encoder.encode(rows) for key, encoder in encoded.items()}
+        scores = np.full((len(self._members), len(rows)), np.nan)
+        for member, column in zip(self._members, scores, strict=True):
+            self._score_member(member, tokens[id(member.encoder)], column)
+        complete = np.flatnonzero(np.isfinite(scores).all(axis=0))
+        rewards: list[Reward | None] = [None] * len(rows)
+        combined = combine_members(
+            scores[:, complete], members=self.members, scorer_version=self.version, beta=self._beta
+        )
+        for index, reward in zip(complete, combined, strict=True):
+            rewards[index] = reward
+        return rewards
+
+    def _score_member(self, member: _Member, tokens: Sequence[list[int] | None], scores: NDArray[np.float64]) -> None:
+        known = {index: ids for index, ids in enumerate(tokens) if ids is not None}
+        for index in range(len(tokens)):
+            if index not in known:
+                self._give_up(member, index, "tokenizer")
+        waiting = self._plan(known, known)
+        while waiting:
+            batch = waiting.popleft()
+            values, reason = _attempt(member, [known[index] for index in batch])
+            if values is not None:
+                scores[batch] = values
+            elif len(batch) == 1:
+                self._give_up(member, batch[0], reason)
+            elif reason == "out_of_memory":
+                self._halve_budget()
+                waiting = self._plan(known, [*batch, *(index for rest in waiting for index in rest)])
+            else:
+                middle = len(batch) // 2
+                waiting.extendleft([batch[middle:], batch[:middle]])
+
+    def _plan(self, tokens: dict[int, list[int]], indices: Iterable[int]) -> deque[list[int]]:
+        indices = list(indices)
+        limits = BatchLimits(self._batch_tokens, MAX_BATCH_ROWS)
+        lengths = [len(tokens[index]) for index in indices]
+        return deque([indices[place] for place in batch] for batch in plan_batches(lengths, limits))
+
+    def _halve_budget(self) -> None:
+        self._batch_tokens = max(self._batch_tokens // 2, 1)
+        torch.cuda.empty_cache()
+        _log.warning("out of memory: batches hold %d padded tokens from now on", self._batch_tokens)
+
+    def _give_up(self, member: _Member, index: int, reason: str) -> None:
+        self.failures[reason] += 1
+        _log.warning("row %d of the batch has no score from %s: %s", index, member.name, reason)
+
+
+def _attempt(member: _Member, rows: Sequence[list[int]]) -> tuple[NDArray[np.float64] | None, str]:
+    """Return the batch's scores, or None and the reason why there are none."""
+    try:
+        values = member.forward(rows)
+    except torch.OutOfMemoryError:
+        return None, "out_of_memory"
+    except torch.AcceleratorError:  # the device is lost; nothing that follows can be trusted
+        raise
+    except (RuntimeError, IndexError, ValueError) as error:
+        _log.debug("a batch of %d rows failed in %s: %s", len(rows), member.name, type(error).__name__)
+        return None, "forward"
+    return (values, "") if np.isfinite(values).all() else (None, "not_finite")
+
+
+def load_ensemble(
+    folders: Sequence[Path], *, device: str, max_tokens: int, batch_tokens: int, beta: float, version: str | None = None
+) -> HuggingFaceEnsemble:
+    """Load members from *folders*: each one is a member, or an artifact that holds `member-0`, `member-1`, ...
+
+    `device` is 'auto', 'cpu', 'cuda' or 'cuda:N'; `version` defaults to the start of
+    the content's hash. Raises `InvalidInput` naming the folder, what was found
+    and what was wanted. Nothing is fetched from anywhere.
+    """
+    if not folders:
+        raise InvalidSetting("no reward model folders are given; wanted at least one")
+    where = resolve_device(device)
+    encoders: dict[tuple[object, ...], RowEncoder] = {}
+    members = []
+    for folder in (member for given in folders for member in member_folders(given)):
+        member = _load_member(folder, device=where, max_tokens=max_tokens, encoders=encoders)
+        members.append(member)
+    if version is None:
+        version = short_version(_joint_sha256(folders))
+    return HuggingFaceEnsemble(members, version=version, batch_tokens=batch_tokens, beta=beta)
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device that 'auto', 'cpu', 'cuda' or 'cuda:N' names."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    number = name.removeprefix("cuda:")
+    if name not in {"cpu", "cuda"} and (number == name or not number.isdigit()):
+        raise InvalidSetting(f"device = {name!r}; wanted 'auto', 'cpu', 'cuda' or 'cuda:N'")
+    if name != "cpu" and int(number if number.isdigit() else 0) >= torch.cuda.device_count():
+        raise InvalidSetting(f"device = {name!r}; this machine has {torch.cuda.device_count()} CUDA devices")
+    return torch.device(name)
+
+
+def member_folders(folder: Path) -> list[Path]:
+    """Return the members below *folder* in order, or *folder* itself where it is one."""
+    if not folder.is_dir():
+        raise InvalidInput(f"{folder}: no such folder; wanted a reward model")
+    if (folder / "config.json").is_file():
+        return [folder]
+    found = sorted(path.name for path in folder.glob(f"{MEMBER_PREFIX}*"))
+    wanted = [f"{MEMBER_PREFIX}{number}" for number in range(len(found))]
+    if not found or set(found) != set(wanted):
+        raise InvalidInput(f"{folder}: found {', '.join(found) or 'no members'}; wanted config.json or member-0, ...")
+    return [folder / name for name in wanted]
+
+
+def load_encoder(folder: Path, *, max_tokens: int) -> RowEncoder:
+    """Return the encoder of the model in *folder*: no row is longer than *max_tokens* or than the model can read."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None) or max_tokens
+    return RowEncoder(tokenizer, max_tokens=min(max_tokens, int(tokenizer.model_max_length), positions))
+
+
+def _load_member(
+    folder: Path, *, device: torch.device, max_tokens: int, encoders: dict[tuple[object, ...], RowEncoder]
+) -> _Member:
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        _check_one_output(folder, config)
+        encoder = load_encoder(folder, max_tokens=max_tokens)
+        dtype = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+        with quiet_transformers():
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                folder, local_files_only=True, dtype=dtype, output_loading_info=True
+            )
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+        raise InvalidInput(f"{folder}: {_first_line(error)}; wanted a Hugging Face reward model") from None
+    if report["missing_keys"]:
+        raise InvalidInput(f"{folder}: no weights for {', '.join(sorted(report['missing_keys']))}; wanted all of them")
+    encoder = encoders.setdefault(encoder.key, encoder)
+    pad_id = choose_pad_id(folder, model.config, encoder.tokenizer)
+    model.config.get_text_config().pad_token_id = pad_id
+    return _Member(folder.name, model.to(device).eval(), encoder, pad_id)
+
+
+def _check_one_output(folder: Path, config: Any) -> None:
+    if config.num_labels != 1:
+        raise InvalidInput(
+            f"{folder}: num_labels = {config.num_labels} in config.json; wanted 1, a reward model has one output"
+        )
+
+
+def choose_pad_id(folder: Path, config: Any, tokenizer: Any) -> int:
+    """Return the token that pads: the model looks for its own in order to find a row's last token."""
+    candidates = (config.get_text_config().pad_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id)
+    for candidate in candidates:
+        if isinstance(candidate, int) and candidate >= 0:
+            return candidate
+    raise InvalidInput(f"{folder}: neither a pad token nor an end token; wanted one of them to pad batches with")
+
+
+def _joint_sha256(folders: Sequence[Path]) -> str:
+    hashes = [artifact_sha256(folder) for folder in folders]
+    return hashes[0] if len(hashes) == 1 else sha256("".join(hashes).encode()).hexdigest()
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep loading from drawing progress bars and tables into a daemon's log."""
+    bars, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n", 1)[0] or type(error).__name__

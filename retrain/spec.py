@@ -1,0 +1,63 @@
+"""The order a run carries out, checked before anything is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitor.domain.artifact import artifact_sha256, file_sha256
+from monitor.domain.job import Action
+from monitor.domain.run import Artifact, HashedFile, RunSpec
+from monitor.domain.run_file import read_spec
+from monitor.errors import InvalidInput
+from retrain.recipe import RewardRecipe, load_recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    spec: RunSpec
+    recipe: RewardRecipe
+
+
+def load_order(path: Path) -> Order:
+    """Read a spec and verify all it names; raise `InvalidInput` at the first thing that is not as it says."""
+    spec = read_spec(path)
+    if spec.action is not Action.REWARD_REFRESH:
+        raise InvalidInput(f"{path}: action {spec.action} is not available in this version")
+    recipe = load_recipe(spec.recipe)
+    if spec.seed < 0:
+        raise InvalidInput(f"{path}: seed = {spec.seed}; wanted 0 or more")
+    if not (Path(spec.base_model) / "config.json").is_file():
+        raise InvalidInput(f"{path}: base_model = {spec.base_model!r}; wanted a folder with a Hugging Face model")
+    _verify_file(spec.preferences, "preferences")
+    if spec.rescore is not None:
+        _verify_file(spec.rescore, "rescore")
+    if spec.champion is not None:
+        _verify_artifact(spec.champion)
+    _verify_output(Path(spec.output))
+    return Order(spec, recipe)
+
+
+def _verify_file(file: HashedFile, name: str) -> None:
+    path = Path(file.path)
+    if not path.is_file():
+        raise InvalidInput(f"{name}.path = {file.path!r}: no such file")
+    found = file_sha256(path)
+    if found != file.sha256:
+        raise InvalidInput(f"{name}: {file.path} has the SHA-256 {found}; the spec wants {file.sha256}")
+
+
+def _verify_artifact(champion: Artifact) -> None:
+    path = Path(champion.path)
+    if not path.is_dir():
+        raise InvalidInput(f"champion.path = {champion.path!r}: no such folder")
+    found = artifact_sha256(path)
+    if found != champion.sha256:
+        raise InvalidInput(f"champion: {champion.path} has the SHA-256 {found}; the spec wants {champion.sha256}")
+
+
+def _verify_output(path: Path) -> None:
+    if not path.is_absolute():
+        raise InvalidInput(f"output = {str(path)!r}; wanted an absolute path")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InvalidInput(f"output = {str(path)!r} is not empty; wanted an empty folder or none")

@@ -1,0 +1,87 @@
+"""Which pairs are held out: whole conversations, the same ones in every run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from monitor.errors import InvalidInput
+from retrain.preferences import PreferencePair
+
+_HASH_BYTES = 8
+_HASHES: int = 2 ** (8 * _HASH_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    train: tuple[PreferencePair, ...]
+    held_out: tuple[PreferencePair, ...]
+
+
+def split_pairs(pairs: Sequence[PreferencePair], *, held_out_ratio: float, seed: int) -> Split:
+    """Hold out about *held_out_ratio* of the pairs, without a leak between the sides.
+
+    Pairs that share a conversation or a prompt, directly or through other pairs,
+    form one group, and a group stays together. Its side is a hash of its oldest
+    pair's conversation (of its prompt where there is none), so pairs that arrive
+    later join the side their group is on: a champion is not tested on what it
+    was trained on. Only a pair that joins two groups can move one of them, the
+    younger one.
+    """
+    groups = _group(pairs)
+    oldest: dict[int, PreferencePair] = {}
+    for pair, group in zip(pairs, groups, strict=True):
+        oldest[group] = min(oldest.get(group, pair), pair, key=lambda one: (one.timestamp, one.preference_id))
+    sides = {group: _is_held_out(_keys(pair)[0], held_out_ratio, seed) for group, pair in oldest.items()}
+    held_out = tuple(pair for pair, group in zip(pairs, groups, strict=True) if sides[group])
+    train = tuple(pair for pair, group in zip(pairs, groups, strict=True) if not sides[group])
+    if not train or not held_out:
+        raise InvalidInput(
+            f"{len(pairs)} pairs in {len(sides)} independent groups: {len(train)} to train on and"
+            f" {len(held_out)} held out; wanted some of both"
+        )
+    return Split(train, held_out)
+
+
+def _keys(pair: PreferencePair) -> tuple[bytes, ...]:
+    """Return what ties a pair to others: its conversation first, where it has one, and its prompt."""
+    keys = []
+    if pair.conversation_id is not None:
+        keys.append(_digest("conversation", pair.conversation_id))
+    parts = [part for message in pair.messages for part in (message.role, message.content)]
+    # a pair without a prompt shares it with nobody
+    keys.append(_digest("prompt", *parts) if parts else _digest("pair", pair.preference_id))
+    return tuple(keys)
+
+
+def _group(pairs: Sequence[PreferencePair]) -> list[int]:
+    """Return each pair's group: the number of the first pair it is tied to."""
+    parents = list(range(len(pairs)))
+
+    def root(number: int) -> int:
+        while parents[number] != number:
+            parents[number] = parents[parents[number]]
+            number = parents[number]
+        return number
+
+    first: dict[bytes, int] = {}
+    for number, pair in enumerate(pairs):
+        for key in _keys(pair):
+            one, other = root(first.setdefault(key, number)), root(number)
+            parents[max(one, other)] = min(one, other)
+    return [root(number) for number in range(len(pairs))]
+
+
+def _is_held_out(key: bytes, ratio: float, seed: int) -> bool:
+    digest = blake2b(key, digest_size=_HASH_BYTES, key=seed.to_bytes(_HASH_BYTES, "little")).digest()
+    return int.from_bytes(digest, "little") < ratio * _HASHES
+
+
+def _digest(*parts: str) -> bytes:
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
+    return digest.digest()
