@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -400,20 +398,3 @@ def test_pairs_are_new_until_a_champion_was_trained_on_them(parts: Parts) -> Non
     facts = parts.service.trigger_facts(Action.REWARD_REFRESH)
     assert (facts.pairs_new, facts.live_job) == (1, False)
     assert facts.last_started == parts.job().created_at
-
-
-def test_exported_pairs_carry_their_hash_and_no_ties(parts: Parts, tmp_path: Path) -> None:
-    turns = [{"role": "user", "content": "question p-1"}, {"role": "assistant", "content": "yes"}]
-    prefer(parts.engine, "p-2", messages=[*turns, {"role": "user", "content": "sure?"}])
-    prefer(parts.engine, "p-1")
-    prefer(parts.engine, "p-3")
-    prefer(parts.engine, "p-4", tie=True)
-    preferences = PostgresPreferences(parts.engine)
-    file = preferences.export(tmp_path / "pairs.jsonl")
-    content = Path(file.path).read_bytes()
-    rows = [json.loads(line) for line in content.splitlines()]
-    assert (file.rows, file.sha256) == (3, sha256(content).hexdigest())
-    assert [row["preference_id"] for row in rows] == ["p-1", "p-2", "p-3"]
-    assert rows[0]["conversation_id"] == rows[1]["conversation_id"] != rows[2]["conversation_id"]
-    assert rows[0]["timestamp"] == "2026-11-01T00:00:00+00:00"
-    assert preferences.export(tmp_path / "again.jsonl").sha256 == file.sha256
