@@ -1,0 +1,86 @@
+{{- define "rlhf-monitor.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "rlhf-monitor.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else if contains (include "rlhf-monitor.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "rlhf-monitor.name" .) | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "rlhf-monitor.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "rlhf-monitor.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: worker
+{{- end -}}
+
+{{- define "rlhf-monitor.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/name: {{ include "rlhf-monitor.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- define "rlhf-monitor.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "rlhf-monitor.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "rlhf-monitor.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+
+{{- define "rlhf-monitor.postgresEnv" -}}
+- name: MONITOR_POSTGRES__URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ .Values.postgres.secret.name }}
+      key: {{ .Values.postgres.secret.key }}
+{{- end -}}
+
+{{- define "rlhf-monitor.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "rlhf-monitor.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* The settings file: the user's, with what the chart itself decides on top. */}}
+{{- define "rlhf-monitor.config" -}}
+{{- $own := dict
+      "drain_seconds" .Values.drainSeconds
+      "web" (dict "host" "0.0.0.0" "port" .Values.web.port)
+      "retrain" (dict "folder" .Values.retrain.mountPath) -}}
+{{- mergeOverwrite (deepCopy .Values.config) $own | toYaml -}}
+{{- end -}}
+
+{{/* Every replica must see the models that any of them has trained. */}}
+{{- define "rlhf-monitor.checkVolume" -}}
+{{- $volume := .Values.retrain.persistence -}}
+{{- if and (gt (int .Values.replicas) 1) $volume.enabled (not $volume.existingClaim) (ne $volume.accessMode "ReadWriteMany") -}}
+{{- fail (printf "retrain.persistence.accessMode=%s: %d replicas share the folder; wanted ReadWriteMany" $volume.accessMode (int .Values.replicas)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "rlhf-monitor.resources" -}}
+{{- $resources := deepCopy .Values.resources -}}
+{{- if .Values.gpu.enabled -}}
+{{- $resources = mergeOverwrite $resources (dict "limits" (dict "nvidia.com/gpu" .Values.gpu.count)) -}}
+{{- end -}}
+{{- toYaml $resources -}}
+{{- end -}}

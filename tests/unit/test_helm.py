@@ -1,0 +1,139 @@
+"""The Helm chart: every variant is linted, rendered, and held against Kubernetes' and our own schemas."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from monitor.settings import load_settings
+from tests.real_kafka import ROOT
+
+CHART = ROOT / "helm"
+HELM = Path(sys.executable).with_name("helm")
+VARIANTS = sorted((CHART / "ci").glob("*-values.yaml"))
+KUBERNETES = ("1.27", kubernetes_validate.latest_version())  # the oldest the chart admits, and the newest known
+CUSTOM = {"ServiceMonitor", "PrometheusRule"}  # their schemas are not Kubernetes' own
+
+variants = pytest.mark.parametrize("variant", VARIANTS, ids=lambda path: path.stem)
+Objects = dict[str, dict[str, Any]]
+
+
+def helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([HELM, *arguments], capture_output=True, text=True, check=False)
+
+
+def render(variant: Path, *arguments: str) -> Objects:
+    """Return the chart's objects by kind and name."""
+    done = helm("template", "watch", CHART, "-f", variant, *arguments)
+    assert done.returncode == 0, done.stderr
+    return {f"{item['kind']}/{item['metadata']['name']}": item for item in yaml.safe_load_all(done.stdout) if item}
+
+
+def worker(objects: Objects) -> dict[str, Any]:
+    deployment = next(item for key, item in objects.items() if key.startswith("Deployment/"))
+    pod: dict[str, Any] = deployment["spec"]["template"]["spec"]
+    return pod
+
+
+def names(variables: list[dict[str, Any]]) -> set[str]:
+    return {variable["name"] for variable in variables}
+
+
+@variants
+def test_helm_finds_nothing_to_complain_about(variant: Path) -> None:
+    done = helm("lint", "--strict", CHART, "-f", variant)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@variants
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_kubernetes_knows_every_field_of_every_object(variant: Path, version: str) -> None:
+    for item in render(variant).values():
+        if item["kind"] not in CUSTOM:
+            kubernetes_validate.validate(item, version, strict=True)
+
+
+@variants
+def test_the_daemon_accepts_the_settings_of_the_chart(
+    variant: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = render(variant)
+    config = tmp_path / "monitor.yaml"
+    config.write_text(
+        next(item for item in objects.values() if "monitor.yaml" in item.get("data", {}))["data"][config.name]
+    )
+    for variable in worker(objects)["containers"][0]["env"]:
+        if variable["name"].startswith("MONITOR_"):
+            monkeypatch.setenv(variable["name"], variable.get("value", "postgresql://user@host/database"))
+    monkeypatch.setenv("MONITOR_CONFIG", str(config))
+    monkeypatch.setenv("MONITOR_WEB__TOKENS", '{"token": "operator"}')
+    settings = load_settings()
+    assert settings.web.host == "0.0.0.0"
+    mounts = {mount["name"]: mount["mountPath"] for mount in worker(objects)["containers"][0]["volumeMounts"]}
+    assert str(settings.retrain.folder) == mounts["retrain"]
+    assert worker(objects)["terminationGracePeriodSeconds"] > settings.drain_seconds + 10
+
+
+def test_a_variant_renders_exactly_its_objects() -> None:
+    kinds = {path.stem: sorted(item["kind"] for item in render(path).values()) for path in VARIANTS}
+    usual = [
+        "ConfigMap",
+        "Deployment",
+        "Job",
+        "PersistentVolumeClaim",
+        "PodDisruptionBudget",
+        "Service",
+        "ServiceAccount",
+    ]
+    assert kinds == {
+        "default-values": usual,
+        "gpu-values": sorted([*usual, "ConfigMap", "PrometheusRule", "ServiceMonitor"]),
+        "minimal-values": ["ConfigMap", "Deployment", "Service"],
+    }
+
+
+def test_the_gpu_variant_asks_for_a_gpu_beside_its_memory() -> None:
+    limits = worker(render(CHART / "ci" / "gpu-values.yaml"))["containers"][0]["resources"]["limits"]
+    assert limits == {"memory": "8Gi", "nvidia.com/gpu": 1}
+
+
+def test_the_migration_leans_on_nothing_the_chart_has_yet_to_create() -> None:
+    job = render(VARIANTS[0])["Job/watch-rlhf-monitor-migration"]
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    pod = job["spec"]["template"]["spec"]
+    assert pod["containers"][0]["args"] == ["db", "upgrade"]
+    assert names(pod["containers"][0]["env"]) == {"HOME", "MONITOR_POSTGRES__URL"}
+    assert "serviceAccountName" not in pod
+    assert [volume for volume in pod["volumes"] if "emptyDir" not in volume] == []
+
+
+def test_the_rules_and_the_dashboard_are_the_repository_s_own() -> None:
+    objects = render(CHART / "ci" / "gpu-values.yaml")
+    groups = objects["PrometheusRule/watch-rlhf-monitor"]["spec"]["groups"]
+    files = [*(ROOT / "dashboards" / "alerts").glob("*.yaml"), *(ROOT / "dashboards" / "rules").glob("*.yaml")]
+    expected = [group for path in files for group in yaml.safe_load(path.read_text())["groups"]]
+    assert sorted(groups, key=str) == sorted(expected, key=str)
+    dashboards = objects["ConfigMap/watch-rlhf-monitor-dashboards"]["data"]
+    assert dashboards == {path.name: path.read_text() for path in (ROOT / "dashboards" / "grafana").glob("*.json")}
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        pytest.param("replicas=3", "wanted ReadWriteMany", id="replicas that cannot share a volume"),
+        pytest.param("replicas=0", "replicas", id="no replica"),
+        pytest.param("drainSecond=3", "drainSecond", id="a misspelt value"),
+        pytest.param("postgres.secret.name=", "postgres.secret.name", id="no database secret"),
+        pytest.param("service.type=ExternalName", "service.type", id="a service of another kind"),
+    ],
+)
+def test_a_wrong_value_stops_the_installation_by_name(change: str, complaint: str) -> None:
+    done = helm("template", "watch", CHART, "--set", change)
+    assert done.returncode != 0
+    assert complaint in done.stderr
