@@ -58,11 +58,19 @@ def python_files() -> Iterator[str]:
 
 
 def imported(path: Path) -> set[str]:
-    """Return the top-level packages that *path* imports, wherever in the file it does."""
+    """Return the top-level packages that *path* imports when it runs, wherever in the file it does."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {id(inner) for block in ast.walk(tree) if is_type_checking(block) for inner in ast.walk(block)}
     packages = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
         if isinstance(node, ast.Import):
             packages |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module is not None and node.level == 0:
             packages.add(node.module.split(".")[0])
     return packages
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
