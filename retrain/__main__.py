@@ -13,8 +13,10 @@ from pathlib import Path
 from monitor.domain.run import RunResult
 from monitor.domain.run_file import PROGRESS_FILE, RESULT_FILE, write_result
 from monitor.errors import InvalidInput
+from retrain.preferences import load_pairs
 from retrain.progress import Progress
-from retrain.spec import load_order
+from retrain.spec import Order, load_order
+from retrain.split import Split, split_pairs
 
 GOOD, FAILED, BAD_SPEC = 0, 1, 2
 
@@ -43,11 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.update(_QUIET)
     Path(order.spec.output).mkdir(parents=True, exist_ok=True)
     progress = Progress(path.parent / PROGRESS_FILE, sys.stdout)
-    progress.report("loading the training libraries")
     try:
+        split = _split(order, progress)
         from retrain.run import refresh_reward  # noqa: PLC0415 - torch takes seconds, and reads the environment above
 
-        result = refresh_reward(order, progress)
+        result = refresh_reward(order, split, progress)
     except InvalidInput as refusal:
         return _refuse(path, str(refusal), FAILED, started)
     except Exception as error:  # noqa: BLE001 - the top of the process: whatever happened goes into the result
@@ -55,6 +57,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(path, f"{type(error).__name__}: {error}", FAILED, started)
     write_result(path.parent / RESULT_FILE, result)
     return GOOD
+
+
+def _split(order: Order, progress: Progress) -> Split:
+    recipe = order.recipe
+    loaded = load_pairs(order.spec.preferences)
+    split = split_pairs(loaded.pairs, held_out_ratio=recipe.held_out_ratio, seed=recipe.split_seed)
+    progress.report(
+        f"{len(loaded.pairs)} preference pairs: {len(split.train)} to train on, {len(split.held_out)} held out,"
+        f" {loaded.ties} ties left out; loading the training libraries"
+    )
+    return split
 
 
 def _refuse(path: Path, reason: str, code: int, started: float) -> int:

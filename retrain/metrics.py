@@ -55,7 +55,7 @@ def measure_pairs(scores: PairScores) -> PairMetrics:
         pairs_by_cohort={name: int((cohorts == name).sum()) for name in names},
         length_balanced_accuracy=balanced,
         length_balanced_pairs=balanced_pairs,
-        expected_calibration_error=calibration_error(sharpness * margins),
+        expected_calibration_error=calibration_error(margins, sharpness=sharpness),
         temperature=1 / sharpness if sharpness > 0 else None,
         length_reward_correlation=_length_correlation(scores),
     )
@@ -99,18 +99,18 @@ def fit_sharpness(margins: Floats) -> float:
     return (low + high) / 2 / scale
 
 
-def calibration_error(logits: Floats) -> float:
+def calibration_error(margins: Floats, *, sharpness: float) -> float:
     """Return the expected calibration error of a scorer's belief in the response it prefers.
 
-    Ten bins of equal width over confidences 0.5 to 1; the sign of a logit tells
-    whether the preference agreed with the human one.
+    The belief is sigmoid(|margin| * sharpness), in ten bins of equal width from 0.5
+    to 1; the sign of a margin tells whether the scorer agreed with the human.
     """
-    confidence = _sigmoid(np.abs(logits))
-    agreement = _agreement(logits)
+    confidence = _sigmoid(np.abs(margins) * sharpness)
+    agreement = _agreement(margins)
     edges = np.linspace(0.5, 1.0, _CALIBRATION_BINS + 1)
     bins = np.clip(np.digitize(confidence, edges) - 1, 0, _CALIBRATION_BINS - 1)
     gaps = [abs(float((agreement - confidence)[bins == number].sum())) for number in range(_CALIBRATION_BINS)]
-    return sum(gaps) / len(logits)
+    return sum(gaps) / len(margins)
 
 
 def _agreement(margins: Floats) -> Floats:

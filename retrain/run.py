@@ -11,28 +11,22 @@ from monitor.domain.run import Artifact, HashedFile, RunResult
 from monitor.rewards.huggingface import HuggingFaceEnsemble, load_ensemble
 from retrain.artifacts import describe_artifact, staged_folder, write_rows
 from retrain.evaluate import compare_scorers, rescore
-from retrain.preferences import load_pairs, read_rows
+from retrain.preferences import read_rows
 from retrain.progress import Progress
 from retrain.recipe import RewardRecipe
 from retrain.spec import Order
-from retrain.split import split_pairs
+from retrain.split import Split
 from retrain.train_reward import train_members
 
 CANDIDATE_FOLDER = "candidate"
 RESCORED_FILE = "rescored.jsonl"
 
 
-def refresh_reward(order: Order, progress: Progress) -> RunResult:
-    """Train a candidate on the pairs that are not held out, measure it beside the champion, rescore the baseline."""
+def refresh_reward(order: Order, split: Split, progress: Progress) -> RunResult:
+    """Train a candidate, measure it and the champion on the held-out pairs, rescore the baseline."""
     spec, recipe, started = order.spec, order.recipe, time.monotonic()
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    loaded = load_pairs(spec.preferences)
-    split = split_pairs(loaded.pairs, held_out_ratio=recipe.held_out_ratio, seed=recipe.split_seed)
-    progress.report(
-        f"{len(loaded.pairs)} preference pairs: {len(split.train)} to train on, {len(split.held_out)} held out,"
-        f" {loaded.ties} ties left out"
-    )
     output = Path(spec.output)
     with staged_folder(output / CANDIDATE_FOLDER) as staging:
         train_members(split.train, staging, spec=spec, recipe=recipe, progress=progress)

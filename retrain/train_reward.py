@@ -52,9 +52,16 @@ class _StepReport(TrainerCallback):  # type: ignore[misc]
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **_: Any) -> None:
         if not logs or "loss" not in logs:
             return
+        loss, accuracy = float(logs["loss"]), float(logs["accuracy"])
+        self._report(state, f", loss {loss:.3f}, training accuracy {accuracy:.2f}")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._report(state, ": trained")
+
+    def _report(self, state: Any, rest: str) -> None:
         self._progress.report(
-            f"member {self._task.number + 1} of {self._task.members}: step {state.global_step} of {state.max_steps},"
-            f" loss {float(logs['loss']):.3f}, training accuracy {float(logs['accuracy']):.2f}",
+            f"member {self._task.number + 1} of {self._task.members},"
+            f" step {state.global_step} of {state.max_steps}{rest}",
             done=self._task.number * state.max_steps + state.global_step,
             total=self._task.members * state.max_steps,
         )
