@@ -1,0 +1,166 @@
+"""The e-detector: its recursion, its maps, its state, and what it says of a change."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from monitor.stats.edetector import (
+    BETS,
+    CHUNK,
+    LOSS_LIMIT,
+    SMALLEST_SD,
+    SMALLEST_UPPER,
+    AffineMap,
+    Crossing,
+    State,
+    Wagers,
+    fold,
+)
+
+Floats = NDArray[np.float64]
+COMPONENTS = 2 * BETS
+THRESHOLDS = (3.0, 30.0)
+
+growth = st.floats(0.4, 4.0)
+
+
+def increments_of(rows: st.SearchStrategy[int]) -> st.SearchStrategy[Floats]:
+    return rows.flatmap(lambda n: arrays(np.float64, (n, COMPONENTS), elements=growth))
+
+
+def binary(rng: np.random.Generator, n: int, mean: float) -> Floats:
+    return (rng.random(n) < mean).astype(float)[:, None]
+
+
+def wagers(lower: float, upper: float, sd: float) -> Wagers:
+    return Wagers.against(np.array([[lower]]), np.array([[upper]]), np.array([[sd]]))
+
+
+def watch(values: Floats, against: Wagers, *, threshold: float = 10_000.0) -> tuple[State, list[Crossing]]:
+    strata = np.zeros(len(values), dtype=np.int64)
+    start = State.empty(against.components)
+    return fold(start, against.increments(values, strata), np.arange(len(values)), thresholds=(threshold,))
+
+
+def naive(increments: Floats) -> tuple[Floats, Floats, list[float]]:
+    """Return M, C and the path of e, one observation at a time."""
+    m, c = np.zeros(COMPONENTS), np.zeros(COMPONENTS)
+    path = []
+    for step in increments:
+        m = (m + 1.0) * step
+        c = np.maximum(c, 1.0) * step
+        path.append(float(m.mean()))
+    return m, c, path
+
+
+@settings(deadline=None)
+@given(increments_of(st.integers(1, 2 * CHUNK + 3)))
+def test_the_fold_is_the_shiryaev_roberts_recursion_and_the_first_crossings_of_its_mean(increments: Floats) -> None:
+    m, c, path = naive(increments)
+    state, crossings = fold(State.empty(COMPONENTS), increments, np.arange(len(increments)), thresholds=THRESHOLDS)
+    np.testing.assert_allclose(state.log_m, np.log(m), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(state.log_c, np.log(c), rtol=1e-9, atol=1e-9)
+    assert state.log_e == pytest.approx(np.log(path[-1]), abs=1e-9)
+    firsts = [next((row for row, e in enumerate(path) if e >= threshold), None) for threshold in THRESHOLDS]
+    assert [crossing.row for crossing in crossings] == [row for row in firsts if row is not None]
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 300), max_size=4))
+def test_where_the_rows_are_cut_into_calls_changes_neither_the_state_nor_a_crossing(seed: int, cuts: list[int]) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.beta(1.0, 2.0, (300, 1))
+    against = wagers(0.25, 0.3, 0.2)
+    increments = against.increments(values, np.zeros(300, dtype=np.int64))
+    indices = np.arange(1000, 1300)
+    whole, expected = fold(State.empty(against.components), increments, indices, thresholds=THRESHOLDS)
+    state, found = State.empty(against.components), []
+    waiting: tuple[float, ...] = THRESHOLDS
+    edges = [0, *sorted(cuts), 300]
+    for start, stop in pairwise(edges):
+        state, crossings = fold(state, increments[start:stop], indices[start:stop], thresholds=waiting)
+        waiting = waiting[len(crossings) :]
+        found += [(crossing.threshold, crossing.row + start, crossing.onset, crossing.up) for crossing in crossings]
+    assert found == [(crossing.threshold, crossing.row, crossing.onset, crossing.up) for crossing in expected]
+    np.testing.assert_allclose(state.log_m, whole.log_m, atol=1e-9)
+    np.testing.assert_allclose(state.log_c, whole.log_c, atol=1e-9)
+    np.testing.assert_array_equal(state.onset, whole.onset)
+
+
+@settings(deadline=None)
+@given(increments_of(st.integers(3, CHUNK)), st.data())
+def test_maps_compose_associatively_and_to_the_map_of_all_their_rows(increments: Floats, data: st.DataObject) -> None:
+    first = data.draw(st.integers(1, len(increments) - 2))
+    second = data.draw(st.integers(first + 1, len(increments) - 1))
+    indices = np.arange(len(increments))
+    parts = [(0, first), (first, second), (second, len(increments))]
+    a, b, c = (AffineMap.of(increments[i:j], indices[i:j]) for i, j in parts)
+    whole = AffineMap.of(increments, indices)
+    for composed in (a.then(b).then(c), a.then(b.then(c))):
+        np.testing.assert_allclose(composed.log_p, whole.log_p, atol=1e-9)
+        np.testing.assert_allclose(composed.log_s, whole.log_s, atol=1e-9)
+        np.testing.assert_allclose(composed.log_q, whole.log_q, atol=1e-9)
+
+
+def test_a_state_survives_its_bytes_bit_by_bit() -> None:
+    state, _ = watch(binary(np.random.default_rng(0), 500, 0.1), wagers(0.05, 0.06, 0.25))
+    for kept in (state, State.empty(state.log_m.size)):
+        again = State.from_bytes(kept.to_bytes())
+        for name in ("log_m", "log_c", "onset"):
+            np.testing.assert_array_equal(getattr(again, name), getattr(kept, name))
+        assert again.log_m.flags.writeable
+
+
+@pytest.mark.parametrize(("mean", "up"), [(0.15, True), (0.005, False)], ids=["a rise", "a fall"])
+def test_the_side_with_the_evidence_names_the_direction(mean: float, up: bool) -> None:
+    values = binary(np.random.default_rng(1), 20_000, mean)
+    _, crossings = watch(values, wagers(0.045, 0.055, 0.22))
+    assert [crossing.up for crossing in crossings] == [up]
+
+
+def test_a_planted_change_is_dated_near_its_onset() -> None:
+    misses = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        values = np.vstack((binary(rng, 3000, 0.05), binary(rng, 3000, 0.15)))
+        _, (crossing,) = watch(values, wagers(0.045, 0.055, 0.22), threshold=100_000.0)
+        assert crossing.row >= 3000
+        misses.append(abs(crossing.onset - 3000))
+    assert np.median(misses) <= 60
+    assert max(misses) <= 400
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+@pytest.mark.parametrize(("lower", "upper"), [(0.0, 0.0), (1.0, 1.0), (0.0, 1.0), (0.0, SMALLEST_UPPER)])
+def test_a_long_run_of_one_value_stays_finite_against_the_narrowest_bounds(
+    value: float, lower: float, upper: float
+) -> None:
+    with np.errstate(all="raise", under="ignore"):
+        state, _ = watch(np.full((10_000, 1), value), wagers(lower, upper, 0.0), threshold=1e300)
+    assert np.isfinite(state.log_m).all()
+    assert np.isfinite(state.log_c).all()
+
+
+def test_a_constant_far_outside_its_interval_alarms_within_a_few_observations_and_one_at_the_bound_never() -> None:
+    _, (crossing,) = watch(np.ones((5000, 1)), wagers(0.0, 0.01, SMALLEST_SD))
+    assert crossing.row < 10
+    assert watch(np.full((50_000, 1), 0.01), wagers(0.01, 0.01, 0.1), threshold=100_000.0)[1] == []
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_no_bet_loses_more_than_its_limit_and_each_is_fair_at_its_bound(
+    mean: float, half: float, sd: float, value: float
+) -> None:
+    against = wagers(mean - half, mean + half, sd)
+    grown = against.increments(np.array([[0.0], [1.0], [value]]), np.zeros(3, dtype=np.int64))
+    assert (grown >= 1.0 - LOSS_LIMIT - 1e-9).all()
+    at_upper = against.increments(against.upper, np.zeros(1, dtype=np.int64))[0, :BETS]
+    at_lower = against.increments(against.lower, np.zeros(1, dtype=np.int64))[0, BETS:]
+    np.testing.assert_allclose(np.concatenate((at_upper, at_lower)), 1.0)
