@@ -49,6 +49,9 @@ class KafkaSettings(_Part):
     sasl_username: str | None = Field(None, description="SASL user")
     sasl_password: SecretStr | None = Field(None, description="SASL password")
     ssl_cafile: Path | None = Field(None, description="certificate authority file for SSL")
+    session_timeout_seconds: float = Field(
+        30.0, ge=1, le=1800, description="silence after which a worker's partitions go to another"
+    )
     max_poll_records: int = Field(2000, ge=1, le=50_000, description="records a poll returns at most")
 
 

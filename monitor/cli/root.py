@@ -6,6 +6,7 @@ import typer
 
 from monitor import __version__
 from monitor.cli import daemon, offline, operate
+from monitor.cli.demo import demo
 
 app = typer.Typer(
     name="rlhf-monitor",
@@ -15,6 +16,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(daemon.run)
+app.command("demo")(demo)
 app.add_typer(daemon.db, name="db")
 app.add_typer(operate.baseline, name="baseline")
 app.add_typer(operate.drift, name="drift")

@@ -22,6 +22,7 @@ from monitor.settings import KafkaSettings
 REQUEST_SECONDS = 5.0  # for a question about offsets
 QUIET_SECONDS = 5.0  # without records before the broker is asked for a sign of life
 CLOSE_SECONDS = 5.0
+HEARTBEATS_PER_SESSION = 5
 UNREADABLE_ATTEMPTS = 3  # a corruption on the way is gone with the next fetch, one in the log is not
 FETCH_OPTIONS: Mapping[str, Any] = {
     "fetch_max_bytes": 64 * 1024 * 1024,
@@ -88,6 +89,8 @@ class KafkaSource:
         options |= {
             "group_id": settings.group_id,
             "max_poll_records": settings.max_poll_records,
+            "session_timeout_ms": round(settings.session_timeout_seconds * 1000),
+            "heartbeat_interval_ms": round(settings.session_timeout_seconds * 1000 / HEARTBEATS_PER_SESSION),
             "enable_auto_commit": False,
             "auto_offset_reset": "none",  # the client would jump over a gap in silence
             "isolation_level": "read_committed",
@@ -108,6 +111,7 @@ class KafkaSource:
         """
         try:
             self._start_pending()
+            self._keep_rejoining()
             fetched = self._consumer.poll(timeout_ms=round(timeout_seconds * 1000))
             self._ask_when_quiet(heard=bool(fetched))
         except (OffsetOutOfRangeError, LogTruncationError) as error:
@@ -167,6 +171,16 @@ class KafkaSource:
             if failure is not None:
                 raise failure from error
             log.warning("kafka_close_failed", error=str(error))
+
+    def _keep_rejoining(self) -> None:
+        """Hold the client to a join that outlasted an earlier poll.
+
+        kafka-python 3.0 forgets it where the cause was a change of partitions: the member
+        then has no partitions and sends no heartbeats until it is thrown out.
+        """
+        coordinator = self._consumer._coordinator
+        if coordinator.rejoining:
+            coordinator.request_rejoin()
 
     def _started(self) -> list[KafkaPartition]:
         return sorted(self._consumer.assignment() - self._rebalance.pending)

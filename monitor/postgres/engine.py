@@ -28,6 +28,7 @@ def create_engine_for(url: str, pool_size: int = 5) -> Engine:
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
+        hide_parameters=True,  # they hold prompts and responses, and an error is logged
         connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "rlhf-monitor"},
     )
 

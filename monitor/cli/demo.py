@@ -1,0 +1,356 @@
+"""`demo`: a drift caught and answered, on embedded parts, while you watch."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from monitor.cli.daemon import stop_on_signals
+from monitor.cli.table import effect_text
+from monitor.domain.alarm import AlarmState, Severity
+from monitor.domain.job import Job, JobState
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from monitor.app import Daemon
+    from monitor.demo.player import Player
+    from monitor.domain.alarm import StoredAlarm
+    from monitor.postgres.views import PostgresViews
+
+START_SECONDS, FOLD_SECONDS, JOB_SECONDS, SCORE_SECONDS = 60.0, 60.0, 240.0, 60.0
+TELL_SECONDS = 5.0  # between two lines about a job's progress
+ENDED = frozenset({JobState.PROMOTED, JobState.FAILED_GATE, JobState.FAILED, JobState.CANCELLED})
+
+
+class Missed(Exception):
+    """A chapter of the story did not happen; the message says what was seen instead."""
+
+
+def demo(
+    leave: Annotated[bool, typer.Option("--exit", help="End after the story, 0 only if all of it happened.")] = False,
+    *,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of console and metrics.")] = 8080,
+    folder: Annotated[Path | None, typer.Option("--folder", help="Keep database, models and log here.")] = None,
+) -> None:
+    """Start everything on embedded parts, inject a drift, and watch alarm, refresh, gate and promotion."""
+    console = Console(highlight=False, soft_wrap=True)
+    home = folder.absolute() if folder is not None else Path(tempfile.mkdtemp(prefix="rlhf-monitor-demo-"))
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        with ExitStack() as parts:
+            story = Story(console, home, parts)
+            story.tell(port)
+            if not leave:
+                story.stay()
+    except Missed as missed:
+        console.print(f"[bold red]The story broke off:[/] {missed}. The log is {home / 'demo.log'}", markup=True)
+        folder = home
+        raise typer.Exit(1) from None
+    finally:
+        if folder is None:
+            shutil.rmtree(home, ignore_errors=True)
+
+
+class Story:
+    """The chapters, in order; each waits until what it tells has happened."""
+
+    def __init__(self, console: Console, home: Path, parts: ExitStack) -> None:
+        self._console = console
+        self._home = home
+        self._parts = parts
+        self._started = time.monotonic()
+        self._engine: Engine
+        self._views: PostgresViews
+        self._player: Player
+        self._daemon: Daemon
+        self._stop: threading.Event
+        self._failure: BaseException | None = None
+
+    def tell(self, port: int) -> None:
+        """Play everything once; raises `Missed` where a chapter does not happen."""
+        from monitor.demo import script
+
+        now = datetime.now(UTC)
+        self._start_parts(port, now)
+        self._freeze_baseline(script.baseline_traffic(now), script.quiet_traffic(now))
+        alarm = self._catch_drift(script.drifted_traffic(now), now)
+        self._player.trickle(script.TRACES_TOPIC, script.endless_traffic(now), per_second=script.TRICKLE_PER_SECOND)
+        self._watch_job(alarm)
+        self._watch_new_scorer()
+        self._heading("The end")
+        self._say(f"a drift was caught and answered in {time.monotonic() - self._started:.0f} s, start to end")
+
+    def stay(self) -> None:
+        """Keep console and metrics served until Ctrl-C."""
+        self._say("serving on; Ctrl-C ends it")
+        while not self._stop.wait(0.5):
+            self._check()
+
+    def _start_parts(self, port: int, now: datetime) -> None:
+        from monitor.demo import script
+        from monitor.demo.broker import EmbeddedBroker
+        from monitor.demo.player import Player
+        from monitor.demo.postgres import EmbeddedPostgres
+        from monitor.demo.training import demo_recipe
+        from monitor.postgres.engine import create_engine_for
+        from monitor.postgres.migrate import upgrade
+        from monitor.settings import Settings
+        from monitor.telemetry.logs import configure_logging
+
+        self._heading("1. Parts")
+        log = self._parts.enter_context((self._home / "demo.log").open("w", encoding="utf-8"))
+        configure_logging(level="info", style="json", stream=log)
+        self._parts.callback(logging.getLogger().handlers.clear)  # before the file they write to is closed
+        postgres = self._parts.enter_context(EmbeddedPostgres(self._home / "postgres"))
+        upgrade(postgres.url)
+        broker = self._parts.enter_context(EmbeddedBroker(partitions=2))
+        for topic in (script.TRACES_TOPIC, script.PREFERENCES_TOPIC, script.DEAD_LETTERS_TOPIC):
+            broker.create_topic(topic)
+        self._engine = create_engine_for(postgres.url)
+        self._parts.callback(self._engine.dispose)
+        self._say("PostgreSQL 18 and a broker are up")
+        champion = self._train_ensemble(now)
+        settings = Settings.model_validate(
+            script.demo_settings(
+                bootstrap_servers=broker.bootstrap_servers,
+                api_version=broker.api_version,
+                postgres_url=postgres.url,
+                folder=self._home,
+                champion=champion,
+                port=port,
+                recipe=demo_recipe(),
+            )
+        )
+        self._player = Player(broker.bootstrap_servers, broker.api_version)
+        self._parts.callback(self._player.close)
+        self._start_daemon(settings)
+
+    def _train_ensemble(self, now: datetime) -> Path:
+        from monitor.demo import script
+        from monitor.demo.training import train_first_ensemble
+        from monitor.domain.cohort import CohortRule
+        from monitor.pipeline.checkpoint import Checkpoint
+        from monitor.postgres.checkpoints import PostgresCheckpoints
+        from monitor.postgres.preferences import PostgresPreferences
+
+        self._heading("2. The first reward ensemble")
+        rule, pairs = CohortRule(script.COHORT_KEYS), script.old_pairs(now)
+        store = PostgresCheckpoints(self._engine, group_id="history", max_cohorts=50)
+        store.write(
+            Checkpoint(
+                spans={},
+                traces=[],
+                positions=[],
+                streams=[],
+                preferences=[(pair, rule.name(pair.cohort)) for pair in pairs],
+                counted_keys={},
+                duplicates=0,
+                dead_letters={},
+            )
+        )
+        exported = PostgresPreferences(self._engine).export(self._home / "old-pairs.jsonl")
+        with self._console.status(f"training three members on {exported.rows} human preferences"):
+            texts = (text for pair in pairs for text in (pair.messages[0].content, pair.chosen, pair.rejected))
+            result = train_first_ensemble(self._home, exported, texts)
+        metrics = result.candidate_metrics
+        assert metrics is not None
+        assert result.candidate is not None
+        self._say(
+            f"trained on {result.train_pairs} pairs in {result.seconds:.0f} s; agrees with {metrics.accuracy:.0%} "
+            f"[{metrics.accuracy_lower:.0%}, {metrics.accuracy_upper:.0%}] of {metrics.pairs} held-out verdicts"
+        )
+        return Path(result.candidate.path)
+
+    def _start_daemon(self, settings: object) -> None:
+        from monitor.app import Daemon, job_service_of
+        from monitor.postgres.views import PostgresViews
+        from monitor.settings import Settings
+
+        assert isinstance(settings, Settings)
+        self._stop = stop_on_signals(settings)
+        self._daemon = Daemon(settings)
+        self._views = PostgresViews(self._engine, job_service_of(self._engine, settings), kafka_lag=lambda: None)
+        thread = threading.Thread(target=self._serve, name="daemon", daemon=True)
+        thread.start()
+        self._parts.callback(thread.join, settings.drain_seconds)
+        self._parts.callback(self._stop.set)
+        self._until(lambda: self._daemon.health.ready()[0], START_SECONDS, "the daemon to be ready")
+        self._say(
+            f"console http://127.0.0.1:{self._daemon.port}/   metrics http://127.0.0.1:{self._daemon.port}/metrics"
+        )
+
+    def _serve(self) -> None:
+        try:
+            self._daemon.run(self._stop)
+        except BaseException as error:
+            self._failure = error
+            raise
+
+    def _freeze_baseline(self, baseline: Iterable[bytes], quiet: Iterable[bytes]) -> None:
+        from monitor.demo import script
+
+        self._heading("3. The baseline")
+        self._play("normal traffic", baseline, script.BASELINE_TRACES + script.BASELINE_TRACES // 20)
+        self._until(lambda: self._views.baseline() is not None, FOLD_SECONDS, "the baseline to be frozen")
+        frozen = self._views.baseline()
+        assert frozen is not None
+        self._say(f"frozen from the first {frozen.traces} traces, by cohort (product)")
+        self._heading("4. Quiet days")
+        self._play("normal traffic", quiet, script.QUIET_RECORDS)
+        self._settle()
+        seen = self._views.overview()
+        alerts = self._alerts()
+        if alerts:
+            raise Missed(f"an alarm on traffic that has not drifted: {_headline(alerts[0])}")
+        self._say(
+            f"{seen.traces - frozen.traces} more traces and no alarm; {seen.repeats} repeats, {seen.duplicates} "
+            f"duplicates and {sum(seen.dead_letters.values())} dead letters were kept out of the statistics"
+        )
+
+    def _catch_drift(self, drifted: Iterable[bytes], now: datetime) -> StoredAlarm:
+        from monitor.demo import script
+        from monitor.demo.preferences import encode_preference
+
+        self._heading("5. A release goes wrong")
+        began = self._views.overview().traces
+        self._say(f"from trace {began} on, assistant-v2 answers: longer, padded, refusing three times as often")
+        pairs = [encode_preference(pair) for pair in script.new_pairs(now)]
+        self._player.play(script.PREFERENCES_TOPIC, pairs, per_second=1e9)
+        self._play("drifted traffic", drifted, script.DRIFTED_RECORDS, until=lambda: bool(self._alerts()))
+        self._until(lambda: bool(self._alerts()), FOLD_SECONDS, "an alarm")
+        self._settle()
+        self._heading("6. The alarm")
+        alerts = sorted(self._alerts(), key=lambda stored: stored.alarm.trace_index)
+        if alerts[0].alarm.trace_index < began:
+            raise Missed(f"the alarm came before the drift: {_headline(alerts[0])}")
+        for stored in alerts[:6]:
+            alarm = stored.alarm
+            self._say(
+                f"{_headline(stored)} - {alarm.trace_index - began + 1} traces after the release; "
+                f"dated to trace {alarm.onset_index}; {effect_text(alarm.effect)}"
+            )
+        return alerts[0]
+
+    def _watch_job(self, alarm: StoredAlarm) -> None:
+        self._heading("7. The answer")
+        self._until(lambda: bool(self._views.jobs(limit=1)), FOLD_SECONDS, "a job to be started")
+        job = self._views.jobs(limit=1)[0]
+        self._say(f"job {job.job_id} ({job.action}) was started by {job.requested_by}: {job.reason}")
+        job = self._follow(job.job_id)
+        self._heading("8. The gate")
+        if job.verdict is None:
+            raise Missed(f"job {job.job_id} is {job.state} without a verdict: {job.error}")
+        for check in job.verdict.checks:
+            self._say(f"{'pass' if check.passed else 'FAIL'}  {check.name}: {check.reason}")
+        self._heading("9. Promotion")
+        if job.state is not JobState.PROMOTED:
+            raise Missed(f"job {job.job_id} is {job.state}; wanted a promotion")
+        models = self._views.models()
+        assert models.champion is not None
+        assert models.previous is not None
+        self._say(f"champion {models.champion.version} took the place of {models.previous.version}")
+
+    def _follow(self, job_id: int) -> Job:
+        told, said = "", 0.0
+        deadline = time.monotonic() + JOB_SECONDS
+        while time.monotonic() < deadline:
+            self._check()
+            detail = self._views.job(job_id)
+            assert detail is not None
+            news = detail.job.progress or detail.job.state.value
+            if news != told and time.monotonic() - said >= TELL_SECONDS:
+                self._say(news)
+                told, said = news, time.monotonic()
+            if detail.job.state in ENDED:
+                return detail.job
+            time.sleep(0.5)
+        raise Missed(f"job {job_id} did not end within {JOB_SECONDS:.0f} s; it is {told}")
+
+    def _watch_new_scorer(self) -> None:
+        champion = self._views.models().champion
+        assert champion is not None
+
+        def scored() -> bool:
+            return any(status.key.scorer_version == champion.version for status in self._views.streams())
+
+        self._until(scored, SCORE_SECONDS, "the worker to score with the new champion")
+        self._say("the worker loaded it without a restart; its reward streams stand against the re-scored baseline")
+        for status in self._views.streams():
+            if status.key.scorer_version == champion.version and status.key.cohort == "*":
+                self._say(f"{status.key.signal}: {status.mean:.2f}, baseline {status.baseline_mean:.2f}")
+
+    def _play(
+        self, what: str, records: Iterable[bytes], total: int, *, until: Callable[[], bool] = lambda: False
+    ) -> None:
+        from monitor.demo import script
+
+        columns = (TextColumn("   {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as bar:
+            task = bar.add_task(what, total=total)
+
+            def ended() -> bool:
+                self._check()
+                return until()
+
+            self._player.play(
+                script.TRACES_TOPIC,
+                records,
+                per_second=script.PER_SECOND,
+                until=ended,
+                played=lambda sent: bar.update(task, completed=sent),
+            )
+
+    def _alerts(self) -> list[StoredAlarm]:
+        found = self._views.alarms(state=AlarmState.OPEN, limit=100)
+        return [stored for stored in found if stored.alarm.severity is Severity.ALERT]
+
+    def _settle(self) -> None:
+        """Wait until what was played is stored and folded: the counts stand still over two seconds."""
+        seen, since = -1, time.monotonic()
+
+        def settled() -> bool:
+            nonlocal seen, since
+            overview = self._views.overview()
+            if overview.traces != seen or overview.fold_lag_traces:
+                seen, since = overview.traces, time.monotonic()
+            return time.monotonic() - since > 2.0
+
+        self._until(settled, FOLD_SECONDS, "the traffic to be stored and folded")
+
+    def _until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            self._check()
+            if time.monotonic() > deadline:
+                raise Missed(f"waited {seconds:.0f} s for {what}")
+            time.sleep(0.25)
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._stop.is_set():
+            raise Missed("stopped by a signal")
+
+    def _heading(self, title: str) -> None:
+        self._console.print(f"\n{title}", style="bold", markup=False)
+
+    def _say(self, line: str) -> None:
+        self._console.print(f"  {time.monotonic() - self._started:5.1f} s  {line}", markup=False)
+
+
+def _headline(stored: StoredAlarm) -> str:
+    stream = stored.alarm.stream
+    return f"{stream.signal} {stored.alarm.direction} in cohort {stream.cohort} under {stream.policy_model}"

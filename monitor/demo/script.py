@@ -1,0 +1,107 @@
+"""What the demo plays: how much of which traffic, at what pace, and the settings it plays against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from monitor.demo.preferences import Era, preferences
+from monitor.demo.traffic import DRIFTED, NORMAL, traffic
+from monitor.domain.trace import Preference
+
+TRACES_TOPIC, PREFERENCES_TOPIC, DEAD_LETTERS_TOPIC = "traces", "preferences", "traces.dead-letters"
+PER_SECOND = 250.0
+TRICKLE_PER_SECOND = 20.0
+STEP = timedelta(seconds=2)  # between two traces, in their own time
+BASELINE_TRACES = 2000
+QUIET_RECORDS = 1000
+DRIFTED_RECORDS = 3000  # at most: the story goes on with the alarm
+OLD_PAIRS, NEW_PAIRS = 900, 600
+AVERAGE_RUN_LENGTH = 10_000.0
+COHORT_KEYS = ("product",)
+SEED = 11
+
+
+def demo_settings(
+    *,
+    bootstrap_servers: str,
+    api_version: tuple[int, int],
+    postgres_url: str,
+    folder: Path,
+    champion: Path,
+    port: int,
+    recipe: Path,
+) -> dict[str, Any]:
+    """Return the settings of the demo's daemon, as a YAML file would hold them."""
+    return {
+        "kafka": {
+            "bootstrap_servers": bootstrap_servers,
+            "api_version": api_version,
+            "trace_topics": [TRACES_TOPIC],
+            "preference_topic": PREFERENCES_TOPIC,
+            "dead_letter_topic": DEAD_LETTERS_TOPIC,
+            "session_timeout_seconds": 6,
+        },
+        "postgres": {"url": postgres_url, "pool_size": 10},
+        "ingest": {"cohort_keys": COHORT_KEYS, "batch_max_seconds": 0.5},
+        "rewards": {"backend": "huggingface", "models": [champion], "max_tokens": 256},
+        "drift": {
+            "average_run_length": AVERAGE_RUN_LENGTH,
+            "baseline_traces": BASELINE_TRACES,
+            "fold_seconds": 0.5,
+        },
+        "retrain": {
+            "folder": folder / "retrain",
+            "base_model": folder / "base",
+            "recipe": recipe,
+            "rules": [
+                {
+                    "signals": ["response_length", "refusal", "reward"],
+                    "action": "reward_refresh",
+                    "approval": "automatic",
+                    "min_new_pairs": NEW_PAIRS // 2,
+                }
+            ],
+        },
+        "web": {"port": port},
+    }
+
+
+def old_pairs(now: datetime) -> list[Preference]:
+    """Return the verdicts the first ensemble is trained on."""
+    return list(preferences(Era.OLD, count=OLD_PAIRS, seed=SEED, start=now - timedelta(days=60), step=STEP))
+
+
+def new_pairs(now: datetime) -> Iterator[Preference]:
+    """Yield the reviewers' verdicts on the drifted answers."""
+    return preferences(Era.NEW, count=NEW_PAIRS, seed=SEED, start=now, step=timedelta(seconds=1))
+
+
+def baseline_traffic(now: datetime) -> Iterator[bytes]:
+    """Yield normal traffic that lasts until the baseline is frozen, and ends in the past."""
+    records = BASELINE_TRACES + BASELINE_TRACES // 20  # some are duplicates or no traces at all
+    start = now - (records + QUIET_RECORDS + DRIFTED_RECORDS) * STEP
+    return traffic(NORMAL, count=records, seed=SEED, start=start, step=STEP)
+
+
+def quiet_traffic(now: datetime) -> Iterator[bytes]:
+    start = now - (QUIET_RECORDS + DRIFTED_RECORDS) * STEP
+    return traffic(replace(NORMAL, name="quiet"), count=QUIET_RECORDS, seed=SEED, start=start, step=STEP)
+
+
+def drifted_traffic(now: datetime) -> Iterator[bytes]:
+    start = now - DRIFTED_RECORDS * STEP
+    return traffic(DRIFTED, count=DRIFTED_RECORDS, seed=SEED, start=start, step=STEP)
+
+
+def endless_traffic(now: datetime) -> Iterator[bytes]:
+    """Yield drifted traffic in real time, for as long as somebody watches."""
+    for part in count():
+        start = now + part * timedelta(hours=1)
+        phase = replace(DRIFTED, name=f"after-{part}")
+        step = timedelta(seconds=1.0 / TRICKLE_PER_SECOND)
+        yield from traffic(phase, count=int(3600 * TRICKLE_PER_SECOND), seed=SEED, start=start, step=step)

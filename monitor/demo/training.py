@@ -1,0 +1,50 @@
+"""The demo's first reward ensemble, trained by the same program that refreshes it later."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+
+import yaml
+
+from monitor.demo.models import build_tiny_base
+from monitor.domain.job import Action
+from monitor.domain.run import HashedFile, RunResult, RunSpec
+from monitor.domain.run_file import RESULT_FILE, SPEC_FILE, read_result, write_spec
+from monitor.errors import Unavailable
+
+SEED = 7
+LAST_LINES = 2000  # characters of a failed run's output that are shown
+
+
+def demo_recipe() -> Path:
+    """Return the packaged recipe that fits the demo's base model."""
+    return Path(str(files("retrain") / "recipes" / "reward_demo.yaml"))
+
+
+def train_first_ensemble(folder: Path, pairs: HashedFile, texts: Iterable[str]) -> RunResult:
+    """Build a base model in *folder*/base and train the ensemble on *pairs*, in a process of its own."""
+    base, run = folder.absolute() / "base", folder.absolute() / "first"
+    run.mkdir(parents=True, exist_ok=True)
+    build_tiny_base(base, texts, seed=SEED)
+    spec = RunSpec(
+        job_id=0,
+        action=Action.REWARD_REFRESH,
+        base_model=str(base),
+        champion=None,
+        preferences=pairs,
+        rescore=None,
+        recipe=yaml.safe_load(demo_recipe().read_text(encoding="utf-8")),
+        seed=SEED,
+        output=str(run / "candidate"),
+    )
+    write_spec(run / SPEC_FILE, spec)
+    done = subprocess.run(
+        [sys.executable, "-m", "retrain", "--spec", str(run / SPEC_FILE)], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise Unavailable(f"the first ensemble could not be trained:\n{(done.stdout + done.stderr)[-LAST_LINES:]}")
+    return read_result(run / RESULT_FILE)
