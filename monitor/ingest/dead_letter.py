@@ -15,6 +15,7 @@ from monitor.ingest.record import Record
 from monitor.settings import KafkaSettings
 
 MAX_BUFFERED_LETTERS = 10_000
+MAX_REMEMBERED_LETTERS = 50_000
 MAX_BUFFERED_BYTES = 64 * 1024 * 1024
 MAX_REQUEST_BYTES = 96 * 1024 * 1024  # a broker's own socket.request.max.bytes is 100 MB
 TRUNCATED_BYTES = 64 * 1024  # of each part: the whole stays under any max.message.bytes that is in use
@@ -25,6 +26,7 @@ TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 Headers = tuple[tuple[str, bytes], ...]
+Identity = tuple[str, int, int, int]  # topic, partition, offset; and a hash, since a replaced topic counts anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,12 @@ def dead_letter(record: Record, invalid: InvalidTrace) -> DeadLetter:
 
 
 class KafkaDeadLetters:
-    """Writes dead letters at least once; after a failure some may be written twice.
+    """Writes dead letters at least once.
 
-    Not thread safe. The producer is made with the first letter, so a worker whose
-    records are all good opens no second connection.
+    A record put again is written once, as long as it is among the latest; only after
+    a failure whose outcome is not known may a letter stand on the topic twice. Not
+    thread safe. The producer is made with the first letter, so a worker whose records
+    are all good opens no second connection.
     """
 
     def __init__(self, settings: KafkaSettings, *, max_request_bytes: int = MAX_REQUEST_BYTES) -> None:
@@ -86,13 +90,17 @@ class KafkaDeadLetters:
             "max_block_ms": round(REQUEST_SECONDS * 1000),
         }
         self._producer: KafkaProducer | None = None
-        self._buffered: list[DeadLetter] = []
+        self._buffered: dict[Identity, DeadLetter] = {}
+        self._durable: dict[Identity, None] = {}  # oldest first
         self._bytes = 0
 
     def put(self, record: Record, invalid: InvalidTrace) -> None:
         """Take *record*; it is safe only after `flush`, which a full buffer calls by itself."""
+        identity = (record.topic, record.partition, record.offset, hash(record.value))
+        if identity in self._buffered or identity in self._durable:
+            return
         letter = dead_letter(record, invalid)
-        self._buffered.append(letter)
+        self._buffered[identity] = letter
         self._bytes += letter.size
         if len(self._buffered) >= MAX_BUFFERED_LETTERS or self._bytes >= MAX_BUFFERED_BYTES:
             self.flush()
@@ -105,16 +113,19 @@ class KafkaDeadLetters:
         if not self._buffered:
             return
         try:
-            self._buffered = [letter.truncated() for letter in self._send(self._buffered)]
-            if self._buffered and self._send(self._buffered):
+            refused = self._send(list(self._buffered.values()))
+            if refused and self._send([letter.truncated() for letter in refused]):
                 raise Unavailable(f"{self._topic} refuses dead letters of {TRUNCATED_BYTES:,} bytes as too large")
         except KafkaError as error:
             raise translated(error) from error
+        self._durable |= dict.fromkeys(self._buffered)
+        for identity in list(self._durable)[:-MAX_REMEMBERED_LETTERS]:
+            del self._durable[identity]
         self.discard()
 
     def discard(self) -> None:
         """Forget the letters that are not durable: somebody else reads their records again."""
-        self._buffered, self._bytes = [], 0
+        self._buffered, self._bytes = {}, 0
 
     def close(self) -> None:
         """Let go of the connection; letters that were not flushed are dropped."""

@@ -198,6 +198,18 @@ def test_a_stored_offset_beyond_the_log_starts_at_its_beginning(config: KafkaSet
     assert listener.starts == {(topic, 0): StartOffset(0, stored=50)}
 
 
+@pytest.mark.kafka
+@pytest.mark.parametrize("milliseconds", [3, 5, 8, 12])
+def test_joins_that_outlast_a_poll_come_to_their_end(
+    config: KafkaSettings, topic: str, read: Read, milliseconds: int
+) -> None:
+    produce(config, topic, [b"0"])
+    source = read(InMemoryOffsets())
+    records: list[Record] = []
+    wait_until(lambda: bool(records), lambda: records.extend(source.poll(milliseconds / 1000)))
+    assert offsets(records) == [0]
+
+
 class Undecodable(str):
     """A header's name that goes over the wire as bytes that are no text."""
 
@@ -348,6 +360,20 @@ def test_a_dead_letter_that_is_refused_as_too_large_is_cut_and_the_others_are_no
     assert sizes == {b"0": 10, b"1": TRUNCATED_BYTES, b"2": 20, b"3": 1}
     cut = {offset: dict(record.headers).get("truncated_from") for offset, record in found.items()}
     assert cut == {b"0": None, b"1": b"2000000", b"2": None, b"3": b"1"}
+
+
+def test_a_record_put_again_is_written_once_unless_its_topic_was_replaced(
+    config: KafkaSettings, kafka: Kafka, read: Read
+) -> None:
+    kafka.create_topic(config.dead_letter_topic)
+    letters = KafkaDeadLetters(config)
+    for value in (b"old", b"old", b"new"):
+        letters.put(Record("traces", 0, 5, None, value), InvalidTrace("not_json", "value"))
+        letters.put(Record("traces", 0, 5, None, value), InvalidTrace("not_json", "value"))
+        letters.flush()
+    letters.close()
+    source = read(InMemoryOffsets(), [config.dead_letter_topic])
+    assert [record.value for record in (*read_until(source, 2), *source.poll(0.5))] == [b"old", b"new"]
 
 
 def test_a_full_buffer_of_dead_letters_flushes_itself(
