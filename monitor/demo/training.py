@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from monitor.domain.job import Action
 from monitor.domain.run import HashedFile, RunResult, RunSpec
 from monitor.domain.run_file import RESULT_FILE, SPEC_FILE, read_result, write_spec
 from monitor.errors import Unavailable
+from monitor.retraining.local_process import run_environment
 
 SEED = 7
 LAST_LINES = 2000  # characters of a failed run's output that are shown
@@ -43,7 +45,11 @@ def train_first_ensemble(folder: Path, pairs: HashedFile, texts: Iterable[str]) 
     )
     write_spec(run / SPEC_FILE, spec)
     done = subprocess.run(
-        [sys.executable, "-m", "retrain", "--spec", str(run / SPEC_FILE)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "retrain", "--spec", str(run / SPEC_FILE)],
+        env=run_environment(os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         raise Unavailable(f"the first ensemble could not be trained:\n{(done.stdout + done.stderr)[-LAST_LINES:]}")

@@ -38,10 +38,13 @@ class FileReader:
     def read(self, paths: Iterable[Path]) -> Iterator[Trace]:
         for path in paths:
             with _open(path) as lines:
-                for number, line in enumerate(lines, start=1):
-                    self.progress(len(line))
-                    if line.strip():
-                        yield from self._trace(f"{path}:{number}", line)
+                yield from self._read(path, lines)
+
+    def _read(self, path: Path, lines: Iterable[bytes]) -> Iterator[Trace]:
+        for number, line in enumerate(lines, start=1):
+            self.progress(len(line))
+            if line.strip():
+                yield from self._trace(f"{path}:{number}", line)
 
     def _trace(self, place: str, line: bytes) -> Iterator[Trace]:
         decoded = decode_trace(line.strip(), self.limits, self.now)
