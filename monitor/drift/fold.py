@@ -63,8 +63,8 @@ class Fold:
         law = self.baseline.get(batch.signal, batch.scorer_version)
         if law is None or not len(batch.values):
             return []
-        strata = law.for_policy(batch.policy_model)
         policy_model = self._capped(batch.policy_model)
+        strata = law.for_policy(policy_model)
         channels = law.channels(batch.values)
         decisions = []
         for cohort in (ALL, *batch.cohorts):

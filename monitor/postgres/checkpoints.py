@@ -51,7 +51,7 @@ class PostgresCheckpoints:
         self._engine = engine
         self._group_id = group_id
         self._max_cohorts = max_cohorts
-        self._cohorts: dict[str, str] = {}
+        self._cohorts: frozenset[str] = frozenset()  # kept apart, as far as known; never more once the cap is reached
 
     def stored_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
         statement = text("select topic, partition, next_offset from consumer_offset where group_id = :group_id")
@@ -87,11 +87,11 @@ class PostgresCheckpoints:
 
     def admit(self, names: Iterable[str]) -> dict[str, str]:
         """Map each cohort name to itself, or to "other" past the cap; first come, first kept, over all workers."""
-        wanted = set(names)
-        unknown = sorted(wanted - self._cohorts.keys())
-        if unknown:
-            self._cohorts |= self._register(unknown)
-        return {name: self._cohorts[name] for name in wanted}
+        wanted = dict.fromkeys(names)
+        unknown = [name for name in wanted if name not in self._cohorts]
+        if unknown and len(self._cohorts) < self._max_cohorts:
+            self._cohorts = self._register(unknown)
+        return {name: name if name in self._cohorts else OTHER for name in wanted}
 
     def write(self, checkpoint: Checkpoint) -> None:
         try:
@@ -101,7 +101,7 @@ class PostgresCheckpoints:
         except psycopg.errors.UniqueViolation as error:  # raised by COPY: only `trace` can meet another worker's rows
             raise DuplicateTrace(str(error)) from error
 
-    def _register(self, names: list[str]) -> dict[str, str]:
+    def _register(self, names: list[str]) -> frozenset[str]:
         insert = text(
             "insert into cohort (name) select :name where (select count(*) from cohort) < :cap on conflict do nothing"
         )
@@ -109,8 +109,7 @@ class PostgresCheckpoints:
             connection.execute(text(f"select pg_advisory_xact_lock({COHORT_LOCK})"))
             for name in names:
                 connection.execute(insert, {"name": name, "cap": self._max_cohorts})
-            kept = set(connection.execute(text("select name from cohort")).scalars())
-        return {name: name if name in kept else OTHER for name in names}
+            return frozenset(connection.execute(text("select name from cohort")).scalars())
 
     def _advance(self, connection: Connection, checkpoint: Checkpoint) -> None:
         for (topic, partition), span in sorted(checkpoint.spans.items()):

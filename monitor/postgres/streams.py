@@ -23,8 +23,12 @@ from monitor.postgres.engine import transaction
 from monitor.stats.edetector import State
 
 PLACE_LOCK = 0x524C4846_03
+FREEZE_LOCK = 0x524C4846_05  # an operator and the controller may freeze at once
 PAGE_TRACES = 20_000
-_PLACED = text("select coalesce(max(first_index + traces), 0) from checkpoint where first_index is not null")
+_PLACED = text(  # an empty checkpoint shares its first index with the one after it
+    "select coalesce((select first_index + traces from checkpoint where first_index is not null"
+    " order by first_index desc, traces desc limit 1), 0)"
+)
 _PLACE = text(
     "update checkpoint set first_index = placed.first_index from ("
     "  select checkpoint_id, :placed + sum(traces) over (order by xact, checkpoint_id) - traces as first_index"
@@ -88,6 +92,7 @@ class PostgresFoldStore:
                 f"baseline of traces {baseline.first_index} to {baseline.stop_index}: no signal has enough observations"
             )
         with transaction(self._engine) as connection:
+            connection.execute(text(f"select pg_advisory_xact_lock({FREEZE_LOCK})"))
             connection.execute(update(schema.baseline).where(schema.baseline.c.active).values(active=False))
             superseded = schema.alarm.c.state != AlarmState.SUPERSEDED
             connection.execute(update(schema.alarm).where(superseded).values(state=AlarmState.SUPERSEDED))
@@ -122,6 +127,7 @@ class PostgresFoldStore:
             .values(next_index=step.stop_index)
         )
         with transaction(self._engine) as connection:
+            _require_active(connection, step.baseline_id)
             if connection.execute(advance).rowcount != 1:
                 raise Fenced(f"baseline {step.baseline_id}: the fold is not at trace {step.start_index} any more")
             if step.detectors:
@@ -141,6 +147,16 @@ def extend_baseline(connection: Connection, extended: ActiveBaseline) -> None:
     """Store further laws of the active baseline's own window."""
     chosen = schema.baseline.c.baseline_id == extended.baseline_id
     connection.execute(update(schema.baseline).where(chosen).values(content=extended.baseline.to_json()))
+
+
+def _require_active(connection: Connection, baseline_id: int) -> None:
+    """Keep the baseline active to the transaction's end: its alarms would be open for ever under another one."""
+    chosen = schema.baseline.c.baseline_id == baseline_id, schema.baseline.c.active
+    if (
+        connection.execute(select(schema.baseline.c.baseline_id).where(*chosen).with_for_update(read=True)).first()
+        is None
+    ):
+        raise Fenced(f"baseline {baseline_id} was replaced meanwhile")
 
 
 def _batch(row: Row[Any]) -> ObservationBatch:
