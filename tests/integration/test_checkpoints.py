@@ -1,0 +1,175 @@
+"""Checkpoints in a real PostgreSQL: all or nothing, fenced, and counted once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+
+from monitor.domain.cohort import OTHER
+from monitor.domain.score import Reward
+from monitor.domain.trace import Message, Preference
+from monitor.errors import Fenced, Unavailable
+from monitor.pipeline.checkpoint import DuplicateTrace, Span
+from monitor.pipeline.repeat import mark_repeats
+from monitor.postgres import streams
+from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.engine import create_engine_for
+from tests.traces import START, checkpoint, scored, trace
+
+pytestmark = pytest.mark.postgres
+TABLES = ("checkpoint", "trace", "score", "stream_batch", "repeat_key", "preference")
+PARTITION = ("traces", 0)
+PREFERENCE = Preference("p-1", START, (Message("user", "Which?"),), "This.", "That.")
+
+
+@pytest.fixture
+def engine(postgres_url: str) -> Iterator[Engine]:
+    engine = create_engine_for(postgres_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def store(engine: Engine) -> PostgresCheckpoints:
+    store = a_store(engine)
+    store.begin({PARTITION: 0, ("traces", 1): 0})
+    return store
+
+
+def a_store(engine: Engine, max_cohorts: int = 50) -> PostgresCheckpoints:
+    return PostgresCheckpoints(engine, group_id="group", max_cohorts=max_cohorts)
+
+
+def counts(engine: Engine) -> dict[str, int]:
+    with engine.begin() as connection:
+        return {table: connection.execute(text(f"select count(*) from {table}")).scalar_one() for table in TABLES}  # noqa: S608
+
+
+def test_a_checkpoint_makes_everything_in_it_true_together(engine: Engine, store: PostgresCheckpoints) -> None:
+    rewards = [Reward("v1", (0.5, 1.5), 1.0, 0.5, 0.5)] * 3
+    items = scored([trace(number) for number in range(3)], rewards=rewards)
+    store.write(checkpoint(items, preferences=[(PREFERENCE, "none")], dead_letters={"not_json": 2}, duplicates=1))
+    signals = 5  # length, refusal, truncation, error, reward
+    wanted = {"checkpoint": 1, "trace": 3, "score": 3, "stream_batch": signals + 1, "repeat_key": 3, "preference": 1}
+    assert counts(engine) == wanted
+    assert store.stored_offsets([PARTITION, ("other", 0)]) == {PARTITION: 3, ("other", 0): None}
+
+
+@pytest.mark.parametrize("table", TABLES[1:])
+def test_a_failure_at_any_table_leaves_nothing_of_the_checkpoint(
+    engine: Engine, store: PostgresCheckpoints, table: str
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text("create function refuse() returns trigger as 'begin raise ''disk''; end' language plpgsql")
+        )
+        connection.execute(text(f"create trigger refuse after insert on {table} execute function refuse()"))
+    items = scored([trace(0)], rewards=[Reward("v1", (0.5,), 0.5, 0.5, 0.0)])
+    with pytest.raises(Exception, match="disk"):
+        store.write(checkpoint(items, preferences=[(PREFERENCE, "none")]))
+    assert set(counts(engine).values()) == {0}
+    assert store.stored_offsets([PARTITION]) == {PARTITION: 0}
+
+
+@pytest.mark.parametrize("start", [0, 9], ids=["records somebody else stored", "a gap"])
+def test_a_span_that_does_not_start_at_the_stored_offset_is_fenced_with_all_its_partitions(
+    engine: Engine, store: PostgresCheckpoints, start: int
+) -> None:
+    store.write(checkpoint(scored([trace(0)])))
+    late = checkpoint(scored([trace(1)]), start=start)
+    with pytest.raises(Fenced, match=r"traces\[0\]"):
+        store.write(replace(late, spans={**late.spans, ("traces", 1): Span(0, 5)}))
+    assert counts(engine)["trace"] == 1
+    assert store.stored_offsets([("traces", 1)]) == {("traces", 1): 0}
+
+
+def test_a_partition_keeps_its_stored_offset_when_somebody_begins_it_again(store: PostgresCheckpoints) -> None:
+    store.write(checkpoint(scored([trace(0)])))
+    store.begin({PARTITION: 0})
+    assert store.stored_offsets([PARTITION]) == {PARTITION: 1}
+
+
+def test_a_trace_that_another_worker_stored_meanwhile_is_a_duplicate_and_stores_nothing(
+    engine: Engine, store: PostgresCheckpoints
+) -> None:
+    a_store(engine).write(checkpoint(scored([trace(7)]), partition=1))
+    with pytest.raises(DuplicateTrace):
+        store.write(checkpoint(scored([trace(6), trace(7)])))
+    assert store.known_traces(["t-6", "t-7"]) == {"t-7"}
+    assert store.stored_offsets([PARTITION]) == {PARTITION: 0}
+
+
+def test_the_repeat_window_is_measured_in_the_traces_own_time_across_checkpoints(store: PostgresCheckpoints) -> None:
+    window = timedelta(hours=1)
+
+    def again(number: int, after: timedelta, *, start: int) -> bool:
+        item = trace(number, timestamp=START + after, messages=trace(0).messages)
+        counted = store.last_counted(item.repeat_keys())
+        (repeated,) = mark_repeats([item], counted, window)
+        store.write(checkpoint(scored([item], repeated=repeated), start=start, counted_keys=counted))
+        return repeated
+
+    offsets = (timedelta(), window - timedelta(seconds=1), window, timedelta(minutes=90), -timedelta(minutes=1))
+    assert [again(number, after, start=number) for number, after in enumerate(offsets)] == [
+        False,
+        True,
+        False,  # a window after the last counted one
+        True,
+        False,  # out of order, and more than a window before the one counted last
+    ]
+
+
+def test_the_cap_on_cohorts_holds_over_all_workers_and_the_first_to_come_are_kept(engine: Engine) -> None:
+    one, two = a_store(engine, max_cohorts=3), a_store(engine, max_cohorts=3)
+    assert one.admit(["z", "b", "b"]) == {"z": "z", "b": "b"}
+    assert two.admit(["y", "a"]) == {"y": "y", "a": OTHER}
+    assert one.admit(["a", "y", "z"]) == {"a": OTHER, "y": "y", "z": "z"}
+    assert a_store(engine, max_cohorts=3).admit(["a", "b"]) == {"a": OTHER, "b": "b"}
+
+
+def test_a_server_that_is_away_is_unavailable(store: PostgresCheckpoints) -> None:
+    away = a_store(create_engine_for("postgresql://postgres@/nowhere?host=/nonexistent"))
+    with pytest.raises(Unavailable, match="PostgreSQL"):
+        away.write(checkpoint(scored([trace(0)])))
+
+
+def test_the_queries_of_every_batch_find_their_rows_by_an_index(engine: Engine) -> None:
+    page = {"start": 9000, "stop": 9010, "floor": 9000}
+    hot: list[tuple[str, dict[str, object], str]] = [
+        ("select trace_id from trace where trace_id = any(:ids)", {"ids": ["t-1", "t-2"]}, "pk_trace"),
+        ("select key, last_counted from repeat_key where key = any(:keys)", {"keys": [b"1"]}, "pk_repeat_key"),
+        (str(streams._LOCATE), {"indices": [5, 500]}, "uq_trace_checkpoint_id_ordinal"),
+        (str(streams._BATCHES), {**page}, "ix_checkpoint_first_index"),
+        (str(streams._BATCHES), {**page}, "pk_stream_batch"),
+        (str(streams._FLOOR), {"start": 9000}, "ix_checkpoint_first_index"),
+        (str(streams._PLACED), {}, "ix_checkpoint_first_index"),
+        (str(streams._PLACE), {"placed": 10_000}, "Index Scan using ix_checkpoint_"),
+    ]
+    with engine.begin() as connection:
+        for statement in FILL.split(";"):
+            connection.execute(text(statement))
+    with engine.begin() as connection:
+        for query, values, index in hot:
+            plan = "\n".join(connection.execute(text(f"explain {query}"), values).scalars())
+            assert index in plan, plan
+            assert "Seq Scan on" not in plan, plan
+
+
+FILL = """
+insert into checkpoint (traces, repeats, duplicates, preferences, dead_letters, first_index)
+  select 10, 0, 0, 0, '{}', 10 * (i - 1) from generate_series(1, 5000) i;
+insert into stream_batch select checkpoint_id, signal, 'm', '1', '{}', '', '', '' from checkpoint,
+  unnest('{response_length,refusal,error}'::text[]) signal;
+insert into trace (trace_id, checkpoint_id, ordinal, topic, partition, record_offset, timestamp, policy_model, cohort,
+  messages, output_tokens_source, repeated) select 't-' || checkpoint_id * 10 + o, checkpoint_id, o, 't', 0, 0, now(),
+  'm', 'none', '[]', 'words', false from checkpoint, generate_series(0, 9) o;
+insert into repeat_key select sha256(i::text::bytea), now() from generate_series(1, 5000) i;
+analyze checkpoint;
+analyze stream_batch;
+analyze trace;
+analyze repeat_key
+"""

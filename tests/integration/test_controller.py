@@ -1,0 +1,291 @@
+"""The controller over a real log: placed once, frozen exactly, folded the same whatever interrupts it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine, text
+
+from monitor.domain.alarm import Alarm, AlarmState, Severity
+from monitor.domain.cohort import CohortRule
+from monitor.domain.run import Artifact, HashedFile, RunResult
+from monitor.domain.score import Reward
+from monitor.domain.signal import DISAGREEMENT, REWARD
+from monitor.domain.trace import Trace
+from monitor.drift.baseline import NullRule
+from monitor.drift.controller import Controller, ControllerRules, freeze_window
+from monitor.errors import Conflict, Fenced
+from monitor.pipeline.backtest import BacktestPlan, backtest
+from monitor.postgres.alarms import PostgresAlarms
+from monitor.postgres.baselines import PostgresBaselineTraces, rebuild_reward_baseline
+from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.engine import create_engine_for
+from monitor.postgres.leader import Leadership
+from monitor.postgres.streams import PostgresFoldStore
+from tests.traces import checkpoint, drifting, scored, trace
+
+pytestmark = pytest.mark.postgres
+BASELINE = 600
+RULES = ControllerRules(average_run_length=10_000.0, baseline_traces=BASELINE, null_rule=NullRule())
+TRACES = drifting(1500, change=900)
+Write = Callable[..., None]
+
+
+@pytest.fixture
+def engine(postgres_url: str) -> Iterator[Engine]:
+    engine = create_engine_for(postgres_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def store(engine: Engine) -> PostgresFoldStore:
+    return PostgresFoldStore(engine)
+
+
+@pytest.fixture
+def write(engine: Engine) -> Write:
+    """Store traces as the worker does: one checkpoint after another."""
+    checkpoints = PostgresCheckpoints(engine, group_id="group", max_cohorts=50)
+    checkpoints.begin({("traces", 0): 0})
+    offset = 0
+
+    def write(traces: Sequence[Trace], rewards: Sequence[Reward] | None = None) -> None:
+        nonlocal offset
+        checkpoints.write(checkpoint(scored(traces, rewards=rewards), start=offset))
+        offset += len(traces)
+
+    return write
+
+
+def described(alarms: Sequence[Alarm]) -> list[tuple[object, ...]]:
+    return [(*alarm_key(alarm), alarm.observations, alarm.examples) for alarm in alarms]
+
+
+def alarm_key(alarm: Alarm) -> tuple[object, ...]:
+    effect = tuple(round(number, 9) for number in (alarm.effect.estimate, alarm.effect.lower, alarm.effect.upper))
+    return alarm.stream, alarm.direction, alarm.severity, alarm.trace_index, alarm.trace_id, alarm.onset_index, effect
+
+
+def expected() -> list[tuple[object, ...]]:
+    plan = BacktestPlan(BASELINE, cohorts=CohortRule(("dataset",)))
+    return described(backtest(TRACES, plan).alarms)
+
+
+def stored(engine: Engine) -> list[tuple[object, ...]]:
+    return described([item.alarm for item in reversed(PostgresAlarms(engine).alarms(state=None, limit=1000))])
+
+
+def by_stream(rows: Sequence[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    return sorted(rows, key=str)
+
+
+@pytest.mark.parametrize(
+    "cuts", [(1500,), (0, 599, 601, 1500), tuple(range(0, 1500, 37))], ids=["at once", "about the baseline", "in 41"]
+)
+def test_a_leader_restarted_between_any_two_batches_raises_the_backtest_s_alarms(
+    engine: Engine, write: Write, cuts: tuple[int, ...]
+) -> None:
+    for start, stop in pairwise(sorted({0, *cuts, 1500})):
+        write(TRACES[start:stop])
+        Controller(PostgresFoldStore(engine), RULES).tick()
+    assert len(expected()) >= 6
+    assert by_stream(stored(engine)) == by_stream(expected())
+
+
+def test_a_leader_that_goes_on_raises_the_same_alarms_as_one_that_restarts(engine: Engine, write: Write) -> None:
+    controller = Controller(PostgresFoldStore(engine), RULES)
+    raised: list[Alarm] = []
+    for start in range(0, 1500, 100):
+        write(TRACES[start : start + 100])
+        raised += controller.tick().alarms
+    assert described(raised) == stored(engine)
+    assert by_stream(stored(engine)) == by_stream(expected())
+
+
+def test_the_first_baseline_is_frozen_at_exactly_its_size_though_that_falls_inside_a_batch(
+    store: PostgresFoldStore, write: Write
+) -> None:
+    controller = Controller(store, RULES)
+    write(TRACES[: BASELINE - 1])
+    assert controller.tick().statuses == ()
+    write(TRACES[BASELINE - 1 : BASELINE + 50])
+    tick = controller.tick()
+    active = store.active()
+    assert active is not None
+    assert (active.baseline.first_index, active.baseline.stop_index) == (0, BASELINE)
+    law = active.baseline.get("refusal", "patterns-1")
+    assert law is not None
+    assert sum(row.observations for row in law.strata) == BASELINE
+    assert {status.observations for status in tick.statuses if status.key.cohort == "*"} == {50}
+
+
+def test_of_two_leaders_the_second_to_save_is_fenced_and_stores_nothing(
+    engine: Engine, store: PostgresFoldStore, write: Write
+) -> None:
+    write(TRACES[:700])
+    old, new = Controller(store, RULES), Controller(PostgresFoldStore(engine), RULES)
+    old.tick()
+    new.tick()
+    write(TRACES[700:])
+    new.tick()
+    after = stored(engine)
+    with pytest.raises(Fenced, match="700"):
+        old.tick()
+    assert stored(engine) == after
+    assert old.tick().folded == 1500
+
+
+def test_one_of_two_replicas_leads_until_it_lets_go(engine: Engine) -> None:
+    first, second = Leadership(engine), Leadership(engine)
+    assert (first.acquire(), second.acquire(), first.acquire()) == (True, False, True)
+    first.release()
+    assert second.acquire()
+    second.release()
+
+
+def test_a_checkpoint_that_commits_after_a_later_one_is_waited_for_and_keeps_its_place(
+    engine: Engine, store: PostgresFoldStore, write: Write
+) -> None:
+    early = text(
+        "insert into checkpoint (traces, repeats, duplicates, preferences, dead_letters) values (3, 0, 0, 0, '{}')"
+        " returning checkpoint_id"
+    )
+    with engine.connect() as slow:
+        slow_id = slow.execute(early).scalar_one()
+        write(TRACES[:5])
+        assert store.place_checkpoints() == 0
+        slow.commit()
+    write(TRACES[5:6])
+    assert store.place_checkpoints() == 9
+    with engine.begin() as connection:
+        rows = connection.execute(text("select first_index, checkpoint_id from checkpoint order by 1")).all()
+    assert [row.first_index for row in rows] == [0, 3, 8]
+    assert rows[0].checkpoint_id == slow_id
+
+
+def test_a_checkpoint_without_traces_takes_no_place(store: PostgresFoldStore, write: Write) -> None:
+    write([])
+    write(TRACES[:2])
+    write([])
+    write([])
+    assert store.place_checkpoints() == 2
+    write(TRACES[2:5])
+    assert store.place_checkpoints() == 5
+    assert [found.trace_id for found in store.locate([4, 0, 2])] == ["t-4", "t-0", "t-2"]
+
+
+def test_a_new_baseline_supersedes_the_old_one_s_alarms_and_starts_all_streams_anew(
+    engine: Engine, store: PostgresFoldStore, write: Write
+) -> None:
+    write(TRACES)
+    controller = Controller(store, RULES)
+    controller.tick()
+    frozen = freeze_window(store, NullRule(), first_index=1000, stop_index=1400)
+    store.freeze(frozen, by="operator", note="after the release")
+    tick = controller.tick()
+    assert {item.state for item in PostgresAlarms(engine).alarms(state=None, limit=100)} == {AlarmState.SUPERSEDED}
+    assert {status.observations for status in tick.statuses if status.key.cohort == "*"} == {100}
+    assert tick.alarms == ()
+
+
+def test_a_leader_that_folds_under_a_replaced_baseline_is_fenced_so_its_alarms_are_not_left_open(
+    engine: Engine, store: PostgresFoldStore, write: Write
+) -> None:
+    class Replaced(PostgresFoldStore):
+        """The operator freezes anew while the leader folds."""
+
+        def save_fold(self, step: object) -> None:
+            store.freeze(freeze_window(store, NullRule(), first_index=0, stop_index=650), by="operator", note="")
+            super().save_fold(step)  # type: ignore[arg-type]
+
+    write(TRACES)
+    with pytest.raises(Fenced, match="replaced"):
+        Controller(Replaced(engine), RULES).tick()
+    assert stored(engine) == []
+
+
+def test_an_alert_takes_the_place_of_its_stream_s_warning(
+    engine: Engine, store: PostgresFoldStore, write: Write
+) -> None:
+    write(TRACES)
+    Controller(store, RULES).tick()
+    states = {item.alarm.severity: item.state for item in PostgresAlarms(engine).alarms(state=None, limit=1)}
+    assert states == {Severity.ALERT: AlarmState.OPEN}
+    warned = {
+        item.state for item in PostgresAlarms(engine).alarms(state=None, limit=100) if item.alarm.severity == "warning"
+    }
+    assert warned == {AlarmState.SUPERSEDED}
+
+
+def rewards_of(version: str, means: Iterable[float]) -> list[Reward]:
+    return [Reward(version, (mean, mean + 0.2), mean, mean - 0.1, 0.1) for mean in means]
+
+
+def rescored(folder: Path, indices: Sequence[int], version: str = "v2") -> RunResult:
+    rng = np.random.default_rng(5)
+    rows = [{"index": index, "mean": float(rng.normal(4.0, 1.0)), "disagreement": 0.2} for index in indices]
+    content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    (folder / "rescored.jsonl").write_bytes(content)
+    file = HashedFile(str(folder / "rescored.jsonl"), sha256(content).hexdigest(), len(rows))
+    return RunResult(
+        status="succeeded",
+        error=None,
+        candidate=Artifact(version, str(folder), "0" * 64),
+        candidate_metrics=None,
+        champion_metrics=None,
+        longer_wins_accuracy=None,
+        train_pairs=100,
+        held_out_pairs=50,
+        rescored=file,
+        seconds=1.0,
+    )
+
+
+def test_a_promoted_scorer_is_watched_against_its_own_scores_of_the_baseline_s_traces(
+    engine: Engine, store: PostgresFoldStore, write: Write, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(4)
+    same = [trace(number) for number in range(1200)]
+    write(same[:700], rewards_of("v1", rng.normal(0.0, 1.0, 700)))
+    controller = Controller(store, RULES)
+    controller.tick()
+    file = PostgresBaselineTraces(engine).export(tmp_path / "rescore.jsonl")
+    assert file is not None
+    exported = [json.loads(row) for row in Path(file.path).read_text().splitlines()]
+    assert [row["index"] for row in exported] == list(range(BASELINE))
+    with engine.begin() as connection:
+        rebuild_reward_baseline(connection, rescored(tmp_path, range(BASELINE)), NullRule())
+    write(same[700:], rewards_of("v2", rng.normal(4.0, 1.0, 500)))
+    tick = controller.tick()
+    active = store.active()
+    assert active is not None
+    assert {law.key for law in active.baseline.signals} >= {
+        (REWARD.name, "v1"),
+        (REWARD.name, "v2"),
+        (DISAGREEMENT.name, "v2"),
+    }
+    seen = {
+        status.key.scorer_version: status.observations
+        for status in tick.statuses
+        if status.key.signal == REWARD.name and status.key.cohort == "*"
+    }
+    assert seen == {"v1": 100, "v2": 500}
+    assert [alarm for alarm in tick.alarms if alarm.stream.signal == REWARD.name] == []
+
+
+def test_scores_of_traces_that_are_no_longer_the_baseline_s_are_a_conflict(
+    engine: Engine, store: PostgresFoldStore, write: Write, tmp_path: Path
+) -> None:
+    write(TRACES[:900])
+    Controller(store, RULES).tick()
+    frozen = freeze_window(store, NullRule(), first_index=100, stop_index=800)
+    store.freeze(frozen, by="operator", note="")
+    with engine.begin() as connection, pytest.raises(Conflict, match="frozen anew"):
+        rebuild_reward_baseline(connection, rescored(tmp_path, range(BASELINE)), NullRule())
