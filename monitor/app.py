@@ -279,9 +279,7 @@ class Daemon:
         if rewards.backend == "none" or self._models.champion_version() is not None:
             return
         if not rewards.models:
-            raise InvalidSetting(
-                "rewards.models is empty and the registry has no champion; wanted model folders"
-            )
+            raise InvalidSetting("rewards.models is empty and the registry has no champion; wanted model folders")
         self.settings.retrain.folder.mkdir(parents=True, exist_ok=True)
         artifact = gather_artifact(rewards.models, self.settings.retrain.folder)
         if self._models.adopt(artifact, actor="settings", role="daemon"):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from monitor.domain.alarm import StoredAlarm
     from monitor.postgres.jobs import JobService
+    from monitor.postgres.views import PostgresViews
 
 baseline = typer.Typer(help="The frozen baseline.", no_args_is_help=True)
 drift = typer.Typer(help="The streams and their evidence.", no_args_is_help=True)
@@ -77,12 +79,13 @@ def drift_status(as_json: AsJson = False) -> None:
     if as_json:
         _print([asdict(status) for status in statuses], as_json)
         return
-    table = Table("signal", "cohort", "policy model", "observations", "mean", "baseline", "evidence", "last")
+    table = Table("signal", "cohort", "policy model", "scorer", "observations", "mean", "baseline", "evidence", "last")
     for status in statuses:
         table.add_row(
             status.key.signal,
             status.key.cohort,
             status.key.policy_model,
+            status.key.scorer_version,
             str(status.observations),
             f"{status.mean:.4g} {status.unit}",
             f"{status.baseline_mean:.4g} [{status.baseline_lower:.4g}, {status.baseline_upper:.4g}]",
@@ -90,6 +93,32 @@ def drift_status(as_json: AsJson = False) -> None:
             moment(status.last_timestamp),
         )
     _show(table, empty="no stream is followed yet: freeze a baseline first", rows=len(statuses))
+
+
+@drift.command("report")
+def drift_report(
+    out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")],
+    alarm_id: Annotated[
+        int | None, typer.Option("--alarm", help="Current is what came since this alarm's onset.")
+    ] = None,
+) -> None:
+    """Write an Evidently report of the baseline's traces against the current ones."""
+    from monitor.drift.report import observation_frame, write_report
+    from monitor.postgres.streams import PostgresFoldStore
+
+    with _database() as (engine, settings):
+        store, views = PostgresFoldStore(engine), _views(engine, settings)
+        summary = views.baseline()
+        if summary is None:
+            raise NotFound("drift report: no baseline is frozen yet")
+        start = summary.stop_index if alarm_id is None else _alarm(views, alarm_id).alarm.onset_index
+        traces = store.place_checkpoints()
+        write_report(
+            out,
+            baseline=observation_frame(store.batches(summary.first_index, summary.stop_index)),
+            current=observation_frame(store.batches(start, traces)),
+        )
+    print(f"{out}: traces {summary.first_index} to {summary.stop_index - 1} against {start} to {traces - 1}")
 
 
 @alarms.command("list")
@@ -136,9 +165,7 @@ def alarms_ack(alarm_id: Annotated[int, typer.Argument()]) -> None:
 def alarms_explain(alarm_id: Annotated[int, typer.Argument()]) -> None:
     """Say what an alarm rests on."""
     with _database() as (engine, settings):
-        stored = _views(engine, settings).alarm(alarm_id)
-    if stored is None:
-        raise NotFound(f"alarm {alarm_id}: no such alarm")
+        stored = _alarm(_views(engine, settings), alarm_id)
     print(_explanation(stored, settings))
 
 
@@ -217,7 +244,14 @@ def _jobs() -> Iterator[JobService]:
         yield job_service_of(engine, settings)
 
 
-def _views(engine: Engine, settings: Settings) -> Any:
+def _alarm(views: PostgresViews, alarm_id: int) -> StoredAlarm:
+    stored = views.alarm(alarm_id)
+    if stored is None:
+        raise NotFound(f"alarm {alarm_id}: no such alarm")
+    return stored
+
+
+def _views(engine: Engine, settings: Settings) -> PostgresViews:
     from monitor.app import job_service_of
     from monitor.postgres.views import PostgresViews
 

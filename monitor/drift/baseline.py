@@ -201,8 +201,9 @@ def _rank_channels(values: Floats, grid: Floats) -> Floats:
     below = np.searchsorted(grid, values, side="left")
     upto = np.searchsorted(grid, values, side="right")
     low, high = np.interp(1.0 - TAIL, QUANTILES, grid), np.interp(TAIL, QUANTILES, grid)
+    # Both tails are oriented as the values are: "down" on any channel means that the signal went down.
     return np.stack(
-        ((below + upto) / (2.0 * len(grid)), (values < low).astype(float), (values > high).astype(float)), axis=1
+        ((below + upto) / (2.0 * len(grid)), (values >= low).astype(float), (values > high).astype(float)), axis=1
     )
 
 

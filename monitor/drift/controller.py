@@ -161,13 +161,14 @@ def status_of(key: StreamKey, detector: Detector, baseline: Baseline, evidence_l
     law = baseline.get(key.signal, key.scorer_version)
     assert law is not None
     mean, half_width = _baseline_mean(law, key)
+    low, high = law.bounds
     return StreamStatus(
         key=key,
         observations=detector.observations,
         mean=detector.mean,
         baseline_mean=mean,
-        baseline_lower=mean - half_width,
-        baseline_upper=mean + half_width,
+        baseline_lower=max(mean - half_width, low),
+        baseline_upper=min(mean + half_width, high),
         evidence_log=evidence_log,
         last_timestamp=detector.last_timestamp,
         unit=effect_unit(law),

@@ -49,10 +49,15 @@ class RecordBatch:
     records: Sequence[Record]
     cursors: dict[TopicPartition, PartitionCursor]
 
-    def fence(self) -> None:
-        """Give up the batch's partitions: what was read after it may not be stored without it."""
+    def fence(self) -> bool:
+        """Give up the batch's partitions: what was read after it may not be stored without it.
+
+        Return whether any was this worker's still; the others are being read again already.
+        """
+        current = any(not cursor.revoked for cursor in self.cursors.values())
         for cursor in self.cursors.values():
             cursor.revoked = True
+        return current
 
 
 class BadRecordLimit:
@@ -100,6 +105,8 @@ class Processor:
 
         Raises `Fenced` and `TooManyBadRecords`; in both cases nothing of the batch is stored.
         """
+        if not batch.records:  # all were revoked before they came here
+            return {}
         with self.metrics.timed(Stage.DECODE):
             decoded = self.builder.decode(batch.records, self.clock())
         self._check_share(batch, decoded)

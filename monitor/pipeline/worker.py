@@ -196,7 +196,7 @@ class Worker:
         if time.monotonic() >= self._lag_due:
             self._metrics.show_lag(source.lag())
             self._lag_due = time.monotonic() + LAG_SECONDS
-            if self._queue.empty() and self._held is None:
+            if self._queue.unfinished_tasks == 0:  # a processor at work speaks for itself
                 self._health.set_ready(PART)
 
     def _commit(self, source: Source) -> None:
@@ -225,8 +225,10 @@ class Worker:
                     self._committed.put(self._processor.process(batch))
                 except Fenced as reason:
                     log.warning("fenced", reason=str(reason))
-                    batch.fence()
-                    self._fenced.set()
+                    if batch.fence():
+                        self._fenced.set()
+                finally:
+                    self._queue.task_done()
 
     def _drain(self, source: Source, thread: threading.Thread) -> None:
         """Make what was read durable within the time there is."""

@@ -22,6 +22,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.types import UserDefinedType
 
 metadata = MetaData(
@@ -42,6 +43,9 @@ class TransactionId(UserDefinedType[str]):
 
     def get_col_spec(self, **_: object) -> str:
         return "xid8"
+
+
+ischema_names["xid8"] = TransactionId  # so that a migrated column is recognised when schemas are compared
 
 
 def _timestamp(name: str, *, nullable: bool = False, default_now: bool = False) -> Column[object]:

@@ -1,0 +1,59 @@
+"""An Evidently report of the baseline against the current traces: a picture beside the alarm, not its ground."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from monitor.drift.log import ObservationBatch
+from monitor.errors import InvalidInput
+
+MAX_ROWS = 50_000  # of either side; the latest are kept
+COHORT, POLICY_MODEL = "cohort", "policy_model"
+
+
+def observation_frame(batches: Iterable[ObservationBatch]) -> pd.DataFrame:
+    """Return a row per trace, ordered by trace index: cohort, policy model, and a column per signal."""
+    parts = [
+        pd.DataFrame(
+            {
+                "trace_index": batch.indices,
+                COHORT: batch.cohort_names(),
+                POLICY_MODEL: batch.policy_model,
+                "signal": batch.signal,
+                "value": batch.values,
+            }
+        )
+        for batch in batches
+    ]
+    if not parts:
+        raise InvalidInput("drift report: the window holds no observation; wanted some on both sides")
+    long = pd.concat(parts, ignore_index=True)
+    wide = long.pivot_table(
+        index=["trace_index", COHORT, POLICY_MODEL], columns="signal", values="value", aggfunc="last"
+    )
+    return wide.reset_index([COHORT, POLICY_MODEL]).sort_index().tail(MAX_ROWS)
+
+
+def write_report(path: Path, *, baseline: pd.DataFrame, current: pd.DataFrame) -> None:
+    """Write a self-contained HTML page; signals that one side lacks are left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # evidently's own, about its dependencies
+        from evidently import DataDefinition, Dataset, Report  # noqa: PLC0415 - takes seconds to import
+        from evidently.presets import DataDriftPreset  # noqa: PLC0415
+
+        labels = [COHORT, POLICY_MODEL]
+        signals = [name for name in current.columns if name in baseline.columns and name not in labels]
+        shared = [name for name in signals if current[name].notna().any() and baseline[name].notna().any()]
+        definition = DataDefinition(numerical_columns=shared, categorical_columns=labels)
+        sides = [
+            Dataset.from_pandas(frame[[*labels, *shared]].reset_index(drop=True), data_definition=definition)
+            for frame in (current, baseline)
+        ]
+        try:
+            Report([DataDriftPreset()]).run(*sides).save_html(str(path))
+        except OSError as error:
+            raise InvalidInput(f"--out {path}: {error.strerror}; wanted a path that can be written") from None
