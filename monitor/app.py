@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from random import SystemRandom
+from typing import TYPE_CHECKING
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -49,12 +50,14 @@ from monitor.retraining.run_folder import RunFolders
 from monitor.retraining.schedule import decide_refresh, parse_cron
 from monitor.retraining.trigger import answer_alarms
 from monitor.rewards.champion import ChampionScorer, gather_artifact
-from monitor.rewards.huggingface import HuggingFaceEnsemble, load_ensemble
 from monitor.settings import Settings
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics
 from monitor.web.app import create_app
 from monitor.web.server import WebServer
+
+if TYPE_CHECKING:
+    from monitor.rewards.huggingface import HuggingFaceEnsemble
 
 DISPATCH_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
@@ -286,6 +289,8 @@ class Daemon:
             log.info("champion_adopted", version=artifact.version, path=artifact.path)
 
     def _load(self, artifact: Artifact) -> HuggingFaceEnsemble:
+        from monitor.rewards.huggingface import load_ensemble  # noqa: PLC0415 - torch takes seconds to import
+
         rewards = self.settings.rewards
         return load_ensemble(
             [Path(artifact.path)],

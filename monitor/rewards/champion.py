@@ -6,14 +6,16 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from monitor.domain.artifact import artifact_sha256, short_version
 from monitor.domain.run import Artifact
 from monitor.errors import InvalidInput
-from monitor.rewards.huggingface import MEMBER_PREFIX, HuggingFaceEnsemble, member_folders
+
+if TYPE_CHECKING:
+    from monitor.rewards.huggingface import HuggingFaceEnsemble
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +61,8 @@ class ChampionScorer:
 
 def gather_artifact(folders: Sequence[Path], store: Path) -> Artifact:
     """Make one artifact of reward model *folders*: used where it lies if it is one, gathered in *store* if not."""
+    from monitor.rewards.huggingface import MEMBER_PREFIX, member_folders  # noqa: PLC0415 - torch takes seconds to import
+
     given = [folder.resolve() for folder in folders]
     members = [member for folder in given for member in member_folders(folder)]
     if len(given) == 1 and members != given:
