@@ -157,6 +157,7 @@ def _strata(sample: _Sample, policy: str, rule: NullRule, signal: str) -> Iterab
     errors = np.sqrt(variances / counts) + 0.5 / counts
     tolerance = rule.tolerances(signal)
     half_widths = rule.standard_errors * errors + tolerance
+    sds = np.maximum(np.sqrt(variances), _indicator_sd(sample.channels, means, half_widths))
     rollup = rule.standard_errors * _rollup_share(counts, errors) * errors + tolerance
     for number, (cohort, mask) in enumerate(masks.items()):
         yield Stratum(
@@ -166,10 +167,20 @@ def _strata(sample: _Sample, policy: str, rule: NullRule, signal: str) -> Iterab
             mean=float(sample.clipped[mask].mean()),
             standard_error=float(sample.clipped[mask].std() / np.sqrt(counts[number, 0])),
             channel_mean=tuple(means[number].tolist()),
-            channel_sd=tuple(np.sqrt(variances[number]).tolist()),
+            channel_sd=tuple(sds[number].tolist()),
             half_width=tuple(half_widths[number].tolist()),
             rollup_half_width=tuple(rollup[number].tolist()),
         )
+
+
+def _indicator_sd(channels: Floats, means: Floats, half_widths: Floats) -> Floats:
+    """Return for channels of zeros and ones the widest spread their null interval allows, 0 for the others.
+
+    A window that saw no refusal would otherwise stake everything on the first two it meets.
+    """
+    ends = np.clip(np.stack((means - half_widths, means + half_widths)), 0.0, 1.0)
+    widest = np.sqrt((ends * (1.0 - ends)).max(axis=0))
+    return np.asarray(np.where(np.isin(channels, (0.0, 1.0)).all(axis=0), widest, 0.0))
 
 
 def _rollup_share(counts: Floats, errors: Floats) -> Floats:

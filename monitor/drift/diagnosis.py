@@ -64,8 +64,8 @@ def measure_effect(since: Excerpt, law: SignalBaseline, strata: dict[str, Stratu
     slack = BASELINE_STANDARD_ERRORS * _baseline_error([row for row, _ in rows])
     return Effect(
         estimate=float(shifts.mean()),
-        lower=max(floor + interval.lower * scale - slack, floor),
-        upper=min(floor + interval.upper * scale + slack, ceiling),
+        lower=float(max(floor + interval.lower * scale - slack, floor)),
+        upper=float(min(floor + interval.upper * scale + slack, ceiling)),
         unit=effect_unit(law),
     )
 
