@@ -81,11 +81,10 @@ class Story:
 
     def tell(self, port: int) -> None:
         """Play everything once; raises `Missed` where a chapter does not happen."""
-        import torch
-
         from monitor.demo import script
+        from monitor.demo.models import score_on_one_core
 
-        torch.set_num_threads(1)  # the scorer shares two cores with a broker, a database and a training run
+        score_on_one_core()
         now = datetime.now(UTC)
         self._start_parts(port, now)
         self._freeze_baseline(script.baseline_traffic(now), script.quiet_traffic(now))

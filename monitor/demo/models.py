@@ -52,6 +52,11 @@ def build_tiny_base(
             ModernBertForSequenceClassification(config).save_pretrained(folder)
 
 
+def score_on_one_core() -> None:
+    """Keep torch in this process to one thread: it shares two cores with a broker, a database and a training run."""
+    torch.set_num_threads(1)
+
+
 def _learn_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
     """Learn a byte-level BPE: no text is outside of it, whatever its language."""
     tokenizer = Tokenizer(models.BPE())
