@@ -217,18 +217,16 @@ class Worker:
     def _process(self) -> None:
         """The processor's thread; its failure is the process's."""
         with self._health.guard(PART):
-            while True:
-                batch = self._queue.get()
-                if batch is None:
-                    return
-                try:
-                    self._committed.put(self._processor.process(batch))
-                except Fenced as reason:
-                    log.warning("fenced", reason=str(reason))
-                    if batch.fence():
-                        self._fenced.set()
-                finally:
-                    self._queue.task_done()
+            while (batch := self._queue.get()) is not None:
+                self._store(batch)
+
+    def _store(self, batch: RecordBatch) -> None:
+        try:
+            self._committed.put(self._processor.process(batch))
+        except Fenced as reason:
+            log.warning("fenced", reason=str(reason))
+            batch.fence()
+            self._fenced.set()
 
     def _drain(self, source: Source, thread: threading.Thread) -> None:
         """Make what was read durable within the time there is."""
