@@ -33,7 +33,8 @@ class Wagers:
     """What is bet in each of S strata on each of C channels with values in [0, 1].
 
     Shapes: `lower`, `upper` (S, C), the null interval of the conditional mean;
-    `up`, `down` (S, C, BETS), the stakes lambda against it.
+    `up`, `down` (S, C, BETS), the stakes lambda against it. A bound that no mean can
+    pass lies far outside of [0, 1].
     """
 
     lower: Floats
@@ -44,8 +45,10 @@ class Wagers:
     @classmethod
     def against(cls, lower: Floats, upper: Floats, sd: Floats) -> Wagers:
         """Spread the stakes over the shifts worth catching, capped so that no capital reaches zero."""
-        upper = np.clip(upper, SMALLEST_UPPER, 1.0)
-        lower = np.clip(lower, 0.0, 1.0 - SMALLEST_UPPER)
+        # With a bound at 0 or 1 itself a signal that keeps to it would win nothing and lose nothing, and e would
+        # grow by one with each observation until it reached any threshold: such a bet must lose instead.
+        upper = np.where(upper < 1.0, np.maximum(upper, SMALLEST_UPPER), 2.0)
+        lower = np.where(lower > 0.0, np.minimum(lower, 1.0 - SMALLEST_UPPER), -1.0)
         wanted = STANDARDISED_BETS / np.maximum(sd, SMALLEST_SD)[..., None]
         up = np.minimum(wanted, LOSS_LIMIT / upper[..., None])
         down = np.minimum(wanted, LOSS_LIMIT / (1.0 - lower)[..., None])

@@ -164,3 +164,10 @@ def test_no_bet_loses_more_than_its_limit_and_each_is_fair_at_its_bound(
     at_upper = against.increments(against.upper, np.zeros(1, dtype=np.int64))[0, :BETS]
     at_lower = against.increments(against.lower, np.zeros(1, dtype=np.int64))[0, BETS:]
     np.testing.assert_allclose(np.concatenate((at_upper, at_lower)), 1.0)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_signal_that_always_had_one_value_and_keeps_it_gathers_no_evidence(value: float) -> None:
+    state, crossings = watch(np.full((50_000, 1), value), wagers(value - 0.003, value + 0.003, 0.0), threshold=10.0)
+    assert crossings == []
+    assert state.log_e < np.log(10.0)
