@@ -14,7 +14,7 @@ from monitor.domain.trace import Message, Trace
 from monitor.pipeline.checkpoint import Checkpoint, Span
 from monitor.pipeline.observation import ScoredTrace, stream_batches
 
-START = datetime(2026, 11, 21, 5, tzinfo=UTC)
+START = datetime(2025, 3, 1, 5, tzinfo=UTC)
 REFUSAL = "I'm sorry, but I can't help with that request."
 COHORTS = ("dataset=koala", "dataset=vicuna")
 
