@@ -1,0 +1,160 @@
+"""The tables end the same, whatever was killed or taken away in the middle of a replay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import psycopg
+import pytest
+from psycopg import sql
+
+from monitor.demo.postgres import EmbeddedPostgres
+from monitor.postgres.migrate import upgrade
+from tests.program import Program, Site, running, wait_for
+from tests.real_kafka import RealKafka
+from tests.traces import drifting, line
+
+pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
+TRACES = drifting(4000, change=2500)
+REPEATS = 40  # prompts asked again within the window
+LINES = [line(item) for item in TRACES]
+RECORDS = [
+    *LINES[:1000], b"garbage", LINES[7], *LINES[1000:3000], *LINES[2990:2995], b"\xff",
+    *(line(item, trace_id=f"again-{item.trace_id}") for item in TRACES[2900 : 2900 + REPEATS]), *LINES[3000:],
+]  # fmt: skip
+STORED = len(TRACES) + REPEATS
+PREFERENCES = [
+    b'{"preference_id": "p-%d", "timestamp": "2025-03-01T05:00:00Z", "messages": [{"role": "user", "content": "Q"}],'
+    b' "chosen": "A", "rejected": "B"}' % (number % 50)
+    for number in range(80)
+]
+# What holds no number that a restart may change: ids of checkpoints, times of writing.
+FINAL: dict[str, str] = {
+    "trace": "select partition, record_offset, trace_id, timestamp, policy_model, conversation_id, cohort,"
+    " messages::text, response, output_tokens, repeated from trace order by partition, record_offset",
+    "order": "select first_index + ordinal, trace_id from trace join checkpoint using (checkpoint_id) order by 1",
+    "counts": "select sum(traces), sum(repeats), sum(duplicates) from checkpoint",
+    "dead letters": "select reason, sum(count::int) from checkpoint, jsonb_each_text(dead_letters) l(reason, count)"
+    " group by 1 order by 1",
+    "preference": "select preference_id, timestamp, messages::text, chosen, rejected, tie, cohort from preference"
+    " order by 1",
+    "repeat_key": "select key, last_counted from repeat_key order by 1",
+    "consumer_offset": "select partition, next_offset from consumer_offset order by 1, 2",
+    "alarm": "select signal, cohort, policy_model, scorer_version, severity, state, direction, trace_index, trace_id,"
+    " onset_index, observations, effect_estimate, effect_lower, effect_upper, examples from alarm"
+    " order by trace_index, signal, cohort, severity",
+    "baseline": "select first_index, stop_index, content::text from baseline",
+    "detector": "select signal, cohort, observations, round(evidence_log::numeric, 6), round(mean::numeric, 6)"
+    " from detector order by 1, 2",
+}
+STREAM_VALUES = (
+    'select b.signal, c.first_index, b.cohorts, b.cohort_codes, b.ordinals, b."values"'
+    " from stream_batch b join checkpoint c using (checkpoint_id)"
+)
+
+
+def final(site: Site) -> dict[str, Any]:
+    return {name: site.query(query) for name, query in FINAL.items()} | {"streams": streams(site)}
+
+
+def streams(site: Site) -> list[tuple[object, ...]]:
+    """Return every observation with its trace's index, wherever the batches were cut."""
+    rows: list[tuple[object, ...]] = []
+    for signal, first, cohorts, codes, ordinals, values in site.query(STREAM_VALUES):
+        names = [cohorts[code] for code in np.frombuffer(codes, "<i4")]
+        indices = np.frombuffer(ordinals, "<i4") + first
+        rows += zip([signal] * len(names), indices.tolist(), names, np.frombuffer(values, "<f8").tolist(), strict=True)
+    return sorted(rows, key=str)
+
+
+def sent(site: Site) -> Site:
+    site.send(RECORDS)
+    site.send(PREFERENCES, topic=site.preferences)
+    return site
+
+
+def settled(site: Site) -> bool:
+    read = site.query("select sum(next_offset) from consumer_offset")[0][0]
+    return read == len(RECORDS) + len(PREFERENCES) and site.folded() == STORED
+
+
+@pytest.fixture(scope="module")
+def new_database(postgres: EmbeddedPostgres, _migrated_template: str) -> str:
+    name = f"undisturbed_{uuid4().hex}"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        parts = sql.Identifier(name), sql.Identifier(_migrated_template)
+        connection.execute(sql.SQL("create database {} template {}").format(*parts))
+    return postgres.database_url(name)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(kafka: RealKafka, new_database: str) -> dict[str, Any]:
+    site = sent(Site(kafka, new_database, batch_max_traces=50))
+    with running(site.settings()):
+        wait_for(lambda: settled(site), "the end of the undisturbed replay")
+    tables = final(site)
+    assert len(tables["alarm"]) >= 6
+    assert tables["counts"] == [(STORED, REPEATS, 6)]
+    assert tables["dead letters"] == [("not_json", 1), ("not_utf8", 1)]
+    return tables
+
+
+def assert_same(site: Site, undisturbed: dict[str, Any]) -> None:
+    tables = final(site)
+    for name, rows in undisturbed.items():
+        assert tables[name] == rows, name
+
+
+def test_a_worker_killed_in_the_middle_of_a_replay_leaves_what_an_undisturbed_one_leaves(
+    kafka: RealKafka, postgres_url: str, undisturbed: dict[str, Any], tmp_path: Path
+) -> None:
+    site = sent(Site(kafka, postgres_url, batch_max_traces=50))
+    with Program(site, tmp_path) as program:
+        for killed_after in (300, 1500, 2700):
+            wait_for(lambda at=killed_after: site.count("trace") >= at, "progress", pause_seconds=0.005)  # type: ignore[misc]
+            program.kill()
+            assert site.count("trace") < STORED
+            program.start()
+        wait_for(lambda: settled(site), "the end of the replay")
+        program.check()
+    assert_same(site, undisturbed)
+
+
+def test_a_database_that_goes_away_in_the_middle_of_a_replay_costs_nothing(
+    kafka: RealKafka, undisturbed: dict[str, Any], tmp_path: Path
+) -> None:
+    server = EmbeddedPostgres(tmp_path / "data")
+    with server:
+        upgrade(server.url)
+        site = sent(Site(kafka, server.url, batch_max_traces=50))
+        with running(site.settings()) as daemon:
+            for stopped_after in (500, 2500):
+                wait_for(lambda at=stopped_after: site.count("trace") >= at, "progress", pause_seconds=0.005)  # type: ignore[misc]
+                server.stop()
+                wait_for(lambda: "worker" in waiting(daemon.health.ready()), "a worker that is not ready")
+                server.start()
+                assert site.count("trace") < STORED
+            wait_for(lambda: settled(site), "the end of the replay")
+            wait_for(lambda: daemon.health.ready()[0], "readiness")
+        assert_same(site, undisturbed)
+
+
+def test_a_broker_that_goes_away_in_the_middle_of_a_replay_costs_nothing(
+    kafka: RealKafka, postgres_url: str, undisturbed: dict[str, Any]
+) -> None:
+    site = sent(Site(kafka, postgres_url, batch_max_traces=50))
+    with running(site.settings()) as daemon:
+        wait_for(lambda: site.count("trace") >= 500, "progress", pause_seconds=0.005)
+        kafka.stop()
+        wait_for(lambda: "worker" in waiting(daemon.health.ready()), "a worker that is not ready")
+        kafka.start()
+        wait_for(lambda: settled(site), "the end of the replay")
+        wait_for(lambda: daemon.health.ready()[0], "readiness")
+    assert_same(site, undisturbed)
+
+
+def waiting(readiness: tuple[bool, dict[str, str]]) -> dict[str, str]:
+    return {part: reason for part, reason in readiness[1].items() if reason}
