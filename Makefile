@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 ARGS ?=
-BENCH ?= $(filter-out __init__,$(basename $(notdir $(wildcard tests/benchmarks/*.py))))
+BENCH ?= $(filter-out __init__ harness report,$(basename $(notdir $(wildcard tests/benchmarks/*.py))))
 
 SHELL := /bin/bash
 VENV := .venv
