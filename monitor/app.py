@@ -96,9 +96,10 @@ class Daemon:
         with transaction(self._engine) as connection:
             require_current(connection)
         self._jobs = job_service_of(self._engine, settings)
-        self._views = PostgresViews(self._engine, self._jobs, kafka_lag=lambda: None)
+        self._views = PostgresViews(self._engine, self._jobs, kafka_lag=self._lag_records)
         self._models = RewardRegistry(self._engine)
         self._scorer = ChampionScorer(self._models, self._load)
+        self._worker: Worker | None = None
         self._stop = threading.Event()
         self._started_at = datetime.now(UTC)
         self._adopt_given_models()
@@ -179,8 +180,12 @@ class Daemon:
             backoff=Backoff(SystemRandom()),
             drain_seconds=self.settings.drain_seconds,
         )
+        self._worker = worker
         worker.run(self._stop)
         dead_letters.close()
+
+    def _lag_records(self) -> int | None:
+        return self._worker.lag_records if self._worker is not None else None
 
     def _open_source(self, assignment: Assignment) -> KafkaSource:
         kafka = self.settings.kafka

@@ -110,6 +110,7 @@ class Worker:
         self._held: RecordBatch | None = None
         self._oldest = 0.0
         self._lag_due = 0.0
+        self.lag_records: int | None = None  # behind the log's ends, over all partitions read here
 
     def run(self, stop: threading.Event) -> None:
         thread = threading.Thread(target=self._process, name="processor", daemon=True)
@@ -194,7 +195,9 @@ class Worker:
         """Tell Kafka and the metrics how far the checkpoints are."""
         self._commit(source)
         if time.monotonic() >= self._lag_due:
-            self._metrics.show_lag(source.lag())
+            lag = source.lag()
+            self._metrics.show_lag(lag)
+            self.lag_records = sum(lag.values()) if lag else None
             self._lag_due = time.monotonic() + LAG_SECONDS
             if self._queue.unfinished_tasks == 0:  # a processor at work speaks for itself
                 self._health.set_ready(PART)
@@ -225,8 +228,10 @@ class Worker:
             self._committed.put(self._processor.process(batch))
         except Fenced as reason:
             log.warning("fenced", reason=str(reason))
-            batch.fence()
-            self._fenced.set()
+            if batch.fence():
+                self._fenced.set()
+        finally:
+            self._queue.task_done()
 
     def _drain(self, source: Source, thread: threading.Thread) -> None:
         """Make what was read durable within the time there is."""
