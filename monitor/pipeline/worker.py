@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -115,15 +116,20 @@ class Worker:
     def run(self, stop: threading.Event) -> None:
         thread = threading.Thread(target=self._process, name="processor", daemon=True)
         thread.start()
-        source = self._connect(stop)
-        if source is not None:
-            try:
-                while not stop.is_set() and self._health.failure is None:
-                    self._step(source, stop)
-                self._drain(source, thread)
-            finally:
-                source.close()
-        self._processor.stop.set()
+        try:
+            source = self._connect(stop)
+            if source is not None:
+                self._serve(source, thread, stop)
+        finally:
+            self._dismiss()
+
+    def _serve(self, source: Source, thread: threading.Thread, stop: threading.Event) -> None:
+        try:
+            while not stop.is_set() and self._health.failure is None:
+                self._step(source, stop)
+            self._drain(source, thread)
+        finally:
+            source.close()
 
     def _connect(self, stop: threading.Event) -> Source | None:
         while not stop.is_set():
@@ -228,7 +234,7 @@ class Worker:
             self._committed.put(self._processor.process(batch))
         except Fenced as reason:
             log.warning("fenced", reason=str(reason))
-            if batch.fence():
+            if batch.fence():  # else its partitions are being read again already: a second rejoin would undo the first
                 self._fenced.set()
         finally:
             self._queue.task_done()
@@ -240,12 +246,23 @@ class Worker:
         while self._records:
             waiting.append(self._cut())
         for batch in [*waiting, None]:
-            while time.monotonic() < deadline and thread.is_alive() and not self._fenced.is_set():
-                try:
-                    self._queue.put(batch, timeout=HELD_POLL_SECONDS)
-                    break
-                except queue.Full:
-                    continue
+            self._offer(batch, thread, deadline)
         thread.join(max(deadline - time.monotonic(), 0.0))
         self._processor.stop.set()
         self._commit(source)
+
+    def _offer(self, batch: RecordBatch | None, thread: threading.Thread, deadline: float) -> None:
+        while time.monotonic() < deadline and thread.is_alive():
+            try:
+                self._queue.put(batch, timeout=HELD_POLL_SECONDS)
+            except queue.Full:
+                continue
+            return
+
+    def _dismiss(self) -> None:
+        """End the processor's thread as soon as it lets go of its batch, whatever is queued."""
+        self._processor.stop.set()
+        while not self._queue.empty():
+            with suppress(queue.Empty):
+                self._queue.get_nowait()
+        self._queue.put(None)

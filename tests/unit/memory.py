@@ -1,0 +1,261 @@
+"""The worker's ports without servers: a store that keeps the contract, and a source that is told what happens."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from prometheus_client import CollectorRegistry
+
+from monitor.domain.cohort import CohortRule
+from monitor.errors import Fenced, InvalidTrace, Unavailable
+from monitor.ingest.decode import DecodeLimits
+from monitor.ingest.kafka import StartOffset
+from monitor.ingest.record import Record, TopicPartition
+from monitor.pipeline.backoff import Backoff
+from monitor.pipeline.batch import BatchBuilder, BatchRules, RewardModel
+from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace
+from monitor.pipeline.cohorts import InMemoryCohortNames
+from monitor.pipeline.processor import PART, BadRecordLimit, Processor
+from monitor.pipeline.worker import Assignment, BatchLimits, Worker
+from monitor.telemetry.health import Health
+from monitor.telemetry.metrics import Metrics
+from tests.traces import line, trace
+
+WAIT_SECONDS = 10.0
+NOW = datetime(2025, 3, 2, tzinfo=UTC)
+
+
+class InMemoryCheckpoints:
+    """A `CheckpointStore` that is all or nothing, compares offsets and refuses doubles; safe from any thread."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[TopicPartition, int] = {}
+        self.written: list[Checkpoint] = []
+        self.away = 0  # this many calls of `write` find the store away
+        self.open = threading.Event()  # `write` waits for it
+        self.open.set()
+        self.entered = threading.Semaphore(0)  # released when `write` is called
+        self._lock = threading.Lock()
+
+    @property
+    def trace_ids(self) -> list[str]:
+        with self._lock:
+            return [item.trace.trace_id for checkpoint in self.written for item in checkpoint.traces]
+
+    def stored_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+        with self._lock:
+            return {partition: self.offsets.get(partition) for partition in partitions}
+
+    def begin(self, offsets: Mapping[TopicPartition, int]) -> None:
+        with self._lock:
+            self.offsets = {**offsets, **self.offsets}
+
+    def known_traces(self, trace_ids: Sequence[str]) -> set[str]:
+        return set(trace_ids) & set(self.trace_ids)
+
+    def last_counted(self, keys: Iterable[bytes]) -> dict[bytes, datetime]:
+        with self._lock:
+            kept = {key: at for checkpoint in self.written for key, at in checkpoint.counted_keys.items()}
+        return {key: kept[key] for key in keys if key in kept}
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        self.entered.release()
+        assert self.open.wait(WAIT_SECONDS)
+        known = self.known_traces([item.trace.trace_id for item in checkpoint.traces])
+        with self._lock:
+            if self.away > 0:
+                self.away -= 1
+                raise Unavailable("the store is away")
+            for partition, span in checkpoint.spans.items():
+                if self.offsets.get(partition) != span.start:
+                    raise Fenced(f"{partition}: the stored next offset is not {span.start}")
+            if known:
+                raise DuplicateTrace(str(known))
+            self.written.append(checkpoint)
+            self.offsets |= {partition: span.stop for partition, span in checkpoint.spans.items()}
+
+
+@dataclass
+class InMemoryDeadLetters:
+    put_in: list[tuple[Record, InvalidTrace]] = field(default_factory=list)
+    durable: list[tuple[Record, InvalidTrace]] = field(default_factory=list)
+
+    def put(self, record: Record, invalid: InvalidTrace) -> None:
+        self.put_in.append((record, invalid))
+
+    def flush(self) -> None:
+        self.durable += self.put_in
+        self.put_in = []
+
+
+class ScriptedSource:
+    """A group member over a log in memory; what the group does is queued and happens in the next `poll`.
+
+    As Kafka's, it reads an assigned partition from its stored offset, returns nothing
+    while paused, and goes back to the stored offset on `restart`.
+    """
+
+    def __init__(self, log: Mapping[TopicPartition, list[bytes]], *, poll_records: int = 10) -> None:
+        self.log = {partition: list(values) for partition, values in log.items()}
+        self.events: deque[Callable[[], None]] = deque()
+        self.polls: Counter[str] = Counter()  # "paused" or "reading"
+        self.restarts = 0
+        self.committed: dict[TopicPartition, int] = {}
+        self.closed = False
+        self.positions: dict[TopicPartition, int] = {}
+        self._poll_records = poll_records
+        self._paused = False
+        self._pending: set[TopicPartition] = set(self.log)
+
+    def open(self, assignment: Assignment) -> ScriptedSource:
+        self.assignment = assignment
+        return self
+
+    def revoke(self, *partitions: TopicPartition) -> None:
+        def happen() -> None:
+            self.assignment.on_revoked(partitions)
+            for partition in partitions:
+                self.positions.pop(partition, None)
+
+        self.events.append(happen)
+
+    def assign(self, *partitions: TopicPartition) -> None:
+        self.events.append(lambda: self._pending.update(partitions))
+
+    def poll(self, timeout_seconds: float) -> list[Record]:
+        self.polls["paused" if self._paused else "reading"] += 1
+        while self.events:
+            self.events.popleft()()
+        self._start()
+        records = (
+            [] if self._paused else [item for partition in sorted(self.positions) for item in self._read(partition)]
+        )
+        if not records:
+            time.sleep(min(timeout_seconds, 0.002))
+        return records
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+
+    def restart(self) -> None:
+        self.restarts += 1
+        self._pending |= set(self.positions)
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        self.committed |= offsets
+
+    def lag(self) -> Mapping[TopicPartition, int]:
+        return {partition: len(self.log[partition]) - at for partition, at in self.positions.items()}
+
+    def close(self) -> None:
+        self.assignment.on_revoked(list(self.positions))
+        self.closed = True
+
+    def _start(self) -> None:
+        if not self._pending:
+            return
+        stored = self.assignment.on_assigned(sorted(self._pending))
+        starts = {partition: StartOffset(stored[partition] or 0, stored[partition]) for partition in self._pending}
+        self.assignment.on_started(starts)
+        self.positions |= {partition: start.offset for partition, start in starts.items()}
+        self._pending = set()
+
+    def _read(self, partition: TopicPartition) -> Iterator[Record]:
+        first = self.positions[partition]
+        values = self.log[partition][first : first + self._poll_records]
+        self.positions[partition] += len(values)
+        for number, value in enumerate(values):
+            yield Record(*partition, first + number, None, value)
+
+
+@dataclass
+class Bench:
+    """A worker on in-memory parts."""
+
+    source: ScriptedSource
+    store: InMemoryCheckpoints = field(default_factory=InMemoryCheckpoints)
+    dead_letters: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
+    health: Health = field(default_factory=lambda: Health((PART,)))
+    limit: BadRecordLimit = field(default_factory=lambda: BadRecordLimit(max_run=1000, max_ratio=0.9))
+    reward_model: RewardModel | None = None
+    max_records: int = 10
+    drain_seconds: float = WAIT_SECONDS
+
+    def worker(self) -> Worker:
+        metrics = Metrics(CollectorRegistry())
+        return Worker(
+            self.source.open,
+            self.processor(metrics),
+            limits=BatchLimits(self.max_records, max_seconds=0.01),
+            metrics=metrics,
+            health=self.health,
+            backoff=quick(),
+            drain_seconds=self.drain_seconds,
+        )
+
+    def processor(self, metrics: Metrics) -> Processor:
+        return Processor(
+            builder=builder(self.store, metrics=metrics, reward_model=self.reward_model),
+            store=self.store,
+            dead_letters=self.dead_letters,
+            limit=self.limit,
+            metrics=metrics,
+            health=self.health,
+            backoff=quick(),
+            clock=lambda: NOW,
+            stop=threading.Event(),
+        )
+
+    @contextmanager
+    def running(self) -> Iterator[threading.Event]:
+        """Run the worker in a thread; yields its stop, which leaving sets."""
+        stop = threading.Event()
+
+        def body() -> None:
+            with self.health.guard(PART):
+                worker.run(stop)
+
+        worker = self.worker()
+        thread = threading.Thread(target=body)
+        thread.start()
+        try:
+            yield stop
+        finally:
+            stop.set()
+            thread.join(WAIT_SECONDS)
+        assert not thread.is_alive()
+
+
+def builder(store: InMemoryCheckpoints, *, metrics: Metrics, reward_model: RewardModel | None = None) -> BatchBuilder:
+    rules = BatchRules(
+        preference_topic="preferences",
+        limits=DecodeLimits(1_000_000, 2_000_000, timedelta(days=366)),
+        cohorts=CohortRule(("dataset",)),
+        repeat_window=timedelta(hours=1),
+    )
+    return BatchBuilder(rules, store, InMemoryCohortNames(50), reward_model=lambda: reward_model, metrics=metrics)
+
+
+def lines(*numbers: int) -> list[bytes]:
+    return [line(trace(number)) for number in numbers]
+
+
+def quick() -> Backoff:
+    return Backoff(Random(0), first_seconds=0.001, longest_seconds=0.002)
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come"
+        time.sleep(0.002)

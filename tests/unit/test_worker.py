@@ -1,0 +1,211 @@
+"""The worker: back-pressure, fencing, revoked partitions, a store that is away, limits and the drain."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from monitor.errors import TooManyBadRecords, Unavailable
+from monitor.pipeline.processor import PART, BadRecordLimit
+from monitor.pipeline.worker import QUEUED_BATCHES
+from tests.traces import line, trace
+from tests.unit.memory import Bench, InMemoryCheckpoints, ScriptedSource, lines, wait_for
+
+A, B = ("traces", 0), ("traces", 1)
+
+
+def ids(*numbers: int) -> list[str]:
+    return [f"t-{number}" for number in numbers]
+
+
+def all_stored(bench: Bench) -> bool:
+    return bench.store.offsets == {partition: len(values) for partition, values in bench.source.log.items()}
+
+
+def test_every_record_is_stored_once_in_order_and_its_offset_told_to_kafka() -> None:
+    bench = Bench(ScriptedSource({A: lines(*range(95))}))
+    with bench.running():
+        wait_for(lambda: bench.source.committed == {A: 95}, "the last commit")
+    assert bench.store.trace_ids == ids(*range(95))
+    assert bench.source.closed
+    assert bench.health.failure is None
+
+
+def test_under_back_pressure_it_holds_one_batch_pauses_and_keeps_polling() -> None:
+    bench = Bench(ScriptedSource({A: lines(*range(200))}))
+    bench.store.open.clear()
+    with bench.running():
+        wait_for(lambda: bench.source.polls["paused"] > 20, "polls while paused")
+        read = bench.source.positions[A]
+        assert read <= 10 * (1 + QUEUED_BATCHES + 2)  # written, queued, held and cut next
+        assert bench.store.written == []
+        bench.store.open.set()
+        wait_for(lambda: all_stored(bench), "the rest")
+    assert bench.store.trace_ids == ids(*range(200))
+
+
+def test_after_a_fence_nothing_read_later_is_stored_without_what_came_before_it() -> None:
+    bench = Bench(ScriptedSource({A: lines(*range(60)), B: lines(*range(100, 160))}, poll_records=5))
+    bench.store.open.clear()
+    with bench.running():
+        assert bench.store.entered.acquire(timeout=10)
+        wait_for(lambda: bench.source.polls["paused"] > 3, "a full queue behind the first batch")
+        bench.store.offsets[A] = 3  # somebody else stored the first three records of one partition
+        bench.store.open.set()
+        wait_for(lambda: all_stored(bench), "the rest")
+    assert sorted(bench.store.trace_ids, key=ids(*range(160)).index) == ids(*range(3, 60), *range(100, 160))
+    assert [name for name in bench.store.trace_ids if name in ids(*range(60))] == ids(*range(3, 60))
+    assert bench.source.restarts == 1
+
+
+def test_a_batch_that_spans_a_revoked_partition_is_read_again_where_it_is_still_owned() -> None:
+    bench = Bench(ScriptedSource({A: lines(*range(30)), B: lines(*range(100, 130))}, poll_records=5))
+    bench.store.open.clear()
+    with bench.running():
+        assert bench.store.entered.acquire(timeout=10)
+        wait_for(lambda: bench.source.polls["paused"] > 3, "a full queue behind the first batch")
+        bench.source.revoke(B)
+        wait_for(lambda: not bench.source.events, "the revocation")
+        bench.store.open.set()
+        wait_for(lambda: bench.store.offsets[A] == 30, "the partition that is left")
+        written = bench.store.offsets[B]
+        assert written <= 5  # what was in flight when it was taken away
+        bench.source.assign(B)
+        wait_for(lambda: all_stored(bench), "the partition that came back")
+    assert sorted(bench.store.trace_ids) == sorted(ids(*range(30), *range(100, 130)))
+
+
+def test_partitions_that_leave_and_come_back_at_once_are_read_on_without_a_rejoin() -> None:
+    bench = Bench(ScriptedSource({A: lines(*range(60))}))
+    bench.store.open.clear()
+    with bench.running():
+        assert bench.store.entered.acquire(timeout=10)
+        wait_for(lambda: bench.source.polls["paused"] > 3, "a full queue behind the first batch")
+        bench.store.away = 1  # so that the batch in flight is looked at again, after the revocation
+        bench.source.revoke(A)
+        bench.source.assign(A)
+        wait_for(lambda: not bench.source.events, "the rebalance")
+        bench.store.open.set()
+        wait_for(lambda: all_stored(bench), "all of it")
+    assert bench.store.trace_ids == ids(*range(60))
+    assert bench.source.restarts == 0
+
+
+def test_while_the_store_is_away_it_is_not_ready_and_then_nothing_is_lost_or_doubled() -> None:
+    bench = Bench(ScriptedSource({A: lines(*range(50))}))
+    bench.store.away = 10**9
+    with bench.running():
+        wait_for(lambda: "away" in bench.health.ready()[1][PART], "a worker that is not ready")
+        bench.store.away = 3
+        wait_for(lambda: all_stored(bench), "all of it")
+        wait_for(lambda: bench.health.ready()[0], "readiness")
+    assert bench.store.trace_ids == ids(*range(50))
+
+
+def test_a_checkpoint_whose_answer_was_lost_is_not_stored_again() -> None:
+    class LosesAnAnswer(InMemoryCheckpoints):
+        lost = False
+
+        def write(self, checkpoint: object) -> None:
+            super().write(checkpoint)  # type: ignore[arg-type]
+            if not self.lost:
+                self.lost = True
+                raise Unavailable("the connection broke after the commit")
+
+    bench = Bench(ScriptedSource({A: lines(*range(40))}), store=LosesAnAnswer())
+    with bench.running():
+        wait_for(lambda: all_stored(bench), "all of it")
+    assert bench.store.trace_ids == ids(*range(40))
+
+
+def test_a_group_that_cannot_be_joined_yet_is_waited_for() -> None:
+    source = ScriptedSource({A: lines(*range(5))})
+    bench, opened = Bench(source), source.open
+    refusals = [Unavailable("no broker")] * 3
+
+    def refuse_first(assignment: object) -> ScriptedSource:
+        if refusals:
+            raise refusals.pop()
+        return opened(assignment)  # type: ignore[arg-type]
+
+    source.open = refuse_first  # type: ignore[method-assign]
+    with bench.running():
+        wait_for(lambda: all_stored(bench), "all of it")
+    assert bench.health.failure is None
+
+
+def test_a_bad_record_is_durable_in_the_dead_letters_before_the_offset_that_skips_it() -> None:
+    class ChecksLetters(InMemoryCheckpoints):
+        def write(self, checkpoint: object) -> None:
+            assert [record.offset for record, _ in bench.dead_letters.durable] == [1]
+            super().write(checkpoint)  # type: ignore[arg-type]
+
+    values = [*lines(0), b"garbage", *lines(1, 0)]
+    bench = Bench(ScriptedSource({A: values}), store=ChecksLetters())
+    with bench.running():
+        wait_for(lambda: all_stored(bench), "all of it")
+    (checkpoint,) = bench.store.written
+    assert (checkpoint.dead_letters, checkpoint.duplicates) == ({"not_json": 1}, 1)
+    assert bench.store.trace_ids == ids(0, 1)
+    assert checkpoint.positions == [("traces", 0, 0), ("traces", 0, 2)]
+
+
+def test_a_run_of_bad_records_past_the_limit_ends_the_worker_with_nothing_of_its_batch_stored() -> None:
+    bench = Bench(ScriptedSource({A: [*lines(*range(15)), *[b"{"] * 25]}))
+    bench.limit = BadRecordLimit(max_run=20, max_ratio=1.0)
+    with bench.running():
+        failure = bench.health.wait(10)
+    assert failure is not None
+    assert isinstance(failure.exception, TooManyBadRecords)
+    assert bench.store.offsets == {A: 30}
+    assert [record.offset for record, _ in bench.dead_letters.durable] == list(range(15, 30))
+
+
+def test_on_a_stop_everything_read_is_stored_before_it_leaves_and_nothing_more_is_read() -> None:
+    bench = Bench(ScriptedSource({A: lines(*range(500))}))
+    bench.store.open.clear()
+    with bench.running() as stop:
+        wait_for(lambda: bench.source.polls["paused"] > 3, "a full queue")
+        stop.set()
+        bench.store.open.set()
+    assert bench.store.offsets == {A: bench.source.log[A].index(line(trace(len(bench.store.trace_ids))))}
+    assert bench.store.trace_ids == ids(*range(bench.store.offsets[A]))
+    assert bench.source.committed == bench.store.offsets
+    assert bench.source.closed
+
+
+def test_a_drain_that_takes_too_long_is_given_up() -> None:
+    bench = Bench(ScriptedSource({A: lines(*range(50))}), drain_seconds=0.05)
+    bench.store.away = 10**9
+    with bench.running():
+        wait_for(lambda: "away" in bench.health.ready()[1][PART], "a store that is away")
+    assert bench.store.written == []
+    assert bench.source.closed
+    wait_for(lambda: not any(thread.name == "processor" for thread in threading.enumerate()), "the processor's end")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "refused"),
+    [([True] * 5, True), ([True, True, True, True, False] * 20, False)],
+    ids=["five in a row", "never five in a row"],
+)
+def test_the_run_of_bad_records_is_counted_over_neighbours(outcomes: list[bool], refused: bool) -> None:
+    limit = BadRecordLimit(max_run=5, max_ratio=1.0)
+    if refused:
+        with pytest.raises(TooManyBadRecords, match="max_bad_run"):
+            add_all(limit, outcomes)
+    else:
+        add_all(limit, outcomes)
+
+
+def test_the_share_of_bad_records_is_taken_over_the_last_ten_thousand() -> None:
+    limit = BadRecordLimit(max_run=10**9, max_ratio=0.5)
+    add_all(limit, [True, False] * 5000)
+    with pytest.raises(TooManyBadRecords, match=r"5001 of the last 10000 .*max_bad_ratio = 0\.5"):
+        add_all(limit, [True, True])
+
+
+def add_all(limit: BadRecordLimit, outcomes: list[bool]) -> None:
+    for bad in outcomes:
+        limit.add(bad)
