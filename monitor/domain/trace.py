@@ -79,9 +79,6 @@ class Preference:
 
 
 def _digest(*parts: str) -> bytes:
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        encoded = part.encode("utf-8", "surrogatepass")
-        digest.update(len(encoded).to_bytes(8, "little"))
-        digest.update(encoded)
-    return digest.digest()
+    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+    framed = [piece for text in encoded for piece in (len(text).to_bytes(8, "little"), text)]
+    return blake2b(b"".join(framed), digest_size=16).digest()

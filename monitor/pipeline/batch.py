@@ -85,9 +85,10 @@ class BatchBuilder:
         """Drop duplicates, mark repeats, score and observe the rest; raises `Unavailable`."""
         fresh = self._fresh(batch.traces)
         traces = [trace for trace, _ in fresh]
-        before = self._store.last_counted({key for trace in traces for key in trace.repeat_keys()})
+        keys = [trace.repeat_keys() for trace in traces]
+        before = self._store.last_counted({key for own in keys for key in own})
         counted = dict(before)
-        repeated = mark_repeats(traces, counted, self._rules.repeat_window)
+        repeated = mark_repeats(traces, counted, self._rules.repeat_window, keys=keys)
         labels = [self._rules.cohorts.name(trace.cohort) for trace in traces]
         preference_labels = [self._rules.cohorts.name(preference.cohort) for preference in batch.preferences]
         names = self._names.admit([*labels, *preference_labels])

@@ -126,9 +126,9 @@ class Processor:
         return {}
 
     def _check_share(self, batch: RecordBatch, decoded: DecodedBatch) -> None:
-        invalid = {(record.topic_partition, record.offset) for record, _ in decoded.invalid}
+        invalid = {id(record) for record, _ in decoded.invalid}
         for record in batch.records:
-            self.limit.add((record.topic_partition, record.offset) in invalid)
+            self.limit.add(id(record) in invalid)
 
     def _write(self, batch: RecordBatch, decoded: DecodedBatch) -> dict[TopicPartition, int]:
         """Store the batch unless a partition was taken away; dead letters are durable first."""

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import MutableMapping, Sequence
 from datetime import datetime, timedelta
 
 from monitor.domain.trace import Trace
 
 
 def mark_repeats(
-    traces: Iterable[Trace], last_counted: MutableMapping[bytes, datetime], window: timedelta
+    traces: Sequence[Trace],
+    last_counted: MutableMapping[bytes, datetime],
+    window: timedelta,
+    *,
+    keys: Sequence[tuple[bytes, ...]] | None = None,
 ) -> list[bool]:
     """Say per trace whether one with the same conversation or prompt was counted within *window*.
 
     The window is measured in the traces' own timestamps, so a replay marks the same traces.
     Counted traces are written into *last_counted*; repeats are not, so a conversation is
-    observed again once the window has passed since its last counted trace.
+    observed again once the window has passed since its last counted trace. *keys* are the
+    traces' own, for a caller that has them already.
     """
     repeated = []
-    for trace in traces:
-        keys = trace.repeat_keys()
-        seen = (last_counted.get(key) for key in keys)
+    for trace, own in zip(traces, keys or [trace.repeat_keys() for trace in traces], strict=True):
+        seen = [last_counted.get(key) for key in own]
         repeat = any(last is not None and abs(trace.timestamp - last) < window for last in seen)
         repeated.append(repeat)
         if not repeat:
-            last_counted.update(dict.fromkeys(keys, trace.timestamp))
+            last_counted.update(dict.fromkeys(own, trace.timestamp))
     return repeated
 
 

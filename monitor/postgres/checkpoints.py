@@ -27,9 +27,12 @@ _CHECKPOINT = text(
     " (:traces, :repeats, :duplicates, :preferences, cast(:dead_letters as jsonb), :last_timestamp)"
     " returning checkpoint_id"
 )
-_REPEAT_KEYS = text(
-    "insert into repeat_key (key, last_counted) select * from unnest(cast(:keys as bytea[]),"
-    " cast(:times as timestamptz[])) on conflict (key) do update set last_counted = excluded.last_counted"
+# %b sends an array in binary: writing thousands of ids and keys as escaped text costs more than the query itself.
+_KNOWN_TRACES = "select trace_id from trace where trace_id = any(%b::text[])"
+_LAST_COUNTED = "select key, last_counted from repeat_key where key = any(%b::bytea[])"
+_REPEAT_KEYS = (
+    "insert into repeat_key (key, last_counted) select * from unnest(%b::bytea[], %b::timestamptz[])"
+    " on conflict (key) do update set last_counted = excluded.last_counted"
 )
 _PREFERENCES = text(
     "insert into preference (preference_id, timestamp, messages, chosen, rejected, tie, annotator_id,"
@@ -75,15 +78,12 @@ class PostgresCheckpoints:
             connection.execute(statement, rows)
 
     def known_traces(self, trace_ids: Sequence[str]) -> set[str]:
-        statement = text("select trace_id from trace where trace_id = any(:ids)")
         with transaction(self._engine) as connection:
-            return set(connection.execute(statement, {"ids": list(trace_ids)}).scalars())
+            return {trace_id for (trace_id,) in _driver(connection).execute(_KNOWN_TRACES, [list(trace_ids)])}
 
     def last_counted(self, keys: Iterable[bytes]) -> dict[bytes, datetime]:
-        statement = text("select key, last_counted from repeat_key where key = any(:keys)")
         with transaction(self._engine) as connection:
-            rows = connection.execute(statement, {"keys": list(keys)}).all()
-        return {bytes(row.key): row.last_counted for row in rows}
+            return {bytes(key): last for key, last in _driver(connection).execute(_LAST_COUNTED, [list(keys)])}
 
     def admit(self, names: Iterable[str]) -> dict[str, str]:
         """Map each cohort name to itself, or to "other" past the cap; first come, first kept, over all workers."""
@@ -134,7 +134,7 @@ class PostgresCheckpoints:
         if checkpoint.counted_keys:
             keys = sorted(checkpoint.counted_keys)  # one order everywhere: workers that meet do not deadlock
             times = [checkpoint.counted_keys[key] for key in keys]
-            connection.execute(_REPEAT_KEYS, {"keys": keys, "times": times})
+            _driver(connection).execute(_REPEAT_KEYS, [keys, times])
         if checkpoint.preferences:
             connection.execute(_PREFERENCES, list(_preference_rows(checkpoint)))
 
@@ -152,11 +152,16 @@ def _insert_head(connection: Connection, checkpoint: Checkpoint) -> int:
 
 
 def _copy(connection: Connection, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+    with _driver(connection).cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
+
+
+def _driver(connection: Connection) -> psycopg.Connection[Any]:
+    """Return psycopg's own connection, inside the same transaction."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return driver
 
 
 def _trace_rows(checkpoint: Checkpoint, checkpoint_id: int) -> Iterator[tuple[Any, ...]]:
