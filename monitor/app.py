@@ -66,7 +66,8 @@ log = structlog.get_logger(__name__)
 
 
 def null_rule_of(settings: Settings) -> NullRule:
-    return NullRule(settings.drift.standard_errors, settings.drift.tolerance)
+    drift = settings.drift
+    return NullRule(drift.standard_errors, drift.cohort_standard_errors, drift.tolerance)
 
 
 def job_service_of(engine: Engine, settings: Settings) -> JobService:

@@ -98,7 +98,8 @@ class DriftSettings(_Part):
     baseline_traces: int = Field(
         2000, ge=0, description="freeze the first baseline from this many traces; 0 waits for an operator"
     )
-    standard_errors: float = Field(1.0, ge=0, le=10, description="z: half-width of the null interval")
+    standard_errors: float = Field(1.0, ge=0, le=10, description="z: half-width of the roll-up's null interval")
+    cohort_standard_errors: float = Field(2.0, ge=0, le=10, description="the same of a single cohort's")
     tolerance: dict[str, Annotated[float, Field(ge=0, lt=1)]] = Field(
         default_factory=dict, description="smallest shift anyone would act on, per signal, on the channel's 0..1"
     )

@@ -39,9 +39,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class NullRule:
-    """How wide a null interval is: mean -/+ (standard_errors * se + tolerance)."""
+    """How wide a null interval is: mean -/+ (standard_errors * se + tolerance).
 
-    standard_errors: float = 1.0
+    A cohort's own stream has a factor of its own: there are many of them, and a small window
+    that erred by k standard errors looks like a drift after some 24 / (k - factor)^2 windows.
+    """
+
+    standard_errors: float = 1.0  # of the roll-up
+    cohort_standard_errors: float = 2.0
     tolerance: Mapping[str, float] | None = None  # per signal; None takes the defaults
 
     def tolerances(self, signal: str) -> Floats:
@@ -156,7 +161,7 @@ def _strata(sample: _Sample, policy: str, rule: NullRule, signal: str) -> Iterab
     variances = (counts * own + POOL_WEIGHT * parent_variance) / (counts + POOL_WEIGHT)
     errors = np.sqrt(variances / counts) + 0.5 / counts
     tolerance = rule.tolerances(signal)
-    half_widths = rule.standard_errors * errors + tolerance
+    half_widths = rule.cohort_standard_errors * errors + tolerance
     sds = np.maximum(np.sqrt(variances), _indicator_sd(sample.channels, means, half_widths))
     rollup = rule.standard_errors * _rollup_share(counts, errors) * errors + tolerance
     for number, (cohort, mask) in enumerate(masks.items()):
