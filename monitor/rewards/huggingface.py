@@ -24,11 +24,11 @@ from monitor.domain.trace import Message
 from monitor.errors import InvalidInput, InvalidSetting
 from monitor.rewards.ensemble import combine_members
 from monitor.rewards.packing import BatchLimits, plan_batches
+from monitor.rewards.rendering import render_lines, turns_of
 
 Row = tuple[Sequence[Message], str]  # a prompt and the response to it
 MEMBER_PREFIX = "member-"
 MAX_BATCH_ROWS = 1024
-ASSISTANT = "assistant"
 
 _log = logging.getLogger(__name__)
 
@@ -58,30 +58,51 @@ class RowEncoder:
 
     def encode(self, rows: Sequence[Row]) -> list[list[int] | None]:
         """Return each row's token ids; None where the template or the tokenizer refuses the row."""
-        texts = [self._render(messages, response) for messages, response in rows]
-        tokens: list[list[int] | None] = [None] * len(rows)
+        tokens = self.encode_turns([turns_of(messages, response) for messages, response in rows])
+        return [self.truncate(ids) if ids else None for ids in tokens]
+
+    def encode_turns(
+        self, conversations: Sequence[Sequence[dict[str, str]]], *, generation_prompt: bool = False
+    ) -> list[list[int] | None]:
+        """Return each conversation's token ids, not truncated; None where it is refused."""
+        texts = [self._render(turns, generation_prompt=generation_prompt) for turns in conversations]
+        tokens: list[list[int] | None] = [None] * len(texts)
         rendered = [index for index, text in enumerate(texts) if text is not None]
-        for index, ids in zip(rendered, self._tokenize([texts[index] or "" for index in rendered]), strict=True):
-            tokens[index] = self._truncate(ids) if ids else None
+        special = self.tokenizer.chat_template is None  # a template writes its own
+        known = self._tokenize([texts[index] or "" for index in rendered], special=special)
+        for index, ids in zip(rendered, known, strict=True):
+            tokens[index] = ids
         return tokens
 
-    def _render(self, messages: Sequence[Message], response: str) -> str | None:
-        turns = [{"role": message.role, "content": message.content} for message in messages]
-        turns.append({"role": ASSISTANT, "content": response})
+    def encode_texts(self, texts: Sequence[str]) -> list[list[int] | None]:
+        """Return each text's token ids, not truncated; None where the tokenizer refuses it."""
+        return self._tokenize(list(texts), special=True)
+
+    def truncate(self, ids: list[int], max_tokens: int | None = None) -> list[int]:
+        """Drop the beginning of what is longer than *max_tokens*, the encoder's own limit by default."""
+        limit = self.max_tokens if max_tokens is None else max_tokens
+        if len(ids) <= limit:
+            return ids
+        opener = ids[:1] if ids[0] in self._openers else []
+        return (opener + ids[len(ids) - limit + len(opener) :])[:limit]
+
+    def _render(self, turns: Sequence[dict[str, str]], *, generation_prompt: bool) -> str | None:
         if self.tokenizer.chat_template is None:
-            return "\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
+            return render_lines(turns)
         try:
-            return str(self.tokenizer.apply_chat_template(turns, tokenize=False))
+            return str(
+                self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=generation_prompt)
+            )
         except (TemplateError, ValueError, TypeError, KeyError):  # a template may know fewer roles than the trace
             return None
 
-    def _tokenize(self, texts: list[str]) -> list[list[int] | None]:
+    def _tokenize(self, texts: list[str], *, special: bool) -> list[list[int] | None]:
         if not texts:
             return []
         try:
             encoding = self.tokenizer(
                 texts,
-                add_special_tokens=self.tokenizer.chat_template is None,  # a template writes its own
+                add_special_tokens=special,
                 return_attention_mask=False,
                 return_token_type_ids=False,
                 verbose=False,
@@ -90,15 +111,9 @@ class RowEncoder:
             if len(texts) == 1:
                 return [None]
             middle = len(texts) // 2
-            return self._tokenize(texts[:middle]) + self._tokenize(texts[middle:])
+            return self._tokenize(texts[:middle], special=special) + self._tokenize(texts[middle:], special=special)
         ids: list[list[int] | None] = encoding["input_ids"]
         return ids
-
-    def _truncate(self, ids: list[int]) -> list[int]:
-        if len(ids) <= self.max_tokens:
-            return ids
-        opener = ids[:1] if ids[0] in self._openers else []
-        return opener + ids[len(ids) - self.max_tokens + len(opener) :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +159,11 @@ class HuggingFaceEnsemble:
         return tuple(member.name for member in self._members)
 
     @property
+    def encoders(self) -> tuple[RowEncoder, ...]:
+        """One for each member, in their order; members that read the same tokens share it."""
+        return tuple(member.encoder for member in self._members)
+
+    @property
     def batch_tokens(self) -> int:
         """Padded tokens in a forward pass: as configured, halved by each lack of memory."""
         return self._batch_tokens
@@ -167,6 +187,12 @@ class HuggingFaceEnsemble:
         for index, reward in zip(complete, combined, strict=True):
             rewards[index] = reward
         return rewards
+
+    def score_tokens(self, member: int, tokens: Sequence[list[int] | None]) -> NDArray[np.float64]:
+        """Score rows of token ids by the member of that number; NaN where it could not."""
+        scores = np.full(len(tokens), np.nan)
+        self._score_member(self._members[member], tokens, scores)
+        return scores
 
     def _score_member(self, member: _Member, tokens: Sequence[list[int] | None], scores: NDArray[np.float64]) -> None:
         known = {index: ids for index, ids in enumerate(tokens) if ids is not None}
