@@ -49,8 +49,11 @@ def check() -> None:
     from monitor.postgres.migrate import differences
 
     engine = create_engine_for(load_settings().postgres.url.get_secret_value(), pool_size=2)
-    with transaction(engine) as connection:
-        found = differences(connection)
+    try:
+        with transaction(engine) as connection:
+            found = differences(connection)
+    finally:
+        engine.dispose()
     for difference in found:
         print(difference)
     if found:

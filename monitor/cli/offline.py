@@ -46,6 +46,7 @@ def score(
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if any line was bad.")] = False,
 ) -> None:
     """Score traces from files: signals and, with --reward-model, the ensemble's rewards."""
+    _check_paths(files, "--out", out)
     ensemble = _load(reward_model, device)
     with _reading(files, tokenizer) as reader:
         rows = _score_rows(reader.read(files), ensemble)
@@ -80,6 +81,7 @@ def backtest(
     from monitor.pipeline.backtest import BacktestPlan
     from monitor.pipeline.backtest import backtest as run
 
+    _check_paths(files, "--json", json_out)
     ensemble = _load(reward_model, device)
     plan = BacktestPlan(
         baseline_traces=baseline,
@@ -99,6 +101,15 @@ def backtest(
     _print_alarms(result, shown)
     if json_out is not None:
         _write_text(json_out, json.dumps(_as_json(result, shown, average_run_length), indent=2) + "\n")
+
+
+def _check_paths(files: list[Path], option: str, target: Path | None) -> None:
+    """Refuse files that are not there, and a target that would overwrite one of them."""
+    from monitor.pipeline.file import require_files
+
+    require_files(files)
+    if target is not None and target.exists() and any(target.samefile(path) for path in files):
+        raise InvalidInput(f"{option} {target}: this is one of the files to read; wanted another path")
 
 
 def _load(folders: list[Path] | None, device: str) -> HuggingFaceEnsemble | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -60,11 +62,26 @@ class FileReader:
             yield count_output_tokens(decoded, self.tokenizer)
 
 
-def _open(path: Path) -> BinaryIO:
-    """Open a plain or gzipped file, told apart by content."""
+def require_files(paths: Iterable[Path]) -> None:
+    """Raise `InvalidInput` for the first of *paths* that is not there, before anything is written."""
+    for path in paths:
+        if not path.exists() or path.is_dir():
+            found = "a folder" if path.is_dir() else "no such file"
+            raise InvalidInput(f"{path}: {found}; wanted a file of JSON lines")
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    """Open a plain or gzipped file or pipe, told apart by content; one that breaks off is `InvalidInput`."""
     try:
-        with path.open("rb") as probe:
-            zipped = probe.read(2) == GZIP_MAGIC
-        return gzip.open(path) if zipped else path.open("rb")  # type: ignore[return-value]
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot be read: {error.strerror or error}; wanted a file of JSON lines") from None
+        with path.open("rb") as raw:
+            if raw.peek(2)[:2] != GZIP_MAGIC:
+                yield raw
+                return
+            with gzip.open(raw) as unpacked:
+                yield unpacked  # type: ignore[misc]
+    except BrokenPipeError:  # whoever reads our own output has left
+        raise
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidInput(f"{path}: cannot be read: {reason}; wanted a file of JSON lines") from None

@@ -1,0 +1,235 @@
+"""The commands through their front door: exit codes, what is said of bad lines and settings, files in and out."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from monitor.cli import main
+from monitor.drift.baseline import NullRule
+from monitor.drift.controller import Controller, ControllerRules
+from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.engine import create_engine_for
+from monitor.postgres.streams import PostgresFoldStore
+from tests.traces import REFUSAL, checkpoint, drifting, line, scored, trace
+
+GOOD, FAILED, BAD_USAGE = 0, 1, 2
+TRACES = drifting(1200, change=800)
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Run]:
+    """Run `rlhf-monitor` with these words in an empty folder, with these settings in the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("monitor.telemetry.logs.configure_logging", lambda **_: None)  # pytest's own stays
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for name in [name for name in os.environ if name.startswith("MONITOR_")]:
+        monkeypatch.delenv(name)
+
+    def run(*words: object, **settings: str) -> Done:
+        for name, value in settings.items():
+            monkeypatch.setenv(f"MONITOR_{name}", value)
+        monkeypatch.setattr(sys, "argv", ["rlhf-monitor", *(str(word) for word in words)])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as leave:
+            code = int(leave.code or 0)
+        said = capsys.readouterr()
+        return Done(code, said.out, said.err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def written(path: Path, lines: list[bytes]) -> Path:
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    return path
+
+
+def test_score_writes_a_row_per_good_trace_and_names_each_bad_line(run: Run, tmp_path: Path) -> None:
+    lines = [line(trace(0, response=REFUSAL)), b"garbage", b"", line(trace(1)), line(trace(0)), b'{"trace_id": "x"}']
+    file, out = written(tmp_path / "traces.jsonl", lines), tmp_path / "out.jsonl"
+    done = run("score", file, "--out", out)
+    rows = [json.loads(row) for row in out.read_text().splitlines()]
+    assert [(row["trace_id"], row["signals"]["refusal"], row["reward"]) for row in rows] == [
+        ("t-0", 1, None),
+        ("t-1", 0, None),
+    ]
+    assert rows[0]["signals"]["response_length"] == 100
+    said = done.err.splitlines()
+    assert (done.code, len(said)) == (GOOD, 4)
+    assert said[0].startswith(f"{file}:2: not_json: ")
+    assert said[1].startswith(f"{file}:5: duplicate: trace_id 't-0'")
+    assert said[2].startswith(f"{file}:6: missing_field: ")
+    assert said[3] == "2 good, 2 bad, 1 duplicate lines"
+
+
+def test_score_fails_where_nothing_was_good_and_with_strict_where_anything_was_bad(run: Run, tmp_path: Path) -> None:
+    mixed = written(tmp_path / "mixed.jsonl", [line(trace(0)), b"{"])
+    bad = written(tmp_path / "bad.jsonl", [b"{"])
+    out = tmp_path / "out.jsonl"
+    assert run("score", mixed, "--out", out).code == GOOD
+    assert run("score", mixed, "--out", out, "--strict").code == FAILED
+    assert run("score", bad, "--out", out).code == FAILED
+
+
+def test_a_gzipped_file_is_read_as_the_file_itself_and_one_cut_off_is_named(run: Run, tmp_path: Path) -> None:
+    packed, out = tmp_path / "traces.jsonl.gz", tmp_path / "out.jsonl"
+    packed.write_bytes(gzip.compress(b"\n".join(line(trace(number)) for number in range(500))))
+    assert run("score", packed, "--out", out).code == GOOD
+    assert len(out.read_text().splitlines()) == 500
+    packed.write_bytes(packed.read_bytes()[:-100])
+    done = run("score", packed, "--out", out)
+    assert done.code == BAD_USAGE
+    assert f"{packed}: cannot be read" in done.err
+
+
+def test_a_file_that_is_not_there_is_refused_before_anything_is_written(run: Run, tmp_path: Path) -> None:
+    out, there = written(tmp_path / "out.jsonl", [b"kept"]), written(tmp_path / "traces.jsonl", [line(trace(0))])
+    done = run("score", there, tmp_path / "missing.jsonl", "--out", out)
+    assert done.code == BAD_USAGE
+    assert "missing.jsonl: no such file; wanted" in done.err
+    assert run("score", tmp_path, "--out", out).code == BAD_USAGE
+    assert out.read_text() == "kept\n"
+
+
+def test_a_file_of_traces_is_not_overwritten_by_its_own_scores(run: Run, tmp_path: Path) -> None:
+    file = written(tmp_path / "traces.jsonl", [line(trace(0))])
+    before = file.read_bytes()
+    for words in (("score", file, "--out"), ("backtest", file, "--baseline", 1, "--json")):
+        done = run(*words, tmp_path / "." / "traces.jsonl")
+        assert (done.code, "wanted another path" in done.err) == (BAD_USAGE, True)
+    assert file.read_bytes() == before
+
+
+def test_backtest_prints_its_alarms_and_writes_them_as_json(run: Run, tmp_path: Path) -> None:
+    halves = [[line(item) for item in part] for part in (TRACES[:700], TRACES[700:])]
+    halves[0].insert(10, b"garbage")
+    files = [written(tmp_path / f"{number}.jsonl", half) for number, half in enumerate(halves)]
+    result = tmp_path / "alarms.json"
+    done = run("backtest", *files, "--baseline", 600, "--average-run-length", 5000, "--json", result)
+    form = json.loads(result.read_text())
+    assert (form["traces"], form["baseline"], form["average_run_length"]) == (1200, 600, 5000)
+    found = {(alarm["signal"], alarm["direction"]): alarm for alarm in form["alarms"]}
+    assert found.keys() == {("response_length", "up"), ("refusal", "up")}
+    for alarm in found.values():
+        assert alarm["trace_id"] == f"t-{alarm['trace_index']}"
+        assert 800 <= alarm["trace_index"] < 900
+        assert abs(alarm["onset_index"] - 800) < 50
+        effect = alarm["effect"]
+        assert 0 < effect["lower"] <= effect["estimate"] <= effect["upper"]
+    assert [found[signal, "up"]["effect"]["unit"] for signal in ("response_length", "refusal")] == ["tokens", "ratio"]
+    assert "response_length" in done.out
+    assert f"{files[0]}:11: not_json" in done.err
+    assert (done.code, done.err.splitlines()[-1]) == (GOOD, "1200 good, 1 bad, 0 duplicate lines")
+
+
+@pytest.mark.parametrize("baseline", ["1200", "0", "many"])
+def test_a_baseline_that_leaves_nothing_to_watch_is_refused(run: Run, tmp_path: Path, baseline: str) -> None:
+    file = written(tmp_path / "traces.jsonl", [line(item) for item in TRACES])
+    done = run("backtest", file, "--baseline", baseline)
+    assert done.code == BAD_USAGE
+    assert "--baseline" in done.err
+
+
+def test_an_output_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> None:
+    file = written(tmp_path / "traces.jsonl", [line(item) for item in TRACES[:50]])
+    done = run("score", file, "--out", tmp_path / "no" / "folder.jsonl")
+    assert (done.code, "folder.jsonl: No such file or directory; wanted" in done.err) == (BAD_USAGE, True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"WEB__PORT": "70000"}, "web.port = '70000': Input should be less than or equal to 65535"),
+        ({"KAFKA__AUTO_OFFSET_RESET": "middle"}, "kafka.auto_offset_reset = 'middle': Input should be 'earliest' or"),
+        ({"INGEST__BATCH_SIZE": "1"}, "ingest.batch_size = '1': Extra inputs are not permitted"),
+        ({"KAFAK__GROUP_ID": "x"}, "MONITOR_KAFAK__GROUP_ID: no such setting; wanted MONITOR_<PART>__<FIELD>"),
+        ({"CONFIG": "nowhere.yaml"}, "MONITOR_CONFIG='nowhere.yaml': no such file"),
+        ({"POSTGRES__URL": "mysql://me:secret@host/db"}, "postgres.url: 'mysql' is not supported; wanted postgresql"),
+    ],
+    ids=["a number", "a choice", "an unknown field", "an unknown part", "a missing file", "another database"],
+)
+def test_a_wrong_setting_stops_the_start_with_its_key_its_value_and_what_was_wanted(
+    run: Run, settings: dict[str, str], said: str
+) -> None:
+    done = run("run", **settings)
+    assert done.code == BAD_USAGE
+    assert said in done.err
+    assert "secret" not in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_database_that_is_away_is_a_failure_and_not_a_usage_error(run: Run) -> None:
+    for words in (("run",), ("alarms", "list"), ("db", "check"), ("db", "upgrade")):
+        done = run(*words, POSTGRES__URL="postgresql://postgres@/nowhere?host=/nonexistent")
+        assert (done.code, "PostgreSQL" in done.err) == (FAILED, True), words
+
+
+def test_no_command_and_an_unknown_one_are_bad_usage_and_help_and_version_are_not(run: Run) -> None:
+    assert [run(*words).code for words in ((), ("fly",), ("alarms", "ack"))] == [BAD_USAGE] * 3
+    assert [run(*words).code for words in (("--help",), ("--version",), ("backtest", "--help"))] == [GOOD] * 3
+
+
+@pytest.mark.postgres
+def test_db_check_says_whether_the_schema_is_the_declared_one_and_upgrade_is_idempotent(
+    run: Run, postgres_url: str
+) -> None:
+    assert run("db", "check", POSTGRES__URL=postgres_url).code == GOOD
+    assert "revision" in run("db", "upgrade").out
+    engine = create_engine_for(postgres_url)
+    with engine.begin() as connection:
+        connection.execute(text("alter table trace drop column latency_seconds"))
+    engine.dispose()
+    done = run("db", "check")
+    assert (done.code, "latency_seconds" in done.out) == (FAILED, True)
+
+
+@pytest.mark.postgres
+def test_an_operator_sees_the_drift_acknowledges_its_alarm_and_freezes_anew(run: Run, postgres_url: str) -> None:
+    assert run("baseline", "show", POSTGRES__URL=postgres_url).code == FAILED
+    engine = create_engine_for(postgres_url)
+    store = PostgresCheckpoints(engine, group_id="g", max_cohorts=50)
+    store.begin({("traces", 0): 0})
+    store.write(checkpoint(scored(TRACES)))
+    Controller(PostgresFoldStore(engine), ControllerRules(10_000.0, 600, NullRule())).tick()
+    engine.dispose()
+    assert "600" in run("baseline", "show").out
+    assert "ALARM" in run("drift", "status").out
+    listed = json.loads(run("alarms", "list", "--json", "--state", "open").out)
+    number = listed[0]["alarm_id"]
+    assert f"alarm {number} (open, alert)" in run("alarms", "explain", number).out
+    assert [run("alarms", "ack", number).code for _ in range(2)] == [GOOD, FAILED]
+    assert run("alarms", "ack", 10_000).code == FAILED
+    assert run("baseline", "freeze", "--last", 5000).code == BAD_USAGE
+    assert run("baseline", "freeze").code == BAD_USAGE
+    assert "traces 900 to 1199" in run("baseline", "freeze", "--last", 300).out
+    assert run("alarms", "list", "--state", "open").out == "no alarm\n"
+
+
+def test_the_installed_program_starts() -> None:
+    done = subprocess.run([sys.executable, "-m", "monitor", "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.startswith("rlhf-monitor ")) == (GOOD, True)
