@@ -23,7 +23,9 @@ BETS = 6
 # sooner, and take every burst of alike traces for one: real prompts come in such bursts.
 STANDARDISED_BETS: Floats = np.geomspace(0.05, 0.3, BETS)
 LOSS_LIMIT = 0.6  # the share of its capital that a bet may lose on one observation
-CHUNK = 64  # rows whose products stay far inside float64: 0.4**64 to 1200**64
+CHUNK = 64  # rows whose products stay far inside float64 whatever was bet: 0.4**64 to 1200**64
+LONGEST_CHUNK = 1024  # rows taken at once where the growth factors allow it
+LOG_RANGE = 460.0  # of the products within a chunk, either way; float64 ends at 709
 SMALLEST_SD = 1e-3
 SMALLEST_UPPER = 5e-4
 
@@ -69,6 +71,32 @@ class Wagers:
 
 
 @dataclass(frozen=True, slots=True)
+class _Products:
+    """Products over the rows of a chunk, shapes (n, components).
+
+    With P_k = b_1 ... b_k the product of the rows j..k is P_k / P_(j-1), so P and its
+    inverses hold every product that a run of observations needs.
+    """
+
+    upto: Floats  # P_k
+    inverse_before: Floats  # 1 / P_(k-1), which is 1 in the first row
+
+    @classmethod
+    def of(cls, increments: Floats) -> _Products:
+        upto = np.asarray(np.cumprod(increments, axis=0), dtype=np.float64)
+        inverse_before = np.ones_like(upto)
+        np.divide(1.0, upto[:-1], out=inverse_before[1:])
+        return cls(upto, inverse_before)
+
+    def first(self, rows: int) -> _Products:
+        return _Products(self.upto[:rows], self.inverse_before[:rows])
+
+    def sums(self) -> Floats:
+        """Return at each row k the sum over j <= k of the products of the rows j..k."""
+        return np.asarray(self.upto * np.cumsum(self.inverse_before, axis=0))
+
+
+@dataclass(frozen=True, slots=True)
 class AffineMap:
     """What a run of observations does to a detector: M -> M P + S, C -> max(C P, Q).
 
@@ -84,12 +112,17 @@ class AffineMap:
     @classmethod
     def of(cls, increments: Floats, indices: Integers) -> AffineMap:
         """Return the map of at most CHUNK rows of growth factors, shape (n, components)."""
-        from_here = np.cumprod(increments[::-1], axis=0)[::-1]  # the product of this row and all after it
-        best = len(increments) - 1 - np.argmax(from_here[::-1], axis=0)  # the latest start on a tie
+        return cls.over(_Products.of(increments), indices)
+
+    @classmethod
+    def over(cls, products: _Products, indices: Integers) -> AffineMap:
+        starts = products.inverse_before
+        best = len(starts) - 1 - np.argmax(starts[::-1], axis=0)  # the latest start on a tie
+        log_p = np.log(products.upto[-1])
         return cls(
-            log_p=np.log(from_here[0]),
-            log_s=np.log(from_here.sum(axis=0)),
-            log_q=np.log(np.take_along_axis(from_here, best[None], axis=0)[0]),
+            log_p=log_p,
+            log_s=log_p + np.log(starts.sum(axis=0)),
+            log_q=log_p + np.log(np.take_along_axis(starts, best[None], axis=0)[0]),
             onset=indices[best],
         )
 
@@ -175,29 +208,33 @@ def fold(
     """
     crossings: list[Crossing] = []
     waiting = sorted(thresholds)
-    for start in range(0, len(increments), CHUNK):
-        rows = increments[start : start + CHUNK]
-        where = indices[start : start + CHUNK]
-        if waiting and _peak_bound(state, rows) >= np.log(waiting[0]):
-            found = _crossings(state, rows, where, waiting)
-            crossings += [replace(crossing, row=crossing.row + start) for crossing in found]
-            waiting = waiting[len(found) :]
-        state = state.apply(AffineMap.of(rows, where))
+    size = _rows_at_once(increments)
+    for start in range(0, len(increments), size):
+        products = _Products.of(increments[start : start + size])
+        where = indices[start : start + size]
+        found = _crossings(state, products, where, waiting) if waiting else []
+        crossings += [replace(crossing, row=crossing.row + start) for crossing in found]
+        waiting = waiting[len(found) :]
+        state = state.apply(AffineMap.over(products, where))
     return state, crossings
 
 
-def _peak_bound(state: State, rows: Floats) -> float:
-    """Bound log e from above at every row of the chunk, without visiting them one by one."""
-    products = np.cumprod(rows, axis=0)
-    sums = products * np.cumsum(np.vstack((np.ones_like(rows[:1]), 1.0 / products[:-1])), axis=0)
-    peak = np.logaddexp(state.log_m + np.log(products.max(axis=0)), np.log(sums.max(axis=0)))
-    return float(_log_mean(peak[None])[0])
+def _rows_at_once(increments: Floats) -> int:
+    """Return how many rows' products surely stay inside float64."""
+    if len(increments) <= CHUNK:
+        return CHUNK
+    steepest = max(float(np.log(increments.max())), -float(np.log(increments.min())), LOG_RANGE / LONGEST_CHUNK)
+    return max(CHUNK, int(LOG_RANGE / steepest))
 
 
-def _crossings(state: State, rows: Floats, indices: Integers, waiting: list[float]) -> list[Crossing]:
-    products = np.cumprod(rows, axis=0)
-    sums = products * np.cumsum(np.vstack((np.ones_like(rows[:1]), 1.0 / products[:-1])), axis=0)
-    log_m = np.logaddexp(state.log_m + np.log(products), np.log(sums))
+def _crossings(state: State, products: _Products, indices: Integers, waiting: list[float]) -> list[Crossing]:
+    """Return the first crossings of the thresholds, lowest first, as far as they are reached."""
+    sums = products.sums()
+    # A bound of log e on all the rows at once: most chunks need not be looked at row by row.
+    peak = np.logaddexp(state.log_m + np.log(products.upto.max(axis=0)), np.log(sums.max(axis=0)))
+    if _log_mean(peak[None])[0] < np.log(waiting[0]):
+        return []
+    log_m = np.logaddexp(state.log_m + np.log(products.upto), np.log(sums))
     log_e = _log_mean(log_m)
     found = []
     for threshold in waiting:
@@ -205,7 +242,7 @@ def _crossings(state: State, rows: Floats, indices: Integers, waiting: list[floa
         if not len(over):
             break
         row = int(over[0])
-        at = state.apply(AffineMap.of(rows[: row + 1], indices[: row + 1]))
+        at = state.apply(AffineMap.over(products.first(row + 1), indices[: row + 1]))
         found.append(
             Crossing(
                 threshold=threshold,
