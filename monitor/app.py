@@ -50,7 +50,8 @@ from monitor.retraining.run_folder import RunFolders
 from monitor.retraining.schedule import decide_refresh, parse_cron
 from monitor.retraining.trigger import answer_alarms
 from monitor.rewards.champion import ChampionScorer, gather_artifact
-from monitor.settings import Settings
+from monitor.rewards.http import Endpoint, HttpEnsemble, HttpLimits, HttpScorer
+from monitor.settings import RewardsSettings, Settings
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics
 from monitor.web.app import create_app
@@ -79,6 +80,25 @@ def _on_promoted(settings: Settings) -> Callable[[Connection, RunResult], None]:
     return lambda connection, result: rebuild_reward_baseline(connection, result, rule)
 
 
+def http_scorer_of(rewards: RewardsSettings) -> HttpScorer:
+    limits = HttpLimits(
+        timeout_seconds=rewards.timeout_seconds,
+        attempts=rewards.attempts,
+        concurrency=rewards.concurrency,
+        rows_per_request=rewards.rows_per_request,
+        max_tokens=rewards.max_tokens,
+    )
+    ensemble = HttpEnsemble(
+        [Endpoint(endpoint.url.rstrip("/"), endpoint.model) for endpoint in rewards.endpoints],
+        form=rewards.form,
+        beta=rewards.lower_beta,
+        limits=limits,
+        random=SystemRandom(),
+        api_key=rewards.api_key.get_secret_value() if rewards.api_key is not None else None,
+    )
+    return HttpScorer(ensemble)
+
+
 class Daemon:
     """Worker, controller candidate, dispatcher and web in one process.
 
@@ -99,7 +119,7 @@ class Daemon:
         self._jobs = job_service_of(self._engine, settings)
         self._views = PostgresViews(self._engine, self._jobs, kafka_lag=self._lag_records)
         self._models = RewardRegistry(self._engine)
-        self._scorer = ChampionScorer(self._models, self._load)
+        self._scorer = self._choose_scorer()
         self._worker: Worker | None = None
         self._stop = threading.Event()
         self._started_at = datetime.now(UTC)
@@ -107,7 +127,8 @@ class Daemon:
 
     def run(self, stop: threading.Event) -> None:
         """Serve until *stop* or the first failure; raises that failure after leaving in order."""
-        self._follow()
+        if self.settings.rewards.backend == "huggingface":  # the first trace is scored; servers are waited for
+            self._follow()
         web = self._open_web()
         threads = [
             self._spawn(WORKER, self._run_worker),
@@ -123,6 +144,7 @@ class Daemon:
             for thread in threads:
                 thread.join(self.settings.drain_seconds + 5.0)
             web.stop()
+            self._scorer.close()
             self._engine.dispose()
         if self.health.failure is not None:
             raise self.health.failure.exception
@@ -285,7 +307,7 @@ class Daemon:
     def _adopt_given_models(self) -> None:
         """Make the models the settings name the first champion."""
         rewards = self.settings.rewards
-        if rewards.backend == "none" or self._models.champion_version() is not None:
+        if rewards.backend != "huggingface" or self._models.champion_version() is not None:
             return
         if not rewards.models:
             raise InvalidSetting("rewards.models is empty and the registry has no champion; wanted model folders")
@@ -293,6 +315,11 @@ class Daemon:
         artifact = gather_artifact(rewards.models, self.settings.retrain.folder)
         if self._models.adopt(artifact, actor="settings", role="daemon"):
             log.info("champion_adopted", version=artifact.version, path=artifact.path)
+
+    def _choose_scorer(self) -> ChampionScorer | HttpScorer:
+        if self.settings.rewards.backend == "http":
+            return http_scorer_of(self.settings.rewards)
+        return ChampionScorer(self._models, self._load)
 
     def _load(self, artifact: Artifact) -> HuggingFaceEnsemble:
         from monitor.rewards.huggingface import load_ensemble  # noqa: PLC0415 - torch takes seconds to import

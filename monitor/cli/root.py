@@ -7,6 +7,7 @@ import typer
 from monitor import __version__
 from monitor.cli import daemon, offline, operate
 from monitor.cli.demo import demo
+from monitor.cli.rewards import serve_rewards
 
 app = typer.Typer(
     name="rlhf-monitor",
@@ -16,6 +17,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(daemon.run)
+app.command("serve-rewards")(serve_rewards)
 app.command("demo")(demo)
 app.add_typer(daemon.db, name="db")
 app.add_typer(operate.baseline, name="baseline")

@@ -58,6 +58,9 @@ class ChampionScorer:
         log.info("champion_loaded", version=champion.version, members=len(self._current.members))
         return None
 
+    def close(self) -> None:
+        """Nothing is held open."""
+
 
 def gather_artifact(folders: Sequence[Path], store: Path) -> Artifact:
     """Make one artifact of reward model *folders*: used where it lies if it is one, gathered in *store* if not."""

@@ -17,9 +17,13 @@ _GRACE_SECONDS = 5
 
 
 class WebServer:
-    """Serve *app*; a failure of the serving thread is recorded on *health* as part "web"."""
+    """Serve *app*; a failure of the serving thread is recorded on *health* as part "web".
 
-    def __init__(self, app: ASGIApp, *, host: str, port: int, health: Health) -> None:
+    *settings_part* holds the `host` and `port` that a message about them names.
+    """
+
+    def __init__(self, app: ASGIApp, *, host: str, port: int, health: Health, settings_part: str = "web") -> None:
+        self._settings_part = settings_part
         self._host = host
         self._port = port
         self._health = health
@@ -41,7 +45,7 @@ class WebServer:
         Connections are accepted from here on. Raises `InvalidSetting` where
         host and port cannot be listened on.
         """
-        listener = _listen(self._host, self._port)
+        listener = _listen(self._host, self._port, self._settings_part)
         self._thread = threading.Thread(target=self._serve, args=(listener,), name="web", daemon=True)
         self._thread.start()
         self._health.set_ready(PART)
@@ -59,10 +63,12 @@ class WebServer:
             self._server.run(sockets=[listener])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, part: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         wanted = "an address of this machine and a free port"
-        raise InvalidSetting(f"web.host = {host!r}, web.port = {port}: {error.strerror}; wanted {wanted}") from None
+        raise InvalidSetting(
+            f"{part}.host = {host!r}, {part}.port = {port}: {error.strerror}; wanted {wanted}"
+        ) from None
