@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from monitor.stats.edetector import (
     BETS,
     CHUNK,
+    LONGEST_CHUNK,
     LOSS_LIMIT,
     SMALLEST_SD,
     SMALLEST_UPPER,
@@ -27,6 +28,7 @@ from monitor.stats.edetector import (
 Floats = NDArray[np.float64]
 COMPONENTS = 2 * BETS
 THRESHOLDS = (3.0, 30.0)
+ROWS = 2 * LONGEST_CHUNK
 
 growth = st.floats(0.4, 4.0)
 
@@ -61,8 +63,12 @@ def naive(increments: Floats) -> tuple[Floats, Floats, list[float]]:
 
 
 @settings(deadline=None)
-@given(increments_of(st.integers(1, 2 * CHUNK + 3)))
-def test_the_fold_is_the_shiryaev_roberts_recursion_and_the_first_crossings_of_its_mean(increments: Floats) -> None:
+@given(st.integers(0, 2**32 - 1), st.integers(1, 2 * LONGEST_CHUNK), st.floats(0.02, 0.4))
+def test_the_fold_is_the_shiryaev_roberts_recursion_and_the_first_crossings_of_its_mean(
+    seed: int, rows: int, spread: float
+) -> None:
+    drift = np.random.default_rng(seed).normal(-(spread**2) / 2, spread, (rows, COMPONENTS))
+    increments = np.exp(np.clip(drift, np.log(0.4), np.log(4.0)))
     m, c, path = naive(increments)
     state, crossings = fold(State.empty(COMPONENTS), increments, np.arange(len(increments)), thresholds=THRESHOLDS)
     np.testing.assert_allclose(state.log_m, np.log(m), rtol=1e-9, atol=1e-9)
@@ -73,17 +79,17 @@ def test_the_fold_is_the_shiryaev_roberts_recursion_and_the_first_crossings_of_i
 
 
 @settings(deadline=None)
-@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 300), max_size=4))
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, ROWS), max_size=4))
 def test_where_the_rows_are_cut_into_calls_changes_neither_the_state_nor_a_crossing(seed: int, cuts: list[int]) -> None:
     rng = np.random.default_rng(seed)
-    values = rng.beta(1.0, 2.0, (300, 1))
+    values = rng.beta(1.0, 2.0, (ROWS, 1))
     against = wagers(0.25, 0.3, 0.2)
-    increments = against.increments(values, np.zeros(300, dtype=np.int64))
-    indices = np.arange(1000, 1300)
+    increments = against.increments(values, np.zeros(ROWS, dtype=np.int64))
+    indices = np.arange(1000, 1000 + ROWS)
     whole, expected = fold(State.empty(against.components), increments, indices, thresholds=THRESHOLDS)
     state, found = State.empty(against.components), []
     waiting: tuple[float, ...] = THRESHOLDS
-    edges = [0, *sorted(cuts), 300]
+    edges = [0, *sorted(cuts), ROWS]
     for start, stop in pairwise(edges):
         state, crossings = fold(state, increments[start:stop], indices[start:stop], thresholds=waiting)
         waiting = waiting[len(crossings) :]

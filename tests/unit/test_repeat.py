@@ -1,0 +1,57 @@
+"""Bursts of alike traces reach a detector once."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from monitor.domain.trace import Message, Trace
+from monitor.pipeline.repeat import forget_before, mark_repeats
+from tests.traces import START, trace
+
+WINDOW = timedelta(hours=1)
+
+
+def asked(prompt: str, after: timedelta = timedelta(), **changes: object) -> Trace:
+    return trace(0, messages=(Message("user", prompt),), timestamp=START + after, **changes)
+
+
+def marked(*traces: Trace, window: timedelta = WINDOW) -> list[bool]:
+    return mark_repeats(traces, {}, window)
+
+
+def test_the_same_prompt_or_the_same_conversation_is_observed_once_in_a_window() -> None:
+    assert marked(asked("a"), asked("b"), asked("a")) == [False, False, True]
+    assert marked(asked("a", conversation_id="c"), asked("b", conversation_id="c")) == [False, True]
+    assert marked(asked("a", window_end := WINDOW - timedelta(microseconds=1)), asked("a", window_end)) == [False, True]
+
+
+def test_the_window_runs_from_the_last_counted_trace_and_not_from_its_repeats() -> None:
+    steps = [timedelta(minutes=minutes) for minutes in (0, 40, 60, 100, 120)]
+    assert marked(*(asked("a", step) for step in steps)) == [False, True, False, True, False]
+
+
+def test_another_policy_model_s_answer_to_the_same_prompt_is_no_repeat() -> None:
+    assert marked(asked("a"), asked("a", policy_model="new")) == [False, False]
+
+
+def test_a_trace_without_prompt_and_conversation_is_never_a_repeat() -> None:
+    bare = trace(0, messages=())
+    assert marked(bare, bare) == [False, False]
+
+
+def test_prompts_are_told_apart_by_their_parts_and_roles() -> None:
+    texts = [(("user", "ab"),), (("user", "a"), ("user", "b")), (("user", "a"), ("", "userb")), (("system", "ab"),)]
+    traces = [trace(0, messages=tuple(Message(*part) for part in parts)) for parts in texts]
+    assert marked(*traces) == [False] * 4
+
+
+def test_a_window_of_nothing_marks_nothing() -> None:
+    assert marked(asked("a"), asked("a"), window=timedelta()) == [False, False]
+
+
+def test_old_keys_can_be_forgotten_without_a_change_inside_the_window() -> None:
+    last: dict[bytes, datetime] = {}
+    mark_repeats([asked("old"), asked("new", timedelta(hours=3))], last, WINDOW)
+    forget_before(last, START + timedelta(hours=2))
+    assert len(last) == 1
+    assert mark_repeats([asked("new", timedelta(hours=3.5))], last, WINDOW) == [True]
