@@ -7,11 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     YamlConfigSettingsSource,
 )
 
@@ -251,21 +253,50 @@ def config_file() -> Path | None:
 def load_settings() -> Settings:
     """Read the settings; raise `InvalidSetting` naming each key, its value and what was wanted."""
     _refuse_unknown_variables()
+    _refuse_unreadable_file()
     try:
         return Settings()
     except ValidationError as error:
         raise InvalidSetting("\n".join(_explain(item) for item in error.errors())) from None
-    except ValueError as error:
-        raise InvalidSetting(f"settings cannot be read: {error}") from None
+    except SettingsError as error:
+        raise InvalidSetting(_explain_unparsed(error)) from None
 
 
 def _explain(item: object) -> str:
     assert isinstance(item, dict)
-    key = ".".join(str(part) for part in item["loc"]) or "settings"
+    loc = item["loc"][:2] if item["loc"][:2] == ("web", "tokens") else item["loc"]  # what follows is a token
+    key = ".".join(str(part) for part in loc) or "settings"
     given = (
         "" if isinstance(item["input"], dict) or "password" in key or key.endswith("url") else f" = {item['input']!r}"
     )
     return f"{key}{given}: {item['msg']}"
+
+
+def _explain_unparsed(error: SettingsError) -> str:
+    """Name the variable that should have held JSON; its value may be a secret."""
+    text = getattr(error.__cause__, "doc", None)
+    variables = [name for name, value in os.environ.items() if name.startswith("MONITOR_") and value == text]
+    wanted = 'wanted JSON, such as ["a", "b"] for a list'
+    return f"{variables[0]}: {wanted}" if variables else f"settings cannot be read: {error}; {wanted}"
+
+
+def _refuse_unreadable_file() -> None:
+    """Name a file that holds no settings at all, and the parts in it that there are not."""
+    file = config_file()
+    if file is None:
+        return
+    try:
+        content = yaml.safe_load(file.read_bytes())
+    except (OSError, yaml.YAMLError) as error:  # its text may quote the file, and so a password
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        place = str(file) if line is None else f"{file}:{line + 1}"
+        raise InvalidSetting(f"{place}: {getattr(error, 'problem', None) or error}; wanted YAML") from None
+    parts = ", ".join(Settings.model_fields)
+    if not isinstance(content, dict | None):
+        raise InvalidSetting(f"{file}: holds a {type(content).__name__}; wanted a mapping of the parts {parts}")
+    for part in content or {}:
+        if part not in Settings.model_fields:
+            raise InvalidSetting(f"{file}: {part!r}: no such setting; wanted one of {parts}")
 
 
 def _refuse_unknown_variables() -> None:
