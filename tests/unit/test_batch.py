@@ -1,0 +1,88 @@
+"""From records to a checkpoint: what is counted, what is scored, and what is only stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from prometheus_client import CollectorRegistry
+
+from monitor.domain.score import Reward
+from monitor.domain.trace import Message
+from monitor.ingest.record import Record
+from monitor.pipeline.checkpoint import Checkpoint
+from monitor.telemetry.metrics import Metrics
+from tests.traces import START, line, trace
+from tests.unit.memory import NOW, InMemoryCheckpoints, builder, lines
+
+PREFERENCE = (
+    b'{"preference_id": "p-1", "timestamp": "2025-03-01T05:00:00Z", "messages": [{"role": "user", "content": "Q"}],'
+    b' "chosen": "A", "rejected": "B", "cohort": {"dataset": "koala"}}'
+)
+
+
+@dataclass
+class Scripted:
+    """Scores a response by its length; keeps what it was asked."""
+
+    asked: list[tuple[Sequence[Message], str]] = field(default_factory=list)
+
+    def score(self, rows: Sequence[tuple[Sequence[Message], str]]) -> list[Reward | None]:
+        self.asked += rows
+        scores = [float(len(response)) for _, response in rows]
+        return [None if score > 50 else Reward("v1", (score,), score, score, 0.0) for score in scores]
+
+
+def built(
+    values: Sequence[bytes | None],
+    *,
+    topic: str = "traces",
+    store: InMemoryCheckpoints | None = None,
+    model: Scripted | None = None,
+) -> Checkpoint:
+    made = builder(store or InMemoryCheckpoints(), metrics=Metrics(CollectorRegistry()), reward_model=model)
+    records = [Record(topic, 0, 10 * number, None, value) for number, value in enumerate(values)]
+    return made.build(made.decode(records, NOW), {})
+
+
+def test_good_bad_and_doubled_records_are_told_apart_and_keep_their_offsets() -> None:
+    checkpoint = built([*lines(0), b"{", *lines(1, 0), None])
+    assert [item.trace.trace_id for item in checkpoint.traces] == ["t-0", "t-1"]
+    assert checkpoint.positions == [("traces", 0, 0), ("traces", 0, 20)]
+    assert checkpoint.duplicates == 1
+    assert checkpoint.dead_letters == {"not_json": 1, "empty_record": 1}
+
+
+def test_a_trace_that_is_stored_already_is_a_duplicate_and_scored_no_more() -> None:
+    store, model = InMemoryCheckpoints(), Scripted()
+    store.write(built(lines(0, 1)))
+    checkpoint = built(lines(1, 2), store=store, model=model)
+    assert [item.trace.trace_id for item in checkpoint.traces] == ["t-2"]
+    assert len(model.asked) == 1
+
+
+def test_a_prompt_that_was_counted_in_an_earlier_batch_is_a_repeat_and_stored_unobserved() -> None:
+    store = InMemoryCheckpoints()
+    store.write(built(lines(0)))
+    again = trace(9, messages=trace(0).messages, timestamp=START + timedelta(minutes=59))
+    checkpoint = built([line(again), *lines(1)], store=store)
+    assert [item.repeated for item in checkpoint.traces] == [True, False]
+    assert set(checkpoint.counted_keys) == set(trace(1).repeat_keys())
+    assert {tuple(batch.ordinals.tolist()) for batch in checkpoint.streams} == {(1,)}
+
+
+def test_only_answers_are_scored_and_one_that_cannot_be_has_no_reward() -> None:
+    model = Scripted()
+    values = [line(trace(0), response=None, error="500"), line(trace(1)), line(trace(2), response="x" * 51)]
+    checkpoint = built(values, model=model)
+    assert [response for _, response in model.asked] == ["Answer 1.", "x" * 51]
+    assert [item.reward.mean if item.reward else None for item in checkpoint.traces] == [None, 9.0, None]
+    assert all(item.reward is None for item in built(values).traces)
+
+
+def test_a_preference_is_read_from_its_own_topic_alone() -> None:
+    ((preference, cohort),) = built([PREFERENCE], topic="preferences").preferences
+    assert (preference.preference_id, cohort) == ("p-1", "dataset=koala")
+    assert built([PREFERENCE]).dead_letters == {"missing_field": 1}
+    assert built(lines(0), topic="preferences").dead_letters == {"missing_field": 1}

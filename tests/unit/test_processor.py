@@ -1,0 +1,71 @@
+"""One batch at a time: spans, what is counted, and the order of what becomes durable."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from monitor.errors import Fenced
+from monitor.ingest.record import Record, TopicPartition
+from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace, Span
+from monitor.pipeline.processor import PartitionCursor, RecordBatch, plan_spans
+from monitor.telemetry.metrics import Metrics
+from tests.unit.memory import Bench, InMemoryCheckpoints, ScriptedSource, lines
+
+A, B = ("traces", 0), ("traces", 1)
+
+
+def batch(values: dict[TopicPartition, dict[int, bytes]], starts: dict[TopicPartition, int]) -> RecordBatch:
+    records = [
+        Record(*partition, offset, None, value) for partition, row in values.items() for offset, value in row.items()
+    ]
+    return RecordBatch(records, {partition: PartitionCursor(start) for partition, start in starts.items()})
+
+
+def test_a_span_starts_at_the_stored_offset_and_ends_after_the_last_record_whatever_the_gaps() -> None:
+    given = batch({A: {7: b"", 9: b"", 12: b""}, B: {3: b""}}, {A: 5, B: 3})
+    assert plan_spans(given) == {A: Span(5, 13), B: Span(3, 4)}
+
+
+def test_a_written_batch_moves_its_cursors_and_counts_its_outcomes() -> None:
+    registry, bench = CollectorRegistry(), Bench(ScriptedSource({}))
+    bench.store.begin({A: 0})
+    given = batch({A: dict(enumerate([*lines(0, 1), b"{", *lines(0)]))}, {A: 0})
+    assert bench.processor(Metrics(registry)).process(given) == {A: 4}
+    assert given.cursors[A].next_offset == 4
+    counted = {
+        outcome: registry.get_sample_value("monitor_traces_total", {"outcome": outcome})
+        for outcome in ("counted", "repeated", "duplicate", "invalid")
+    }
+    assert counted == {"counted": 2.0, "repeated": 0.0, "duplicate": 1.0, "invalid": 1.0}
+    assert registry.get_sample_value("monitor_dead_letters_total", {"reason": "not_json"}) == 1.0
+
+
+def test_a_batch_of_a_revoked_partition_stores_nothing_and_writes_no_dead_letter() -> None:
+    bench = Bench(ScriptedSource({}))
+    bench.store.begin({A: 0, B: 0})
+    given = batch({A: {0: b"{"}, B: dict(enumerate(lines(0)))}, {A: 0, B: 0})
+    given.cursors[A].revoked = True
+    with pytest.raises(Fenced):
+        bench.processor(Metrics(CollectorRegistry())).process(given)
+    assert (bench.store.written, bench.dead_letters.durable) == ([], [])
+
+
+def test_a_trace_stored_by_another_worker_between_look_up_and_write_is_found_by_the_next_look_up() -> None:
+    class Raced(InMemoryCheckpoints):
+        raced = False
+
+        def write(self, checkpoint: Checkpoint) -> None:
+            if not self.raced:
+                self.raced = True
+                other = Bench(ScriptedSource({}), store=self)
+                self.begin({B: 0})
+                other.processor(Metrics(CollectorRegistry())).process(batch({B: dict(enumerate(lines(1)))}, {B: 0}))
+                raise DuplicateTrace("t-1")
+            super().write(checkpoint)
+
+    bench = Bench(ScriptedSource({}), store=Raced())
+    bench.store.begin({A: 0})
+    bench.processor(Metrics(CollectorRegistry())).process(batch({A: dict(enumerate(lines(0, 1)))}, {A: 0}))
+    assert bench.store.trace_ids == ["t-1", "t-0"]
+    assert bench.store.written[1].duplicates == 1

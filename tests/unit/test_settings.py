@@ -1,0 +1,111 @@
+"""Settings come from the environment and one file, are frozen, and say what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from monitor.domain.job import Action
+from monitor.errors import InvalidSetting
+from monitor.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("MONITOR_")]:
+        monkeypatch.delenv(name)
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"MONITOR_{name}", value)
+    with pytest.raises(InvalidSetting) as caught:
+        load_settings()
+    return str(caught.value)
+
+
+def test_without_a_word_of_configuration_the_defaults_hold() -> None:
+    settings = load_settings()
+    assert settings.kafka.trace_topics == ("traces",)
+    assert settings.web.host == "127.0.0.1"
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_defaults(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "monitor.yaml").write_text("kafka: {group_id: file, preference_topic: file}\ndrain_seconds: 7\n")
+    monkeypatch.setenv("MONITOR_KAFKA__GROUP_ID", "variable")
+    monkeypatch.setenv("MONITOR_INGEST__COHORT_KEYS", '["dataset", "region"]')
+    settings = load_settings()
+    assert (settings.kafka.group_id, settings.kafka.preference_topic) == ("variable", "file")
+    assert settings.ingest.cohort_keys == ("dataset", "region")
+    assert settings.drain_seconds == 7.0
+
+
+def test_a_rule_is_read_whole_from_the_file_that_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "elsewhere.yaml"
+    file.write_text("retrain: {rules: [{signals: [refusal], action: dpo, approval: automatic}]}\n")
+    monkeypatch.setenv("MONITOR_CONFIG", str(file))
+    (rule,) = load_settings().retrain.rules
+    assert (rule.signals, rule.action, rule.severity) == (("refusal",), Action.DPO, "alert")
+
+
+def test_settings_are_frozen() -> None:
+    settings = load_settings()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.kafka.group_id = "other"  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.drain_seconds = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"DRIFT__AVERAGE_RUN_LENGTH": "1"}, "drift.average_run_length = '1'"),
+        ({"DRIFT__TOLERANCE": '{"refusals": 0.1}'}, "'refusals'; known are response_length, refusal"),
+        ({"INGEST__COHORT_KEYS": "dataset"}, "MONITOR_INGEST__COHORT_KEYS: wanted JSON"),
+        ({"WEB__HOST": "0.0.0.0"}, "set web.tokens first"),
+        ({"NONSENSE": "1"}, "MONITOR_NONSENSE: no such setting"),
+    ],
+    ids=["too small", "an unknown signal", "a list that is none", "an open door", "an unknown variable"],
+)
+def test_a_wrong_value_is_named_with_its_key_and_what_was_wanted(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], said: str
+) -> None:
+    assert said in refused(monkeypatch, **variables)
+
+
+def test_every_wrong_key_is_named_at_once_and_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = refused(
+        monkeypatch,
+        KAFKA__SASL_PASSWORD="[hunter2",
+        KAFKA__MAX_POLL_RECORDS="0",
+        INGEST__MAX_COHORTS="none",
+        WEB__TOKENS='{"hunter2": "king"}',
+    )
+    assert "kafka.max_poll_records = '0'" in said
+    assert "ingest.max_cohorts = 'none'" in said
+    assert "web.tokens" in said
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("log: {level: info}\nkafka: [", "monitor.yaml:2: "),
+        ("- 1\n", "holds a list; wanted a mapping of the parts kafka, "),
+        ("kafka: plain\n", "kafka = 'plain'"),
+        ("kafak: {}\n", "'kafak': no such setting; wanted one of kafka, "),
+        ("kafka: {group: x}\n", "kafka.group = 'x': Extra inputs are not permitted"),
+    ],
+    ids=["no YAML", "a list", "a text for a part", "an unknown part", "an unknown field"],
+)
+def test_a_file_that_holds_no_settings_is_refused_with_the_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, said: str
+) -> None:
+    (tmp_path / "monitor.yaml").write_text(content)
+    assert said in refused(monkeypatch)

@@ -1,0 +1,49 @@
+"""What can be observed of one trace, and what it says nothing about."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.domain.score import Reward
+from monitor.domain.trace import TokenSource
+from monitor.signals.observe import REFUSAL_VERSION, observe
+from tests.traces import REFUSAL, trace
+
+REWARD = Reward("v1", (0.25, 0.75), 0.5, 0.25, 0.25)
+
+
+def observed(reward: Reward | None = None, **changes: object) -> dict[tuple[str, str], float]:
+    return {(seen.signal, seen.scorer_version): seen.value for seen in observe(trace(0, **changes), reward)}
+
+
+def test_an_answered_trace_is_observed_by_every_signal_it_says_something_about() -> None:
+    assert observed(REWARD, feedback_rating=-1.0) == {
+        ("response_length", "reported"): 100.0,
+        ("refusal", REFUSAL_VERSION): 0.0,
+        ("truncation", "reported"): 0.0,
+        ("error", "reported"): 0.0,
+        ("negative_feedback", "reported"): 1.0,
+        ("reward", "v1"): 0.5,
+        ("disagreement", "v1"): 0.25,
+    }
+
+
+def test_a_failed_call_is_an_error_and_neither_short_nor_willing() -> None:
+    failed = observed(response=None, error="500", finish_reason=None, output_tokens=0)
+    assert failed == {("error", "reported"): 1.0}
+
+
+@pytest.mark.parametrize("source", TokenSource)
+def test_lengths_in_different_units_are_never_compared(source: TokenSource) -> None:
+    assert ("response_length", source.value) in observed(output_tokens_source=source)
+
+
+def test_a_refusal_a_cut_answer_and_a_content_user_are_seen() -> None:
+    seen = observed(response=REFUSAL, finish_reason="LENGTH", feedback_rating=0.0)
+    assert seen["refusal", REFUSAL_VERSION] == 1.0
+    assert seen["truncation", "reported"] == 1.0
+    assert seen["negative_feedback", "reported"] == 0.0
+
+
+def test_a_single_member_has_no_disagreement() -> None:
+    assert not [key for key in observed(Reward("v1", (0.5,), 0.5, 0.5, 0.0)) if key[0] == "disagreement"]
