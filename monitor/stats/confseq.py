@@ -49,10 +49,13 @@ def mean_interval(values: NDArray[np.float64], *, sd: float = 0.5, alpha: float 
         above = np.minimum(stakes, LOSS_LIMIT / grid)[:, None]
         below = np.minimum(stakes, LOSS_LIMIT / (1.0 - grid))[:, None]
     log_above, log_below = np.zeros((len(stakes), GRID + 1)), np.zeros((len(stakes), GRID + 1))
-    for start in range(0, len(values), BLOCK):
-        gap = values[start : start + BLOCK, None] - grid
-        log_above += np.log1p(above * gap).sum(axis=1)
-        log_below += np.log1p(-below * gap).sum(axis=1)
+    # The stakes never change, so the capital does not depend on the order: equal values are counted, not repeated.
+    distinct, counts = np.unique(values, return_counts=True)
+    for start in range(0, len(distinct), BLOCK):
+        gap = distinct[start : start + BLOCK, None] - grid
+        times = counts[start : start + BLOCK, None]
+        log_above += (times * np.log1p(above * gap)).sum(axis=1)
+        log_below += (times * np.log1p(-below * gap)).sum(axis=1)
     highest = np.maximum(_log_mean(log_above), _log_mean(log_below))
     kept = grid[highest < np.log(2.0 / alpha)]
     if not len(kept):
