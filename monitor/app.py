@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 
 DISPATCH_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
+TIDY_SECONDS = 600.0
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
 log = structlog.get_logger(__name__)
 
@@ -173,7 +175,7 @@ class Daemon:
 
     def _run_worker(self) -> None:
         ingest, kafka = self.settings.ingest, self.settings.kafka
-        store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
+        store = self._checkpoints()
         rules = BatchRules(
             preference_topic=kafka.preference_topic,
             limits=limits_of(ingest),
@@ -207,6 +209,12 @@ class Daemon:
         worker.run(self._stop)
         dead_letters.close()
 
+    def _checkpoints(self) -> PostgresCheckpoints:
+        settings = self.settings
+        return PostgresCheckpoints(
+            self._engine, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts
+        )
+
     def _lag_records(self) -> int | None:
         return self._worker.lag_records if self._worker is not None else None
 
@@ -219,13 +227,20 @@ class Daemon:
         rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule_of(self.settings))
         controller = Controller(PostgresFoldStore(self._engine), rules)
         leadership = Leadership(self._engine)
+        store = self._checkpoints()
+        tidy_at = 0.0
 
         def tick() -> None:
+            nonlocal tidy_at
             leads = leadership.acquire()
             self._metrics.show_leader(leads=leads)
-            if leads:
-                self._show(controller.tick())
-                self._start_jobs()
+            if not leads:
+                return
+            self._show(controller.tick())
+            self._start_jobs()
+            if time.monotonic() >= tidy_at:
+                store.forget_repeats(self.settings.repeat_window)
+                tidy_at = time.monotonic() + TIDY_SECONDS
 
         try:
             self._repeat(CONTROLLER, tick, pause_seconds=drift.fold_seconds)

@@ -75,7 +75,9 @@ def baseline_freeze(
 def drift_status(as_json: AsJson = False) -> None:
     """Show every stream beside its baseline, most evidence first."""
     with _database() as (engine, settings):
-        statuses = sorted(_views(engine, settings).streams(), key=lambda status: -status.evidence_log)
+        views = _views(engine, settings)
+        statuses = sorted(views.streams(), key=lambda status: -status.evidence_log)
+        unwatched = views.unwatched_cohorts()
     if as_json:
         _print([asdict(status) for status in statuses], as_json)
         return
@@ -93,6 +95,8 @@ def drift_status(as_json: AsJson = False) -> None:
             moment(status.last_timestamp),
         )
     _show(table, empty="no stream is followed yet: freeze a baseline first", rows=len(statuses))
+    if unwatched:
+        print(f"not watched, for the baseline knows too little of them: {', '.join(unwatched)}")
 
 
 @drift.command("report")

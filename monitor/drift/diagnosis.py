@@ -15,6 +15,7 @@ from monitor.drift.log import Excerpt, ObservationLog
 from monitor.stats.confseq import mean_interval
 
 EXAMPLES = 5
+MAX_OBSERVATIONS = 4000  # an effect is measured on the latest of them at most
 BASELINE_STANDARD_ERRORS = 2.0  # added to the effect's interval: the baseline's mean is an estimate too
 
 
@@ -52,9 +53,8 @@ def measure_effect(since: Excerpt, law: SignalBaseline, strata: dict[str, Stratu
     away from zero; the alarm itself does not rest on it.
     """
     low, high = law.bounds
-    rows = [
-        (strata[cohort], value) for cohort, value in zip(since.cohorts, since.values, strict=True) if cohort in strata
-    ]
+    seen = zip(since.cohorts, since.values, strict=True)
+    rows = [(strata[cohort], value) for cohort, value in seen if cohort in strata][-MAX_OBSERVATIONS:]
     means = np.array([row.mean for row, _ in rows])
     shifts = np.clip([value for _, value in rows], low, high) - means
     floor, ceiling = low - means.max(), high - means.min()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -33,6 +33,10 @@ _LAST_COUNTED = "select key, last_counted from repeat_key where key = any(%b::by
 _REPEAT_KEYS = (
     "insert into repeat_key (key, last_counted) select * from unnest(%b::bytea[], %b::timestamptz[])"
     " on conflict (key) do update set last_counted = excluded.last_counted"
+)
+_FORGET = text(
+    "delete from repeat_key where last_counted <"
+    " (select max(last_timestamp) from checkpoint) - make_interval(secs => :keep_seconds)"
 )
 _PREFERENCES = text(
     "insert into preference (preference_id, timestamp, messages, chosen, rejected, tie, annotator_id,"
@@ -92,6 +96,11 @@ class PostgresCheckpoints:
         if unknown and len(self._cohorts) < self._max_cohorts:
             self._cohorts = self._register(unknown)
         return {name: name if name in self._cohorts else OTHER for name in wanted}
+
+    def forget_repeats(self, window: timedelta) -> int:
+        """Drop the repeat keys that lie two windows or more behind the newest trace; return how many."""
+        with transaction(self._engine) as connection:
+            return connection.execute(_FORGET, {"keep_seconds": 2 * window.total_seconds()}).rowcount
 
     def write(self, checkpoint: Checkpoint) -> None:
         try:

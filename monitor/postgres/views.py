@@ -110,6 +110,15 @@ class PostgresViews:
             traces=row.stop_index - row.first_index,
         )
 
+    def unwatched_cohorts(self) -> tuple[str, ...]:
+        """Return the cohorts that were seen but have no law in the active baseline: nothing is said of them."""
+        with transaction(self._engine) as connection:
+            active = active_baseline(connection)
+            names = set(connection.execute(select(schema.cohort.c.name)).scalars())
+        if active is None:
+            return ()
+        return tuple(sorted(names - {row.cohort for law in active.baseline.signals for row in law.strata}))
+
     def job_counts(self) -> Mapping[tuple[Action, JobState], int]:
         """Return how many jobs there are, by action and state."""
         query = text("select action, state, count(*) as jobs from job group by action, state")

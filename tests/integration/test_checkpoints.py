@@ -123,6 +123,22 @@ def test_the_repeat_window_is_measured_in_the_traces_own_time_across_checkpoints
     ]
 
 
+def test_only_repeat_keys_two_windows_behind_the_newest_trace_are_forgotten(
+    engine: Engine, store: PostgresCheckpoints
+) -> None:
+    window = timedelta(hours=1)
+    ages = (timedelta(), window, 2 * window, 2 * window + timedelta(seconds=1))
+    items = [
+        trace(number, timestamp=START - age, messages=(Message("user", f"{number}?"),))
+        for number, age in enumerate(ages)
+    ]
+    keys = {key: item.timestamp for item in items for key in item.repeat_keys()}
+    store.write(checkpoint(scored(items), counted_keys=keys))
+    oldest = [key for key, counted in keys.items() if START - counted > 2 * window]
+    assert store.forget_repeats(window) == len(oldest) > 0
+    assert store.last_counted(keys).keys() == keys.keys() - set(oldest)
+
+
 def test_the_cap_on_cohorts_holds_over_all_workers_and_the_first_to_come_are_kept(engine: Engine) -> None:
     one, two = a_store(engine, max_cohorts=3), a_store(engine, max_cohorts=3)
     assert one.admit(["z", "b", "b"]) == {"z": "z", "b": "b"}

@@ -26,8 +26,10 @@ from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces, rebuild_reward_baseline
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for
+from monitor.postgres.jobs import JobService
 from monitor.postgres.leader import Leadership
 from monitor.postgres.streams import PostgresFoldStore
+from monitor.postgres.views import PostgresViews
 from tests.traces import checkpoint, drifting, scored, trace
 
 pytestmark = pytest.mark.postgres
@@ -289,3 +291,12 @@ def test_scores_of_traces_that_are_no_longer_the_baseline_s_are_a_conflict(
     store.freeze(frozen, by="operator", note="")
     with engine.begin() as connection, pytest.raises(Conflict, match="frozen anew"):
         rebuild_reward_baseline(connection, rescored(tmp_path, range(BASELINE)), NullRule())
+
+
+def test_a_cohort_the_baseline_never_saw_is_named_as_not_watched(engine: Engine, write: Write) -> None:
+    write(TRACES[:BASELINE])
+    Controller(PostgresFoldStore(engine), RULES).tick()
+    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    assert views.unwatched_cohorts() == ()
+    PostgresCheckpoints(engine, group_id="group", max_cohorts=50).admit(["dataset=new"])
+    assert views.unwatched_cohorts() == ("dataset=new",)
