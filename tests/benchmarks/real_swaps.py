@@ -11,7 +11,9 @@ orders of all of these run through the backtest alone.
 
 Exit code 1, with the rows named, where the near-null swap or a model against itself raises an
 alert, a swap that changes the length by more than a quarter raises none on `response_length`
-within B, or backtest and daemon differ. Warnings (a tenth of the evidence) are counted, not judged.
+within B, or backtest and daemon differ. Over the further orders of models against themselves
+alerts are held to the stated rate instead: no more than one stream's average run length allows.
+Warnings (a tenth of the evidence) are counted, not judged.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ NEAR_NULL = "near-null control"
 SELF = "same model"
 AT_ONCE = 3  # daemons that run side by side: most of their time they wait
 FOLD_SECONDS = 240.0
+AVERAGE_RUN_LENGTH = DriftSettings().average_run_length
 ALERT = "alert"
 LEGEND = """
 first alert: the first stream of response_length to alert; after: how many traces of B it took;
@@ -194,6 +197,7 @@ def main() -> int:
         )
     ]
     failures = [f"{item.case.name}: {failure}" for item in played for failure in judge(item)]
+    failures += judge_rate(played)
     show(played, failures, seconds=time.monotonic() - started, broker=broker)
     report = {"cases": [as_json(item) for item in played], "failures": failures, "broker": broker}
     write_json(arguments.json, report)
@@ -269,10 +273,25 @@ def judge(played: Played) -> Iterator[str]:
         differing = set(played.daemon) ^ set(played.backtest)
         yield f"backtest and daemon differ in {len(differing)} alarms, first {sorted(differing, key=str)[:1]}"
     if case.must_be_silent:
-        for alerts in (alerts_of(played.daemon), *map(alerts_of, played.further)):
-            yield from (f"alert on {_stream(alert)} at trace {alert.trace_index}" for alert in alerts)
+        orders = [played.daemon] if case.kind == SELF else orders_of(played)
+        for alert in (alert for found in orders for alert in alerts_of(found)):
+            yield f"alert on {_stream(alert)} at trace {alert.trace_index}"
     if case.must_alarm and (missed := sum(first_alert(case, found) is None for found in orders_of(played))):
         yield f"no alert on response_length in {missed} of {1 + len(played.further)} orders"
+
+
+def judge_rate(played: Sequence[Played]) -> Iterator[str]:
+    """Say whether further orders of models against themselves alert more often than A allows a single stream."""
+    alerts, allowed = false_alerts(played)
+    if alerts > allowed:
+        yield f"models against themselves: {alerts} alerts in further orders; A allows one stream {allowed:.1f}"
+
+
+def false_alerts(played: Sequence[Played]) -> tuple[int, float]:
+    """Return the alerts in further orders of models against themselves, and what A allows one stream."""
+    alone = [item for item in played if item.case.kind == SELF]
+    watched = sum((len(item.case.records) - item.case.baseline) * len(item.further) for item in alone)
+    return sum(len(alerts_of(found)) for item in alone for found in item.further), watched / AVERAGE_RUN_LENGTH
 
 
 def orders_of(played: Played) -> tuple[tuple[Found, ...], ...]:
@@ -314,9 +333,11 @@ def show(played: Sequence[Played], failures: Sequence[str], *, seconds: float, b
     print(LEGEND)
     columns = ("model against itself", "traces", "alerts", "warnings", "orders", "alerts in other orders")
     print(table(columns, [_self_row(item) for item in alone]))
+    alerts, allowed = false_alerts(played)
+    print(f"\nalerts in other orders of models against themselves: {alerts}; A allows one stream {allowed:.1f}")
     alarms = sum(len(item.daemon) for item in played)
     unequal = sum(len(set(item.daemon) ^ set(item.backtest)) for item in played)
-    print(f"\nbacktest and daemon: {alarms - unequal:,} alarms equal, {unequal:,} unequal, over {len(played)} cases")
+    print(f"backtest and daemon: {alarms - unequal:,} alarms equal, {unequal:,} unequal, over {len(played)} cases")
     print(f"{broker}; {seconds:.0f} s on {machine()}")
     print("\n".join(["", "NOT AS IT MUST BE:", *failures]) if failures else "\neverything as it must be")
 
