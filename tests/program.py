@@ -35,6 +35,7 @@ class Site:
     partitions: int = 1
     baseline_traces: int = 600
     batch_max_traces: int = 100
+    reward_model: Path | None = None  # folder of the one member that scores
     name: str = field(default_factory=lambda: uuid4().hex[:8])
 
     def __post_init__(self) -> None:
@@ -73,10 +74,17 @@ class Site:
                 "batch_max_traces": self.batch_max_traces,
                 "batch_max_seconds": 0.2,
             },
+            "rewards": self._rewards(),
+            "retrain": {"folder": str(self.reward_model.parent / "retrain")} if self.reward_model else {},
             "drift": {"baseline_traces": self.baseline_traces, "fold_seconds": 0.1},
             "web": {"port": 0},
             "log": {"level": "warning"},
         }
+
+    def _rewards(self) -> dict[str, Any]:
+        if self.reward_model is None:
+            return {"backend": "none"}
+        return {"backend": "huggingface", "models": [str(self.reward_model)], "device": "cpu", "max_tokens": 128}
 
     def settings(self) -> Settings:
         return Settings(**self.form())  # type: ignore[arg-type]

@@ -11,8 +11,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from monitor.demo.models import build_tiny_base
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.postgres.migrate import upgrade
+from monitor.rewards.huggingface import load_ensemble
 from tests.program import Program, Site, running, wait_for
 from tests.real_kafka import RealKafka
 from tests.traces import drifting, line
@@ -121,6 +123,29 @@ def test_a_worker_killed_in_the_middle_of_a_replay_leaves_what_an_undisturbed_on
         wait_for(lambda: settled(site), "the end of the replay")
         program.check()
     assert_same(site, undisturbed)
+
+
+def test_a_worker_killed_while_it_scores_leaves_one_score_for_every_trace(
+    kafka: RealKafka, postgres_url: str, tmp_path: Path
+) -> None:
+    member = tmp_path / "member"
+    build_tiny_base(member, [item.response or "" for item in TRACES[:200]], seed=1)
+    site = Site(kafka, postgres_url, batch_max_traces=50, reward_model=member)
+    site.send(LINES[:1500])
+    with Program(site, tmp_path) as program:
+        for killed_after in (100, 800):
+            wait_for(lambda at=killed_after: site.count("score") >= at, "scores", pause_seconds=0.005)  # type: ignore[misc]
+            program.kill()
+            assert site.count("score") < 1500
+            program.start()
+        wait_for(lambda: site.count("trace") == 1500, "the end of the replay")
+        program.check()
+    scores = dict(site.query("select trace_id, mean from score"))
+    assert site.count("score") == len(scores) == 1500
+    ensemble = load_ensemble([member], device="cpu", max_tokens=128, batch_tokens=4096, beta=1.0)
+    rewards = ensemble.score([(item.messages, item.response or "") for item in TRACES[:1500]])
+    expected = {item.trace_id: reward.mean for item, reward in zip(TRACES, rewards, strict=False) if reward is not None}
+    assert scores == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_database_that_goes_away_in_the_middle_of_a_replay_costs_nothing(
