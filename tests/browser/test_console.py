@@ -6,15 +6,17 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 from prometheus_client import CollectorRegistry
 
-from monitor.domain.alarm import AlarmState
+from monitor.domain.alarm import AlarmState, Severity
 from monitor.domain.job import Check, JobState, Verdict
-from monitor.domain.view import BaselineSummary
+from monitor.domain.stream import StreamKey
+from monitor.domain.view import BaselineSummary, JobEvent, Models, RegisteredModel
 from monitor.telemetry.health import Health
 from monitor.web.app import create_app
 from monitor.web.server import WebServer
@@ -117,12 +119,79 @@ def test_an_alarm_is_acknowledged_from_the_keyboard(page: Page, address: str, mo
     page.goto(address)
     page.get_by_role("button", name="Acknowledge").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#alarms-list")).to_contain_text("Acknowledged by local")
+    expect(page.locator("#acknowledged-list")).to_contain_text("Acknowledged by local")
+    expect(page.locator("#alarms")).to_be_focused()
     assert monitor.stored[1].state is AlarmState.ACKNOWLEDGED
+
+
+def test_the_alarms_of_one_drift_are_one_card_that_the_roll_up_leads(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    refusal, error = (StreamKey(signal, "*", "chat-2", "1") for signal in ("refusal", "error"))
+    monitor.stored = {
+        1: stored_alarm(1, cohort="product=billing", trace_index=2840),
+        2: stored_alarm(2, trace_index=2843),
+        3: stored_alarm(3, stream=refusal, trace_index=2830),
+        4: stored_alarm(4, stream=error, trace_index=2810, severity=Severity.WARNING),
+    }
+    page.goto(address)
+    cards = page.locator("#alarms-list > li")
+    expect(cards.locator("strong")).to_have_text(["refusal ↑ rose", "response length ↑ rose"])
+    expect(cards.nth(1).locator(".cohort")).to_have_text("all cohorts")
+    expect(page.locator("#warnings-summary")).to_have_text("1 warning")
+    expect(page.locator("#warnings-list > li")).to_be_hidden()
+    cards.nth(1).get_by_text("and 1 cohort: product=billing").click()
+    monitor.stored[5] = stored_alarm(5, cohort="product=travel", trace_index=2850)
+    expect(cards.nth(1).locator(".members .name")).to_have_text(["all cohorts", "product=billing", "product=travel"])
+    expect(cards.nth(1).locator(".members")).to_be_visible()
+
+
+def test_a_group_is_acknowledged_in_one_press_and_what_was_refused_stays_with_its_reason(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    cohorts = {1: "*", 2: "product=billing", 3: "product=travel"}
+    monitor.stored = {number: stored_alarm(number, cohort=cohort) for number, cohort in cohorts.items()}
+    page.route("**/alarms/2/acknowledge", lambda route: route.fulfill(status=409, json={"detail": "alarm 2 is held"}))
+    page.goto(address)
+    page.get_by_role("button", name="Acknowledge all 3").click()
+    card = page.locator("#alarms-list > li")
+    expect(card.locator(".error")).to_have_text("Not acknowledged: product=billing: alarm 2 is held")
+    expect(card.get_by_role("button", name="Acknowledge")).to_have_text("Acknowledge")
+    assert [number for number, item in monitor.stored.items() if item.state is AlarmState.OPEN] == [2]
+
+
+def test_the_streams_of_a_former_scorer_and_those_long_silent_are_dimmed_at_the_end(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    champion = RegisteredModel("b" * 12, "b" * 64, NOW, None, None)
+    monitor.registry = Models(champion, None, (), NOW, "dispatcher")
+    monitor.statuses = [
+        stream_status(key=StreamKey("refusal", "*", "chat-1", "1"), last_timestamp=NOW - timedelta(hours=2)),
+        stream_status(key=StreamKey("reward", "*", "chat-2", "a" * 12), evidence_log=1.5),
+        stream_status(key=StreamKey("reward", "*", "chat-2", "b" * 12)),
+        stream_status(key=StreamKey("refusal", "*", "chat-2", "1")),
+    ]
+    page.goto(address)
+    rows = page.locator("#streams-rows tr")
+    expect(rows.locator("[data-part=scorer]")).to_have_text(["", "b" * 8, "", "a" * 8])
+    expect(rows.locator("[data-part=model]")).to_have_text(["chat-2", "chat-2", "chat-1", "chat-2"])
+    assert [row.get_attribute("data-past") is not None for row in rows.all()] == [False, False, True, True]
+
+
+def test_a_job_s_fold_tells_its_history_as_it_grows(page: Page, address: str, monitor: InMemoryMonitor) -> None:
+    monitor.kept = {1: a_job(1, JobState.RUNNING)}
+    monitor.history = [(1, JobEvent(NOW, "running", "dispatcher", "the run starts"))]
+    page.goto(address)
+    page.locator("#jobs-list").get_by_text("History").click()
+    expect(page.locator(".events li")).to_have_text(["2026-11-21 12:00:00Zrunning by dispatcher: the run starts"])
+    monitor.history.append((1, JobEvent(NOW, "failed", "dispatcher", "")))
+    monitor.kept[1] = a_job(1, JobState.FAILED, updated_at=NOW + timedelta(minutes=1))
+    expect(page.locator(".events li b")).to_have_text(["running", "failed"])
 
 
 def test_a_job_started_by_hand_appears(page: Page, address: str, monitor: InMemoryMonitor) -> None:
     page.goto(address)
+    page.get_by_text("Start a job by hand").click()
     page.get_by_label("Reason").fill("answers got longer")
     page.get_by_role("button", name="Start…").click()
     expect(page.locator("#confirm-text")).to_have_text("Reason: answers got longer")
@@ -138,6 +207,7 @@ def test_a_refused_start_is_told_in_the_server_s_words_and_can_be_given_up(
 ) -> None:
     monitor.kept = {7: a_job(7, JobState.RUNNING)}
     page.goto(address)
+    page.get_by_text("Start a job by hand").click()
     page.get_by_label("Reason").fill("once more")
     page.get_by_role("button", name="Start…").click()
     page.get_by_role("button", name="Start the job").click()
@@ -149,6 +219,7 @@ def test_a_refused_start_is_told_in_the_server_s_words_and_can_be_given_up(
 
 def test_a_start_without_a_reason_asks_for_one(page: Page, address: str) -> None:
     page.goto(address)
+    page.get_by_text("Start a job by hand").click()
     page.get_by_role("button", name="Start…").click()
     expect(page.locator("#start-error")).to_contain_text("Say why")
     expect(page.get_by_label("Reason")).to_be_focused()

@@ -17,7 +17,9 @@ from monitor.errors import Conflict, NotFound, Unavailable
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
-def stored_alarm(alarm_id: int = 1, *, cohort: str = "*", state: AlarmState = AlarmState.OPEN) -> StoredAlarm:
+def stored_alarm(
+    alarm_id: int = 1, *, cohort: str = "*", state: AlarmState = AlarmState.OPEN, **changes: object
+) -> StoredAlarm:
     alarm = Alarm(
         stream=StreamKey("response_length", cohort, "chat-2", "1"),
         direction=Direction.UP,
@@ -32,7 +34,8 @@ def stored_alarm(alarm_id: int = 1, *, cohort: str = "*", state: AlarmState = Al
         effect=Effect(214.0, 120.5, 310.2, "tokens"),
         examples=("t-2843", "t-2840"),
     )
-    return StoredAlarm(alarm_id, state, alarm, NOW)
+    changed: Alarm = replace(alarm, **changes)  # type: ignore[arg-type]
+    return StoredAlarm(alarm_id, state, changed, NOW)
 
 
 def stream_status(**changes: object) -> StreamStatus:

@@ -1,96 +1,43 @@
-// The alarms nobody has dealt with, worst first, then those acknowledged.
+// The alarms: open alerts in full, then a line of warnings and a line of what was acknowledged.
 
-import { change } from "./api.js";
-import { say } from "./dialog.js";
-import { byId, element, parts, reconcile, setAttribute, setText, showMessage } from "./dom.js";
-import { count, effect, plural, setTime, words } from "./format.js";
+import { createCard, updateCard } from "./alarm_card.js";
+import { groupAlarms } from "./alarm_group.js";
+import { byId, reconcile, setText, showMessage } from "./dom.js";
+import { count, plural, words } from "./format.js";
 
-const RANK = { alert: 0, warning: 1 };
+const ALL_QUIET = "No stream has drifted. An alarm appears here with its direction, onset and effect.";
+const NO_BASELINE = "No baseline is frozen yet, so nothing can alarm. Alarms appear here once traces are compared with one.";
 
-export function showAlarms(alarms, { operator, hasBaseline, refresh }) {
-  const open = alarms.filter((item) => item.state === "open").length;
-  setText(byId("alarms-tally"), open ? `${open} open` : "");
-  showMessage(
-    byId("alarms-empty"),
-    alarms.length ? "" : hasBaseline
-      ? "No stream has drifted. An alarm appears here with its direction, onset and effect."
-      : "No baseline is frozen yet, so nothing can alarm. Alarms appear here once traces are compared with one.",
-  );
-  reconcile(byId("alarms-list"), alarms.toSorted(byUrgency), {
-    key: (item) => item.alarm_id,
-    create: (item) => createCard(item, refresh),
-    update: (card, item) => updateCard(card, item, operator),
+export function showAlarms(alarms, context) {
+  const groups = Map.groupBy(groupAlarms(alarms), ({ rank }) => rank);
+  const { alert = [], warning = [], acknowledged = [] } = Object.fromEntries(groups);
+  const open = alarms.filter(({ state }) => state === "open").length;
+  const order = alert.length > 1 ? ", the first caught on top" : "";
+  setText(byId("alarms-tally"), open ? `${count(open)} open${order}` : "");
+  showMessage(byId("alarms-empty"), alert.length ? "" : emptyOf(alarms, context));
+  showGroups(byId("alarms-list"), alert, context);
+  showLine("warnings", warning, "warning", context);
+  showLine("acknowledged", acknowledged, "acknowledged alarm", context);
+}
+
+function emptyOf(alarms, { hasBaseline }) {
+  if (alarms.length) return "No alert is open.";
+  return hasBaseline ? ALL_QUIET : NO_BASELINE;
+}
+
+function showLine(id, groups, noun, context) {
+  const moved = new Set(groups.map(({ lead: { alarm } }) => `${words(alarm.stream.signal)} ${alarm.direction === "up" ? "↑" : "↓"}`));
+  const tally = groups.reduce((sum, { open, members }) => sum + (open.length || members.length), 0);
+  byId(id).hidden = groups.length === 0;
+  setText(byId(`${id}-summary`), plural(tally, noun));
+  setText(byId(`${id}-signals`), [...moved].join(", "));
+  showGroups(byId(`${id}-list`), groups, context);
+}
+
+function showGroups(list, groups, context) {
+  reconcile(list, groups, {
+    key: (group) => group.key,
+    create: (group) => createCard(group, context.refresh),
+    update: (card, group) => updateCard(card, group, context),
   });
-}
-
-function byUrgency(a, b) {
-  const order = (item) => (item.state === "open" ? 0 : 10) + RANK[item.alarm.severity];
-  return order(a) - order(b) || b.alarm_id - a.alarm_id;
-}
-
-function createCard(item, refresh) {
-  const button = element("button", { type: "button", "data-part": "acknowledge" }, "Acknowledge");
-  const card = element(
-    "li",
-    { class: "card alarm" },
-    element(
-      "div",
-      { class: "title" },
-      element("span", { class: "badge", "data-part": "severity" }),
-      element("strong", { "data-part": "signal" }),
-      element("span", { class: "direction", "data-part": "direction" }),
-      element("span", { class: "cohort", "data-part": "cohort" }),
-      button,
-    ),
-    element("p", { class: "effect", "data-part": "effect" }),
-    element(
-      "dl",
-      { class: "facts" },
-      element("dt", {}, "Onset"),
-      element("dd", {}, element("time", { "data-part": "onset" })),
-      element("dt", {}, "Caught"),
-      element("dd", {}, element("span", { "data-part": "delay" }), " · ", element("time", { "data-part": "caught" })),
-      element("dt", {}, "Policy model"),
-      element("dd", { "data-part": "model" }),
-      element("dt", {}, "Examples"),
-      element("dd", { class: "ids", "data-part": "examples" }),
-    ),
-    element("p", { class: "note", "data-part": "note" }),
-    element("p", { class: "error", role: "alert", hidden: true, "data-part": "error" }),
-  );
-  button.addEventListener("click", () => acknowledge(card, item, refresh));
-  return card;
-}
-
-function updateCard(card, { state, alarm, acknowledged_by: by }, operator) {
-  const part = parts(card);
-  const open = state === "open";
-  setAttribute(card, "data-severity", open ? alarm.severity : "acknowledged");
-  setText(part.severity, alarm.severity);
-  setText(part.signal, words(alarm.stream.signal));
-  setText(part.direction, alarm.direction === "up" ? "↑ rose" : "↓ fell");
-  setText(part.cohort, alarm.stream.cohort === "*" ? "all cohorts" : alarm.stream.cohort);
-  setText(part.effect, effect(alarm.effect));
-  setTime(part.onset, alarm.onset_timestamp);
-  setText(part.delay, `after ${plural(alarm.trace_index - alarm.onset_index, "trace")} (trace ${count(alarm.trace_index)})`);
-  setTime(part.caught, alarm.timestamp);
-  setText(part.model, alarm.stream.policy_model);
-  setText(part.examples, alarm.examples.length ? alarm.examples.join("  ") : alarm.trace_id);
-  setText(part.note, by === null ? "" : `Acknowledged by ${by}`);
-  part.acknowledge.hidden = !open || !operator;
-}
-
-async function acknowledge(card, item, refresh) {
-  const { acknowledge: button, error } = parts(card);
-  button.disabled = true;
-  try {
-    await change(`/api/v1/alarms/${item.alarm_id}/acknowledge`);
-    showMessage(error, "");
-    say(`Alarm ${item.alarm_id} acknowledged`);
-    await refresh();
-  } catch (refused) {
-    showMessage(error, refused.message);
-  } finally {
-    button.disabled = false;
-  }
 }

@@ -52,8 +52,8 @@ async function readAll() {
     readiness(),
     read("/api/v1/overview"),
     read("/api/v1/streams"),
-    read("/api/v1/alarms?state=open&limit=200"),
-    read("/api/v1/alarms?state=acknowledged&limit=50"),
+    read("/api/v1/alarms?state=open&limit=1000"),
+    read("/api/v1/alarms?state=acknowledged&limit=200"),
     read("/api/v1/jobs?limit=50"),
     read("/api/v1/models"),
     read("/api/v1/baseline"),
@@ -62,7 +62,8 @@ async function readAll() {
 }
 
 function show({ ready, overview, streams, alarms, items, models, baseline }) {
-  const context = { operator: who.role === "operator", hasBaseline: baseline !== null, refresh };
+  const champion = models.champion?.version ?? null;
+  const context = { operator: who.role === "operator", hasBaseline: baseline !== null, champion, refresh };
   showChips(ready, overview);
   showCounts(overview);
   showAlarms(alarms, context);

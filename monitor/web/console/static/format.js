@@ -66,6 +66,21 @@ export function setTime(node, iso) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+// The age alone, the time itself on demand; for where the time also stands in full.
+export function setAge(node, iso) {
+  const date = new Date(iso);
+  const text = age(date);
+  node.dateTime = iso;
+  node.title = utc(date);
+  if (node.textContent !== text) node.textContent = text;
+}
+
+export function setInstant(node, iso) {
+  const text = utc(new Date(iso));
+  node.dateTime = iso;
+  if (node.textContent !== text) node.textContent = text;
+}
+
 export function words(name) {
   return name.replaceAll("_", " ");
 }

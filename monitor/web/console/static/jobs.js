@@ -3,8 +3,10 @@
 import { change } from "./api.js";
 import { confirm, say } from "./dialog.js";
 import { byId, element, parts, reconcile, setAttribute, setText, showMessage } from "./dom.js";
-import { setTime, words } from "./format.js";
+import { count, setTime, words } from "./format.js";
+import { createFold, updateFold } from "./job_fold.js";
 
+const FEW = 3; // jobs before "show all"
 const RUNS = new Set(["queued", "leased", "running", "evaluating"]);
 const BAD = new Set(["failed", "failed_gate"]);
 const GOOD = new Set(["passed", "promoted"]);
@@ -15,17 +17,34 @@ const QUESTIONS = {
   rollback: { verb: "Roll back", text: "The previous reward model becomes the champion again.", danger: true },
 };
 
-export function showJobs(items, { operator, refresh }) {
+let shown = [];
+let context = null;
+let all = false;
+
+export function showJobs(items, given) {
+  shown = items;
+  context = given;
   const live = items.filter(({ job }) => RUNS.has(job.state) || job.state === "awaiting_approval");
   setText(byId("jobs-tally"), live.length ? `${live.length} live` : "");
   showMessage(
     byId("jobs-empty"),
     items.length ? "" : "No job yet. One appears here when an alarm's rule starts it, or when you start it by hand.",
   );
-  reconcile(byId("jobs-list"), items, {
+  draw();
+}
+
+byId("jobs-all").addEventListener("click", () => {
+  all = !all;
+  draw();
+});
+
+function draw() {
+  byId("jobs-all").hidden = shown.length <= FEW;
+  setText(byId("jobs-all"), all ? `Show the latest ${FEW}` : `Show all ${count(shown.length)}`);
+  reconcile(byId("jobs-list"), all ? shown : shown.slice(0, FEW), {
     key: ({ job }) => job.job_id,
     create: createCard,
-    update: (card, item) => updateCard(card, item, operator, refresh),
+    update: (card, item) => updateCard(card, item, context),
   });
 }
 
@@ -44,16 +63,11 @@ function createCard() {
     element("p", { class: "note" }, element("span", { "data-part": "by" }), " · ", element("time", { "data-part": "updated" })),
     element("p", { class: "progress", "data-part": "progress" }),
     element("p", { class: "error", "data-part": "error" }),
-    element(
-      "details",
-      { "data-part": "verdict" },
-      element("summary", { "data-part": "summary" }),
-      element("ul", { class: "checks", "data-part": "checks" }),
-    ),
+    createFold(),
   );
 }
 
-function updateCard(card, { job, orders }, operator, refresh) {
+function updateCard(card, { job, orders }, { operator, refresh }) {
   const part = parts(card);
   setAttribute(card, "data-state", RUNS.has(job.state) ? "runs" : BAD.has(job.state) ? "bad" : GOOD.has(job.state) ? "good" : "");
   setText(part.state, words(job.state));
@@ -63,39 +77,12 @@ function updateCard(card, { job, orders }, operator, refresh) {
   setTime(part.updated, job.updated_at);
   showMessage(part.progress, job.progress ?? "");
   showMessage(part.error, job.error ?? "");
-  showVerdict(part, job.verdict);
+  updateFold(part.fold, job);
   reconcile(part.orders, operator ? orders : [], {
     key: (order) => order,
     create: (order) => createOrder(order, job, refresh),
     update: () => {},
   });
-}
-
-function showVerdict(part, verdict) {
-  part.verdict.hidden = verdict === null;
-  if (verdict === null) return;
-  const failed = verdict.checks.filter((check) => !check.passed).length;
-  const total = verdict.checks.length;
-  setText(part.summary, verdict.passed ? `Gate passed, ${total} checks` : `Gate failed ${failed} of ${total} checks`);
-  setAttribute(part.summary, "data-passed", verdict.passed ? "yes" : "no");
-  reconcile(part.checks, verdict.checks, { key: (check, index) => index, create: createCheck, update: updateCheck });
-}
-
-function createCheck() {
-  return element(
-    "li",
-    {},
-    element("span", { "data-part": "mark" }),
-    element("span", {}, element("b", { "data-part": "name" }), " ", element("span", { "data-part": "reason" })),
-  );
-}
-
-function updateCheck(row, check) {
-  const part = parts(row);
-  setText(part.mark, check.passed ? "✓ passed" : "✗ failed");
-  setAttribute(row, "data-passed", check.passed ? "yes" : "no");
-  setText(part.name, words(check.name));
-  setText(part.reason, check.reason);
 }
 
 function createOrder(order, job, refresh) {

@@ -1,22 +1,29 @@
 // The streams: where each mean lies against its baseline, and how much evidence says it moved.
 
 import { byId, element, parts, reconcile, setAttribute, setText, showMessage, svg } from "./dom.js";
-import { bareValue, count, value, words } from "./format.js";
+import { bareValue, count, utc, value, words } from "./format.js";
+import { cohortOf, isReplaced, nameOf, scorerOf } from "./stream.js";
 
 const WIDTH = 160;
 const HEIGHT = 18;
-
 const FEW = 20; // rows before "show all"
+const NEAR = 0.7; // of the evidence an alarm takes
+const QUIET_MILLISECONDS = 3_600_000; // without news for so long, while others have some
 
 let shown = [];
 let all = false;
 
-export function showStreams(streams, alarms, { hasBaseline }) {
+export function showStreams(streams, alarms, { champion, hasBaseline }) {
   const severities = new Map();
   for (const { alarm } of alarms) {
     if (severities.get(nameOf(alarm.stream)) !== "alert") severities.set(nameOf(alarm.stream), alarm.severity);
   }
-  shown = streams.map((stream) => ({ ...stream, severity: severities.get(nameOf(stream.key)) ?? null }));
+  const newest = Math.max(...streams.map(({ last_timestamp: last }) => Date.parse(last)));
+  shown = streams.map((stream) => ({
+    ...stream,
+    severity: severities.get(nameOf(stream.key)) ?? null,
+    past: pastOf(stream, { champion, newest }),
+  }));
   shown.sort((a, b) => rank(a) - rank(b)); // stable: by name within a rank
   showMessage(
     byId("streams-empty"),
@@ -45,14 +52,17 @@ function draw() {
   reconcile(byId("streams-rows"), all ? rows : rows.slice(0, FEW), { key: (row) => nameOf(row.key), create: createRow, update: updateRow });
 }
 
-function nameOf({ signal, cohort, policy_model: model, scorer_version: version }) {
-  return JSON.stringify([signal, cohort, model, version]);
+// Why a stream says nothing about now; "" where it does.
+function pastOf({ key, last_timestamp: last }, { champion, newest }) {
+  if (isReplaced(key, champion)) return "another scorer is the champion now";
+  return newest - Date.parse(last) > QUIET_MILLISECONDS ? `no observation since ${utc(new Date(last))}` : "";
 }
 
-// What moves comes first; the rest keeps its place, so the table can be read while it refreshes.
-function rank({ severity, evidence_log: evidence }) {
+// What moves comes first and what is past last; the rest keeps its place, so the table can be read while it refreshes.
+function rank({ severity, past, evidence_log: evidence }) {
+  if (past !== "") return 4;
   if (severity !== null) return severity === "alert" ? 0 : 1;
-  return evidence >= 0.5 ? 2 : 3;
+  return evidence >= NEAR ? 2 : 3;
 }
 
 function createRow() {
@@ -63,6 +73,7 @@ function createRow() {
     element("th", { scope: "row" }, element("span", { "data-part": "signal" }), element("span", { "data-part": "mark", class: "badge" })),
     cell("Cohort", "cohort", "name long"),
     cell("Policy model", "model", "name long"),
+    cell("Scorer", "scorer", "name version"),
     cell("n", "n", "number"),
     cell("Mean", "mean", "number"),
     element("td", { "data-label": "Against the baseline" }, createInterval()),
@@ -77,11 +88,15 @@ function createRow() {
 function updateRow(row, stream) {
   const part = parts(row);
   setAttribute(row, "data-severity", stream.severity);
+  setAttribute(row, "data-past", stream.past !== "");
+  setAttribute(row, "title", stream.past || null);
   setText(part.signal, words(stream.key.signal));
   setText(part.mark, stream.severity ?? "");
+  setAttribute(part.mark, "data-severity", stream.severity);
   part.mark.hidden = stream.severity === null;
-  setText(part.cohort, stream.key.cohort === "*" ? "all cohorts" : stream.key.cohort);
+  setText(part.cohort, cohortOf(stream.key));
   setText(part.model, stream.key.policy_model);
+  setText(part.scorer, scorerOf(stream.key));
   setText(part.n, count(stream.observations));
   setText(part.mean, value(stream.mean, stream.unit));
   updateInterval(part, stream);
@@ -132,6 +147,6 @@ function createEvidence() {
 function updateEvidence(part, evidence) {
   const level = Math.min(1, Math.max(0, evidence));
   setAttribute(part.fill, "width", (80 * level).toFixed(1));
-  setAttribute(part.fill, "data-level", level >= 1 ? "alert" : level >= 0.7 ? "warning" : null);
+  setAttribute(part.fill, "data-level", level >= 1 ? "alert" : level >= NEAR ? "warning" : null);
   setText(part.evidence, evidence.toFixed(2).replace("-", "−"));
 }
