@@ -38,6 +38,7 @@ class Decision:
     stream: StreamKey
     severity: Severity
     direction: Direction
+    channel: int  # of the signal's law: the one whose best bet won most
     trace_index: int
     onset_index: int
     observations: int
@@ -112,6 +113,7 @@ class Fold:
             stream=key,
             severity=severity,
             direction=Direction.UP if crossing.up else Direction.DOWN,
+            channel=crossing.channel,
             trace_index=int(indices[crossing.row]),
             onset_index=crossing.onset,
             observations=observations + crossing.row + 1,

@@ -178,13 +178,14 @@ class Crossing:
     """The first observation at which the evidence reached a threshold.
 
     `row` counts the rows given to `fold`; `onset` is in the caller's index;
-    `up` says on which side the evidence lies.
+    `up` says on which side the evidence lies, `channel` which channel's best bet won most.
     """
 
     threshold: float
     row: int
     onset: int
     up: bool
+    channel: int
     log_e: float
 
 
@@ -243,12 +244,14 @@ def _crossings(state: State, products: _Products, indices: Integers, waiting: li
             break
         row = int(over[0])
         at = state.apply(AffineMap.over(products.first(row + 1), indices[: row + 1]))
+        best = int(np.argmax(log_m[row]))
         found.append(
             Crossing(
                 threshold=threshold,
                 row=row,
-                onset=int(at.onset[np.argmax(log_m[row])]),
+                onset=int(at.onset[best]),
                 up=_is_up(log_m[row]),
+                channel=best // (2 * BETS),
                 log_e=float(log_e[row]),
             )
         )

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from monitor.domain.alarm import Direction, Severity
 from monitor.domain.cohort import CohortRule
 from monitor.domain.score import Reward
 from monitor.errors import InvalidInput
@@ -57,3 +59,23 @@ def test_rewards_given_beside_the_traces_are_followed() -> None:
 def test_a_baseline_that_leaves_no_trace_to_watch_is_refused() -> None:
     with pytest.raises(InvalidInput, match="--baseline 600: the files hold 600 good traces"):
         backtest(TRACES[:600], PLAN)
+
+
+def rewards_of(values: NDArray[np.float64]) -> list[Reward | None]:
+    return [Reward("v1", (float(value),), float(value), float(value), 0.0) for value in values]
+
+
+@pytest.mark.parametrize("tail", [False, True], ids=["all of them", "a twentieth of them"])
+def test_rewards_that_fall_are_told_as_a_fall_in_the_unit_that_decided(tail: bool) -> None:
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=3000)
+    values[1500:] += np.where(rng.random(1500) < 0.05, -8.0, 0.05) if tail else -0.6
+    traces = [trace(number) for number in range(3000)]
+    found = [
+        alarm
+        for alarm in backtest(traces, BacktestPlan(1500), rewards_of(values)).alarms
+        if alarm.stream.signal == "reward" and alarm.severity is Severity.ALERT
+    ]
+    assert [alarm.direction for alarm in found] == [Direction.DOWN]
+    assert found[0].effect.unit == ("share above q1" if tail else "percentiles")
+    assert found[0].effect.upper < 0
