@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import socket
 import tempfile
 import threading
 import time
@@ -21,6 +22,7 @@ from monitor.cli.daemon import stop_on_signals
 from monitor.cli.table import effect_text
 from monitor.domain.alarm import AlarmState, Severity
 from monitor.domain.job import Job, JobState
+from monitor.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from monitor.postgres.views import PostgresViews
 
 START_SECONDS, FOLD_SECONDS, JOB_SECONDS, SCORE_SECONDS = 60.0, 60.0, 240.0, 60.0
+DEFAULT_PORT = 8080
 TELL_SECONDS = 5.0  # between two lines about a job's progress
 ENDED = frozenset({JobState.PROMOTED, JobState.FAILED_GATE, JobState.FAILED, JobState.CANCELLED})
 
@@ -42,17 +45,20 @@ class Missed(Exception):
 def demo(
     leave: Annotated[bool, typer.Option("--exit", help="End after the story, 0 only if all of it happened.")] = False,
     *,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of console and metrics.")] = 8080,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="Port of console and metrics; 8080 if it is free.")
+    ] = None,
     folder: Annotated[Path | None, typer.Option("--folder", help="Keep database, models and log here.")] = None,
 ) -> None:
     """Start everything on embedded parts, inject a drift, and watch alarm, refresh, gate and promotion."""
+    chosen = _choose_port(port)
     console = Console(highlight=False, soft_wrap=True)
     home = folder.absolute() if folder is not None else Path(tempfile.mkdtemp(prefix="rlhf-monitor-demo-"))
     home.mkdir(parents=True, exist_ok=True)
     try:
         with ExitStack() as parts:
             story = Story(console, home, parts)
-            story.tell(port)
+            story.tell(chosen)
             if not leave:
                 story.stay()
     except Missed as missed:
@@ -62,6 +68,18 @@ def demo(
     finally:
         if folder is None:
             shutil.rmtree(home, ignore_errors=True)
+
+
+def _choose_port(wanted: int | None) -> int:
+    """Refuse a taken port before a minute has gone into the first ensemble; without a wish, any free one will do."""
+    port = DEFAULT_PORT if wanted is None else wanted
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        if wanted is None:
+            return 0
+        raise InvalidSetting(f"--port {port}: {error.strerror}; wanted a free one, or 0 to have one picked") from None
+    return port
 
 
 class Story:
