@@ -236,6 +236,7 @@ class Daemon:
             self._metrics.show_leader(leads=leads)
             if not leads:
                 return
+            self._metrics.show_fold_lag(self._views.fold_lag_traces())  # before: a fold that fails leaves it shown
             self._show(controller.tick())
             self._start_jobs()
             if time.monotonic() >= tidy_at:
@@ -248,7 +249,6 @@ class Daemon:
             leadership.release()
 
     def _show(self, tick: Tick) -> None:
-        self._metrics.show_fold_lag(tick.traces - tick.folded)
         self._metrics.show_streams(tick.statuses)
         self._metrics.show_alarms(PostgresAlarms(self._engine).open_counts())
         self._metrics.show_jobs(self._views.job_counts())
@@ -277,6 +277,7 @@ class Daemon:
             preferences=PostgresPreferences(self._engine),
             baseline=PostgresBaselineTraces(self._engine),
             registry=self._models,
+            scored_tokens=self.settings.rewards.max_tokens,
         )
         dispatcher = Dispatcher(
             retrain,

@@ -13,7 +13,6 @@ from retrain.artifacts import describe_artifact, staged_folder, write_rows
 from retrain.evaluate import compare_scorers, rescore
 from retrain.preferences import read_rows
 from retrain.progress import Progress
-from retrain.recipe import RewardRecipe
 from retrain.spec import Order
 from retrain.split import Split
 from retrain.train_reward import train_members
@@ -31,8 +30,8 @@ def refresh_reward(order: Order, split: Split, progress: Progress) -> RunResult:
     with staged_folder(output / CANDIDATE_FOLDER) as staging:
         train_members(split.train, staging, spec=spec, recipe=recipe, progress=progress)
     candidate = describe_artifact(output / CANDIDATE_FOLDER)
-    scorer = _load(candidate, recipe)
-    champion = _load(spec.champion, recipe) if spec.champion is not None else None
+    scorer = _load(candidate, order)
+    champion = _load(spec.champion, order) if spec.champion is not None else None
     found = compare_scorers(scorer, champion, split.held_out)
     progress.report(
         f"held-out accuracy {found.candidate.accuracy:.3f}"
@@ -54,12 +53,13 @@ def refresh_reward(order: Order, split: Split, progress: Progress) -> RunResult:
     )
 
 
-def _load(artifact: Artifact, recipe: RewardRecipe) -> HuggingFaceEnsemble:
+def _load(artifact: Artifact, order: Order) -> HuggingFaceEnsemble:
+    """Load a scorer that reads as much of a row as it does where it serves: its baseline is made of these scores."""
     return load_ensemble(
         [Path(artifact.path)],
         device="auto",
-        max_tokens=recipe.max_length,
-        batch_tokens=recipe.evaluation_tokens,
+        max_tokens=order.spec.scored_tokens or order.recipe.max_length,
+        batch_tokens=order.recipe.evaluation_tokens,
         beta=0.0,  # nothing here reads the lower bound
         version=artifact.version,
     )

@@ -47,6 +47,7 @@ class RunSpec:
     recipe: Mapping[str, float | int | str | bool]
     seed: int
     output: str  # absolute folder, empty or absent before the run
+    scored_tokens: int | None = None  # a scorer reads at most so many where it serves; None: the recipe's max_length
 
 
 @dataclass(frozen=True, slots=True)

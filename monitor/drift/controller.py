@@ -108,13 +108,16 @@ class Controller:
         return Tick(traces, self._next_index, tuple(alarms), self._statuses())
 
     def _freeze_first(self, traces: int) -> ActiveBaseline | None:
-        wanted = self._rules.baseline_traces
-        if wanted == 0 or traces < wanted:
-            return None
-        baseline = freeze_window(self._store, self._rules.null_rule, first_index=0, stop_index=wanted)
-        baseline_id = self._store.freeze(baseline, by="controller", note=f"the first {wanted} traces")
-        log.info("baseline_frozen", baseline=baseline_id, traces=wanted)
-        return ActiveBaseline(baseline_id, baseline)
+        """Freeze the first traces; twice as many, and so on, where they are repeats that tell of no signal."""
+        stop = self._rules.baseline_traces
+        while 0 < stop <= traces:
+            baseline = freeze_window(self._store, self._rules.null_rule, first_index=0, stop_index=stop)
+            if baseline.signals:
+                baseline_id = self._store.freeze(baseline, by="controller", note=f"the first {stop} traces")
+                log.info("baseline_frozen", baseline=baseline_id, traces=stop)
+                return ActiveBaseline(baseline_id, baseline)
+            stop *= 2
+        return None
 
     def _load(self, active: ActiveBaseline) -> None:
         stored = self._store.load_fold(active.baseline_id)

@@ -17,7 +17,7 @@ from monitor.drift.baseline import NullRule, SignalBaseline, Window, build_signa
 from monitor.drift.controller import ActiveBaseline
 from monitor.errors import Conflict
 from monitor.postgres.engine import transaction
-from monitor.postgres.streams import active_baseline, extend_baseline
+from monitor.postgres.streams import active_baseline, extend_baseline, hold_freezes
 
 # Repeats are no observations, so they are neither exported nor part of a law.
 _WINDOW = text(
@@ -55,12 +55,18 @@ class PostgresBaselineTraces:
 def rebuild_reward_baseline(connection: Connection, result: RunResult, rule: NullRule) -> None:
     """Give the promoted scorer's streams their laws over the same window, from the run's own re-scoring.
 
-    Called in the promotion's transaction. Raises `Conflict` where the baseline was replaced since the
-    run began: its scores are of other traces.
+    Called in the promotion's transaction. Raises `Conflict` where the baseline was frozen or replaced
+    since the run began, so that its scores are of other traces or of none, and where they cannot be read.
     """
+    hold_freezes(connection)
     active = active_baseline(connection)
-    if active is None or result.candidate is None or result.rescored is None:
+    if active is None or result.candidate is None:
         return
+    if result.rescored is None:
+        raise Conflict(
+            f"baseline {active.baseline_id} was frozen after the run began, which scored none of its traces: "
+            "wanted a run on the present baseline"
+        )
     traces = {row.trace_index: row for row in _window_rows(connection, active)}
     scores = {score.index: score for score in _read(Path(result.rescored.path))}
     strangers = scores.keys() - traces.keys()
@@ -112,5 +118,8 @@ def _write(path: Path, rows: Iterable[Row[Any]]) -> HashedFile:
 
 def _read(path: Path) -> list[_Score]:
     decoder = msgspec.json.Decoder(_Score)
-    with path.open("rb") as lines:
-        return [decoder.decode(line) for line in lines]
+    try:
+        with path.open("rb") as lines:
+            return [decoder.decode(line) for line in lines]
+    except (OSError, msgspec.MsgspecError) as error:  # a process on another machine may not see the run's folder
+        raise Conflict(f"the run's scores of the baseline cannot be read: {error}; wanted the file it wrote") from None

@@ -23,7 +23,7 @@ from monitor.postgres.engine import transaction
 from monitor.stats.edetector import State
 
 PLACE_LOCK = 0x524C4846_03
-FREEZE_LOCK = 0x524C4846_05  # an operator and the controller may freeze at once
+FREEZE_LOCK = 0x524C4846_05  # an operator and the controller may freeze at once, or while a model is promoted
 PAGE_TRACES = 20_000
 _PLACED = text(  # an empty checkpoint shares its first index with the one after it
     "select coalesce((select first_index + traces from checkpoint where first_index is not null"
@@ -60,9 +60,8 @@ class PostgresFoldStore:
     def place_checkpoints(self) -> int:
         with transaction(self._engine) as connection:
             connection.execute(text(f"select pg_advisory_xact_lock({PLACE_LOCK})"))
-            placed = connection.execute(_PLACED).scalar_one()
-            connection.execute(_PLACE, {"placed": placed})
-            return int(connection.execute(_PLACED).scalar_one())
+            connection.execute(_PLACE, {"placed": placed_traces(connection)})
+            return placed_traces(connection)
 
     def batches(self, start: int, stop: int) -> Iterator[ObservationBatch]:
         for first in range(start, stop, PAGE_TRACES):
@@ -92,7 +91,7 @@ class PostgresFoldStore:
                 f"baseline of traces {baseline.first_index} to {baseline.stop_index}: no signal has enough observations"
             )
         with transaction(self._engine) as connection:
-            connection.execute(text(f"select pg_advisory_xact_lock({FREEZE_LOCK})"))
+            hold_freezes(connection)
             connection.execute(update(schema.baseline).where(schema.baseline.c.active).values(active=False))
             superseded = schema.alarm.c.state != AlarmState.SUPERSEDED
             connection.execute(update(schema.alarm).where(superseded).values(state=AlarmState.SUPERSEDED))
@@ -134,6 +133,16 @@ class PostgresFoldStore:
                 connection.execute(_upsert_detectors(), [_detector_row(step, key) for key in sorted(step.detectors)])
             for alarm in step.alarms:
                 insert_alarm(connection, step.baseline_id, alarm)
+
+
+def hold_freezes(connection: Connection) -> None:
+    """Let nobody else freeze a baseline until this transaction ends."""
+    connection.execute(text(f"select pg_advisory_xact_lock({FREEZE_LOCK})"))
+
+
+def placed_traces(connection: Connection) -> int:
+    """Return how many traces have a place in fold order."""
+    return int(connection.execute(_PLACED).scalar_one())
 
 
 def active_baseline(connection: Connection) -> ActiveBaseline | None:

@@ -19,7 +19,7 @@ from monitor.postgres.engine import transaction
 from monitor.postgres.jobs import JobService
 from monitor.postgres.leader import is_led
 from monitor.postgres.registry import RewardRegistry
-from monitor.postgres.streams import active_baseline
+from monitor.postgres.streams import active_baseline, placed_traces
 from monitor.stats.edetector import State
 
 _TOTALS = text(
@@ -31,6 +31,7 @@ _DEAD_LETTERS = text(
     " as letter(reason, count) group by reason order by reason"
 )
 _NEXT_INDEX = text("select next_index from fold_position join baseline using (baseline_id) where active")
+_UNPLACED = text("select coalesce(sum(traces), 0) from checkpoint where first_index is null")
 
 
 class PostgresViews:
@@ -65,6 +66,15 @@ class PostgresViews:
             has_leader=led,
             last_timestamp=totals.last_timestamp,
         )
+
+    def fold_lag_traces(self) -> int:
+        """Return how many traces are checkpointed and not folded: the ones that wait for a place as well."""
+        with transaction(self._engine) as connection:
+            next_index = connection.execute(_NEXT_INDEX).scalar_one_or_none()
+            if next_index is None:
+                return 0
+            unplaced = connection.execute(_UNPLACED).scalar_one()
+            return int(unplaced) + placed_traces(connection) - int(next_index)
 
     def streams(self) -> tuple[StreamStatus, ...]:
         with transaction(self._engine) as connection:

@@ -46,8 +46,10 @@ class RunFolders:
         preferences: PreferencePairs,
         baseline: BaselineTraces,
         registry: ChampionSource,
+        scored_tokens: int | None = None,
     ) -> None:
         self._settings = settings
+        self._scored_tokens = scored_tokens
         self._preferences = preferences
         self._baseline = baseline
         self._registry = registry
@@ -77,6 +79,7 @@ class RunFolders:
             recipe=read_recipe(self._settings.recipe),
             seed=job_id,
             output=str(folder / OUTPUT_FOLDER),
+            scored_tokens=self._scored_tokens,
         )
         write_spec(folder / SPEC_FILE, spec)
         return spec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -58,9 +59,9 @@ def write(engine: Engine) -> Write:
     checkpoints.begin({("traces", 0): 0})
     offset = 0
 
-    def write(traces: Sequence[Trace], rewards: Sequence[Reward] | None = None) -> None:
+    def write(traces: Sequence[Trace], rewards: Sequence[Reward] | None = None, *, repeated: bool = False) -> None:
         nonlocal offset
-        checkpoints.write(checkpoint(scored(traces, rewards=rewards), start=offset))
+        checkpoints.write(checkpoint(scored(traces, rewards=rewards, repeated=repeated), start=offset))
         offset += len(traces)
 
     return write
@@ -300,3 +301,52 @@ def test_a_cohort_the_baseline_never_saw_is_named_as_not_watched(engine: Engine,
     assert views.unwatched_cohorts() == ()
     PostgresCheckpoints(engine, group_id="group", max_cohorts=50).admit(["dataset=new"])
     assert views.unwatched_cohorts() == ("dataset=new",)
+
+
+def test_a_run_that_began_before_the_baseline_was_frozen_is_not_promoted_without_one(
+    engine: Engine, store: PostgresFoldStore, write: Write, tmp_path: Path
+) -> None:
+    write(TRACES[:900])
+    Controller(store, RULES).tick()
+    result = replace(rescored(tmp_path, []), rescored=None)
+    with engine.begin() as connection, pytest.raises(Conflict, match="frozen after the run began"):
+        rebuild_reward_baseline(connection, result, NullRule())
+
+
+def test_scores_that_this_machine_cannot_read_are_a_conflict(
+    engine: Engine, store: PostgresFoldStore, write: Write, tmp_path: Path
+) -> None:
+    write(TRACES[:900])
+    Controller(store, RULES).tick()
+    result = rescored(tmp_path, range(BASELINE))
+    (tmp_path / "rescored.jsonl").unlink()
+    with engine.begin() as connection, pytest.raises(Conflict, match="cannot be read"):
+        rebuild_reward_baseline(connection, result, NullRule())
+
+
+def test_first_traces_that_are_all_repeats_are_no_baseline_until_enough_others_came(
+    store: PostgresFoldStore, write: Write
+) -> None:
+    write(TRACES[:BASELINE], repeated=True)
+    controller = Controller(store, RULES)
+    assert controller.tick().folded == BASELINE
+    assert store.active() is None
+    write(TRACES[BASELINE : 2 * BASELINE])
+    controller.tick()
+    active = store.active()
+    assert active is not None
+    assert active.baseline.stop_index == 2 * BASELINE
+
+
+def test_traces_that_wait_for_a_place_behind_an_open_transaction_count_as_not_folded(
+    engine: Engine, store: PostgresFoldStore, write: Write
+) -> None:
+    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    write(TRACES[:BASELINE])
+    Controller(store, RULES).tick()
+    assert views.fold_lag_traces() == 0
+    with engine.connect() as slow:
+        slow.execute(text("select pg_current_xact_id()"))
+        write(TRACES[BASELINE : BASELINE + 7])
+        Controller(store, RULES).tick()
+        assert views.fold_lag_traces() == 7

@@ -91,6 +91,7 @@ def order(tmp_path_factory: pytest.TempPathFactory) -> RunSpec:
         recipe={"name": "reward_demo", "members": 2, "max_length": 64},
         seed=4,
         output="",
+        scored_tokens=32,
     )
 
 
@@ -135,13 +136,13 @@ def test_the_candidate_is_an_ensemble_of_different_members_under_its_hash(run: R
     assert sorted(path.name for path in Path(run.spec.output).iterdir()) == ["candidate", "rescored.jsonl"]
 
 
-def test_rescored_rows_are_the_candidates_scores_of_the_traces(run: Run) -> None:
+def test_rescored_rows_are_the_scores_the_candidate_gives_where_it_serves(run: Run) -> None:
     assert run.result.candidate is not None
     assert run.result.rescored is not None
     assert run.spec.rescore is not None
     traces = [json.loads(line) for line in Path(run.spec.rescore.path).read_text().splitlines()]
     rows = [json.loads(line) for line in Path(run.result.rescored.path).read_text().splitlines()]
-    scorer = load_ensemble([Path(run.result.candidate.path)], device="cpu", max_tokens=64, batch_tokens=4_096, beta=1.0)
+    scorer = load_ensemble([Path(run.result.candidate.path)], device="cpu", max_tokens=32, batch_tokens=4_096, beta=1.0)
     rewards = scorer.score([([Message(**m) for m in trace["messages"]], trace["response"]) for trace in traces])
 
     assert [row["index"] for row in rows] == [trace["index"] for trace in traces]
