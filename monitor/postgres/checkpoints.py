@@ -34,9 +34,11 @@ _REPEAT_KEYS = (
     "insert into repeat_key (key, last_counted) select * from unnest(%b::bytea[], %b::timestamptz[])"
     " on conflict (key) do update set last_counted = excluded.last_counted"
 )
+# The earliest of the latest checkpoints' times: one trace dated ahead must not make every key look old.
 _FORGET = text(
-    "delete from repeat_key where last_counted <"
-    " (select max(last_timestamp) from checkpoint) - make_interval(secs => :keep_seconds)"
+    "delete from repeat_key where last_counted < least(now(), (select min(last_timestamp) from ("
+    "  select last_timestamp from checkpoint where last_timestamp is not null order by checkpoint_id desc limit 100"
+    ") latest)) - make_interval(secs => :keep_seconds)"
 )
 _PREFERENCES = text(
     "insert into preference (preference_id, timestamp, messages, chosen, rejected, tie, annotator_id,"
@@ -98,7 +100,7 @@ class PostgresCheckpoints:
         return {name: name if name in self._cohorts else OTHER for name in wanted}
 
     def forget_repeats(self, window: timedelta) -> int:
-        """Drop the repeat keys that lie two windows or more behind the newest trace; return how many."""
+        """Drop the repeat keys that lie two windows or more behind what is being read now; return how many."""
         with transaction(self._engine) as connection:
             return connection.execute(_FORGET, {"keep_seconds": 2 * window.total_seconds()}).rowcount
 

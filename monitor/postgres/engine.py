@@ -9,10 +9,12 @@ import psycopg
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from monitor.errors import InvalidSetting, Unavailable
 
 CONNECT_TIMEOUT_SECONDS = 10
+READ_ONLY = "25006"  # a standby answers until it is promoted, or until the name points elsewhere
 
 
 def create_engine_for(url: str, pool_size: int = 5) -> Engine:
@@ -39,6 +41,10 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.begin() as connection:
             yield connection
+    except PoolTimeout as error:
+        raise Unavailable(
+            "PostgreSQL: every connection of the pool is in use; postgres.pool_size sets how many"
+        ) from error
     except DBAPIError as error:
         if is_unavailable(error):
             raise Unavailable(f"PostgreSQL: {str(error.orig).strip()}") from error
@@ -58,4 +64,6 @@ def is_unavailable(error: DBAPIError) -> bool:
 
 def _may_pass(sqlstate: str | None, operational: bool) -> bool:
     """Say whether *sqlstate* is of a class that passes: connection, rollback, resources, operator, system."""
-    return operational if sqlstate is None else sqlstate[:2] in {"08", "40", "53", "57", "58"}
+    if sqlstate is None:
+        return operational
+    return sqlstate[:2] in {"08", "40", "53", "57", "58"} or sqlstate == READ_ONLY

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, create_engine, text
 
 from monitor.domain.cohort import OTHER
 from monitor.domain.score import Reward
@@ -137,6 +137,32 @@ def test_only_repeat_keys_two_windows_behind_the_newest_trace_are_forgotten(
     oldest = [key for key, counted in keys.items() if START - counted > 2 * window]
     assert store.forget_repeats(window) == len(oldest) > 0
     assert store.last_counted(keys).keys() == keys.keys() - set(oldest)
+
+
+def test_one_trace_dated_a_year_ahead_makes_no_repeat_key_look_old(store: PostgresCheckpoints) -> None:
+    usual = [trace(number) for number in range(5)]
+    ahead = trace(5, timestamp=datetime.now(UTC) + timedelta(days=300))
+    store.write(checkpoint(scored(usual)))
+    store.write(checkpoint(scored([ahead]), start=5))
+    assert store.forget_repeats(timedelta(hours=1)) == 0
+
+
+def test_a_standby_that_takes_no_writes_is_unavailable(engine: Engine, store: PostgresCheckpoints) -> None:
+    with engine.begin() as connection:
+        database = connection.engine.url.database
+        connection.execute(text(f'alter database "{database}" set default_transaction_read_only = on'))
+    engine.dispose()
+    with pytest.raises(Unavailable, match="read-only"):
+        store.write(checkpoint(scored([trace(0)])))
+
+
+def test_a_pool_without_a_free_connection_is_waited_for(postgres_url: str) -> None:
+    engine = create_engine(
+        postgres_url.replace("postgresql://", "postgresql+psycopg://"), pool_size=1, max_overflow=0, pool_timeout=0.01
+    )
+    with engine.connect(), pytest.raises(Unavailable, match=r"postgres\.pool_size"):
+        a_store(engine).known_traces(["t-1"])
+    engine.dispose()
 
 
 def test_the_cap_on_cohorts_holds_over_all_workers_and_the_first_to_come_are_kept(engine: Engine) -> None:
