@@ -195,7 +195,7 @@ class Dispatcher:
             verify_result(folder, result)
             self._same_champion(spec)
             self._jobs.judged(lease, result, self._judge(result))
-        except (InvalidInput, Conflict) as error:
+        except (InvalidInput, Conflict, OSError) as error:  # OSError: its files cannot be read
             hopeless = status.exit_code == EXIT_BAD_SPEC
             return self._give_up(lease, str(error), max_attempts=lease.attempt if hopeless else None)
         self._held = None

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -70,13 +71,16 @@ def gather_artifact(folders: Sequence[Path], store: Path) -> Artifact:
     members = [member for folder in given for member in member_folders(folder)]
     if len(given) == 1 and members != given:
         return _artifact(given[0])
-    gathered = store.resolve() / "given"
-    shutil.rmtree(gathered, ignore_errors=True)
-    for number, member in enumerate(members):
-        shutil.copytree(member, gathered / f"{MEMBER_PREFIX}{number}", copy_function=_link_or_copy)
-    named = store.resolve() / f"given-{short_version(artifact_sha256(gathered))}"
-    shutil.rmtree(named, ignore_errors=True)
-    gathered.rename(named)
+    with TemporaryDirectory(prefix="given-", dir=store) as staging:  # other replicas may gather beside this one
+        gathered = Path(staging) / "models"
+        for number, member in enumerate(members):
+            shutil.copytree(member, gathered / f"{MEMBER_PREFIX}{number}", copy_function=_link_or_copy)
+        named = store.resolve() / f"given-{short_version(artifact_sha256(gathered))}"
+        try:
+            gathered.rename(named)
+        except OSError:
+            if artifact_sha256(named) != artifact_sha256(gathered):
+                raise InvalidInput(f"{named}: holds something else than its name says; wanted it removed") from None
     return _artifact(named)
 
 

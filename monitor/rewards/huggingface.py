@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jinja2 import TemplateError
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -311,7 +312,7 @@ def _load_member(
             model, report = AutoModelForSequenceClassification.from_pretrained(
                 folder, local_files_only=True, dtype=dtype, output_loading_info=True
             )
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         raise InvalidInput(f"{folder}: {_first_line(error)}; wanted a Hugging Face reward model") from None
     if report["missing_keys"]:
         raise InvalidInput(f"{folder}: no weights for {', '.join(sorted(report['missing_keys']))}; wanted all of them")

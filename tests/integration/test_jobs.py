@@ -273,6 +273,19 @@ def test_a_failed_gate_binds_until_an_operator_signs_an_override(parts: Parts) -
     }
 
 
+def test_a_candidate_whose_files_cannot_be_read_fails_its_attempt(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(_folder: Path, _result: RunResult) -> None:
+        raise PermissionError("candidate: permission denied")
+
+    monkeypatch.setattr("monitor.retraining.dispatcher.verify_result", unreadable)
+    prefer(parts.engine, "p-1")
+    parts.start()
+    drive(parts.dispatcher(max_attempts=1), Step.ATTEMPT_FAILED)
+    assert parts.job().error == "candidate: permission denied"
+
+
 def test_a_roll_back_restores_the_champion_before(parts: Parts) -> None:
     parts.adopt_champion()
     parts.start()
