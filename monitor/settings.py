@@ -56,6 +56,17 @@ class KafkaSettings(_Part):
     )
     max_poll_records: int = Field(2000, ge=1, le=50_000, description="records a poll returns at most")
 
+    @model_validator(mode="after")
+    def _topics_differ(self) -> KafkaSettings:
+        """A worker that reads its own dead letters writes them again, without end."""
+        topics = (*self.trace_topics, self.preference_topic, self.dead_letter_topic)
+        twice = sorted({topic for topic in topics if topics.count(topic) > 1})
+        if twice:
+            raise ValueError(
+                f"the topic {twice[0]!r} is named twice; traces, preferences and dead letters want their own"
+            )
+        return self
+
 
 class PostgresSettings(_Part):
     url: SecretStr = Field(

@@ -109,3 +109,8 @@ def test_a_file_that_holds_no_settings_is_refused_with_the_place(
 ) -> None:
     (tmp_path / "monitor.yaml").write_text(content)
     assert said in refused(monkeypatch)
+
+
+@pytest.mark.parametrize("part", ["DEAD_LETTER_TOPIC", "PREFERENCE_TOPIC"])
+def test_a_topic_with_two_uses_is_refused(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    assert "the topic 'traces' is named twice" in refused(monkeypatch, **{f"KAFKA__{part}": "traces"})
