@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from random import SystemRandom
@@ -20,7 +20,7 @@ from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import Connection, Engine
 
 from monitor.domain.cohort import CohortRule
-from monitor.domain.job import Action, Launch
+from monitor.domain.job import Action, Hold, Launch
 from monitor.domain.run import Artifact, RunResult
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules, Tick
@@ -123,6 +123,7 @@ class Daemon:
         self._models = RewardRegistry(self._engine)
         self._scorer = self._choose_scorer()
         self._worker: Worker | None = None
+        self._told: dict[int, str] = {}  # why each rule of `retrain.rules` last started a job or did not
         self._stop = threading.Event()
         self._started_at = datetime.now(UTC)
         self._adopt_given_models()
@@ -256,7 +257,7 @@ class Daemon:
 
     def _start_jobs(self) -> None:
         retrain, now = self.settings.retrain, _now()
-        answer_alarms(retrain.rules, facts=self._jobs, jobs=self._jobs, now=now)
+        self._tell_holds(answer_alarms(retrain.rules, facts=self._jobs, jobs=self._jobs, now=now))
         if retrain.refresh_cron is None:
             return
         facts = self._jobs.trigger_facts(Action.REWARD_REFRESH)
@@ -269,6 +270,15 @@ class Daemon:
         )
         if isinstance(decision, Launch):
             self._jobs.launch(decision, reason=f"periodic refresh ({retrain.refresh_cron})", actor="schedule")
+
+    def _tell_holds(self, decisions: Sequence[Launch | Hold]) -> None:
+        """Log why a rule starts nothing, whenever that changes."""
+        for number, decision in enumerate(decisions):
+            reason = decision.reason if isinstance(decision, Hold) else "launched"
+            if self._told.get(number) != reason:
+                detail = decision.detail if isinstance(decision, Hold) else ""
+                log.info("rule_decided", rule=number, decision=reason, detail=detail)
+            self._told[number] = reason
 
     def _run_dispatcher(self) -> None:
         retrain = self.settings.retrain

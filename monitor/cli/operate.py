@@ -77,7 +77,7 @@ def drift_status(as_json: AsJson = False) -> None:
     with _database() as (engine, settings):
         views = _views(engine, settings)
         statuses = sorted(views.streams(), key=lambda status: -status.evidence_log)
-        unwatched = views.unwatched_cohorts()
+        unwatched, unknown = views.unwatched_cohorts(), views.unwatched_scorers()
     if as_json:
         _print([asdict(status) for status in statuses], as_json)
         return
@@ -97,6 +97,9 @@ def drift_status(as_json: AsJson = False) -> None:
     _show(table, empty="no stream is followed yet: freeze a baseline first", rows=len(statuses))
     if unwatched:
         print(f"not watched, for the baseline knows too little of them: {', '.join(unwatched)}")
+    if unknown:
+        named = ", ".join(f"{signal} by {scorer}" for signal, scorer in unknown)
+        print(f"not watched, for the baseline was frozen without them (baseline freeze mends it): {named}")
 
 
 @drift.command("report")

@@ -32,6 +32,10 @@ _DEAD_LETTERS = text(
 )
 _NEXT_INDEX = text("select next_index from fold_position join baseline using (baseline_id) where active")
 _UNPLACED = text("select coalesce(sum(traces), 0) from checkpoint where first_index is null")
+_LATEST_SCORERS = text(
+    "select distinct signal, scorer_version from stream_batch"
+    " where checkpoint_id > (select max(checkpoint_id) - 100 from checkpoint)"
+)
 
 
 class PostgresViews:
@@ -128,6 +132,17 @@ class PostgresViews:
         if active is None:
             return ()
         return tuple(sorted(names - {row.cohort for law in active.baseline.signals for row in law.strata}))
+
+    def unwatched_scorers(self) -> tuple[tuple[str, str], ...]:
+        """Return signal and scorer of the latest observations for which the active baseline holds no law.
+
+        So it is after a roll back to a model that a baseline frozen since has not seen, and where the
+        scorer itself was replaced: nothing is said of its values until a baseline is frozen on them.
+        """
+        with transaction(self._engine) as connection:
+            active = active_baseline(connection)
+            seen = {(row.signal, row.scorer_version) for row in connection.execute(_LATEST_SCORERS)}
+        return () if active is None else tuple(sorted(seen - {law.key for law in active.baseline.signals}))
 
     def job_counts(self) -> Mapping[tuple[Action, JobState], int]:
         """Return how many jobs there are, by action and state."""

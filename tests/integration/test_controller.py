@@ -280,6 +280,8 @@ def test_a_promoted_scorer_is_watched_against_its_own_scores_of_the_baseline_s_t
         if status.key.signal == REWARD.name and status.key.cohort == "*"
     }
     assert seen == {"v1": 100, "v2": 500}
+    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    assert views.unwatched_scorers() == ()
     assert [alarm for alarm in tick.alarms if alarm.stream.signal == REWARD.name] == []
 
 
@@ -350,3 +352,23 @@ def test_traces_that_wait_for_a_place_behind_an_open_transaction_count_as_not_fo
         write(TRACES[BASELINE : BASELINE + 7])
         Controller(store, RULES).tick()
         assert views.fold_lag_traces() == 7
+
+
+def test_streams_of_a_scorer_go_on_after_a_roll_back_unless_a_baseline_was_frozen_without_it(
+    engine: Engine, store: PostgresFoldStore, write: Write
+) -> None:
+    def observed() -> dict[str, int]:
+        rows = [status for status in Controller(store, RULES).tick().statuses if status.key.signal == REWARD.name]
+        return {status.key.scorer_version: status.observations for status in rows if status.key.cohort == "*"}
+
+    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    same, means = [trace(number) for number in range(1000)], [float(number % 7) for number in range(1000)]
+    write(same[:700], rewards_of("v1", means[:700]))
+    assert observed() == {"v1": 100}
+    write(same[700:900], rewards_of("v2", means[700:900]))
+    assert views.unwatched_scorers() == ((DISAGREEMENT.name, "v2"), (REWARD.name, "v2"))
+    assert store.place_checkpoints() == 900
+    store.freeze(freeze_window(store, NullRule(), first_index=700, stop_index=900), by="operator", note="")
+    write(same[900:], rewards_of("v1", means[900:]))
+    assert observed() == {}
+    assert views.unwatched_scorers() == ((DISAGREEMENT.name, "v1"), (REWARD.name, "v1"))

@@ -16,6 +16,7 @@ from monitor.demo.models import build_tiny_base
 from monitor.domain.artifact import artifact_sha256
 from monitor.domain.trace import Message
 from monitor.errors import InvalidInput, InvalidSetting
+from monitor.rewards.champion import gather_artifact
 from monitor.rewards.ensemble import MissingScore, combine_members
 from monitor.rewards.huggingface import HuggingFaceEnsemble, Row, load_encoder, load_ensemble
 
@@ -248,3 +249,12 @@ def test_a_weights_file_that_was_cut_off_is_named(member: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-1000])
     with pytest.raises(InvalidInput, match=r"member: .* wanted a Hugging Face reward model"):
         load(member)
+
+
+def test_models_gathered_again_leave_the_folder_a_worker_reads_as_it_is(artifact: Path, tmp_path: Path) -> None:
+    folders = [artifact / "member-0", artifact / "member-1"]
+    first = gather_artifact(folders, tmp_path)
+    before = Path(first.path).stat().st_ino
+    assert gather_artifact(folders, tmp_path) == first
+    assert Path(first.path).stat().st_ino == before
+    assert [path.name for path in tmp_path.iterdir()] == [f"given-{first.version}"]
