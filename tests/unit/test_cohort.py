@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.domain.cohort import MAX_LABEL_CHARACTERS, OTHER, UNLABELLED, CohortRule
+from monitor.domain.cohort import MAX_LABEL_CHARACTERS, MAX_NAME_BYTES, OTHER, UNLABELLED, CohortRule
 from monitor.pipeline.cohorts import InMemoryCohortNames
 
 
@@ -19,6 +19,13 @@ def test_a_trace_without_an_allowed_label_has_no_cohort() -> None:
 
 def test_a_long_label_is_cut() -> None:
     assert CohortRule(("a",)).name({"a": "x" * 1000}) == "a=" + "x" * MAX_LABEL_CHARACTERS
+
+
+def test_a_name_of_many_long_labels_is_cut_between_two_characters() -> None:
+    keys = tuple("abcdefghij")
+    name = CohortRule(keys).name(dict.fromkeys(keys, "\u754c" * 100))
+    assert MAX_NAME_BYTES - 3 < len(name.encode()) <= MAX_NAME_BYTES
+    assert name.startswith("a=\u754c")
 
 
 def test_the_first_cohorts_to_come_are_kept_and_the_rest_are_other_for_good() -> None:
