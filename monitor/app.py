@@ -237,9 +237,7 @@ class Daemon:
             self._metrics.show_leader(leads=leads)
             if not leads:
                 return
-            self._metrics.show_fold_lag(self._views.fold_lag_traces())  # before: a fold that fails leaves it shown
-            self._show(controller.tick())
-            self._start_jobs()
+            self._fold(controller)
             if time.monotonic() >= tidy_at:
                 store.forget_repeats(self.settings.repeat_window)
                 tidy_at = time.monotonic() + TIDY_SECONDS
@@ -248,6 +246,15 @@ class Daemon:
             self._repeat(CONTROLLER, tick, pause_seconds=drift.fold_seconds)
         finally:
             leadership.release()
+
+    def _fold(self, controller: Controller) -> None:
+        """Fold until all is folded or the stop; each step's alarms are shown and answered."""
+        folded = None
+        while (folded is None or folded.folded < folded.traces) and not self._stop.is_set():
+            self._metrics.show_fold_lag(self._views.fold_lag_traces())  # before: a fold that fails leaves it shown
+            folded = controller.tick()
+            self._show(folded)
+            self._start_jobs()
 
     def _show(self, tick: Tick) -> None:
         self._metrics.show_streams(tick.statuses)

@@ -22,7 +22,7 @@ from monitor.cli.daemon import stop_on_signals
 from monitor.cli.table import effect_text
 from monitor.domain.alarm import AlarmState, Severity
 from monitor.domain.job import Job, JobState
-from monitor.errors import InvalidSetting
+from monitor.errors import InvalidInput, InvalidSetting
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -48,10 +48,14 @@ def demo(
     port: Annotated[
         int | None, typer.Option("--port", min=0, max=65535, help="Port of console and metrics; 8080 if it is free.")
     ] = None,
-    folder: Annotated[Path | None, typer.Option("--folder", help="Keep database, models and log here.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Keep database, models and log here: a new or empty folder.")
+    ] = None,
 ) -> None:
     """Start everything on embedded parts, inject a drift, and watch alarm, refresh, gate and promotion."""
     chosen = _choose_port(port)
+    if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InvalidInput(f"--folder {folder}: is not empty; wanted an empty folder, or a new one")
     console = Console(highlight=False, soft_wrap=True)
     home = folder.absolute() if folder is not None else Path(tempfile.mkdtemp(prefix="rlhf-monitor-demo-"))
     home.mkdir(parents=True, exist_ok=True)

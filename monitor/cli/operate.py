@@ -110,7 +110,7 @@ def drift_report(
     ] = None,
 ) -> None:
     """Write an Evidently report of the baseline's traces against the current ones."""
-    from monitor.drift.report import observation_frame, write_report
+    from monitor.drift.report import MAX_ROWS, observation_frame, write_report
     from monitor.postgres.streams import PostgresFoldStore
 
     with _database() as (engine, settings):
@@ -120,12 +120,14 @@ def drift_report(
             raise NotFound("drift report: no baseline is frozen yet")
         start = summary.stop_index if alarm_id is None else _alarm(views, alarm_id).alarm.onset_index
         traces = store.place_checkpoints()
+        start = max(start, traces - MAX_ROWS)  # the report keeps no more, so no more is read
+        first = max(summary.first_index, summary.stop_index - MAX_ROWS)
         write_report(
             out,
-            baseline=observation_frame(store.batches(summary.first_index, summary.stop_index)),
+            baseline=observation_frame(store.batches(first, summary.stop_index)),
             current=observation_frame(store.batches(start, traces)),
         )
-    print(f"{out}: traces {summary.first_index} to {summary.stop_index - 1} against {start} to {traces - 1}")
+    print(f"{out}: traces {first} to {summary.stop_index - 1} against {start} to {traces - 1}")
 
 
 @alarms.command("list")

@@ -230,6 +230,13 @@ def test_an_operator_sees_the_drift_acknowledges_its_alarm_and_freezes_anew(run:
     assert run("alarms", "list", "--state", "open").out == "no alarm\n"
 
 
+def test_the_demo_refuses_a_folder_with_an_earlier_story_in_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "postgres").mkdir()
+    done = run("demo", "--folder", tmp_path)
+    assert done.code == 2
+    assert "is not empty; wanted an empty folder" in done.err
+
+
 def test_the_installed_program_starts() -> None:
     done = subprocess.run([sys.executable, "-m", "monitor", "--version"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.startswith("rlhf-monitor ")) == (GOOD, True)

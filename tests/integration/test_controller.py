@@ -372,3 +372,13 @@ def test_streams_of_a_scorer_go_on_after_a_roll_back_unless_a_baseline_was_froze
     write(same[900:], rewards_of("v1", means[900:]))
     assert observed() == {}
     assert views.unwatched_scorers() == ((DISAGREEMENT.name, "v1"), (REWARD.name, "v1"))
+
+
+def test_a_long_history_is_folded_step_by_step_to_the_same_alarms(
+    engine: Engine, store: PostgresFoldStore, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(TRACES)
+    monkeypatch.setattr("monitor.drift.controller.FOLD_TRACES", 500)
+    controller = Controller(store, RULES)
+    assert [controller.tick().folded for _ in range(3)] == [BASELINE + 500, len(TRACES), len(TRACES)]
+    assert by_stream(stored(engine)) == by_stream(expected())
