@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from random import SystemRandom
@@ -126,7 +127,10 @@ class Daemon:
         self._told: dict[int, str] = {}  # why each rule of `retrain.rules` last started a job or did not
         self._stop = threading.Event()
         self._started_at = datetime.now(UTC)
-        self._adopt_given_models()
+        with ExitStack() as failing:
+            failing.callback(self._engine.dispose)
+            self._adopt_given_models()
+            failing.pop_all()
 
     def run(self, stop: threading.Event) -> None:
         """Serve until *stop* or the first failure; raises that failure after leaving in order."""
@@ -344,8 +348,13 @@ class Daemon:
             return
         if not rewards.models:
             raise InvalidSetting("rewards.models is empty and the registry has no champion; wanted model folders")
-        self.settings.retrain.folder.mkdir(parents=True, exist_ok=True)
-        artifact = gather_artifact(rewards.models, self.settings.retrain.folder)
+        folder = self.settings.retrain.folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            artifact = gather_artifact(rewards.models, folder)
+        except OSError as error:
+            wanted = "wanted a folder that can be written, with room for rewards.models"
+            raise InvalidSetting(f"retrain.folder = {str(folder)!r}: {error.strerror}; {wanted}") from None
         if self._models.adopt(artifact, actor="settings", role="daemon"):
             log.info("champion_adopted", version=artifact.version, path=artifact.path)
 

@@ -230,6 +230,16 @@ def test_an_operator_sees_the_drift_acknowledges_its_alarm_and_freezes_anew(run:
     assert run("alarms", "list", "--state", "open").out == "no alarm\n"
 
 
+def test_a_folder_that_cannot_take_the_given_models_is_named_as_a_setting(
+    run: Run, postgres_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    settings = {"POSTGRES__URL": postgres_url, "REWARDS__BACKEND": "huggingface", "REWARDS__MODELS": '["model"]'}
+    done = run("run", RETRAIN__FOLDER=str(tmp_path / "file" / "retrain"), **settings)
+    assert done.code == 2
+    assert f"retrain.folder = '{tmp_path}/file/retrain': Not a directory" in done.err
+
+
 def test_the_demo_refuses_a_folder_with_an_earlier_story_in_it(run: Run, tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     done = run("demo", "--folder", tmp_path)
