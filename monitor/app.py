@@ -366,8 +366,12 @@ class Daemon:
     def _load(self, artifact: Artifact) -> HuggingFaceEnsemble:
         from monitor.rewards.huggingface import load_ensemble  # noqa: PLC0415 - torch takes seconds to import
 
+        def count_tokens(real: int, padded: int) -> None:
+            self._metrics.count_scored_tokens(real)
+            self._metrics.observe_reward_batch(padded)
+
         rewards = self.settings.rewards
-        return load_ensemble(
+        ensemble = load_ensemble(
             [Path(artifact.path)],
             device=rewards.device,
             max_tokens=rewards.max_tokens,
@@ -375,6 +379,8 @@ class Daemon:
             beta=rewards.lower_beta,
             version=artifact.version,
         )
+        ensemble.on_forward = count_tokens
+        return ensemble
 
 
 def _registry() -> CollectorRegistry:

@@ -8,6 +8,8 @@ from sqlalchemy.exc import DBAPIError
 from monitor.errors import Unavailable
 
 LEADER_LOCK = 0x524C4846_04
+# The server must notice a leader whose machine lost power: two minutes, not the system's two hours.
+_KEEPALIVES = ("set tcp_keepalives_idle = 60", "set tcp_keepalives_interval = 15", "set tcp_keepalives_count = 4")
 _TRY = text("select pg_try_advisory_lock(:lock)").bindparams(lock=LEADER_LOCK)
 _LED = text(  # the two halves of a 64-bit advisory lock's number
     "select exists (select from pg_locks where locktype = 'advisory' and granted and objsubid = 1"
@@ -40,6 +42,8 @@ class Leadership:
                 return True
             connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             if connection.execute(_TRY).scalar_one():
+                for setting in _KEEPALIVES:
+                    connection.execute(text(setting))
                 self._connection = connection
                 return True
             connection.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -145,12 +145,14 @@ class HuggingFaceEnsemble:
     """Reward models that judge the same rows; for one thread at a time.
 
     `failures` counts, by reason, the scores that could not be had since the start:
-    `tokenizer`, `forward`, `not_finite`, `out_of_memory`.
+    `tokenizer`, `forward`, `not_finite`, `out_of_memory`. `on_forward` is told the real and the
+    padded tokens of each forward pass that went well, in the thread that scores.
     """
 
     def __init__(self, members: Sequence[_Member], *, version: str, batch_tokens: int, beta: float) -> None:
         self.version = version
         self.failures: Counter[str] = Counter()
+        self.on_forward: Callable[[int, int], None] = lambda _real, _padded: None
         self._members = tuple(members)
         self._batch_tokens = batch_tokens
         self._beta = beta
@@ -206,6 +208,8 @@ class HuggingFaceEnsemble:
             values, reason = _attempt(member, [known[index] for index in batch])
             if values is not None:
                 scores[batch] = values
+                lengths = [len(known[index]) for index in batch]
+                self.on_forward(sum(lengths), len(lengths) * max(lengths))
             elif len(batch) == 1:
                 self._give_up(member, batch[0], reason)
             elif reason == "out_of_memory":

@@ -88,6 +88,18 @@ def test_a_reward_holds_every_members_score_their_mean_bound_and_spread(artifact
     assert reward.lower == pytest.approx(reward.mean - 2 * reward.disagreement, abs=1e-6)
 
 
+def test_every_forward_pass_is_told_with_its_real_and_its_padded_tokens(member: Path) -> None:
+    ensemble = load(member, batch_tokens=64)
+    told: list[tuple[int, int]] = []
+    ensemble.on_forward = lambda real, padded: told.append((real, padded))
+    rows = [row(text(4, seed), text(3 + 5 * seed, seed)) for seed in range(6)]
+    ensemble.score(rows)
+    tokens = [len(ids or ()) for ids in ensemble.encoders[0].encode(rows)]
+    assert sum(real for real, _ in told) == sum(tokens)
+    assert len(told) > 1
+    assert all(real <= padded <= 64 for real, padded in told)
+
+
 def test_one_member_does_not_disagree_with_itself(artifact: Path) -> None:
     reward = load(artifact / "member-1").score(MIXED[:1])[0]
 
