@@ -22,7 +22,6 @@ from sqlalchemy import Connection, Engine
 
 from monitor.domain.cohort import CohortRule
 from monitor.domain.job import Action, Hold, Launch
-from monitor.domain.run import Artifact, RunResult
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules, Tick
 from monitor.errors import Fenced, InvalidSetting, Unavailable
@@ -53,6 +52,8 @@ from monitor.retraining.schedule import decide_refresh, parse_cron
 from monitor.retraining.trigger import answer_alarms
 from monitor.rewards.champion import ChampionScorer, gather_artifact
 from monitor.rewards.http import Endpoint, HttpEnsemble, HttpLimits, HttpScorer
+from monitor.runs.artifact import Artifact
+from monitor.runs.result import RunResult
 from monitor.settings import RewardsSettings, Settings
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics
