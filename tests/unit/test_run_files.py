@@ -165,4 +165,3 @@ def test_an_artifacts_hash_follows_names_and_bytes_but_not_its_place(tmp_path: P
     assert artifact_sha256(tmp_path / "there") != first
     (tmp_path / "here" / "member-0" / "model.bin").write_bytes(b"weightz")
     assert artifact_sha256(tmp_path / "here") != first
-
