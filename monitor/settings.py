@@ -193,6 +193,10 @@ class RetrainSettings(_Part):
     recipe: Path | None = Field(None, description="YAML recipe; null takes the packaged reward recipe")
     lease_seconds: float = Field(60.0, ge=5, description="a launcher silent for longer loses its job")
     max_attempts: int = Field(3, ge=1, description="launches of one job before it fails")
+    launcher: str = Field("local_process", description="how runs are started; `local_process`: beside the daemon")
+    keep_candidates: int = Field(
+        5, ge=0, description="candidates kept beside champion, the one before it and those that wait"
+    )
     promotion: Literal["automatic", "manual"] = Field("automatic", description="what follows a passed gate")
     rules: tuple[TriggerRule, ...] = Field((), description="which alarms start which job")
     refresh_cron: str | None = Field(None, description="crontab of a periodic reward_refresh, UTC")

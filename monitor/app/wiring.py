@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,13 +16,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from monitor.app.leader import AnswerAlarms, Duty, FoldLog, Leader, RefreshOnSchedule
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.rescore import RescoredBaselines
 from monitor.errors import InvalidSetting, Unavailable
 from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.decode import load_tokenizer
@@ -34,25 +34,28 @@ from monitor.pipeline.batch import BatchBuilder, BatchRules
 from monitor.pipeline.processor import BadRecordLimit, Processor
 from monitor.pipeline.worker import Assignment, BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
-from monitor.postgres.baselines import PostgresBaselineTraces, rebuild_reward_baseline
+from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for, transaction
-from monitor.postgres.jobs import JobService
 from monitor.postgres.leader import Leadership
-from monitor.postgres.leases import PostgresJobStore
 from monitor.postgres.migrate import require_current
 from monitor.postgres.preferences import PostgresPreferences
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views import PostgresCommands, PostgresViews
+from monitor.postgres.work import PostgresTransactions
 from monitor.retraining.dispatcher import Dispatcher, Step
-from monitor.retraining.local_process import LocalProcessLauncher
+from monitor.retraining.housekeeping import AttemptFolders
+from monitor.retraining.launchers import launcher_of
+from monitor.retraining.lease import LeasedJobs
+from monitor.retraining.records import Author
+from monitor.retraining.release import Releases
 from monitor.retraining.run_folder import RunFolders
 from monitor.retraining.schedule import parse_cron
+from monitor.retraining.service import JobService
 from monitor.rewards.champion import ChampionScorer, gather_artifact
 from monitor.rewards.http import Endpoint, HttpEnsemble, HttpLimits, HttpScorer
 from monitor.runs.artifact import Artifact
-from monitor.runs.result import RunResult
 from monitor.settings import RewardsSettings, Settings
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics
@@ -76,12 +79,32 @@ def null_rule_of(settings: Settings) -> NullRule:
 
 
 def job_service_of(engine: Engine, settings: Settings) -> JobService:
-    return JobService(engine, _on_promoted(settings))
+    return JobService(PostgresTransactions(engine), releases_of(engine, settings))
 
 
-def _on_promoted(settings: Settings) -> Callable[[Connection, RunResult], None]:
-    rule = null_rule_of(settings)
-    return lambda connection, result: rebuild_reward_baseline(connection, result, rule)
+def releases_of(engine: Engine, settings: Settings) -> Releases:
+    baselines = RescoredBaselines(PostgresBaselineTraces(engine), null_rule_of(settings))
+    return Releases(PostgresTransactions(engine), baselines)
+
+
+def dispatcher_of(engine: Engine, settings: Settings, *, owner: str) -> Dispatcher:
+    retrain, begin = settings.retrain, PostgresTransactions(engine)
+    folders = RunFolders(
+        retrain,
+        preferences=PostgresPreferences(engine),
+        baseline=PostgresBaselineTraces(engine),
+        registry=RewardRegistry(engine),
+        scored_tokens=settings.rewards.max_tokens,
+    )
+    return Dispatcher(
+        retrain,
+        owner=owner,
+        jobs=LeasedJobs(begin),
+        promotions=releases_of(engine, settings),
+        folders=folders,
+        launcher=launcher_of(retrain),
+        housekeeping=AttemptFolders(retrain, begin),
+    )
 
 
 def http_scorer_of(rewards: RewardsSettings) -> HttpScorer:
@@ -118,6 +141,7 @@ class Daemon:
         self._engine = create_engine_for(settings.postgres.url.get_secret_value(), settings.postgres.pool_size)
         if settings.retrain.refresh_cron is not None:
             parse_cron(settings.retrain.refresh_cron)
+        launcher_of(settings.retrain)
         with transaction(self._engine) as connection:
             require_current(connection)
         self._jobs = job_service_of(self._engine, settings)
@@ -244,24 +268,11 @@ class Daemon:
         return duties
 
     def _run_dispatcher(self) -> None:
-        retrain = self.settings.retrain
-        folders = RunFolders(
-            retrain,
-            preferences=PostgresPreferences(self._engine),
-            baseline=PostgresBaselineTraces(self._engine),
-            registry=self._models,
-            scored_tokens=self.settings.rewards.max_tokens,
-        )
-        dispatcher = Dispatcher(
-            retrain,
-            owner=f"{socket.gethostname()}/{os.getpid()}",
-            jobs=PostgresJobStore(self._engine, _on_promoted(self.settings)),
-            folders=folders,
-            launcher=LocalProcessLauncher(),
-        )
+        owner = f"{socket.gethostname()}/{os.getpid()}"
+        dispatcher = dispatcher_of(self._engine, self.settings, owner=owner)
 
         def tick() -> None:
-            while dispatcher.tick(_now()) not in {Step.IDLE, Step.WATCHED} and not self._supervisor.stopping.is_set():
+            while dispatcher.tick() not in {Step.IDLE, Step.WATCHED} and not self._supervisor.stopping.is_set():
                 pass
 
         try:
@@ -293,7 +304,7 @@ class Daemon:
         except OSError as error:
             wanted = "wanted a folder that can be written, with room for rewards.models"
             raise InvalidSetting(f"retrain.folder = {str(folder)!r}: {error.strerror}; {wanted}") from None
-        if self._models.adopt(artifact, actor="settings", role="daemon"):
+        if releases_of(self._engine, self.settings).adopt(artifact, by=Author("settings", "daemon")):
             log.info("champion_adopted", version=artifact.version, path=artifact.path)
 
     def _choose_scorer(self) -> ChampionScorer | HttpScorer:

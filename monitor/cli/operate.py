@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from monitor.domain.alarm import StoredAlarm
-    from monitor.postgres.jobs import JobService
     from monitor.postgres.views import PostgresViews
+    from monitor.retraining.service import JobService
 
 baseline = typer.Typer(help="The frozen baseline.", no_args_is_help=True)
 drift = typer.Typer(help="The streams and their evidence.", no_args_is_help=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import Protocol
 
 from sqlalchemy import Connection, Engine, select, text
 
@@ -17,7 +18,6 @@ from monitor.drift.fold import Detector
 from monitor.postgres import schema
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.engine import transaction
-from monitor.postgres.jobs import JobService
 from monitor.postgres.leader import is_led
 from monitor.postgres.log import COMBINED, TOTALS_OF
 from monitor.postgres.registry import RewardRegistry
@@ -41,10 +41,19 @@ _LATEST_SCORERS = text(
 )
 
 
+class Jobs(Protocol):
+    """What is asked of the job service."""
+
+    def jobs(self, *, limit: int) -> tuple[Job, ...]: ...
+    def job(self, job_id: int) -> JobDetail | None: ...
+    def start_job(self, action: Action, reason: str, *, actor: Actor) -> Job: ...
+    def move_job(self, job_id: int, order: JobOrder, *, actor: Actor) -> Job: ...
+
+
 class PostgresViews:
     """The web package's `Views`."""
 
-    def __init__(self, engine: Engine, jobs: JobService, *, kafka_lag: Callable[[], int | None]) -> None:
+    def __init__(self, engine: Engine, jobs: Jobs, *, kafka_lag: Callable[[], int | None]) -> None:
         self._engine = engine
         self._alarms = PostgresAlarms(engine)
         self._jobs = jobs
@@ -158,7 +167,7 @@ def fold_lag_places(connection: Connection) -> int:
 class PostgresCommands:
     """The web package's `Commands`."""
 
-    def __init__(self, engine: Engine, jobs: JobService) -> None:
+    def __init__(self, engine: Engine, jobs: Jobs) -> None:
         self._alarms = PostgresAlarms(engine)
         self._jobs = jobs
 
