@@ -37,7 +37,13 @@ class KafkaSettings(_Part):
     dead_letter_topic: str = Field("traces.dead-letters", min_length=1, description="topic for rejected records")
     group_id: str = Field("rlhf-monitor", min_length=1, description="consumer group; workers share it")
     auto_offset_reset: Literal["earliest", "latest"] = Field(
-        "earliest", description="where a partition starts that has no stored offset"
+        "earliest",
+        description="where a topic starts that was never read; a partition added later starts at its beginning",
+    )
+    replaced_log: Literal["stop", "continue"] = Field(
+        "stop",
+        description="what to do where a topic was created again or its log was cut and has grown anew:"
+        " end with an error, or read the new log from its beginning",
     )
     api_version: tuple[int, int] | None = Field(
         None, description="pin the protocol, [2, 3] for librdkafka's mock broker; null asks the broker"

@@ -39,6 +39,7 @@ class PartitionCursor:
     """One assignment of a partition to this worker."""
 
     next_offset: int  # as stored: where the next checkpoint must start
+    topic_id: str | None = None  # of the log that is being read
     revoked: bool = False
 
 
@@ -163,5 +164,9 @@ class Processor:
 
 def plan_spans(batch: RecordBatch) -> dict[TopicPartition, Span]:
     """Return per partition the stored next offset and the one after the batch's last record."""
-    last = {record.topic_partition: record.offset for record in batch.records}
-    return {partition: Span(batch.cursors[partition].next_offset, offset + 1) for partition, offset in last.items()}
+    spans = {}
+    for partition, record in {record.topic_partition: record for record in batch.records}.items():
+        cursor = batch.cursors[partition]
+        epoch = record.leader_epoch if record.leader_epoch >= 0 else None
+        spans[partition] = Span(cursor.next_offset, record.offset + 1, cursor.topic_id, epoch)
+    return spans

@@ -91,6 +91,22 @@ DEAD_LETTERS = Series(
     "Records written to the dead-letter topic, by the reason they were rejected.",
     ("reason",),
 )
+LOST_RECORDS = Series(
+    "monitor_lost_records_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "records",
+    "Offsets that were gone from the topic, deleted by retention, before they were read.",
+    ("topic",),
+)
+REPLACED_LOGS = Series(
+    "monitor_replaced_logs_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "partitions",
+    "Partitions whose log was found to be another than the one that was read: created again, or cut and grown anew.",
+    ("topic",),
+)
 STAGE_SECONDS = Series(
     "monitor_stage_seconds",
     Kind.HISTOGRAM,
@@ -196,6 +212,8 @@ SERIES: tuple[Series, ...] = (
     TRACES,
     PREFERENCES,
     DEAD_LETTERS,
+    LOST_RECORDS,
+    REPLACED_LOGS,
     STAGE_SECONDS,
     KAFKA_LAG,
     SCORED_TOKENS,
@@ -226,6 +244,8 @@ class Metrics:
         self._traces = _counter(TRACES, registry)
         self._preferences = _counter(PREFERENCES, registry)
         self._dead_letters = _counter(DEAD_LETTERS, registry)
+        self._lost_records = _counter(LOST_RECORDS, registry)
+        self._replaced_logs = _counter(REPLACED_LOGS, registry)
         self._stage_seconds = _histogram(STAGE_SECONDS, registry)
         self._kafka_lag = _Table(KAFKA_LAG, registry)
         self._scored_tokens = _counter(SCORED_TOKENS, registry)
@@ -255,6 +275,12 @@ class Metrics:
     def count_dead_letters(self, reason: str, count: int = 1) -> None:
         """Count dead letters; *reason* is `InvalidTrace.reason`, one of a bounded set of words."""
         self._dead_letters.labels(reason).inc(count)
+
+    def count_lost_records(self, topic: str, count: int) -> None:
+        self._lost_records.labels(topic).inc(count)
+
+    def count_replaced_logs(self, topic: str, count: int) -> None:
+        self._replaced_logs.labels(topic).inc(count)
 
     def observe_stage(self, stage: Stage, seconds: float) -> None:
         self._stage_seconds.labels(stage).observe(seconds)
