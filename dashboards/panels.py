@@ -92,8 +92,9 @@ INGEST = Row(
         ),
         Panel(
             "Records never read",
-            "Deleted by retention before they were read, and partitions whose log was replaced, in an hour.",
+            "Skipped as not ours, deleted by retention unread, and partitions whose log was replaced, in an hour.",
             (
+                Query("sum by (reason) (increase(monitor_skipped_total[1h]))", "skipped: {{reason}}"),
                 Query("sum by (topic) (increase(monitor_lost_records_total[1h]))", "{{topic}} lost"),
                 Query("sum by (topic) (increase(monitor_replaced_logs_total[1h]))", "{{topic}} replaced"),
             ),

@@ -18,12 +18,14 @@ from monitor.errors import Fenced, InvalidTrace, Unavailable
 from monitor.ingest.decode import DecodeLimits
 from monitor.ingest.offset import StartOffset, StoredOffset
 from monitor.ingest.record import Record, TopicPartition
+from monitor.ingest.route import Router, routes_of
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.batch import BatchBuilder, BatchRules, RewardModel
 from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace
 from monitor.pipeline.cohorts import InMemoryCohortNames
 from monitor.pipeline.processor import PART, BadRecordLimit, Processor
 from monitor.pipeline.worker import Assignment, BatchLimits, Worker
+from monitor.settings import KafkaSettings
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics
 from tests.traces import line, trace
@@ -206,6 +208,7 @@ class Bench:
 
     def processor(self, metrics: Metrics) -> Processor:
         return Processor(
+            router=router(),
             builder=builder(self.store, metrics=metrics, reward_model=self.reward_model),
             store=self.store,
             dead_letters=self.dead_letters,
@@ -237,10 +240,12 @@ class Bench:
         assert not thread.is_alive()
 
 
+def router() -> Router:
+    return Router(routes_of(KafkaSettings()), DecodeLimits(1_000_000, 2_000_000, timedelta(days=366)))
+
+
 def builder(store: InMemoryCheckpoints, *, metrics: Metrics, reward_model: RewardModel | None = None) -> BatchBuilder:
     rules = BatchRules(
-        preference_topic="preferences",
-        limits=DecodeLimits(1_000_000, 2_000_000, timedelta(days=366)),
         cohorts=CohortRule(("dataset",)),
         repeat_window=timedelta(hours=1),
     )
