@@ -93,13 +93,16 @@ class _Classify:
             async with asyncio.timeout(BODY_SECONDS):
                 async for part in request.stream():
                     body += part
-                    if len(body) > self._limits.max_bytes:
-                        raise Rejected(f"the request's body is longer than {self._limits.max_bytes} bytes", status=413)
+                    self._check_size(len(body))
         except TimeoutError:
             raise Rejected("the request's body did not arrive in time", status=408) from None
         except ClientDisconnect:
             raise Rejected("the request ended before its body did") from None
         return bytes(body)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._limits.max_bytes:
+            raise Rejected(f"the request's body is longer than {self._limits.max_bytes} bytes", status=413)
 
 
 def _answer(request: EncodedRequest, values: list[float]) -> dict[str, Any]:
