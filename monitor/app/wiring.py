@@ -167,7 +167,7 @@ class Daemon:
 
     def _run_worker(self) -> None:
         ingest, kafka = self.settings.ingest, self.settings.kafka
-        store = self._checkpoints()
+        store = self._checkpoints(self._engine)
         rules = BatchRules(
             cohorts=CohortRule(ingest.cohort_keys),
             repeat_window=self.settings.repeat_window,
@@ -200,11 +200,9 @@ class Daemon:
         worker.run(self._supervisor.stopping)
         dead_letters.close()
 
-    def _checkpoints(self) -> PostgresCheckpoints:
+    def _checkpoints(self, engine: Engine) -> PostgresCheckpoints:
         settings = self.settings
-        return PostgresCheckpoints(
-            self._engine, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts
-        )
+        return PostgresCheckpoints(engine, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts)
 
     def _lag_records(self) -> int | None:
         return self._worker.lag_records if self._worker is not None else None
@@ -214,19 +212,20 @@ class Daemon:
         return KafkaSource(kafka, [route.topic for route in routes_of(kafka)], assignment)
 
     def _run_controller(self) -> None:
-        leader = Leader(Leadership(self._engine), self._duties(), metrics=self._metrics)
+        leadership = Leadership(self._engine)
+        leader = Leader(leadership, self._duties(leadership.fenced_engine()), metrics=self._metrics)
         try:
             self._supervisor.repeat(CONTROLLER, leader.turn, pause_seconds=self.settings.drift.fold_seconds)
         finally:
             leader.release()
 
-    def _duties(self) -> list[Duty]:
-        """Return what one replica does for all, in the order of a turn."""
-        settings, metrics, jobs = self.settings, self._metrics, self._jobs
+    def _duties(self, engine: Engine) -> list[Duty]:
+        """Return what one replica does for all, in the order of a turn; every write goes through *engine*."""
+        settings, metrics, jobs = self.settings, self._metrics, job_service_of(engine, self.settings)
         drift, retrain = settings.drift, settings.retrain
         rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule_of(settings))
-        controller = Controller(PostgresFoldStore(self._engine), rules)
-        alarms, store = PostgresAlarms(self._engine), self._checkpoints()
+        controller = Controller(PostgresFoldStore(engine), rules)
+        alarms, store = PostgresAlarms(engine), self._checkpoints(engine)
 
         def forget_repeats() -> None:
             store.forget_repeats(settings.repeat_window)

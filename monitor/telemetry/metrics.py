@@ -213,7 +213,7 @@ LEADER = Series(
     Kind.GAUGE,
     Part.CONTROLLER,
     "1 or 0",
-    "1 while this process holds the controller's lock; over all processes the sum must be 1.",
+    "1 while this process holds the leader's lease; over all processes the sum must be 1.",
 )
 
 SERIES: tuple[Series, ...] = (
