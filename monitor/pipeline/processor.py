@@ -148,15 +148,15 @@ class Processor:
         return written
 
     def _count(self, checkpoint: Checkpoint) -> None:
-        repeats = sum(item.repeated for item in checkpoint.traces)
-        self.metrics.count_traces(TraceOutcome.COUNTED, len(checkpoint.traces) - repeats)
+        repeats = sum(item.repeated for item in checkpoint.observed.traces)
+        self.metrics.count_traces(TraceOutcome.COUNTED, len(checkpoint.observed.traces) - repeats)
         self.metrics.count_traces(TraceOutcome.REPEATED, repeats)
         self.metrics.count_traces(TraceOutcome.DUPLICATE, checkpoint.duplicates)
         self.metrics.count_traces(TraceOutcome.INVALID, sum(checkpoint.dead_letters.values()))
         self.metrics.count_preferences(PreferenceOutcome.COUNTED, len(checkpoint.preferences))
         for reason, count in checkpoint.dead_letters.items():
             self.metrics.count_dead_letters(reason, count)
-        scored = [item.reward.disagreement for item in checkpoint.traces if item.reward is not None]
+        scored = [item.reward.disagreement for item in checkpoint.observed.traces if item.reward is not None]
         if scored:
             self.metrics.show_disagreement(sum(scored) / len(scored))
 

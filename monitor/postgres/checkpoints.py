@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Engine, text
 from monitor.domain.cohort import OTHER
 from monitor.errors import Fenced
 from monitor.ingest.record import TopicPartition
+from monitor.observe.gather import ScoredTrace
 from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace, Position
-from monitor.pipeline.observation import ScoredTrace
 from monitor.postgres.engine import transaction
 
 COHORT_LOCK = 0x524C4846_02
@@ -134,7 +134,7 @@ class PostgresCheckpoints:
         _copy(
             connection,
             "copy score (trace_id, scorer_version, mean, lower, disagreement, members) from stdin",
-            _score_rows(checkpoint.traces),
+            _score_rows(checkpoint.observed.traces),
         )
         _copy(
             connection,
@@ -142,9 +142,9 @@ class PostgresCheckpoints:
             ' "values") from stdin',
             _stream_rows(checkpoint, checkpoint_id),
         )
-        if checkpoint.counted_keys:
-            keys = sorted(checkpoint.counted_keys)  # one order everywhere: workers that meet do not deadlock
-            times = [checkpoint.counted_keys[key] for key in keys]
+        if checkpoint.observed.counted_keys:
+            keys = sorted(checkpoint.observed.counted_keys)  # one order everywhere: workers that meet do not deadlock
+            times = [checkpoint.observed.counted_keys[key] for key in keys]
             _driver(connection).execute(_REPEAT_KEYS, [keys, times])
         if checkpoint.preferences:
             connection.execute(_PREFERENCES, list(_preference_rows(checkpoint)))
@@ -152,12 +152,12 @@ class PostgresCheckpoints:
 
 def _insert_head(connection: Connection, checkpoint: Checkpoint) -> int:
     values = {
-        "traces": len(checkpoint.traces),
-        "repeats": sum(item.repeated for item in checkpoint.traces),
+        "traces": len(checkpoint.observed.traces),
+        "repeats": sum(item.repeated for item in checkpoint.observed.traces),
         "duplicates": checkpoint.duplicates,
         "preferences": len(checkpoint.preferences),
         "dead_letters": _json(dict(checkpoint.dead_letters)),
-        "last_timestamp": max((item.trace.timestamp for item in checkpoint.traces), default=None),
+        "last_timestamp": max((item.trace.timestamp for item in checkpoint.observed.traces), default=None),
     }
     return int(connection.execute(_CHECKPOINT, values).scalar_one())
 
@@ -176,7 +176,7 @@ def _driver(connection: Connection) -> psycopg.Connection[Any]:
 
 
 def _trace_rows(checkpoint: Checkpoint, checkpoint_id: int) -> Iterator[tuple[Any, ...]]:
-    for ordinal, (item, position) in enumerate(zip(checkpoint.traces, checkpoint.positions, strict=True)):
+    for ordinal, (item, position) in enumerate(zip(checkpoint.observed.traces, checkpoint.positions, strict=True)):
         yield _trace_row(item, position, checkpoint_id, ordinal)
 
 

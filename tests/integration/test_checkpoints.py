@@ -13,8 +13,8 @@ from monitor.domain.cohort import OTHER
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message, Preference
 from monitor.errors import Fenced, Unavailable
+from monitor.observe.repeat import mark_repeats
 from monitor.pipeline.checkpoint import DuplicateTrace, Span
-from monitor.pipeline.repeat import mark_repeats
 from monitor.postgres import streams
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for

@@ -22,7 +22,7 @@ from monitor.domain.trace import Trace
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules, freeze_window
 from monitor.errors import Conflict, Fenced
-from monitor.pipeline.backtest import BacktestPlan, backtest
+from monitor.offline.backtest import BacktestPlan, backtest
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces, rebuild_reward_baseline
 from monitor.postgres.checkpoints import PostgresCheckpoints

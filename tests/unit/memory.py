@@ -18,10 +18,12 @@ from monitor.errors import Fenced, InvalidTrace, Unavailable
 from monitor.ingest.decode import DecodeLimits
 from monitor.ingest.kafka import StartOffset
 from monitor.ingest.record import Record, TopicPartition
+from monitor.observe.cohorts import InMemoryCohortNames
+from monitor.observe.scoring import RewardModel
+from monitor.observe.step import ObserveRules
 from monitor.pipeline.backoff import Backoff
-from monitor.pipeline.batch import BatchBuilder, BatchRules, RewardModel
+from monitor.pipeline.batch import BatchBuilder, BatchRules
 from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace
-from monitor.pipeline.cohorts import InMemoryCohortNames
 from monitor.pipeline.processor import PART, BadRecordLimit, Processor
 from monitor.pipeline.worker import Assignment, BatchLimits, Worker
 from monitor.telemetry.health import Health
@@ -47,7 +49,7 @@ class InMemoryCheckpoints:
     @property
     def trace_ids(self) -> list[str]:
         with self._lock:
-            return [item.trace.trace_id for checkpoint in self.written for item in checkpoint.traces]
+            return [item.trace.trace_id for checkpoint in self.written for item in checkpoint.observed.traces]
 
     def stored_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
         with self._lock:
@@ -62,13 +64,13 @@ class InMemoryCheckpoints:
 
     def last_counted(self, keys: Iterable[bytes]) -> dict[bytes, datetime]:
         with self._lock:
-            kept = {key: at for checkpoint in self.written for key, at in checkpoint.counted_keys.items()}
+            kept = {key: at for checkpoint in self.written for key, at in checkpoint.observed.counted_keys.items()}
         return {key: kept[key] for key in keys if key in kept}
 
     def write(self, checkpoint: Checkpoint) -> None:
         self.entered.release()
         assert self.open.wait(WAIT_SECONDS)
-        known = self.known_traces([item.trace.trace_id for item in checkpoint.traces])
+        known = self.known_traces([item.trace.trace_id for item in checkpoint.observed.traces])
         with self._lock:
             if self.away > 0:
                 self.away -= 1
@@ -240,8 +242,7 @@ def builder(store: InMemoryCheckpoints, *, metrics: Metrics, reward_model: Rewar
     rules = BatchRules(
         preference_topic="preferences",
         limits=DecodeLimits(1_000_000, 2_000_000, timedelta(days=366)),
-        cohorts=CohortRule(("dataset",)),
-        repeat_window=timedelta(hours=1),
+        observe=ObserveRules(CohortRule(("dataset",)), timedelta(hours=1)),
     )
     return BatchBuilder(rules, store, InMemoryCohortNames(50), reward_model=lambda: reward_model, metrics=metrics)
 
