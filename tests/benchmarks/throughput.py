@@ -35,7 +35,7 @@ import torch
 from kafka import KafkaConsumer
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.app import Daemon
+from monitor.app.wiring import Daemon
 from monitor.demo.models import build_tiny_base
 from monitor.demo.traffic import NORMAL, traffic
 from monitor.ingest.kafka import FETCH_OPTIONS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-revision = "20261122_observation_log_contract"
+revision = "20261122_log_contract"
 down_revision = "20261122_job_handle_expand"
 branch_labels = None
 depends_on = None
