@@ -25,11 +25,13 @@ from monitor.domain.cohort import CohortRule
 from monitor.domain.run import Artifact, RunResult
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.detector import DETECTORS
 from monitor.errors import InvalidSetting, Unavailable
 from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.limits import limits_of
+from monitor.observe.step import ObserveRules
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.batch import BatchBuilder, BatchRules
 from monitor.pipeline.processor import BadRecordLimit, Processor
@@ -71,7 +73,10 @@ log = structlog.get_logger(__name__)
 
 def null_rule_of(settings: Settings) -> NullRule:
     drift = settings.drift
-    return NullRule(drift.standard_errors, drift.cohort_standard_errors, drift.tolerance)
+    for signal, name in drift.detectors.items():
+        if name not in DETECTORS:
+            raise InvalidSetting(f"drift.detectors names {name!r} for {signal}; there are {', '.join(DETECTORS)}")
+    return NullRule(drift.standard_errors, drift.cohort_standard_errors, drift.tolerance, drift.detectors)
 
 
 def job_service_of(engine: Engine, settings: Settings) -> JobService:
@@ -169,8 +174,7 @@ class Daemon:
         rules = BatchRules(
             preference_topic=kafka.preference_topic,
             limits=limits_of(ingest),
-            cohorts=CohortRule(ingest.cohort_keys),
-            repeat_window=self.settings.repeat_window,
+            observe=ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window),
             tokenizer=load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None,
         )
         builder = BatchBuilder(rules, store, store, reward_model=self._scorer.current, metrics=self._metrics)
@@ -223,7 +227,9 @@ class Daemon:
         """Return what one replica does for all, in the order of a turn."""
         settings, metrics, jobs = self.settings, self._metrics, self._jobs
         drift, retrain = settings.drift, settings.retrain
-        rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule_of(settings))
+        rules = ControllerRules(
+            drift.average_run_length, drift.baseline_traces, null_rule_of(settings), drift.recovery_observations
+        )
         controller = Controller(PostgresFoldStore(self._engine), rules)
         alarms, store = PostgresAlarms(self._engine), self._checkpoints()
 

@@ -55,8 +55,12 @@ class FoldStore(ObservationLog, Protocol):
         """Yield the entries from *start* on, in order, that begin less than *max_places* after it."""
         ...
 
-    def place_after(self, traces: int) -> int | None:
-        """Return the place after the first so many traces; None while there are fewer."""
+    def placed_traces(self) -> int:
+        """Return how many traces have a place."""
+        ...
+
+    def place_of_trace(self, number: int) -> int:
+        """Return the place of trace *number*, counted from 0 over the log's traces alone."""
         ...
 
     def active(self, known: ActiveBaseline | None = None) -> ActiveBaseline | None:
@@ -122,7 +126,8 @@ class Controller:
     def _freeze_first(self) -> ActiveBaseline | None:
         """Freeze the first traces; twice as many, and so on, where they are repeats that tell of no signal."""
         traces = self._rules.baseline_traces
-        while traces > 0 and (stop := self._store.place_after(traces)) is not None:
+        while 0 < traces <= self._store.placed_traces():
+            stop = self._store.place_of_trace(traces - 1) + 1
             baseline = freeze_window(self._store, self._rules.null_rule, first_place=0, stop_place=stop)
             if baseline.signals:
                 active = self._store.freeze(baseline, by="controller", note=f"the first {traces} traces")

@@ -32,6 +32,11 @@ class Observed:
     counted_keys: Mapping[bytes, datetime]  # repeat keys that were counted in this batch
 
 
+def nothing_observed() -> Observed:
+    """Return what a batch without traces leaves."""
+    return Observed((), gather(()), {})
+
+
 class Observer:
     """Turns good, distinct traces into observations; what it must remember lies behind its ports."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -129,3 +130,60 @@ def test_an_excerpt_is_the_stream_s_own_observations_between_two_traces() -> Non
     assert (cut.places.tolist(), cut.values.tolist(), list(cut.cohorts)) == ([3, 6, 9], [3.0, 6.0, 9.0], ["a"] * 3)
     assert len(excerpt_of([part.between(3, 10) for part in batches], StreamKey("refusal", ALL, "m", "1")).values) == 7
     assert len(excerpt_of(batches, StreamKey("refusal", ALL, "m", "2")).values) == 0
+
+
+TWICE = np.concatenate((binary(300, 0.1, 1), binary(300, 0.6, 2), binary(900, 0.1, 3), binary(300, 0.6, 4)))
+QUICK = FoldRules(10_000.0, recovery_observations=100)
+
+
+def told(cuts: list[int], *, restart: bool = False) -> list[tuple[str, int, int]]:
+    """Return what the roll-up's stream went through over a drift, its end, and another."""
+    fold, story = Fold(baseline(), QUICK), list[tuple[str, int, int]]()
+    for start, stop in pairwise([0, *sorted(cuts), len(TWICE)]):
+        for outcome in fold.add(entry(TWICE[start:stop], first=BASELINE + start)):
+            if outcome.stream.cohort == ALL:
+                word = outcome.severity.value if isinstance(outcome, Decision) else "recovered"
+                story.append((word, outcome.episode, outcome.place))
+        if restart:
+            resumed = Fold(baseline(), QUICK)
+            resumed.streams |= restore(resumed, store(fold, fold.streams))
+            fold = resumed
+    return sorted(story, key=lambda item: (item[2], item[0] != "warning"))
+
+
+def test_a_stream_recovers_when_nothing_of_late_says_that_it_is_drifted_and_alarms_again_when_it_drifts_again() -> None:
+    story = told([])
+    assert [(word, episode) for word, episode, _ in story] == [
+        ("warning", 0),
+        ("alert", 0),
+        ("recovered", 0),
+        ("warning", 1),
+        ("alert", 1),
+    ]
+    alert, recovered, again = (story[number][2] for number in (1, 2, 4))
+    assert BASELINE + 300 < alert < BASELINE + 400
+    assert BASELINE + 600 < recovered < BASELINE + 800
+    assert BASELINE + 1500 < again < BASELINE + 1600
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(0, len(TWICE)), max_size=6), st.booleans())
+def test_where_the_log_is_cut_changes_neither_a_recovery_nor_the_next_episode(cuts: list[int], restart: bool) -> None:
+    assert told(cuts, restart=restart) == told([])
+
+
+def test_a_drift_that_goes_on_is_confirmed_and_stays_one_episode() -> None:
+    fold = Fold(baseline(), QUICK)
+    outcomes = fold.add(entry(np.concatenate((binary(300, 0.1, 1), binary(3000, 0.6, 2)))))
+    mine = [outcome for outcome in outcomes if outcome.stream.cohort == ALL]
+    assert [outcome.severity for outcome in mine if isinstance(outcome, Decision)] == [Severity.WARNING, Severity.ALERT]
+    assert len(mine) == 2
+
+
+def test_the_fold_s_time_is_the_log_s_and_goes_on_without_observations() -> None:
+    fold = Fold(baseline(), RULES)
+    fold.add(entry(binary(30, 0.1)))
+    assert fold.at == AT
+    fold.add(PlacedEntry(Source.CLOCK, 2, BASELINE + 30, 0, AT + timedelta(minutes=1), None, ()))
+    fold.add(PlacedEntry(Source.CLOCK, 3, BASELINE + 30, 0, AT, None, ()))
+    assert fold.at == AT + timedelta(minutes=1)
