@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,14 @@ from sqlalchemy import Connection, Engine, Row, text
 from monitor.domain.run import HashedFile, RunResult
 from monitor.domain.signal import DISAGREEMENT, REWARD
 from monitor.drift.baseline import NullRule, SignalBaseline, Window, build_signal_baseline
-from monitor.drift.controller import ActiveBaseline
+from monitor.drift.stored import ActiveBaseline
 from monitor.errors import Conflict
 from monitor.postgres.engine import transaction
 from monitor.postgres.streams import active_baseline, extend_baseline, hold_freezes
 
-# Repeats are no observations, so they are neither exported nor part of a law.
 _WINDOW = text(
-    "select c.first_index + t.ordinal as trace_index, t.cohort, t.policy_model, t.messages, t.response"
-    " from checkpoint c join trace t using (checkpoint_id)"
-    " where c.first_index < :stop and c.first_index + c.traces > :start"
-    " and c.first_index + t.ordinal >= :start and c.first_index + t.ordinal < :stop"
-    " and t.response is not null and not t.repeated order by 1"
+    "select place as trace_index, cohort, policy_model, messages, response from baseline_trace"
+    " where baseline_id = :baseline_id order by place"
 )
 
 
@@ -76,7 +73,7 @@ def rebuild_reward_baseline(connection: Connection, result: RunResult, rule: Nul
             "it was frozen anew; wanted a run on the present baseline"
         )
     laws = _laws(result.candidate.version, traces, scores, rule)
-    extend_baseline(connection, ActiveBaseline(active.baseline_id, active.baseline.extended(laws)))
+    extend_baseline(connection, replace(active, baseline=active.baseline.extended(laws)))
 
 
 def _laws(
@@ -101,8 +98,7 @@ def _laws(
 
 
 def _window_rows(connection: Connection, active: ActiveBaseline) -> list[Row[Any]]:
-    bounds = {"start": active.baseline.first_index, "stop": active.baseline.stop_index}
-    return list(connection.execute(_WINDOW, bounds))
+    return list(connection.execute(_WINDOW, {"baseline_id": active.baseline_id}))
 
 
 def _write(path: Path, rows: Iterable[Row[Any]]) -> HashedFile:

@@ -174,16 +174,14 @@ class PostgresFoldStore:
         with transaction(self._engine) as connection:
             _require_active(connection, step.baseline_id)
             if connection.execute(advance).rowcount != 1:
-                raise Fenced(
-                    f"baseline {step.baseline_id}: the fold is not at place {step.start.next_place} any more"
-                )
+                raise Fenced(f"baseline {step.baseline_id}: the fold is not at place {step.start.next_place} any more")
             if step.streams:
                 rows = [_stream_row(step.baseline_id, key, stream) for key, stream in sorted(step.streams.items())]
                 connection.execute(_upsert_streams(), rows)
             for alarm in step.alarms:
                 insert_alarm(connection, step.baseline_id, alarm)
             for recovery in step.recoveries:
-                recover_alarm(connection, step.baseline_id, recovery.stream, recovery.episode, recovery.place)
+                recover_alarm(connection, step.baseline_id, recovery)
 
 
 def hold_freezes(connection: Connection) -> None:

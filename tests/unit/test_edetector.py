@@ -91,7 +91,7 @@ def test_where_the_rows_are_cut_into_calls_changes_neither_the_state_nor_a_cross
     indices = np.arange(1000, 1000 + ROWS)
     whole, expected = fold(State.empty(against.components), increments, indices, thresholds=THRESHOLDS)
     state, found = State.empty(against.components), []
-    waiting = THRESHOLDS
+    waiting: tuple[Threshold, ...] = THRESHOLDS
     edges = [0, *sorted(cuts), ROWS]
     for start, stop in pairwise(edges):
         state, crossings = fold(state, increments[start:stop], indices[start:stop], thresholds=waiting)
