@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -58,10 +58,10 @@ def scored(
     ]
 
 
-def observed(items: Sequence[ObservedTrace]) -> Observed:
-    """Return *items* as one observing step leaves them, every key counted."""
-    keys = {key: item.trace.timestamp for item in items for key in item.trace.repeat_keys()}
-    return Observed(tuple(items), gather(items), keys)
+def observed(items: Sequence[ObservedTrace], keys: Mapping[bytes, datetime] | None = None) -> Observed:
+    """Return *items* as one observing step leaves them, every key counted where *keys* are not given."""
+    counted = {key: item.trace.timestamp for item in items for key in item.trace.repeat_keys()}
+    return Observed(tuple(items), gather(items), counted if keys is None else keys)
 
 
 @dataclass

@@ -60,9 +60,9 @@ _LOCATE = text(
 )
 _PLACE_OF_TRACE = text(  # the sum stops at the entry that holds the trace
     "select first_place + :number - before from ("
-    "  select first_place, places, sum(places) over (order by sequence) - places as before"
+    "  select sequence, first_place, places, sum(places) over (order by sequence) - places as before"
     "  from log_entry where source = 'traces' and sequence is not null"
-    ") counted where before + places > :number order by before limit 1"
+    ") counted where before + places > :number order by sequence limit 1"
 )
 _SEQUENCE = text(  # of the entry that holds the place, or of the next one to come
     "select coalesce((select sequence from log_entry where first_place + places > :place"
