@@ -11,7 +11,7 @@ from monitor.domain.job import Action, Job, JobState
 from monitor.domain.observation import moment_of
 from monitor.domain.order import Actor, JobOrder
 from monitor.domain.stream import StreamKey, StreamStatus
-from monitor.domain.view import BaselineSummary, JobDetail, Models, Overview
+from monitor.domain.view import BaselineSummary, JobDetail, Overview
 from monitor.drift.status import status_of
 from monitor.postgres import schema
 from monitor.postgres.alarms import PostgresAlarms
@@ -21,6 +21,7 @@ from monitor.postgres.leader import is_led
 from monitor.postgres.log import COMBINED, TOTALS_OF
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.streams import active_baseline
+from monitor.runs.model import Models
 
 # One statement, so one snapshot: an entry that is placed meanwhile is counted once.
 _TOTALS = text(
