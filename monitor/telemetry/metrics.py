@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from monitor.domain.alarm import Severity
 from monitor.domain.job import Action, JobState
-from monitor.domain.signal import SIGNALS
 from monitor.domain.stream import StreamStatus
+from monitor.signals.table import SIGNALS
 
 
 class Kind(StrEnum):
