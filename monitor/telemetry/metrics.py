@@ -15,6 +15,7 @@ from monitor.domain.alarm import Severity
 from monitor.domain.job import Action, JobState
 from monitor.domain.signal import SIGNALS
 from monitor.domain.stream import StreamStatus
+from monitor.domain.text import for_metric
 
 
 class Kind(StrEnum):
@@ -335,11 +336,12 @@ class _Table:
         self._rows: set[tuple[str, ...]] = set()
 
     def show(self, rows: Mapping[tuple[str, ...], float]) -> None:
-        for labels, value in rows.items():
+        escaped = {tuple(for_metric(text) for text in labels): value for labels, value in rows.items()}
+        for labels, value in escaped.items():
             self._gauge.labels(*labels).set(value)
-        for labels in self._rows - rows.keys():
+        for labels in self._rows - escaped.keys():
             self._gauge.remove(*labels)
-        self._rows = set(rows)
+        self._rows = set(escaped)
 
 
 def _bounds(status: StreamStatus) -> Sequence[tuple[str, float]]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from prometheus_client import CollectorRegistry
 
 from monitor.domain.alarm import AlarmState, Severity
@@ -24,16 +21,6 @@ from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job, stored_alarm
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 HOSTILE = 'dataset=<img src=x onerror="document.title=1">&lt;'
 BASELINE = BaselineSummary(1, NOW, "rlhf-monitor", "first 2000 traces", 0, 2000, 2000)
 FAILED_GATE = Verdict(
@@ -44,16 +31,6 @@ FAILED_GATE = Verdict(
     ),
     "ab" * 32,
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists() and shutil.which("chromium") is None and os.environ.get("CI") != "true":
-        pytest.skip("no Chromium at /usr/bin/chromium; apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -73,24 +50,6 @@ def address(monitor: InMemoryMonitor, tokens: dict[str, str]) -> Iterator[str]:
     server = WebServer(app, host="127.0.0.1", port=0, health=health)
     yield f"http://127.0.0.1:{server.start()}/"
     server.stop()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page on which any script error or refused script fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if is_complaint(message) else None)
-    yield page
-    context.close()
-    assert complaints == []
-
-
-def is_complaint(message: ConsoleMessage) -> bool:
-    # Chromium reports every answer of 400 and above; those the tests provoke are no fault of the page.
-    return message.type == "error" and "Failed to load resource" not in message.text
 
 
 def test_the_empty_console_says_what_will_appear(page: Page, address: str, monitor: InMemoryMonitor) -> None:
