@@ -30,9 +30,10 @@ def test_a_model_named_in_html_runs_nothing_in_the_report(
     assert run("drift", "report", "--out", report, POSTGRES__URL=postgres_url).code == 0
     page.goto(report.as_uri())
     expect(page.get_by_text("policy_model").first).to_be_visible()
-    for row in page.get_by_role("button").all():  # every column's details, drawn only when opened
-        row.click()
-    page.wait_for_timeout(1000)
+    details = page.get_by_role("button", name="Detail panel visibility toggle")
+    for place in range(details.count()):  # a column's labels are drawn when its details are opened
+        details.nth(place).click()
+    expect(page.get_by_text("svg onload").first).to_be_visible()
     assert page.evaluate("window.owned") is None
     assert page.title() != "owned"
     assert page.locator("svg[onload], img[onerror]").count() == 0
