@@ -11,21 +11,18 @@ import msgspec
 import numpy as np
 from sqlalchemy import Connection, Engine, Row, text
 
-from monitor.domain.run import HashedFile, RunResult
 from monitor.domain.signal import DISAGREEMENT, REWARD
 from monitor.drift.baseline import NullRule, SignalBaseline, Window, build_signal_baseline
 from monitor.drift.controller import ActiveBaseline
 from monitor.errors import Conflict
 from monitor.postgres.engine import transaction
 from monitor.postgres.streams import active_baseline, extend_baseline, hold_freezes
+from monitor.runs.artifact import HashedFile
+from monitor.runs.result import RunResult
 
-# Repeats are no observations, so they are neither exported nor part of a law.
 _WINDOW = text(
-    "select c.first_index + t.ordinal as trace_index, t.cohort, t.policy_model, t.messages, t.response"
-    " from checkpoint c join trace t using (checkpoint_id)"
-    " where c.first_index < :stop and c.first_index + c.traces > :start"
-    " and c.first_index + t.ordinal >= :start and c.first_index + t.ordinal < :stop"
-    " and t.response is not null and not t.repeated order by 1"
+    "select place as trace_index, cohort, policy_model, messages, response from baseline_trace"
+    " where baseline_id = :baseline_id order by place"
 )
 
 
@@ -60,7 +57,7 @@ def rebuild_reward_baseline(connection: Connection, result: RunResult, rule: Nul
     """
     hold_freezes(connection)
     active = active_baseline(connection)
-    if active is None or result.candidate is None:
+    if active is None:
         return
     if result.rescored is None:
         raise Conflict(
@@ -101,8 +98,7 @@ def _laws(
 
 
 def _window_rows(connection: Connection, active: ActiveBaseline) -> list[Row[Any]]:
-    bounds = {"start": active.baseline.first_index, "stop": active.baseline.stop_index}
-    return list(connection.execute(_WINDOW, bounds))
+    return list(connection.execute(_WINDOW, {"baseline_id": active.baseline_id}))
 
 
 def _write(path: Path, rows: Iterable[Row[Any]]) -> HashedFile:

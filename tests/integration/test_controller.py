@@ -15,7 +15,6 @@ from sqlalchemy import Engine, text
 
 from monitor.domain.alarm import Alarm, AlarmState, Severity
 from monitor.domain.cohort import CohortRule
-from monitor.domain.run import Artifact, HashedFile, RunResult
 from monitor.domain.score import Reward
 from monitor.domain.signal import DISAGREEMENT, REWARD
 from monitor.domain.trace import Trace
@@ -31,6 +30,8 @@ from monitor.postgres.jobs import JobService
 from monitor.postgres.leader import Leadership
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views import PostgresViews
+from monitor.runs.artifact import Artifact, HashedFile
+from monitor.runs.result import PairMetrics, RewardResult
 from tests.traces import checkpoint, drifting, scored, trace
 
 pytestmark = pytest.mark.postgres
@@ -156,10 +157,7 @@ def test_one_of_two_replicas_leads_until_it_lets_go(engine: Engine) -> None:
 def test_a_checkpoint_that_commits_after_a_later_one_is_waited_for_and_keeps_its_place(
     engine: Engine, store: PostgresFoldStore, write: Write
 ) -> None:
-    early = text(
-        "insert into checkpoint (traces, repeats, duplicates, preferences, dead_letters) values (3, 0, 0, 0, '{}')"
-        " returning checkpoint_id"
-    )
+    early = text("insert into log_entry (source, places) values ('traces', 3) returning entry_id")
     with engine.connect() as slow:
         slow_id = slow.execute(early).scalar_one()
         write(TRACES[:5])
@@ -168,9 +166,9 @@ def test_a_checkpoint_that_commits_after_a_later_one_is_waited_for_and_keeps_its
     write(TRACES[5:6])
     assert store.place_checkpoints() == 9
     with engine.begin() as connection:
-        rows = connection.execute(text("select first_index, checkpoint_id from checkpoint order by 1")).all()
-    assert [row.first_index for row in rows] == [0, 3, 8]
-    assert rows[0].checkpoint_id == slow_id
+        rows = connection.execute(text("select first_place, sequence, entry_id from log_entry order by 1")).all()
+    assert [(row.first_place, row.sequence) for row in rows] == [(0, 1), (3, 2), (8, 3)]
+    assert rows[0].entry_id == slow_id
 
 
 def test_a_checkpoint_without_traces_takes_no_place(store: PostgresFoldStore, write: Write) -> None:
@@ -231,17 +229,15 @@ def rewards_of(version: str, means: Iterable[float]) -> list[Reward]:
     return [Reward(version, (mean, mean + 0.2), mean, mean - 0.1, 0.1) for mean in means]
 
 
-def rescored(folder: Path, indices: Sequence[int], version: str = "v2") -> RunResult:
+def rescored(folder: Path, indices: Sequence[int], version: str = "v2") -> RewardResult:
     rng = np.random.default_rng(5)
     rows = [{"index": index, "mean": float(rng.normal(4.0, 1.0)), "disagreement": 0.2} for index in indices]
     content = "".join(json.dumps(row) + "\n" for row in rows).encode()
     (folder / "rescored.jsonl").write_bytes(content)
     file = HashedFile(str(folder / "rescored.jsonl"), sha256(content).hexdigest(), len(rows))
-    return RunResult(
-        status="succeeded",
-        error=None,
+    return RewardResult(
         candidate=Artifact(version, str(folder), "0" * 64),
-        candidate_metrics=None,
+        candidate_metrics=PairMetrics(50, 0.7, 0.6, 0.8),
         champion_metrics=None,
         longer_wins_accuracy=None,
         train_pairs=100,
