@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 
 import pytest
 import structlog
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import generate_latest
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
@@ -26,6 +25,7 @@ from monitor.telemetry.metrics import Metrics
 from tests.hostile import LABELS, UNSTORABLE, unseen
 from tests.unit.in_memory_ports import stream_status
 
+OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 ALL = LABELS | UNSTORABLE
 each_label = pytest.mark.parametrize("label", ALL.values(), ids=ALL)
 
@@ -107,7 +107,7 @@ def root_logger() -> Iterator[None]:
 def test_a_log_line_carries_no_command_in_either_style(label: str) -> None:
     for style in ("json", "console"):
         stream = io.StringIO()
-        configure_logging(level="info", style=style, stream=stream)  # type: ignore[arg-type]
+        configure_logging(level="info", style=style, stream=stream)
         log = structlog.get_logger("ours")
         log.warning("seen", cohort=label, labels=[label], nested={label: label})
         log.warning(label)
@@ -128,7 +128,8 @@ def test_a_label_in_a_metric_is_read_back_as_one_label(label: str) -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     metrics.show_streams([stream_status(key=StreamKey("refusal", label, label, "1"))])
-    texts = generate_latest(registry).decode(), generate_openmetrics(registry).decode()
-    for text, parse in zip(texts, (text_string_to_metric_families, parse_openmetrics), strict=True):
-        means = [family for family in parse(text) if family.name == "monitor_stream_mean"]
+    for accept, parse in (("", text_string_to_metric_families), (OPENMETRICS, parse_openmetrics)):
+        encode, _ = choose_encoder(accept)
+        families: Iterable[Metric] = parse(encode(registry).decode())
+        means = [family for family in families if family.name == "monitor_stream_mean"]
         assert [sample.labels["cohort"] for family in means for sample in family.samples] == [visible(label)]
