@@ -7,7 +7,16 @@ from io import TextIOWrapper
 
 from monitor.cli.root import app
 from monitor.cli.terminal import complain
-from monitor.errors import Conflict, InvalidInput, InvalidSetting, NotFound, TooManyBadRecords, Unavailable
+from monitor.errors import (
+    Conflict,
+    InvalidInput,
+    InvalidSetting,
+    MissingCodec,
+    NotFound,
+    ReplacedLog,
+    TooManyBadRecords,
+    Unavailable,
+)
 
 FAILED, BAD_USAGE = 1, 2
 
@@ -21,7 +30,7 @@ def main() -> None:
     except (InvalidSetting, InvalidInput) as error:
         complain(f"rlhf-monitor: {error}")
         sys.exit(BAD_USAGE)
-    except (Unavailable, Conflict, NotFound, TooManyBadRecords) as error:
+    except (Unavailable, Conflict, NotFound, TooManyBadRecords, MissingCodec, ReplacedLog) as error:
         complain(f"rlhf-monitor: {error}")
         sys.exit(FAILED)
     except BrokenPipeError:
