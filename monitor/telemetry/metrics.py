@@ -383,11 +383,7 @@ class _Table:
 
 
 def _bounds(status: StreamStatus) -> Sequence[tuple[str, float]]:
-    return (
-        ("lower", status.baseline_lower),
-        ("mean", status.baseline_mean),
-        ("upper", status.baseline_upper),
-    )
+    return ("lower", status.baseline_lower), ("mean", status.baseline_mean), ("upper", status.baseline_upper)
 
 
 def _counter(series: Series, registry: CollectorRegistry) -> Counter:
