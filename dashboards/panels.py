@@ -91,18 +91,25 @@ INGEST = Row(
             stacked=True,
         ),
         Panel(
+            "Records never read",
+            "Skipped as not ours, deleted by retention unread, and partitions whose log was replaced, in an hour.",
+            (
+                Query("sum by (reason) (increase(monitor_skipped_total[1h]))", "skipped: {{reason}}"),
+                Query("sum by (topic) (increase(monitor_lost_records_total[1h]))", "{{topic}} lost"),
+                Query("sum by (topic) (increase(monitor_replaced_logs_total[1h]))", "{{topic}} replaced"),
+            ),
+        ),
+        Panel(
             "Time of a batch, 95th percentile",
             "By stage of the worker; the widest stage bounds the throughput.",
             (Query("monitor:stage_seconds:p95_5m", "{{stage}}"),),
             "s",
-            width=12,
         ),
         Panel(
             "Preferences",
             "Preference events a second, by outcome.",
             (Query("sum by (outcome) (rate(monitor_preferences_total[5m]))", "{{outcome}}"),),
             "cps",
-            width=12,
         ),
     ),
 )

@@ -30,9 +30,10 @@ from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.limits import limits_of
+from monitor.ingest.route import Router, routes_of
 from monitor.observe.step import ObserveRules
 from monitor.pipeline.backoff import Backoff
-from monitor.pipeline.batch import BatchBuilder, BatchRules
+from monitor.pipeline.batch import BatchBuilder
 from monitor.pipeline.processor import BadRecordLimit, Processor
 from monitor.pipeline.worker import Assignment, BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
@@ -172,15 +173,12 @@ class Daemon:
     def _run_worker(self) -> None:
         ingest, kafka = self.settings.ingest, self.settings.kafka
         store = self._checkpoints()
-        rules = BatchRules(
-            preference_topic=kafka.preference_topic,
-            limits=limits_of(ingest),
-            observe=ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window),
-            tokenizer=load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None,
-        )
+        rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window)
+        tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
         builder = BatchBuilder(rules, store, store, reward_model=self._scorer.current, metrics=self._metrics)
         dead_letters = KafkaDeadLetters(kafka)
         processor = Processor(
+            router=Router(routes_of(kafka), limits_of(ingest), tokenizer=tokenizer),
             builder=builder,
             store=store,
             dead_letters=dead_letters,
@@ -215,7 +213,7 @@ class Daemon:
 
     def _open_source(self, assignment: Assignment) -> KafkaSource:
         kafka = self.settings.kafka
-        return KafkaSource(kafka, (*kafka.trace_topics, kafka.preference_topic), assignment)
+        return KafkaSource(kafka, [route.topic for route in routes_of(kafka)], assignment)
 
     def _run_controller(self) -> None:
         leader = Leader(Leadership(self._engine), self._duties(), metrics=self._metrics)

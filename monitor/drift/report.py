@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from monitor.domain.observation import ObservationBatch
+from monitor.domain.text import for_html
 from monitor.errors import InvalidInput
 
 MAX_ROWS = 50_000  # of either side; the latest are kept
@@ -16,13 +17,16 @@ COHORT, POLICY_MODEL = "cohort", "policy_model"
 
 
 def observation_frame(batches: Iterable[ObservationBatch]) -> pd.DataFrame:
-    """Return a row per trace, ordered by place: cohort, policy model, and a column per signal."""
+    """Return a row per trace, ordered by place: cohort, policy model, and a column per signal.
+
+    The two labels are escaped for HTML: Evidently writes them into a script of its page as they are.
+    """
     parts = [
         pd.DataFrame(
             {
                 "place": batch.places,
-                COHORT: batch.cohort_names(),
-                POLICY_MODEL: batch.series.policy_model,
+                COHORT: [for_html(name) for name in batch.cohort_names()],
+                POLICY_MODEL: for_html(batch.series.policy_model),
                 "signal": batch.series.signal,
                 "value": batch.values,
             }

@@ -13,8 +13,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from monitor.domain.alarm import Severity
 from monitor.domain.job import Action, JobState
-from monitor.domain.signal import SIGNALS
 from monitor.domain.stream import StreamStatus
+from monitor.domain.text import for_metric
+from monitor.signals.table import SIGNALS
 
 
 class Kind(StrEnum):
@@ -90,6 +91,30 @@ DEAD_LETTERS = Series(
     "records",
     "Records written to the dead-letter topic, by the reason they were rejected.",
     ("reason",),
+)
+SKIPPED = Series(
+    "monitor_skipped_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "pieces",
+    "Sound pieces of records that are not for us, such as other spans and cache hits, by the reason.",
+    ("reason",),
+)
+LOST_RECORDS = Series(
+    "monitor_lost_records_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "records",
+    "Offsets that were gone from the topic, deleted by retention, before they were read.",
+    ("topic",),
+)
+REPLACED_LOGS = Series(
+    "monitor_replaced_logs_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "partitions",
+    "Partitions whose log was not the one that was read: created again, or cut and grown anew.",
+    ("topic",),
 )
 STAGE_SECONDS = Series(
     "monitor_stage_seconds",
@@ -196,6 +221,9 @@ SERIES: tuple[Series, ...] = (
     TRACES,
     PREFERENCES,
     DEAD_LETTERS,
+    SKIPPED,
+    LOST_RECORDS,
+    REPLACED_LOGS,
     STAGE_SECONDS,
     KAFKA_LAG,
     SCORED_TOKENS,
@@ -218,14 +246,16 @@ class Metrics:
     The `count_` and `observe_` methods are safe from any thread; the `show_`
     methods replace what was shown and belong to one thread each: lag to the
     worker's, the rest to the controller's. Outcomes are exported from 0, so a
-    rate sees the first increment; what only a leader knows is exported by a
-    leader alone.
+    rate sees the first increment; what only a leader knows, by a leader alone.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._traces = _counter(TRACES, registry)
         self._preferences = _counter(PREFERENCES, registry)
         self._dead_letters = _counter(DEAD_LETTERS, registry)
+        self._skipped = _counter(SKIPPED, registry)
+        self._lost_records = _counter(LOST_RECORDS, registry)
+        self._replaced_logs = _counter(REPLACED_LOGS, registry)
         self._stage_seconds = _histogram(STAGE_SECONDS, registry)
         self._kafka_lag = _Table(KAFKA_LAG, registry)
         self._scored_tokens = _counter(SCORED_TOKENS, registry)
@@ -255,6 +285,15 @@ class Metrics:
     def count_dead_letters(self, reason: str, count: int = 1) -> None:
         """Count dead letters; *reason* is `InvalidTrace.reason`, one of a bounded set of words."""
         self._dead_letters.labels(reason).inc(count)
+
+    def count_skipped(self, reason: str, count: int) -> None:
+        self._skipped.labels(reason).inc(count)
+
+    def count_lost_records(self, topic: str, count: int) -> None:
+        self._lost_records.labels(topic).inc(count)
+
+    def count_replaced_logs(self, topic: str, count: int) -> None:
+        self._replaced_logs.labels(topic).inc(count)
 
     def observe_stage(self, stage: Stage, seconds: float) -> None:
         self._stage_seconds.labels(stage).observe(seconds)
@@ -335,19 +374,16 @@ class _Table:
         self._rows: set[tuple[str, ...]] = set()
 
     def show(self, rows: Mapping[tuple[str, ...], float]) -> None:
-        for labels, value in rows.items():
+        escaped = {tuple(for_metric(text) for text in labels): value for labels, value in rows.items()}
+        for labels, value in escaped.items():
             self._gauge.labels(*labels).set(value)
-        for labels in self._rows - rows.keys():
+        for labels in self._rows - escaped.keys():
             self._gauge.remove(*labels)
-        self._rows = set(rows)
+        self._rows = set(escaped)
 
 
 def _bounds(status: StreamStatus) -> Sequence[tuple[str, float]]:
-    return (
-        ("lower", status.baseline_lower),
-        ("mean", status.baseline_mean),
-        ("upper", status.baseline_upper),
-    )
+    return ("lower", status.baseline_lower), ("mean", status.baseline_mean), ("upper", status.baseline_upper)
 
 
 def _counter(series: Series, registry: CollectorRegistry) -> Counter:
