@@ -18,7 +18,7 @@ from uuid import uuid4
 import psycopg
 from kafka import KafkaProducer
 
-from monitor.app import Daemon
+from monitor.app.wiring import Daemon
 from monitor.settings import Settings
 from tests.real_kafka import Kafka
 

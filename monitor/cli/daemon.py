@@ -23,7 +23,7 @@ db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 
 def run() -> None:
     """Read traces, score them, follow the drift, answer it, and serve API, console and metrics."""
-    from monitor.app import Daemon
+    from monitor.app.wiring import Daemon
     from monitor.telemetry.logs import configure_logging
 
     settings = load_settings()

@@ -27,7 +27,7 @@ from monitor.errors import InvalidInput, InvalidSetting
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from monitor.app import Daemon
+    from monitor.app.wiring import Daemon
     from monitor.demo.player import Player
     from monitor.domain.alarm import StoredAlarm
     from monitor.postgres.views import PostgresViews
@@ -199,7 +199,7 @@ class Story:
         return Path(result.candidate.path)
 
     def _start_daemon(self, settings: object) -> None:
-        from monitor.app import Daemon, job_service_of
+        from monitor.app.wiring import Daemon, job_service_of
         from monitor.postgres.views import PostgresViews
         from monitor.settings import Settings
 

@@ -58,7 +58,7 @@ def baseline_freeze(
     note: Annotated[str, typer.Option("--note", help="Why this window.")] = "",
 ) -> None:
     """Freeze a new baseline from a window of traces; open alarms are superseded."""
-    from monitor.app import null_rule_of
+    from monitor.app.wiring import null_rule_of
     from monitor.drift.controller import freeze_window
     from monitor.postgres.streams import PostgresFoldStore
 
@@ -247,7 +247,7 @@ def _database() -> Iterator[tuple[Engine, Settings]]:
 
 @contextmanager
 def _jobs() -> Iterator[JobService]:
-    from monitor.app import job_service_of
+    from monitor.app.wiring import job_service_of
 
     with _database() as (engine, settings):
         yield job_service_of(engine, settings)
@@ -261,7 +261,7 @@ def _alarm(views: PostgresViews, alarm_id: int) -> StoredAlarm:
 
 
 def _views(engine: Engine, settings: Settings) -> PostgresViews:
-    from monitor.app import job_service_of
+    from monitor.app.wiring import job_service_of
     from monitor.postgres.views import PostgresViews
 
     return PostgresViews(engine, job_service_of(engine, settings), kafka_lag=lambda: None)

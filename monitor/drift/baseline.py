@@ -10,20 +10,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.domain.signal import SIGNALS, SignalKind
-
-Floats = NDArray[np.float64]
+from monitor.domain.signal import SIGNALS
+from monitor.drift.scale.quantile import Floats
+from monitor.drift.scale.table import scale_of
 
 ANY_POLICY = "*"
 MIN_STRATUM = 20  # observations; a smaller cohort or policy model is not judged by itself
 POOL_WEIGHT = 10.0  # observations' worth of the parent's variance in each stratum's variance
-QUANTILES: Floats = np.linspace(0.0, 1.0, 1001)
-TAIL = 0.99
-DEFAULT_TOLERANCE = {
-    SignalKind.BINARY: (0.002,),
-    SignalKind.LENGTH: (0.005, 0.005, 0.002),
-    SignalKind.RANKED: (0.01, 0.002, 0.002),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +40,12 @@ class NullRule:
 
     standard_errors: float = 1.0  # of the roll-up
     cohort_standard_errors: float = 2.0
-    tolerance: Mapping[str, float] | None = None  # per signal; None takes the defaults
+    tolerance: Mapping[str, float] | None = None  # per signal; None takes its scale's
 
     def tolerances(self, signal: str) -> Floats:
-        kind = SIGNALS[signal].kind
+        default = scale_of(signal).tolerance
         chosen = (self.tolerance or {}).get(signal)
-        return np.array(DEFAULT_TOLERANCE[kind] if chosen is None else (chosen,) * len(DEFAULT_TOLERANCE[kind]))
+        return np.array(default if chosen is None else (chosen,) * len(default))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +65,11 @@ class Stratum:
 
 @dataclass(frozen=True, slots=True)
 class SignalBaseline:
-    """A signal's frozen law: the quantiles its channels are cut by, and its strata."""
+    """A signal's frozen law: what its scale keeps of the window, and its strata."""
 
     signal: str
     scorer_version: str
-    quantiles: tuple[float, ...]  # at QUANTILES; empty for a binary signal
+    quantiles: tuple[float, ...]  # the scale's grid; empty for a binary signal
     strata: tuple[Stratum, ...]
 
     @property
@@ -85,23 +78,16 @@ class SignalBaseline:
 
     def channels(self, values: Floats) -> Floats:
         """Map (n,) values to (n, C) channels in [0, 1]."""
-        kind = SIGNALS[self.signal].kind
-        if kind is SignalKind.BINARY:
-            return np.clip(values, 0.0, 1.0)[:, None]
-        grid = np.asarray(self.quantiles)
-        return _length_channels(values, grid) if kind is SignalKind.LENGTH else _rank_channels(values, grid)
+        return scale_of(self.signal).channels(values, np.asarray(self.quantiles))
 
     @property
     def bounds(self) -> tuple[float, float]:
         """The range in which effects are measured; values outside count as its ends."""
-        kind = SIGNALS[self.signal].kind
-        if kind is SignalKind.BINARY:
-            return 0.0, 1.0
-        low, high = self.quantiles[1], self.quantiles[-2]
-        if kind is SignalKind.LENGTH:
-            return 0.0, max(2.0 * high, 1.0)
-        spread = max(high - low, 1e-9)
-        return low - spread, high + spread
+        return scale_of(self.signal).bounds(self.quantiles)
+
+    @property
+    def unit(self) -> str:
+        return scale_of(self.signal).unit(SIGNALS[self.signal], self.scorer_version)
 
     def stratum(self, cohort: str, policy_model: str) -> Stratum | None:
         """Return the law *policy_model* had in the window, or the window's own for a model it never saw."""
@@ -121,8 +107,7 @@ def build_signal_baseline(window: Window, rule: NullRule) -> SignalBaseline | No
     """
     if len(window.values) < MIN_STRATUM:
         return None
-    binary = SIGNALS[window.signal].kind is SignalKind.BINARY
-    grid = () if binary else tuple(float(q) for q in np.quantile(window.values, QUANTILES))
+    grid = scale_of(window.signal).grid(window.values)
     shell = SignalBaseline(window.signal, window.scorer_version, grid, ())
     sample = _Sample(
         cohorts=np.asarray(window.cohorts, dtype=np.str_),
@@ -197,30 +182,6 @@ def _rollup_share(counts: Floats, errors: Floats) -> Floats:
     """
     weights = counts / counts.sum()
     return np.asarray(np.sqrt((weights**2 * errors**2).sum(axis=0)) / (weights * errors).sum(axis=0))
-
-
-def _length_channels(values: Floats, grid: Floats) -> Floats:
-    low, high = np.log1p(grid[1]), np.log1p(grid[-2])
-    span = max(high - low, 1e-9)
-    tail = np.interp(TAIL, QUANTILES, grid)
-    return np.stack(
-        (
-            np.clip((np.log1p(values) - low) / span, 0.0, 1.0),
-            np.clip(values / max(grid[-2], 1.0), 0.0, 1.0),
-            (values > tail).astype(float),
-        ),
-        axis=1,
-    )
-
-
-def _rank_channels(values: Floats, grid: Floats) -> Floats:
-    below = np.searchsorted(grid, values, side="left")
-    upto = np.searchsorted(grid, values, side="right")
-    low, high = np.interp(1.0 - TAIL, QUANTILES, grid), np.interp(TAIL, QUANTILES, grid)
-    # Both tails are oriented as the values are: "down" on any channel means that the signal went down.
-    return np.stack(
-        ((below + upto) / (2.0 * len(grid)), (values >= low).astype(float), (values > high).astype(float)), axis=1
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,9 @@ from monitor.errors import Conflict
 from monitor.postgres.engine import transaction
 from monitor.postgres.streams import active_baseline, extend_baseline, hold_freezes
 
-# Repeats are no observations, so they are neither exported nor part of a law.
 _WINDOW = text(
-    "select c.first_index + t.ordinal as trace_index, t.cohort, t.policy_model, t.messages, t.response"
-    " from checkpoint c join trace t using (checkpoint_id)"
-    " where c.first_index < :stop and c.first_index + c.traces > :start"
-    " and c.first_index + t.ordinal >= :start and c.first_index + t.ordinal < :stop"
-    " and t.response is not null and not t.repeated order by 1"
+    "select place as trace_index, cohort, policy_model, messages, response from baseline_trace"
+    " where baseline_id = :baseline_id order by place"
 )
 
 
@@ -101,8 +97,7 @@ def _laws(
 
 
 def _window_rows(connection: Connection, active: ActiveBaseline) -> list[Row[Any]]:
-    bounds = {"start": active.baseline.first_index, "stop": active.baseline.stop_index}
-    return list(connection.execute(_WINDOW, bounds))
+    return list(connection.execute(_WINDOW, {"baseline_id": active.baseline_id}))
 
 
 def _write(path: Path, rows: Iterable[Row[Any]]) -> HashedFile:

@@ -3,41 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import msgspec
 import psycopg
+import structlog
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from monitor.domain.cohort import OTHER
-from monitor.errors import Fenced
+from monitor.errors import Fenced, Unavailable
 from monitor.ingest.record import TopicPartition
-from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace, Position
+from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace
 from monitor.pipeline.observation import ScoredTrace
+from monitor.postgres.copy import copy_rows, driver_of
 from monitor.postgres.engine import transaction
+from monitor.postgres.log import AppendedEntry, append_entry
+from monitor.postgres.partitions import make_partitions
 
 COHORT_LOCK = 0x524C4846_02
+log = structlog.get_logger(__name__)
 _ADVANCE = text(
     "update consumer_offset set next_offset = :stop where group_id = :group_id and topic = :topic"
     " and partition = :partition and next_offset = :start"
 )
 _CHECKPOINT = text(
-    "insert into checkpoint (traces, repeats, duplicates, preferences, dead_letters, last_timestamp) values"
-    " (:traces, :repeats, :duplicates, :preferences, cast(:dead_letters as jsonb), :last_timestamp)"
-    " returning checkpoint_id"
+    "insert into checkpoint (entry_id, repeats, duplicates, skipped, preferences, dead_letters) values (:entry_id,"
+    " :repeats, :duplicates, '{}', :preferences, cast(:dead_letters as jsonb))"
 )
 # %b sends an array in binary: writing thousands of ids and keys as escaped text costs more than the query itself.
-_KNOWN_TRACES = "select trace_id from trace where trace_id = any(%b::text[])"
+_KNOWN_TRACES = "select trace_id from stored_trace where trace_id = any(%b::text[])"
 _LAST_COUNTED = "select key, last_counted from repeat_key where key = any(%b::bytea[])"
 _REPEAT_KEYS = (
     "insert into repeat_key (key, last_counted) select * from unnest(%b::bytea[], %b::timestamptz[])"
     " on conflict (key) do update set last_counted = excluded.last_counted"
 )
-# The earliest of the latest checkpoints' times: one trace dated ahead must not make every key look old.
+# The earliest of the latest entries' times: one trace dated ahead must not make every key look old.
 _FORGET = text(
     "delete from repeat_key where last_counted < least(now(), (select min(last_timestamp) from ("
-    "  select last_timestamp from checkpoint where last_timestamp is not null order by checkpoint_id desc limit 100"
+    "  select last_timestamp from log_entry where last_timestamp is not null and source = 'traces'"
+    "  order by entry_id desc limit 100"
     ") latest)) - make_interval(secs => :keep_seconds)"
 )
 _PREFERENCES = text(
@@ -47,7 +53,7 @@ _PREFERENCES = text(
     " on conflict (preference_id) do nothing"
 )
 _TRACE_COLUMNS = (
-    "trace_id, checkpoint_id, ordinal, topic, partition, record_offset, timestamp, policy_model, conversation_id,"
+    "stored_on, entry_id, ordinal, trace_id, topic, partition, record_offset, timestamp, policy_model, conversation_id,"
     " cohort, messages, response, reference_response, finish_reason, input_tokens, output_tokens,"
     " output_tokens_source, latency_seconds, feedback_rating, error, repeated"
 )
@@ -61,6 +67,7 @@ class PostgresCheckpoints:
         self._group_id = group_id
         self._max_cohorts = max_cohorts
         self._cohorts: frozenset[str] = frozenset()  # kept apart, as far as known; never more once the cap is reached
+        self._partitions: set[date] = set()  # days known to have one
 
     def stored_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
         statement = text("select topic, partition, next_offset from consumer_offset where group_id = :group_id")
@@ -85,11 +92,11 @@ class PostgresCheckpoints:
 
     def known_traces(self, trace_ids: Sequence[str]) -> set[str]:
         with transaction(self._engine) as connection:
-            return {trace_id for (trace_id,) in _driver(connection).execute(_KNOWN_TRACES, [list(trace_ids)])}
+            return {trace_id for (trace_id,) in driver_of(connection).execute(_KNOWN_TRACES, [list(trace_ids)])}
 
     def last_counted(self, keys: Iterable[bytes]) -> dict[bytes, datetime]:
         with transaction(self._engine) as connection:
-            return {bytes(key): last for key, last in _driver(connection).execute(_LAST_COUNTED, [list(keys)])}
+            return {bytes(key): last for key, last in driver_of(connection).execute(_LAST_COUNTED, [list(keys)])}
 
     def admit(self, names: Iterable[str]) -> dict[str, str]:
         """Map each cohort name to itself, or to "other" past the cap; first come, first kept, over all workers."""
@@ -108,9 +115,23 @@ class PostgresCheckpoints:
         try:
             with transaction(self._engine) as connection:
                 self._advance(connection, checkpoint)
-                self._insert(connection, checkpoint)
-        except psycopg.errors.UniqueViolation as error:  # raised by COPY: only `trace` can meet another worker's rows
+                entry = self._insert(connection, checkpoint)
+        except psycopg.errors.UniqueViolation as error:  # of `stored_trace`: no other table meets other workers' rows
             raise DuplicateTrace(str(error)) from error
+        if entry.stored_on not in self._partitions:
+            self._make_partition(entry.stored_on)
+
+    def _make_partition(self, day: date) -> None:
+        """Make the partition that nobody made ahead; its rows wait in the default one, so a refusal can wait too."""
+        try:
+            with transaction(self._engine) as connection:
+                made = make_partitions(connection, [day])
+        except (Unavailable, DBAPIError) as reason:
+            log.warning("partition_not_made", day=day.isoformat(), reason=str(reason).splitlines()[0])
+            return
+        if made:
+            log.warning("partition_made_late", day=day.isoformat())
+        self._partitions.add(day)
 
     def _register(self, names: list[str]) -> frozenset[str]:
         insert = text(
@@ -128,81 +149,66 @@ class PostgresCheckpoints:
             if connection.execute(_ADVANCE, {"group_id": self._group_id, **values}).rowcount != 1:
                 raise Fenced(f"{topic}[{partition}]: the stored next offset is not {span.start}")
 
-    def _insert(self, connection: Connection, checkpoint: Checkpoint) -> None:
-        checkpoint_id = _insert_head(connection, checkpoint)
-        _copy(connection, f"copy trace ({_TRACE_COLUMNS}) from stdin", _trace_rows(checkpoint, checkpoint_id))
-        _copy(
+    def _insert(self, connection: Connection, checkpoint: Checkpoint) -> AppendedEntry:
+        traces = [item.trace for item in checkpoint.traces]
+        entry = append_entry(
+            connection,
+            "traces",
+            checkpoint.streams,
+            subject_ids=[trace.trace_id for trace in traces],
+            timestamps=[trace.timestamp for trace in traces],
+        )
+        stored = [(trace.trace_id, entry.entry_id, ordinal, entry.stored_on) for ordinal, trace in enumerate(traces)]
+        copy_rows(connection, "copy stored_trace (trace_id, entry_id, ordinal, stored_on) from stdin", stored)
+        copy_rows(connection, f"copy trace ({_TRACE_COLUMNS}) from stdin", _trace_rows(checkpoint, entry))
+        copy_rows(
             connection,
             "copy score (trace_id, scorer_version, mean, lower, disagreement, members) from stdin",
             _score_rows(checkpoint.traces),
         )
-        _copy(
-            connection,
-            "copy stream_batch (checkpoint_id, signal, policy_model, scorer_version, cohorts, cohort_codes, ordinals,"
-            ' "values") from stdin',
-            _stream_rows(checkpoint, checkpoint_id),
-        )
         if checkpoint.counted_keys:
             keys = sorted(checkpoint.counted_keys)  # one order everywhere: workers that meet do not deadlock
             times = [checkpoint.counted_keys[key] for key in keys]
-            _driver(connection).execute(_REPEAT_KEYS, [keys, times])
+            driver_of(connection).execute(_REPEAT_KEYS, [keys, times])
+        preferences = 0
         if checkpoint.preferences:
-            connection.execute(_PREFERENCES, list(_preference_rows(checkpoint)))
+            preferences = connection.execute(_PREFERENCES, list(_preference_rows(checkpoint))).rowcount
+        values = {
+            "entry_id": entry.entry_id,
+            "repeats": sum(item.repeated for item in checkpoint.traces),
+            "duplicates": checkpoint.duplicates,
+            "preferences": preferences,
+            "dead_letters": _json(dict(checkpoint.dead_letters)),
+        }
+        connection.execute(_CHECKPOINT, values)
+        return entry
 
 
-def _insert_head(connection: Connection, checkpoint: Checkpoint) -> int:
-    values = {
-        "traces": len(checkpoint.traces),
-        "repeats": sum(item.repeated for item in checkpoint.traces),
-        "duplicates": checkpoint.duplicates,
-        "preferences": len(checkpoint.preferences),
-        "dead_letters": _json(dict(checkpoint.dead_letters)),
-        "last_timestamp": max((item.trace.timestamp for item in checkpoint.traces), default=None),
-    }
-    return int(connection.execute(_CHECKPOINT, values).scalar_one())
-
-
-def _copy(connection: Connection, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    with _driver(connection).cursor() as cursor, cursor.copy(statement) as copy:
-        for row in rows:
-            copy.write_row(row)
-
-
-def _driver(connection: Connection) -> psycopg.Connection[Any]:
-    """Return psycopg's own connection, inside the same transaction."""
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    return driver
-
-
-def _trace_rows(checkpoint: Checkpoint, checkpoint_id: int) -> Iterator[tuple[Any, ...]]:
+def _trace_rows(checkpoint: Checkpoint, entry: AppendedEntry) -> Iterator[tuple[Any, ...]]:
     for ordinal, (item, position) in enumerate(zip(checkpoint.traces, checkpoint.positions, strict=True)):
-        yield _trace_row(item, position, checkpoint_id, ordinal)
-
-
-def _trace_row(item: ScoredTrace, position: Position, checkpoint_id: int, ordinal: int) -> tuple[Any, ...]:
-    trace = item.trace
-    return (
-        trace.trace_id,
-        checkpoint_id,
-        ordinal,
-        *position,
-        trace.timestamp,
-        trace.policy_model,
-        trace.conversation_id,
-        item.cohort,
-        _json(trace.messages),
-        trace.response,
-        trace.reference_response,
-        trace.finish_reason,
-        trace.input_tokens,
-        trace.output_tokens,
-        trace.output_tokens_source.value,
-        trace.latency_seconds,
-        trace.feedback_rating,
-        trace.error,
-        item.repeated,
-    )
+        trace = item.trace
+        yield (
+            entry.stored_on,
+            entry.entry_id,
+            ordinal,
+            trace.trace_id,
+            *position,
+            trace.timestamp,
+            trace.policy_model,
+            trace.conversation_id,
+            item.cohort,
+            _json(trace.messages),
+            trace.response,
+            trace.reference_response,
+            trace.finish_reason,
+            trace.input_tokens,
+            trace.output_tokens,
+            trace.output_tokens_source.value,
+            trace.latency_seconds,
+            trace.feedback_rating,
+            trace.error,
+            item.repeated,
+        )
 
 
 def _score_rows(traces: Iterable[ScoredTrace]) -> Iterator[tuple[Any, ...]]:
@@ -217,20 +223,6 @@ def _score_rows(traces: Iterable[ScoredTrace]) -> Iterator[tuple[Any, ...]]:
                 reward.disagreement,
                 list(reward.members),
             )
-
-
-def _stream_rows(checkpoint: Checkpoint, checkpoint_id: int) -> Iterator[tuple[Any, ...]]:
-    for batch in checkpoint.streams:
-        yield (
-            checkpoint_id,
-            batch.signal,
-            batch.policy_model,
-            batch.scorer_version,
-            list(batch.cohorts),
-            batch.cohort_codes.astype("<i4").tobytes(),
-            batch.ordinals.astype("<i4").tobytes(),
-            batch.values.astype("<f8").tobytes(),
-        )
 
 
 def _preference_rows(checkpoint: Checkpoint) -> Iterator[dict[str, Any]]:

@@ -9,14 +9,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from monitor.errors import InvalidSetting
 from monitor.postgres.engine import create_engine_for, transaction
+from monitor.postgres.partitions import make_partitions_ahead
 from monitor.postgres.schema import metadata
 
 _PACKAGED = Path(__file__).parents[1] / "_migrations"
 _CHECKOUT = Path(__file__).parents[2] / "migrations"
+_PARTITIONS = text("select relname from pg_class where relispartition and relkind in ('r', 'p')")
 UPGRADE_LOCK = 0x524C4846_01  # one upgrade at a time, whoever starts it
 
 
@@ -29,6 +31,7 @@ def upgrade(url: str) -> None:
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            make_partitions_ahead(connection)
     finally:
         engine.dispose()
 
@@ -36,7 +39,15 @@ def upgrade(url: str) -> None:
 def differences(connection: Connection) -> list[str]:
     """Return in words how the migrated schema differs from the declared one; empty when equal."""
     found = [] if _revision(connection) == head() else [f"revision {_revision(connection)}; wanted {head()}"]
-    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": False})
+    partitions = set(connection.execute(_PARTITIONS).scalars())  # they follow their table
+    context = MigrationContext.configure(
+        connection,
+        opts={
+            "compare_type": True,
+            "compare_server_default": False,
+            "include_name": lambda name, kind, _: kind != "table" or name not in partitions,
+        },
+    )
     return found + [str(change) for change in compare_metadata(context, metadata)]
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     Float,
     ForeignKey,
@@ -62,32 +63,94 @@ consumer_offset = Table(
     PrimaryKeyConstraint("group_id", "topic", "partition"),
 )
 
-# The append-only log's spine: one row per checkpoint. Fold order is (xact, checkpoint_id) over rows whose
-# transaction is older than every transaction still running, so no late commit can slip in behind the fold.
+# The observation log's spine: one row a commit of one source. Its order is the order of commits: (xact, entry_id)
+# over rows whose transaction is older than every one still running, so no late commit can slip in behind the fold.
+log_entry = Table(
+    "log_entry",
+    metadata,
+    Column("entry_id", BigInteger, primary_key=True, autoincrement=True),
+    Column("xact", TransactionId(), nullable=False, server_default=text("pg_current_xact_id()")),
+    Column("source", Text, nullable=False),  # "traces", later "labels", "probes", "review", "clock"
+    _timestamp("created_at", default_now=True),
+    Column("places", Integer, nullable=False),  # subjects it holds; 0 where it only tells that time has passed
+    _timestamp("last_timestamp", nullable=True),  # the latest of its subjects'
+    # Given once, by the leader: 1, 2, 3, ... over all entries, and the sum of the places before it, from 0.
+    Column("sequence", BigInteger),
+    Column("first_place", BigInteger),
+    UniqueConstraint("sequence"),
+    Index("ix_log_entry_unplaced", "xact", "entry_id", postgresql_where=text("sequence is null")),
+    Index(None, "first_place"),
+    Index(None, "source", "sequence"),
+)
+
+# What an entry's observations are about, in the order of their places; none for an entry without places.
+log_subject = Table(
+    "log_subject",
+    metadata,
+    Column("entry_id", BigInteger, ForeignKey("log_entry.entry_id"), primary_key=True),
+    Column("subject_ids", ARRAY(Text)),  # null, or a null element, where a subject has no name
+    Column("timestamps", LargeBinary, nullable=False),  # int64, little endian: microseconds since 1970, UTC
+    Column("covariates", LargeBinary),
+    Column("covariates_version", Text),  # says how to read them
+)
+
+observation_batch = Table(
+    "observation_batch",
+    metadata,
+    Column("entry_id", BigInteger, ForeignKey("log_entry.entry_id"), nullable=False),
+    Column("signal", Text, nullable=False),
+    Column("policy_model", Text, nullable=False),
+    Column("scorer_version", Text, nullable=False),
+    Column("cohorts", ARRAY(Text), nullable=False),  # the names that `cohort_codes` index
+    Column("cohort_codes", LargeBinary, nullable=False),  # int32, little endian, one per observation
+    Column("ordinals", LargeBinary, nullable=False),  # int32: place within the entry, ascending
+    Column("values", LargeBinary, nullable=False),  # float64, one per observation
+    Column("inclusion", LargeBinary),  # float64: probability of having been selected; null: every one was
+    PrimaryKeyConstraint("entry_id", "signal", "policy_model", "scorer_version"),
+)
+
+# What a worker alone counts: one row an entry of the source "traces".
 checkpoint = Table(
     "checkpoint",
     metadata,
-    Column("checkpoint_id", BigInteger, primary_key=True, autoincrement=True),
-    Column("xact", TransactionId(), nullable=False, server_default=text("pg_current_xact_id()")),
-    _timestamp("created_at", default_now=True),
-    Column("traces", Integer, nullable=False),
+    Column("entry_id", BigInteger, ForeignKey("log_entry.entry_id"), primary_key=True),
     Column("repeats", Integer, nullable=False),
     Column("duplicates", Integer, nullable=False),
-    Column("preferences", Integer, nullable=False),
+    Column("skipped", JSONB, nullable=False),  # {reason: count}
+    Column("preferences", Integer, nullable=False),  # stored; those known before are not counted again
     Column("dead_letters", JSONB, nullable=False),  # {reason: count}
-    _timestamp("last_timestamp", nullable=True),
-    # Place of its first trace among all traces; given once, in fold order, by the controller.
-    Column("first_index", BigInteger),
-    Index("ix_checkpoint_unplaced", "xact", "checkpoint_id", postgresql_where=text("first_index is null")),
-    Index(None, "first_index"),
 )
 
+# Sums over all placed entries, raised by the leader in the transaction that places them: nobody sums history.
+running_total = Table(
+    "running_total",
+    metadata,
+    Column("name", Text, nullable=False),  # traces, repeats, duplicates, preferences, dead_letters, skipped, ...
+    Column("label", Text, nullable=False),  # the reason of dead letters and skipped records; else empty
+    Column("value", BigInteger, nullable=False),  # of last_timestamp: microseconds since 1970, UTC
+    PrimaryKeyConstraint("name", "label"),
+)
+
+# What outlives a trace's text: enough to count it once and to find its text while there is one. No foreign key
+# leads from here or from `trace` to the log: it would be checked once a row, and each is forgotten at its own time.
+stored_trace = Table(
+    "stored_trace",
+    metadata,
+    Column("trace_id", Text, primary_key=True),
+    Column("entry_id", BigInteger, nullable=False),
+    Column("ordinal", Integer, nullable=False),  # its place within the entry
+    Column("stored_on", Date, nullable=False),
+    Index(None, "stored_on", postgresql_using="brin"),  # rows come in the order of days
+)
+
+# One partition a day of arrival, in UTC (`postgres.partitions`); a producer's own timestamp may say anything.
 trace = Table(
     "trace",
     metadata,
-    Column("trace_id", Text, primary_key=True),
-    Column("checkpoint_id", BigInteger, ForeignKey("checkpoint.checkpoint_id"), nullable=False),
-    Column("ordinal", Integer, nullable=False),  # position among the checkpoint's traces, from 0
+    Column("stored_on", Date, nullable=False),
+    Column("entry_id", BigInteger, nullable=False),
+    Column("ordinal", Integer, nullable=False),  # its place within the entry
+    Column("trace_id", Text, nullable=False),
     Column("topic", Text, nullable=False),
     Column("partition", Integer, nullable=False),
     Column("record_offset", BigInteger, nullable=False),
@@ -106,7 +169,8 @@ trace = Table(
     Column("feedback_rating", Float),
     Column("error", Text),
     Column("repeated", Boolean, nullable=False),  # stored and counted, but not an observation
-    UniqueConstraint("checkpoint_id", "ordinal"),
+    PrimaryKeyConstraint("stored_on", "entry_id", "ordinal"),
+    postgresql_partition_by="range (stored_on)",
 )
 
 score = Table(
@@ -119,20 +183,6 @@ score = Table(
     Column("disagreement", Float, nullable=False),
     Column("members", ARRAY(Float), nullable=False),
     PrimaryKeyConstraint("trace_id", "scorer_version"),
-)
-
-stream_batch = Table(
-    "stream_batch",
-    metadata,
-    Column("checkpoint_id", BigInteger, ForeignKey("checkpoint.checkpoint_id"), nullable=False),
-    Column("signal", Text, nullable=False),
-    Column("policy_model", Text, nullable=False),
-    Column("scorer_version", Text, nullable=False),
-    Column("cohorts", ARRAY(Text), nullable=False),  # the names that `cohort_codes` index
-    Column("cohort_codes", LargeBinary, nullable=False),  # int32, little endian, one per observation
-    Column("ordinals", LargeBinary, nullable=False),  # int32: `trace.ordinal` of each observation, ascending
-    Column("values", LargeBinary, nullable=False),  # float64, one per observation
-    PrimaryKeyConstraint("checkpoint_id", "signal", "policy_model", "scorer_version"),
 )
 
 cohort = Table("cohort", metadata, Column("name", Text, primary_key=True), _timestamp("first_seen", default_now=True))
@@ -153,17 +203,33 @@ baseline = Table(
     Column("created_by", Text, nullable=False),
     Column("note", Text, nullable=False),
     Column("active", Boolean, nullable=False),
-    Column("first_index", BigInteger, nullable=False),  # trace indices in fold order, from 0
-    Column("stop_index", BigInteger, nullable=False),  # exclusive
+    Column("revision", Integer, nullable=False, server_default="0"),  # raised when laws are added
+    Column("first_place", BigInteger, nullable=False),
+    Column("stop_place", BigInteger, nullable=False),  # exclusive
     Column("content", JSONB, nullable=False),
     Index("uq_baseline_active", "active", unique=True, postgresql_where=text("active")),
+)
+
+# The texts of a baseline's window, copied when it is frozen: it can be scored again after they are gone elsewhere.
+baseline_trace = Table(
+    "baseline_trace",
+    metadata,
+    Column("baseline_id", BigInteger, ForeignKey("baseline.baseline_id"), nullable=False),
+    Column("place", BigInteger, nullable=False),
+    Column("trace_id", Text, nullable=False),
+    Column("cohort", Text, nullable=False),
+    Column("policy_model", Text, nullable=False),
+    Column("messages", JSONB, nullable=False),
+    Column("response", Text, nullable=False),
+    PrimaryKeyConstraint("baseline_id", "place"),
 )
 
 fold_position = Table(
     "fold_position",
     metadata,
     Column("baseline_id", BigInteger, ForeignKey("baseline.baseline_id"), primary_key=True),
-    Column("next_index", BigInteger, nullable=False),  # of the first trace that is not folded yet
+    Column("next_sequence", BigInteger, nullable=False),  # of the first entry that is not wholly folded yet
+    Column("next_place", BigInteger, nullable=False),  # within that entry or at its beginning: not folded yet
 )
 
 detector = Table(
@@ -179,6 +245,10 @@ detector = Table(
     Column("evidence_log", Float, nullable=False),  # log e / log A
     _timestamp("last_timestamp"),
     Column("state", LargeBinary, nullable=False),  # `stats.edetector.State`
+    Column("confirm_state", LargeBinary),
+    Column("confirmed_at", BigInteger),  # observations at the last confirmation
+    Column("episode", Integer, nullable=False, server_default="0"),
+    Column("severity", Text),  # reached in this episode
     PrimaryKeyConstraint("baseline_id", "signal", "cohort", "policy_model", "scorer_version"),
 )
 
@@ -194,10 +264,11 @@ alarm = Table(
     Column("policy_model", Text, nullable=False),
     Column("scorer_version", Text, nullable=False),
     Column("direction", Text, nullable=False),
-    Column("trace_index", BigInteger, nullable=False),
-    Column("trace_id", Text, nullable=False),
+    Column("episode", Integer, nullable=False, server_default="0"),  # of its stream, from alarm to recovery
+    Column("place", BigInteger, nullable=False),
+    Column("trace_id", Text),  # the subject, where it has a name
     _timestamp("timestamp"),
-    Column("onset_index", BigInteger, nullable=False),
+    Column("onset_place", BigInteger, nullable=False),
     _timestamp("onset_timestamp"),
     Column("observations", BigInteger, nullable=False),
     Column("evidence_log", Float, nullable=False),
@@ -208,8 +279,19 @@ alarm = Table(
     Column("examples", ARRAY(Text), nullable=False),
     _timestamp("created_at", default_now=True),
     Column("acknowledged_by", Text),
-    UniqueConstraint("baseline_id", "signal", "cohort", "policy_model", "scorer_version", "severity"),
-    CheckConstraint("state in ('open', 'acknowledged', 'superseded')", name="state"),
+    _timestamp("recovered_at", nullable=True),
+    Column("recovered_place", BigInteger),
+    UniqueConstraint(
+        "baseline_id",
+        "signal",
+        "cohort",
+        "policy_model",
+        "scorer_version",
+        "severity",
+        "episode",
+        name="uq_alarm_stream_severity_episode",
+    ),
+    CheckConstraint("state in ('open', 'acknowledged', 'recovered', 'superseded')", name="state"),
 )
 
 preference = Table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -20,34 +21,33 @@ from monitor.errors import Fenced, InvalidInput
 from monitor.postgres import schema
 from monitor.postgres.alarms import insert_alarm
 from monitor.postgres.engine import transaction
+from monitor.postgres.log import place_entries
+from monitor.postgres.window import copy_window
 from monitor.stats.edetector import State
 
-PLACE_LOCK = 0x524C4846_03
 FREEZE_LOCK = 0x524C4846_05  # an operator and the controller may freeze at once, or while a model is promoted
 PAGE_TRACES = 20_000
-_PLACED = text(  # an empty checkpoint shares its first index with the one after it
-    "select coalesce((select first_index + traces from checkpoint where first_index is not null"
-    " order by first_index desc, traces desc limit 1), 0)"
-)
-_PLACE = text(
-    "update checkpoint set first_index = placed.first_index from ("
-    "  select checkpoint_id, :placed + sum(traces) over (order by xact, checkpoint_id) - traces as first_index"
-    "  from checkpoint where first_index is null and xact < pg_snapshot_xmin(pg_current_snapshot())"
-    ") placed where checkpoint.checkpoint_id = placed.checkpoint_id"
-)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BATCHES = text(
-    "select c.first_index, c.last_timestamp, b.* from checkpoint c join stream_batch b using (checkpoint_id)"
-    " where c.first_index < :stop and c.first_index >= :floor and c.first_index + c.traces > :start"
-    " order by c.first_index, b.signal, b.policy_model, b.scorer_version"
+    "select e.first_place, e.last_timestamp, b.* from log_entry e join observation_batch b using (entry_id)"
+    " where e.first_place < :stop and e.first_place >= :floor and e.first_place + e.places > :start"
+    " order by e.first_place, b.signal, b.policy_model, b.scorer_version"
 )
-_FLOOR = text(  # the checkpoint that holds the first trace begins at or before it
-    "select coalesce(max(first_index), 0) from checkpoint where first_index <= :start and traces > 0"
+_FLOOR = text(  # the entry that holds the first place begins at or before it
+    "select coalesce(max(first_place), 0) from log_entry where first_place <= :start and places > 0"
 )
 _LOCATE = text(
-    "select i.trace_index, t.trace_id, t.timestamp from unnest(cast(:indices as bigint[])) as i(trace_index)"
-    " cross join lateral (select checkpoint_id, first_index from checkpoint"
-    "   where first_index <= i.trace_index and traces > 0 order by first_index desc limit 1) c"
-    " join trace t on t.checkpoint_id = c.checkpoint_id and t.ordinal = i.trace_index - c.first_index"
+    "select i.place, s.subject_ids[i.place - e.first_place + 1] as trace_id,"
+    " substring(s.timestamps from (8 * (i.place - e.first_place))::int + 1 for 8) as timestamp"
+    " from unnest(cast(:indices as bigint[])) as i(place)"
+    " cross join lateral (select entry_id, first_place from log_entry"
+    "   where first_place <= i.place and places > 0 order by first_place desc limit 1) e"
+    " join log_subject s using (entry_id)"
+)
+_SEQUENCE = text(  # of the entry that holds the place, or of the next one to come
+    "select coalesce((select sequence from log_entry where first_place + places > :place"
+    "   and first_place >= (select coalesce(max(first_place), 0) from log_entry where first_place <= :place)"
+    "   order by first_place limit 1), (select coalesce(max(sequence), 0) + 1 from log_entry))"
 )
 
 
@@ -59,9 +59,7 @@ class PostgresFoldStore:
 
     def place_checkpoints(self) -> int:
         with transaction(self._engine) as connection:
-            connection.execute(text(f"select pg_advisory_xact_lock({PLACE_LOCK})"))
-            connection.execute(_PLACE, {"placed": placed_traces(connection)})
-            return placed_traces(connection)
+            return place_entries(connection)
 
     def batches(self, start: int, stop: int) -> Iterator[ObservationBatch]:
         for first in range(start, stop, PAGE_TRACES):
@@ -78,7 +76,7 @@ class PostgresFoldStore:
     def locate(self, indices: Sequence[int]) -> list[TraceRef]:
         with transaction(self._engine) as connection:
             rows = connection.execute(_LOCATE, {"indices": list(indices)}).all()
-        found = {row.trace_index: TraceRef(row.trace_index, row.trace_id, row.timestamp) for row in rows}
+        found = {row.place: TraceRef(row.place, row.trace_id, _moment(row.timestamp)) for row in rows}
         return [found[index] for index in indices]
 
     def active(self) -> ActiveBaseline | None:
@@ -99,34 +97,37 @@ class PostgresFoldStore:
                 "created_by": by,
                 "note": note,
                 "active": True,
-                "first_index": baseline.first_index,
-                "stop_index": baseline.stop_index,
+                "first_place": baseline.first_index,
+                "stop_place": baseline.stop_index,
                 "content": baseline.to_json(),
             }
             inserted = insert(schema.baseline).values(values).returning(schema.baseline.c.baseline_id)
             baseline_id = int(connection.execute(inserted).scalar_one())
-            position = {"baseline_id": baseline_id, "next_index": baseline.stop_index}
+            sequence = connection.execute(_SEQUENCE, {"place": baseline.stop_index}).scalar_one()
+            position = {"baseline_id": baseline_id, "next_sequence": sequence, "next_place": baseline.stop_index}
             connection.execute(insert(schema.fold_position).values(position))
+            copy_window(connection, baseline_id)
             return baseline_id
 
     def load_fold(self, baseline_id: int) -> StoredFold:
         position, detector = schema.fold_position.c, schema.detector.c
         with transaction(self._engine) as connection:
-            query = select(position.next_index).where(position.baseline_id == baseline_id)
-            next_index = connection.execute(query).scalar_one()
+            query = select(position.next_place).where(position.baseline_id == baseline_id)
+            next_place = connection.execute(query).scalar_one()
             rows = connection.execute(select(schema.detector).where(detector.baseline_id == baseline_id)).all()
             reached = _reached(connection, baseline_id)
-        return StoredFold(int(next_index), {_key(row): _detector(row, reached) for row in rows})
+        return StoredFold(int(next_place), {_key(row): _detector(row, reached) for row in rows})
 
     def save_fold(self, step: FoldStep) -> None:
         position = schema.fold_position.c
-        advance = (
-            update(schema.fold_position)
-            .where(position.baseline_id == step.baseline_id, position.next_index == step.start_index)
-            .values(next_index=step.stop_index)
-        )
         with transaction(self._engine) as connection:
             _require_active(connection, step.baseline_id)
+            sequence = connection.execute(_SEQUENCE, {"place": step.stop_index}).scalar_one()
+            advance = (
+                update(schema.fold_position)
+                .where(position.baseline_id == step.baseline_id, position.next_place == step.start_index)
+                .values(next_sequence=sequence, next_place=step.stop_index)
+            )
             if connection.execute(advance).rowcount != 1:
                 raise Fenced(f"baseline {step.baseline_id}: the fold is not at trace {step.start_index} any more")
             if step.detectors:
@@ -140,22 +141,18 @@ def hold_freezes(connection: Connection) -> None:
     connection.execute(text(f"select pg_advisory_xact_lock({FREEZE_LOCK})"))
 
 
-def placed_traces(connection: Connection) -> int:
-    """Return how many traces have a place in fold order."""
-    return int(connection.execute(_PLACED).scalar_one())
-
-
 def active_baseline(connection: Connection) -> ActiveBaseline | None:
     row = connection.execute(select(schema.baseline).where(schema.baseline.c.active)).one_or_none()
     if row is None:
         return None
-    return ActiveBaseline(row.baseline_id, Baseline.from_json(row.first_index, row.stop_index, row.content))
+    return ActiveBaseline(row.baseline_id, Baseline.from_json(row.first_place, row.stop_place, row.content))
 
 
 def extend_baseline(connection: Connection, extended: ActiveBaseline) -> None:
     """Store further laws of the active baseline's own window."""
     chosen = schema.baseline.c.baseline_id == extended.baseline_id
-    connection.execute(update(schema.baseline).where(chosen).values(content=extended.baseline.to_json()))
+    values = {"content": extended.baseline.to_json(), "revision": schema.baseline.c.revision + 1}
+    connection.execute(update(schema.baseline).where(chosen).values(values))
 
 
 def _require_active(connection: Connection, baseline_id: int) -> None:
@@ -175,10 +172,14 @@ def _batch(row: Row[Any]) -> ObservationBatch:
         scorer_version=row.scorer_version,
         cohorts=tuple(row.cohorts),
         cohort_codes=np.frombuffer(row.cohort_codes, dtype="<i4"),
-        indices=np.frombuffer(row.ordinals, dtype="<i4").astype(np.int64) + row.first_index,
+        indices=np.frombuffer(row.ordinals, dtype="<i4").astype(np.int64) + row.first_place,
         values=np.frombuffer(row.values, dtype="<f8"),
         timestamp=row.last_timestamp,
     )
+
+
+def _moment(packed: bytes) -> datetime:
+    return EPOCH + timedelta(microseconds=int.from_bytes(packed, "little", signed=True))
 
 
 def _key(row: Row[Any]) -> StreamKey:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Connection, Engine, select, text
 
 from monitor.domain.alarm import AlarmState, StoredAlarm
 from monitor.domain.job import Action, Job, JobState
@@ -18,23 +19,24 @@ from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.engine import transaction
 from monitor.postgres.jobs import JobService
 from monitor.postgres.leader import is_led
+from monitor.postgres.log import COMBINED, TOTALS_OF
 from monitor.postgres.registry import RewardRegistry
-from monitor.postgres.streams import active_baseline, placed_traces
+from monitor.postgres.streams import EPOCH, active_baseline
 from monitor.stats.edetector import State
 
+# One statement, so one snapshot: an entry that is placed meanwhile is counted once.
 _TOTALS = text(
-    "select coalesce(sum(traces), 0) as traces, coalesce(sum(repeats), 0) as repeats,"
-    " coalesce(sum(duplicates), 0) as duplicates, max(last_timestamp) as last_timestamp from checkpoint"
+    f"select name, label, ({COMBINED})::bigint as value from (select name, label, value from running_total"  # noqa: S608
+    f" union all {TOTALS_OF.format(entries='e.sequence is null')}) as counted group by name, label order by name, label"
 )
-_DEAD_LETTERS = text(
-    "select reason, sum(count::bigint) as count from checkpoint cross join jsonb_each_text(dead_letters)"
-    " as letter(reason, count) group by reason order by reason"
+_FOLDED = text("select next_place from fold_position join baseline using (baseline_id) where active")
+_APPENDED = text(
+    "select coalesce((select first_place + places from log_entry where sequence is not null"
+    " order by sequence desc limit 1), 0) + coalesce((select sum(places) from log_entry where sequence is null), 0)"
 )
-_NEXT_INDEX = text("select next_index from fold_position join baseline using (baseline_id) where active")
-_UNPLACED = text("select coalesce(sum(traces), 0) from checkpoint where first_index is null")
 _LATEST_SCORERS = text(
-    "select distinct signal, scorer_version from stream_batch"
-    " where checkpoint_id > (select max(checkpoint_id) - 100 from checkpoint)"
+    "select distinct signal, scorer_version from observation_batch"
+    " where entry_id > (select max(entry_id) - 100 from log_entry)"
 )
 
 
@@ -50,35 +52,30 @@ class PostgresViews:
 
     def overview(self) -> Overview:
         with transaction(self._engine) as connection:
-            totals = connection.execute(_TOTALS).one()
-            dead_letters = {row.reason: int(row.count) for row in connection.execute(_DEAD_LETTERS)}  # type: ignore[call-overload]
-            preferences = connection.execute(text("select count(*) from preference")).scalar_one()
+            totals = {(row.name, row.label): row.value for row in connection.execute(_TOTALS)}
             open_alarms = connection.execute(
                 text("select count(*) from alarm where state = :state"), {"state": AlarmState.OPEN}
             ).scalar_one()
-            next_index = connection.execute(_NEXT_INDEX).scalar_one_or_none()
+            lag = fold_lag_places(connection)
             led = is_led(connection)
+        last = totals.get(("last_timestamp", ""))
         return Overview(
-            traces=int(totals.traces),
-            repeats=int(totals.repeats),
-            duplicates=int(totals.duplicates),
-            preferences=preferences,
-            dead_letters=dead_letters,
+            traces=totals.get(("traces", ""), 0),
+            repeats=totals.get(("repeats", ""), 0),
+            duplicates=totals.get(("duplicates", ""), 0),
+            preferences=totals.get(("preferences", ""), 0),
+            dead_letters={reason: value for (name, reason), value in totals.items() if name == "dead_letters"},
             open_alarms=open_alarms,
-            fold_lag_traces=0 if next_index is None else int(totals.traces) - int(next_index),
+            fold_lag_traces=lag,
             kafka_lag_records=self._kafka_lag(),
             has_leader=led,
-            last_timestamp=totals.last_timestamp,
+            last_timestamp=None if last is None else EPOCH + timedelta(microseconds=last),
         )
 
     def fold_lag_traces(self) -> int:
         """Return how many traces are checkpointed and not folded: the ones that wait for a place as well."""
         with transaction(self._engine) as connection:
-            next_index = connection.execute(_NEXT_INDEX).scalar_one_or_none()
-            if next_index is None:
-                return 0
-            unplaced = connection.execute(_UNPLACED).scalar_one()
-            return int(unplaced) + placed_traces(connection) - int(next_index)
+            return fold_lag_places(connection)
 
     def streams(self) -> tuple[StreamStatus, ...]:
         with transaction(self._engine) as connection:
@@ -119,9 +116,9 @@ class PostgresViews:
             created_at=row.created_at,
             created_by=row.created_by,
             note=row.note,
-            first_index=row.first_index,
-            stop_index=row.stop_index,
-            traces=row.stop_index - row.first_index,
+            first_index=row.first_place,
+            stop_index=row.stop_place,
+            traces=row.stop_place - row.first_place,
         )
 
     def unwatched_cohorts(self) -> tuple[str, ...]:
@@ -149,6 +146,12 @@ class PostgresViews:
         query = text("select action, state, count(*) as jobs from job group by action, state")
         with transaction(self._engine) as connection:
             return {(Action(row.action), JobState(row.state)): row.jobs for row in connection.execute(query)}
+
+
+def fold_lag_places(connection: Connection) -> int:
+    """Return how many places are appended and not folded under the active baseline; none without one."""
+    folded = connection.execute(_FOLDED).scalar_one_or_none()
+    return 0 if folded is None else int(connection.execute(_APPENDED).scalar_one()) - int(folded)
 
 
 class PostgresCommands:

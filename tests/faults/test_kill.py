@@ -37,24 +37,25 @@ PREFERENCES = [
 FINAL: dict[str, str] = {
     "trace": "select partition, record_offset, trace_id, timestamp, policy_model, conversation_id, cohort,"
     " messages::text, response, output_tokens, repeated from trace order by partition, record_offset",
-    "order": "select first_index + ordinal, trace_id from trace join checkpoint using (checkpoint_id) order by 1",
-    "counts": "select sum(traces), sum(repeats), sum(duplicates) from checkpoint",
+    "order": "select first_place + ordinal, trace_id from trace join log_entry using (entry_id) order by 1",
+    "counts": "select sum(places), sum(repeats), sum(duplicates) from log_entry join checkpoint using (entry_id)",
+    "totals": "select name, label, value from running_total order by 1, 2",
     "dead letters": "select reason, sum(count::int) from checkpoint, jsonb_each_text(dead_letters) l(reason, count)"
     " group by 1 order by 1",
     "preference": "select preference_id, timestamp, messages::text, chosen, rejected, tie, cohort from preference"
     " order by 1",
     "repeat_key": "select key, last_counted from repeat_key order by 1",
     "consumer_offset": "select partition, next_offset from consumer_offset order by 1, 2",
-    "alarm": "select signal, cohort, policy_model, scorer_version, severity, state, direction, trace_index, trace_id,"
-    " onset_index, observations, effect_estimate, effect_lower, effect_upper, examples from alarm"
-    " order by trace_index, signal, cohort, severity",
-    "baseline": "select first_index, stop_index, content::text from baseline",
+    "alarm": "select signal, cohort, policy_model, scorer_version, severity, state, direction, place, trace_id,"
+    " onset_place, observations, effect_estimate, effect_lower, effect_upper, examples from alarm"
+    " order by place, signal, cohort, severity",
+    "baseline": "select first_place, stop_place, content::text from baseline",
     "detector": "select signal, cohort, observations, round(evidence_log::numeric, 6), round(mean::numeric, 6)"
     " from detector order by 1, 2",
 }
 STREAM_VALUES = (
-    'select b.signal, c.first_index, b.cohorts, b.cohort_codes, b.ordinals, b."values"'
-    " from stream_batch b join checkpoint c using (checkpoint_id)"
+    'select b.signal, e.first_place, b.cohorts, b.cohort_codes, b.ordinals, b."values"'
+    " from observation_batch b join log_entry e using (entry_id)"
 )
 
 

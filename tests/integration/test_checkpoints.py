@@ -15,13 +15,24 @@ from monitor.domain.trace import Message, Preference
 from monitor.errors import Fenced, Unavailable
 from monitor.pipeline.checkpoint import DuplicateTrace, Span
 from monitor.pipeline.repeat import mark_repeats
+from monitor.postgres import log as postgres_log
 from monitor.postgres import streams
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for
 from tests.traces import START, checkpoint, scored, trace
 
 pytestmark = pytest.mark.postgres
-TABLES = ("checkpoint", "trace", "score", "stream_batch", "repeat_key", "preference")
+TABLES = (
+    "log_entry",
+    "checkpoint",
+    "log_subject",
+    "observation_batch",
+    "stored_trace",
+    "trace",
+    "score",
+    "repeat_key",
+    "preference",
+)
 PARTITION = ("traces", 0)
 PREFERENCE = Preference("p-1", START, (Message("user", "Which?"),), "This.", "That.")
 
@@ -54,7 +65,13 @@ def test_a_checkpoint_makes_everything_in_it_true_together(engine: Engine, store
     items = scored([trace(number) for number in range(3)], rewards=rewards)
     store.write(checkpoint(items, preferences=[(PREFERENCE, "none")], dead_letters={"not_json": 2}, duplicates=1))
     signals = 5  # length, refusal, truncation, error, reward
-    wanted = {"checkpoint": 1, "trace": 3, "score": 3, "stream_batch": signals + 1, "repeat_key": 3, "preference": 1}
+    wanted = dict.fromkeys(TABLES, 3) | {
+        "log_entry": 1,
+        "checkpoint": 1,
+        "log_subject": 1,
+        "observation_batch": signals + 1,
+        "preference": 1,
+    }
     assert counts(engine) == wanted
     assert store.stored_offsets([PARTITION, ("other", 0)]) == {PARTITION: 3, ("other", 0): None}
 
@@ -182,14 +199,15 @@ def test_a_server_that_is_away_is_unavailable(store: PostgresCheckpoints) -> Non
 def test_the_queries_of_every_batch_find_their_rows_by_an_index(engine: Engine) -> None:
     page = {"start": 9000, "stop": 9010, "floor": 9000}
     hot: list[tuple[str, dict[str, object], str]] = [
-        ("select trace_id from trace where trace_id = any(:ids)", {"ids": ["t-1", "t-2"]}, "pk_trace"),
+        ("select trace_id from stored_trace where trace_id = any(:ids)", {"ids": ["t-1", "t-2"]}, "pk_stored_trace"),
         ("select key, last_counted from repeat_key where key = any(:keys)", {"keys": [b"1"]}, "pk_repeat_key"),
-        (str(streams._LOCATE), {"indices": [5, 500]}, "uq_trace_checkpoint_id_ordinal"),
-        (str(streams._BATCHES), {**page}, "ix_checkpoint_first_index"),
-        (str(streams._BATCHES), {**page}, "pk_stream_batch"),
-        (str(streams._FLOOR), {"start": 9000}, "ix_checkpoint_first_index"),
-        (str(streams._PLACED), {}, "ix_checkpoint_first_index"),
-        (str(streams._PLACE), {"placed": 10_000}, "Index Scan using ix_checkpoint_"),
+        (str(streams._LOCATE), {"indices": [5, 500]}, "pk_log_subject"),
+        (str(streams._BATCHES), {**page}, "ix_log_entry_first_place"),
+        (str(streams._BATCHES), {**page}, "pk_observation_batch"),
+        (str(streams._FLOOR), {"start": 9000}, "ix_log_entry_first_place"),
+        (str(postgres_log._END), {}, "uq_log_entry_sequence"),
+        (str(postgres_log._PLACE), {}, "Index Scan using"),
+        (str(postgres_log._RAISE_TOTALS), {"placed": 5000}, "uq_log_entry_sequence"),
     ]
     with engine.begin() as connection:
         for statement in FILL.split(";"):
@@ -202,16 +220,20 @@ def test_the_queries_of_every_batch_find_their_rows_by_an_index(engine: Engine) 
 
 
 FILL = """
-insert into checkpoint (traces, repeats, duplicates, preferences, dead_letters, first_index)
-  select 10, 0, 0, 0, '{}', 10 * (i - 1) from generate_series(1, 5000) i;
-insert into stream_batch select checkpoint_id, signal, 'm', '1', '{}', '', '', '' from checkpoint,
+insert into log_entry (source, places, sequence, first_place)
+  select 'traces', 10, i, 10 * (i - 1) from generate_series(1, 5000) i;
+insert into checkpoint (entry_id, repeats, duplicates, skipped, preferences, dead_letters)
+  select entry_id, 0, 0, '{}', 0, '{}' from log_entry;
+insert into log_subject select entry_id, '{}', '' from log_entry;
+insert into observation_batch select entry_id, signal, 'm', '1', '{}', '', '', '' from log_entry,
   unnest('{response_length,refusal,error}'::text[]) signal;
-insert into trace (trace_id, checkpoint_id, ordinal, topic, partition, record_offset, timestamp, policy_model, cohort,
-  messages, output_tokens_source, repeated) select 't-' || checkpoint_id * 10 + o, checkpoint_id, o, 't', 0, 0, now(),
-  'm', 'none', '[]', 'words', false from checkpoint, generate_series(0, 9) o;
+insert into stored_trace select 't-' || entry_id * 10 + o, entry_id, o, current_date from log_entry,
+  generate_series(0, 9) o;
 insert into repeat_key select sha256(i::text::bytea), now() from generate_series(1, 5000) i;
+analyze log_entry;
 analyze checkpoint;
-analyze stream_batch;
-analyze trace;
+analyze log_subject;
+analyze observation_batch;
+analyze stored_trace;
 analyze repeat_key
 """

@@ -156,10 +156,7 @@ def test_one_of_two_replicas_leads_until_it_lets_go(engine: Engine) -> None:
 def test_a_checkpoint_that_commits_after_a_later_one_is_waited_for_and_keeps_its_place(
     engine: Engine, store: PostgresFoldStore, write: Write
 ) -> None:
-    early = text(
-        "insert into checkpoint (traces, repeats, duplicates, preferences, dead_letters) values (3, 0, 0, 0, '{}')"
-        " returning checkpoint_id"
-    )
+    early = text("insert into log_entry (source, places) values ('traces', 3) returning entry_id")
     with engine.connect() as slow:
         slow_id = slow.execute(early).scalar_one()
         write(TRACES[:5])
@@ -168,9 +165,9 @@ def test_a_checkpoint_that_commits_after_a_later_one_is_waited_for_and_keeps_its
     write(TRACES[5:6])
     assert store.place_checkpoints() == 9
     with engine.begin() as connection:
-        rows = connection.execute(text("select first_index, checkpoint_id from checkpoint order by 1")).all()
-    assert [row.first_index for row in rows] == [0, 3, 8]
-    assert rows[0].checkpoint_id == slow_id
+        rows = connection.execute(text("select first_place, sequence, entry_id from log_entry order by 1")).all()
+    assert [(row.first_place, row.sequence) for row in rows] == [(0, 1), (3, 2), (8, 3)]
+    assert rows[0].entry_id == slow_id
 
 
 def test_a_checkpoint_without_traces_takes_no_place(store: PostgresFoldStore, write: Write) -> None:

@@ -61,7 +61,7 @@ def test_a_database_that_was_not_upgraded_is_refused_with_the_command_that_mends
     [
         ("alter table trace drop column error", "error"),
         ("alter table trace alter column cohort drop not null", "cohort"),
-        ("drop index ix_checkpoint_first_index", "ix_checkpoint_first_index"),
+        ("drop index ix_log_entry_first_place", "ix_log_entry_first_place"),
         ("alter table score alter column mean type real", "mean"),
         ("create table stray (number int)", "stray"),
     ],

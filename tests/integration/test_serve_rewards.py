@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from monitor.app import http_scorer_of
+from monitor.app.wiring import http_scorer_of
 from monitor.cli.rewards import RewardService
 from monitor.demo.models import build_tiny_base
 from monitor.domain.trace import Message

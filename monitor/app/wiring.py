@@ -1,12 +1,11 @@
-"""The composition root: settings in, a running daemon out."""
+"""Settings in, parts out: the only place that names adapters."""
 
 from __future__ import annotations
 
 import os
 import socket
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,12 +19,13 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import Connection, Engine
 
+from monitor.app.leader import AnswerAlarms, Duty, FoldLog, Leader, RefreshOnSchedule
+from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
-from monitor.domain.job import Action, Hold, Launch
 from monitor.domain.run import Artifact, RunResult
 from monitor.drift.baseline import NullRule
-from monitor.drift.controller import Controller, ControllerRules, Tick
-from monitor.errors import Fenced, InvalidSetting, Unavailable
+from monitor.drift.controller import Controller, ControllerRules
+from monitor.errors import InvalidSetting, Unavailable
 from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
@@ -49,8 +49,7 @@ from monitor.postgres.views import PostgresCommands, PostgresViews
 from monitor.retraining.dispatcher import Dispatcher, Step
 from monitor.retraining.local_process import LocalProcessLauncher
 from monitor.retraining.run_folder import RunFolders
-from monitor.retraining.schedule import decide_refresh, parse_cron
-from monitor.retraining.trigger import answer_alarms
+from monitor.retraining.schedule import parse_cron
 from monitor.rewards.champion import ChampionScorer, gather_artifact
 from monitor.rewards.http import Endpoint, HttpEnsemble, HttpLimits, HttpScorer
 from monitor.settings import RewardsSettings, Settings
@@ -64,7 +63,8 @@ if TYPE_CHECKING:
 
 DISPATCH_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
-TIDY_SECONDS = 600.0
+FORGET_SECONDS = 600.0
+LEAVE_SECONDS = 5.0  # past the drain
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
 log = structlog.get_logger(__name__)
 
@@ -124,9 +124,7 @@ class Daemon:
         self._models = RewardRegistry(self._engine)
         self._scorer = self._choose_scorer()
         self._worker: Worker | None = None
-        self._told: dict[int, str] = {}  # why each rule of `retrain.rules` last started a job or did not
-        self._stop = threading.Event()
-        self._started_at = datetime.now(UTC)
+        self._supervisor = Supervisor(self.health, leave_seconds=settings.drain_seconds + LEAVE_SECONDS)
         with ExitStack() as failing:
             failing.callback(self._engine.dispose)
             self._adopt_given_models()
@@ -137,19 +135,15 @@ class Daemon:
         if self.settings.rewards.backend == "huggingface":  # the first trace is scored; servers are waited for
             self._follow()
         web = self._open_web()
-        threads = [
-            self._spawn(WORKER, self._run_worker),
-            self._spawn(CONTROLLER, self._run_controller),
-            self._spawn(DISPATCHER, self._run_dispatcher),
-            self._spawn(REWARDS, self._run_rewards),
-        ]
+        parts = {
+            WORKER: self._run_worker,
+            CONTROLLER: self._run_controller,
+            DISPATCHER: self._run_dispatcher,
+            REWARDS: self._run_rewards,
+        }
         try:
-            while not stop.is_set() and self.health.failure is None:
-                self.health.wait(0.2)
+            self._supervisor.run(parts, stop)
         finally:
-            self._stop.set()
-            for thread in threads:
-                thread.join(self.settings.drain_seconds + 5.0)
             web.stop()
             self._scorer.close()
             self._engine.dispose()
@@ -168,15 +162,6 @@ class Daemon:
         self.port = server.start()
         log.info("listening", host=self.settings.web.host, port=self.port)
         return server
-
-    def _spawn(self, part: str, body: Callable[[], None]) -> threading.Thread:
-        def guarded() -> None:
-            with self.health.guard(part):
-                body()
-
-        thread = threading.Thread(target=guarded, name=part, daemon=True)
-        thread.start()
-        return thread
 
     def _run_worker(self) -> None:
         ingest, kafka = self.settings.ingest, self.settings.kafka
@@ -211,7 +196,7 @@ class Daemon:
             drain_seconds=self.settings.drain_seconds,
         )
         self._worker = worker
-        worker.run(self._stop)
+        worker.run(self._supervisor.stopping)
         dead_letters.close()
 
     def _checkpoints(self) -> PostgresCheckpoints:
@@ -228,68 +213,34 @@ class Daemon:
         return KafkaSource(kafka, (*kafka.trace_topics, kafka.preference_topic), assignment)
 
     def _run_controller(self) -> None:
-        drift = self.settings.drift
-        rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule_of(self.settings))
-        controller = Controller(PostgresFoldStore(self._engine), rules)
-        leadership = Leadership(self._engine)
-        store = self._checkpoints()
-        tidy_at = 0.0
-
-        def tick() -> None:
-            nonlocal tidy_at
-            leads = leadership.acquire()
-            self._metrics.show_leader(leads=leads)
-            if not leads:
-                return
-            self._fold(controller)
-            if time.monotonic() >= tidy_at:
-                store.forget_repeats(self.settings.repeat_window)
-                tidy_at = time.monotonic() + TIDY_SECONDS
-
+        leader = Leader(Leadership(self._engine), self._duties(), metrics=self._metrics)
         try:
-            self._repeat(CONTROLLER, tick, pause_seconds=drift.fold_seconds)
+            self._supervisor.repeat(CONTROLLER, leader.turn, pause_seconds=self.settings.drift.fold_seconds)
         finally:
-            leadership.release()
+            leader.release()
 
-    def _fold(self, controller: Controller) -> None:
-        """Fold until all is folded or the stop; each step's alarms are shown and answered."""
-        folded = None
-        while (folded is None or folded.folded < folded.traces) and not self._stop.is_set():
-            self._metrics.show_fold_lag(self._views.fold_lag_traces())  # before: a fold that fails leaves it shown
-            folded = controller.tick()
-            self._show(folded)
-            self._start_jobs()
+    def _duties(self) -> list[Duty]:
+        """Return what one replica does for all, in the order of a turn."""
+        settings, metrics, jobs = self.settings, self._metrics, self._jobs
+        drift, retrain = settings.drift, settings.retrain
+        rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule_of(settings))
+        controller = Controller(PostgresFoldStore(self._engine), rules)
+        alarms, store = PostgresAlarms(self._engine), self._checkpoints()
 
-    def _show(self, tick: Tick) -> None:
-        self._metrics.show_streams(tick.statuses)
-        self._metrics.show_alarms(PostgresAlarms(self._engine).open_counts())
-        self._metrics.show_jobs(self._views.job_counts())
-        self._metrics.show_last_refresh(self._models.models().promoted_at)
+        def forget_repeats() -> None:
+            store.forget_repeats(settings.repeat_window)
 
-    def _start_jobs(self) -> None:
-        retrain, now = self.settings.retrain, _now()
-        self._tell_holds(answer_alarms(retrain.rules, facts=self._jobs, jobs=self._jobs, now=now))
-        if retrain.refresh_cron is None:
-            return
-        facts = self._jobs.trigger_facts(Action.REWARD_REFRESH)
-        decision = decide_refresh(
-            retrain.refresh_cron,
-            last_started=facts.last_started or self._started_at,
-            live_job=facts.live_job,
-            pairs_new=facts.pairs_new,
-            now=now,
-        )
-        if isinstance(decision, Launch):
-            self._jobs.launch(decision, reason=f"periodic refresh ({retrain.refresh_cron})", actor="schedule")
-
-    def _tell_holds(self, decisions: Sequence[Launch | Hold]) -> None:
-        """Log why a rule starts nothing, whenever that changes."""
-        for number, decision in enumerate(decisions):
-            reason = decision.reason if isinstance(decision, Hold) else "launched"
-            if self._told.get(number) != reason:
-                detail = decision.detail if isinstance(decision, Hold) else ""
-                log.info("rule_decided", rule=number, decision=reason, detail=detail)
-            self._told[number] = reason
+        duties = [
+            Duty("fold_log", 0.0, FoldLog(controller.tick, self._views.fold_lag_traces, metrics)),
+            Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_counts())),
+            Duty("show_jobs", 0.0, lambda: metrics.show_jobs(self._views.job_counts())),
+            Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(self._models.models().promoted_at)),
+            Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
+            Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
+        ]
+        if retrain.refresh_cron is not None:
+            duties.append(Duty("refresh_on_schedule", 0.0, RefreshOnSchedule(retrain.refresh_cron, jobs, jobs)))
+        return duties
 
     def _run_dispatcher(self) -> None:
         retrain = self.settings.retrain
@@ -309,16 +260,16 @@ class Daemon:
         )
 
         def tick() -> None:
-            while dispatcher.tick(_now()) not in {Step.IDLE, Step.WATCHED} and not self._stop.is_set():
+            while dispatcher.tick(_now()) not in {Step.IDLE, Step.WATCHED} and not self._supervisor.stopping.is_set():
                 pass
 
         try:
-            self._repeat(DISPATCHER, tick, pause_seconds=DISPATCH_SECONDS)
+            self._supervisor.repeat(DISPATCHER, tick, pause_seconds=DISPATCH_SECONDS)
         finally:
             dispatcher.close()
 
     def _run_rewards(self) -> None:
-        self._repeat(REWARDS, self._follow, pause_seconds=FOLLOW_SECONDS)
+        self._supervisor.repeat(REWARDS, self._follow, pause_seconds=FOLLOW_SECONDS)
 
     def _follow(self) -> None:
         if self.settings.rewards.backend == "none":
@@ -326,20 +277,6 @@ class Daemon:
         trouble = self._scorer.follow()
         if trouble is not None:
             raise Unavailable(trouble)
-
-    def _repeat(self, part: str, body: Callable[[], None], *, pause_seconds: float) -> None:
-        """Run *body* until the stop; what is unavailable is waited for, what fenced us is begun again."""
-        backoff = Backoff(SystemRandom())
-        while not self._stop.is_set():
-            try:
-                body()
-                self.health.set_ready(part)
-                backoff.reset()
-                self._stop.wait(pause_seconds)
-            except (Unavailable, Fenced) as reason:
-                self.health.set_not_ready(part, str(reason).splitlines()[0])
-                log.warning("part_waits", part=part, reason=str(reason))
-                self._stop.wait(backoff.next_seconds())
 
     def _adopt_given_models(self) -> None:
         """Make the models the settings name the first champion."""

@@ -1,0 +1,1 @@
+"""One process of the daemon: its parts are wired, watched over, and led."""

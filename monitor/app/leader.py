@@ -1,0 +1,134 @@
+"""What one replica does for all of them: a list of duties, each with a name, a period and a body."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+import structlog
+
+from monitor.domain.job import Action, Hold, Launch
+from monitor.drift.controller import Tick
+from monitor.retraining.schedule import decide_refresh
+from monitor.retraining.trigger import FactSource, JobStarter, answer_alarms
+from monitor.settings import RetrainSettings
+from monitor.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+
+class Leadership(Protocol):
+    """Who leads; both methods may be called in any state."""
+
+    def acquire(self) -> bool:
+        """Return whether this replica leads now; raises `Unavailable`."""
+        ...
+
+    def release(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Something the leader does again and again."""
+
+    name: str
+    period_seconds: float  # 0: at every turn
+    body: Callable[[], bool | None]  # True: it has more to do at once
+
+
+class Leader:
+    """Does the duties in their order while this replica leads; one turn a call."""
+
+    def __init__(
+        self,
+        leadership: Leadership,
+        duties: Sequence[Duty],
+        *,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._leadership = leadership
+        self._duties = duties
+        self._metrics = metrics
+        self._clock = clock
+        self._due = dict.fromkeys((duty.name for duty in duties), 0.0)
+
+    def turn(self) -> bool:
+        """Do what is due; return whether a duty has more to do at once.
+
+        A duty that raises ends the turn and is due again at the next one.
+        """
+        leads = self._leadership.acquire()
+        self._metrics.show_leader(leads=leads)
+        more = False
+        for duty in self._duties if leads else ():
+            if self._clock() >= self._due[duty.name]:
+                more = bool(duty.body()) or more
+                self._due[duty.name] = self._clock() + duty.period_seconds
+        return more
+
+    def release(self) -> None:
+        self._leadership.release()
+
+
+@dataclass(frozen=True, slots=True)
+class FoldLog:
+    """Fold one step of the log, and show how far behind the fold is and where the streams stand."""
+
+    tick: Callable[[], Tick]
+    lag_traces: Callable[[], int]
+    metrics: Metrics
+
+    def __call__(self) -> bool:
+        self.metrics.show_fold_lag(self.lag_traces())  # before: a fold that fails leaves it shown
+        folded = self.tick()
+        self.metrics.show_streams(folded.statuses)
+        return folded.folded < folded.traces
+
+
+class AnswerAlarms:
+    """Start the jobs that open alarms warrant; log why a rule starts nothing, whenever that changes."""
+
+    def __init__(self, retrain: RetrainSettings, facts: FactSource, jobs: JobStarter) -> None:
+        self._retrain = retrain
+        self._facts = facts
+        self._jobs = jobs
+        self._told: dict[int, str] = {}  # by rule: why it last started a job or did not
+
+    def __call__(self) -> None:
+        rules = self._retrain.rules
+        for number, decision in enumerate(answer_alarms(rules, facts=self._facts, jobs=self._jobs, now=_now())):
+            reason = decision.reason if isinstance(decision, Hold) else "launched"
+            if self._told.get(number) != reason:
+                detail = decision.detail if isinstance(decision, Hold) else ""
+                log.info("rule_decided", rule=number, decision=reason, detail=detail)
+            self._told[number] = reason
+
+
+class RefreshOnSchedule:
+    """Start the refresh that `retrain.refresh_cron` asks for."""
+
+    def __init__(self, cron: str, facts: FactSource, jobs: JobStarter) -> None:
+        self._cron = cron
+        self._facts = facts
+        self._jobs = jobs
+        self._started_at = _now()
+
+    def __call__(self) -> None:
+        facts = self._facts.trigger_facts(Action.REWARD_REFRESH)
+        decision = decide_refresh(
+            self._cron,
+            last_started=facts.last_started or self._started_at,
+            live_job=facts.live_job,
+            pairs_new=facts.pairs_new,
+            now=_now(),
+        )
+        if isinstance(decision, Launch):
+            self._jobs.launch(decision, reason=f"periodic refresh ({self._cron})", actor="schedule")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,130 @@
+"""The observation log in PostgreSQL: how every source appends to it, and how the leader places what was appended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, text
+
+from monitor.pipeline.observation import StreamBatch
+from monitor.postgres.copy import copy_rows
+
+PLACE_LOCK = 0x524C4846_03
+_ENTRY = text(
+    "insert into log_entry (source, places, last_timestamp) values (:source, :places, :last_timestamp)"
+    " returning entry_id, (created_at at time zone 'utc')::date as stored_on"
+)
+_SUBJECTS = text("insert into log_subject (entry_id, subject_ids, timestamps) values (:entry_id, :ids, :timestamps)")
+_OBSERVATIONS = (
+    "copy observation_batch (entry_id, signal, policy_model, scorer_version, cohorts, cohort_codes, ordinals,"
+    ' "values") from stdin'
+)
+# A row that is seen although its transaction is not over by this server's count came out of a dump of another server:
+# it is as old as any. All others wait until no older transaction is running.
+_PLACE = text(
+    "with last as ("
+    "  select sequence, first_place + places as stop from log_entry where sequence is not null"
+    "  order by sequence desc limit 1"
+    "), placed as ("
+    "  select entry_id,"
+    "    coalesce((select sequence from last), 0) + row_number() over commits as sequence,"
+    "    coalesce((select stop from last), 0) + sum(places) over commits - places as first_place"
+    "  from log_entry where sequence is null and (xact < pg_snapshot_xmin(pg_current_snapshot())"
+    "    or not pg_visible_in_snapshot(xact, pg_current_snapshot()))"
+    "  window commits as (order by xact, entry_id)"
+    ") update log_entry set sequence = placed.sequence, first_place = placed.first_place"
+    "  from placed where log_entry.entry_id = placed.entry_id"
+)
+_END = text(
+    "select sequence, first_place + places as places from log_entry where sequence is not null"
+    " order by sequence desc limit 1"
+)
+# What entries add to the totals; `{entries}` chooses them.
+TOTALS_OF = (
+    "select name, label, value from log_entry e left join checkpoint c using (entry_id) cross join lateral ("
+    "  values ('traces', '', e.places::bigint), ('repeats', '', c.repeats), ('duplicates', '', c.duplicates),"
+    "    ('preferences', '', c.preferences),"
+    "    ('last_timestamp', '', (extract(epoch from e.last_timestamp) * 1000000)::bigint)"
+    "  union all select 'dead_letters', key, value::bigint from jsonb_each_text(c.dead_letters)"
+    "  union all select 'skipped', key, value::bigint from jsonb_each_text(c.skipped)"
+    ") as added(name, label, value) where e.source = 'traces' and value is not null and {entries}"
+)
+COMBINED = "case name when 'last_timestamp' then max(value) else sum(value) end"
+_RAISE_TOTALS = text(
+    f"insert into running_total (name, label, value) select name, label, {COMBINED}"  # noqa: S608
+    f" from ({TOTALS_OF.format(entries='e.sequence > :placed')}) as added group by name, label"
+    " on conflict (name, label) do update set value = case running_total.name when 'last_timestamp'"
+    " then greatest(running_total.value, excluded.value) else running_total.value + excluded.value end"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AppendedEntry:
+    entry_id: int
+    stored_on: date  # in UTC, by the database's clock
+
+
+def append_entry(
+    connection: Connection,
+    source: str,
+    observations: Sequence[StreamBatch],
+    *,
+    subject_ids: Sequence[str | None],
+    timestamps: Sequence[datetime],
+) -> AppendedEntry:
+    """Append what *source* observed, in the transaction that makes its own facts durable.
+
+    Subjects come in the order of their places; `ordinals` of the observations count them from 0.
+    """
+    last = max(timestamps, default=None)
+    values = {"source": source, "places": len(subject_ids), "last_timestamp": last}
+    row = connection.execute(_ENTRY, values).one()
+    entry = AppendedEntry(row.entry_id, row.stored_on)
+    if subject_ids:
+        packed = {"ids": list(subject_ids), "timestamps": micros_of(timestamps).tobytes()}
+        connection.execute(_SUBJECTS, {"entry_id": entry.entry_id, **packed})
+    copy_rows(connection, _OBSERVATIONS, _observation_rows(entry.entry_id, observations))
+    return entry
+
+
+def place_entries(connection: Connection) -> int:
+    """Give new entries their place in commit order, once, and add them to the totals; return how many places there are.
+
+    One caller at a time, held to the transaction's end.
+    """
+    connection.execute(text(f"select pg_advisory_xact_lock({PLACE_LOCK})"))
+    before = connection.execute(_END).one_or_none()
+    connection.execute(_PLACE)
+    connection.execute(_RAISE_TOTALS, {"placed": before.sequence if before is not None else 0})
+    return placed_count(connection)
+
+
+def placed_count(connection: Connection) -> int:
+    """Return how many places the log has given."""
+    end = connection.execute(_END).one_or_none()
+    return int(end.places) if end is not None else 0
+
+
+def micros_of(timestamps: Sequence[datetime]) -> NDArray[np.int64]:
+    """Return aware *timestamps* in microseconds since 1970, little endian."""
+    naive = [at.astimezone(UTC).replace(tzinfo=None) for at in timestamps]
+    return np.array(naive, dtype="datetime64[us]").astype("<i8")
+
+
+def _observation_rows(entry_id: int, observations: Sequence[StreamBatch]) -> Iterator[tuple[Any, ...]]:
+    for batch in observations:
+        yield (
+            entry_id,
+            batch.signal,
+            batch.policy_model,
+            batch.scorer_version,
+            list(batch.cohorts),
+            batch.cohort_codes.astype("<i4").tobytes(),
+            batch.ordinals.astype("<i4").tobytes(),
+            batch.values.astype("<f8").tobytes(),
+        )

@@ -1,0 +1,76 @@
+"""The leader's turns: which duties are done, in which order, and when again."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from monitor.app.leader import Duty, Leader
+from monitor.errors import Unavailable
+from monitor.telemetry.metrics import Metrics
+
+
+class InMemoryLeadership:
+    def __init__(self) -> None:
+        self.leads = True
+
+    def acquire(self) -> bool:
+        return self.leads
+
+    def release(self) -> None:
+        self.leads = False
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def leader_of(*duties: Duty, leadership: InMemoryLeadership | None = None, clock: Clock | None = None) -> Leader:
+    metrics = Metrics(CollectorRegistry())
+    return Leader(leadership or InMemoryLeadership(), duties, metrics=metrics, clock=clock or Clock())
+
+
+def test_a_duty_is_done_again_when_its_period_is_over() -> None:
+    done: list[str] = []
+    clock = Clock()
+    leader = leader_of(
+        Duty("each", 0.0, lambda: done.append("each")), Duty("rare", 60.0, lambda: done.append("rare")), clock=clock
+    )
+    leader.turn()
+    clock.now += 59.0
+    leader.turn()
+    clock.now += 1.0
+    leader.turn()
+    assert done == ["each", "rare", "each", "each", "rare"]
+
+
+def test_a_replica_that_does_not_lead_does_nothing() -> None:
+    leadership = InMemoryLeadership()
+    leadership.release()
+    done: list[str] = []
+    assert leader_of(Duty("each", 0.0, lambda: done.append("each")), leadership=leadership).turn() is False
+    assert done == []
+
+
+def test_a_turn_tells_whether_a_duty_has_more_to_do_at_once() -> None:
+    assert leader_of(Duty("fold", 0.0, lambda: True), Duty("show", 0.0, lambda: None)).turn() is True
+    assert leader_of(Duty("fold", 0.0, lambda: False)).turn() is False
+
+
+def test_a_duty_that_could_not_be_done_is_due_at_the_next_turn() -> None:
+    tries: list[int] = []
+
+    def away_at_first() -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise Unavailable("PostgreSQL: away")
+
+    leader = leader_of(Duty("rare", 60.0, away_at_first))
+    with pytest.raises(Unavailable):
+        leader.turn()
+    leader.turn()
+    assert len(tries) == 2
