@@ -124,9 +124,12 @@ INGEST = Row(
             width=12,
         ),
         Panel(
-            "Lost records",
-            "Gone from Kafka before they were read, since each process started.",
-            (Query(f"sum by (job, topic) (monitor_lost_records_total{_ALL})", "{{job}} {{topic}}"),),
+            "Records never read",
+            "Gone from Kafka before they were read, and partitions whose log was replaced, since each process started.",
+            (
+                Query(f"sum by (job, topic) (monitor_lost_records_total{_ALL})", "{{job}} {{topic}} lost"),
+                Query(f"sum by (job, topic) (monitor_replaced_logs_total{_ALL})", "{{job}} {{topic}} replaced"),
+            ),
             width=12,
             red_from=1,
         ),

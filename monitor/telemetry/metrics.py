@@ -70,6 +70,7 @@ class Metrics:
         self._preferences = counter_of(series.PREFERENCES, registry)
         self._dead_letters = counter_of(series.DEAD_LETTERS, registry)
         self._lost_records = counter_of(series.LOST_RECORDS, registry)
+        self._replaced_logs = counter_of(series.REPLACED_LOGS, registry)
         self._stage_seconds = histogram_of(series.STAGE_SECONDS, registry)
         self._scored_tokens = counter_of(series.SCORED_TOKENS, registry)
         self._reward_batch_tokens = histogram_of(series.REWARD_BATCH_TOKENS, registry)
@@ -109,8 +110,10 @@ class Metrics:
         self._dead_letters.labels(reason).inc(count)
 
     def count_lost_records(self, topic: str, count: int) -> None:
-        """Count records that were gone before they were read; 0 makes the first loss visible to a rate."""
         self._lost_records.labels(topic).inc(count)
+
+    def count_replaced_logs(self, topic: str, count: int) -> None:
+        self._replaced_logs.labels(topic).inc(count)
 
     def observe_stage(self, stage: Stage, seconds: float) -> None:
         self._stage_seconds.labels(stage).observe(seconds)

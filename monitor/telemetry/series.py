@@ -76,7 +76,15 @@ LOST_RECORDS = Series(
     Kind.COUNTER,
     Part.WORKER,
     "records",
-    "Records that were gone from Kafka before they were read: retention took them, or the log was replaced.",
+    "Records that were gone from Kafka before they were read, most often deleted by retention.",
+    ("topic",),
+)
+REPLACED_LOGS = Series(
+    "monitor_replaced_logs_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "partitions",
+    "Partitions whose log was found to be another than the one that was read: created again, or cut and grown anew.",
     ("topic",),
 )
 STAGE_SECONDS = Series(
@@ -232,6 +240,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     PREFERENCES,
     DEAD_LETTERS,
     LOST_RECORDS,
+    REPLACED_LOGS,
     STAGE_SECONDS,
     KAFKA_LAG,
     SCORED_TOKENS,
