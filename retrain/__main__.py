@@ -1,24 +1,25 @@
-"""`python -m retrain --spec FOLDER/spec.json`: exit 0 good, 1 failed, 2 bad spec."""
+"""`python -m retrain --spec FOLDER/spec.json`: exit 0 good, 1 failed, 2 bad spec, 3 no room on the disk."""
 
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from monitor.domain.run import RunResult
-from monitor.domain.run_file import PROGRESS_FILE, RESULT_FILE, write_result
+from monitor.domain.job import Action
 from monitor.errors import InvalidInput
-from retrain.preferences import load_pairs
+from monitor.runs.progress import PROGRESS_FILE
+from monitor.runs.result import RESULT_FILE, ExitCode, Failure, RunResult, write_result
+from monitor.runs.spec import RunSpec
 from retrain.progress import Progress
-from retrain.spec import Order, load_order
-from retrain.split import Split, split_pairs
-
-GOOD, FAILED, BAD_SPEC = 0, 1, 2
+from retrain.spec import load_spec
 
 # read by the libraries when they are imported: a run talks to nobody and draws no bars into its log
 _QUIET = {
@@ -33,49 +34,62 @@ _QUIET = {
 }
 
 
+# The module that carries out each action's runs, with a `plan(spec)` that returns the work or refuses the spec.
+TRAININGS: Mapping[Action, str] = {
+    Action.REWARD_REFRESH: "retrain.train_reward",
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m retrain", description="Carry out one training run.")
     parser.add_argument("--spec", type=Path, required=True, help="spec.json; result.json is written beside it")
     path: Path = parser.parse_args(arguments).spec
     started = time.monotonic()
     try:
-        order = load_order(path)
+        spec = load_spec(path)
+        train = _plan(spec, path)
     except InvalidInput as refusal:
-        return _refuse(path, str(refusal), BAD_SPEC, started)
-    os.environ.update(_QUIET)
-    Path(order.spec.output).mkdir(parents=True, exist_ok=True)
-    progress = Progress(path.parent / PROGRESS_FILE, sys.stdout)
+        return _refuse(path, str(refusal), ExitCode.BAD_SPEC, started)
     try:
-        split = _split(order, progress)
-        from retrain.run import refresh_reward  # noqa: PLC0415 - torch takes seconds, and reads the environment above
-
-        result = refresh_reward(order, split, progress)
+        Path(spec.output).mkdir(parents=True, exist_ok=True)
+        result = train(Progress(path.parent / PROGRESS_FILE, sys.stdout))
+        write_result(path.parent / RESULT_FILE, result)
     except InvalidInput as refusal:
-        return _refuse(path, str(refusal), FAILED, started)
+        return _refuse(path, str(refusal), ExitCode.FAILED, started)
     except Exception as error:  # noqa: BLE001 - the top of the process: whatever happened goes into the result
         traceback.print_exc()
-        return _refuse(path, f"{type(error).__name__}: {error}", FAILED, started)
-    write_result(path.parent / RESULT_FILE, result)
-    return GOOD
+        code = ExitCode.NO_ROOM if is_disk_full(error) else ExitCode.FAILED
+        return _refuse(path, f"{type(error).__name__}: {error}", code, started)
+    return ExitCode.GOOD
 
 
-def _split(order: Order, progress: Progress) -> Split:
-    recipe = order.recipe
-    loaded = load_pairs(order.spec.preferences)
-    split = split_pairs(loaded.pairs, held_out_ratio=recipe.held_out_ratio, seed=recipe.split_seed)
-    progress.report(
-        f"{len(loaded.pairs)} preference pairs: {len(split.train)} to train on, {len(split.held_out)} held out,"
-        f" {loaded.ties} ties left out; loading the training libraries"
-    )
-    return split
+def _plan(spec: RunSpec, path: Path) -> Callable[[Progress], RunResult]:
+    if spec.action not in TRAININGS:
+        raise InvalidInput(f"{path}: action {spec.action} is not available in this version")
+    os.environ.update(_QUIET)
+    module: Any = import_module(TRAININGS[spec.action])  # only now: torch takes seconds
+    train: Callable[[Progress], RunResult] = module.plan(spec)
+    return train
 
 
-def _refuse(path: Path, reason: str, code: int, started: float) -> int:
+def is_disk_full(error: BaseException | None) -> bool:
+    """Say whether *error* comes of a full disk, in whose words ever the library that met it says so."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return True
+        if os.strerror(errno.ENOSPC) in str(error) or os.strerror(errno.EDQUOT) in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _refuse(path: Path, reason: str, code: ExitCode, started: float) -> int:
     """Leave the reason in `result.json`, where the daemon looks, and on stderr, where people do."""
-    if path.parent.is_dir():
-        failed = RunResult("failed", reason, None, None, None, None, 0, 0, None, time.monotonic() - started)
-        write_result(path.parent / RESULT_FILE, failed)
     sys.stderr.write(f"retrain: {reason}\n")
+    try:
+        write_result(path.parent / RESULT_FILE, Failure(reason, time.monotonic() - started))
+    except OSError as error:  # no folder, or no room: the exit code and the log tell it all the same
+        sys.stderr.write(f"retrain: {RESULT_FILE}: {error}\n")
     return code
 
 

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from monitor.domain.artifact import artifact_sha256, file_sha256, short_version
-from monitor.domain.run import Artifact, HashedFile
+from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256, short_version
 
 
 @contextmanager

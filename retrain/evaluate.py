@@ -9,9 +9,9 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.domain.run import PairMetrics
 from monitor.errors import InvalidInput
 from monitor.rewards.huggingface import HuggingFaceEnsemble
+from monitor.runs.result import PairMetrics
 from retrain.metrics import Floats, PairScores, longer_wins, measure_pairs
 from retrain.preferences import PreferencePair, parse_messages, parse_text
 

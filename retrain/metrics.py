@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.domain.run import PairMetrics
+from monitor.runs.result import PairMetrics
 
 Floats = NDArray[np.float64]
 _Z95 = 1.959963984540054

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from monitor.domain.cohort import UNLABELLED
-from monitor.domain.run import HashedFile
 from monitor.domain.trace import Message
 from monitor.errors import InvalidInput
+from monitor.runs.artifact import HashedFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TextIO
 
-from monitor.domain.run_file import RunProgress, write_progress
+from monitor.runs.progress import RunProgress, write_progress
 
 
 class Progress:

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.domain.artifact import artifact_sha256, file_sha256
-from monitor.domain.job import Action
-from monitor.domain.run import Artifact, HashedFile, RunSpec
-from monitor.domain.run_file import read_spec
 from monitor.errors import InvalidInput
-from retrain.recipe import RewardRecipe, load_recipe
+from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256
+from monitor.runs.spec import RunSpec, read_spec
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    spec: RunSpec
-    recipe: RewardRecipe
-
-
-def load_order(path: Path) -> Order:
+def load_spec(path: Path) -> RunSpec:
     """Read a spec and verify all it names; raise `InvalidInput` at the first thing that is not as it says."""
     spec = read_spec(path)
-    if spec.action is not Action.REWARD_REFRESH:
-        raise InvalidInput(f"{path}: action {spec.action} is not available in this version")
-    recipe = load_recipe(spec.recipe)
     if spec.seed < 0:
         raise InvalidInput(f"{path}: seed = {spec.seed}; wanted 0 or more")
     if not (Path(spec.base_model) / "config.json").is_file():
@@ -35,7 +22,7 @@ def load_order(path: Path) -> Order:
     if spec.champion is not None:
         _verify_artifact(spec.champion)
     _verify_output(Path(spec.output))
-    return Order(spec, recipe)
+    return spec
 
 
 def _verify_file(file: HashedFile, name: str) -> None:

@@ -1,156 +1,93 @@
-"""Training the members of a reward ensemble with TRL's RewardTrainer."""
+"""A reward refresh, from its spec to its result."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
-from peft import LoraConfig, TaskType
-from transformers import AutoModelForSequenceClassification, TrainerCallback, set_seed
-from transformers.trainer_callback import PrinterCallback
-from trl import RewardConfig, RewardTrainer
 
-from monitor.domain.run import RunSpec
-from monitor.errors import InvalidInput
-from monitor.rewards.huggingface import RowEncoder, choose_pad_id, load_encoder, member_folders, quiet_transformers
-from retrain.dataset import EncodedPairs, draw_bootstrap, encode_pairs
-from retrain.preferences import PreferencePair
+from monitor.rewards.huggingface import HuggingFaceEnsemble, load_ensemble
+from monitor.runs.artifact import Artifact, HashedFile
+from monitor.runs.result import RewardResult
+from monitor.runs.spec import RunSpec
+from retrain.artifacts import describe_artifact, staged_folder, write_rows
+from retrain.evaluate import compare_scorers, rescore
+from retrain.preferences import load_pairs, read_rows
 from retrain.progress import Progress
-from retrain.recipe import RewardRecipe
+from retrain.recipe import RewardRecipe, load_recipe
+from retrain.split import Split, split_pairs
+from retrain.train_member import train_members
 
-HEADS = ("score", "classifier")  # what Transformers calls the layer that gives the reward
-_SEEDS_PER_RUN = 1_000
-# Transformers renamed it within version 5, and warns of the old name
-_CHECKPOINTING = (
-    "activation_checkpointing" if hasattr(RewardConfig, "activation_checkpointing") else "gradient_checkpointing"
-)
+CANDIDATE_FOLDER = "candidate"
+RESCORED_FILE = "rescored.jsonl"
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """One member to be trained."""
-
-    number: int
-    members: int
-    start: Path
-    seed: int
-    encoder: RowEncoder
-    data: EncodedPairs
-    target: Path
+def plan(spec: RunSpec) -> Callable[[Progress], RewardResult]:
+    """Return the work that *spec* asks for; raise `InvalidInput` where its recipe is none."""
+    return partial(refresh_reward, spec, load_recipe(spec.recipe))
 
 
-class _StepReport(TrainerCallback):  # type: ignore[misc]
-    """Passes the trainer's log on as progress."""
-
-    def __init__(self, task: _Task, progress: Progress) -> None:
-        self._task = task
-        self._progress = progress
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **_: Any) -> None:
-        if not logs or "loss" not in logs:
-            return
-        loss, accuracy = float(logs["loss"]), float(logs["accuracy"])
-        self._report(state, f", loss {loss:.3f}, training accuracy {accuracy:.2f}")
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._report(state, ": trained")
-
-    def _report(self, state: Any, rest: str) -> None:
-        self._progress.report(
-            f"member {self._task.number + 1} of {self._task.members},"
-            f" step {state.global_step} of {state.max_steps}{rest}",
-            done=self._task.number * state.max_steps + state.global_step,
-            total=self._task.members * state.max_steps,
-        )
-
-
-def train_members(
-    pairs: Sequence[PreferencePair], target: Path, *, spec: RunSpec, recipe: RewardRecipe, progress: Progress
-) -> None:
-    """Write `member-0`, `member-1`, ... below *target*, each trained on its own bootstrap with its own seed."""
-    prepared: dict[Path, tuple[RowEncoder, EncodedPairs]] = {}
-    for number, start in enumerate(_starts(spec, recipe)):
-        if start not in prepared:
-            encoder = load_encoder(start, max_tokens=recipe.max_length)
-            data = encode_pairs(pairs, encoder)
-            prepared[start] = (encoder, data)
-            progress.report(f"encoded {len(data.dataset)} training pairs, {data.dropped} dropped")
-        encoder, data = prepared[start]
-        seed = spec.seed * _SEEDS_PER_RUN + number
-        task = _Task(number, recipe.members, start, seed % 2**32, encoder, data, target / f"member-{number}")
-        _train_member(task, recipe, progress)
-
-
-def _starts(spec: RunSpec, recipe: RewardRecipe) -> list[Path]:
-    """Return the folder each member starts from; a warm start without a champion is one from the base model."""
-    if not recipe.warm_start or spec.champion is None:
-        return [Path(spec.base_model)] * recipe.members
-    champions = member_folders(Path(spec.champion.path))
-    return [champions[number % len(champions)] for number in range(recipe.members)]
-
-
-def _train_member(task: _Task, recipe: RewardRecipe, progress: Progress) -> None:
-    set_seed(task.seed)  # a base model without a reward head gets one at random
-    tokenizer = task.encoder.tokenizer
-    with quiet_transformers():
-        model = AutoModelForSequenceClassification.from_pretrained(
-            task.start, num_labels=1, dtype=torch.float32, local_files_only=True
-        )
-        pad_id = choose_pad_id(task.start, model.config, tokenizer)
-        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad_id)
-        trainer = RewardTrainer(
-            model=model,
-            args=_trainer_arguments(task, recipe),
-            train_dataset=draw_bootstrap(task.data.dataset, seed=task.seed),
-            processing_class=tokenizer,
-            callbacks=[_StepReport(task, progress)],
-            peft_config=_lora(model, recipe) if recipe.lora else None,
-        )
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
-        trained = trainer.model.merge_and_unload() if recipe.lora else trainer.model
-        trained.save_pretrained(task.target)
-        tokenizer.save_pretrained(task.target)
-
-
-def _trainer_arguments(task: _Task, recipe: RewardRecipe) -> RewardConfig:
-    on_gpu = torch.cuda.is_available()
-    return RewardConfig(
-        output_dir=str(task.target),
-        num_train_epochs=recipe.epochs,
-        max_steps=recipe.max_steps or -1,
-        learning_rate=recipe.learning_rate,
-        warmup_steps=recipe.warmup_ratio,
-        weight_decay=recipe.weight_decay,
-        per_device_train_batch_size=recipe.batch_size,
-        gradient_accumulation_steps=recipe.gradient_accumulation,
-        **{_CHECKPOINTING: recipe.gradient_checkpointing},
-        center_rewards_coefficient=recipe.center_rewards or None,
-        max_length=None,  # the pairs are truncated already; TRL would drop the long ones
-        bf16=on_gpu,
-        use_cpu=not on_gpu,
-        dataloader_pin_memory=on_gpu,
-        seed=task.seed,
-        data_seed=task.seed,
-        logging_steps=0.1,
-        save_strategy="no",
-        report_to="none",
-        push_to_hub=False,
-        disable_tqdm=True,
+def refresh_reward(spec: RunSpec, recipe: RewardRecipe, progress: Progress) -> RewardResult:
+    """Train a candidate, measure it and the champion on the held-out pairs, rescore the baseline."""
+    started = time.monotonic()
+    split = _split(spec, recipe, progress)
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    output = Path(spec.output)
+    with staged_folder(output / CANDIDATE_FOLDER) as staging:
+        train_members(split.train, staging, spec=spec, recipe=recipe, progress=progress)
+    candidate = describe_artifact(output / CANDIDATE_FOLDER)
+    scorer = _load(candidate, spec, recipe)
+    champion = _load(spec.champion, spec, recipe) if spec.champion is not None else None
+    found = compare_scorers(scorer, champion, split.held_out)
+    progress.report(
+        f"held-out accuracy {found.candidate.accuracy:.3f}"
+        + (f", the champion's {found.champion.accuracy:.3f}" if found.champion is not None else "")
+        + f", longer wins {found.longer_wins_accuracy:.3f}; {found.unscored} pairs not scored"
+    )
+    rescored = _rescore(scorer, spec.rescore, output / RESCORED_FILE, progress)
+    return RewardResult(
+        candidate=candidate,
+        candidate_metrics=found.candidate,
+        champion_metrics=found.champion,
+        longer_wins_accuracy=found.longer_wins_accuracy,
+        train_pairs=len(split.train),
+        held_out_pairs=len(split.held_out),
+        rescored=rescored,
+        seconds=time.monotonic() - started,
     )
 
 
-def _lora(model: Any, recipe: RewardRecipe) -> Any:
-    head = next((name for name in HEADS if hasattr(model, name)), None)
-    if head is None:
-        raise InvalidInput(f"{type(model).__name__} has no head named {' or '.join(HEADS)}; wanted one, or lora: false")
-    return LoraConfig(
-        task_type=TaskType.SEQ_CLS,
-        r=recipe.lora_rank,
-        lora_alpha=2 * recipe.lora_rank,
-        target_modules="all-linear",
-        modules_to_save=[head],
+def _split(spec: RunSpec, recipe: RewardRecipe, progress: Progress) -> Split:
+    loaded = load_pairs(spec.preferences)
+    split = split_pairs(loaded.pairs, held_out_ratio=recipe.held_out_ratio, seed=recipe.split_seed)
+    progress.report(
+        f"{len(loaded.pairs)} preference pairs: {len(split.train)} to train on, {len(split.held_out)} held out,"
+        f" {loaded.ties} ties left out"
     )
+    return split
+
+
+def _load(artifact: Artifact, spec: RunSpec, recipe: RewardRecipe) -> HuggingFaceEnsemble:
+    """Load a scorer that reads as much of a row as it does where it serves: its baseline is made of these scores."""
+    return load_ensemble(
+        [Path(artifact.path)],
+        device="auto",
+        max_tokens=spec.scored_tokens or recipe.max_length,
+        batch_tokens=recipe.evaluation_tokens,
+        beta=0.0,  # nothing here reads the lower bound
+        version=artifact.version,
+    )
+
+
+def _rescore(
+    scorer: HuggingFaceEnsemble, source: HashedFile | None, target: Path, progress: Progress
+) -> HashedFile | None:
+    if source is None:
+        return None
+    written = write_rows(target, rescore(scorer, read_rows(Path(source.path))))
+    progress.report(f"rescored {written.rows} of {source.rows} baseline traces")
+    return written

@@ -22,7 +22,6 @@ from sqlalchemy import Connection, Engine, event
 from monitor.app.leader import AnswerAlarms, Duty, FoldLog, Leader, RefreshOnSchedule
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
-from monitor.domain.run import Artifact, RunResult
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.errors import InvalidSetting, Unavailable
@@ -52,6 +51,8 @@ from monitor.retraining.run_folder import RunFolders
 from monitor.retraining.schedule import parse_cron
 from monitor.rewards.champion import ChampionScorer, gather_artifact
 from monitor.rewards.http import Endpoint, HttpEnsemble, HttpLimits, HttpScorer
+from monitor.runs.artifact import Artifact
+from monitor.runs.result import RunResult
 from monitor.settings import RewardsSettings, Settings
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics

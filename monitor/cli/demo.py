@@ -190,8 +190,6 @@ class Story:
             texts = (text for pair in pairs for text in (pair.messages[0].content, pair.chosen, pair.rejected))
             result = train_first_ensemble(self._home, exported, texts)
         metrics = result.candidate_metrics
-        assert metrics is not None
-        assert result.candidate is not None
         self._say(
             f"trained on {result.train_pairs} pairs in {result.seconds:.0f} s; agrees with {metrics.accuracy:.0%} "
             f"[{metrics.accuracy_lower:.0%}, {metrics.accuracy_upper:.0%}] of {metrics.pairs} held-out verdicts"

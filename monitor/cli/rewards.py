@@ -38,10 +38,10 @@ class RewardService:
     """
 
     def __init__(self, settings: Settings, folders: Sequence[Path]) -> None:
-        from monitor.domain.artifact import artifact_sha256
         from monitor.rewards.huggingface import load_ensemble, member_folders
         from monitor.rewards.scoring import PART, ScoringThread
         from monitor.rewards.served import ServedEnsemble
+        from monitor.runs.artifact import artifact_sha256
         from monitor.telemetry.health import Health
         from monitor.telemetry.serving import ServingMetrics
 

@@ -13,10 +13,11 @@ import yaml
 
 from monitor.demo.models import build_tiny_base
 from monitor.domain.job import Action
-from monitor.domain.run import HashedFile, RunResult, RunSpec
-from monitor.domain.run_file import RESULT_FILE, SPEC_FILE, read_result, write_spec
 from monitor.errors import Unavailable
 from monitor.retraining.local_process import run_environment
+from monitor.runs.artifact import HashedFile
+from monitor.runs.result import RESULT_FILE, RewardResult, read_result
+from monitor.runs.spec import SPEC_FILE, RunSpec, write_spec
 
 SEED = 7
 LAST_LINES = 2000  # characters of a failed run's output that are shown
@@ -27,7 +28,7 @@ def demo_recipe() -> Path:
     return Path(str(files("retrain") / "recipes" / "reward_demo.yaml"))
 
 
-def train_first_ensemble(folder: Path, pairs: HashedFile, texts: Iterable[str]) -> RunResult:
+def train_first_ensemble(folder: Path, pairs: HashedFile, texts: Iterable[str]) -> RewardResult:
     """Build a base model in *folder*/base and train the ensemble on *pairs*, in a process of its own."""
     base, run = folder.absolute() / "base", folder.absolute() / "first"
     run.mkdir(parents=True, exist_ok=True)
@@ -53,4 +54,6 @@ def train_first_ensemble(folder: Path, pairs: HashedFile, texts: Iterable[str]) 
     )
     if done.returncode != 0:
         raise Unavailable(f"the first ensemble could not be trained:\n{(done.stdout + done.stderr)[-LAST_LINES:]}")
-    return read_result(run / RESULT_FILE)
+    result = read_result(run / RESULT_FILE, Action.REWARD_REFRESH)
+    assert isinstance(result, RewardResult)
+    return result

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from monitor.domain.job import Job
-from monitor.domain.run import PairMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +34,6 @@ class BaselineSummary:
     first_index: int  # trace indices in fold order, from 0
     stop_index: int  # exclusive
     traces: int
-
-
-@dataclass(frozen=True, slots=True)
-class RegisteredModel:
-    version: str
-    sha256: str
-    created_at: datetime
-    job_id: int | None  # None for a model the settings named
-    metrics: PairMetrics | None  # on held-out pairs; None where it was never judged
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """The reward ensembles: who scores now, who did before, who waits."""
-
-    champion: RegisteredModel | None
-    previous: RegisteredModel | None
-    candidates: tuple[RegisteredModel, ...]  # newest first
-    promoted_at: datetime | None
-    promoted_by: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ import msgspec
 import numpy as np
 from sqlalchemy import Connection, Engine, Row, text
 
-from monitor.domain.run import HashedFile, RunResult
 from monitor.domain.signal import DISAGREEMENT, REWARD
 from monitor.drift.baseline import NullRule, SignalBaseline, Window, build_signal_baseline
 from monitor.drift.controller import ActiveBaseline
 from monitor.errors import Conflict
 from monitor.postgres.engine import transaction
 from monitor.postgres.streams import active_baseline, extend_baseline, hold_freezes
+from monitor.runs.artifact import HashedFile
+from monitor.runs.result import RunResult
 
 _WINDOW = text(
     "select place as trace_index, cohort, policy_model, messages, response from baseline_trace"
@@ -56,7 +57,7 @@ def rebuild_reward_baseline(connection: Connection, result: RunResult, rule: Nul
     """
     hold_freezes(connection)
     active = active_baseline(connection)
-    if active is None or result.candidate is None:
+    if active is None:
         return
     if result.rescored is None:
         raise Conflict(

@@ -12,9 +12,10 @@ from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from monitor.domain.job import TRANSITIONS, Action, Job, JobState, Verdict
 from monitor.domain.order import Actor
-from monitor.domain.run import RunResult, RunSpec
 from monitor.errors import Conflict, NotFound
 from monitor.postgres import schema
+from monitor.runs.result import RESULTS, RunResult
+from monitor.runs.spec import RunSpec
 
 MAX_TEXT_CHARACTERS = 2_000  # of an error or a note: the run's log has the rest
 
@@ -101,7 +102,8 @@ def spec_of(row: RowMapping) -> RunSpec | None:
 
 
 def result_of(row: RowMapping) -> RunResult | None:
-    return None if row["result"] is None else msgspec.convert(row["result"], RunResult, strict=False)
+    kind = RESULTS[Action(row["action"])]
+    return None if row["result"] is None else msgspec.convert(row["result"], kind, strict=False)
 
 
 def document(value: object) -> Any:

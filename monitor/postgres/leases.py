@@ -8,7 +8,6 @@ from typing import Literal
 from sqlalchemy import Connection, Engine, RowMapping, Select, and_, or_, select, update
 
 from monitor.domain.job import Action, Hold, JobState, Verdict
-from monitor.domain.run import RunResult, RunSpec
 from monitor.errors import Conflict, Fenced, NotFound
 from monitor.postgres import schema
 from monitor.postgres.engine import transaction
@@ -16,6 +15,8 @@ from monitor.postgres.job_rows import Author, clean, document, lock_job, move
 from monitor.postgres.registry import OnPromoted, decide_for, promote, register
 from monitor.retraining.dispatcher import Lease
 from monitor.retraining.promotion import AWAITING, Promote
+from monitor.runs.result import RunResult
+from monitor.runs.spec import RunSpec
 
 _HELD = (JobState.LEASED, JobState.RUNNING, JobState.EVALUATING)
 _NO_LEASE = {"lease_owner": None, "lease_expires_at": None}
@@ -74,11 +75,10 @@ class PostgresJobStore:
         )
 
     def judged(self, lease: Lease, result: RunResult, verdict: Verdict) -> JobState:
-        assert result.candidate is not None
         state = JobState.PASSED if verdict.passed else JobState.FAILED_GATE
         with transaction(self._engine) as connection:
             row = _held_row(connection, lease)
-            register(connection, result.candidate, result.candidate_metrics, lease.job_id)
+            register(connection, result.candidate, result.metrics, lease.job_id)
             outcome = {"verdict": document(verdict), "candidate_version": result.candidate.version, "error": None}
             move(connection, row, state, by=_DAEMON, note=_in_words(verdict), **outcome, **_NO_LEASE)
         return state

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, Row, func, select
 
-from monitor.domain.run import HashedFile
 from monitor.postgres import schema
 from monitor.postgres.engine import transaction
+from monitor.runs.artifact import HashedFile
 
 _FETCH_ROWS = 1_000
 

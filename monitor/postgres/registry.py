@@ -10,13 +10,14 @@ from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, tex
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from monitor.domain.job import Hold, JobState
-from monitor.domain.run import Artifact, PairMetrics, RunResult
-from monitor.domain.view import Models, RegisteredModel
 from monitor.errors import Conflict
 from monitor.postgres import schema
 from monitor.postgres.engine import transaction
 from monitor.postgres.job_rows import Author, document, move, record_audit, result_of, spec_of
 from monitor.retraining.promotion import Promote, decide_promotion
+from monitor.runs.artifact import Artifact
+from monitor.runs.model import Models, RegisteredModel
+from monitor.runs.result import PairMetrics, RunResult
 
 REWARD = "reward"
 SHOWN_MODELS = 50
@@ -123,7 +124,6 @@ def promote(connection: Connection, row: RowMapping, *, by: Author, note: str, o
         raise Conflict(f"job {row['job_id']} was {decision.detail}; wanted the same: cancel it and start another")
     result = result_of(row)
     assert result is not None
-    assert result.candidate is not None
     before = champion_in(connection)
     after = move(connection, row, JobState.PROMOTED, by=by, note=note)
     point_to(connection, result.candidate.version, by=by)

@@ -11,7 +11,7 @@ from monitor.domain.alarm import AlarmState, StoredAlarm
 from monitor.domain.job import Action, Job, JobState
 from monitor.domain.order import Actor, JobOrder
 from monitor.domain.stream import StreamKey, StreamStatus
-from monitor.domain.view import BaselineSummary, JobDetail, Models, Overview
+from monitor.domain.view import BaselineSummary, JobDetail, Overview
 from monitor.drift.controller import status_of
 from monitor.drift.fold import Detector
 from monitor.postgres import schema
@@ -22,6 +22,7 @@ from monitor.postgres.leader import is_led
 from monitor.postgres.log import COMBINED, TOTALS_OF
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.streams import EPOCH, active_baseline
+from monitor.runs.model import Models
 from monitor.stats.edetector import State
 
 # One statement, so one snapshot: an entry that is placed meanwhile is counted once.

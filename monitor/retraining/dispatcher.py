@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from monitor.domain.job import Action, Hold, JobState, Verdict
-from monitor.domain.run import RunResult, RunSpec
 from monitor.errors import Conflict, Fenced, InvalidInput
-from monitor.retraining.gate import hash_evidence, judge_reward
+from monitor.retraining.gate import judge
 from monitor.retraining.run_folder import RunFolders, collect_result, verify_result
+from monitor.runs.result import RunResult
+from monitor.runs.spec import RunSpec
 from monitor.settings import RetrainSettings
 
 EXIT_BAD_SPEC = 2  # of `python -m retrain`: another attempt would read the same
@@ -194,22 +195,12 @@ class Dispatcher:
             self._jobs.evaluating(lease, result, expires_at=now + _SLOW_STEP_LEASES * self._term)
             verify_result(folder, result)
             self._same_champion(spec)
-            self._jobs.judged(lease, result, self._judge(result))
+            self._jobs.judged(lease, result, judge(spec.action, result, self._settings.gate))
         except (InvalidInput, Conflict, OSError) as error:  # OSError: its files cannot be read
             hopeless = status.exit_code == EXIT_BAD_SPEC
             return self._give_up(lease, str(error), max_attempts=lease.attempt if hopeless else None)
         self._held = None
         return Step.JUDGED
-
-    def _judge(self, result: RunResult) -> Verdict:
-        assert result.candidate_metrics is not None
-        return judge_reward(
-            result.candidate_metrics,
-            result.champion_metrics,
-            margins=self._settings.gate,
-            longer_wins=result.longer_wins_accuracy,
-            evidence_sha256=hash_evidence(result),
-        )
 
     def _same_champion(self, spec: RunSpec) -> None:
         judged_against = spec.champion.version if spec.champion is not None else None

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from monitor.domain.run_file import PROGRESS_FILE, SPEC_FILE, read_progress
 from monitor.errors import InvalidInput
 from monitor.retraining.dispatcher import RunStatus
+from monitor.runs.progress import PROGRESS_FILE, read_progress
+from monitor.runs.spec import SPEC_FILE
 
 LOG_FILE = "run.log"
 PROCESS_FILE = "process.json"

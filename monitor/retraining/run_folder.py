@@ -8,11 +8,11 @@ from typing import Protocol
 
 import yaml
 
-from monitor.domain.artifact import artifact_sha256, file_sha256
 from monitor.domain.job import Action
-from monitor.domain.run import Artifact, HashedFile, RunResult, RunSpec
-from monitor.domain.run_file import RESULT_FILE, SPEC_FILE, read_result, write_spec
 from monitor.errors import InvalidInput
+from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256
+from monitor.runs.result import RESULT_FILE, Failure, RewardResult, RunResult, read_result
+from monitor.runs.spec import SPEC_FILE, RunSpec, write_spec
 from monitor.settings import RetrainSettings
 
 PREFERENCES_FILE = "preferences.jsonl"
@@ -110,23 +110,20 @@ def collect_result(folder: Path, spec: RunSpec, *, exit_code: int, last_words: s
     if not (folder / RESULT_FILE).is_file():
         said = f"; it last said: {last_words}" if last_words else ""
         raise InvalidInput(f"the run ended with exit code {exit_code} and left no {RESULT_FILE}{said}")
-    result = read_result(folder / RESULT_FILE)
-    if result.status != "succeeded":
+    result = read_result(folder / RESULT_FILE, spec.action)
+    if isinstance(result, Failure):
         raise InvalidInput(f"the run failed: {result.error or 'it did not say why'}")
     if exit_code != 0:
         raise InvalidInput(f"the run reports success but ended with exit code {exit_code}")
-    if result.candidate is None or result.candidate_metrics is None:
-        raise InvalidInput("the run reports success without a candidate and its metrics")
-    if (result.champion_metrics is None) != (spec.champion is None):
-        raise InvalidInput("the run's champion metrics do not fit its spec: both or neither are wanted")
     if (result.rescored is None) != (spec.rescore is None):
         raise InvalidInput("the run's rescored traces do not fit its spec: both or neither are wanted")
+    if isinstance(result, RewardResult) and (result.champion_metrics is None) != (spec.champion is None):
+        raise InvalidInput("the run's champion metrics do not fit its spec: both or neither are wanted")
     return result
 
 
 def verify_result(folder: Path, result: RunResult) -> None:
     """Hash what the run left and compare; raise `InvalidInput` where bytes and report differ."""
-    assert result.candidate is not None
     _verify_path(folder, result.candidate.path)
     found = artifact_sha256(Path(result.candidate.path))
     if found != result.candidate.sha256:

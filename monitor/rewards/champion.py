@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from monitor.domain.artifact import artifact_sha256, short_version
-from monitor.domain.run import Artifact
 from monitor.errors import InvalidInput
+from monitor.runs.artifact import Artifact, artifact_sha256, short_version
 
 if TYPE_CHECKING:
     from monitor.rewards.huggingface import HuggingFaceEnsemble

@@ -20,13 +20,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.domain.artifact import short_version
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message
 from monitor.errors import Unavailable
 from monitor.rewards.classify import OWNER
 from monitor.rewards.ensemble import combine_members
 from monitor.rewards.rendering import render_lines, turns_of
+from monitor.runs.artifact import short_version
 
 Row = tuple[Sequence[Message], str]  # a prompt and the response to it
 PROBE: Row = ((Message("user", "How do I boil an egg?"),), "Ten minutes in hot water.")

@@ -19,13 +19,13 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from monitor.domain.artifact import artifact_sha256, short_version
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message
 from monitor.errors import InvalidInput, InvalidSetting
 from monitor.rewards.ensemble import combine_members
 from monitor.rewards.packing import BatchLimits, plan_batches
 from monitor.rewards.rendering import render_lines, turns_of
+from monitor.runs.artifact import artifact_sha256, short_version
 
 Row = tuple[Sequence[Message], str]  # a prompt and the response to it
 MEMBER_PREFIX = "member-"

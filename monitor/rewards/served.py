@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.domain.artifact import short_version
 from monitor.rewards.classify import MODEL_LIMIT, ClassifyRequest, Conversation, Rejected
+from monitor.runs.artifact import short_version
 
 if TYPE_CHECKING:
     from collections import Counter

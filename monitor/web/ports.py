@@ -13,7 +13,8 @@ from monitor.domain.alarm import AlarmState, StoredAlarm
 from monitor.domain.job import Action, Job
 from monitor.domain.order import Actor, JobOrder
 from monitor.domain.stream import StreamStatus
-from monitor.domain.view import BaselineSummary, JobDetail, Models, Overview
+from monitor.domain.view import BaselineSummary, JobDetail, Overview
+from monitor.runs.model import Models
 
 
 class Views(Protocol):

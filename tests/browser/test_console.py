@@ -16,7 +16,8 @@ from prometheus_client import CollectorRegistry
 from monitor.domain.alarm import AlarmState, Severity
 from monitor.domain.job import Check, JobState, Verdict
 from monitor.domain.stream import StreamKey
-from monitor.domain.view import BaselineSummary, JobEvent, Models, RegisteredModel
+from monitor.domain.view import BaselineSummary, JobEvent
+from monitor.runs.model import Models, RegisteredModel
 from monitor.telemetry.health import Health
 from monitor.web.app import create_app
 from monitor.web.server import WebServer

@@ -15,7 +15,6 @@ from sqlalchemy import Engine, text
 
 from monitor.domain.alarm import Alarm, AlarmState, Severity
 from monitor.domain.cohort import CohortRule
-from monitor.domain.run import Artifact, HashedFile, RunResult
 from monitor.domain.score import Reward
 from monitor.domain.signal import DISAGREEMENT, REWARD
 from monitor.domain.trace import Trace
@@ -31,6 +30,8 @@ from monitor.postgres.jobs import JobService
 from monitor.postgres.leader import Leadership
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views import PostgresViews
+from monitor.runs.artifact import Artifact, HashedFile
+from monitor.runs.result import PairMetrics, RewardResult
 from tests.traces import checkpoint, drifting, scored, trace
 
 pytestmark = pytest.mark.postgres
@@ -228,17 +229,15 @@ def rewards_of(version: str, means: Iterable[float]) -> list[Reward]:
     return [Reward(version, (mean, mean + 0.2), mean, mean - 0.1, 0.1) for mean in means]
 
 
-def rescored(folder: Path, indices: Sequence[int], version: str = "v2") -> RunResult:
+def rescored(folder: Path, indices: Sequence[int], version: str = "v2") -> RewardResult:
     rng = np.random.default_rng(5)
     rows = [{"index": index, "mean": float(rng.normal(4.0, 1.0)), "disagreement": 0.2} for index in indices]
     content = "".join(json.dumps(row) + "\n" for row in rows).encode()
     (folder / "rescored.jsonl").write_bytes(content)
     file = HashedFile(str(folder / "rescored.jsonl"), sha256(content).hexdigest(), len(rows))
-    return RunResult(
-        status="succeeded",
-        error=None,
+    return RewardResult(
         candidate=Artifact(version, str(folder), "0" * 64),
-        candidate_metrics=None,
+        candidate_metrics=PairMetrics(50, 0.7, 0.6, 0.8),
         champion_metrics=None,
         longer_wins_accuracy=None,
         train_pairs=100,

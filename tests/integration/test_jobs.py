@@ -12,10 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, insert, select, update
 
-from monitor.domain.artifact import artifact_sha256
 from monitor.domain.job import Action, Hold, Job, JobState, Launch
 from monitor.domain.order import ORDERS, Actor, JobOrder, Role
-from monitor.domain.run import Artifact, HashedFile, RunResult
 from monitor.errors import Conflict, InvalidInput, NotFound
 from monitor.postgres import schema
 from monitor.postgres.engine import create_engine_for
@@ -26,6 +24,8 @@ from monitor.postgres.registry import RewardRegistry
 from monitor.retraining.dispatcher import Dispatcher, Step
 from monitor.retraining.local_process import LocalProcessLauncher
 from monitor.retraining.run_folder import RunFolders
+from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256
+from monitor.runs.result import RunResult
 from monitor.settings import RetrainSettings
 
 pytestmark = pytest.mark.postgres

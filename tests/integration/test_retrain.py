@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from monitor.demo.models import build_tiny_base
-from monitor.domain.artifact import artifact_sha256, file_sha256, short_version
 from monitor.domain.job import Action
-from monitor.domain.run import Artifact, HashedFile, RunResult, RunSpec
-from monitor.domain.run_file import read_progress, read_result, write_spec
 from monitor.domain.trace import Message
 from monitor.rewards.huggingface import load_ensemble
+from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256, short_version
+from monitor.runs.progress import read_progress
+from monitor.runs.result import Failure, RewardResult, read_result
+from monitor.runs.spec import RunSpec, write_spec
 
 PAIRS, TIES = 400, 5
 LONG = 300  # words; far beyond the recipe's max_length
@@ -33,7 +34,7 @@ NEUTRAL = ("the", "your", "account", "with", "today", "card", "and", "for")
 class Run:
     spec: RunSpec
     folder: Path
-    result: RunResult
+    result: RewardResult
     log: str
 
 
@@ -70,6 +71,12 @@ def start(spec: RunSpec, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
+def succeeded(folder: Path) -> RewardResult:
+    result = read_result(folder / "result.json", Action.REWARD_REFRESH)
+    assert isinstance(result, RewardResult), result
+    return result
+
+
 @pytest.fixture(scope="module")
 def order(tmp_path_factory: pytest.TempPathFactory) -> RunSpec:
     """Pairs that can be learnt, traces to rescore, and a champion that knows nothing."""
@@ -101,13 +108,12 @@ def run(order: RunSpec, tmp_path_factory: pytest.TempPathFactory) -> Run:
     spec = replace(order, output=str(folder / "output"))
     process = start(spec, folder)
     assert process.returncode == 0, process.stderr
-    return Run(spec, folder, read_result(folder / "result.json"), process.stdout + process.stderr)
+    return Run(spec, folder, succeeded(folder), process.stdout + process.stderr)
 
 
 def test_a_refresh_learns_what_the_pairs_teach_and_beats_an_ignorant_champion(run: Run) -> None:
     candidate, champion = run.result.candidate_metrics, run.result.champion_metrics
 
-    assert candidate is not None
     assert champion is not None
     assert candidate.accuracy_lower > 0.8
     assert champion.accuracy < candidate.accuracy_lower
@@ -127,7 +133,6 @@ def test_every_pair_that_is_no_tie_is_used_however_long(run: Run) -> None:
 
 def test_the_candidate_is_an_ensemble_of_different_members_under_its_hash(run: Run) -> None:
     candidate = run.result.candidate
-    assert candidate is not None
     folder = Path(candidate.path)
 
     assert sorted(path.name for path in folder.iterdir()) == ["member-0", "member-1"]
@@ -137,7 +142,6 @@ def test_the_candidate_is_an_ensemble_of_different_members_under_its_hash(run: R
 
 
 def test_rescored_rows_are_the_scores_the_candidate_gives_where_it_serves(run: Run) -> None:
-    assert run.result.candidate is not None
     assert run.result.rescored is not None
     assert run.spec.rescore is not None
     traces = [json.loads(line) for line in Path(run.spec.rescore.path).read_text().splitlines()]
@@ -167,14 +171,12 @@ def test_low_rank_members_go_on_from_the_champions_and_are_whole_models(order: R
     process = start(spec, tmp_path)
 
     assert process.returncode == 0, process.stderr
-    result = read_result(tmp_path / "result.json")
-    assert result.candidate is not None
+    result = succeeded(tmp_path)
     assert result.rescored is None
     loaded = load_ensemble([Path(result.candidate.path)], device="cpu", max_tokens=64, batch_tokens=4_096, beta=1.0)
     assert len(loaded.members) == 2
     assert spec.champion is not None
     assert result.candidate.sha256 != spec.champion.sha256
-    assert result.candidate_metrics is not None
     assert result.champion_metrics is not None
     assert result.candidate_metrics.accuracy == pytest.approx(result.champion_metrics.accuracy, abs=0.05)
 
@@ -187,7 +189,7 @@ def test_a_run_that_cannot_train_ends_with_1_and_says_why(order: RunSpec, tmp_pa
     process = start(spec, tmp_path)
 
     assert process.returncode == 1
-    result = read_result(tmp_path / "result.json")
-    assert result.status == "failed"
-    assert "395 pairs in 1 independent groups" in (result.error or "")
+    result = read_result(tmp_path / "result.json", Action.REWARD_REFRESH)
+    assert isinstance(result, Failure)
+    assert "395 pairs in 1 independent groups" in result.error
     assert process.stderr.splitlines()[-1] == f"retrain: {result.error}"

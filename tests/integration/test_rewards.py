@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from monitor.demo.models import build_tiny_base
-from monitor.domain.artifact import artifact_sha256
 from monitor.domain.trace import Message
 from monitor.errors import InvalidInput, InvalidSetting
 from monitor.rewards.champion import gather_artifact
 from monitor.rewards.ensemble import MissingScore, combine_members
 from monitor.rewards.huggingface import HuggingFaceEnsemble, Row, load_encoder, load_ensemble
+from monitor.runs.artifact import artifact_sha256
 
 WORDS = ("open", "account", "settings", "and", "press", "refund", "then", "wait", "three", "days")
 CHAT_TEMPLATE = (

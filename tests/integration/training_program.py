@@ -6,9 +6,10 @@ import sys
 import time
 from pathlib import Path
 
-from monitor.domain.artifact import artifact_sha256, short_version
-from monitor.domain.run import Artifact, PairMetrics, RunResult, RunSpec
-from monitor.domain.run_file import PROGRESS_FILE, RESULT_FILE, RunProgress, read_spec, write_progress, write_result
+from monitor.runs.artifact import Artifact, artifact_sha256, short_version
+from monitor.runs.progress import PROGRESS_FILE, RunProgress, write_progress
+from monitor.runs.result import RESULT_FILE, Failure, PairMetrics, RewardResult, write_result
+from monitor.runs.spec import RunSpec, read_spec
 
 CHAMPION_ACCURACY = 0.7
 ACCURACY = {"good": 0.8, "worse": 0.6, "tampered": 0.8}
@@ -20,8 +21,7 @@ def main(outcome: str, spec_path: Path) -> None:
     if outcome == "hang":
         time.sleep(60)
     if outcome == "refuse":
-        failed = RunResult("failed", "no held-out pairs", None, None, None, None, 0, 0, None, seconds=0.1)
-        write_result(spec_path.with_name(RESULT_FILE), failed)
+        write_result(spec_path.with_name(RESULT_FILE), Failure("no held-out pairs", seconds=0.1))
         sys.exit(2)
     if outcome == "crash":
         sys.exit("CUDA out of memory")
@@ -39,11 +39,9 @@ def train(spec: RunSpec) -> Artifact:
     return Artifact(short_version(sha256), str(folder), sha256)
 
 
-def report(spec: RunSpec, candidate: Artifact, accuracy: float) -> RunResult:
+def report(spec: RunSpec, candidate: Artifact, accuracy: float) -> RewardResult:
     champion = measured(CHAMPION_ACCURACY) if spec.champion is not None else None
-    return RunResult(
-        status="succeeded",
-        error=None,
+    return RewardResult(
         candidate=candidate,
         candidate_metrics=measured(accuracy),
         champion_metrics=champion,

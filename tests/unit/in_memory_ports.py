@@ -11,8 +11,9 @@ from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity,
 from monitor.domain.job import LIVE, Action, Job, JobState
 from monitor.domain.order import ORDERS, Actor, JobOrder
 from monitor.domain.stream import StreamKey, StreamStatus
-from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Models, Overview
+from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Overview
 from monitor.errors import Conflict, NotFound, Unavailable
+from monitor.runs.model import Models
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

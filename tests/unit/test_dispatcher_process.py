@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.domain.run_file import PROGRESS_FILE, RunProgress, write_progress
 from monitor.retraining.local_process import LOG_FILE, PROCESS_FILE, LocalProcess, LocalProcessLauncher
+from monitor.runs.progress import PROGRESS_FILE, RunProgress, write_progress
 
 SLEEPS = "import time; time.sleep(60)"
 DEADLINE_SECONDS = 20

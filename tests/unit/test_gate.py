@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from monitor.domain.job import Check, Verdict
-from monitor.domain.run import Artifact, PairMetrics, RunResult
-from monitor.retraining.gate import hash_evidence, judge_reward
+from monitor.domain.job import Action, Check, Verdict
+from monitor.retraining.gate import hash_evidence
+from monitor.retraining.gate import judge as judge_action
+from monitor.runs.artifact import Artifact
+from monitor.runs.result import PairMetrics, RewardResult
 from monitor.settings import GateSettings
 
 CHAMPION = PairMetrics(
@@ -24,9 +26,7 @@ CHAMPION = PairMetrics(
     length_balanced_pairs=120,
     expected_calibration_error=0.05,
 )
-RESULT = RunResult(
-    status="succeeded",
-    error=None,
+RESULT = RewardResult(
     candidate=Artifact("v2", "/models/v2", "00"),
     candidate_metrics=CHAMPION,
     champion_metrics=CHAMPION,
@@ -38,9 +38,11 @@ RESULT = RunResult(
 )
 
 
-def judge(candidate: PairMetrics = CHAMPION, champion: PairMetrics | None = CHAMPION, **changes: Any) -> Verdict:
-    arguments: dict[str, Any] = {"margins": GateSettings(), "longer_wins": 0.55, "evidence_sha256": "e"}
-    return judge_reward(candidate, champion, **(arguments | changes))
+def judge(
+    candidate: PairMetrics = CHAMPION, champion: PairMetrics | None = CHAMPION, *, longer_wins: float = 0.55
+) -> Verdict:
+    result = replace(RESULT, candidate_metrics=candidate, champion_metrics=champion, longer_wins_accuracy=longer_wins)
+    return judge_action(Action.REWARD_REFRESH, result, GateSettings())
 
 
 def changed(field: str, value: object) -> dict[str, Any]:

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from monitor.domain.artifact import file_sha256
 from monitor.domain.job import Action
-from monitor.domain.run import Artifact, HashedFile, RunSpec
-from monitor.domain.run_file import read_result, write_spec
 from monitor.errors import InvalidInput
+from monitor.runs.artifact import Artifact, HashedFile, file_sha256
+from monitor.runs.result import Failure, read_result
+from monitor.runs.spec import RunSpec, write_spec
 from retrain.__main__ import main
 from retrain.preferences import load_pairs
 from retrain.recipe import load_recipe
-from retrain.spec import load_order
+from retrain.spec import load_spec
 
 ROW = {
     "preference_id": "p-0",
@@ -54,14 +54,14 @@ def spec(tmp_path: Path) -> RunSpec:
 def refusal(spec: RunSpec, folder: Path) -> str:
     write_spec(folder / "spec.json", spec)
     with pytest.raises(InvalidInput) as refused:
-        load_order(folder / "spec.json")
+        load_spec(folder / "spec.json")
     return str(refused.value)
 
 
 def test_an_order_whose_files_are_as_it_says_is_taken(spec: RunSpec, tmp_path: Path) -> None:
     write_spec(tmp_path / "spec.json", spec)
 
-    assert load_order(tmp_path / "spec.json").spec == spec
+    assert load_spec(tmp_path / "spec.json") == spec
 
 
 def test_preferences_that_changed_since_the_order_are_refused(spec: RunSpec, tmp_path: Path) -> None:
@@ -92,8 +92,7 @@ def test_a_dpo_run_ends_with_2_and_says_that_it_is_not_available(
     assert main(["--spec", str(tmp_path / "spec.json")]) == 2
 
     assert "action dpo is not available in this version" in capsys.readouterr().err
-    result = read_result(tmp_path / "result.json")
-    assert (result.status, result.candidate) == ("failed", None)
+    assert isinstance(read_result(tmp_path / "result.json", Action.REWARD_REFRESH), Failure)
 
 
 @pytest.mark.parametrize(

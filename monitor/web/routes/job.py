@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from monitor.domain.job import Action, Job
 from monitor.domain.order import JobOrder, allowed_orders
-from monitor.domain.view import JobEvent, Models
+from monitor.domain.view import JobEvent
 from monitor.errors import NotFound
+from monitor.runs.model import Models
 from monitor.web.auth import AnyActor, Operator
 from monitor.web.problem import describe
 from monitor.web.state import Limit, Number, Reads, Writes

@@ -1,15 +1,13 @@
-"""The gate: whether a candidate reward model may take the champion's place. It binds."""
+"""Whether a refreshed reward ensemble may take the champion's place."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from hashlib import sha256
 
-from monitor.domain.job import Check, Verdict
-from monitor.domain.run import PairMetrics, RunResult
+from monitor.domain.job import Check
+from monitor.runs.result import PairMetrics, RewardResult
 from monitor.settings import GateSettings
 
 CHANCE = 0.5
@@ -17,15 +15,8 @@ _ROUNDING = 1e-9  # 0.58 against 0.60 with a margin of 0.02 passes
 _Z = 1.959963984540054  # two-sided 95%
 
 
-def judge_reward(
-    candidate: PairMetrics,
-    champion: PairMetrics | None,
-    *,
-    margins: GateSettings,
-    longer_wins: float | None,
-    evidence_sha256: str,
-) -> Verdict:
-    """Judge *candidate* against *champion* on the same held-out pairs; every check must pass.
+def judge_reward(result: RewardResult, margins: GateSettings) -> tuple[Check, ...]:
+    """Hold the candidate against the champion on the same held-out pairs.
 
     Without a champion the candidate is held against the rule "the longer response
     wins", and what only a champion could be compared on is not judged.
@@ -45,23 +36,17 @@ def judge_reward(
 
     Any number that is missing or not finite fails.
     """
-    checks = (
+    candidate, champion = result.candidate_metrics, result.champion_metrics
+    return (
         _finite(candidate, champion),
         _same_pairs(candidate, champion),
         _enough_pairs(candidate, margins),
         _better_than_chance(candidate),
-        _accuracy(candidate, champion, margins=margins, longer_wins=longer_wins),
+        _accuracy(candidate, champion, margins=margins, longer_wins=result.longer_wins_accuracy),
         _length_balanced(candidate, champion, margins),
         *_cohorts(candidate, champion, margins),
         _calibration(candidate, champion, margins),
     )
-    return Verdict(all(check.passed for check in checks), checks, evidence_sha256)
-
-
-def hash_evidence(result: RunResult) -> str:
-    """Return the SHA-256 of the result's canonical JSON: sorted keys, no spaces, ASCII."""
-    text = json.dumps(asdict(result), sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=dict)
-    return sha256(text.encode()).hexdigest()
 
 
 def _finite(candidate: PairMetrics, champion: PairMetrics | None) -> Check:

@@ -1,11 +1,28 @@
-"""What names a model on disk: the hash of all it consists of."""
+"""What names a model or a file on disk: the hash of all it consists of."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
 
 VERSION_CHARACTERS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class HashedFile:
+    path: str  # absolute
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """An ensemble on disk: a folder with one sub-folder per member, `member-0`, `member-1`, ..."""
+
+    version: str
+    path: str  # absolute
+    sha256: str  # over the sorted relative paths and the bytes of all files
 
 
 def file_sha256(path: Path) -> str:

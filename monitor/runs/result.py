@@ -1,0 +1,105 @@
+"""What a run reports, in `result.json`: why it failed, or what its action's kind of run succeeds with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import IntEnum
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from monitor.domain.job import Action
+from monitor.runs.artifact import Artifact, HashedFile
+from monitor.runs.file import parse, read_object, write_file
+
+RESULT_FILE = "result.json"
+
+
+class ExitCode(IntEnum):
+    """How `python -m retrain` ends."""
+
+    GOOD = 0
+    FAILED = 1
+    BAD_SPEC = 2  # another attempt would read the same
+    NO_ROOM = 3  # the disk is full, and stays so until somebody makes room
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A run that ended without a candidate, whatever its action."""
+
+    error: str
+    seconds: float
+    status: Literal["failed"] = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """A run that succeeded; each action adds what its gate reads."""
+
+    role: ClassVar[str]  # the registry's pointer that a promotion moves
+
+    candidate: Artifact
+    seconds: float
+    rescored: HashedFile | None  # rows {"index", "mean", "disagreement"}: the baseline's traces by the candidate
+    status: Literal["succeeded"] = "succeeded"
+
+    @property
+    def metrics(self) -> PairMetrics | None:
+        """How well the candidate agrees with people, which is kept with the registered model."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class PairMetrics:
+    """A scorer's agreement with held-out human pairs."""
+
+    pairs: int
+    accuracy: float
+    accuracy_lower: float  # 95% interval
+    accuracy_upper: float
+    accuracy_by_cohort: Mapping[str, float] = field(default_factory=dict)
+    pairs_by_cohort: Mapping[str, int] = field(default_factory=dict)
+    length_balanced_accuracy: float | None = None
+    length_balanced_pairs: int = 0
+    expected_calibration_error: float | None = None
+    temperature: float | None = None
+    length_reward_correlation: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardResult(RunResult):
+    """A refreshed reward ensemble beside the champion, on the same held-out pairs."""
+
+    role: ClassVar[str] = "reward"
+
+    candidate_metrics: PairMetrics
+    champion_metrics: PairMetrics | None  # None: the run was given no champion
+    longer_wins_accuracy: float | None  # the baseline any reward model must beat
+    train_pairs: int
+    held_out_pairs: int
+    action: Literal["reward_refresh"] = "reward_refresh"  # absent in what the first release wrote
+
+    @property
+    def metrics(self) -> PairMetrics:
+        return self.candidate_metrics
+
+
+# What each action's runs succeed with.
+RESULTS: Mapping[Action, type[RunResult]] = {
+    Action.REWARD_REFRESH: RewardResult,
+}
+
+
+def write_result(path: Path, result: RunResult | Failure) -> None:
+    write_file(path, result)
+
+
+def read_result(path: Path, action: Action) -> RunResult | Failure:
+    """Read what a run of *action* reports; raise `InvalidInput` where it is not of that action's kind."""
+    raw = read_object(path)
+    kind = RESULTS[action]
+    # The first release wrote one type for both: an empty error, or a success's fields without a value.
+    if raw.get("status") == "failed":
+        return parse(raw, Failure, path=path, ignored=[item.name for item in fields(kind)])
+    return parse(raw, kind, path=path, ignored=["error"])
