@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def test_the_migration_leans_on_nothing_the_chart_has_yet_to_create() -> None:
 def rule_groups(text_of: Callable[[Path], str]) -> list[dict[str, Any]]:
     files = [*(ROOT / "dashboards" / "alerts").glob("*.yaml"), *(ROOT / "dashboards" / "rules").glob("*.yaml")]
     groups = [group for path in files for group in yaml.safe_load(text_of(path))["groups"]]
-    return sorted(groups, key=str)
+    return sorted(groups, key=itemgetter("name"))
 
 
 def test_the_rules_are_the_repository_s_own_about_this_release_alone_with_the_runbooks_address() -> None:
@@ -129,7 +130,7 @@ def test_the_rules_are_the_repository_s_own_about_this_release_alone_with_the_ru
         text = path.read_text().replace('job="rlhf-monitor"', 'namespace="production",job="watch-rlhf-monitor"')
         return text.replace("dashboards/runbooks", "https://runbooks.example/rlhf-monitor")
 
-    assert sorted(groups, key=str) == rule_groups(of_this_release)
+    assert sorted(groups, key=itemgetter("name")) == rule_groups(of_this_release)
     service = next(item for key, item in rendered.items() if key.startswith("Service/"))
     assert service["metadata"]["name"] == "watch-rlhf-monitor", "the job that the operator gives what it scrapes"
 
