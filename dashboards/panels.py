@@ -104,34 +104,30 @@ INGEST = Row(
             stacked=True,
         ),
         Panel(
+            "Records never read",
+            "Skipped as not ours, deleted by retention unread, and partitions whose log was replaced, in an hour.",
+            (
+                Query(f"sum by (reason) (increase(monitor_skipped_total{_ALL}[1h]))", "skipped: {{reason}}"),
+                Query(f"sum by (topic) (increase(monitor_lost_records_total{_ALL}[1h]))", "{{topic}} lost"),
+                Query(f"sum by (topic) (increase(monitor_replaced_logs_total{_ALL}[1h]))", "{{topic}} replaced"),
+            ),
+        ),
+        Panel(
             "Time of a batch, 95th percentile",
             "By stage of the worker; the widest stage bounds the throughput.",
             (Query(f"max by (stage) (monitor:stage_seconds:p95_5m{_ALL})", "{{stage}}"),),
             "s",
-            width=12,
         ),
         Panel(
             "Preferences",
             "Preference events a second, by outcome.",
             (Query(f"sum by (outcome) (rate(monitor_preferences_total{_ALL}[5m]))", "{{outcome}}"),),
             "cps",
-            width=12,
         ),
         Panel(
             "Dependencies",
             "1 where every process has had an answer in the last 30 seconds.",
             (Query(f"min by (job, dependency) (monitor_dependency_up{_ALL})", "{{job}} {{dependency}}"),),
-            width=12,
-        ),
-        Panel(
-            "Records never read",
-            "Gone from Kafka before they were read, and partitions whose log was replaced, since each process started.",
-            (
-                Query(f"sum by (job, topic) (monitor_lost_records_total{_ALL})", "{{job}} {{topic}} lost"),
-                Query(f"sum by (job, topic) (monitor_replaced_logs_total{_ALL})", "{{job}} {{topic}} replaced"),
-            ),
-            width=12,
-            red_from=1,
         ),
     ),
 )

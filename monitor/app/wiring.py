@@ -29,6 +29,7 @@ from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.limits import limits_of
+from monitor.ingest.route import Router, routes_of
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.batch import BatchBuilder, BatchRules
 from monitor.pipeline.processor import BadRecordLimit, Processor
@@ -173,15 +174,14 @@ class Daemon:
         ingest, kafka = self.settings.ingest, self.settings.kafka
         store = self._checkpoints()
         rules = BatchRules(
-            preference_topic=kafka.preference_topic,
-            limits=limits_of(ingest),
             cohorts=CohortRule(ingest.cohort_keys),
             repeat_window=self.settings.repeat_window,
-            tokenizer=load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None,
         )
+        tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
         builder = BatchBuilder(rules, store, store, reward_model=self._scorer.current, metrics=self._metrics)
         dead_letters = KafkaDeadLetters(kafka)
         processor = Processor(
+            router=Router(routes_of(kafka), limits_of(ingest), tokenizer=tokenizer),
             builder=builder,
             store=store,
             dead_letters=dead_letters,
@@ -216,7 +216,7 @@ class Daemon:
 
     def _open_source(self, assignment: Assignment) -> KafkaSource:
         kafka = self.settings.kafka
-        return KafkaSource(kafka, (*kafka.trace_topics, kafka.preference_topic), assignment)
+        return KafkaSource(kafka, [route.topic for route in routes_of(kafka)], assignment)
 
     def _run_controller(self) -> None:
         leader = Leader(Leadership(self._engine), self._duties(), metrics=self._metrics)

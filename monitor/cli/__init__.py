@@ -5,7 +5,16 @@ from __future__ import annotations
 import sys
 
 from monitor.cli.root import app
-from monitor.errors import Conflict, InvalidInput, InvalidSetting, NotFound, TooManyBadRecords, Unavailable
+from monitor.errors import (
+    Conflict,
+    InvalidInput,
+    InvalidSetting,
+    MissingCodec,
+    NotFound,
+    ReplacedLog,
+    TooManyBadRecords,
+    Unavailable,
+)
 
 FAILED, BAD_USAGE = 1, 2
 
@@ -17,7 +26,7 @@ def main() -> None:
     except (InvalidSetting, InvalidInput) as error:
         print(f"rlhf-monitor: {error}", file=sys.stderr)
         sys.exit(BAD_USAGE)
-    except (Unavailable, Conflict, NotFound, TooManyBadRecords) as error:
+    except (Unavailable, Conflict, NotFound, TooManyBadRecords, MissingCodec, ReplacedLog) as error:
         print(f"rlhf-monitor: {error}", file=sys.stderr)
         sys.exit(FAILED)
     except BrokenPipeError:

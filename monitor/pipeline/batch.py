@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
-
-from tokenizers import Tokenizer
 
 from monitor.domain.cohort import CohortRule
 from monitor.domain.score import Reward
-from monitor.domain.trace import Message, Preference, Trace
-from monitor.errors import InvalidTrace
-from monitor.ingest.decode import DecodeLimits, count_output_tokens, decode_preference, decode_trace
+from monitor.domain.trace import Message, Trace
 from monitor.ingest.record import Record, TopicPartition
+from monitor.ingest.route import RoutedBatch
 from monitor.pipeline.checkpoint import Checkpoint, CheckpointStore, Span
 from monitor.pipeline.cohorts import CohortNames
 from monitor.pipeline.observation import ScoredTrace, stream_batches
@@ -30,27 +27,15 @@ class RewardModel(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class DecodedBatch:
-    """What a run of records holds, in their order."""
-
-    traces: list[tuple[Trace, Record]] = field(default_factory=list)
-    preferences: list[Preference] = field(default_factory=list)
-    invalid: list[tuple[Record, InvalidTrace]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
 class BatchRules:
-    """How records become observations."""
+    """How traces become observations."""
 
-    preference_topic: str
-    limits: DecodeLimits
     cohorts: CohortRule
     repeat_window: timedelta
-    tokenizer: Tokenizer | None = None
 
 
 class BatchBuilder:
-    """Decodes, scores and observes; asks the store what it has already counted."""
+    """Scores and observes what was decoded; asks the store what it has already counted."""
 
     def __init__(
         self,
@@ -67,21 +52,7 @@ class BatchBuilder:
         self._reward_model = reward_model
         self._metrics = metrics
 
-    def decode(self, records: Sequence[Record], now: datetime) -> DecodedBatch:
-        batch = DecodedBatch()
-        for record in records:
-            preference = record.topic == self._rules.preference_topic
-            parse = decode_preference if preference else decode_trace
-            decoded = parse(record.value, self._rules.limits, now)
-            if isinstance(decoded, InvalidTrace):
-                batch.invalid.append((record, decoded))
-            elif isinstance(decoded, Preference):
-                batch.preferences.append(decoded)
-            else:
-                batch.traces.append((count_output_tokens(decoded, self._rules.tokenizer), record))
-        return batch
-
-    def build(self, batch: DecodedBatch, spans: dict[TopicPartition, Span]) -> Checkpoint:
+    def build(self, batch: RoutedBatch, spans: dict[TopicPartition, Span]) -> Checkpoint:
         """Drop duplicates, mark repeats, score and observe the rest; raises `Unavailable`."""
         fresh = self._fresh(batch.traces)
         traces = [trace for trace, _ in fresh]
@@ -90,7 +61,7 @@ class BatchBuilder:
         counted = dict(before)
         repeated = mark_repeats(traces, counted, self._rules.repeat_window, keys=keys)
         labels = [self._rules.cohorts.name(trace.cohort) for trace in traces]
-        preference_labels = [self._rules.cohorts.name(preference.cohort) for preference in batch.preferences]
+        preference_labels = [self._rules.cohorts.name(preference.cohort) for preference, _ in batch.preferences]
         names = self._names.admit([*labels, *preference_labels])
         with self._metrics.timed(Stage.SCORE):
             rewards = self._score(traces)
@@ -107,11 +78,11 @@ class BatchBuilder:
             streams=streams,
             preferences=[
                 (preference, names[label])
-                for preference, label in zip(batch.preferences, preference_labels, strict=True)
+                for (preference, _), label in zip(batch.preferences, preference_labels, strict=True)
             ],
             counted_keys={key: last for key, last in counted.items() if before.get(key) != last},
             duplicates=len(batch.traces) - len(fresh),
-            dead_letters=Counter(invalid.reason for _, invalid in batch.invalid),
+            dead_letters=Counter(rejected.invalid.reason for rejected in batch.rejected),
         )
 
     def _fresh(self, traces: list[tuple[Trace, Record]]) -> list[tuple[Trace, Record]]:

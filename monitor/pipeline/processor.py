@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,9 +12,11 @@ from typing import Protocol
 import structlog
 
 from monitor.errors import Fenced, InvalidTrace, TooManyBadRecords, Unavailable
+from monitor.ingest.outcome import Carries
 from monitor.ingest.record import Record, TopicPartition
+from monitor.ingest.route import RoutedBatch, Router
 from monitor.pipeline.backoff import Backoff
-from monitor.pipeline.batch import BatchBuilder, DecodedBatch
+from monitor.pipeline.batch import BatchBuilder
 from monitor.pipeline.checkpoint import Checkpoint, CheckpointStore, DuplicateTrace, Span
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics, PreferenceOutcome, Stage, TraceOutcome
@@ -39,6 +41,7 @@ class PartitionCursor:
     """One assignment of a partition to this worker."""
 
     next_offset: int  # as stored: where the next checkpoint must start
+    topic_id: str | None = None  # of the log that is being read
     revoked: bool = False
 
 
@@ -90,6 +93,7 @@ class BadRecordLimit:
 class Processor:
     """Makes batches durable, in order; waits and tries again while a service is away."""
 
+    router: Router
     builder: BatchBuilder
     store: CheckpointStore
     dead_letters: DeadLetters
@@ -108,7 +112,7 @@ class Processor:
         if not batch.records:  # all were revoked before they came here
             return {}
         with self.metrics.timed(Stage.DECODE):
-            decoded = self.builder.decode(batch.records, self.clock())
+            decoded = self.router.decode(batch.records, self.clock())
         self._check_share(batch, decoded)
         while not self.stop.is_set():
             try:
@@ -125,35 +129,39 @@ class Processor:
                 return written
         return {}
 
-    def _check_share(self, batch: RecordBatch, decoded: DecodedBatch) -> None:
-        invalid = {id(record) for record, _ in decoded.invalid}
+    def _check_share(self, batch: RecordBatch, decoded: RoutedBatch) -> None:
+        invalid = {id(rejected.record) for rejected in decoded.rejected}
         for record in batch.records:
             self.limit.add(id(record) in invalid)
 
-    def _write(self, batch: RecordBatch, decoded: DecodedBatch) -> dict[TopicPartition, int]:
+    def _write(self, batch: RecordBatch, decoded: RoutedBatch) -> dict[TopicPartition, int]:
         """Store the batch unless a partition was taken away; dead letters are durable first."""
         spans = plan_spans(batch)
         if any(cursor.revoked for cursor in batch.cursors.values()):
             raise Fenced("a partition of the batch was revoked before its checkpoint")
         checkpoint = self.builder.build(decoded, spans)
         with self.metrics.timed(Stage.CHECKPOINT):
-            for record, invalid in decoded.invalid:
-                self.dead_letters.put(record, invalid)
+            for rejected in decoded.rejected:
+                self.dead_letters.put(rejected.record, rejected.invalid)
             self.dead_letters.flush()
             self.store.write(checkpoint)
         written = {partition: span.stop for partition, span in spans.items()}
         for partition, stop in written.items():
             batch.cursors[partition].next_offset = stop
-        self._count(checkpoint)
+        self._count(checkpoint, decoded)
         return written
 
-    def _count(self, checkpoint: Checkpoint) -> None:
+    def _count(self, checkpoint: Checkpoint, decoded: RoutedBatch) -> None:
+        invalid = Counter(rejected.carries for rejected in decoded.rejected)
         repeats = sum(item.repeated for item in checkpoint.traces)
         self.metrics.count_traces(TraceOutcome.COUNTED, len(checkpoint.traces) - repeats)
         self.metrics.count_traces(TraceOutcome.REPEATED, repeats)
         self.metrics.count_traces(TraceOutcome.DUPLICATE, checkpoint.duplicates)
-        self.metrics.count_traces(TraceOutcome.INVALID, sum(checkpoint.dead_letters.values()))
+        self.metrics.count_traces(TraceOutcome.INVALID, invalid[Carries.TRACES])
         self.metrics.count_preferences(PreferenceOutcome.COUNTED, len(checkpoint.preferences))
+        self.metrics.count_preferences(PreferenceOutcome.INVALID, invalid[Carries.PREFERENCES])
+        for skip, count in decoded.skipped.items():
+            self.metrics.count_skipped(skip, count)
         for reason, count in checkpoint.dead_letters.items():
             self.metrics.count_dead_letters(reason, count)
         scored = [item.reward.disagreement for item in checkpoint.traces if item.reward is not None]
@@ -163,5 +171,9 @@ class Processor:
 
 def plan_spans(batch: RecordBatch) -> dict[TopicPartition, Span]:
     """Return per partition the stored next offset and the one after the batch's last record."""
-    last = {record.topic_partition: record.offset for record in batch.records}
-    return {partition: Span(batch.cursors[partition].next_offset, offset + 1) for partition, offset in last.items()}
+    spans = {}
+    for partition, record in {record.topic_partition: record for record in batch.records}.items():
+        cursor = batch.cursors[partition]
+        epoch = record.leader_epoch if record.leader_epoch >= 0 else None
+        spans[partition] = Span(cursor.next_offset, record.offset + 1, cursor.topic_id, epoch)
+    return spans

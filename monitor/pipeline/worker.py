@@ -13,7 +13,7 @@ from typing import Protocol
 import structlog
 
 from monitor.errors import Backpressure, Fenced, Unavailable
-from monitor.ingest.kafka import StartOffset
+from monitor.ingest.offset import StartOffset, StoredOffset
 from monitor.ingest.record import Record, TopicPartition
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.checkpoint import CheckpointStore
@@ -43,22 +43,29 @@ class Source(Protocol):
 class Assignment:
     """Which partitions this worker reads, and from which stored offsets."""
 
-    def __init__(self, store: CheckpointStore) -> None:
+    def __init__(self, store: CheckpointStore, metrics: Metrics) -> None:
         self._store = store
+        self._metrics = metrics
         self.cursors: dict[TopicPartition, PartitionCursor] = {}
 
-    def on_assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int | None]:
-        return self._store.stored_offsets(partitions)
+    def on_assigned(self, _partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, StoredOffset]:
+        return self._store.stored_offsets()
+
+    def on_topics_found(self, starts: Mapping[TopicPartition, StartOffset]) -> None:
+        self._store.begin({partition: _begun(start) for partition, start in starts.items()})
 
     def on_started(self, starts: Mapping[TopicPartition, StartOffset]) -> None:
         """Begin a cursor for each new partition; one that is being read keeps its own.
 
         The compare-and-set starts from what is stored, also where the log begins later.
         """
+        for (topic, _), start in starts.items():
+            self._metrics.count_lost_records(topic, start.lost)
+            self._metrics.count_replaced_logs(topic, int(start.replaced))
         new = {partition: start for partition, start in starts.items() if partition not in self.cursors}
-        self._store.begin({partition: start.offset for partition, start in new.items() if start.stored is None})
+        self._store.begin({partition: _begun(start) for partition, start in new.items()})
         for partition, start in new.items():
-            self.cursors[partition] = PartitionCursor(start.offset if start.stored is None else start.stored)
+            self.cursors[partition] = PartitionCursor(_begun(start).next_offset, start.topic_id)
             log.info("partition_started", topic=partition[0], partition=partition[1], offset=start.offset)
 
     def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
@@ -70,6 +77,10 @@ class Assignment:
 
     def drop_all(self) -> None:
         self.on_revoked(list(self.cursors))
+
+
+def _begun(start: StartOffset) -> StoredOffset:
+    return StoredOffset(start.offset if start.stored is None else start.stored, start.topic_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +114,7 @@ class Worker:
         self._health = health
         self._backoff = backoff
         self._drain_seconds = drain_seconds
-        self._assignment = Assignment(processor.store)
+        self._assignment = Assignment(processor.store, metrics)
         self._queue: queue.Queue[RecordBatch | None] = queue.Queue(maxsize=QUEUED_BATCHES)
         self._committed: queue.SimpleQueue[dict[TopicPartition, int]] = queue.SimpleQueue()
         self._fenced = threading.Event()

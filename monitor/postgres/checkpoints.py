@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from monitor.domain.cohort import OTHER
 from monitor.errors import Fenced, Unavailable
+from monitor.ingest.offset import StoredOffset
 from monitor.ingest.record import TopicPartition
 from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace
 from monitor.pipeline.observation import ScoredTrace
@@ -25,7 +26,8 @@ from monitor.postgres.partitions import make_partitions
 COHORT_LOCK = 0x524C4846_02
 log = structlog.get_logger(__name__)
 _ADVANCE = text(
-    "update consumer_offset set next_offset = :stop where group_id = :group_id and topic = :topic"
+    "update consumer_offset set next_offset = :stop, topic_id = coalesce(:topic_id, topic_id),"
+    " leader_epoch = :leader_epoch where group_id = :group_id and topic = :topic"
     " and partition = :partition and next_offset = :start"
 )
 _CHECKPOINT = text(
@@ -34,6 +36,10 @@ _CHECKPOINT = text(
 )
 # %b sends an array in binary: writing thousands of ids and keys as escaped text costs more than the query itself.
 _KNOWN_TRACES = "select trace_id from stored_trace where trace_id = any(%b::text[])"
+_STORED_TRACES = (
+    "insert into stored_trace (trace_id, entry_id, ordinal, stored_on) select id, entry_id, number - 1, %b::date"
+    " from log_subject cross join unnest(subject_ids) with ordinality as subject(id, number) where entry_id = %b"
+)
 _LAST_COUNTED = "select key, last_counted from repeat_key where key = any(%b::bytea[])"
 _REPEAT_KEYS = (
     "insert into repeat_key (key, last_counted) select * from unnest(%b::bytea[], %b::timestamptz[])"
@@ -69,23 +75,35 @@ class PostgresCheckpoints:
         self._cohorts: frozenset[str] = frozenset()  # kept apart, as far as known; never more once the cap is reached
         self._partitions: set[date] = set()  # days known to have one
 
-    def stored_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
-        statement = text("select topic, partition, next_offset from consumer_offset where group_id = :group_id")
+    def stored_offsets(self) -> dict[TopicPartition, StoredOffset]:
+        statement = text(
+            "select topic, partition, next_offset, topic_id, leader_epoch from consumer_offset"
+            " where group_id = :group_id"
+        )
         with transaction(self._engine) as connection:
             rows = connection.execute(statement, {"group_id": self._group_id}).all()
-        stored = {(row.topic, row.partition): row.next_offset for row in rows}
-        return {partition: stored.get(partition) for partition in partitions}
+        return {
+            (row.topic, row.partition): StoredOffset(row.next_offset, row.topic_id, row.leader_epoch) for row in rows
+        }
 
-    def begin(self, offsets: Mapping[TopicPartition, int]) -> None:
+    def begin(self, offsets: Mapping[TopicPartition, StoredOffset]) -> None:
         if not offsets:
             return
         statement = text(
-            "insert into consumer_offset (group_id, topic, partition, next_offset)"
-            " values (:group_id, :topic, :partition, :next_offset) on conflict do nothing"
+            "insert into consumer_offset (group_id, topic, partition, next_offset, topic_id)"
+            " values (:group_id, :topic, :partition, :next_offset, :topic_id) on conflict (group_id, topic, partition)"
+            " do update set topic_id = excluded.topic_id"
+            " where consumer_offset.topic_id is null and excluded.topic_id is not null"
         )
         rows = [
-            {"group_id": self._group_id, "topic": topic, "partition": partition, "next_offset": offset}
-            for (topic, partition), offset in offsets.items()
+            {
+                "group_id": self._group_id,
+                "topic": topic,
+                "partition": partition,
+                "next_offset": offset.next_offset,
+                "topic_id": offset.topic_id,
+            }
+            for (topic, partition), offset in sorted(offsets.items())
         ]
         with transaction(self._engine) as connection:
             connection.execute(statement, rows)
@@ -146,6 +164,7 @@ class PostgresCheckpoints:
     def _advance(self, connection: Connection, checkpoint: Checkpoint) -> None:
         for (topic, partition), span in sorted(checkpoint.spans.items()):
             values = {"topic": topic, "partition": partition, "start": span.start, "stop": span.stop}
+            values |= {"topic_id": span.topic_id, "leader_epoch": span.leader_epoch}
             if connection.execute(_ADVANCE, {"group_id": self._group_id, **values}).rowcount != 1:
                 raise Fenced(f"{topic}[{partition}]: the stored next offset is not {span.start}")
 
@@ -158,8 +177,7 @@ class PostgresCheckpoints:
             subject_ids=[trace.trace_id for trace in traces],
             timestamps=[trace.timestamp for trace in traces],
         )
-        stored = [(trace.trace_id, entry.entry_id, ordinal, entry.stored_on) for ordinal, trace in enumerate(traces)]
-        copy_rows(connection, "copy stored_trace (trace_id, entry_id, ordinal, stored_on) from stdin", stored)
+        driver_of(connection).execute(_STORED_TRACES, [entry.stored_on, entry.entry_id])
         copy_rows(connection, f"copy trace ({_TRACE_COLUMNS}) from stdin", _trace_rows(checkpoint, entry))
         copy_rows(
             connection,

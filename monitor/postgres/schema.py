@@ -60,6 +60,8 @@ consumer_offset = Table(
     Column("topic", Text, nullable=False),
     Column("partition", Integer, nullable=False),
     Column("next_offset", BigInteger, nullable=False),
+    Column("topic_id", Text),  # of the log the offset counts in; null where the broker does not tell
+    Column("leader_epoch", Integer),  # of the last record before the offset
     PrimaryKeyConstraint("group_id", "topic", "partition"),
 )
 

@@ -69,6 +69,7 @@ class Metrics:
         self._traces = counter_of(series.TRACES, registry)
         self._preferences = counter_of(series.PREFERENCES, registry)
         self._dead_letters = counter_of(series.DEAD_LETTERS, registry)
+        self._skipped = counter_of(series.SKIPPED, registry)
         self._lost_records = counter_of(series.LOST_RECORDS, registry)
         self._replaced_logs = counter_of(series.REPLACED_LOGS, registry)
         self._stage_seconds = histogram_of(series.STAGE_SECONDS, registry)
@@ -108,6 +109,9 @@ class Metrics:
     def count_dead_letters(self, reason: str, count: int = 1) -> None:
         """Count dead letters; *reason* is `InvalidTrace.reason`, one of a bounded set of words."""
         self._dead_letters.labels(reason).inc(count)
+
+    def count_skipped(self, reason: str, count: int) -> None:
+        self._skipped.labels(reason).inc(count)
 
     def count_lost_records(self, topic: str, count: int) -> None:
         self._lost_records.labels(topic).inc(count)

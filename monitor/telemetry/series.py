@@ -71,12 +71,20 @@ DEAD_LETTERS = Series(
     "Records written to the dead-letter topic, by the reason they were rejected.",
     ("reason",),
 )
+SKIPPED = Series(
+    "monitor_skipped_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "pieces",
+    "Sound pieces of records that are not for us, such as other spans and cache hits, by the reason.",
+    ("reason",),
+)
 LOST_RECORDS = Series(
     "monitor_lost_records_total",
     Kind.COUNTER,
     Part.WORKER,
     "records",
-    "Records that were gone from Kafka before they were read, most often deleted by retention.",
+    "Offsets that were gone from the topic, deleted by retention, before they were read.",
     ("topic",),
 )
 REPLACED_LOGS = Series(
@@ -84,7 +92,7 @@ REPLACED_LOGS = Series(
     Kind.COUNTER,
     Part.WORKER,
     "partitions",
-    "Partitions whose log was found to be another than the one that was read: created again, or cut and grown anew.",
+    "Partitions whose log was not the one that was read: created again, or cut and grown anew.",
     ("topic",),
 )
 STAGE_SECONDS = Series(
@@ -239,6 +247,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     TRACES,
     PREFERENCES,
     DEAD_LETTERS,
+    SKIPPED,
     LOST_RECORDS,
     REPLACED_LOGS,
     STAGE_SECONDS,

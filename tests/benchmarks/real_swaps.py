@@ -231,7 +231,7 @@ def watch(parts: Servers, case: Case) -> tuple[Found, ...]:
 
 
 def folded(connection: psycopg.Connection[Any]) -> int:
-    row = connection.execute("select next_index from fold_position join baseline using (baseline_id)").fetchone()
+    row = connection.execute("select next_place from fold_position join baseline using (baseline_id)").fetchone()
     return 0 if row is None else int(row[0])
 
 

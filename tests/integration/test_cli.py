@@ -18,6 +18,7 @@ from sqlalchemy import text
 from monitor.cli import main
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
+from monitor.ingest.offset import StoredOffset
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for
 from monitor.postgres.streams import PostgresFoldStore
@@ -213,7 +214,7 @@ def test_an_operator_sees_the_drift_acknowledges_its_alarm_and_freezes_anew(run:
     assert run("baseline", "show", POSTGRES__URL=postgres_url).code == FAILED
     engine = create_engine_for(postgres_url)
     store = PostgresCheckpoints(engine, group_id="g", max_cohorts=50)
-    store.begin({("traces", 0): 0})
+    store.begin({("traces", 0): StoredOffset(0)})
     store.write(checkpoint(scored(TRACES)))
     Controller(PostgresFoldStore(engine), ControllerRules(10_000.0, 600, NullRule())).tick()
     engine.dispose()

@@ -21,6 +21,7 @@ from monitor.domain.trace import Trace
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules, freeze_window
 from monitor.errors import Conflict, Fenced
+from monitor.ingest.offset import StoredOffset
 from monitor.pipeline.backtest import BacktestPlan, backtest
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces, rebuild_reward_baseline
@@ -57,7 +58,7 @@ def store(engine: Engine) -> PostgresFoldStore:
 def write(engine: Engine) -> Write:
     """Store traces as the worker does: one checkpoint after another."""
     checkpoints = PostgresCheckpoints(engine, group_id="group", max_cohorts=50)
-    checkpoints.begin({("traces", 0): 0})
+    checkpoints.begin({("traces", 0): StoredOffset(0)})
     offset = 0
 
     def write(traces: Sequence[Trace], rewards: Sequence[Reward] | None = None, *, repeated: bool = False) -> None:

@@ -16,14 +16,16 @@ from prometheus_client import CollectorRegistry
 from monitor.domain.cohort import CohortRule
 from monitor.errors import Fenced, InvalidTrace, Unavailable
 from monitor.ingest.decode import DecodeLimits
-from monitor.ingest.kafka import StartOffset
+from monitor.ingest.offset import StartOffset, StoredOffset
 from monitor.ingest.record import Record, TopicPartition
+from monitor.ingest.route import Router, routes_of
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.batch import BatchBuilder, BatchRules, RewardModel
 from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace
 from monitor.pipeline.cohorts import InMemoryCohortNames
 from monitor.pipeline.processor import PART, BadRecordLimit, Processor
 from monitor.pipeline.worker import Assignment, BatchLimits, Worker
+from monitor.settings import KafkaSettings
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics
 from tests.traces import line, trace
@@ -49,13 +51,13 @@ class InMemoryCheckpoints:
         with self._lock:
             return [item.trace.trace_id for checkpoint in self.written for item in checkpoint.traces]
 
-    def stored_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+    def stored_offsets(self) -> dict[TopicPartition, StoredOffset]:
         with self._lock:
-            return {partition: self.offsets.get(partition) for partition in partitions}
+            return {partition: StoredOffset(offset) for partition, offset in self.offsets.items()}
 
-    def begin(self, offsets: Mapping[TopicPartition, int]) -> None:
+    def begin(self, offsets: Mapping[TopicPartition, StoredOffset]) -> None:
         with self._lock:
-            self.offsets = {**offsets, **self.offsets}
+            self.offsets = {partition: begun.next_offset for partition, begun in offsets.items()} | self.offsets
 
     def known_traces(self, trace_ids: Sequence[str]) -> set[str]:
         return set(trace_ids) & set(self.trace_ids)
@@ -165,7 +167,8 @@ class ScriptedSource:
         if not self._pending:
             return
         stored = self.assignment.on_assigned(sorted(self._pending))
-        starts = {partition: StartOffset(stored[partition] or 0, stored[partition]) for partition in self._pending}
+        known = {partition: found.next_offset for partition, found in stored.items()}
+        starts = {partition: StartOffset(known.get(partition, 0), known.get(partition)) for partition in self._pending}
         self.assignment.on_started(starts)
         self.positions |= {partition: start.offset for partition, start in starts.items()}
         self._pending = set()
@@ -205,6 +208,7 @@ class Bench:
 
     def processor(self, metrics: Metrics) -> Processor:
         return Processor(
+            router=router(),
             builder=builder(self.store, metrics=metrics, reward_model=self.reward_model),
             store=self.store,
             dead_letters=self.dead_letters,
@@ -236,10 +240,12 @@ class Bench:
         assert not thread.is_alive()
 
 
+def router() -> Router:
+    return Router(routes_of(KafkaSettings()), DecodeLimits(1_000_000, 2_000_000, timedelta(days=366)))
+
+
 def builder(store: InMemoryCheckpoints, *, metrics: Metrics, reward_model: RewardModel | None = None) -> BatchBuilder:
     rules = BatchRules(
-        preference_topic="preferences",
-        limits=DecodeLimits(1_000_000, 2_000_000, timedelta(days=366)),
         cohorts=CohortRule(("dataset",)),
         repeat_window=timedelta(hours=1),
     )

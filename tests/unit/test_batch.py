@@ -14,7 +14,7 @@ from monitor.ingest.record import Record
 from monitor.pipeline.checkpoint import Checkpoint
 from monitor.telemetry.metrics import Metrics
 from tests.traces import START, line, trace
-from tests.unit.memory import NOW, InMemoryCheckpoints, builder, lines
+from tests.unit.memory import NOW, InMemoryCheckpoints, builder, lines, router
 
 PREFERENCE = (
     b'{"preference_id": "p-1", "timestamp": "2025-03-01T05:00:00Z", "messages": [{"role": "user", "content": "Q"}],'
@@ -43,7 +43,7 @@ def built(
 ) -> Checkpoint:
     made = builder(store or InMemoryCheckpoints(), metrics=Metrics(CollectorRegistry()), reward_model=model)
     records = [Record(topic, 0, 10 * number, None, value) for number, value in enumerate(values)]
-    return made.build(made.decode(records, NOW), {})
+    return made.build(router().decode(records, NOW), {})
 
 
 def test_good_bad_and_doubled_records_are_told_apart_and_keep_their_offsets() -> None:

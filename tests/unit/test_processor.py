@@ -29,7 +29,7 @@ def test_a_span_starts_at_the_stored_offset_and_ends_after_the_last_record_whate
 
 def test_a_written_batch_moves_its_cursors_and_counts_its_outcomes() -> None:
     registry, bench = CollectorRegistry(), Bench(ScriptedSource({}))
-    bench.store.begin({A: 0})
+    bench.store.offsets = {A: 0}
     given = batch({A: dict(enumerate([*lines(0, 1), b"{", *lines(0)]))}, {A: 0})
     assert bench.processor(Metrics(registry)).process(given) == {A: 4}
     assert given.cursors[A].next_offset == 4
@@ -43,7 +43,7 @@ def test_a_written_batch_moves_its_cursors_and_counts_its_outcomes() -> None:
 
 def test_a_batch_of_a_revoked_partition_stores_nothing_and_writes_no_dead_letter() -> None:
     bench = Bench(ScriptedSource({}))
-    bench.store.begin({A: 0, B: 0})
+    bench.store.offsets = {A: 0, B: 0}
     given = batch({A: {0: b"{"}, B: dict(enumerate(lines(0)))}, {A: 0, B: 0})
     given.cursors[A].revoked = True
     with pytest.raises(Fenced):
@@ -59,13 +59,13 @@ def test_a_trace_stored_by_another_worker_between_look_up_and_write_is_found_by_
             if not self.raced:
                 self.raced = True
                 other = Bench(ScriptedSource({}), store=self)
-                self.begin({B: 0})
+                self.offsets |= {B: 0}
                 other.processor(Metrics(CollectorRegistry())).process(batch({B: dict(enumerate(lines(1)))}, {B: 0}))
                 raise DuplicateTrace("t-1")
             super().write(checkpoint)
 
     bench = Bench(ScriptedSource({}), store=Raced())
-    bench.store.begin({A: 0})
+    bench.store.offsets = {A: 0}
     bench.processor(Metrics(CollectorRegistry())).process(batch({A: dict(enumerate(lines(0, 1)))}, {A: 0}))
     assert bench.store.trace_ids == ["t-1", "t-0"]
     assert bench.store.written[1].duplicates == 1
