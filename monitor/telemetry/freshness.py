@@ -9,6 +9,7 @@ from math import inf
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from monitor.domain.text import for_metric
 from monitor.telemetry.series import Series
 
 Rows = Mapping[tuple[str, ...], float]  # values by the series' labels, in their order
@@ -51,7 +52,7 @@ class FreshGauges(Collector):
     def show(self, *tables: Rows) -> None:
         """Replace what is shown, one table for each series, in the order in which they were given."""
         assert len(tables) == len(self._series)
-        shown = tuple({tuple(map(printable, labels)): value for labels, value in table.items()} for table in tables)
+        shown = tuple({tuple(map(for_metric, labels)): value for labels, value in table.items()} for table in tables)
         with self._lock:
             self._tables = shown
             self._freshness.confirm()
@@ -72,8 +73,3 @@ class FreshGauges(Collector):
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         return [GaugeMetricFamily(series.name, series.help, labels=series.labels) for series in self._series]
-
-
-def printable(label: str) -> str:
-    """Return *label* as alerts and mails may carry it: each character that cannot be printed becomes "?"."""
-    return label if label.isprintable() else "".join(sign if sign.isprintable() else "?" for sign in label)

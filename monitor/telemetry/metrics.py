@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from monitor.domain.alarm import Severity, StoredAlarm
 from monitor.domain.job import Action, JobState
-from monitor.domain.signal import SIGNALS
 from monitor.domain.stream import StreamStatus
+from monitor.signals.table import SIGNALS
 from monitor.telemetry import series
 from monitor.telemetry.freshness import Clock, FreshGauges, Freshness
 from monitor.telemetry.series import counter_of, gauge_of, histogram_of

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
 from monitor.domain.job import Action, JobState
 from monitor.domain.stream import StreamKey, StreamStatus
+from monitor.domain.text import for_metric
 from monitor.telemetry.health import Health
 from monitor.telemetry.logs import configure_logging
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics, Stage, TraceOutcome
@@ -235,13 +236,12 @@ def test_an_open_alarm_tells_cohort_direction_and_effect(metrics: Metrics, regis
     assert effect("dataset=oasst", "down") is None
 
 
-def test_a_hostile_cohort_stays_one_printable_label_that_prometheus_reads_back(
-    metrics: Metrics, registry: CollectorRegistry
-) -> None:
-    metrics.show_alarms([alarm('a\x1b[31m"}\n# TYPE\u202e{{ .Labels }}')])
+def test_a_hostile_cohort_of_an_alarm_stays_one_visible_label(metrics: Metrics, registry: CollectorRegistry) -> None:
+    cohort = 'a\x1b[31m"}\n# TYPE\u202e{{ .Labels }}'
+    metrics.show_alarms([alarm(cohort)])
     text = generate_latest(registry).decode()
     (family,) = (item for item in text_string_to_metric_families(text) if item.name == "monitor_alarm_effect")
-    assert [sample.labels["cohort"] for sample in family.samples] == ['a?[31m"}?# TYPE?{{ .Labels }}']
+    assert [sample.labels["cohort"] for sample in family.samples] == [for_metric(cohort)]
 
 
 def test_a_thread_that_dies_makes_its_part_unready_and_wakes_the_waiter() -> None:
