@@ -111,7 +111,7 @@ class Site:
 
     def folded(self) -> int:
         """Return up to which trace the log is folded, 0 before the baseline."""
-        rows = self.query("select next_index from fold_position join baseline using (baseline_id) where active")
+        rows = self.query("select next_place from fold_position join baseline using (baseline_id) where active")
         return int(rows[0][0]) if rows else 0
 
 

@@ -36,6 +36,10 @@ _CHECKPOINT = text(
 )
 # %b sends an array in binary: writing thousands of ids and keys as escaped text costs more than the query itself.
 _KNOWN_TRACES = "select trace_id from stored_trace where trace_id = any(%b::text[])"
+_STORED_TRACES = (
+    "insert into stored_trace (trace_id, entry_id, ordinal, stored_on) select id, entry_id, number - 1, %b::date"
+    " from log_subject cross join unnest(subject_ids) with ordinality as subject(id, number) where entry_id = %b"
+)
 _LAST_COUNTED = "select key, last_counted from repeat_key where key = any(%b::bytea[])"
 _REPEAT_KEYS = (
     "insert into repeat_key (key, last_counted) select * from unnest(%b::bytea[], %b::timestamptz[])"
@@ -174,8 +178,7 @@ class PostgresCheckpoints:
             subject_ids=[trace.trace_id for trace in traces],
             timestamps=[trace.timestamp for trace in traces],
         )
-        stored = [(trace.trace_id, entry.entry_id, ordinal, entry.stored_on) for ordinal, trace in enumerate(traces)]
-        copy_rows(connection, "copy stored_trace (trace_id, entry_id, ordinal, stored_on) from stdin", stored)
+        driver_of(connection).execute(_STORED_TRACES, [entry.stored_on, entry.entry_id])
         copy_rows(connection, f"copy trace ({_TRACE_COLUMNS}) from stdin", _trace_rows(checkpoint, entry))
         copy_rows(
             connection,

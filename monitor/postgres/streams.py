@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,12 @@ from monitor.errors import Fenced, InvalidInput
 from monitor.postgres import schema
 from monitor.postgres.alarms import insert_alarm
 from monitor.postgres.engine import transaction
-from monitor.postgres.log import place_entries
+from monitor.postgres.log import EPOCH, place_entries
 from monitor.postgres.window import copy_window
 from monitor.stats.edetector import State
 
 FREEZE_LOCK = 0x524C4846_05  # an operator and the controller may freeze at once, or while a model is promoted
 PAGE_TRACES = 20_000
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BATCHES = text(
     "select e.first_place, e.last_timestamp, b.* from log_entry e join observation_batch b using (entry_id)"
     " where e.first_place < :stop and e.first_place >= :floor and e.first_place + e.places > :start"

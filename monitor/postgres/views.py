@@ -19,9 +19,9 @@ from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.engine import transaction
 from monitor.postgres.jobs import JobService
 from monitor.postgres.leader import is_led
-from monitor.postgres.log import COMBINED, TOTALS_OF
+from monitor.postgres.log import COMBINED, EPOCH, TOTALS_OF
 from monitor.postgres.registry import RewardRegistry
-from monitor.postgres.streams import EPOCH, active_baseline
+from monitor.postgres.streams import active_baseline
 from monitor.runs.model import Models
 from monitor.stats.edetector import State
 
