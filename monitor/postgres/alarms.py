@@ -16,6 +16,8 @@ from monitor.postgres import schema
 from monitor.postgres.engine import transaction
 from monitor.postgres.job_rows import author_of, record_audit
 
+MAX_OPEN = 10_000
+
 
 def insert_alarm(connection: Connection, baseline_id: int, alarm: Alarm) -> None:
     """Store *alarm* as open; an alert takes the place of its stream's warning."""
@@ -80,13 +82,9 @@ class PostgresAlarms:
             row = connection.execute(select(schema.alarm).where(schema.alarm.c.alarm_id == alarm_id)).one_or_none()
         return _stored(row) if row is not None else None
 
-    def open_counts(self) -> dict[tuple[str, Severity], int]:
-        """Return how many alarms are open, by signal and severity."""
-        table = schema.alarm.c
-        query = select(table.signal, table.severity, func.count()).where(table.state == AlarmState.OPEN)
-        with transaction(self._engine) as connection:
-            rows = connection.execute(query.group_by(table.signal, table.severity)).all()
-        return {(signal, Severity(severity)): count for signal, severity, count in rows}
+    def open_alarms(self) -> tuple[StoredAlarm, ...]:
+        """Return the open alarms, newest first, as many as anybody can look at."""
+        return self.alarms(state=AlarmState.OPEN, limit=MAX_OPEN)
 
     def acknowledge(self, alarm_id: int, *, actor: Actor) -> StoredAlarm:
         """Mark an open alarm as seen; raises `NotFound`, and `Conflict` where it is not open."""
