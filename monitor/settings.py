@@ -19,8 +19,8 @@ from pydantic_settings import (
 
 from monitor.domain.alarm import Severity
 from monitor.domain.job import Action
-from monitor.domain.signal import SIGNALS
 from monitor.errors import InvalidSetting
+from monitor.signals.table import SIGNALS
 
 CONFIG_VARIABLE = "MONITOR_CONFIG"
 DEFAULT_CONFIG = "monitor.yaml"

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
 
 from monitor.app.leader import AnswerAlarms, Duty, FoldLog, Leader, RefreshOnSchedule
 from monitor.app.supervisor import Supervisor
@@ -56,7 +56,7 @@ from monitor.runs.artifact import Artifact
 from monitor.runs.result import RunResult
 from monitor.settings import RewardsSettings, Settings
 from monitor.telemetry.health import Health
-from monitor.telemetry.metrics import Metrics
+from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
 from monitor.web.app import create_app
 from monitor.web.server import WebServer
 
@@ -115,8 +115,13 @@ class Daemon:
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB))
         self.port = 0
         self._registry = _registry()
-        self._metrics = Metrics(self._registry)
+        self._metrics = _metrics_of(settings, self._registry)
         self._engine = create_engine_for(settings.postgres.url.get_secret_value(), settings.postgres.pool_size)
+        event.listen(
+            self._engine,
+            "after_cursor_execute",  # any answer, to any part of the process
+            lambda *_: self._metrics.confirm_reached(Dependency.POSTGRES),
+        )
         if settings.retrain.refresh_cron is not None:
             parse_cron(settings.retrain.refresh_cron)
         with transaction(self._engine) as connection:
@@ -233,7 +238,7 @@ class Daemon:
 
         duties = [
             Duty("fold_log", 0.0, FoldLog(controller.tick, self._views.fold_lag_traces, metrics)),
-            Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_counts())),
+            Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
             Duty("show_jobs", 0.0, lambda: metrics.show_jobs(self._views.job_counts())),
             Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(self._models.models().promoted_at)),
             Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
@@ -278,6 +283,8 @@ class Daemon:
         trouble = self._scorer.follow()
         if trouble is not None:
             raise Unavailable(trouble)
+        if self.settings.rewards.backend == "http":
+            self._metrics.confirm_reached(Dependency.REWARDS)
 
     def _adopt_given_models(self) -> None:
         """Make the models the settings name the first champion."""
@@ -319,6 +326,13 @@ class Daemon:
         )
         ensemble.on_forward = count_tokens
         return ensemble
+
+
+def _metrics_of(settings: Settings, registry: CollectorRegistry) -> Metrics:
+    dependencies = [Dependency.POSTGRES, Dependency.KAFKA]
+    if settings.rewards.backend == "http":
+        dependencies.append(Dependency.REWARDS)
+    return Metrics(registry, dependencies=dependencies, leader_seconds=FRESH_SECONDS + settings.drift.fold_seconds)
 
 
 def _registry() -> CollectorRegistry:

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from monitor.cli.daemon import stop_on_signals
 from monitor.cli.table import effect_text
 from monitor.domain.alarm import AlarmState, Severity
 from monitor.domain.job import Job, JobState
+from monitor.domain.text import for_terminal
 from monitor.errors import InvalidInput, InvalidSetting
 
 if TYPE_CHECKING:
@@ -66,7 +68,8 @@ def demo(
             if not leave:
                 story.stay()
     except Missed as missed:
-        console.print(f"[bold red]The story broke off:[/] {missed}. The log is {home / 'demo.log'}", markup=True)
+        told = f"{missed}. The log is {home / 'demo.log'}"
+        console.print(Text.assemble(("The story broke off: ", "bold red"), for_terminal(told)))
         folder = home
         raise typer.Exit(1) from None
     finally:
@@ -370,7 +373,7 @@ class Story:
         self._console.print(f"\n{title}", style="bold", markup=False)
 
     def _say(self, line: str) -> None:
-        self._console.print(f"  {time.monotonic() - self._started:5.1f} s  {line}", markup=False)
+        self._console.print(f"  {time.monotonic() - self._started:5.1f} s  {for_terminal(line)}", markup=False)
 
 
 def _headline(stored: StoredAlarm) -> str:

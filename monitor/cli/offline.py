@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from monitor.cli.terminal import complain, say
 from monitor.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _reading(files: list[Path], tokenizer: Path | None) -> Iterator[FileReader]:
         reader = FileReader(
             limits=limits_of(IngestSettings()),
             now=datetime.now(UTC),
-            report=lambda line: print(line, file=sys.stderr),
+            report=complain,
             tokenizer=load_tokenizer(tokenizer) if tokenizer else None,
         )
         if progress is not None and task is not None:
@@ -192,18 +193,18 @@ def _number(value: float) -> float | int:
 
 
 def _tell_counts(reader: FileReader) -> None:
-    print(f"{reader.good} good, {reader.bad} bad, {reader.duplicates} duplicate lines", file=sys.stderr)
+    complain(f"{reader.good} good, {reader.bad} bad, {reader.duplicates} duplicate lines")
 
 
 def _print_alarms(result: BacktestResult, alarms: list[Alarm]) -> None:
     from monitor.cli.table import alarm_table
 
     watched = result.traces - result.baseline.stop_index
-    print(f"baseline: the first {result.baseline.stop_index} traces; watched: {watched}; repeats: {result.repeats}")
+    say(f"baseline: the first {result.baseline.stop_index} traces; watched: {watched}; repeats: {result.repeats}")
     if alarms:
         Console(width=None if sys.stdout.isatty() else 160).print(alarm_table(alarms))
     else:
-        print("no alarm")
+        say("no alarm")
 
 
 def _as_json(result: BacktestResult, alarms: list[Alarm], average_run_length: float) -> dict[str, Any]:

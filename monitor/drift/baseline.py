@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.domain.signal import SIGNALS
 from monitor.drift.scale.quantile import Floats
 from monitor.drift.scale.table import scale_of
+from monitor.signals.table import SIGNALS
 
 ANY_POLICY = "*"
 MIN_STRATUM = 20  # observations; a smaller cohort or policy model is not judged by itself

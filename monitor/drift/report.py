@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from monitor.domain.text import for_html
 from monitor.drift.log import ObservationBatch
 from monitor.errors import InvalidInput
 
@@ -16,13 +17,16 @@ COHORT, POLICY_MODEL = "cohort", "policy_model"
 
 
 def observation_frame(batches: Iterable[ObservationBatch]) -> pd.DataFrame:
-    """Return a row per trace, ordered by trace index: cohort, policy model, and a column per signal."""
+    """Return a row per trace, ordered by trace index: cohort, policy model, and a column per signal.
+
+    The two labels are escaped for HTML: Evidently writes them into a script of its page as they are.
+    """
     parts = [
         pd.DataFrame(
             {
                 "trace_index": batch.indices,
-                COHORT: batch.cohort_names(),
-                POLICY_MODEL: batch.policy_model,
+                COHORT: [for_html(name) for name in batch.cohort_names()],
+                POLICY_MODEL: for_html(batch.policy_model),
                 "signal": batch.signal,
                 "value": batch.values,
             }

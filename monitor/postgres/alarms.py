@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
 from monitor.domain.order import Actor
@@ -14,6 +14,8 @@ from monitor.errors import Conflict, NotFound
 from monitor.postgres import schema
 from monitor.postgres.engine import transaction
 from monitor.postgres.job_rows import author_of, record_audit
+
+MAX_OPEN = 10_000
 
 
 def insert_alarm(connection: Connection, baseline_id: int, alarm: Alarm) -> None:
@@ -67,13 +69,9 @@ class PostgresAlarms:
             row = connection.execute(select(schema.alarm).where(schema.alarm.c.alarm_id == alarm_id)).one_or_none()
         return _stored(row) if row is not None else None
 
-    def open_counts(self) -> dict[tuple[str, Severity], int]:
-        """Return how many alarms are open, by signal and severity."""
-        table = schema.alarm.c
-        query = select(table.signal, table.severity, func.count()).where(table.state == AlarmState.OPEN)
-        with transaction(self._engine) as connection:
-            rows = connection.execute(query.group_by(table.signal, table.severity)).all()
-        return {(signal, Severity(severity)): count for signal, severity, count in rows}
+    def open_alarms(self) -> tuple[StoredAlarm, ...]:
+        """Return the open alarms, newest first, as many as anybody can look at."""
+        return self.alarms(state=AlarmState.OPEN, limit=MAX_OPEN)
 
     def acknowledge(self, alarm_id: int, *, actor: Actor) -> StoredAlarm:
         """Mark an open alarm as seen; raises `NotFound`, and `Conflict` where it is not open."""

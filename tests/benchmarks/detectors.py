@@ -27,10 +27,12 @@ from numpy.typing import NDArray
 
 from monitor.domain.alarm import Severity
 from monitor.domain.cohort import UNLABELLED
-from monitor.domain.signal import REFUSAL, RESPONSE_LENGTH, REWARD, Signal
+from monitor.domain.signal import REWARD, Signal
 from monitor.drift.baseline import Baseline, NullRule, Window, build_baseline
 from monitor.drift.fold import Decision, Fold
 from monitor.drift.log import ObservationBatch
+from monitor.signals.length import RESPONSE_LENGTH
+from monitor.signals.refusal import REFUSAL
 from tests.benchmarks.report import machine, options, table, write_json
 
 Floats = NDArray[np.float64]

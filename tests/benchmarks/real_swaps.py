@@ -39,10 +39,10 @@ from typer.testing import CliRunner
 
 from monitor.cli.root import app
 from monitor.domain.cohort import ALL
-from monitor.domain.signal import RESPONSE_LENGTH
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.engine import create_engine_for
 from monitor.settings import DriftSettings, IngestSettings, KafkaSettings, PostgresSettings, Settings, WebSettings
+from monitor.signals.length import RESPONSE_LENGTH
 from monitor.telemetry.logs import configure_logging
 from tests.benchmarks.harness import Servers, running, servers, wait_until
 from tests.benchmarks.report import machine, options, table, write_json
