@@ -34,7 +34,7 @@ def restored(postgres_url: str, tmp_path: Path) -> Iterator[Engine]:
     for number in range(BATCHES):
         write(store, number)
     source.dispose()
-    command = [Path(folder) / "pg_dump", "--inserts", "--rows-per-insert=1000", "--dbname", postgres_url]
+    command = [str(Path(folder) / "pg_dump"), "--inserts", "--rows-per-insert=1000", "--dbname", postgres_url]
     dump = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     script = "\n".join(line for line in dump.splitlines() if not line.startswith("\\"))  # psql's own commands
     with EmbeddedPostgres(tmp_path / "fresh") as server:
@@ -54,7 +54,7 @@ def write(store: PostgresCheckpoints, number: int) -> None:
     store.write(checkpoint(scored([trace(each) for each in numbers]), start=number * SIZE))
 
 
-def placed(engine: Engine) -> list[tuple[int, int]]:
+def placed(engine: Engine) -> list[tuple[int | None, int | None]]:
     """Place what can be placed; return sequence and first place of every entry, in the order of their numbers."""
     with transaction(engine) as connection:
         place_entries(connection)
