@@ -27,6 +27,7 @@ class Span:
     stop: int
     topic_id: str | None = None
     leader_epoch: int | None = None  # of the last record before `stop`
+    bad_run: int = 0  # invalid records in a row that end before `stop`
 
 
 @dataclass(frozen=True, slots=True)

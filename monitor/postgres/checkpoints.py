@@ -27,7 +27,7 @@ COHORT_LOCK = 0x524C4846_02
 log = structlog.get_logger(__name__)
 _ADVANCE = text(
     "update consumer_offset set next_offset = :stop, topic_id = coalesce(:topic_id, topic_id),"
-    " leader_epoch = :leader_epoch where group_id = :group_id and topic = :topic"
+    " leader_epoch = :leader_epoch, bad_run = :bad_run where group_id = :group_id and topic = :topic"
     " and partition = :partition and next_offset = :start"
 )
 _CHECKPOINT = text(
@@ -77,13 +77,14 @@ class PostgresCheckpoints:
 
     def stored_offsets(self) -> dict[TopicPartition, StoredOffset]:
         statement = text(
-            "select topic, partition, next_offset, topic_id, leader_epoch from consumer_offset"
+            "select topic, partition, next_offset, topic_id, leader_epoch, bad_run from consumer_offset"
             " where group_id = :group_id"
         )
         with transaction(self._engine) as connection:
             rows = connection.execute(statement, {"group_id": self._group_id}).all()
         return {
-            (row.topic, row.partition): StoredOffset(row.next_offset, row.topic_id, row.leader_epoch) for row in rows
+            (row.topic, row.partition): StoredOffset(row.next_offset, row.topic_id, row.leader_epoch, row.bad_run)
+            for row in rows
         }
 
     def begin(self, offsets: Mapping[TopicPartition, StoredOffset]) -> None:
@@ -164,7 +165,7 @@ class PostgresCheckpoints:
     def _advance(self, connection: Connection, checkpoint: Checkpoint) -> None:
         for (topic, partition), span in sorted(checkpoint.spans.items()):
             values = {"topic": topic, "partition": partition, "start": span.start, "stop": span.stop}
-            values |= {"topic_id": span.topic_id, "leader_epoch": span.leader_epoch}
+            values |= {"topic_id": span.topic_id, "leader_epoch": span.leader_epoch, "bad_run": span.bad_run}
             if connection.execute(_ADVANCE, {"group_id": self._group_id, **values}).rowcount != 1:
                 raise Fenced(f"{topic}[{partition}]: the stored next offset is not {span.start}")
 

@@ -39,6 +39,7 @@ class InMemoryCheckpoints:
 
     def __init__(self) -> None:
         self.offsets: dict[TopicPartition, int] = {}
+        self.bad_runs: dict[TopicPartition, int] = {}
         self.written: list[Checkpoint] = []
         self.away = 0  # this many calls of `write` find the store away
         self.open = threading.Event()  # `write` waits for it
@@ -53,11 +54,24 @@ class InMemoryCheckpoints:
 
     def stored_offsets(self) -> dict[TopicPartition, StoredOffset]:
         with self._lock:
-            return {partition: StoredOffset(offset) for partition, offset in self.offsets.items()}
+            return {
+                partition: StoredOffset(offset, bad_run=self.bad_runs.get(partition, 0))
+                for partition, offset in self.offsets.items()
+            }
 
     def begin(self, offsets: Mapping[TopicPartition, StoredOffset]) -> None:
         with self._lock:
             self.offsets = {partition: begun.next_offset for partition, begun in offsets.items()} | self.offsets
+
+    def set_back(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Forget every checkpoint that went beyond *offsets*, as a server that lost its last commits."""
+        with self._lock:
+            self.written = [
+                checkpoint
+                for checkpoint in self.written
+                if all(span.stop <= offsets[partition] for partition, span in checkpoint.spans.items())
+            ]
+            self.offsets = dict(offsets)
 
     def known_traces(self, trace_ids: Sequence[str]) -> set[str]:
         return set(trace_ids) & set(self.trace_ids)
@@ -82,17 +96,22 @@ class InMemoryCheckpoints:
                 raise DuplicateTrace(str(known))
             self.written.append(checkpoint)
             self.offsets |= {partition: span.stop for partition, span in checkpoint.spans.items()}
+            self.bad_runs |= {partition: span.bad_run for partition, span in checkpoint.spans.items()}
 
 
 @dataclass
 class InMemoryDeadLetters:
     put_in: list[tuple[Record, InvalidTrace]] = field(default_factory=list)
     durable: list[tuple[Record, InvalidTrace]] = field(default_factory=list)
+    away: int = 0  # this many calls of `flush` find the topic away
 
     def put(self, record: Record, invalid: InvalidTrace) -> None:
         self.put_in.append((record, invalid))
 
     def flush(self) -> None:
+        if self.away > 0:
+            self.away -= 1
+            raise Unavailable("the dead-letter topic is away")
         self.durable += self.put_in
         self.put_in = []
 
