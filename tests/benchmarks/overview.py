@@ -20,8 +20,9 @@ from sqlalchemy import Engine, text
 
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.postgres.engine import create_engine_for
+from monitor.postgres.jobs import JobService
 from monitor.postgres.migrate import upgrade
-from monitor.postgres.views.overview import PostgresOverview
+from monitor.postgres.views import PostgresViews
 from tests.benchmarks.report import machine, options, table, write_json
 
 WAITING = 20
@@ -30,8 +31,8 @@ FILL = (
     "insert into log_entry (source, places, last_timestamp, sequence, first_place)"
     " select 'traces', 1000, now() - make_interval(secs => :count - n), n, 1000 * (n - 1)"
     " from generate_series(1, :count) n",
-    "insert into log_entry (source, places, last_timestamp) select 'traces', 1000, now()"
-    f" from generate_series(1, {WAITING})",
+    "insert into log_entry (source, places, last_timestamp)"
+    " select 'traces', 1000, now() from generate_series(1, :wait)",
     "insert into checkpoint (entry_id, repeats, duplicates, skipped, preferences, dead_letters)"
     """ select entry_id, 40, 1, '{}', 2, '{"not_json": 3, "too_deep": 1}' from log_entry""",
     "insert into running_total (name, label, value) values ('traces', '', 1000 * :count), ('repeats', '', 40 * :count),"
@@ -59,7 +60,7 @@ def main() -> None:
     parser = options(__doc__ or "")
     parser.add_argument("--checkpoints", type=int, default=1_000_000)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder, EmbeddedPostgres(Path(folder) / "data") as server:  # noqa: S108
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, EmbeddedPostgres(Path(folder) / "data") as server:
         upgrade(server.url)
         engine = create_engine_for(server.url)
         rows = measure(engine, arguments.checkpoints)
@@ -72,15 +73,15 @@ def main() -> None:
 def measure(engine: Engine, checkpoints: int) -> list[Row]:
     with engine.begin() as connection:
         for statement in FILL:
-            connection.execute(text(statement), {"count": checkpoints})
+            connection.execute(text(statement), {"count": checkpoints, "wait": WAITING})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("vacuum analyze"))
-    views = PostgresOverview(engine, kafka_lag=lambda: None)
+    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
     assert views.overview().traces == 1000 * (checkpoints + WAITING)
-    assert views.fold_lag() == 1000 * (1 + WAITING)
+    assert views.fold_lag_traces() == 1000 * (1 + WAITING)
     return [
         timed("overview", views.overview, TIMES),
-        timed("fold lag", views.fold_lag, TIMES),
+        timed("fold lag", views.fold_lag_traces, TIMES),
         timed("sum over all checkpoints", lambda: sums(engine), 5),
     ]
 
