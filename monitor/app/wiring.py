@@ -17,21 +17,23 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
 
 from monitor.app.leader import AnswerAlarms, Duty, FoldLog, Leader, RefreshOnSchedule
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.detector import DETECTORS
 from monitor.errors import InvalidSetting, Unavailable
 from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.limits import limits_of
 from monitor.ingest.route import Router, routes_of
+from monitor.observe.step import ObserveRules
 from monitor.pipeline.backoff import Backoff
-from monitor.pipeline.batch import BatchBuilder, BatchRules
+from monitor.pipeline.batch import BatchBuilder
 from monitor.pipeline.processor import BadRecordLimit, Processor
 from monitor.pipeline.worker import Assignment, BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
@@ -56,7 +58,7 @@ from monitor.runs.artifact import Artifact
 from monitor.runs.result import RunResult
 from monitor.settings import RewardsSettings, Settings
 from monitor.telemetry.health import Health
-from monitor.telemetry.metrics import Metrics
+from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
 from monitor.web.app import create_app
 from monitor.web.server import WebServer
 
@@ -73,7 +75,10 @@ log = structlog.get_logger(__name__)
 
 def null_rule_of(settings: Settings) -> NullRule:
     drift = settings.drift
-    return NullRule(drift.standard_errors, drift.cohort_standard_errors, drift.tolerance)
+    for signal, name in drift.detectors.items():
+        if name not in DETECTORS:
+            raise InvalidSetting(f"drift.detectors names {name!r} for {signal}; there are {', '.join(DETECTORS)}")
+    return NullRule(drift.standard_errors, drift.cohort_standard_errors, drift.tolerance, drift.detectors)
 
 
 def job_service_of(engine: Engine, settings: Settings) -> JobService:
@@ -115,8 +120,13 @@ class Daemon:
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB))
         self.port = 0
         self._registry = _registry()
-        self._metrics = Metrics(self._registry)
+        self._metrics = _metrics_of(settings, self._registry)
         self._engine = create_engine_for(settings.postgres.url.get_secret_value(), settings.postgres.pool_size)
+        event.listen(
+            self._engine,
+            "after_cursor_execute",  # any answer, to any part of the process
+            lambda *_: self._metrics.confirm_reached(Dependency.POSTGRES),
+        )
         if settings.retrain.refresh_cron is not None:
             parse_cron(settings.retrain.refresh_cron)
         with transaction(self._engine) as connection:
@@ -168,10 +178,7 @@ class Daemon:
     def _run_worker(self) -> None:
         ingest, kafka = self.settings.ingest, self.settings.kafka
         store = self._checkpoints(self._engine)
-        rules = BatchRules(
-            cohorts=CohortRule(ingest.cohort_keys),
-            repeat_window=self.settings.repeat_window,
-        )
+        rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
         builder = BatchBuilder(rules, store, store, reward_model=self._scorer.current, metrics=self._metrics)
         dead_letters = KafkaDeadLetters(kafka)
@@ -223,7 +230,9 @@ class Daemon:
         """Return what one replica does for all, in the order of a turn; every write goes through *engine*."""
         settings, metrics, jobs = self.settings, self._metrics, job_service_of(engine, self.settings)
         drift, retrain = settings.drift, settings.retrain
-        rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule_of(settings))
+        rules = ControllerRules(
+            drift.average_run_length, drift.baseline_traces, null_rule_of(settings), drift.recovery_observations
+        )
         controller = Controller(PostgresFoldStore(engine), rules)
         alarms, store = PostgresAlarms(engine), self._checkpoints(engine)
 
@@ -232,7 +241,7 @@ class Daemon:
 
         duties = [
             Duty("fold_log", 0.0, FoldLog(controller.tick, self._views.fold_lag_traces, metrics)),
-            Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_counts())),
+            Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
             Duty("show_jobs", 0.0, lambda: metrics.show_jobs(self._views.job_counts())),
             Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(self._models.models().promoted_at)),
             Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
@@ -277,6 +286,8 @@ class Daemon:
         trouble = self._scorer.follow()
         if trouble is not None:
             raise Unavailable(trouble)
+        if self.settings.rewards.backend == "http":
+            self._metrics.confirm_reached(Dependency.REWARDS)
 
     def _adopt_given_models(self) -> None:
         """Make the models the settings name the first champion."""
@@ -318,6 +329,13 @@ class Daemon:
         )
         ensemble.on_forward = count_tokens
         return ensemble
+
+
+def _metrics_of(settings: Settings, registry: CollectorRegistry) -> Metrics:
+    dependencies = [Dependency.POSTGRES, Dependency.KAFKA]
+    if settings.rewards.backend == "http":
+        dependencies.append(Dependency.REWARDS)
+    return Metrics(registry, dependencies=dependencies, leader_seconds=FRESH_SECONDS + settings.drift.fold_seconds)
 
 
 def _registry() -> CollectorRegistry:

@@ -62,6 +62,7 @@ consumer_offset = Table(
     Column("next_offset", BigInteger, nullable=False),
     Column("topic_id", Text),  # of the log the offset counts in; null where the broker does not tell
     Column("leader_epoch", Integer),  # of the last record before the offset
+    Column("bad_run", Integer, nullable=False, server_default=text("0")),  # invalid records in a row before it
     PrimaryKeyConstraint("group_id", "topic", "partition"),
 )
 
