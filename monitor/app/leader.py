@@ -86,7 +86,7 @@ class FoldLog:
         self.metrics.show_fold_lag(self.lag_traces())  # before: a fold that fails leaves it shown
         folded = self.tick()
         self.metrics.show_streams(folded.statuses)
-        return folded.folded < folded.traces
+        return folded.folded < folded.places
 
 
 class AnswerAlarms:

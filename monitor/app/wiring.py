@@ -24,14 +24,16 @@ from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.detector import DETECTORS
 from monitor.errors import InvalidSetting, Unavailable
 from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.limits import limits_of
 from monitor.ingest.route import Router, routes_of
+from monitor.observe.step import ObserveRules
 from monitor.pipeline.backoff import Backoff
-from monitor.pipeline.batch import BatchBuilder, BatchRules
+from monitor.pipeline.batch import BatchBuilder
 from monitor.pipeline.processor import BadRecordLimit, Processor
 from monitor.pipeline.worker import Assignment, BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
@@ -73,7 +75,10 @@ log = structlog.get_logger(__name__)
 
 def null_rule_of(settings: Settings) -> NullRule:
     drift = settings.drift
-    return NullRule(drift.standard_errors, drift.cohort_standard_errors, drift.tolerance)
+    for signal, name in drift.detectors.items():
+        if name not in DETECTORS:
+            raise InvalidSetting(f"drift.detectors names {name!r} for {signal}; there are {', '.join(DETECTORS)}")
+    return NullRule(drift.standard_errors, drift.cohort_standard_errors, drift.tolerance, drift.detectors)
 
 
 def job_service_of(engine: Engine, settings: Settings) -> JobService:
@@ -173,10 +178,7 @@ class Daemon:
     def _run_worker(self) -> None:
         ingest, kafka = self.settings.ingest, self.settings.kafka
         store = self._checkpoints()
-        rules = BatchRules(
-            cohorts=CohortRule(ingest.cohort_keys),
-            repeat_window=self.settings.repeat_window,
-        )
+        rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
         builder = BatchBuilder(rules, store, store, reward_model=self._scorer.current, metrics=self._metrics)
         dead_letters = KafkaDeadLetters(kafka)
@@ -229,7 +231,9 @@ class Daemon:
         """Return what one replica does for all, in the order of a turn."""
         settings, metrics, jobs = self.settings, self._metrics, self._jobs
         drift, retrain = settings.drift, settings.retrain
-        rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule_of(settings))
+        rules = ControllerRules(
+            drift.average_run_length, drift.baseline_traces, null_rule_of(settings), drift.recovery_observations
+        )
         controller = Controller(PostgresFoldStore(self._engine), rules)
         alarms, store = PostgresAlarms(self._engine), self._checkpoints()
 
