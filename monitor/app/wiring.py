@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 DISPATCH_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
 FORGET_SECONDS = 600.0
+CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a leader
 LEAVE_SECONDS = 5.0  # past the drain
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
 log = structlog.get_logger(__name__)
@@ -234,13 +235,18 @@ class Daemon:
         rules = ControllerRules(
             drift.average_run_length, drift.baseline_traces, null_rule_of(settings), drift.recovery_observations
         )
-        controller = Controller(PostgresFoldStore(self._engine), rules)
+        log_store = PostgresFoldStore(self._engine)
+        controller = Controller(log_store, rules)
         alarms, store = PostgresAlarms(self._engine), self._checkpoints()
+
+        def tell_time() -> None:
+            log_store.tell_time(after_seconds=CLOCK_SECONDS)
 
         def forget_repeats() -> None:
             store.forget_repeats(settings.repeat_window)
 
         duties = [
+            Duty("tell_time", CLOCK_SECONDS, tell_time),
             Duty("fold_log", 0.0, FoldLog(controller.tick, self._views.fold_lag_traces, metrics)),
             Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
             Duty("show_jobs", 0.0, lambda: metrics.show_jobs(self._views.job_counts())),

@@ -14,11 +14,13 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from monitor.domain.alarm import AlarmState, Severity
 from monitor.domain.observation import (
     LogEnd,
+    LogEntry,
     ObservationBatch,
     PlacedEntry,
     Series,
     Source,
     SubjectRef,
+    Subjects,
     moment_of,
 )
 from monitor.domain.stream import StreamKey
@@ -30,7 +32,7 @@ from monitor.errors import Fenced, InvalidInput
 from monitor.postgres import schema
 from monitor.postgres.alarms import insert_alarm, recover_alarm
 from monitor.postgres.engine import transaction
-from monitor.postgres.log import place_entries, placed_traces
+from monitor.postgres.log import append_entry, place_entries, placed_traces
 from monitor.postgres.window import copy_window
 
 FREEZE_LOCK = 0x524C4846_05  # an operator and the controller may freeze at once, or while a model is promoted
@@ -69,6 +71,9 @@ _SEQUENCE = text(  # of the entry that holds the place, or of the next one to co
     "   and first_place >= (select coalesce(max(first_place), 0) from log_entry where first_place <= :place)"
     "   order by first_place, sequence limit 1), (select coalesce(max(sequence), 0) + 1 from log_entry))"
 )
+_SECONDS_SINCE = text(
+    "select extract(epoch from now() - created_at)::float from log_entry order by entry_id desc limit 1"
+)
 _TIME_BEFORE = text("select max(created_at) from log_entry where sequence = :sequence - 1")
 _STREAM_VALUES = ("observations", "mean", "evidence_log", "last_timestamp", "episode", "severity", "confirmed_at")
 
@@ -82,6 +87,18 @@ class PostgresFoldStore:
     def place_entries(self) -> LogEnd:
         with transaction(self._engine) as connection:
             return place_entries(connection)
+
+    def tell_time(self, *, after_seconds: float) -> bool:
+        """Write an entry that only tells the time, if none was written for so long; say whether it was.
+
+        So the fold's clock goes on, and goes on alike when it is folded again, while nothing is observed.
+        """
+        with transaction(self._engine) as connection:
+            last = connection.execute(_SECONDS_SINCE).scalar_one_or_none()
+            if last is not None and last < after_seconds:
+                return False
+            append_entry(connection, LogEntry(Source.CLOCK, Subjects((), np.empty(0, np.int64))))
+            return True
 
     def placed_traces(self) -> int:
         with transaction(self._engine) as connection:

@@ -405,3 +405,21 @@ def test_a_stream_that_recovers_ends_its_alarm_and_may_raise_another_whoever_lea
         (1, "warning", "superseded"),
         (1, "alert", "open"),
     ]
+
+
+def test_the_log_s_time_goes_on_while_nothing_is_observed_and_takes_no_place(
+    engine: Engine, store: PostgresFoldStore, write: Write
+) -> None:
+    write(TRACES[: BASELINE + 10])
+    controller = Controller(store, RULES)
+    before = controller.tick()
+    assert not store.tell_time(after_seconds=60)
+    assert store.tell_time(after_seconds=0)
+    after = controller.tick()
+    assert before.at is not None
+    assert after.at is not None
+    assert after.at > before.at
+    assert (after.places, after.folded) == (before.places, before.folded)
+    assert Controller(PostgresFoldStore(engine), RULES).tick().at == after.at
+    write(TRACES[BASELINE + 10 : BASELINE + 20])
+    assert controller.tick().folded == BASELINE + 20
