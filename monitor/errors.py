@@ -33,6 +33,14 @@ class TooManyBadRecords(Exception):
     """The run or the share of invalid records passed its limit: stop and say so."""
 
 
+class MissingCodec(Exception):
+    """Records are compressed with a codec that is not installed: stop and say what to install."""
+
+
+class ReplacedLog(Exception):
+    """A topic's log is not the one its stored offsets belong to: stop and say how to go on."""
+
+
 class InvalidSetting(Exception):
     """A setting is wrong; the message names the key, the value and what was wanted."""
 

@@ -19,8 +19,8 @@ from pydantic_settings import (
 
 from monitor.domain.alarm import Severity
 from monitor.domain.job import Action
-from monitor.domain.signal import SIGNALS
 from monitor.errors import InvalidSetting
+from monitor.signals.table import SIGNALS
 
 CONFIG_VARIABLE = "MONITOR_CONFIG"
 DEFAULT_CONFIG = "monitor.yaml"
@@ -30,14 +30,29 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class RouteSettings(_Part):
+    topic: str = Field(min_length=1, description="a topic beside those of trace_topics and preference_topic")
+    carries: Literal["traces", "preferences"] = Field("traces", description="what its records are")
+    format: str = Field("native", min_length=1, description="how they are written")
+
+
 class KafkaSettings(_Part):
     bootstrap_servers: str = Field("127.0.0.1:9092", min_length=1, description="host:port, comma separated")
     trace_topics: tuple[str, ...] = Field(("traces",), min_length=1, description="topics that carry traces")
     preference_topic: str = Field("preferences", min_length=1, description="topic of preference events")
+    routes: tuple[RouteSettings, ...] = Field(
+        (), description="more topics, each with what it carries and its format; the two above are native"
+    )
     dead_letter_topic: str = Field("traces.dead-letters", min_length=1, description="topic for rejected records")
     group_id: str = Field("rlhf-monitor", min_length=1, description="consumer group; workers share it")
     auto_offset_reset: Literal["earliest", "latest"] = Field(
-        "earliest", description="where a partition starts that has no stored offset"
+        "earliest",
+        description="where a topic starts that was never read; a partition added later starts at its beginning",
+    )
+    replaced_log: Literal["stop", "continue"] = Field(
+        "stop",
+        description="what to do where a topic was created again or its log was cut and has grown anew:"
+        " end with an error, or read the new log from its beginning",
     )
     api_version: tuple[int, int] | None = Field(
         None, description="pin the protocol, [2, 3] for librdkafka's mock broker; null asks the broker"
@@ -59,7 +74,8 @@ class KafkaSettings(_Part):
     @model_validator(mode="after")
     def _topics_differ(self) -> KafkaSettings:
         """A worker that reads its own dead letters writes them again, without end."""
-        topics = (*self.trace_topics, self.preference_topic, self.dead_letter_topic)
+        named = [route.topic for route in self.routes]
+        topics = (*self.trace_topics, self.preference_topic, self.dead_letter_topic, *named)
         twice = sorted({topic for topic in topics if topics.count(topic) > 1})
         if twice:
             raise ValueError(
@@ -153,12 +169,19 @@ class DriftSettings(_Part):
         default_factory=dict, description="smallest shift anyone would act on, per signal, on the channel's 0..1"
     )
     fold_seconds: float = Field(1.0, gt=0, le=60, description="pause between two folds")
+    recovery_observations: int = Field(
+        2000, ge=1, description="an alarm has recovered when so many observations did not bring it about again"
+    )
+    detectors: dict[str, str] = Field(
+        default_factory=dict, description="what follows a signal, by name, from the next baseline on; e_detector"
+    )
 
     @model_validator(mode="after")
     def _known_signals(self) -> DriftSettings:
-        for name in self.tolerance:
-            if name not in SIGNALS:
-                raise ValueError(f"tolerance names the signal {name!r}; known are {', '.join(SIGNALS)}")
+        for field, names in (("tolerance", self.tolerance), ("detectors", self.detectors)):
+            for name in names:
+                if name not in SIGNALS:
+                    raise ValueError(f"{field} names the signal {name!r}; known are {', '.join(SIGNALS)}")
         return self
 
 

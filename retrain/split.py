@@ -33,7 +33,10 @@ def split_pairs(pairs: Sequence[PreferencePair], *, held_out_ratio: float, seed:
     oldest: dict[int, PreferencePair] = {}
     for pair, group in zip(pairs, groups, strict=True):
         oldest[group] = min(oldest.get(group, pair), pair, key=lambda one: (one.timestamp, one.preference_id))
-    sides = {group: _is_held_out(_keys(pair)[0], held_out_ratio, seed) for group, pair in oldest.items()}
+    sides: dict[int, bool] = {}
+    for group, pair in oldest.items():
+        hashed = blake2b(_keys(pair)[0], digest_size=_HASH_BYTES, key=seed.to_bytes(_HASH_BYTES, "little")).digest()
+        sides[group] = int.from_bytes(hashed, "little") < held_out_ratio * _HASHES
     held_out = tuple(pair for pair, group in zip(pairs, groups, strict=True) if sides[group])
     train = tuple(pair for pair, group in zip(pairs, groups, strict=True) if not sides[group])
     if not train or not held_out:
@@ -71,11 +74,6 @@ def _group(pairs: Sequence[PreferencePair]) -> list[int]:
             one, other = root(first.setdefault(key, number)), root(number)
             parents[max(one, other)] = min(one, other)
     return [root(number) for number in range(len(pairs))]
-
-
-def _is_held_out(key: bytes, ratio: float, seed: int) -> bool:
-    digest = blake2b(key, digest_size=_HASH_BYTES, key=seed.to_bytes(_HASH_BYTES, "little")).digest()
-    return int.from_bytes(digest, "little") < ratio * _HASHES
 
 
 def _digest(*parts: str) -> bytes:

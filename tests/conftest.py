@@ -1,8 +1,11 @@
-"""The real parts every test may ask for: Kafka, PostgreSQL and the real data sets."""
+"""What every test may ask for: the real Kafka, PostgreSQL and data sets, and the command line."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -14,6 +17,7 @@ from psycopg import sql
 from monitor.demo.broker import EmbeddedBroker
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.errors import Unavailable
+from tests.commands import Done, Run
 from tests.real_kafka import ROOT, EmbeddedKafka, Kafka, RealKafka, fetch_libraries, in_ci
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -96,6 +100,35 @@ def shared_data() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return SHARED_DATA
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Run]:
+    """Run `rlhf-monitor` with these words in an empty folder, with these settings in the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("monitor.telemetry.logs.configure_logging", lambda **_: None)  # pytest's own stays
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for name in [name for name in os.environ if name.startswith("MONITOR_")]:
+        monkeypatch.delenv(name)
+
+    from monitor.cli import main
+
+    def run(*words: object, **settings: str) -> Done:
+        for name, value in settings.items():
+            monkeypatch.setenv(f"MONITOR_{name}", value)
+        monkeypatch.setattr(sys, "argv", ["rlhf-monitor", *(str(word) for word in words)])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as leave:
+            code = int(leave.code or 0)
+        said = capsys.readouterr()
+        return Done(code, said.out, said.err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

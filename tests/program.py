@@ -111,7 +111,7 @@ class Site:
 
     def folded(self) -> int:
         """Return up to which trace the log is folded, 0 before the baseline."""
-        rows = self.query("select next_index from fold_position join baseline using (baseline_id) where active")
+        rows = self.query("select next_place from fold_position join baseline using (baseline_id) where active")
         return int(rows[0][0]) if rows else 0
 
 
@@ -166,6 +166,11 @@ class Program:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=self._environment,
             )  # fmt: skip
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def log(self) -> str:
         return (self._folder / "program.log").read_text(errors="replace")
 
@@ -180,6 +185,15 @@ class Program:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(seconds)
+
+    def freeze(self) -> None:
+        """Stop the process where it stands: it lives, and its connections with it, but it does nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def check(self) -> None:
         assert self._process is not None

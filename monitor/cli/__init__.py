@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 
 from monitor.cli.root import app
-from monitor.errors import Conflict, InvalidInput, InvalidSetting, NotFound, TooManyBadRecords, Unavailable
+from monitor.cli.terminal import complain
+from monitor.errors import (
+    Conflict,
+    InvalidInput,
+    InvalidSetting,
+    MissingCodec,
+    NotFound,
+    ReplacedLog,
+    TooManyBadRecords,
+    Unavailable,
+)
 
 FAILED, BAD_USAGE = 1, 2
 
 
 def main() -> None:
     """Run a command; exit 0 when good, 1 when it failed, 2 on bad usage or settings."""
+    if isinstance(sys.stdout, TextIOWrapper):  # a label may hold what the terminal's encoding does not
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except (InvalidSetting, InvalidInput) as error:
-        print(f"rlhf-monitor: {error}", file=sys.stderr)
+        complain(f"rlhf-monitor: {error}")
         sys.exit(BAD_USAGE)
-    except (Unavailable, Conflict, NotFound, TooManyBadRecords) as error:
-        print(f"rlhf-monitor: {error}", file=sys.stderr)
+    except (Unavailable, Conflict, NotFound, TooManyBadRecords, MissingCodec, ReplacedLog) as error:
+        complain(f"rlhf-monitor: {error}")
         sys.exit(FAILED)
     except BrokenPipeError:
         sys.stderr.close()

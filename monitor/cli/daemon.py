@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from typing import TYPE_CHECKING
 
 import typer
 
+from monitor.cli.terminal import complain, say
 from monitor.errors import InvalidSetting
 from monitor.settings import Settings, load_settings
 
@@ -39,7 +39,7 @@ def upgrade() -> None:
     from monitor.postgres.migrate import upgrade as migrate
 
     migrate(load_settings().postgres.url.get_secret_value())
-    print(f"the database is at revision {head()}")
+    say(f"the database is at revision {head()}")
 
 
 @db.command("check")
@@ -55,10 +55,10 @@ def check() -> None:
     finally:
         engine.dispose()
     for difference in found:
-        print(difference)
+        say(str(difference))
     if found:
         raise typer.Exit(1)
-    print("the migrated schema equals the declared one")
+    say("the migrated schema equals the declared one")
 
 
 def stop_on_signals(settings: Settings) -> threading.Event:
@@ -81,5 +81,5 @@ def stop_on_signals(settings: Settings) -> threading.Event:
 
 
 def _force_exit() -> None:
-    print("rlhf-monitor: still not drained; ending now", file=sys.stderr, flush=True)
+    complain("rlhf-monitor: still not drained; ending now")
     os._exit(1)

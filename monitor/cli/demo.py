@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from monitor.cli.daemon import stop_on_signals
 from monitor.cli.table import effect_text
 from monitor.domain.alarm import AlarmState, Severity
 from monitor.domain.job import Job, JobState
+from monitor.domain.text import for_terminal
 from monitor.errors import InvalidInput, InvalidSetting
 
 if TYPE_CHECKING:
@@ -66,7 +68,8 @@ def demo(
             if not leave:
                 story.stay()
     except Missed as missed:
-        console.print(f"[bold red]The story broke off:[/] {missed}. The log is {home / 'demo.log'}", markup=True)
+        told = f"{missed}. The log is {home / 'demo.log'}"
+        console.print(Text.assemble(("The story broke off: ", "bold red"), for_terminal(told)))
         folder = home
         raise typer.Exit(1) from None
     finally:
@@ -166,6 +169,7 @@ class Story:
         from monitor.demo import script
         from monitor.demo.training import train_first_ensemble
         from monitor.domain.cohort import CohortRule
+        from monitor.observe.step import nothing_observed
         from monitor.pipeline.checkpoint import Checkpoint
         from monitor.postgres.checkpoints import PostgresCheckpoints
         from monitor.postgres.preferences import PostgresPreferences
@@ -176,11 +180,9 @@ class Story:
         store.write(
             Checkpoint(
                 spans={},
-                traces=[],
+                observed=nothing_observed(),
                 positions=[],
-                streams=[],
                 preferences=[(pair, rule.name(pair.cohort)) for pair in pairs],
-                counted_keys={},
                 duplicates=0,
                 dead_letters={},
             )
@@ -255,14 +257,14 @@ class Story:
         self._until(lambda: bool(self._alerts()), FOLD_SECONDS, "an alarm")
         self._settle()
         self._heading("6. The alarm")
-        alerts = sorted(self._alerts(), key=lambda stored: stored.alarm.trace_index)
-        if alerts[0].alarm.trace_index < began:
+        alerts = sorted(self._alerts(), key=lambda stored: stored.alarm.place)
+        if alerts[0].alarm.place < began:
             raise Missed(f"the alarm came before the drift: {_headline(alerts[0])}")
         for stored in alerts[:6]:
             alarm = stored.alarm
             self._say(
-                f"{_headline(stored)} - {alarm.trace_index - began + 1} traces after the release; "
-                f"dated to trace {alarm.onset_index}; {effect_text(alarm.effect)}"
+                f"{_headline(stored)} - {alarm.place - began + 1} traces after the release; "
+                f"dated to trace {alarm.onset_place}; {effect_text(alarm.effect)}"
             )
         return alerts[0]
 
@@ -370,7 +372,7 @@ class Story:
         self._console.print(f"\n{title}", style="bold", markup=False)
 
     def _say(self, line: str) -> None:
-        self._console.print(f"  {time.monotonic() - self._started:5.1f} s  {line}", markup=False)
+        self._console.print(f"  {time.monotonic() - self._started:5.1f} s  {for_terminal(line)}", markup=False)
 
 
 def _headline(stored: StoredAlarm) -> str:

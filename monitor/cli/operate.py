@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import getpass
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from monitor.cli.table import effect_text, moment
+from monitor.cli.terminal import plain, say, show_json, show_table
 from monitor.domain.alarm import AlarmState
 from monitor.domain.job import Action, Job
 from monitor.domain.order import Actor, JobOrder, Role
@@ -26,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from monitor.domain.alarm import StoredAlarm
+    from monitor.domain.stream import StreamStatus
     from monitor.postgres.views import PostgresViews
     from monitor.retraining.service import JobService
 
@@ -34,6 +32,10 @@ drift = typer.Typer(help="The streams and their evidence.", no_args_is_help=True
 alarms = typer.Typer(help="Alarms: what has drifted.", no_args_is_help=True)
 jobs = typer.Typer(help="Retraining jobs.", no_args_is_help=True)
 gate = typer.Typer(help="The gate before a promotion.", no_args_is_help=True)
+STREAM_COLUMNS = ("signal", "cohort", "policy model", "scorer", "observations", "mean", "baseline", "evidence", "last")
+ALARM_COLUMNS = ("id", "state", "severity", "signal", "cohort", "policy model", "direction", "since", "effect")
+JOB_COLUMNS = ("id", "action", "state", "attempt", "by", "reason", "progress")
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the audit table.")]
 
@@ -44,9 +46,13 @@ def baseline_show(as_json: AsJson = False) -> None:
     with _database() as (engine, settings):
         summary = _views(engine, settings).baseline()
     if summary is None:
-        print("no baseline is frozen yet")
+        say("no baseline is frozen yet")
         raise typer.Exit(1)
-    _print(asdict(summary), as_json)
+    if as_json:
+        show_json(asdict(summary))
+        return
+    for name, value in asdict(summary).items():
+        say(f"{name}: {plain(value)}")
 
 
 @baseline.command("freeze")
@@ -64,11 +70,13 @@ def baseline_freeze(
 
     with _database() as (engine, settings):
         store = PostgresFoldStore(engine)
-        traces = store.place_checkpoints()
+        store.place_entries()
+        traces = store.placed_traces()
         start, stop = _window(traces, last, first_index, stop_index)
-        frozen = freeze_window(store, null_rule_of(settings), first_index=start, stop_index=stop)
-        number = store.freeze(frozen, by=_actor().name, note=note or f"traces {start} to {stop} of {traces}")
-    print(f"baseline {number} is frozen from the traces {start} to {stop - 1}")
+        first_place, stop_place = store.place_of_trace(start), store.place_of_trace(stop - 1) + 1
+        frozen = freeze_window(store, null_rule_of(settings), first_place=first_place, stop_place=stop_place)
+        active = store.freeze(frozen, by=_actor().name, note=note or f"traces {start} to {stop} of {traces}")
+    say(f"baseline {active.baseline_id} is frozen from the traces {start} to {stop - 1}")
 
 
 @drift.command("status")
@@ -79,27 +87,17 @@ def drift_status(as_json: AsJson = False) -> None:
         statuses = sorted(views.streams(), key=lambda status: -status.evidence_log)
         unwatched, unknown = views.unwatched_cohorts(), views.unwatched_scorers()
     if as_json:
-        _print([asdict(status) for status in statuses], as_json)
+        show_json([asdict(status) for status in statuses])
         return
-    table = Table("signal", "cohort", "policy model", "scorer", "observations", "mean", "baseline", "evidence", "last")
-    for status in statuses:
-        table.add_row(
-            status.key.signal,
-            status.key.cohort,
-            status.key.policy_model,
-            status.key.scorer_version,
-            str(status.observations),
-            f"{status.mean:.4g} {status.unit}",
-            f"{status.baseline_mean:.4g} [{status.baseline_lower:.4g}, {status.baseline_upper:.4g}]",
-            f"{max(status.evidence_log, 0.0):.2f}" + (" ALARM" if status.evidence_log >= 1 else ""),
-            moment(status.last_timestamp),
-        )
-    _show(table, empty="no stream is followed yet: freeze a baseline first", rows=len(statuses))
+    if not statuses:
+        say("no stream is followed yet; `baseline freeze` starts them")
+    else:
+        show_table(STREAM_COLUMNS, map(_stream_row, statuses))
     if unwatched:
-        print(f"not watched, for the baseline knows too little of them: {', '.join(unwatched)}")
+        say(f"not watched, for the baseline knows too little of them: {', '.join(unwatched)}")
     if unknown:
         named = ", ".join(f"{signal} by {scorer}" for signal, scorer in unknown)
-        print(f"not watched, for the baseline was frozen without them (baseline freeze mends it): {named}")
+        say(f"not watched, for the baseline was frozen without them (baseline freeze mends it): {named}")
 
 
 @drift.command("report")
@@ -118,16 +116,16 @@ def drift_report(
         summary = views.baseline()
         if summary is None:
             raise NotFound("drift report: no baseline is frozen yet")
-        start = summary.stop_index if alarm_id is None else _alarm(views, alarm_id).alarm.onset_index
-        traces = store.place_checkpoints()
-        start = max(start, traces - MAX_ROWS)  # the report keeps no more, so no more is read
-        first = max(summary.first_index, summary.stop_index - MAX_ROWS)
+        start = summary.stop_place if alarm_id is None else _alarm(views, alarm_id).alarm.onset_place
+        stop = store.place_entries().next_place
+        start = max(start, stop - MAX_ROWS)  # the report keeps no more, so no more is read
+        first = max(summary.first_place, summary.stop_place - MAX_ROWS)
         write_report(
             out,
-            baseline=observation_frame(store.batches(first, summary.stop_index)),
-            current=observation_frame(store.batches(start, traces)),
+            baseline=observation_frame(store.window(first, summary.stop_place)),
+            current=observation_frame(store.window(start, stop)),
         )
-    print(f"{out}: traces {first} to {summary.stop_index - 1} against {start} to {traces - 1}")
+    say(f"{out}: traces {first} to {summary.stop_place - 1} against {start} to {stop - 1}")
 
 
 @alarms.command("list")
@@ -141,23 +139,12 @@ def alarms_list(
     with _database() as (engine, settings):
         found = _views(engine, settings).alarms(state=state, limit=limit)
     if as_json:
-        _print([asdict(alarm) for alarm in found], as_json)
+        show_json([asdict(alarm) for alarm in found])
         return
-    table = Table("id", "state", "severity", "signal", "cohort", "policy model", "direction", "since", "effect")
-    for stored in found:
-        alarm = stored.alarm
-        table.add_row(
-            str(stored.alarm_id),
-            stored.state.value,
-            alarm.severity.value,
-            alarm.stream.signal,
-            alarm.stream.cohort,
-            alarm.stream.policy_model,
-            alarm.direction.value,
-            moment(alarm.onset_timestamp),
-            effect_text(alarm.effect),
-        )
-    _show(table, empty="no alarm", rows=len(found))
+    if not found:
+        say("no alarm")
+    else:
+        show_table(ALARM_COLUMNS, map(_alarm_row, found))
 
 
 @alarms.command("ack")
@@ -167,7 +154,7 @@ def alarms_ack(alarm_id: Annotated[int, typer.Argument()]) -> None:
 
     with _database() as (engine, _):
         stored = PostgresAlarms(engine).acknowledge(alarm_id, actor=_actor())
-    print(f"alarm {stored.alarm_id} is {stored.state} by {stored.acknowledged_by}")
+    say(f"alarm {stored.alarm_id} is {stored.state} by {stored.acknowledged_by}")
 
 
 @alarms.command("explain")
@@ -175,7 +162,8 @@ def alarms_explain(alarm_id: Annotated[int, typer.Argument()]) -> None:
     """Say what an alarm rests on."""
     with _database() as (engine, settings):
         stored = _alarm(_views(engine, settings), alarm_id)
-    print(_explanation(stored, settings))
+    for line in _explanation(stored, settings):
+        say(line)
 
 
 @jobs.command("list")
@@ -184,13 +172,12 @@ def jobs_list(limit: Annotated[int, typer.Option("--limit", min=1, max=10_000)] 
     with _jobs() as service:
         found = service.jobs(limit=limit)
     if as_json:
-        _print([asdict(job) for job in found], as_json)
+        show_json([asdict(job) for job in found])
         return
-    table = Table("id", "action", "state", "attempt", "by", "reason", "progress")
-    for job in found:
-        told = job.error or job.progress or ""
-        table.add_row(str(job.job_id), job.action, job.state, str(job.attempt), job.requested_by, job.reason, told[:60])
-    _show(table, empty="no job", rows=len(found))
+    if not found:
+        say("no job")
+    else:
+        show_table(JOB_COLUMNS, map(_job_row, found))
 
 
 @jobs.command("show")
@@ -200,7 +187,7 @@ def jobs_show(job_id: Annotated[int, typer.Argument()]) -> None:
         detail = service.job(job_id)
     if detail is None:
         raise NotFound(f"job {job_id}: no such job")
-    _print(asdict(detail), as_json=True)
+    show_json(asdict(detail))
 
 
 @jobs.command("start")
@@ -282,43 +269,55 @@ def _window(traces: int, last: int | None, first_index: int | None, stop_index: 
     return start, stop
 
 
-def _explanation(stored: StoredAlarm, settings: Settings) -> str:
+def _explanation(stored: StoredAlarm, settings: Settings) -> Sequence[str]:
     alarm = stored.alarm
     run_length = f"{settings.drift.average_run_length:,.0f}"
-    return "\n".join(
-        (
-            f"alarm {stored.alarm_id} ({stored.state}, {alarm.severity}): {alarm.stream.signal} of cohort "
-            f"{alarm.stream.cohort} under {alarm.stream.policy_model} went {alarm.direction}",
-            f"decided at trace {alarm.trace_index} ({alarm.trace_id}) of {moment(alarm.timestamp)}, "
-            f"after {alarm.observations} observations since the baseline",
-            f"began about trace {alarm.onset_index}, {moment(alarm.onset_timestamp)}",
-            f"effect since then: {effect_text(alarm.effect)} against the baseline's mean (95% confidence sequence)",
-            f"evidence: {alarm.evidence_log:.2f} of the alarm's (log e / log A); a stream that has not drifted "
-            f"alarms once in {run_length} observations or less often",
-            f"examples: {', '.join(alarm.examples)}",
-        )
+    return (
+        f"alarm {stored.alarm_id} ({stored.state}, {alarm.severity}): {alarm.stream.signal} of cohort "
+        f"{alarm.stream.cohort} under {alarm.stream.policy_model} went {alarm.direction}",
+        f"decided at trace {alarm.place} ({alarm.trace_id}) of {moment(alarm.timestamp)}, "
+        f"after {alarm.observations} observations since the baseline",
+        f"began about trace {alarm.onset_place}, {moment(alarm.onset_timestamp)}",
+        f"effect since then: {effect_text(alarm.effect)} against the baseline's mean (95% confidence sequence)",
+        f"evidence: {alarm.evidence_log:.2f} of the alarm's (log e / log A); a stream that has not drifted "
+        f"alarms once in {run_length} observations or less often",
+        f"examples: {', '.join(alarm.examples)}",
     )
 
 
 def _tell(job: Job) -> None:
-    print(f"job {job.job_id} ({job.action}) is {job.state}")
+    say(f"job {job.job_id} ({job.action}) is {job.state}")
 
 
-def _show(table: Table, *, empty: str, rows: int) -> None:
-    console = Console()
-    if rows:
-        (console if console.is_terminal else Console(width=200)).print(table)
-    else:
-        print(empty)
+def _stream_row(status: StreamStatus) -> Sequence[str]:
+    return (
+        status.key.signal,
+        status.key.cohort,
+        status.key.policy_model,
+        status.key.scorer_version,
+        str(status.observations),
+        f"{status.mean:.4g} {status.unit}",
+        f"{status.baseline_mean:.4g} [{status.baseline_lower:.4g}, {status.baseline_upper:.4g}]",
+        f"{max(status.evidence_log, 0.0):.2f}" + (" ALARM" if status.evidence_log >= 1 else ""),
+        moment(status.last_timestamp),
+    )
 
 
-def _print(value: Any, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(value, indent=2, default=_plain))
-        return
-    for name, item in value.items():
-        print(f"{name}: {_plain(item)}")
+def _alarm_row(stored: StoredAlarm) -> Sequence[str]:
+    alarm = stored.alarm
+    return (
+        str(stored.alarm_id),
+        stored.state.value,
+        alarm.severity.value,
+        alarm.stream.signal,
+        alarm.stream.cohort,
+        alarm.stream.policy_model,
+        alarm.direction.value,
+        moment(alarm.onset_timestamp),
+        effect_text(alarm.effect),
+    )
 
 
-def _plain(value: Any) -> str:
-    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value)
+def _job_row(job: Job) -> Sequence[str]:
+    told = job.error or job.progress or ""
+    return str(job.job_id), job.action, job.state, str(job.attempt), job.requested_by, job.reason, told[:60]

@@ -8,6 +8,7 @@ from monitor import __version__
 from monitor.cli import daemon, offline, operate
 from monitor.cli.demo import demo
 from monitor.cli.rewards import serve_rewards
+from monitor.cli.terminal import say
 
 app = typer.Typer(
     name="rlhf-monitor",
@@ -31,7 +32,7 @@ app.command("backtest")(offline.backtest)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"rlhf-monitor {__version__}")
+        say(f"rlhf-monitor {__version__}")
         raise typer.Exit
 
 

@@ -7,23 +7,25 @@ from datetime import UTC, datetime
 
 from rich.table import Table
 
+from monitor.cli.terminal import cell
 from monitor.domain.alarm import Alarm, Effect
 
 
 def alarm_table(alarms: Iterable[Alarm]) -> Table:
     table = Table("signal", "cohort", "policy model", "direction", "severity", "at trace", "onset", "since", "effect")
     for alarm in alarms:
-        table.add_row(
+        row = (
             alarm.stream.signal,
             alarm.stream.cohort,
             alarm.stream.policy_model,
             alarm.direction.value,
             alarm.severity.value,
-            f"{alarm.trace_index} ({alarm.trace_id[:24]})",
-            str(alarm.onset_index),
+            f"{alarm.place} ({(alarm.trace_id or '-')[:24]})",
+            str(alarm.onset_place),
             moment(alarm.onset_timestamp),
             effect_text(alarm.effect),
         )
+        table.add_row(*(cell(text) for text in row))
     return table
 
 

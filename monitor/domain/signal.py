@@ -19,18 +19,9 @@ class Signal:
     unit: str
 
 
-RESPONSE_LENGTH = Signal("response_length", SignalKind.LENGTH, "tokens")
-REFUSAL = Signal("refusal", SignalKind.BINARY, "ratio")
-TRUNCATION = Signal("truncation", SignalKind.BINARY, "ratio")
-ERROR = Signal("error", SignalKind.BINARY, "ratio")
-NEGATIVE_FEEDBACK = Signal("negative_feedback", SignalKind.BINARY, "ratio")
+# What the reward models tell; what a trace tells by itself stands in `monitor.signals`.
 REWARD = Signal("reward", SignalKind.RANKED, "reward")
 DISAGREEMENT = Signal("disagreement", SignalKind.RANKED, "reward")
-
-SIGNALS: dict[str, Signal] = {
-    signal.name: signal
-    for signal in (RESPONSE_LENGTH, REFUSAL, TRUNCATION, ERROR, NEGATIVE_FEEDBACK, REWARD, DISAGREEMENT)
-}
 
 
 @dataclass(frozen=True, slots=True)

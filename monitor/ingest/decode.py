@@ -1,4 +1,4 @@
-"""Bytes to traces and preferences, or to the reason why not; no input raises."""
+"""What every format shares: JSON text to a type, the limits of a sound trace, and the reason why not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from tokenizers import Tokenizer
 
 from monitor.domain.trace import Message, Preference, TokenSource, Trace
 from monitor.errors import InvalidSetting, InvalidTrace
-from monitor.ingest.formats.native import NativePreference, NativeTrace, to_preference, to_trace
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # nothing that is traced is older; zero epochs are
 MAX_SHOWN_CHARACTERS = 80
@@ -52,26 +51,23 @@ class DecodeLimits:
     max_future: timedelta
 
 
-def decode_trace(value: bytes | None, limits: DecodeLimits, now: datetime) -> Trace | InvalidTrace:
-    """Read a native trace from *value*; return what is wrong with it where it is none.
-
-    *now* is aware and bounds the timestamp from above. The detail of an
-    `InvalidTrace` never quotes a prompt or a response.
-    """
-    wire = _parse(_TRACE, value)
-    if isinstance(wire, InvalidTrace):
+def parse_json(decoder: msgspec.json.Decoder[W], value: bytes | None) -> W | InvalidTrace:
+    """Read *value* as the decoder's type; the detail of an `InvalidTrace` never quotes a prompt or a response."""
+    if not value:
+        return _invalid(Reason.EMPTY_RECORD, "value", value, "a JSON object")
+    try:
+        wire = decoder.decode(value)
+    except msgspec.ValidationError as error:
+        return _explain_field(str(error), value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _explain_text(error, value)
+    except RecursionError:
+        return InvalidTrace(Reason.TOO_DEEP, "value is nested too deeply; wanted a flat JSON object")
+    # A NUL reaches a string only through its escape, so most records need no walk.
+    field = _nul_field(msgspec.to_builtins(wire, builtin_types=(datetime,)), "") if b"\\u0000" in value else None
+    if field is None:
         return wire
-    trace = to_trace(wire)
-    return check_trace(trace, limits, now) or trace
-
-
-def decode_preference(value: bytes | None, limits: DecodeLimits, now: datetime) -> Preference | InvalidTrace:
-    """Read a preference event; the contract is `decode_trace`'s."""
-    wire = _parse(_PREFERENCE, value)
-    if isinstance(wire, InvalidTrace):
-        return wire
-    preference = to_preference(wire)
-    return check_preference(preference, limits, now) or preference
+    return InvalidTrace(Reason.NUL_CHARACTER, f"{_shortened(field)} holds U+0000; wanted text without NUL")
 
 
 def check_trace(trace: Trace, limits: DecodeLimits, now: datetime) -> InvalidTrace | None:
@@ -126,8 +122,6 @@ def count_output_tokens(trace: Trace, tokenizer: Tokenizer | None) -> Trace:
     return replace(trace, output_tokens=tokens, output_tokens_source=TokenSource.TOKENIZER)
 
 
-_TRACE = msgspec.json.Decoder(NativeTrace)
-_PREFERENCE = msgspec.json.Decoder(NativePreference)
 # Escapes from left to right, so that a pair's second half and an escaped backslash are not mistaken for a half.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
@@ -135,24 +129,6 @@ _ESCAPE = re.compile(
 )
 _FIELD = re.compile(r" - at `\$\.?([^`]*)`$")
 _MISSING = re.compile(r"^Object missing required field `([^`]+)`")
-
-
-def _parse(decoder: msgspec.json.Decoder[W], value: bytes | None) -> W | InvalidTrace:
-    if not value:
-        return _invalid(Reason.EMPTY_RECORD, "value", value, "a JSON object")
-    try:
-        wire = decoder.decode(value)
-    except msgspec.ValidationError as error:
-        return _explain_field(str(error), value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return _explain_text(error, value)
-    except RecursionError:
-        return InvalidTrace(Reason.TOO_DEEP, "value is nested too deeply; wanted a flat JSON object")
-    # A NUL reaches a string only through its escape, so most records need no walk.
-    field = _nul_field(msgspec.to_builtins(wire, builtin_types=(datetime,)), "") if b"\\u0000" in value else None
-    if field is None:
-        return wire
-    return InvalidTrace(Reason.NUL_CHARACTER, f"{_shortened(field)} holds U+0000; wanted text without NUL")
 
 
 def _explain_text(error: Exception, value: bytes) -> InvalidTrace:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer
@@ -14,12 +13,15 @@ from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, Off
 from kafka.structs import OffsetAndMetadata
 from kafka.structs import TopicPartition as KafkaPartition
 
-from monitor.errors import Unavailable
+from monitor.errors import ReplacedLog, Unavailable
 from monitor.ingest.kafka_client import client_options, connect, translated
+from monitor.ingest.kafka_records import PartitionRecords
+from monitor.ingest.offset import StartOffset, StoredOffset, plan_start
 from monitor.ingest.record import Record, TopicPartition
 from monitor.settings import KafkaSettings
 
 REQUEST_SECONDS = 5.0  # for a question about offsets
+METADATA_SECONDS = 20  # a new partition is noticed and read within 30
 QUIET_SECONDS = 5.0  # without records before the broker is asked for a sign of life
 CLOSE_SECONDS = 5.0
 HEARTBEATS_PER_SESSION = 5
@@ -33,28 +35,14 @@ FETCH_OPTIONS: Mapping[str, Any] = {
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class StartOffset:
-    """Where reading a partition begins.
-
-    `stored` is the offset the owner of the checkpoints knew, None where it knew
-    none; it differs from `offset` where the log no longer holds it.
-    """
-
-    offset: int
-    stored: int | None
-
-    @property
-    def lost(self) -> int:
-        """Return how many offsets were deleted unread."""
-        return 0 if self.stored is None else max(0, self.offset - self.stored)
-
-
 class AssignmentListener(Protocol):
     """Told which partitions this member reads; each call happens inside a `KafkaSource` call."""
 
-    def on_assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int | None]:
-        """Return the stored next offsets; None or absent where there is none."""
+    def on_assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, StoredOffset]:
+        """Return the stored offsets of *partitions* and of all others the group has read."""
+
+    def on_topics_found(self, starts: Mapping[TopicPartition, StartOffset]) -> None:
+        """Keep where every partition of a topic begins that the group has never read and reads from its end."""
 
     def on_started(self, starts: Mapping[TopicPartition, StartOffset]) -> None:
         """Take note of where reading begins, or begins anew after the log lost the place."""
@@ -82,6 +70,8 @@ class KafkaSource:
         self._topics = tuple(topics)
         self._listener = listener
         self._reset = settings.auto_offset_reset
+        self._stops_at_replaced_log = settings.replaced_log == "stop"
+        self._topic_ids: dict[str, str] = {}  # of the topics that are being read, as they were when reading began
         self._paused = False
         self._heard = time.monotonic()
         self._unreadable: Counter[tuple[KafkaPartition, int]] = Counter()
@@ -94,8 +84,10 @@ class KafkaSource:
             "enable_auto_commit": False,
             "auto_offset_reset": "none",  # the client would jump over a gap in silence
             "isolation_level": "read_committed",
+            "metadata_max_age_ms": METADATA_SECONDS * 1000,
         }
         self._consumer = connect(KafkaConsumer, options)
+        self._consumer._fetcher.PartitionRecords = PartitionRecords
         self._rebalance = _Rebalance(self._consumer, listener)
         self._consumer.subscribe(topics=self._topics, listener=self._rebalance)
 
@@ -110,6 +102,7 @@ class KafkaSource:
         the records after it in its batch.
         """
         try:
+            self._watch_topic_ids()
             self._start_pending()
             self._keep_rejoining()
             fetched = self._consumer.poll(timeout_ms=round(timeout_seconds * 1000))
@@ -185,22 +178,57 @@ class KafkaSource:
     def _started(self) -> list[KafkaPartition]:
         return sorted(self._consumer.assignment() - self._rebalance.pending)
 
+    def _watch_topic_ids(self) -> None:
+        """Begin the partitions of a topic again that was created anew while it was being read."""
+        cluster = self._consumer._cluster
+        for topic, known in list(self._topic_ids.items()):
+            found = cluster.topic_id(topic)
+            if found is not None and str(found) != known:
+                partitions = {partition for partition in self._consumer.assignment() if partition.topic == topic}
+                del self._topic_ids[topic]
+                self._rebalance.on_partitions_revoked(partitions)
+                self._rebalance.on_partitions_assigned(partitions)
+
     def _start_pending(self) -> None:
         """Begin the partitions that were assigned since the last call."""
         partitions = sorted(self._rebalance.pending)
         if not partitions:
             return
         stored = self._listener.on_assigned([tuple(partition) for partition in partitions])
+        known = {topic for topic, _ in stored}
+        found = [p for p in self._all_partitions({p.topic for p in partitions} - known) if p not in partitions]
         first = self._consumer.beginning_offsets(partitions, timeout_ms=REQUEST_SECONDS * 1000)
-        end = self._consumer.end_offsets(partitions, timeout_ms=REQUEST_SECONDS * 1000)
+        end = self._consumer.end_offsets([*partitions, *found], timeout_ms=REQUEST_SECONDS * 1000)
+        if found:
+            self._listener.on_topics_found(
+                {tuple(p): StartOffset(end[p], None, self._topic_id(p.topic)) for p in (*partitions, *found)}
+            )
         self._begin(
             {
                 partition: plan_start(
-                    stored.get(partition), first=first[partition], end=end[partition], reset=self._reset
+                    stored.get(tuple(partition)),
+                    first=first[partition],
+                    end=end[partition],
+                    reset="earliest" if partition.topic in known else self._reset,
+                    topic_id=self._topic_id(partition.topic),
                 )
                 for partition in partitions
             }
         )
+
+    def _all_partitions(self, topics: set[str]) -> list[KafkaPartition]:
+        """Return every partition of *topics* where reading begins at the end, else none.
+
+        What is added to them later is told by it from what was there, and read whole.
+        """
+        if self._reset == "earliest":
+            return []
+        numbers = {topic: self._consumer.partitions_for_topic(topic) or () for topic in topics}
+        return [KafkaPartition(topic, number) for topic in sorted(topics) for number in sorted(numbers[topic])]
+
+    def _topic_id(self, topic: str) -> str | None:
+        found = self._consumer._cluster.topic_id(topic)
+        return None if found is None or found.int == 0 else str(found)
 
     def _start_anew(self, error: OffsetOutOfRangeError | LogTruncationError) -> None:
         """Begin the partitions whose next offset is not in the log again, and say so.
@@ -213,11 +241,26 @@ class KafkaSource:
         partitions = [partition for partition in parted or error.args[0] if partition in self._started()]
         try:
             first = self._consumer.beginning_offsets(partitions, timeout_ms=REQUEST_SECONDS * 1000)
-            position = {partition: self._consumer.position(partition) for partition in partitions}
+            position = {partition: self._position(partition) for partition in partitions}
         except KafkaError as failure:  # the next poll comes here again
             raise translated(failure) from failure
         known = {partition: place.offset for partition, place in parted.items() if place is not None}
-        self._begin({p: StartOffset(known.get(p, first[p]), stored=position[p]) for p in partitions})
+        self._begin(
+            {
+                partition: StartOffset(
+                    known.get(partition, first[partition]),
+                    at.next_offset,
+                    self._topic_ids.get(partition.topic),
+                    # Where the epoch was known, an offset beyond the log was read from one that is gone.
+                    replaced=at.leader_epoch is not None and at.next_offset >= first[partition],
+                )
+                for partition, at in position.items()
+            }
+        )
+
+    def _position(self, partition: KafkaPartition) -> StoredOffset:
+        place = self._consumer._subscription.assignment[partition].position
+        return StoredOffset(place.offset, leader_epoch=place.leader_epoch if place.leader_epoch >= 0 else None)
 
     def _unreadable_record(self, error: CorruptRecordError) -> Record:
         """Stand in for the record the client stopped at and read on behind it, or raise to try again."""
@@ -246,19 +289,33 @@ class KafkaSource:
     def _begin(self, starts: Mapping[KafkaPartition, StartOffset]) -> None:
         self._listener.on_started({tuple(partition): start for partition, start in starts.items()})
         for partition, start in starts.items():
-            if start.stored not in {None, start.offset}:
-                log.warning(
-                    "kafka_offset_gone",
-                    topic=partition.topic,
-                    partition=partition.partition,
-                    lost=start.lost,
-                    stored=start.stored,
-                    offset=start.offset,
-                )
-            self._consumer.seek(partition, start.offset)
+            self._tell(partition, start)
+            epoch = -1 if start.leader_epoch is None else start.leader_epoch
+            # With its epoch the client and the broker compare the place with the log's history.
+            self._consumer._subscription.seek(partition, OffsetAndMetadata(start.offset, "", epoch))
+            if start.topic_id is not None:
+                self._topic_ids[partition.topic] = start.topic_id
             self._rebalance.pending.discard(partition)
         if not self._paused:
             self._consumer.resume(*starts)
+
+    def _tell(self, partition: KafkaPartition, start: StartOffset) -> None:
+        """Log a gap; raise `ReplacedLog` for a log that is not the one that was read, unless it may be."""
+        if start.stored in {None, start.offset} and not start.replaced:
+            return
+        place = {"topic": partition.topic, "partition": partition.partition}
+        offsets = {"stored": start.stored, "offset": start.offset}
+        if not start.replaced:
+            log.warning("kafka_offset_gone", **place, **offsets, lost=start.lost)
+            return
+        log.error("kafka_log_replaced", **place, **offsets)
+        if self._stops_at_replaced_log:
+            raise ReplacedLog(
+                f"kafka: {partition.topic}[{partition.partition}] is not the log that was read up to offset"
+                f" {start.stored}: the topic was created again, or its log was cut and has grown anew. Nothing of"
+                f" the new log was read. Set kafka.replaced_log to 'continue' to read it from offset {start.offset}"
+                f" on; traces that are stored already are recognised by their id and not counted again"
+            )
 
     def _ask_when_quiet(self, *, heard: bool) -> None:
         """Ask for an offset after a silence: the client itself retries a lost broker without a word."""
@@ -306,19 +363,17 @@ class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pyth
         return failure
 
 
-def plan_start(stored: int | None, *, first: int, end: int, reset: Literal["earliest", "latest"]) -> StartOffset:
-    """Say where to begin in a log that holds the offsets from *first* to before *end*.
-
-    A stored offset beyond *end* stays: a leader just elected may not know its end yet,
-    and the fetch itself tells when the log really ends before it.
-    """
-    if stored is None:
-        return StartOffset(first if reset == "earliest" else end, stored=None)
-    return StartOffset(max(stored, first), stored=stored)
-
-
 def _record(item: Any) -> Record:
-    return Record(item.topic, item.partition, item.offset, item.key, item.value, tuple(item.headers))
+    return Record(
+        item.topic,
+        item.partition,
+        item.offset,
+        item.key,
+        item.value,
+        tuple(item.headers),
+        item.timestamp,
+        item.leader_epoch,
+    )
 
 
 def _log_commit(offsets: Mapping[KafkaPartition, OffsetAndMetadata], response: object) -> None:

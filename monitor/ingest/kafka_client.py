@@ -10,11 +10,12 @@ from kafka.errors import (
     IllegalStateError,
     KafkaConfigurationError,
     KafkaError,
+    UnsupportedCodecError,
     UnsupportedVersionError,
 )
 from kafka.net.compat import KafkaNetClient
 
-from monitor.errors import InvalidSetting, Unavailable
+from monitor.errors import InvalidSetting, MissingCodec, Unavailable
 from monitor.settings import KafkaSettings
 
 CLIENT_ID = "rlhf-monitor"
@@ -69,12 +70,18 @@ def connect(client: Callable[..., C], options: Mapping[str, Any]) -> C:
 def translated(error: KafkaError) -> Exception:
     """Say what *error* means to the daemon.
 
-    A wrong configuration is an `InvalidSetting`; a misuse of the client is a bug and
-    stays what it is. Everything else is `Unavailable`, refused access included:
-    credentials and permissions are mended outside, and no offset moves until then.
+    A wrong configuration is an `InvalidSetting`, a codec that is not installed a
+    `MissingCodec`; a misuse of the client is a bug and stays what it is. Everything
+    else is `Unavailable`, refused access included: credentials and permissions are
+    mended outside, and no offset moves until then.
     """
     if isinstance(error, KafkaConfigurationError):
         return InvalidSetting(f"kafka: {error}")
+    if isinstance(error, UnsupportedCodecError):
+        return MissingCodec(
+            f"kafka: {error}. Producers compress with it: install python-snappy, lz4 and zstandard, which this"
+            f" program depends on, and start again"
+        )
     if isinstance(error, (IllegalStateError, IllegalArgumentError, UnsupportedVersionError)):
         bug: Exception = error
         return bug

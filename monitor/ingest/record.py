@@ -15,6 +15,8 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...] = ()
+    timestamp_ms: int = -1  # since the epoch, as Kafka keeps it; -1 where it does not
+    leader_epoch: int = -1  # of the batch it was written in; -1 where the broker does not tell
 
     @property
     def topic_partition(self) -> TopicPartition:

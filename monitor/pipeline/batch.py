@@ -3,58 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Protocol
+from collections.abc import Callable
 
-from tokenizers import Tokenizer
-
-from monitor.domain.cohort import CohortRule
-from monitor.domain.score import Reward
-from monitor.domain.trace import Message, Preference, Trace
-from monitor.errors import InvalidTrace
-from monitor.ingest.decode import DecodeLimits, count_output_tokens, decode_preference, decode_trace
+from monitor.domain.trace import Trace
 from monitor.ingest.record import Record, TopicPartition
+from monitor.ingest.route import RoutedBatch
+from monitor.observe.cohorts import CohortNames
+from monitor.observe.scoring import RewardModel
+from monitor.observe.step import Observer, ObserveRules
 from monitor.pipeline.checkpoint import Checkpoint, CheckpointStore, Span
-from monitor.pipeline.cohorts import CohortNames
-from monitor.pipeline.observation import ScoredTrace, stream_batches
-from monitor.pipeline.repeat import mark_repeats
-from monitor.telemetry.metrics import Metrics, Stage
-
-
-class RewardModel(Protocol):
-    """Scores responses; one answer per row, None where a row cannot be scored."""
-
-    def score(self, rows: Sequence[tuple[Sequence[Message], str]]) -> list[Reward | None]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedBatch:
-    """What a run of records holds, in their order."""
-
-    traces: list[tuple[Trace, Record]] = field(default_factory=list)
-    preferences: list[Preference] = field(default_factory=list)
-    invalid: list[tuple[Record, InvalidTrace]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class BatchRules:
-    """How records become observations."""
-
-    preference_topic: str
-    limits: DecodeLimits
-    cohorts: CohortRule
-    repeat_window: timedelta
-    tokenizer: Tokenizer | None = None
+from monitor.telemetry.metrics import Metrics
 
 
 class BatchBuilder:
-    """Decodes, scores and observes; asks the store what it has already counted."""
+    """Scores and observes what was decoded; asks the store what it has already counted."""
 
     def __init__(
         self,
-        rules: BatchRules,
+        rules: ObserveRules,
         store: CheckpointStore,
         names: CohortNames,
         *,
@@ -64,54 +30,29 @@ class BatchBuilder:
         self._rules = rules
         self._store = store
         self._names = names
-        self._reward_model = reward_model
-        self._metrics = metrics
+        self._observer = Observer(
+            rules,
+            names=names,
+            repeats=store,
+            reward_model=reward_model,
+            timed=metrics.timed,
+        )
 
-    def decode(self, records: Sequence[Record], now: datetime) -> DecodedBatch:
-        batch = DecodedBatch()
-        for record in records:
-            preference = record.topic == self._rules.preference_topic
-            parse = decode_preference if preference else decode_trace
-            decoded = parse(record.value, self._rules.limits, now)
-            if isinstance(decoded, InvalidTrace):
-                batch.invalid.append((record, decoded))
-            elif isinstance(decoded, Preference):
-                batch.preferences.append(decoded)
-            else:
-                batch.traces.append((count_output_tokens(decoded, self._rules.tokenizer), record))
-        return batch
-
-    def build(self, batch: DecodedBatch, spans: dict[TopicPartition, Span]) -> Checkpoint:
+    def build(self, batch: RoutedBatch, spans: dict[TopicPartition, Span]) -> Checkpoint:
         """Drop duplicates, mark repeats, score and observe the rest; raises `Unavailable`."""
         fresh = self._fresh(batch.traces)
-        traces = [trace for trace, _ in fresh]
-        keys = [trace.repeat_keys() for trace in traces]
-        before = self._store.last_counted({key for own in keys for key in own})
-        counted = dict(before)
-        repeated = mark_repeats(traces, counted, self._rules.repeat_window, keys=keys)
-        labels = [self._rules.cohorts.name(trace.cohort) for trace in traces]
-        preference_labels = [self._rules.cohorts.name(preference.cohort) for preference in batch.preferences]
-        names = self._names.admit([*labels, *preference_labels])
-        with self._metrics.timed(Stage.SCORE):
-            rewards = self._score(traces)
-        scored = [
-            ScoredTrace(trace, names[label], repeat, reward)
-            for trace, label, repeat, reward in zip(traces, labels, repeated, rewards, strict=True)
-        ]
-        with self._metrics.timed(Stage.OBSERVE):
-            streams = stream_batches(scored)
+        observed = self._observer.observe([trace for trace, _ in fresh])
+        labels = [self._rules.cohorts.name(preference.cohort) for preference, _ in batch.preferences]
+        names = self._names.admit(labels)
         return Checkpoint(
             spans=spans,
-            traces=scored,
+            observed=observed,
             positions=[(record.topic, record.partition, record.offset) for _, record in fresh],
-            streams=streams,
             preferences=[
-                (preference, names[label])
-                for preference, label in zip(batch.preferences, preference_labels, strict=True)
+                (preference, names[label]) for (preference, _), label in zip(batch.preferences, labels, strict=True)
             ],
-            counted_keys={key: last for key, last in counted.items() if before.get(key) != last},
             duplicates=len(batch.traces) - len(fresh),
-            dead_letters=Counter(invalid.reason for _, invalid in batch.invalid),
+            dead_letters=Counter(rejected.invalid.reason for rejected in batch.rejected),
         )
 
     def _fresh(self, traces: list[tuple[Trace, Record]]) -> list[tuple[Trace, Record]]:
@@ -123,14 +64,3 @@ class BatchBuilder:
                 known.add(trace.trace_id)
                 fresh.append((trace, record))
         return fresh
-
-    def _score(self, traces: Sequence[Trace]) -> list[Reward | None]:
-        model = self._reward_model()
-        rewards: list[Reward | None] = [None] * len(traces)
-        if model is None:
-            return rewards
-        answered = [number for number, trace in enumerate(traces) if trace.response is not None]
-        rows = [(traces[number].messages, traces[number].response or "") for number in answered]
-        for number, reward in zip(answered, model.score(rows), strict=True):
-            rewards[number] = reward
-        return rewards

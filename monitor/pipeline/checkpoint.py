@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Protocol
 
 from monitor.domain.trace import Preference
+from monitor.ingest.offset import StoredOffset
 from monitor.ingest.record import TopicPartition
-from monitor.pipeline.observation import ScoredTrace, StreamBatch
+from monitor.observe.step import Observed
 
 Position = tuple[str, int, int]  # topic, partition, offset
 
@@ -20,10 +21,13 @@ class DuplicateTrace(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Offsets a checkpoint covers in one partition: from the stored next offset to the new one."""
+    """Offsets a checkpoint covers in one partition: from the stored next offset to the new one, and in which log."""
 
     start: int
     stop: int
+    topic_id: str | None = None
+    leader_epoch: int | None = None  # of the last record before `stop`
+    bad_run: int = 0  # invalid records in a row that end before `stop`
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +35,9 @@ class Checkpoint:
     """Everything that becomes true together."""
 
     spans: Mapping[TopicPartition, Span]
-    traces: Sequence[ScoredTrace]
-    positions: Sequence[Position]  # of `traces`, in the same order
-    streams: Sequence[StreamBatch]
+    observed: Observed
+    positions: Sequence[Position]  # of `observed.traces`, in the same order
     preferences: Sequence[tuple[Preference, str]]  # with the cohort's name
-    counted_keys: Mapping[bytes, datetime]  # repeat keys that were counted in this batch
     duplicates: int
     dead_letters: Mapping[str, int]  # by reason; durable in their topic already
 
@@ -43,12 +45,15 @@ class Checkpoint:
 class CheckpointStore(Protocol):
     """Durable state of the worker. Every method raises `Unavailable` where the store is away."""
 
-    def stored_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
-        """Return the next offset of each partition, None where none is stored."""
+    def stored_offsets(self) -> dict[TopicPartition, StoredOffset]:
+        """Return what is stored of every partition the group has ever begun."""
         ...
 
-    def begin(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Store first offsets for partitions that have none; those that have one keep it."""
+    def begin(self, offsets: Mapping[TopicPartition, StoredOffset]) -> None:
+        """Store first offsets for partitions that have none; those that have one keep it.
+
+        A row without a topic id takes the one that is given.
+        """
         ...
 
     def known_traces(self, trace_ids: Sequence[str]) -> set[str]:

@@ -39,16 +39,13 @@ class PostgresBaselineTraces:
             return _write(path, connection.execute(_WINDOW, {"baseline_id": active.baseline_id}))
 
     def window(self) -> BaselineWindow | None:
-        revision = schema.baseline.c.revision
         with transaction(self._engine) as connection:
-            # the revision first: laws that are added between the two statements make it the older one
-            found = connection.execute(select(revision).where(schema.baseline.c.active)).scalar_one_or_none()
             active = active_baseline(connection)
-            if active is None or found is None:
+            if active is None:
                 return None
             rows = connection.execute(_COHORTS, {"baseline_id": active.baseline_id})
             traces = {row.place: WindowTrace(row.cohort, row.policy_model) for row in rows}
-        return BaselineWindow(active.baseline_id, found, active.baseline, traces)
+        return BaselineWindow(active.baseline_id, active.revision, active.baseline, traces)
 
 
 class PostgresBaselines:

@@ -14,9 +14,10 @@ from sqlalchemy.exc import DBAPIError
 
 from monitor.domain.cohort import OTHER
 from monitor.errors import Fenced, Unavailable
+from monitor.ingest.offset import StoredOffset
 from monitor.ingest.record import TopicPartition
+from monitor.observe.gather import ObservedTrace
 from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace
-from monitor.pipeline.observation import ScoredTrace
 from monitor.postgres.copy import copy_rows, driver_of
 from monitor.postgres.engine import transaction
 from monitor.postgres.log import AppendedEntry, append_entry
@@ -25,7 +26,8 @@ from monitor.postgres.partitions import make_partitions
 COHORT_LOCK = 0x524C4846_02
 log = structlog.get_logger(__name__)
 _ADVANCE = text(
-    "update consumer_offset set next_offset = :stop where group_id = :group_id and topic = :topic"
+    "update consumer_offset set next_offset = :stop, topic_id = coalesce(:topic_id, topic_id),"
+    " leader_epoch = :leader_epoch, bad_run = :bad_run where group_id = :group_id and topic = :topic"
     " and partition = :partition and next_offset = :start"
 )
 _CHECKPOINT = text(
@@ -34,6 +36,10 @@ _CHECKPOINT = text(
 )
 # %b sends an array in binary: writing thousands of ids and keys as escaped text costs more than the query itself.
 _KNOWN_TRACES = "select trace_id from stored_trace where trace_id = any(%b::text[])"
+_STORED_TRACES = (
+    "insert into stored_trace (trace_id, entry_id, ordinal, stored_on) select id, entry_id, number - 1, %b::date"
+    " from log_subject cross join unnest(subject_ids) with ordinality as subject(id, number) where entry_id = %b"
+)
 _LAST_COUNTED = "select key, last_counted from repeat_key where key = any(%b::bytea[])"
 _REPEAT_KEYS = (
     "insert into repeat_key (key, last_counted) select * from unnest(%b::bytea[], %b::timestamptz[])"
@@ -69,23 +75,36 @@ class PostgresCheckpoints:
         self._cohorts: frozenset[str] = frozenset()  # kept apart, as far as known; never more once the cap is reached
         self._partitions: set[date] = set()  # days known to have one
 
-    def stored_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
-        statement = text("select topic, partition, next_offset from consumer_offset where group_id = :group_id")
+    def stored_offsets(self) -> dict[TopicPartition, StoredOffset]:
+        statement = text(
+            "select topic, partition, next_offset, topic_id, leader_epoch, bad_run from consumer_offset"
+            " where group_id = :group_id"
+        )
         with transaction(self._engine) as connection:
             rows = connection.execute(statement, {"group_id": self._group_id}).all()
-        stored = {(row.topic, row.partition): row.next_offset for row in rows}
-        return {partition: stored.get(partition) for partition in partitions}
+        return {
+            (row.topic, row.partition): StoredOffset(row.next_offset, row.topic_id, row.leader_epoch, row.bad_run)
+            for row in rows
+        }
 
-    def begin(self, offsets: Mapping[TopicPartition, int]) -> None:
+    def begin(self, offsets: Mapping[TopicPartition, StoredOffset]) -> None:
         if not offsets:
             return
         statement = text(
-            "insert into consumer_offset (group_id, topic, partition, next_offset)"
-            " values (:group_id, :topic, :partition, :next_offset) on conflict do nothing"
+            "insert into consumer_offset (group_id, topic, partition, next_offset, topic_id)"
+            " values (:group_id, :topic, :partition, :next_offset, :topic_id) on conflict (group_id, topic, partition)"
+            " do update set topic_id = excluded.topic_id"
+            " where consumer_offset.topic_id is null and excluded.topic_id is not null"
         )
         rows = [
-            {"group_id": self._group_id, "topic": topic, "partition": partition, "next_offset": offset}
-            for (topic, partition), offset in offsets.items()
+            {
+                "group_id": self._group_id,
+                "topic": topic,
+                "partition": partition,
+                "next_offset": offset.next_offset,
+                "topic_id": offset.topic_id,
+            }
+            for (topic, partition), offset in sorted(offsets.items())
         ]
         with transaction(self._engine) as connection:
             connection.execute(statement, rows)
@@ -146,36 +165,30 @@ class PostgresCheckpoints:
     def _advance(self, connection: Connection, checkpoint: Checkpoint) -> None:
         for (topic, partition), span in sorted(checkpoint.spans.items()):
             values = {"topic": topic, "partition": partition, "start": span.start, "stop": span.stop}
+            values |= {"topic_id": span.topic_id, "leader_epoch": span.leader_epoch, "bad_run": span.bad_run}
             if connection.execute(_ADVANCE, {"group_id": self._group_id, **values}).rowcount != 1:
                 raise Fenced(f"{topic}[{partition}]: the stored next offset is not {span.start}")
 
     def _insert(self, connection: Connection, checkpoint: Checkpoint) -> AppendedEntry:
-        traces = [item.trace for item in checkpoint.traces]
-        entry = append_entry(
-            connection,
-            "traces",
-            checkpoint.streams,
-            subject_ids=[trace.trace_id for trace in traces],
-            timestamps=[trace.timestamp for trace in traces],
-        )
-        stored = [(trace.trace_id, entry.entry_id, ordinal, entry.stored_on) for ordinal, trace in enumerate(traces)]
-        copy_rows(connection, "copy stored_trace (trace_id, entry_id, ordinal, stored_on) from stdin", stored)
+        observed = checkpoint.observed
+        entry = append_entry(connection, observed.entry)
+        driver_of(connection).execute(_STORED_TRACES, [entry.stored_on, entry.entry_id])
         copy_rows(connection, f"copy trace ({_TRACE_COLUMNS}) from stdin", _trace_rows(checkpoint, entry))
         copy_rows(
             connection,
             "copy score (trace_id, scorer_version, mean, lower, disagreement, members) from stdin",
-            _score_rows(checkpoint.traces),
+            _score_rows(observed.traces),
         )
-        if checkpoint.counted_keys:
-            keys = sorted(checkpoint.counted_keys)  # one order everywhere: workers that meet do not deadlock
-            times = [checkpoint.counted_keys[key] for key in keys]
+        if observed.counted_keys:
+            keys = sorted(observed.counted_keys)  # one order everywhere: workers that meet do not deadlock
+            times = [observed.counted_keys[key] for key in keys]
             driver_of(connection).execute(_REPEAT_KEYS, [keys, times])
         preferences = 0
         if checkpoint.preferences:
             preferences = connection.execute(_PREFERENCES, list(_preference_rows(checkpoint))).rowcount
         values = {
             "entry_id": entry.entry_id,
-            "repeats": sum(item.repeated for item in checkpoint.traces),
+            "repeats": sum(item.repeated for item in observed.traces),
             "duplicates": checkpoint.duplicates,
             "preferences": preferences,
             "dead_letters": _json(dict(checkpoint.dead_letters)),
@@ -185,7 +198,7 @@ class PostgresCheckpoints:
 
 
 def _trace_rows(checkpoint: Checkpoint, entry: AppendedEntry) -> Iterator[tuple[Any, ...]]:
-    for ordinal, (item, position) in enumerate(zip(checkpoint.traces, checkpoint.positions, strict=True)):
+    for ordinal, (item, position) in enumerate(zip(checkpoint.observed.traces, checkpoint.positions, strict=True)):
         trace = item.trace
         yield (
             entry.stored_on,
@@ -211,7 +224,7 @@ def _trace_rows(checkpoint: Checkpoint, entry: AppendedEntry) -> Iterator[tuple[
         )
 
 
-def _score_rows(traces: Iterable[ScoredTrace]) -> Iterator[tuple[Any, ...]]:
+def _score_rows(traces: Iterable[ObservedTrace]) -> Iterator[tuple[Any, ...]]:
     for item in traces:
         if item.reward is not None:
             reward = item.reward

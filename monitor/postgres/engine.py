@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from monitor.errors import InvalidSetting, Unavailable
 
-CONNECT_TIMEOUT_SECONDS = 10
+# What libpq is told unless postgres.url says otherwise. A machine that loses power closes nothing: without the last
+# five a query in flight waits for two hours. Idle, interval and count are the system's words for "ask after 15 s of
+# silence, every 5 s, and give up after 3"; the user timeout (milliseconds) does the same for what was sent.
+CONNECTION = {
+    "connect_timeout": 10,
+    "application_name": "rlhf-monitor",
+    "keepalives": 1,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+# The same from the server's side: a worker that lost power, or was stopped in mid transaction, must not keep its locks.
+_SERVER_SIDE = (
+    "set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3;"
+    " set tcp_user_timeout = 30000; set idle_in_transaction_session_timeout = 30000"
+)
 READ_ONLY = "25006"  # a standby answers until it is promoted, or until the name points elsewhere
 
 
@@ -25,22 +42,36 @@ def create_engine_for(url: str, pool_size: int = 5) -> Engine:
         raise InvalidSetting("postgres.url: not a URL; wanted postgresql://user:password@host:port/database") from None
     if parsed.get_backend_name() not in {"postgresql", "postgres"}:
         raise InvalidSetting(f"postgres.url: {parsed.get_backend_name()!r} is not supported; wanted postgresql://...")
-    return create_engine(
+    engine = create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
         hide_parameters=True,  # they hold prompts and responses, and an error is logged
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "rlhf-monitor"},
+        connect_args={name: value for name, value in CONNECTION.items() if name not in parsed.query},
     )
+    event.listen(engine, "connect", _set_server_side)
+    return engine
+
+
+def _set_server_side(connection: Any, _record: object) -> None:
+    connection.autocommit = True  # else the first rollback would undo it
+    connection.execute(_SERVER_SIDE)
+    connection.autocommit = False
 
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
     """Open one transaction; a server that is away becomes `Unavailable`."""
+    with named_failures(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def named_failures() -> Iterator[None]:
+    """Let what waiting can mend come out as `Unavailable`, and the rest as it is."""
     try:
-        with engine.begin() as connection:
-            yield connection
+        yield
     except PoolTimeout as error:
         raise Unavailable(
             "PostgreSQL: every connection of the pool is in use; postgres.pool_size sets how many"

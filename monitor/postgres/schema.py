@@ -23,8 +23,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.dialects.postgresql.base import ischema_names
-from sqlalchemy.types import UserDefinedType
+
+from monitor.postgres.transaction_id import TransactionId
 
 metadata = MetaData(
     naming_convention={
@@ -35,18 +35,6 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-
-
-class TransactionId(UserDefinedType[str]):
-    """PostgreSQL's `xid8`: the 64-bit number of the transaction that wrote the row."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: object) -> str:
-        return "xid8"
-
-
-ischema_names["xid8"] = TransactionId  # so that a migrated column is recognised when schemas are compared
 
 
 def _timestamp(name: str, *, nullable: bool = False, default_now: bool = False) -> Column[object]:
@@ -60,6 +48,9 @@ consumer_offset = Table(
     Column("topic", Text, nullable=False),
     Column("partition", Integer, nullable=False),
     Column("next_offset", BigInteger, nullable=False),
+    Column("topic_id", Text),  # of the log the offset counts in; null where the broker does not tell
+    Column("leader_epoch", Integer),  # of the last record before the offset
+    Column("bad_run", Integer, nullable=False, server_default=text("0")),  # invalid records in a row before it
     PrimaryKeyConstraint("group_id", "topic", "partition"),
 )
 
@@ -386,4 +377,14 @@ audit = Table(
     Column("action", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("detail", JSONB, nullable=False),
+)
+
+# Who leads: holds while it is renewed in time, and while a session keeps the advisory lock of this number.
+leader_lease = Table(
+    "leader_lease",
+    metadata,
+    Column("role", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("session_lock", Integer, nullable=False),
+    _timestamp("renewed_at"),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal, Protocol
 
 from monitor.domain.baseline import BaselineExtension
@@ -15,6 +17,9 @@ from monitor.runs.result import PairMetrics, RewardResult, RunResult
 
 _DAEMON = Author("dispatcher", "daemon")
 _TRIES = 3  # a baseline that is frozen or extended between the plan and the promotion is planned on again
+
+
+Sign = Callable[[UnitOfWork, JobRecord], None]  # what is put on record beside a promotion, within it
 
 
 class ScorerBaselines(Protocol):
@@ -42,11 +47,12 @@ class Releases:
 
     def promote(self, job_id: int, *, by: Author, note: str) -> Job:
         """Promote a job that passed its gate; raise `Conflict` where its verdict does not hold any more."""
-        return self._promote(job_id, JobState.PASSED, by=by, note=note)
+        return self._promote(job_id, JobState.PASSED, lambda _work, _record: None, by=by, note=note)
 
     def override(self, job_id: int, reason: str, *, by: Author) -> Job:
         """Promote a job that failed its gate, against whichever champion; raise `Conflict` for any other job."""
-        return self._promote(job_id, JobState.FAILED_GATE, by=by, note=f"gate overridden: {reason}", reason=reason)
+        sign = partial(_sign_override, reason=reason, by=by)
+        return self._promote(job_id, JobState.FAILED_GATE, sign, by=by, note=f"gate overridden: {reason}")
 
     def promote_passed(self, mode: Literal["automatic", "manual"]) -> Hold | int | None:
         """Promote the job that passed, if *mode* says so; cancel it instead where its verdict no longer holds."""
@@ -101,7 +107,7 @@ class Releases:
             work.audit.record(f"{role}_model.adopt", artifact.version, by=by, detail={})
             return True
 
-    def _promote(self, job_id: int, wanted: JobState, *, by: Author, note: str, reason: str | None = None) -> Job:
+    def _promote(self, job_id: int, wanted: JobState, sign: Sign, *, by: Author, note: str) -> Job:
         for _ in range(_TRIES):
             with self._begin() as work:
                 record = work.jobs.get(job_id)
@@ -113,8 +119,7 @@ class Releases:
                 with self._begin() as work:
                     record = lock_job(work, job_id)
                     _require(record, wanted)
-                    if reason is not None:
-                        _sign(work, record, reason, by=by)
+                    sign(work, record)
                     return self._point(work, record, extension, by=by, note=note)
             except _BaselineMoved:
                 continue
@@ -170,7 +175,7 @@ def _require(record: JobRecord, wanted: JobState) -> None:
         raise Conflict(f"job {record.job.job_id} is {record.job.state}; only a job that is {wanted} can be {verb}")
 
 
-def _sign(work: UnitOfWork, record: JobRecord, reason: str, *, by: Author) -> None:
+def _sign_override(work: UnitOfWork, record: JobRecord, *, reason: str, by: Author) -> None:
     verdict = record.job.verdict
     assert verdict is not None
     failed = [check.name for check in verdict.checks if not check.passed]

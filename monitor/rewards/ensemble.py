@@ -44,3 +44,15 @@ def combine_members(
         )
         for row, mean, spread in zip(scores.T, means, spreads, strict=True)
     ]
+
+
+def combine_complete(
+    scores: NDArray[np.float64], *, members: Sequence[str], scorer_version: str, beta: float
+) -> list[Reward | None]:
+    """As `combine_members`; None for each row that a member could not score."""
+    complete = np.flatnonzero(np.isfinite(scores).all(axis=0))
+    combined = combine_members(scores[:, complete], members=members, scorer_version=scorer_version, beta=beta)
+    rewards: list[Reward | None] = [None] * scores.shape[1]
+    for index, reward in zip(complete, combined, strict=True):
+        rewards[index] = reward
+    return rewards

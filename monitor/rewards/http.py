@@ -24,7 +24,7 @@ from monitor.domain.score import Reward
 from monitor.domain.trace import Message
 from monitor.errors import Unavailable
 from monitor.rewards.classify import OWNER
-from monitor.rewards.ensemble import combine_members
+from monitor.rewards.ensemble import combine_complete
 from monitor.rewards.rendering import render_lines, turns_of
 from monitor.runs.artifact import short_version
 
@@ -169,27 +169,12 @@ class HttpEnsemble:
             except _Replaced:
                 continue
             if self.discover() == served:
-                self._report(failures)
-                return self._combine(served, scores)
+                for (model, reason), count in failures.items():
+                    self.failures[reason] += count
+                    _log.warning("%d rows have no score from %s: %s", count, model, reason)
+                names = [member.model for member in served.members]
+                return combine_complete(scores, members=names, scorer_version=served.version, beta=self._beta)
         raise Unavailable("the reward models were replaced while they scored, or have no /classify")
-
-    def _combine(self, served: Served, scores: NDArray[np.float64]) -> list[Reward | None]:
-        complete = np.flatnonzero(np.isfinite(scores).all(axis=0))
-        combined = combine_members(
-            scores[:, complete],
-            members=[member.model for member in served.members],
-            scorer_version=served.version,
-            beta=self._beta,
-        )
-        rewards: list[Reward | None] = [None] * scores.shape[1]
-        for index, reward in zip(complete, combined, strict=True):
-            rewards[index] = reward
-        return rewards
-
-    def _report(self, failures: Counter[tuple[str, str]]) -> None:
-        for (model, reason), count in failures.items():
-            self.failures[reason] += count
-            _log.warning("%d rows have no score from %s: %s", count, model, reason)
 
     def _score_by(
         self, members: Sequence[Member], rows: Sequence[Row]
@@ -230,7 +215,13 @@ class HttpEnsemble:
 
     def _classify(self, member: Member, rows: Sequence[Row]) -> list[float | None]:
         options = {"model": member.model, "use_activation": False, "truncate_prompt_tokens": member.max_tokens}
-        content = json.dumps(self._prompts(rows) | options)  # ASCII: a lone surrogate is the server's to refuse
+        conversations = [turns_of(messages, response) for messages, response in rows]
+        prompts: dict[str, Any] = (
+            {"messages": conversations[0]}
+            if self._form == "messages"
+            else {"input": [render_lines(turns) for turns in conversations]}
+        )
+        content = json.dumps(prompts | options)  # ASCII: a lone surrogate is the server's to refuse
         ask = partial(
             self._client.post,
             f"{member.url}/classify",
@@ -238,12 +229,6 @@ class HttpEnsemble:
             headers={"Content-Type": "application/json"},
         )
         return _read_scores(member, self._send(member.url, ask), len(rows))
-
-    def _prompts(self, rows: Sequence[Row]) -> dict[str, Any]:
-        conversations = [turns_of(messages, response) for messages, response in rows]
-        if self._form == "messages":
-            return {"messages": conversations[0]}
-        return {"input": [render_lines(turns) for turns in conversations]}
 
     def _members_at(self, endpoint: Endpoint) -> list[Member]:
         response = self._send(endpoint.url, partial(self._client.get, f"{endpoint.url}/v1/models"))

@@ -22,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message
 from monitor.errors import InvalidInput, InvalidSetting
-from monitor.rewards.ensemble import combine_members
+from monitor.rewards.ensemble import combine_complete
 from monitor.rewards.packing import BatchLimits, plan_batches
 from monitor.rewards.rendering import render_lines, turns_of
 from monitor.runs.artifact import artifact_sha256, short_version
@@ -182,14 +182,7 @@ class HuggingFaceEnsemble:
         scores = np.full((len(self._members), len(rows)), np.nan)
         for member, column in zip(self._members, scores, strict=True):
             self._score_member(member, tokens[id(member.encoder)], column)
-        complete = np.flatnonzero(np.isfinite(scores).all(axis=0))
-        rewards: list[Reward | None] = [None] * len(rows)
-        combined = combine_members(
-            scores[:, complete], members=self.members, scorer_version=self.version, beta=self._beta
-        )
-        for index, reward in zip(complete, combined, strict=True):
-            rewards[index] = reward
-        return rewards
+        return combine_complete(scores, members=self.members, scorer_version=self.version, beta=self._beta)
 
     def score_tokens(self, member: int, tokens: Sequence[list[int] | None]) -> NDArray[np.float64]:
         """Score rows of token ids by the member of that number; NaN where it could not."""
@@ -213,7 +206,9 @@ class HuggingFaceEnsemble:
             elif len(batch) == 1:
                 self._give_up(member, batch[0], reason)
             elif reason == "out_of_memory":
-                self._halve_budget()
+                self._batch_tokens = max(self._batch_tokens // 2, 1)
+                torch.cuda.empty_cache()
+                _log.warning("out of memory: batches hold %d padded tokens from now on", self._batch_tokens)
                 waiting = self._plan(known, [*batch, *(index for rest in waiting for index in rest)])
             else:
                 middle = len(batch) // 2
@@ -224,11 +219,6 @@ class HuggingFaceEnsemble:
         limits = BatchLimits(self._batch_tokens, MAX_BATCH_ROWS)
         lengths = [len(tokens[index]) for index in indices]
         return deque([indices[place] for place in batch] for batch in plan_batches(lengths, limits))
-
-    def _halve_budget(self) -> None:
-        self._batch_tokens = max(self._batch_tokens // 2, 1)
-        torch.cuda.empty_cache()
-        _log.warning("out of memory: batches hold %d padded tokens from now on", self._batch_tokens)
 
     def _give_up(self, member: _Member, index: int, reason: str) -> None:
         self.failures[reason] += 1
@@ -267,7 +257,8 @@ def load_ensemble(
         member = _load_member(folder, device=where, max_tokens=max_tokens, encoders=encoders)
         members.append(member)
     if version is None:
-        version = short_version(_joint_sha256(folders))
+        hashes = [artifact_sha256(folder) for folder in folders]
+        version = short_version(hashes[0] if len(hashes) == 1 else sha256("".join(hashes).encode()).hexdigest())
     return HuggingFaceEnsemble(members, version=version, batch_tokens=batch_tokens, beta=beta)
 
 
@@ -309,7 +300,10 @@ def _load_member(
 ) -> _Member:
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        _check_one_output(folder, config)
+        if config.num_labels != 1:
+            raise InvalidInput(
+                f"{folder}: num_labels = {config.num_labels} in config.json; wanted 1, a reward model has one output"
+            )
         encoder = load_encoder(folder, max_tokens=max_tokens)
         dtype = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
         with quiet_transformers():
@@ -317,20 +311,14 @@ def _load_member(
                 folder, local_files_only=True, dtype=dtype, output_loading_info=True
             )
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
-        raise InvalidInput(f"{folder}: {_first_line(error)}; wanted a Hugging Face reward model") from None
+        reason = str(error).strip().split("\n", 1)[0] or type(error).__name__
+        raise InvalidInput(f"{folder}: {reason}; wanted a Hugging Face reward model") from None
     if report["missing_keys"]:
         raise InvalidInput(f"{folder}: no weights for {', '.join(sorted(report['missing_keys']))}; wanted all of them")
     encoder = encoders.setdefault(encoder.key, encoder)
     pad_id = choose_pad_id(folder, model.config, encoder.tokenizer)
     model.config.get_text_config().pad_token_id = pad_id
     return _Member(folder.name, model.to(device).eval(), encoder, pad_id)
-
-
-def _check_one_output(folder: Path, config: Any) -> None:
-    if config.num_labels != 1:
-        raise InvalidInput(
-            f"{folder}: num_labels = {config.num_labels} in config.json; wanted 1, a reward model has one output"
-        )
 
 
 def choose_pad_id(folder: Path, config: Any, tokenizer: Any) -> int:
@@ -340,11 +328,6 @@ def choose_pad_id(folder: Path, config: Any, tokenizer: Any) -> int:
         if isinstance(candidate, int) and candidate >= 0:
             return candidate
     raise InvalidInput(f"{folder}: neither a pad token nor an end token; wanted one of them to pad batches with")
-
-
-def _joint_sha256(folders: Sequence[Path]) -> str:
-    hashes = [artifact_sha256(folder) for folder in folders]
-    return hashes[0] if len(hashes) == 1 else sha256("".join(hashes).encode()).hexdigest()
 
 
 @contextmanager
@@ -359,7 +342,3 @@ def quiet_transformers() -> Iterator[None]:
         transformers_logging.set_verbosity(level)
         if bars:
             transformers_logging.enable_progress_bar()
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0] or type(error).__name__

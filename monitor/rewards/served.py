@@ -88,7 +88,9 @@ class ServedEnsemble:
 
     def encode(self, request: ClassifyRequest) -> EncodedRequest:
         """Return the tokens of a request; raise `Rejected` for what cannot be scored."""
-        model = self._find(request.model)
+        model = self.models[0] if request.model is None else self._names.get(request.model)
+        if model is None:
+            raise Rejected(f"The model `{request.model}` does not exist.", status=404, kind="NotFoundError")
         encoded: dict[int, Tokens] = {}
         with self._lock:  # a tokenizer is for one thread at a time
             for encoder in {id(self._encoders[number]): self._encoders[number] for number in model.members}.values():
@@ -98,13 +100,6 @@ class ServedEnsemble:
 
     def score(self, member: int, tokens: Tokens) -> NDArray[np.float64]:
         return self._ensemble.score_tokens(member, tokens)
-
-    def _find(self, name: str | None) -> ServedModel:
-        if name is None:
-            return self.models[0]
-        if name not in self._names:
-            raise Rejected(f"The model `{name}` does not exist.", status=404, kind="NotFoundError")
-        return self._names[name]
 
 
 def finish(request: EncodedRequest, scores: NDArray[np.float64]) -> list[float]:

@@ -70,7 +70,8 @@ class _Classify:
         except Rejected as rejected:
             response = JSONResponse(rejected.body(), status_code=rejected.status)
         except Unavailable as reason:
-            response = _unavailable(str(reason))
+            refused = Rejected(str(reason), status=503, kind="ServiceUnavailableError")
+            response = JSONResponse(refused.body(), status_code=503, headers={"Retry-After": RETRY_SECONDS})
         finally:
             self._in_flight -= 1
         self._metrics.count_request(response.status_code)
@@ -80,7 +81,9 @@ class _Classify:
         if self._in_flight > self._limits.max_requests:
             raise Unavailable(f"{self._limits.max_requests} requests wait already")
         body = await self._read(request)
-        encoded = await run_in_threadpool(self._encode, body)
+        encoded = await run_in_threadpool(
+            lambda: self._served.encode(parse_request(body, max_rows=self._limits.max_rows))
+        )
         scores = await asyncio.wrap_future(self._thread.submit(encoded))
         return JSONResponse(_answer(encoded, finish(encoded, scores)))
 
@@ -101,9 +104,6 @@ class _Classify:
         if size > self._limits.max_bytes:
             raise Rejected(f"the request's body is longer than {self._limits.max_bytes} bytes", status=413)
 
-    def _encode(self, body: bytes) -> EncodedRequest:
-        return self._served.encode(parse_request(body, max_rows=self._limits.max_rows))
-
 
 def _answer(request: EncodedRequest, values: list[float]) -> dict[str, Any]:
     return {
@@ -123,11 +123,6 @@ def _answer(request: EncodedRequest, values: list[float]) -> dict[str, Any]:
             "completion_tokens_details": None,
         },
     }
-
-
-def _unavailable(reason: str) -> JSONResponse:
-    rejected = Rejected(reason, status=503, kind="ServiceUnavailableError")
-    return JSONResponse(rejected.body(), status_code=503, headers={"Retry-After": RETRY_SECONDS})
 
 
 def _health(health: Health) -> Callable[[Request], Awaitable[Response]]:

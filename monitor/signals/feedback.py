@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from monitor.domain.signal import NEGATIVE_FEEDBACK, Observation
+from monitor.domain.signal import Observation, Signal, SignalKind
 from monitor.domain.trace import Trace
+
+NEGATIVE_FEEDBACK = Signal("negative_feedback", SignalKind.BINARY, "ratio")
 
 
 def observe_negative_feedback(trace: Trace) -> Observation | None:

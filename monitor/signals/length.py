@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from monitor.domain.signal import RESPONSE_LENGTH, Observation
+from monitor.domain.signal import Observation, Signal, SignalKind
 from monitor.domain.trace import Trace
+
+RESPONSE_LENGTH = Signal("response_length", SignalKind.LENGTH, "tokens")
 
 
 def observe_length(trace: Trace) -> Observation | None:

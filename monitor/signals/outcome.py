@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from monitor.domain.signal import ERROR, TRUNCATION, Observation
+from monitor.domain.signal import Observation, Signal, SignalKind
 from monitor.domain.trace import Trace
 
+ERROR = Signal("error", SignalKind.BINARY, "ratio")
+TRUNCATION = Signal("truncation", SignalKind.BINARY, "ratio")
 VERSION = "reported"
 CUT_OFF = frozenset({"length", "max_tokens", "max_output_tokens"})
 

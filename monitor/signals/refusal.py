@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 
+from monitor.domain.signal import Observation, Signal, SignalKind
+from monitor.domain.trace import Trace
 from monitor.signals import refusal_phrases as phrases
 
+REFUSAL = Signal("refusal", SignalKind.BINARY, "ratio")
+REFUSAL_VERSION = "patterns-1"  # raise it with every change of the patterns: old and new values do not compare
 OPENING_CHARACTERS = 450  # refusals live at the start; what follows is the explanation or the help
 _REASON_BEFORE = 200  # characters around a decline in which its reason stands
 _REASON_AFTER = 300
@@ -33,6 +37,12 @@ _DECLINE_CUES = (
 )  # fmt: skip
 _IMPROPER_CUES = ("s not", "never", "n't", "ld not", "would be", "it is", "it's")
 _POLICY_CUES = ("guideline", "polic", "programm")
+
+
+def observe_refusal(trace: Trace) -> Observation | None:
+    if trace.response is None:
+        return None
+    return Observation(REFUSAL.name, REFUSAL_VERSION, float(is_refusal(trace.response)))
 
 
 def is_refusal(response: str) -> bool:

@@ -9,6 +9,8 @@ from typing import Literal, TextIO
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
+from monitor.domain.text import for_log
+
 WITHHELD = "<withheld>"
 _TEXT_KEYS = frozenset(
     {"messages", "prompt", "response", "reference_response", "chosen", "rejected", "content", "text", "payload"}
@@ -45,7 +47,7 @@ def configure_logging(
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(style, stream)],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(style, stream)],
         )
     )
     root = logging.getLogger()
@@ -62,9 +64,18 @@ def withhold_text(_logger: WrappedLogger, _method: str, event: EventDict) -> Eve
     return event
 
 
-def _renderer(style: Literal["json", "console"], stream: TextIO) -> Processor:
+def escape_for_people(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Make every value visible text; numbers stay as they are. JSON escapes by itself."""
+    for key, value in event.items():
+        if not isinstance(value, bool | int | float | None):
+            event[key] = for_log(value if isinstance(value, str) else repr(value))
+    return event
+
+
+def _renderers(style: Literal["json", "console"], stream: TextIO) -> list[Processor]:
     if style == "json":
-        return structlog.processors.JSONRenderer()
-    return structlog.dev.ConsoleRenderer(
+        return [structlog.processors.JSONRenderer()]
+    console = structlog.dev.ConsoleRenderer(
         colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback, sort_keys=False
     )
+    return [escape_for_people, console]

@@ -40,7 +40,7 @@ def measure(path: Path, name: str, limits: Limits) -> Iterator[Excess]:
     lines = source.count("\n")
     if lines > limits.file_lines:
         yield Excess(name, "", "file_lines", lines, limits.file_lines)
-    for qualified, function in _functions(ast.parse(source), ""):
+    for qualified, function in functions(ast.parse(source)):
         found = {
             "body_lines": body_lines(function),
             "nesting": nesting(function.body),
@@ -103,10 +103,11 @@ def _elif_chains(statements: list[ast.stmt]) -> Iterator[int]:
             yield nesting(statement.orelse)
 
 
-def _functions(node: ast.AST, prefix: str) -> Iterator[tuple[str, Function]]:
+def functions(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, Function]]:
+    """Yield every function in *node* by its qualified name."""
     for child in ast.iter_child_nodes(node):
         name = f"{prefix}{child.name}" if isinstance(child, Function | ast.ClassDef) else prefix
         if isinstance(child, Function):
             yield name, child
         inner = f"{name}." if isinstance(child, Function | ast.ClassDef) else prefix
-        yield from _functions(child, inner)
+        yield from functions(child, inner)

@@ -39,10 +39,10 @@ from typer.testing import CliRunner
 
 from monitor.cli.root import app
 from monitor.domain.cohort import ALL
-from monitor.domain.signal import RESPONSE_LENGTH
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.engine import create_engine_for
 from monitor.settings import DriftSettings, IngestSettings, KafkaSettings, PostgresSettings, Settings, WebSettings
+from monitor.signals.length import RESPONSE_LENGTH
 from monitor.telemetry.logs import configure_logging
 from tests.benchmarks.harness import Servers, running, servers, wait_until
 from tests.benchmarks.report import machine, options, table, write_json
@@ -231,7 +231,7 @@ def watch(parts: Servers, case: Case) -> tuple[Found, ...]:
 
 
 def folded(connection: psycopg.Connection[Any]) -> int:
-    row = connection.execute("select next_index from fold_position join baseline using (baseline_id)").fetchone()
+    row = connection.execute("select next_place from fold_position join baseline using (baseline_id)").fetchone()
     return 0 if row is None else int(row[0])
 
 
@@ -243,13 +243,13 @@ def stored_alarms(url: str) -> tuple[Found, ...]:
         engine.dispose()
     return _ordered(
         Found(
-            trace_index=alarm.trace_index,
+            trace_index=alarm.place,
             signal=alarm.stream.signal,
             cohort=alarm.stream.cohort,
             policy_model=alarm.stream.policy_model,
             direction=alarm.direction.value,
             severity=alarm.severity.value,
-            onset_index=alarm.onset_index,
+            onset_index=alarm.onset_place,
         )
         for alarm in alarms
     )

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from prometheus_client import CollectorRegistry
 
 from monitor.domain.alarm import AlarmState, Severity
 from monitor.domain.job import Check, JobState, Verdict
 from monitor.domain.stream import StreamKey
+from monitor.domain.text import visible
 from monitor.domain.view import BaselineSummary, JobEvent
 from monitor.runs.model import Models, RegisteredModel
 from monitor.telemetry.health import Health
 from monitor.web.app import create_app
 from monitor.web.server import WebServer
+from tests.hostile import LABELS, names, unseen
 from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job, stored_alarm, stream_status
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 HOSTILE = 'dataset=<img src=x onerror="document.title=1">&lt;'
 BASELINE = BaselineSummary(1, NOW, "rlhf-monitor", "first 2000 traces", 0, 2000, 2000)
 FAILED_GATE = Verdict(
@@ -45,16 +34,6 @@ FAILED_GATE = Verdict(
     ),
     "ab" * 32,
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists() and shutil.which("chromium") is None and os.environ.get("CI") != "true":
-        pytest.skip("no Chromium at /usr/bin/chromium; apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -74,24 +53,6 @@ def address(monitor: InMemoryMonitor, tokens: dict[str, str]) -> Iterator[str]:
     server = WebServer(app, host="127.0.0.1", port=0, health=health)
     yield f"http://127.0.0.1:{server.start()}/"
     server.stop()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page on which any script error or refused script fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if is_complaint(message) else None)
-    yield page
-    context.close()
-    assert complaints == []
-
-
-def is_complaint(message: ConsoleMessage) -> bool:
-    # Chromium reports every answer of 400 and above; those the tests provoke are no fault of the page.
-    return message.type == "error" and "Failed to load resource" not in message.text
 
 
 def test_the_empty_console_says_what_will_appear(page: Page, address: str, monitor: InMemoryMonitor) -> None:
@@ -115,6 +76,42 @@ def test_a_cohort_named_in_html_is_shown_as_text(page: Page, address: str, monit
     assert page.locator("main img").count() == 0
 
 
+def test_hostile_labels_are_shown_as_visible_text_everywhere(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    for number, label in enumerate(LABELS.values(), start=1):
+        key = StreamKey("reward", label, label, label)
+        monitor.stored[number] = stored_alarm(number, stream=key, trace_id=label, examples=(label,))
+        monitor.statuses.append(stream_status(key=key, evidence_log=1.5))
+        check = Check(label, False, 0.1, 0.2, 0.05, label)
+        verdict = Verdict(False, (check,), "ab" * 32)
+        texts = {"reason": label, "error": label, "progress": label, "requested_by": label}
+        monitor.kept[number] = a_job(number, JobState.FAILED, verdict=verdict, **texts)
+        monitor.history.append((number, JobEvent(NOW, "failed", label, label)))
+    champion, previous, *candidates = (RegisteredModel(label, "b" * 64, NOW, None, None) for label in names()[:7])
+    monitor.registry = Models(champion, previous, tuple(candidates), NOW, names()[0])
+    monitor.frozen = replace(BASELINE, note="".join(LABELS.values()), created_by=names()[0])
+    monitor.counts = replace(monitor.counts, dead_letters=dict.fromkeys(names(), 1))
+    page.goto(address)
+    expect(page.locator("#streams-rows tr").first).to_be_visible()
+    page.locator("#jobs-all").click()
+    for fold in page.locator("main details > summary").all():
+        if fold.is_visible():
+            fold.click()
+    expect(page.locator(".events li").first).to_be_visible()
+    shown = page.locator("#streams-rows [data-part=cohort]").all_text_contents()
+    cut = {
+        label: f"{label[:1000]}… ({len(label) - 1000} more characters)"
+        for label in LABELS.values()
+        if len(label) > 1000
+    }
+    assert sorted(shown) == sorted(cut.get(label, visible(label)) for label in LABELS.values())
+    assert [text for text in page.locator("body, body *").all_text_contents() if unseen(text)] == []
+    assert page.evaluate("window.owned") is None
+    assert page.locator("main img, main [onload], main [onerror], main a").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
 def test_an_alarm_is_acknowledged_from_the_keyboard(page: Page, address: str, monitor: InMemoryMonitor) -> None:
     monitor.stored = {1: stored_alarm(1)}
     page.goto(address)
@@ -130,10 +127,10 @@ def test_the_alarms_of_one_drift_are_one_card_that_the_roll_up_leads(
 ) -> None:
     refusal, error = (StreamKey(signal, "*", "chat-2", "1") for signal in ("refusal", "error"))
     monitor.stored = {
-        1: stored_alarm(1, cohort="product=billing", trace_index=2840),
-        2: stored_alarm(2, trace_index=2843),
-        3: stored_alarm(3, stream=refusal, trace_index=2830),
-        4: stored_alarm(4, stream=error, trace_index=2810, severity=Severity.WARNING),
+        1: stored_alarm(1, cohort="product=billing", place=2840),
+        2: stored_alarm(2, place=2843),
+        3: stored_alarm(3, stream=refusal, place=2830),
+        4: stored_alarm(4, stream=error, place=2810, severity=Severity.WARNING),
     }
     page.goto(address)
     cards = page.locator("#alarms-list > li")
@@ -142,7 +139,7 @@ def test_the_alarms_of_one_drift_are_one_card_that_the_roll_up_leads(
     expect(page.locator("#warnings-summary")).to_have_text("1 warning")
     expect(page.locator("#warnings-list > li")).to_be_hidden()
     cards.nth(1).get_by_text("and 1 cohort: product=billing").click()
-    monitor.stored[5] = stored_alarm(5, cohort="product=travel", trace_index=2850)
+    monitor.stored[5] = stored_alarm(5, cohort="product=travel", place=2850)
     expect(cards.nth(1).locator(".members .name")).to_have_text(["all cohorts", "product=billing", "product=travel"])
     expect(cards.nth(1).locator(".members")).to_be_visible()
 

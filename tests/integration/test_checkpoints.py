@@ -13,13 +13,15 @@ from monitor.domain.cohort import OTHER
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message, Preference
 from monitor.errors import Fenced, Unavailable
+from monitor.ingest.offset import StoredOffset
+from monitor.ingest.record import TopicPartition
+from monitor.observe.repeat import mark_repeats
 from monitor.pipeline.checkpoint import DuplicateTrace, Span
-from monitor.pipeline.repeat import mark_repeats
 from monitor.postgres import log as postgres_log
 from monitor.postgres import streams
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for
-from tests.traces import START, checkpoint, scored, trace
+from tests.traces import START, checkpoint, observed, scored, trace
 
 pytestmark = pytest.mark.postgres
 TABLES = (
@@ -47,12 +49,16 @@ def engine(postgres_url: str) -> Iterator[Engine]:
 @pytest.fixture
 def store(engine: Engine) -> PostgresCheckpoints:
     store = a_store(engine)
-    store.begin({PARTITION: 0, ("traces", 1): 0})
+    store.begin({PARTITION: StoredOffset(0), ("traces", 1): StoredOffset(0)})
     return store
 
 
 def a_store(engine: Engine, max_cohorts: int = 50) -> PostgresCheckpoints:
     return PostgresCheckpoints(engine, group_id="group", max_cohorts=max_cohorts)
+
+
+def next_offsets(store: PostgresCheckpoints) -> dict[TopicPartition, int]:
+    return {partition: stored.next_offset for partition, stored in store.stored_offsets().items()}
 
 
 def counts(engine: Engine) -> dict[str, int]:
@@ -73,7 +79,7 @@ def test_a_checkpoint_makes_everything_in_it_true_together(engine: Engine, store
         "preference": 1,
     }
     assert counts(engine) == wanted
-    assert store.stored_offsets([PARTITION, ("other", 0)]) == {PARTITION: 3, ("other", 0): None}
+    assert next_offsets(store) == {PARTITION: 3, ("traces", 1): 0}
 
 
 @pytest.mark.parametrize("table", TABLES[1:])
@@ -89,7 +95,17 @@ def test_a_failure_at_any_table_leaves_nothing_of_the_checkpoint(
     with pytest.raises(Exception, match="disk"):
         store.write(checkpoint(items, preferences=[(PREFERENCE, "none")]))
     assert set(counts(engine).values()) == {0}
-    assert store.stored_offsets([PARTITION]) == {PARTITION: 0}
+    assert next_offsets(store)[PARTITION] == 0
+
+
+def test_a_row_without_a_topic_id_takes_the_present_one_and_another_is_kept_until_a_checkpoint(
+    store: PostgresCheckpoints,
+) -> None:
+    for topic_id in ("first", "second"):
+        store.begin({PARTITION: StoredOffset(7, topic_id)})
+        assert store.stored_offsets()[PARTITION] == StoredOffset(0, "first")
+    store.write(checkpoint(scored([trace(0)]), spans={PARTITION: Span(0, 1, "second", leader_epoch=4)}))
+    assert store.stored_offsets()[PARTITION] == StoredOffset(1, "second", 4)
 
 
 @pytest.mark.parametrize("start", [0, 9], ids=["records somebody else stored", "a gap"])
@@ -101,13 +117,13 @@ def test_a_span_that_does_not_start_at_the_stored_offset_is_fenced_with_all_its_
     with pytest.raises(Fenced, match=r"traces\[0\]"):
         store.write(replace(late, spans={**late.spans, ("traces", 1): Span(0, 5)}))
     assert counts(engine)["trace"] == 1
-    assert store.stored_offsets([("traces", 1)]) == {("traces", 1): 0}
+    assert next_offsets(store)["traces", 1] == 0
 
 
 def test_a_partition_keeps_its_stored_offset_when_somebody_begins_it_again(store: PostgresCheckpoints) -> None:
     store.write(checkpoint(scored([trace(0)])))
-    store.begin({PARTITION: 0})
-    assert store.stored_offsets([PARTITION]) == {PARTITION: 1}
+    store.begin({PARTITION: StoredOffset(0)})
+    assert next_offsets(store)[PARTITION] == 1
 
 
 def test_a_trace_that_another_worker_stored_meanwhile_is_a_duplicate_and_stores_nothing(
@@ -117,7 +133,7 @@ def test_a_trace_that_another_worker_stored_meanwhile_is_a_duplicate_and_stores_
     with pytest.raises(DuplicateTrace):
         store.write(checkpoint(scored([trace(6), trace(7)])))
     assert store.known_traces(["t-6", "t-7"]) == {"t-7"}
-    assert store.stored_offsets([PARTITION]) == {PARTITION: 0}
+    assert next_offsets(store)[PARTITION] == 0
 
 
 def test_the_repeat_window_is_measured_in_the_traces_own_time_across_checkpoints(store: PostgresCheckpoints) -> None:
@@ -127,7 +143,8 @@ def test_the_repeat_window_is_measured_in_the_traces_own_time_across_checkpoints
         item = trace(number, timestamp=START + after, messages=trace(0).messages)
         counted = store.last_counted(item.repeat_keys())
         (repeated,) = mark_repeats([item], counted, window)
-        store.write(checkpoint(scored([item], repeated=repeated), start=start, counted_keys=counted))
+        items = scored([item], repeated=repeated)
+        store.write(checkpoint(items, start=start, observed=observed(items, counted)))
         return repeated
 
     offsets = (timedelta(), window - timedelta(seconds=1), window, timedelta(minutes=90), -timedelta(minutes=1))
@@ -150,7 +167,7 @@ def test_only_repeat_keys_two_windows_behind_the_newest_trace_are_forgotten(
         for number, age in enumerate(ages)
     ]
     keys = {key: item.timestamp for item in items for key in item.repeat_keys()}
-    store.write(checkpoint(scored(items), counted_keys=keys))
+    store.write(checkpoint(scored(items), observed=observed(scored(items), keys)))
     oldest = [key for key, counted in keys.items() if START - counted > 2 * window]
     assert store.forget_repeats(window) == len(oldest) > 0
     assert store.last_counted(keys).keys() == keys.keys() - set(oldest)
@@ -201,9 +218,11 @@ def test_the_queries_of_every_batch_find_their_rows_by_an_index(engine: Engine) 
     hot: list[tuple[str, dict[str, object], str]] = [
         ("select trace_id from stored_trace where trace_id = any(:ids)", {"ids": ["t-1", "t-2"]}, "pk_stored_trace"),
         ("select key, last_counted from repeat_key where key = any(:keys)", {"keys": [b"1"]}, "pk_repeat_key"),
-        (str(streams._LOCATE), {"indices": [5, 500]}, "pk_log_subject"),
-        (str(streams._BATCHES), {**page}, "ix_log_entry_first_place"),
-        (str(streams._BATCHES), {**page}, "pk_observation_batch"),
+        (str(streams._LOCATE), {"places": [5, 500]}, "pk_log_subject"),
+        (str(streams._WINDOW), {**page}, "ix_log_entry_first_place"),
+        (str(streams._WINDOW), {**page}, "pk_observation_batch"),
+        (str(streams._ENTRIES), {"sequence": 900, "limit": 10, "stop": 9100}, "uq_log_entry_sequence"),
+        (str(streams._PLACE_OF_TRACE), {"number": 5}, "Index Scan using uq_log_entry_sequence"),
         (str(streams._FLOOR), {"start": 9000}, "ix_log_entry_first_place"),
         (str(postgres_log._END), {}, "uq_log_entry_sequence"),
         (str(postgres_log._PLACE), {}, "Index Scan using"),

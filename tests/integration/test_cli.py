@@ -4,64 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from monitor.cli import main
-from monitor.drift.baseline import NullRule
-from monitor.drift.controller import Controller, ControllerRules
-from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for
-from monitor.postgres.streams import PostgresFoldStore
-from tests.traces import REFUSAL, checkpoint, drifting, line, scored, trace
+from tests.commands import Run
+from tests.traces import REFUSAL, drifting, line, trace
+from tests.watched import watch
 
 GOOD, FAILED, BAD_USAGE = 0, 1, 2
 TRACES = drifting(1200, change=800)
-
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Run]:
-    """Run `rlhf-monitor` with these words in an empty folder, with these settings in the environment."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("monitor.telemetry.logs.configure_logging", lambda **_: None)  # pytest's own stays
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    for name in [name for name in os.environ if name.startswith("MONITOR_")]:
-        monkeypatch.delenv(name)
-
-    def run(*words: object, **settings: str) -> Done:
-        for name, value in settings.items():
-            monkeypatch.setenv(f"MONITOR_{name}", value)
-        monkeypatch.setattr(sys, "argv", ["rlhf-monitor", *(str(word) for word in words)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as leave:
-            code = int(leave.code or 0)
-        said = capsys.readouterr()
-        return Done(code, said.out, said.err)
-
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def written(path: Path, lines: list[bytes]) -> Path:
@@ -211,12 +167,7 @@ def test_db_check_says_whether_the_schema_is_the_declared_one_and_upgrade_is_ide
 @pytest.mark.postgres
 def test_an_operator_sees_the_drift_acknowledges_its_alarm_and_freezes_anew(run: Run, postgres_url: str) -> None:
     assert run("baseline", "show", POSTGRES__URL=postgres_url).code == FAILED
-    engine = create_engine_for(postgres_url)
-    store = PostgresCheckpoints(engine, group_id="g", max_cohorts=50)
-    store.begin({("traces", 0): 0})
-    store.write(checkpoint(scored(TRACES)))
-    Controller(PostgresFoldStore(engine), ControllerRules(10_000.0, 600, NullRule())).tick()
-    engine.dispose()
+    watch(postgres_url, TRACES, baseline=600)
     assert "600" in run("baseline", "show").out
     assert "ALARM" in run("drift", "status").out
     listed = json.loads(run("alarms", "list", "--json", "--state", "open").out)

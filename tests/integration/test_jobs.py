@@ -2,194 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, insert, select, text, update
+from sqlalchemy import insert, select, text, update
 
 from monitor.domain.baseline import BaselineExtension
-from monitor.domain.job import Action, Hold, Job, JobState, Launch
+from monitor.domain.job import Action, Hold, JobState, Launch
 from monitor.domain.order import ORDERS, Actor, JobOrder, Role
-from monitor.errors import Conflict, InvalidInput, NotFound, Unavailable
+from monitor.errors import Conflict, InvalidInput, NotFound
 from monitor.postgres import schema
-from monitor.postgres.baselines import PostgresBaselineTraces
-from monitor.postgres.engine import create_engine_for
-from monitor.postgres.preferences import PostgresPreferences
-from monitor.postgres.registry import RewardRegistry
-from monitor.postgres.work import PostgresTransactions
-from monitor.retraining.dispatcher import Dispatcher, Step
-from monitor.retraining.housekeeping import AttemptFolders
-from monitor.retraining.launchers.local_process import LocalProcessLauncher
-from monitor.retraining.lease import MAX_LOST, LeasedJobs
-from monitor.retraining.records import Author, Lease
-from monitor.retraining.release import Releases
-from monitor.retraining.run_folder import RunFolders
-from monitor.retraining.service import JobService
-from monitor.runs.artifact import Artifact, artifact_sha256
+from monitor.retraining.dispatcher import Step
 from monitor.runs.result import RunResult
-from monitor.settings import RetrainSettings
+from tests.integration.job_parts import (
+    LAUNCH,
+    OPERATOR,
+    Parts,
+    drive,
+    prefer,
+)
 
 pytestmark = pytest.mark.postgres
-
-OPERATOR = Actor("ada", Role.OPERATOR)
-LAUNCH = Launch(Action.REWARD_REFRESH, alarm_id=None, needs_approval=False)
-PROGRAM = Path(__file__).with_name("training_program.py")
-TOLD = {"timestamp": datetime(2026, 11, 1, tzinfo=UTC), "cohort": "a", "dimensions": {}, "tie": False}
-
-
-class Baselines:
-    """Stands in for drift's plan of a promotion: there is no baseline, or a refusal, or whatever comes in between."""
-
-    def __init__(self) -> None:
-        self.planned: list[str] = []
-        self.refusal: Exception | None = None
-        self.between: Callable[[], None] = lambda: None  # called after the plan, before the promotion
-        self.extension: BaselineExtension | None = None
-
-    def plan(self, result: RunResult) -> BaselineExtension | None:
-        self.planned.append(result.candidate.version)
-        if self.refusal is not None:
-            raise self.refusal
-        extension = self.extension
-        self.between()
-        return extension
-
-
-class Parts:
-    """The parts that answer an alarm, on one database and one folder."""
-
-    def __init__(self, engine: Engine, folder: Path) -> None:
-        self.engine = engine
-        self.begin = PostgresTransactions(engine)
-        self.baselines = Baselines()
-        self.releases = Releases(self.begin, self.baselines)
-        self.service = JobService(self.begin, self.releases)
-        self.registry = RewardRegistry(engine)
-        self.folder = folder
-        self.dispatchers: list[Dispatcher] = []
-
-    def dispatcher(
-        self, outcome: str = "good", *, owner: str = "one", host: str = "here", **changes: Any
-    ) -> Dispatcher:
-        values = {"folder": self.folder / "runs", "base_model": self.folder / "base", "max_attempts": 2}
-        settings = RetrainSettings(**(values | changes))
-        folders = RunFolders(
-            settings,
-            preferences=PostgresPreferences(self.engine),
-            baseline=PostgresBaselineTraces(self.engine),
-            registry=self.registry,
-        )
-        launcher = LocalProcessLauncher(
-            command=(sys.executable, str(PROGRAM), outcome), grace_seconds=5, silence_seconds=0.5, host=lambda: host
-        )
-        dispatcher = Dispatcher(
-            settings,
-            owner=owner,
-            jobs=LeasedJobs(self.begin),
-            promotions=self.releases,
-            folders=folders,
-            launcher=launcher,
-            housekeeping=AttemptFolders(settings, self.begin),
-        )
-        self.dispatchers.append(dispatcher)
-        return dispatcher
-
-    def end_runs(self) -> None:
-        """Leave no process behind, whatever a test did."""
-        for run in LocalProcessLauncher(host=lambda: "here").found(self.folder / "runs"):
-            run.cancel()
-
-    def run_out(self) -> None:
-        """Let every lease have run out."""
-        with self.engine.begin() as connection:
-            connection.execute(update(schema.job).values(lease_expires_at=text("now() - interval '1 second'")))
-
-    def pids(self) -> list[int]:
-        files = (self.folder / "runs").glob("job-*/attempt-*/process.json")
-        return [json.loads(file.read_text())["pid"] for file in files]
-
-    def start(self) -> Job:
-        return self.service.start_job(Action.REWARD_REFRESH, "by hand", actor=OPERATOR)
-
-    def job(self, job_id: int = 1) -> Job:
-        detail = self.service.job(job_id)
-        assert detail is not None
-        return detail.job
-
-    def events(self, job_id: int = 1) -> list[str]:
-        detail = self.service.job(job_id)
-        assert detail is not None
-        return [event.state for event in detail.events]
-
-    def notes(self, job_id: int = 1) -> list[str]:
-        detail = self.service.job(job_id)
-        assert detail is not None
-        return [event.note for event in detail.events]
-
-    def audit(self) -> list[tuple[str, str, str]]:
-        table = schema.audit.c
-        with self.engine.connect() as connection:
-            rows = connection.execute(select(table.actor, table.role, table.action).order_by(table.audit_id))
-            return [(row.actor, row.role, row.action) for row in rows]
-
-    def adopt_champion(self) -> Artifact:
-        folder = self.folder / "champion"
-        (folder / "member-0").mkdir(parents=True)
-        (folder / "member-0" / "weights").write_text("first")
-        artifact = Artifact("first", str(folder), artifact_sha256(folder))
-        assert self.releases.adopt(artifact, by=Author("ada", "operator"))
-        return artifact
-
-
-@pytest.fixture
-def engine(postgres_url: str) -> Iterator[Engine]:
-    engine = create_engine_for(postgres_url, pool_size=4)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def parts(engine: Engine, tmp_path: Path) -> Iterator[Parts]:
-    parts = Parts(engine, tmp_path)
-    yield parts
-    parts.end_runs()
-
-
-def drive(dispatcher: Dispatcher, *until: Step) -> Step:
-    """Tick as the daemon does until one of *until*."""
-    deadline = time.monotonic() + 60
-    while (step := dispatcher.tick()) not in until:
-        assert time.monotonic() < deadline, f"still {step}"
-        time.sleep(0.02)
-    return step
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.01)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
-def prefer(engine: Engine, preference_id: str, **changes: Any) -> None:
-    messages = [{"role": "user", "content": f"question {preference_id}"}]
-    row = {"preference_id": preference_id, "messages": messages, "chosen": "yes", "rejected": "no"}
-    with engine.begin() as connection:
-        connection.execute(insert(schema.preference).values(TOLD | row | changes))
 
 
 def test_a_job_started_by_hand_trains_passes_the_gate_and_becomes_the_champion(parts: Parts) -> None:
@@ -406,87 +240,6 @@ def test_only_the_champions_own_job_can_be_rolled_back(parts: Parts) -> None:
         parts.service.move_job(1, JobOrder.ROLLBACK, actor=OPERATOR)
 
 
-def test_a_silent_dispatcher_s_run_is_taken_up_and_not_started_twice(parts: Parts) -> None:
-    parts.start()
-    silent, other = parts.dispatcher("slow"), parts.dispatcher(owner="two")
-    drive(silent, Step.WATCHED)
-    (pid,) = parts.pids()
-    assert other.tick() is Step.IDLE
-    parts.run_out()
-    assert other.tick() is Step.ATTACHED
-    assert silent.tick() is Step.FENCED
-    drive(other, Step.PROMOTED)
-    assert (parts.job().attempt, parts.pids()) == (1, [pid])
-    assert parts.events() == ["queued", "leased", "running", "running", "evaluating", "passed", "promoted"]
-
-
-def test_a_run_that_is_gone_is_started_anew_and_no_attempt_is_counted(parts: Parts) -> None:
-    parts.start()
-    silent, other = parts.dispatcher("hang", max_attempts=1), parts.dispatcher(owner="two", max_attempts=1)
-    drive(silent, Step.WATCHED)
-    parts.end_runs()
-    (parts.folder / "runs" / "job-1" / "attempt-1" / "exit_code").write_text(" ")  # the machine lost its power
-    parts.run_out()
-    assert other.tick() is Step.LEASED
-    assert silent.tick() is Step.FENCED
-    drive(other, Step.PROMOTED)
-    assert parts.job().attempt == 1
-    assert parts.events()[:5] == ["queued", "leased", "running", "queued", "leased"]
-
-
-def test_runs_that_are_gone_again_and_again_wait_for_an_operator(parts: Parts) -> None:
-    parts.start()
-    for _ in range(MAX_LOST + 1):
-        drive(parts.dispatcher("good"), Step.LEASED)
-        parts.run_out()
-    assert parts.dispatcher().tick() is Step.IDLE
-    job = parts.job()
-    assert (job.state, job.attempt) == (JobState.AWAITING_APPROVAL, 0)
-    assert job.error is not None
-    assert "so it was 11 times" in job.error
-
-
-@pytest.mark.parametrize(
-    ("shared", "step"),
-    [
-        pytest.param(True, Step.IDLE, id="seen to live in a shared folder: it is left to its host"),
-        pytest.param(False, Step.LEASED, id="of which nothing is seen: it counts as gone"),
-    ],
-)
-def test_a_run_on_another_host_is_left_to_it_as_long_as_it_is_seen_to_live(
-    parts: Parts, shared: bool, step: Step
-) -> None:
-    parts.start()
-    drive(parts.dispatcher("hang"), Step.WATCHED)
-    parts.run_out()
-    if not shared:
-        (parts.folder / "runs" / "job-1" / "attempt-1" / "beat").unlink()
-    assert parts.dispatcher(owner="two", host="there").tick() is step
-
-
-def test_a_run_that_is_given_back_waits_for_its_own_host_as_long_as_the_lease_would_have(parts: Parts) -> None:
-    parts.start()
-    leaving = parts.dispatcher("hang")
-    drive(leaving, Step.WATCHED)
-    leaving.close()
-    (parts.folder / "runs" / "job-1" / "attempt-1" / "beat").unlink()
-    assert parts.dispatcher(owner="two", host="there").tick() is Step.IDLE
-    assert parts.dispatcher(owner="three").tick() is Step.ATTACHED
-
-
-def test_a_run_whose_job_went_on_without_it_ends_when_its_host_comes_back(parts: Parts) -> None:
-    parts.start()
-    drive(parts.dispatcher("hang"), Step.WATCHED)
-    (pid,) = parts.pids()
-    parts.run_out()
-    (parts.folder / "runs" / "job-1" / "attempt-1" / "beat").unlink()
-    with parts.engine.begin() as connection:  # the host that took over has a disk of its own
-        there = {"launcher": "local_process", "host": "there", "folder": "/elsewhere", "token": "t"}
-        connection.execute(update(schema.job).values(handle=there, lease_owner="two"))
-    parts.dispatcher(owner="three").tick()
-    wait_until(lambda: not is_alive(pid))
-
-
 def test_cancelling_a_running_job_ends_its_run(parts: Parts) -> None:
     parts.start()
     dispatcher = parts.dispatcher("hang")
@@ -495,57 +248,6 @@ def test_cancelling_a_running_job_ends_its_run(parts: Parts) -> None:
     assert drive(dispatcher, Step.FENCED, Step.WATCHED) is Step.FENCED
     assert dispatcher.tick() is Step.IDLE
     assert parts.job().state is JobState.CANCELLED
-
-
-def test_a_cancelled_job_s_run_is_ended_by_any_dispatcher_on_its_host(parts: Parts) -> None:
-    parts.start()
-    dispatcher = parts.dispatcher("hang")
-    drive(dispatcher, Step.WATCHED)
-    (pid,) = parts.pids()
-    dispatcher.close()
-    parts.service.move_job(1, JobOrder.CANCEL, actor=OPERATOR)
-    assert parts.dispatcher(owner="two", host="there").tick() is Step.IDLE
-    assert is_alive(pid)
-    assert parts.dispatcher(owner="three").tick() is Step.IDLE
-    wait_until(lambda: not is_alive(pid))
-    with parts.engine.connect() as connection:
-        assert connection.execute(select(schema.job.c.handle)).scalar_one() is None
-
-
-def test_a_dispatcher_that_leaves_lets_its_run_go_on_for_the_next(parts: Parts) -> None:
-    parts.start()
-    dispatcher = parts.dispatcher("slow")
-    drive(dispatcher, Step.WATCHED)
-    (pid,) = parts.pids()
-    dispatcher.close()
-    assert (parts.job().state, parts.job().attempt) == (JobState.RUNNING, 1)
-    drive(parts.dispatcher(owner="two"), Step.PROMOTED)
-    assert parts.pids() == [pid]
-    assert parts.events().count("running") == 3  # started, given back, taken up
-
-
-def test_a_dispatcher_that_leaves_before_its_run_gives_the_job_back_uncounted(parts: Parts) -> None:
-    parts.start()
-    dispatcher = parts.dispatcher()
-    drive(dispatcher, Step.LEASED)
-    dispatcher.close()
-    assert (parts.job().state, parts.job().attempt) == (JobState.QUEUED, 0)
-
-
-def test_leaving_while_the_database_is_away_counts_no_attempt(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(_self: LeasedJobs, _lease: Lease, *, seconds: float) -> None:
-        raise Unavailable(f"PostgreSQL is away for {seconds} s")
-
-    parts.start()
-    for outcome, step in (("good", Step.LEASED), ("slow", Step.WATCHED)):
-        dispatcher = parts.dispatcher(outcome, max_attempts=1)
-        drive(dispatcher, step)
-        with monkeypatch.context() as patch:
-            patch.setattr(LeasedJobs, "release", away)
-            dispatcher.close()
-        parts.run_out()
-    drive(parts.dispatcher(owner="two", max_attempts=1), Step.PROMOTED)
-    assert parts.job().attempt == 1
 
 
 def test_a_job_another_transaction_is_taking_is_passed_over_without_waiting(parts: Parts) -> None:

@@ -4,108 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer
 from kafka.structs import TopicPartition as KafkaPartition
 
 from monitor.errors import InvalidSetting, InvalidTrace, Unavailable
 from monitor.ingest.dead_letter import TRUNCATED_BYTES, KafkaDeadLetters
-from monitor.ingest.kafka import KafkaSource, StartOffset, plan_start
+from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.kafka_client import client_options
+from monitor.ingest.offset import StartOffset, StoredOffset, plan_start
 from monitor.ingest.record import Record, TopicPartition
 from monitor.settings import KafkaSettings
+from tests.integration.kafka_reading import InMemoryOffsets, Read, offsets, patiently, produce, read_until, wait_until
 from tests.real_kafka import Kafka, RealKafka
-
-WAIT_SECONDS = 60.0  # the embedded broker forgets a member after 30
-
-
-@dataclass
-class InMemoryOffsets:
-    """A listener that keeps the stored offsets, as the checkpoint does."""
-
-    stored: dict[TopicPartition, int] = field(default_factory=dict)
-    starts: dict[TopicPartition, StartOffset] = field(default_factory=dict)
-    revoked: list[TopicPartition] = field(default_factory=list)
-    refusal: Exception | None = None
-
-    def on_assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int | None]:
-        return {partition: self.stored.get(partition) for partition in partitions}
-
-    def on_started(self, starts: Mapping[TopicPartition, StartOffset]) -> None:
-        self.starts.update(starts)
-
-    def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        if self.refusal is not None:
-            raise self.refusal
-        self.revoked.extend(partitions)
-
-
-Read = Callable[..., KafkaSource]
-
-
-@pytest.fixture
-def config(kafka: Kafka) -> KafkaSettings:
-    name = uuid4().hex
-    return KafkaSettings(
-        bootstrap_servers=kafka.bootstrap_servers,
-        api_version=kafka.api_version,
-        group_id=f"group-{name}",
-        trace_topics=(f"traces-{name}",),
-        dead_letter_topic=f"dead-{name}",
-    )
-
-
-@pytest.fixture
-def topic(kafka: Kafka, config: KafkaSettings) -> str:
-    kafka.create_topic(config.trace_topics[0], partitions=1)
-    return config.trace_topics[0]
-
-
-@pytest.fixture
-def read(config: KafkaSettings) -> Iterator[Read]:
-    """Open sources that are closed after the test."""
-    opened: list[KafkaSource] = []
-
-    def open_source(
-        listener: InMemoryOffsets, topics: Sequence[str] = config.trace_topics, **changes: str
-    ) -> KafkaSource:
-        opened.append(KafkaSource(config.model_copy(update=changes), topics, listener))
-        return opened[-1]
-
-    yield open_source
-    for source in opened:
-        source.close()
-
-
-def produce(
-    config: KafkaSettings, topic: str, values: Sequence[bytes | None], partition: int = 0, *, header: str = "format"
-) -> None:
-    producer = KafkaProducer(**client_options(config))
-    for value in values:
-        producer.send(topic, key=b"k", value=value, partition=partition, headers=[(header, b"native")])
-    producer.flush()
-    producer.close()
-
-
-def read_until(source: KafkaSource, count: int) -> list[Record]:
-    records: list[Record] = []
-    wait_until(lambda: len(records) >= count, lambda: records.extend(source.poll(0.2)))
-    return records
-
-
-def wait_until(done: Callable[[], bool], step: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not done():
-        assert time.monotonic() < deadline, "it did not come"
-        step()
-
-
-def offsets(records: Sequence[Record]) -> list[int]:
-    return [record.offset for record in records]
 
 
 def test_records_come_whole_and_in_order_from_the_log_s_beginning(
@@ -115,8 +29,11 @@ def test_records_come_whole_and_in_order_from_the_log_s_beginning(
     listener = InMemoryOffsets()
     records = read_until(read(listener), 4)
     assert [(record.offset, record.value) for record in records] == [(0, b"0"), (1, None), (2, b""), (3, b"3")]
-    assert records[0] == Record(topic, 0, 0, b"k", b"0", (("format", b"native"),))
-    assert listener.starts == {(topic, 0): StartOffset(0, stored=None)}
+    assert (records[0].timestamp_ms > 0, records[0].leader_epoch >= -1) == (True, True)
+    assert replace(records[0], timestamp_ms=-1, leader_epoch=-1) == Record(
+        topic, 0, 0, b"k", b"0", (("format", b"native"),)
+    )
+    assert listener.places == {(topic, 0): (0, None)}
 
 
 def test_reading_starts_at_the_stored_offset_whatever_was_committed(
@@ -129,7 +46,7 @@ def test_reading_starts_at_the_stored_offset_whatever_was_committed(
     first.close()
     listener = InMemoryOffsets({(topic, 0): 2})
     assert offsets(read_until(read(listener), 2)) == [2, 3]
-    assert listener.starts == {(topic, 0): StartOffset(2, stored=2)}
+    assert listener.places == {(topic, 0): (2, 2)}
 
 
 def test_a_partition_without_a_stored_offset_may_start_at_its_end(
@@ -139,7 +56,7 @@ def test_a_partition_without_a_stored_offset_may_start_at_its_end(
     listener = InMemoryOffsets()
     source = read(listener, auto_offset_reset="latest")
     wait_until(lambda: bool(listener.starts), lambda: source.poll(0.1))
-    assert listener.starts == {(topic, 0): StartOffset(2, stored=None)}
+    assert listener.places == {(topic, 0): (2, None)}
     produce(config, topic, [b"2"])
     assert offsets(read_until(source, 1)) == [2]
 
@@ -164,7 +81,7 @@ def test_seek_and_restart_read_again(config: KafkaSettings, topic: str, read: Re
     read_until(source, 3)
     source.seek({(topic, 0): 2, ("elsewhere", 7): 1})
     assert offsets(read_until(source, 1)) == [2]
-    listener.stored[topic, 0] = 1
+    listener.stored = {(topic, 0): 1}
     source.restart()
     assert offsets(read_until(source, 2)) == [1, 2]
 
@@ -195,7 +112,7 @@ def test_a_stored_offset_beyond_the_log_starts_at_its_beginning(config: KafkaSet
     produce(config, topic, [b"0", b"1"])
     listener = InMemoryOffsets({(topic, 0): 50})
     assert offsets(read_until(read(listener), 2)) == [0, 1]
-    assert listener.starts == {(topic, 0): StartOffset(0, stored=50)}
+    assert listener.places == {(topic, 0): (0, 50)}
 
 
 @pytest.mark.kafka
@@ -227,7 +144,7 @@ def test_a_record_the_client_cannot_take_apart_is_passed_with_a_stand_in(
     produce(config, topic, [b"2"])
     source = read(InMemoryOffsets())
     records: list[Record] = []
-    wait_until(lambda: len(records) == 3, lambda: records.extend(_patiently(source)))
+    wait_until(lambda: len(records) == 3, lambda: records.extend(patiently(source)))
     assert [(record.offset, record.value) for record in records] == [(0, b"0"), (1, None), (2, b"2")]
     assert [name for name, _ in records[1].headers] == ["unreadable"]
 
@@ -241,14 +158,14 @@ def test_a_gap_left_by_retention_is_reported_at_the_start_and_while_reading(
     listener = InMemoryOffsets({(topic, 0): 1})
     source = read(listener)
     assert offsets(read_until(source, 6)) == [4, 5, 6, 7, 8, 9]
-    assert listener.starts == {(topic, 0): StartOffset(4, stored=1)}
+    assert listener.places == {(topic, 0): (4, 1)}
     assert listener.starts[topic, 0].lost == 3
     source.pause()
     produce(config, topic, [b"y"] * 5)
     _delete_before(config, topic, 13)
     source.resume()
     assert offsets(read_until(source, 2))[-2:] == [13, 14]
-    assert listener.starts == {(topic, 0): StartOffset(13, stored=10)}
+    assert listener.places == {(topic, 0): (13, 10)}
 
 
 @pytest.mark.kafka
@@ -268,7 +185,7 @@ def test_a_second_member_takes_over_a_share_where_the_first_stored_it(
     second = read(listeners[1], [name])
     wait_until(lambda: bool(listeners[1].starts), lambda: (second.poll(0.1), first.poll(0.1)))
     assert sorted(listeners[0].revoked) == [(name, 0), (name, 1)]
-    assert list(listeners[1].starts.values()) == [StartOffset(2, stored=2)]
+    assert list(listeners[1].places.values()) == [(2, 2)]
 
 
 def test_a_listener_s_exception_comes_out_of_the_call_it_happened_in(
@@ -316,7 +233,7 @@ def test_a_broker_that_goes_away_is_noticed_and_reading_goes_on_when_it_is_back(
         kafka.start()
     produce(config, topic, [b"1"])
     records: list[Record] = []
-    wait_until(lambda: bool(records), lambda: records.extend(_patiently(source)))
+    wait_until(lambda: bool(records), lambda: records.extend(patiently(source)))
     assert [record.value for record in records][-1] == b"1"
 
 
@@ -376,6 +293,23 @@ def test_a_record_put_again_is_written_once_unless_its_topic_was_replaced(
     assert [record.value for record in (*read_until(source, 2), *source.poll(0.5))] == [b"old", b"new"]
 
 
+@pytest.mark.kafka
+def test_a_dead_letter_topic_that_is_missing_is_named_and_the_letters_wait_for_it(
+    config: KafkaSettings, kafka: Kafka, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.ingest.dead_letter.REQUEST_SECONDS", 1.0)
+    letters = KafkaDeadLetters(config)
+    letters._options["allow_auto_create_topics"] = False  # as on a broker that creates none by itself
+    letters.put(Record("traces", 0, 0, None, b"x"), InvalidTrace("not_json", "value"))
+    named = rf"dead-letter topic '{config.dead_letter_topic}' \(kafka.dead_letter_topic\) is not there"
+    with pytest.raises(Unavailable, match=named):
+        letters.flush()
+    kafka.create_topic(config.dead_letter_topic)
+    letters.flush()
+    letters.close()
+    assert [record.value for record in read_until(read(InMemoryOffsets(), [config.dead_letter_topic]), 1)] == [b"x"]
+
+
 def test_a_full_buffer_of_dead_letters_flushes_itself(
     config: KafkaSettings, kafka: Kafka, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -408,20 +342,28 @@ def test_sasl_without_a_mechanism_is_a_wrong_setting() -> None:
     ],
 )
 def test_the_start_follows_from_what_is_stored(stored: int | None, reset: str, start: StartOffset) -> None:
-    assert plan_start(stored, first=10, end=20, reset=reset) == start  # type: ignore[arg-type]
+    given = None if stored is None else StoredOffset(stored)
+    assert plan_start(given, first=10, end=20, reset=reset) == start  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("stored", "start"),
+    [
+        pytest.param(StoredOffset(15, "new", 3), StartOffset(15, 15, "new", 3), id="the same log"),
+        pytest.param(StoredOffset(15, "old", 3), StartOffset(10, 15, "new", replaced=True), id="another log"),
+        pytest.param(StoredOffset(15), StartOffset(15, 15, "new"), id="a row of old takes the log there is"),
+        pytest.param(StoredOffset(3, "new", 3), StartOffset(10, 3, "new"), id="the same log, the place deleted"),
+    ],
+)
+def test_another_topic_id_is_another_log(stored: StoredOffset, start: StartOffset) -> None:
+    assert plan_start(stored, first=10, end=20, reset="latest", topic_id="new") == start
+    assert start.lost == (7 if stored.next_offset == 3 else 0)
 
 
 def _delete_before(config: KafkaSettings, topic: str, offset: int) -> None:
     admin = KafkaAdminClient(bootstrap_servers=config.bootstrap_servers)
     admin.delete_records({KafkaPartition(topic, 0): offset})
     admin.close()
-
-
-def _patiently(source: KafkaSource) -> list[Record]:
-    try:
-        return source.poll(0.2)
-    except Unavailable:
-        return []
 
 
 def _place(record: Record) -> TopicPartition:

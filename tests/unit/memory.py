@@ -16,14 +16,18 @@ from prometheus_client import CollectorRegistry
 from monitor.domain.cohort import CohortRule
 from monitor.errors import Fenced, InvalidTrace, Unavailable
 from monitor.ingest.decode import DecodeLimits
-from monitor.ingest.kafka import StartOffset
+from monitor.ingest.offset import StartOffset, StoredOffset
 from monitor.ingest.record import Record, TopicPartition
+from monitor.ingest.route import Router, routes_of
+from monitor.observe.cohorts import InMemoryCohortNames
+from monitor.observe.scoring import RewardModel
+from monitor.observe.step import ObserveRules
 from monitor.pipeline.backoff import Backoff
-from monitor.pipeline.batch import BatchBuilder, BatchRules, RewardModel
+from monitor.pipeline.batch import BatchBuilder
 from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace
-from monitor.pipeline.cohorts import InMemoryCohortNames
 from monitor.pipeline.processor import PART, BadRecordLimit, Processor
 from monitor.pipeline.worker import Assignment, BatchLimits, Worker
+from monitor.settings import KafkaSettings
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics
 from tests.traces import line, trace
@@ -37,6 +41,7 @@ class InMemoryCheckpoints:
 
     def __init__(self) -> None:
         self.offsets: dict[TopicPartition, int] = {}
+        self.bad_runs: dict[TopicPartition, int] = {}
         self.written: list[Checkpoint] = []
         self.away = 0  # this many calls of `write` find the store away
         self.open = threading.Event()  # `write` waits for it
@@ -47,28 +52,41 @@ class InMemoryCheckpoints:
     @property
     def trace_ids(self) -> list[str]:
         with self._lock:
-            return [item.trace.trace_id for checkpoint in self.written for item in checkpoint.traces]
+            return [item.trace.trace_id for checkpoint in self.written for item in checkpoint.observed.traces]
 
-    def stored_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+    def stored_offsets(self) -> dict[TopicPartition, StoredOffset]:
         with self._lock:
-            return {partition: self.offsets.get(partition) for partition in partitions}
+            return {
+                partition: StoredOffset(offset, bad_run=self.bad_runs.get(partition, 0))
+                for partition, offset in self.offsets.items()
+            }
 
-    def begin(self, offsets: Mapping[TopicPartition, int]) -> None:
+    def begin(self, offsets: Mapping[TopicPartition, StoredOffset]) -> None:
         with self._lock:
-            self.offsets = {**offsets, **self.offsets}
+            self.offsets = {partition: begun.next_offset for partition, begun in offsets.items()} | self.offsets
+
+    def set_back(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Forget every checkpoint that went beyond *offsets*, as a server that lost its last commits."""
+        with self._lock:
+            self.written = [
+                checkpoint
+                for checkpoint in self.written
+                if all(span.stop <= offsets[partition] for partition, span in checkpoint.spans.items())
+            ]
+            self.offsets = dict(offsets)
 
     def known_traces(self, trace_ids: Sequence[str]) -> set[str]:
         return set(trace_ids) & set(self.trace_ids)
 
     def last_counted(self, keys: Iterable[bytes]) -> dict[bytes, datetime]:
         with self._lock:
-            kept = {key: at for checkpoint in self.written for key, at in checkpoint.counted_keys.items()}
+            kept = {key: at for checkpoint in self.written for key, at in checkpoint.observed.counted_keys.items()}
         return {key: kept[key] for key in keys if key in kept}
 
     def write(self, checkpoint: Checkpoint) -> None:
         self.entered.release()
         assert self.open.wait(WAIT_SECONDS)
-        known = self.known_traces([item.trace.trace_id for item in checkpoint.traces])
+        known = self.known_traces([item.trace.trace_id for item in checkpoint.observed.traces])
         with self._lock:
             if self.away > 0:
                 self.away -= 1
@@ -80,17 +98,22 @@ class InMemoryCheckpoints:
                 raise DuplicateTrace(str(known))
             self.written.append(checkpoint)
             self.offsets |= {partition: span.stop for partition, span in checkpoint.spans.items()}
+            self.bad_runs |= {partition: span.bad_run for partition, span in checkpoint.spans.items()}
 
 
 @dataclass
 class InMemoryDeadLetters:
     put_in: list[tuple[Record, InvalidTrace]] = field(default_factory=list)
     durable: list[tuple[Record, InvalidTrace]] = field(default_factory=list)
+    away: int = 0  # this many calls of `flush` find the topic away
 
     def put(self, record: Record, invalid: InvalidTrace) -> None:
         self.put_in.append((record, invalid))
 
     def flush(self) -> None:
+        if self.away > 0:
+            self.away -= 1
+            raise Unavailable("the dead-letter topic is away")
         self.durable += self.put_in
         self.put_in = []
 
@@ -165,7 +188,8 @@ class ScriptedSource:
         if not self._pending:
             return
         stored = self.assignment.on_assigned(sorted(self._pending))
-        starts = {partition: StartOffset(stored[partition] or 0, stored[partition]) for partition in self._pending}
+        known = {partition: found.next_offset for partition, found in stored.items()}
+        starts = {partition: StartOffset(known.get(partition, 0), known.get(partition)) for partition in self._pending}
         self.assignment.on_started(starts)
         self.positions |= {partition: start.offset for partition, start in starts.items()}
         self._pending = set()
@@ -205,6 +229,7 @@ class Bench:
 
     def processor(self, metrics: Metrics) -> Processor:
         return Processor(
+            router=router(),
             builder=builder(self.store, metrics=metrics, reward_model=self.reward_model),
             store=self.store,
             dead_letters=self.dead_letters,
@@ -236,13 +261,12 @@ class Bench:
         assert not thread.is_alive()
 
 
+def router() -> Router:
+    return Router(routes_of(KafkaSettings()), DecodeLimits(1_000_000, 2_000_000, timedelta(days=366)))
+
+
 def builder(store: InMemoryCheckpoints, *, metrics: Metrics, reward_model: RewardModel | None = None) -> BatchBuilder:
-    rules = BatchRules(
-        preference_topic="preferences",
-        limits=DecodeLimits(1_000_000, 2_000_000, timedelta(days=366)),
-        cohorts=CohortRule(("dataset",)),
-        repeat_window=timedelta(hours=1),
-    )
+    rules = ObserveRules(CohortRule(("dataset",)), timedelta(hours=1))
     return BatchBuilder(rules, store, InMemoryCohortNames(50), reward_model=lambda: reward_model, metrics=metrics)
 
 

@@ -18,11 +18,9 @@ from monitor.ingest.decode import (
     DecodeLimits,
     Reason,
     count_output_tokens,
-    decode_preference,
-    decode_trace,
     load_tokenizer,
 )
-from monitor.ingest.formats.native import schemas
+from monitor.ingest.formats.native import decode_preference, decode_trace, schemas
 
 LIMITS = DecodeLimits(max_response_characters=1000, max_prompt_characters=2000, max_future=timedelta(days=366))
 NOW = datetime(2026, 11, 21, 6, tzinfo=UTC)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from prometheus_client import CollectorRegistry
 
+from monitor.domain.score import Reward
+from monitor.domain.trace import Message
 from monitor.errors import Fenced
 from monitor.ingest.record import Record, TopicPartition
 from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace, Span
@@ -24,12 +28,12 @@ def batch(values: dict[TopicPartition, dict[int, bytes]], starts: dict[TopicPart
 
 def test_a_span_starts_at_the_stored_offset_and_ends_after_the_last_record_whatever_the_gaps() -> None:
     given = batch({A: {7: b"", 9: b"", 12: b""}, B: {3: b""}}, {A: 5, B: 3})
-    assert plan_spans(given) == {A: Span(5, 13), B: Span(3, 4)}
+    assert plan_spans(given, {}) == {A: Span(5, 13), B: Span(3, 4)}
 
 
 def test_a_written_batch_moves_its_cursors_and_counts_its_outcomes() -> None:
     registry, bench = CollectorRegistry(), Bench(ScriptedSource({}))
-    bench.store.begin({A: 0})
+    bench.store.offsets = {A: 0}
     given = batch({A: dict(enumerate([*lines(0, 1), b"{", *lines(0)]))}, {A: 0})
     assert bench.processor(Metrics(registry)).process(given) == {A: 4}
     assert given.cursors[A].next_offset == 4
@@ -41,9 +45,26 @@ def test_a_written_batch_moves_its_cursors_and_counts_its_outcomes() -> None:
     assert registry.get_sample_value("monitor_dead_letters_total", {"reason": "not_json"}) == 1.0
 
 
+def test_while_the_dead_letter_topic_is_away_nothing_is_scored_and_then_each_answer_once() -> None:
+    class Counting:
+        asked = 0
+
+        def score(self, rows: Sequence[tuple[Sequence[Message], str]]) -> list[Reward | None]:
+            self.asked += len(rows)
+            return [None] * len(rows)
+
+    model = Counting()
+    bench = Bench(ScriptedSource({}), reward_model=model)
+    bench.store.offsets, bench.store.away, bench.dead_letters.away = {A: 0}, 3, 5
+    given = batch({A: dict(enumerate([*lines(0, 1), b"{"]))}, {A: 0})
+    bench.processor(Metrics(CollectorRegistry())).process(given)
+    assert model.asked == 2
+    assert {record.offset for record, _ in bench.dead_letters.durable} == {2}
+
+
 def test_a_batch_of_a_revoked_partition_stores_nothing_and_writes_no_dead_letter() -> None:
     bench = Bench(ScriptedSource({}))
-    bench.store.begin({A: 0, B: 0})
+    bench.store.offsets = {A: 0, B: 0}
     given = batch({A: {0: b"{"}, B: dict(enumerate(lines(0)))}, {A: 0, B: 0})
     given.cursors[A].revoked = True
     with pytest.raises(Fenced):
@@ -59,13 +80,13 @@ def test_a_trace_stored_by_another_worker_between_look_up_and_write_is_found_by_
             if not self.raced:
                 self.raced = True
                 other = Bench(ScriptedSource({}), store=self)
-                self.begin({B: 0})
+                self.offsets |= {B: 0}
                 other.processor(Metrics(CollectorRegistry())).process(batch({B: dict(enumerate(lines(1)))}, {B: 0}))
                 raise DuplicateTrace("t-1")
             super().write(checkpoint)
 
     bench = Bench(ScriptedSource({}), store=Raced())
-    bench.store.begin({A: 0})
+    bench.store.offsets = {A: 0}
     bench.processor(Metrics(CollectorRegistry())).process(batch({A: dict(enumerate(lines(0, 1)))}, {A: 0}))
     assert bench.store.trace_ids == ["t-1", "t-0"]
     assert bench.store.written[1].duplicates == 1

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from monitor.domain.signal import RESPONSE_LENGTH, REWARD, SignalKind
+from monitor.domain.signal import REWARD, SignalKind
 from monitor.domain.trace import TokenSource
 from monitor.drift.baseline import ANY_POLICY, Baseline, SignalBaseline
 from monitor.drift.diagnosis import measure_effect
 from monitor.drift.log import Excerpt
 from monitor.drift.scale.quantile import Floats
 from monitor.drift.scale.table import SCALES
+from monitor.signals.length import RESPONSE_LENGTH
 
 WINDOWS = some.lists(some.floats(0, 1e6), min_size=20, max_size=60).map(np.array)
 VALUES = some.lists(some.floats(0, 1e9), min_size=2, max_size=20).map(lambda values: np.array(sorted(values)))

@@ -6,7 +6,8 @@ import pytest
 
 from monitor.domain.score import Reward
 from monitor.domain.trace import TokenSource
-from monitor.signals.observe import REFUSAL_VERSION, observe
+from monitor.signals.observe import observe
+from monitor.signals.refusal import REFUSAL_VERSION
 from tests.traces import REFUSAL, trace
 
 REWARD = Reward("v1", (0.25, 0.75), 0.5, 0.25, 0.25)

@@ -19,7 +19,8 @@ from monitor.demo.texts.topic import Product
 from monitor.demo.traffic import DRIFTED, NORMAL, ROLLOUT, Phase, traffic, write_jsonl
 from monitor.domain.trace import Preference, Trace
 from monitor.errors import InvalidTrace
-from monitor.ingest.decode import DecodeLimits, decode_preference, decode_trace
+from monitor.ingest.decode import DecodeLimits
+from monitor.ingest.formats.native import decode_preference, decode_trace
 from monitor.signals.refusal import is_refusal
 
 START = datetime(2026, 11, 1, tzinfo=UTC)

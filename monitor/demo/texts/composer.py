@@ -13,6 +13,7 @@ from monitor.demo.texts.topic import Intent, Product
 
 CHARACTERS_PER_TOKEN = 4.4  # of English prose under current tokenizers
 CONTEXT_RATIO = 0.75  # share of the users who say a little about their situation
+_CUMULATIVE_WEIGHTS = list(accumulate(product.weight for product in PRODUCTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Manner:
 
 def compose_question(rng: Random) -> Question:
     """Return a user's first question; two of them hardly ever have the same text."""
-    product = rng.choices(PRODUCTS, cum_weights=_product_weights())[0]
+    product = rng.choices(PRODUCTS, cum_weights=_CUMULATIVE_WEIGHTS)[0]
     intent = rng.choice(product.intents)
     slots = {name: pool[int(rng.random() * len(pool))] for name, pool in product.slots.items()}
     index = int(rng.random() * len(intent.prompts))
@@ -105,7 +106,8 @@ def _on_topic(rng: Random, question: Question) -> Iterator[str]:
         yield from question.intent.steps
     elif rng.random() < question.product.list_ratio:
         yield question.opening
-        yield from _numbered(question.intent.steps)
+        for number, step in enumerate(question.intent.steps, start=1):
+            yield f"\n{number}. {step}"
         yield f"\n{details[0]}"
         yield from details[1:]
     else:
@@ -118,16 +120,6 @@ def _on_topic(rng: Random, question: Question) -> Iterator[str]:
 def _rotated(rng: Random, sentences: tuple[str, ...]) -> tuple[str, ...]:
     first = int(rng.random() * len(sentences))
     return sentences[first:] + sentences[:first]
-
-
-@cache
-def _product_weights() -> list[float]:
-    return list(accumulate(product.weight for product in PRODUCTS))
-
-
-@cache
-def _numbered(steps: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"\n{number}. {step}" for number, step in enumerate(steps, start=1))
 
 
 @cache

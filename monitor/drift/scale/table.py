@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from monitor.domain.signal import SIGNALS, Signal, SignalKind
+from monitor.domain.signal import Signal, SignalKind
 from monitor.drift.scale.binary import BinaryScale
 from monitor.drift.scale.length import LengthScale
 from monitor.drift.scale.measure import Measure
 from monitor.drift.scale.quantile import Floats, Grid
 from monitor.drift.scale.ranked import RankedScale
+from monitor.signals.table import SIGNALS
 
 
 class Scale(Protocol):

@@ -15,6 +15,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from monitor.domain.trace import Message, Preference, TokenSource, Trace
+from monitor.errors import InvalidTrace
+from monitor.ingest.decode import DecodeLimits, check_preference, check_trace, parse_json
+from monitor.ingest.outcome import Carries, Format, Outcome
+from monitor.ingest.record import Record
 
 MAX_NAME_CHARACTERS = 512
 MAX_NUMBER = 1_000_000_000  # keeps sums of counts and squares exact in a double
@@ -82,6 +86,27 @@ class NativePreference(Struct, frozen=True, kw_only=True):
     criteria_version: Text | None = None
     cohort: Labels | None = None
     dimensions: dict[Text, Number] | None = None
+
+
+def decode_trace(value: bytes | None, limits: DecodeLimits, now: datetime) -> Trace | InvalidTrace:
+    """Read a trace from *value*; return what is wrong with it where it is none.
+
+    *now* is aware and bounds the timestamp from above. No input raises.
+    """
+    wire = parse_json(_TRACE, value)
+    if isinstance(wire, InvalidTrace):
+        return wire
+    trace = to_trace(wire)
+    return check_trace(trace, limits, now) or trace
+
+
+def decode_preference(value: bytes | None, limits: DecodeLimits, now: datetime) -> Preference | InvalidTrace:
+    """Read a preference event; the contract is `decode_trace`'s."""
+    wire = parse_json(_PREFERENCE, value)
+    if isinstance(wire, InvalidTrace):
+        return wire
+    preference = to_preference(wire)
+    return check_preference(preference, limits, now) or preference
 
 
 def to_trace(wire: NativeTrace) -> Trace:
@@ -181,6 +206,19 @@ def _labels(labels: Mapping[str, str | int | float | bool | None]) -> Mapping[st
         for name, label in labels.items()
         if label is not None
     }
+
+
+def _traces(record: Record, limits: DecodeLimits, now: datetime) -> tuple[Outcome, ...]:
+    return (decode_trace(record.value, limits, now),)
+
+
+def _preferences(record: Record, limits: DecodeLimits, now: datetime) -> tuple[Outcome, ...]:
+    return (decode_preference(record.value, limits, now),)
+
+
+_TRACE = msgspec.json.Decoder(NativeTrace)
+_PREFERENCE = msgspec.json.Decoder(NativePreference)
+FORMAT = Format({Carries.TRACES: _traces, Carries.PREFERENCES: _preferences})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-// Building and updating the page from text alone: no string is ever parsed as markup.
+// Building and updating the page from text alone: no string is ever parsed as markup, and none hides what it holds.
+
+import { visible } from "./text.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -13,21 +15,24 @@ export function svg(tag, attributes = {}, ...children) {
 
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) setAttribute(node, name, value);
-  node.append(...children.filter((child) => child !== null));
+  const shown = children.filter((child) => child !== null);
+  node.append(...shown.map((child) => (typeof child === "string" ? visible(child) : child)));
   return node;
 }
 
 export function setAttribute(node, name, value) {
   if (value === null || value === false) {
     if (node.hasAttribute(name)) node.removeAttribute(name);
-  } else if (node.getAttribute(name) !== String(value)) {
-    node.setAttribute(name, value === true ? "" : value);
+    return;
   }
+  const shown = value === true ? "" : visible(String(value));
+  if (node.getAttribute(name) !== shown) node.setAttribute(name, shown);
 }
 
 // Untouched where nothing changed, so a selection in the text survives a refresh.
 export function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+  const shown = visible(text);
+  if (node.textContent !== shown) node.textContent = shown;
 }
 
 export function byId(id) {

@@ -1,6 +1,7 @@
 // How a stream is named on the page.
 
 const SCORED = new Set(["reward", "disagreement"]); // what a reward model computes; the other signals need none
+const MAX_VERSION = 24; // characters; a column has no room for more
 const DIGEST = /^[0-9a-f]{9,}$/;
 
 // One string for each stream.
@@ -27,5 +28,6 @@ export function isReplaced(stream, champion) {
 }
 
 export function shortVersion(version) {
-  return DIGEST.test(version) ? version.slice(0, 8) : version;
+  if (DIGEST.test(version)) return version.slice(0, 8);
+  return version.length > MAX_VERSION ? `${version.slice(0, MAX_VERSION)}…` : version;
 }

@@ -127,7 +127,7 @@ function updateInterval(part, { mean, baseline_lower: lower, baseline_upper: upp
   setAttribute(part.interval, "data-outside", mean < lower || mean > upper);
   const range = `${bareValue(lower, unit)} to ${value(upper, unit)}`;
   setAttribute(part.interval, "aria-label", `mean ${value(mean, unit)}, baseline ${range}`);
-  titleOf(part.interval, `mean ${value(mean, unit)}\nbaseline ${value(centre, unit)}, null interval ${range}`);
+  titleOf(part.interval, `mean ${value(mean, unit)}; baseline ${value(centre, unit)}, null interval ${range}`);
 }
 
 function titleOf(node, text) {

@@ -15,7 +15,8 @@ from tokenizers import Tokenizer
 
 from monitor.domain.trace import Trace
 from monitor.errors import InvalidInput, InvalidTrace
-from monitor.ingest.decode import DecodeLimits, count_output_tokens, decode_trace
+from monitor.ingest.decode import DecodeLimits, count_output_tokens
+from monitor.ingest.formats.native import decode_trace
 
 GZIP_MAGIC = b"\x1f\x8b"
 

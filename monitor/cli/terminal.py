@@ -1,0 +1,51 @@
+"""What people read at a terminal: the only file that prints, so text from outside is escaped in one place."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from monitor.domain.text import for_terminal
+
+MAX_CELL_CHARACTERS = 200
+PIPED_COLUMNS = 200  # of a table that goes to a file or to another program
+
+
+def say(line: str) -> None:
+    """Print one line."""
+    print(for_terminal(line))
+
+
+def complain(message: str) -> None:
+    """Print a message on stderr; the line ends are its own, and text in it from outside is quoted."""
+    for line in message.split("\n"):
+        print(for_terminal(line), file=sys.stderr, flush=True)
+
+
+def cell(text: str) -> Text:
+    """Return *text* as rich shows it as it is: markup in it stays text."""
+    return Text(for_terminal(text, limit=MAX_CELL_CHARACTERS))
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(cell(text) for text in row))
+    console = Console()
+    (console if console.is_terminal else Console(width=PIPED_COLUMNS)).print(table)
+
+
+def show_json(value: Any) -> None:
+    """Print *value* as indented JSON in ASCII; what JSON has no form for is shown as text."""
+    print(json.dumps(value, indent=2, default=plain).replace("\x7f", "\\u007f"))
+
+
+def plain(value: Any) -> str:
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value)

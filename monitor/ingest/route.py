@@ -1,0 +1,106 @@
+"""Which topic carries what in which format, and what its records hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib import import_module
+
+from tokenizers import Tokenizer
+
+from monitor.domain.trace import Preference, Trace
+from monitor.errors import InvalidSetting, InvalidTrace
+from monitor.ingest.decode import DecodeLimits, count_output_tokens
+from monitor.ingest.outcome import Carries, Decode, Format, Fragment, Outcome, Skipped, SkipReason
+from monitor.ingest.record import Record
+from monitor.settings import KafkaSettings
+
+# One line a format. Its module is loaded when a route names it, so that its libraries are needed only then.
+FORMATS = {
+    "native": "monitor.ingest.formats.native",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    topic: str
+    carries: Carries
+    format: str = "native"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that goes to the dead letters, with the first thing that is wrong with it."""
+
+    record: Record
+    invalid: InvalidTrace
+    carries: Carries
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedBatch:
+    """What a run of records holds, in their order; each trace and preference with the record it came from."""
+
+    traces: list[tuple[Trace, Record]] = field(default_factory=list)
+    preferences: list[tuple[Preference, Record]] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)  # each record once
+    skipped: Counter[SkipReason] = field(default_factory=Counter)
+
+
+class Router:
+    """Decodes every record by its topic's route."""
+
+    def __init__(self, routes: Iterable[Route], limits: DecodeLimits, *, tokenizer: Tokenizer | None = None) -> None:
+        """Raise `InvalidSetting` for a format that is unknown or does not carry what its route says."""
+        self._routes = {route.topic: (route.carries, decoder_of(route)) for route in routes}
+        self._limits = limits
+        self._tokenizer = tokenizer
+
+    def decode(self, records: Sequence[Record], now: datetime) -> RoutedBatch:
+        """Return what *records* hold; *now* is aware. No record raises, whatever it holds."""
+        batch = RoutedBatch()
+        for record in records:
+            carries, decode = self._routes[record.topic]
+            invalid = None
+            for outcome in decode(record, self._limits, now):
+                if isinstance(outcome, InvalidTrace):
+                    invalid = invalid or outcome
+                else:
+                    self._put(batch, outcome, record)
+            if invalid is not None:
+                batch.rejected.append(Rejected(record, invalid, carries))
+        return batch
+
+    def _put(self, batch: RoutedBatch, outcome: Outcome, record: Record) -> None:
+        if isinstance(outcome, Trace):
+            batch.traces.append((count_output_tokens(outcome, self._tokenizer), record))
+        elif isinstance(outcome, Preference):
+            batch.preferences.append((outcome, record))
+        elif isinstance(outcome, Skipped):
+            batch.skipped[outcome.reason] += 1
+        elif isinstance(outcome, Fragment):
+            batch.skipped[SkipReason.UNJOINED] += 1
+
+
+def decoder_of(route: Route) -> Decode:
+    module = FORMATS.get(route.format)
+    if module is None:
+        raise InvalidSetting(
+            f"kafka.routes: the topic {route.topic!r} names the format {route.format!r}; known are {', '.join(FORMATS)}"
+        )
+    found: Format = import_module(module).FORMAT
+    if route.carries not in found.decoders:
+        raise InvalidSetting(
+            f"kafka.routes: the topic {route.topic!r} carries {route.carries}; the format {route.format!r}"
+            f" knows {', '.join(found.decoders)}"
+        )
+    return found.decoders[route.carries]
+
+
+def routes_of(settings: KafkaSettings) -> tuple[Route, ...]:
+    """Return the routes of `kafka.routes`, of `kafka.trace_topics` and of `kafka.preference_topic`."""
+    named = [Route(route.topic, Carries(route.carries), route.format) for route in settings.routes]
+    traces = [Route(topic, Carries.TRACES) for topic in settings.trace_topics]
+    return (*traces, Route(settings.preference_topic, Carries.PREFERENCES), *named)

@@ -1,0 +1,24 @@
+"""The signals, by name, and how a trace is observed: a new signal of a trace has its line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from monitor.domain.signal import DISAGREEMENT, REWARD, Observation, Signal
+from monitor.domain.trace import Trace
+from monitor.signals.feedback import NEGATIVE_FEEDBACK, observe_negative_feedback
+from monitor.signals.length import RESPONSE_LENGTH, observe_length
+from monitor.signals.outcome import ERROR, TRUNCATION, observe_error, observe_truncation
+from monitor.signals.refusal import REFUSAL, observe_refusal
+
+Observer = Callable[[Trace], Observation | None]  # None: the trace says nothing about the signal
+
+TRACE_SIGNALS: dict[Signal, Observer] = {
+    RESPONSE_LENGTH: observe_length,
+    REFUSAL: observe_refusal,
+    TRUNCATION: observe_truncation,
+    ERROR: observe_error,
+    NEGATIVE_FEEDBACK: observe_negative_feedback,
+}
+
+SIGNALS: dict[str, Signal] = {signal.name: signal for signal in (*TRACE_SIGNALS, REWARD, DISAGREEMENT)}
