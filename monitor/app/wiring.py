@@ -277,7 +277,7 @@ class Daemon:
             return
         trouble = self._scorer.follow()
         if trouble is not None:
-            raise Unavailable(trouble)
+            raise Unavailable(trouble, plain="the promoted reward model cannot be used; the one before it scores")
 
     def _adopt_given_models(self) -> None:
         """Make the models the settings name the first champion."""

@@ -118,7 +118,7 @@ class Processor:
             try:
                 written = self._write(batch, decoded)
             except Unavailable as reason:
-                self.health.set_not_ready(PART, str(reason).splitlines()[0])
+                self.health.set_not_ready(PART, str(reason).splitlines()[0], plain=reason.plain)
                 log.warning("checkpoint_waits", reason=str(reason))
                 self.stop.wait(self.backoff.next_seconds())
             except DuplicateTrace:

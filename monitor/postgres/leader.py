@@ -6,6 +6,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from monitor.errors import Unavailable
+from monitor.postgres.engine import AWAY
 
 LEADER_LOCK = 0x524C4846_04
 # The server must notice a leader whose machine lost power: two minutes, not the system's two hours.
@@ -49,7 +50,7 @@ class Leadership:
             connection.close()
         except DBAPIError as error:
             self.release()
-            raise Unavailable(f"PostgreSQL: {str(error.orig).strip()}") from error
+            raise Unavailable(f"PostgreSQL: {str(error.orig).strip()}", plain=AWAY) from error
         return False
 
     def release(self) -> None:
