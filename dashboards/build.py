@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dashboards.panels import ROWS, Panel, Row
-from monitor.telemetry.metrics import SERIES, Part, Series
+from monitor.telemetry.series import SERIES, Part, Series
 
 ROOT = Path(__file__).parent.parent
 DASHBOARD = ROOT / "dashboards/grafana/rlhf-monitor.json"
@@ -18,10 +18,16 @@ METRICS_PAGE = ROOT / "docs/metrics.md"
 UID = "rlhf-monitor"  # fixed, so links to the dashboard outlive a rebuild
 
 _WIDTH = 24
+_STREAMS = 'monitor_stream_mean{namespace=~"$namespace",job=~"$job"}'
 _DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _PARTS: Mapping[Part, str] = {
-    Part.WORKER: "Every worker exports these; sum or take the maximum over processes.",
-    Part.CONTROLLER: "Streams, alarms and jobs are exported by the leader alone.",
+    Part.WORKER: "Every process of `rlhf-monitor run` exports these; sum or take the maximum over processes.",
+    Part.CONTROLLER: (
+        "The leader alone exports these, `monitor_leader` excepted. Each is withdrawn where it has not been confirmed"
+        " for 30 seconds (and `drift.fold_seconds`): PostgreSQL is away, or the leader hangs."
+        " A number that is missing is unknown, never 0."
+    ),
+    Part.SERVING: "Exported by `rlhf-monitor serve-rewards`, with `monitor_scored_tokens_total` from above.",
 }
 
 
@@ -37,7 +43,15 @@ def render_dashboard() -> str:
         "refresh": "30s",
         "time": {"from": "now-6h", "to": "now"},
         "timezone": "utc",
-        "templating": {"list": [_datasource_variable(), _variable("signal"), _variable("cohort")]},
+        "templating": {
+            "list": [
+                _datasource_variable(),
+                _variable("namespace", of="monitor_leader"),
+                _variable("job", of='monitor_leader{namespace=~"$namespace"}'),
+                _variable("signal", of=_STREAMS),
+                _variable("cohort", of=_STREAMS),
+            ]
+        },
         "annotations": {"list": []},
         "panels": list(_lay_out(ROWS)),
     }
@@ -48,8 +62,13 @@ def render_metrics_page() -> str:
     lines = [
         "# Metrics",
         "",
-        "Every series the daemon exports on `/metrics`. Label values come from enums and settings, never from a trace.",
-        "Generated from `monitor/telemetry/metrics.py` by `python -m dashboards.build`.",
+        "What the program exports on `/metrics`: how it does itself, and what it has found. Alerts and dashboard",
+        "are made of these series; [deploy.md](deploy.md) tells how to bring them into Prometheus and Grafana.",
+        "",
+        "- Keep deployments apart by `namespace` and `job`, the labels that Prometheus adds. Rules and panels do.",
+        "- Label values come from enums and settings. Only `cohort` comes from the traces' own labels: its number is",
+        "  bounded by `ingest.max_cohorts`, and what cannot be seen in it is written as an escape.",
+        "- Generated from `monitor/telemetry/series.py` by `python -m dashboards.build`.",
     ]
     for part, note in _PARTS.items():
         lines += ["", f"## {part.value.capitalize()}", "", note, "", "| series | type | labels | unit | meaning |"]
@@ -142,17 +161,19 @@ def _datasource_variable() -> dict[str, object]:
     return {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"}
 
 
-def _variable(label: str) -> dict[str, object]:
+def _variable(label: str, *, of: str) -> dict[str, object]:
+    """Return a choice among the values that *label* has in the series *of*; "All" takes those without it too."""
     return {
         "name": label,
         "label": label.capitalize(),
         "type": "query",
         "datasource": _DATASOURCE,
-        "query": {"query": f"label_values(monitor_stream_mean, {label})", "refId": "A"},
+        "query": {"query": f"label_values({of}, {label})", "refId": "A"},
         "refresh": 2,
         "sort": 1,
         "multi": True,
         "includeAll": True,
+        "allValue": ".*",
         "current": {"text": "All", "value": "$__all"},
     }
 

@@ -31,7 +31,10 @@ class Row:
     panels: tuple[Panel, ...]
 
 
-_STREAM = '{signal=~"$signal", cohort=~"$cohort"}'
+_HERE = 'namespace=~"$namespace",job=~"$job"'
+_ALL = f"{{{_HERE}}}"
+_STREAM = f'{{{_HERE},signal=~"$signal",cohort=~"$cohort"}}'
+_SERVING = '{namespace=~"$namespace"}'  # `serve-rewards` is a scrape job of its own
 
 
 def _stat(
@@ -53,17 +56,27 @@ NOW = Row(
         _stat(
             "Open alarms",
             "Drift alarms nobody has acknowledged.",
-            "sum(max by (signal, severity) (monitor_alarms_open))",
+            f"sum(max by (namespace, job, signal, severity) (monitor_alarms_open{_ALL}))",
             red_from=1,
         ),
-        _stat("Leaders", "Exactly one process must lead.", "sum(monitor_leader)", red_below=1),
-        _stat("Traces a second", "All records read, by every worker.", "sum(monitor:traces:rate5m)", unit="cps"),
-        _stat("Records to be read", "Kafka lag over all partitions.", "monitor:kafka_lag:sum"),
-        _stat("Traces to be folded", "Checkpointed, not seen by the detectors yet.", "max(monitor_fold_lag_traces)"),
+        _stat(
+            "Leaders",
+            "One process of each deployment must lead; the least of the deployments chosen above.",
+            f"min(sum by (namespace, job) (monitor_leader{_ALL}))",
+            red_below=1,
+        ),
+        _stat("Traces a second", "All records read, by every worker.", f"sum(monitor:traces:rate5m{_ALL})", unit="cps"),
+        _stat("Records to be read", "Kafka lag over all partitions.", f"sum(monitor:kafka_lag:sum{_ALL})"),
+        _stat(
+            "Dependencies away",
+            "Of all processes: PostgreSQL, Kafka or the scoring servers that have not answered for 30 seconds.",
+            f"count(monitor_dependency_up{_ALL} == 0) or vector(0)",
+            red_from=1,
+        ),
         _stat(
             "Last refresh",
             "When a reward model was last promoted; empty if never.",
-            "1000 * max(monitor_last_refresh_timestamp_seconds > 0)",
+            f"1000 * max(monitor_last_refresh_timestamp_seconds{_ALL} > 0)",
             unit="dateTimeFromNow",
         ),
     ),
@@ -75,41 +88,46 @@ INGEST = Row(
         Panel(
             "Traces by outcome",
             "Repeated and duplicate traces are stored or skipped, and are no observations.",
-            (Query("monitor:traces:rate5m", "{{outcome}}"),),
+            (Query(f"sum by (outcome) (monitor:traces:rate5m{_ALL})", "{{outcome}}"),),
             "cps",
             stacked=True,
         ),
         Panel(
             "Kafka lag",
-            "Records not checkpointed yet, by partition.",
-            (Query("max by (topic, partition) (monitor_kafka_lag)", "{{topic}}/{{partition}}"),),
+            "Records not read yet, by partition.",
+            (Query(f"max by (job, topic, partition) (monitor_kafka_lag{_ALL})", "{{job}} {{topic}}/{{partition}}"),),
         ),
         Panel(
             "Dead letters",
             "Records rejected in the last five minutes, by reason.",
-            (Query("sum by (reason) (increase(monitor_dead_letters_total[5m]))", "{{reason}}"),),
+            (Query(f"sum by (reason) (increase(monitor_dead_letters_total{_ALL}[5m]))", "{{reason}}"),),
             stacked=True,
         ),
         Panel(
             "Records never read",
             "Skipped as not ours, deleted by retention unread, and partitions whose log was replaced, in an hour.",
             (
-                Query("sum by (reason) (increase(monitor_skipped_total[1h]))", "skipped: {{reason}}"),
-                Query("sum by (topic) (increase(monitor_lost_records_total[1h]))", "{{topic}} lost"),
-                Query("sum by (topic) (increase(monitor_replaced_logs_total[1h]))", "{{topic}} replaced"),
+                Query(f"sum by (reason) (increase(monitor_skipped_total{_ALL}[1h]))", "skipped: {{reason}}"),
+                Query(f"sum by (topic) (increase(monitor_lost_records_total{_ALL}[1h]))", "{{topic}} lost"),
+                Query(f"sum by (topic) (increase(monitor_replaced_logs_total{_ALL}[1h]))", "{{topic}} replaced"),
             ),
         ),
         Panel(
             "Time of a batch, 95th percentile",
             "By stage of the worker; the widest stage bounds the throughput.",
-            (Query("monitor:stage_seconds:p95_5m", "{{stage}}"),),
+            (Query(f"max by (stage) (monitor:stage_seconds:p95_5m{_ALL})", "{{stage}}"),),
             "s",
         ),
         Panel(
             "Preferences",
             "Preference events a second, by outcome.",
-            (Query("sum by (outcome) (rate(monitor_preferences_total[5m]))", "{{outcome}}"),),
+            (Query(f"sum by (outcome) (rate(monitor_preferences_total{_ALL}[5m]))", "{{outcome}}"),),
             "cps",
+        ),
+        Panel(
+            "Dependencies",
+            "1 where every process has had an answer in the last 30 seconds.",
+            (Query(f"min by (job, dependency) (monitor_dependency_up{_ALL})", "{{job}} {{dependency}}"),),
         ),
     ),
 )
@@ -121,10 +139,10 @@ DRIFT = Row(
             "Mean against the baseline",
             "The mean since the baseline was frozen, with the ends of its null interval. Choose one signal above.",
             (
-                Query(f"max by (signal, cohort) (monitor_stream_mean{_STREAM})", "{{signal}} {{cohort}}"),
+                Query(f"max by (job, signal, cohort) (monitor_stream_mean{_STREAM})", "{{job}} {{signal}} {{cohort}}"),
                 Query(
-                    f"max by (signal, cohort, bound) (monitor_stream_baseline{_STREAM})",
-                    "{{signal}} {{cohort}} baseline {{bound}}",
+                    f"max by (job, signal, cohort, bound) (monitor_stream_baseline{_STREAM})",
+                    "{{job}} {{signal}} {{cohort}} baseline {{bound}}",
                 ),
             ),
             width=12,
@@ -132,29 +150,42 @@ DRIFT = Row(
         Panel(
             "Evidence",
             "log e / log A by stream; at 1 the stream alarms.",
-            (Query(f"monitor:stream_evidence_log:max{_STREAM}", "{{signal}} {{cohort}}"),),
+            (Query(f"monitor:stream_evidence_log:max{_STREAM}", "{{job}} {{signal}} {{cohort}}"),),
             width=12,
             red_from=1,
         ),
         Panel(
             "Nearest to an alarm",
             "The fifteen streams with the most evidence.",
-            (Query("topk(15, monitor:stream_evidence_log:max)", "{{signal}} {{cohort}}"),),
+            (Query(f"topk(15, monitor:stream_evidence_log:max{_ALL})", "{{job}} {{signal}} {{cohort}}"),),
             kind="bargauge",
             width=12,
             red_from=1,
         ),
         Panel(
             "Open alarms",
-            "By signal and severity.",
-            (Query("max by (signal, severity) (monitor_alarms_open) > 0", "{{signal}} {{severity}}"),),
-            width=6,
+            "Their effect: how far the signal lies from its baseline, in the unit named.",
+            (
+                Query(
+                    f"max by (job, signal, cohort, direction, severity, unit) (monitor_alarm_effect{_STREAM})",
+                    "{{job}} {{signal}} {{cohort}} {{direction}} {{severity}} ({{unit}})",
+                ),
+            ),
+            width=12,
         ),
         Panel(
             "Traces to be folded",
             "Grows where the controller stalls.",
-            (Query("max(monitor_fold_lag_traces)", "traces"),),
-            width=6,
+            (Query(f"max by (job) (monitor_fold_lag_traces{_ALL})", "{{job}}"),),
+            width=12,
+        ),
+        Panel(
+            "Transaction that stops the fold",
+            "Age of the oldest one on PostgreSQL's server; 0 where none does.",
+            (Query(f"max by (job) (monitor_placement_blocked_seconds{_ALL})", "{{job}}"),),
+            "s",
+            width=12,
+            red_from=300,
         ),
     ),
 )
@@ -165,16 +196,19 @@ REWARDS = Row(
         Panel(
             "Scored tokens a second",
             "Real tokens, padding excluded, over all members.",
-            (Query("monitor:scored_tokens:rate5m", "tokens"),),
+            (Query(f"sum(monitor:scored_tokens:rate5m{_ALL})", "tokens"),),
             "cps",
         ),
         Panel(
             "Tokens of a forward pass",
             "Padded tokens; small batches leave a GPU idle.",
             (
-                Query("histogram_quantile(0.5, sum by (le) (rate(monitor_reward_batch_tokens_bucket[5m])))", "median"),
                 Query(
-                    "histogram_quantile(0.95, sum by (le) (rate(monitor_reward_batch_tokens_bucket[5m])))",
+                    f"histogram_quantile(0.5, sum by (le) (rate(monitor_reward_batch_tokens_bucket{_ALL}[5m])))",
+                    "median",
+                ),
+                Query(
+                    f"histogram_quantile(0.95, sum by (le) (rate(monitor_reward_batch_tokens_bucket{_ALL}[5m])))",
                     "95th percentile",
                 ),
             ),
@@ -182,7 +216,7 @@ REWARDS = Row(
         Panel(
             "Disagreement of the ensemble",
             "Mean standard deviation over the members in the last batch.",
-            (Query("avg(monitor_ensemble_disagreement)", "disagreement"),),
+            (Query(f"avg by (job) (monitor_ensemble_disagreement{_ALL})", "{{job}}"),),
         ),
     ),
 )
@@ -193,16 +227,56 @@ RETRAINING = Row(
         Panel(
             "Jobs by state",
             "All jobs so far, final states included.",
-            (Query("max by (action, status) (monitor_jobs) > 0", "{{action}} {{status}}"),),
+            (Query(f"max by (job, action, status) (monitor_jobs{_ALL}) > 0", "{{job}} {{action}} {{status}}"),),
             width=16,
         ),
         Panel(
             "Age of the reward model",
             "Time since the last promotion.",
-            (Query("time() - max(monitor_last_refresh_timestamp_seconds > 0)", "age"),),
+            (Query(f"time() - max by (job) (monitor_last_refresh_timestamp_seconds{_ALL} > 0)", "{{job}}"),),
             "s",
         ),
     ),
 )
 
-ROWS: tuple[Row, ...] = (NOW, INGEST, DRIFT, REWARDS, RETRAINING)
+SERVING = Row(
+    "Scoring servers",
+    (
+        Panel(
+            "Answers",
+            "Of `serve-rewards` a second, by HTTP status.",
+            (
+                Query(
+                    f"sum by (job, status) (rate(monitor_serve_requests_total{_SERVING}[5m])) > 0", "{{job}} {{status}}"
+                ),
+            ),
+            "cps",
+            width=12,
+        ),
+        Panel(
+            "Requests in flight",
+            "Requests that wait for their scores.",
+            (Query(f"sum by (job) (monitor_serve_requests_in_flight{_SERVING})", "{{job}}"),),
+            width=12,
+        ),
+        Panel(
+            "Rows scored together",
+            "Median; small batches leave a GPU idle.",
+            (
+                Query(
+                    f"histogram_quantile(0.5, sum by (job, le) (rate(monitor_serve_batch_rows_bucket{_SERVING}[5m])))",
+                    "{{job}}",
+                ),
+            ),
+            width=12,
+        ),
+        Panel(
+            "Scores that could not be had",
+            "Since the start of each server, by reason.",
+            (Query(f"sum by (job, reason) (monitor_serve_failed_scores{_SERVING}) > 0", "{{job}} {{reason}}"),),
+            width=12,
+        ),
+    ),
+)
+
+ROWS: tuple[Row, ...] = (NOW, INGEST, DRIFT, REWARDS, SERVING, RETRAINING)

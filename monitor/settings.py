@@ -170,12 +170,19 @@ class DriftSettings(_Part):
         default_factory=dict, description="smallest shift anyone would act on, per signal, on the channel's 0..1"
     )
     fold_seconds: float = Field(1.0, gt=0, le=60, description="pause between two folds")
+    recovery_observations: int = Field(
+        2000, ge=1, description="an alarm has recovered when so many observations did not bring it about again"
+    )
+    detectors: dict[str, str] = Field(
+        default_factory=dict, description="what follows a signal, by name, from the next baseline on; e_detector"
+    )
 
     @model_validator(mode="after")
     def _known_signals(self) -> DriftSettings:
-        for name in self.tolerance:
-            if name not in SIGNALS:
-                raise ValueError(f"tolerance names the signal {name!r}; known are {', '.join(SIGNALS)}")
+        for field, names in (("tolerance", self.tolerance), ("detectors", self.detectors)):
+            for name in names:
+                if name not in SIGNALS:
+                    raise ValueError(f"{field} names the signal {name!r}; known are {', '.join(SIGNALS)}")
         return self
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter as Counts
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from monitor.telemetry import series
+from monitor.telemetry.series import counter_of, gauge_of, histogram_of
+
 STATUSES = (200, 400, 404, 408, 413, 503)
 FAILURES = ("tokenizer", "forward", "not_finite", "out_of_memory")
-_ROWS = tuple(float(2**power) for power in range(13))
 
 
 class ServingMetrics:
@@ -23,29 +25,11 @@ class ServingMetrics:
         self._registry = registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
-        self._requests = Counter(
-            "monitor_serve_requests_total", "Answers of /classify by HTTP status.", ["status"], registry=registry
-        )
-        self._in_flight = Gauge(
-            "monitor_serve_requests_in_flight", "Requests of /classify that are not answered yet.", registry=registry
-        )
-        self._rows = Histogram(
-            "monitor_serve_batch_rows",
-            "Rows that were scored together, of all requests that waited; each member scores each row.",
-            registry=registry,
-            buckets=_ROWS,
-        )
-        self._tokens = Counter(
-            "monitor_scored_tokens_total",
-            "Real tokens, padding excluded, that the reward ensemble has read, summed over its members.",
-            registry=registry,
-        )
-        self._failures = Gauge(
-            "monitor_serve_failed_scores",
-            "Scores that could not be had since the start.",
-            ["reason"],
-            registry=registry,
-        )
+        self._requests = counter_of(series.SERVE_REQUESTS, registry)
+        self._in_flight = gauge_of(series.SERVE_IN_FLIGHT, registry)
+        self._rows = histogram_of(series.SERVE_BATCH_ROWS, registry)
+        self._tokens = counter_of(series.SCORED_TOKENS, registry)
+        self._failures = gauge_of(series.SERVE_FAILED_SCORES, registry)
         for status in STATUSES:
             self._requests.labels(status)
 

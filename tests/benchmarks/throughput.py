@@ -50,7 +50,8 @@ from monitor.settings import (
     WebSettings,
 )
 from monitor.telemetry.logs import configure_logging
-from monitor.telemetry.metrics import STAGE_SECONDS, TRACES, Stage, TraceOutcome
+from monitor.telemetry.metrics import Stage, TraceOutcome
+from monitor.telemetry.series import STAGE_SECONDS, TRACES
 from tests.benchmarks.harness import Servers, running, servers, wait_until
 from tests.benchmarks.report import machine, options, table, write_json
 

@@ -36,7 +36,9 @@ def test_the_daemon_accepts_the_settings_that_compose_gives_it(monkeypatch: pyte
 
 def test_every_embedded_configuration_is_yaml() -> None:
     contents = {name: yaml.safe_load(config["content"]) for name, config in COMPOSE["configs"].items()}
-    assert contents["prometheus"]["scrape_configs"][0]["static_configs"] == [{"targets": ["monitor:8080"]}]
+    scraped = contents["prometheus"]["scrape_configs"][0]
+    assert scraped["static_configs"] == [{"targets": ["monitor:8080"]}]
+    assert f'up{{job="{scraped["job_name"]}"}}' in (ROOT / "dashboards" / "alerts" / "alerts.yaml").read_text()
     assert contents["grafana-datasource"]["datasources"][0]["url"] == "http://prometheus:9090"
 
 

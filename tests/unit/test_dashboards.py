@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from dashboards import build
-from monitor.telemetry.metrics import SERIES, Kind
+from monitor.telemetry.series import SERIES, Kind
 
 FOLDER = build.ROOT / "dashboards"
 ALERTS = FOLDER / "alerts/alerts.yaml"
@@ -33,6 +33,10 @@ def dashboard_expressions() -> list[str]:
 
 def names_in(expressions: list[str], prefix: str) -> set[str]:
     return {name for expression in expressions for name in re.findall(rf"\b{prefix}[a-z0-9_:]+", expression)}
+
+
+def name_of(rule: dict[str, str]) -> str:
+    return rule.get("alert") or rule["record"]
 
 
 ALL_RULES = [*rules(ALERTS), *rules(RECORDING)]
@@ -80,8 +84,27 @@ def test_an_alert_says_what_is_wrong_how_bad_it_is_and_where_to_read_on(alert: d
     assert alert["labels"]["severity"] in {"critical", "warning"}
     assert alert["annotations"]["summary"].endswith(".")
     assert alert["annotations"]["description"]
-    runbook = build.ROOT / alert["annotations"]["runbook"]
-    assert runbook.read_text().startswith(f"# {alert['alert']}\n\n**Means.**")
+    runbook = build.ROOT / alert["annotations"]["runbook_url"]
+    assert runbook == FOLDER / "runbooks" / f"{alert['alert']}.md"
+    means, _, do = runbook.read_text().partition("\n\n## What to do\n\n")
+    assert means.startswith(f"# {alert['alert']}\n\n## What it means\n\n")
+    assert "`" in do, "a runbook names the command, the setting or the panel"
+
+
+@pytest.mark.parametrize("expression", [rule["expr"] for rule in ALL_RULES], ids=[name_of(rule) for rule in ALL_RULES])
+def test_a_rule_keeps_deployments_apart(expression: str) -> None:
+    selected = re.findall(r"\b(?:monitor[_:][a-z0-9_:]+|up)\b(?!\()(\{[^}]*job=\"rlhf-monitor\"[^}]*\})?", expression)
+    assert selected
+    assert all(selected), "every series is taken of one scrape job, which the chart replaces by its own"
+    grouped = re.findall(r"\b(?:by|on) \(([^)]*)\)", expression)
+    assert all(labels.startswith("namespace, job") for labels in grouped)
+
+
+@pytest.mark.parametrize("expression", dashboard_expressions())
+def test_a_panel_shows_the_deployments_that_were_chosen(expression: str) -> None:
+    selected = re.findall(r"\bmonitor[_:][a-z0-9_:]+(\{namespace=~\"\$namespace\"[^}]*\})?", expression)
+    assert selected
+    assert all(selected)
 
 
 @pytest.mark.parametrize("name", ALERT_NAMES)

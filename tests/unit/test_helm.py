@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import pytest
 import yaml
 
 from monitor.settings import load_settings
-from tests.real_kafka import ROOT
+from tests.real_kafka import ROOT, in_ci
 
 CHART = ROOT / "helm"
 HELM = Path(sys.executable).with_name("helm")
@@ -113,12 +116,45 @@ def test_the_migration_leans_on_nothing_the_chart_has_yet_to_create() -> None:
     assert [volume for volume in pod["volumes"] if "emptyDir" not in volume] == []
 
 
-def test_the_rules_and_the_dashboard_are_the_repository_s_own() -> None:
-    objects = render(CHART / "ci" / "gpu-values.yaml")
-    groups = objects["PrometheusRule/watch-rlhf-monitor"]["spec"]["groups"]
+def rule_groups(text_of: Callable[[Path], str]) -> list[dict[str, Any]]:
     files = [*(ROOT / "dashboards" / "alerts").glob("*.yaml"), *(ROOT / "dashboards" / "rules").glob("*.yaml")]
-    expected = [group for path in files for group in yaml.safe_load(path.read_text())["groups"]]
-    assert sorted(groups, key=str) == sorted(expected, key=str)
+    groups = [group for path in files for group in yaml.safe_load(text_of(path))["groups"]]
+    return sorted(groups, key=itemgetter("name"))
+
+
+def test_the_rules_are_the_repository_s_own_about_this_release_alone_with_the_runbooks_address() -> None:
+    rendered = render(CHART / "ci" / "gpu-values.yaml", "--namespace", "production")
+    groups = rendered["PrometheusRule/watch-rlhf-monitor"]["spec"]["groups"]
+
+    def of_this_release(path: Path) -> str:
+        text = path.read_text().replace('job="rlhf-monitor"', 'namespace="production",job="watch-rlhf-monitor"')
+        return text.replace("dashboards/runbooks", "https://runbooks.example/rlhf-monitor")
+
+    assert sorted(groups, key=itemgetter("name")) == rule_groups(of_this_release)
+    service = next(item for key, item in rendered.items() if key.startswith("Service/"))
+    assert service["metadata"]["name"] == "watch-rlhf-monitor", "the job that the operator gives what it scrapes"
+
+
+def test_without_an_address_the_runbooks_are_named_by_their_path_in_the_repository() -> None:
+    rendered = render(CHART / "ci" / "gpu-values.yaml", "--set", "prometheusRule.runbookUrl=")
+    groups = rendered["PrometheusRule/watch-rlhf-monitor"]["spec"]["groups"]
+    urls = {rule["annotations"]["runbook_url"] for group in groups for rule in group["rules"] if "alert" in rule}
+    assert all((ROOT / url).is_file() for url in urls)
+
+
+def test_prometheus_accepts_the_rules_of_the_chart(tmp_path: Path) -> None:
+    if shutil.which("promtool") is None and not in_ci():
+        pytest.skip("promtool is not installed: apt-get install prometheus")
+    file = tmp_path / "rules.yaml"
+    file.write_text(
+        yaml.safe_dump(render(CHART / "ci" / "gpu-values.yaml")["PrometheusRule/watch-rlhf-monitor"]["spec"])
+    )
+    done = subprocess.run(["promtool", "check", "rules", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_dashboard_is_the_repository_s_own() -> None:
+    objects = render(CHART / "ci" / "gpu-values.yaml")
     dashboards = objects["ConfigMap/watch-rlhf-monitor-dashboards"]["data"]
     assert dashboards == {path.name: path.read_text() for path in (ROOT / "dashboards" / "grafana").glob("*.json")}
 
@@ -128,6 +164,7 @@ def test_the_rules_and_the_dashboard_are_the_repository_s_own() -> None:
     [
         pytest.param("replicas=3", "wanted ReadWriteMany", id="replicas that cannot share a volume"),
         pytest.param("replicas=0", "replicas", id="no replica"),
+        pytest.param("prometheusRule.runbookUrl=runbooks", "runbookUrl", id="runbooks at no address"),
         pytest.param("drainSecond=3", "drainSecond", id="a misspelt value"),
         pytest.param("postgres.secret.name=", "postgres.secret.name", id="no database secret"),
         pytest.param("service.type=ExternalName", "service.type", id="a service of another kind"),

@@ -6,20 +6,24 @@ import io
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import structlog
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.domain.alarm import Severity
+from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
 from monitor.domain.job import Action, JobState
 from monitor.domain.stream import StreamKey, StreamStatus
+from monitor.domain.text import for_metric
 from monitor.telemetry.health import Health
 from monitor.telemetry.logs import configure_logging
-from monitor.telemetry.metrics import SERIES, Metrics, Stage, TraceOutcome
+from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics, Stage, TraceOutcome
+from monitor.telemetry.series import DAEMON_SERIES, SCORED_TOKENS, SERIES, SERVING_SERIES, Series
+from monitor.telemetry.serving import ServingMetrics
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -44,17 +48,64 @@ def registry() -> CollectorRegistry:
     return CollectorRegistry()
 
 
+class Clock:
+    """A monotonic clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def metrics(registry: CollectorRegistry) -> Metrics:
-    return Metrics(registry)
+def clock() -> Clock:
+    return Clock()
 
 
-def test_the_registry_exports_exactly_the_declared_series(metrics: Metrics, registry: CollectorRegistry) -> None:
-    families = {family.name: family for family in registry.collect()}
-    for series in SERIES:
+@pytest.fixture
+def metrics(registry: CollectorRegistry, clock: Clock) -> Metrics:
+    return Metrics(registry, clock=clock)
+
+
+def alarm(cohort: str = "dataset=koala", policy_model: str = "chat-1", **changes: object) -> StoredAlarm:
+    usual = Alarm(
+        stream=StreamKey("refusal", cohort, policy_model, "1"),
+        direction=Direction.UP,
+        severity=Severity.ALERT,
+        place=900,
+        trace_id="t-900",
+        timestamp=NOON,
+        onset_place=850,
+        onset_timestamp=NOON,
+        observations=900,
+        evidence_log=1.0,
+        effect=Effect(0.12, 0.05, 0.2, "ratio"),
+    )
+    return StoredAlarm(1, AlarmState.OPEN, replace(usual, **changes), NOON)  # type: ignore[arg-type]
+
+
+def assert_declared(registry: CollectorRegistry, declared: Sequence[Series]) -> None:
+    families = {family.name: family for family in registry.collect() if family.name.startswith("monitor_")}
+    for series in declared:
         family = families.pop(series.name.removesuffix("_total"))
         assert (family.type, family.documentation) == (series.kind, series.help)
     assert families == {}
+
+
+def test_the_daemon_exports_exactly_the_series_declared_for_it(metrics: Metrics, registry: CollectorRegistry) -> None:
+    assert_declared(registry, DAEMON_SERIES)
+
+
+def test_the_scoring_server_exports_exactly_the_series_declared_for_it() -> None:
+    assert_declared(ServingMetrics()._registry, SERVING_SERIES)
+
+
+def test_scored_tokens_are_declared_once_for_the_daemon_and_the_scoring_server() -> None:
+    names = [series.name for series in SERIES]
+    assert len(set(names)) == len(names)
+    assert SCORED_TOKENS in DAEMON_SERIES
+    assert SCORED_TOKENS in SERVING_SERIES
 
 
 def test_every_outcome_and_stage_is_exported_before_it_happens(metrics: Metrics, registry: CollectorRegistry) -> None:
@@ -88,7 +139,7 @@ def test_a_process_that_lost_the_lead_withdraws_what_only_a_leader_knows(
 ) -> None:
     metrics.show_leader(leads=True)
     metrics.show_streams([status()])
-    metrics.show_alarms({("refusal", Severity.ALERT): 1})
+    metrics.show_alarms([alarm()])
     metrics.show_jobs({(Action.DPO, JobState.FAILED_GATE): 2})
     metrics.show_fold_lag(5)
     assert registry.get_sample_value("monitor_jobs", {"action": "dpo", "status": "failed_gate"}) == 2
@@ -97,6 +148,100 @@ def test_a_process_that_lost_the_lead_withdraws_what_only_a_leader_knows(
     left = {sample.name for family in registry.collect() for sample in family.samples if sample.value}
     assert not left & {"monitor_stream_mean", "monitor_alarms_open", "monitor_jobs", "monitor_fold_lag_traces"}
     assert registry.get_sample_value("monitor_jobs", {"action": "dpo", "status": "failed_gate"}) is None
+
+
+def shown(registry: CollectorRegistry) -> set[str]:
+    return {sample.name for family in registry.collect() for sample in family.samples}
+
+
+KNOWN_TO_A_LEADER = {
+    "monitor_stream_mean",
+    "monitor_stream_baseline",
+    "monitor_stream_evidence_log",
+    "monitor_alarms_open",
+    "monitor_alarm_effect",
+    "monitor_jobs",
+    "monitor_fold_lag_traces",
+    "monitor_placement_blocked_seconds",
+    "monitor_last_refresh_timestamp_seconds",
+}
+
+
+def test_what_nobody_has_confirmed_for_half_a_minute_is_withdrawn_though_no_thread_says_so(
+    metrics: Metrics, registry: CollectorRegistry, clock: Clock
+) -> None:
+    metrics.show_leader(leads=True)
+    metrics.show_streams([status()])
+    metrics.show_alarms([alarm()])
+    metrics.show_jobs({})
+    metrics.show_fold_lag(0)
+    metrics.show_placement_blocked(0.0)
+    metrics.show_last_refresh(None)
+    metrics.show_lag({("traces", 0): 7})
+    clock.now += FRESH_SECONDS
+    assert shown(registry) >= KNOWN_TO_A_LEADER | {"monitor_kafka_lag"}
+    assert registry.get_sample_value("monitor_leader") == 1
+    clock.now += 0.1  # the thread hangs, or PostgreSQL is away: nothing more is heard
+    assert shown(registry) & (KNOWN_TO_A_LEADER | {"monitor_kafka_lag"}) == set()
+    assert registry.get_sample_value("monitor_leader") == 0
+    metrics.show_leader(leads=True)
+    metrics.show_alarms([])
+    assert registry.get_sample_value("monitor_leader") == 1
+    assert registry.get_sample_value("monitor_alarms_open", {"signal": "refusal", "severity": "alert"}) == 0
+
+
+def test_a_slow_fold_does_not_withdraw_what_is_refreshed_that_seldom(clock: Clock) -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, leader_seconds=FRESH_SECONDS + 60.0, clock=clock)
+    metrics.show_leader(leads=True)
+    clock.now += 60.0
+    assert registry.get_sample_value("monitor_leader") == 1
+
+
+def test_a_dependency_is_up_for_half_a_minute_after_its_last_answer(clock: Clock) -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, dependencies=Dependency, clock=clock)
+
+    def up() -> dict[str, float | None]:
+        return {name: registry.get_sample_value("monitor_dependency_up", {"dependency": name}) for name in Dependency}
+
+    assert up() == {"postgres": 0, "kafka": 0, "rewards": 0}
+    metrics.confirm_reached(Dependency.POSTGRES)
+    metrics.show_lag({})  # the brokers have been asked, whatever is assigned
+    clock.now += FRESH_SECONDS
+    metrics.confirm_reached(Dependency.REWARDS)
+    assert up() == {"postgres": 1, "kafka": 1, "rewards": 1}
+    clock.now += 0.1
+    assert up() == {"postgres": 0, "kafka": 0, "rewards": 1}
+
+
+def test_an_open_alarm_tells_cohort_direction_and_effect(metrics: Metrics, registry: CollectorRegistry) -> None:
+    down = Effect(-0.3, -0.4, -0.2, "ratio")
+    metrics.show_alarms(
+        [
+            alarm(),
+            alarm("dataset=oasst", direction=Direction.DOWN, effect=down),
+            alarm("dataset=oasst", "chat-2", direction=Direction.DOWN, effect=replace(down, estimate=-0.1)),
+        ]
+    )
+
+    def effect(cohort: str, direction: str) -> float | None:
+        labels = {"signal": "refusal", "cohort": cohort, "direction": direction, "severity": "alert", "unit": "ratio"}
+        return registry.get_sample_value("monitor_alarm_effect", labels)
+
+    assert effect("dataset=koala", "up") == 0.12
+    assert effect("dataset=oasst", "down") == -0.3, "of two policy models, the larger effect"
+    assert registry.get_sample_value("monitor_alarms_open", {"signal": "refusal", "severity": "alert"}) == 3
+    metrics.show_alarms([alarm()])
+    assert effect("dataset=oasst", "down") is None
+
+
+def test_a_hostile_cohort_of_an_alarm_stays_one_visible_label(metrics: Metrics, registry: CollectorRegistry) -> None:
+    cohort = 'a\x1b[31m"}\n# TYPE\u202e{{ .Labels }}'
+    metrics.show_alarms([alarm(cohort)])
+    text = generate_latest(registry).decode()
+    (family,) = (item for item in text_string_to_metric_families(text) if item.name == "monitor_alarm_effect")
+    assert [sample.labels["cohort"] for sample in family.samples] == [for_metric(cohort)]
 
 
 def test_a_thread_that_dies_makes_its_part_unready_and_wakes_the_waiter() -> None:

@@ -1,0 +1,288 @@
+"""Every Prometheus series the program exports, declared once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Kind(StrEnum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Part(StrEnum):
+    """Which part of the program writes a series."""
+
+    WORKER = "worker"
+    CONTROLLER = "controller"
+    SERVING = "serving"  # `serve-rewards`
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A declaration: the name as scraped, and what a reader of the number must know."""
+
+    name: str
+    kind: Kind
+    part: Part
+    unit: str
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()  # upper edges, histograms only
+
+
+_STAGE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_BATCH_TOKENS = tuple(float(2**power) for power in range(6, 18))
+_BATCH_ROWS = tuple(float(2**power) for power in range(13))
+
+DEPENDENCY_UP = Series(
+    "monitor_dependency_up",
+    Kind.GAUGE,
+    Part.WORKER,
+    "1 or 0",
+    "1 where a call to the dependency succeeded in the last 30 seconds, by this process.",
+    ("dependency",),
+)
+TRACES = Series(
+    "monitor_traces_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "traces",
+    "Records read from the trace topics, by what became of them; a replayed record is counted again.",
+    ("outcome",),
+)
+PREFERENCES = Series(
+    "monitor_preferences_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "preferences",
+    "Preference events read, by what became of them.",
+    ("outcome",),
+)
+DEAD_LETTERS = Series(
+    "monitor_dead_letters_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "records",
+    "Records written to the dead-letter topic, by the reason they were rejected.",
+    ("reason",),
+)
+SKIPPED = Series(
+    "monitor_skipped_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "pieces",
+    "Sound pieces of records that are not for us, such as other spans and cache hits, by the reason.",
+    ("reason",),
+)
+LOST_RECORDS = Series(
+    "monitor_lost_records_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "records",
+    "Offsets that were gone from the topic, deleted by retention, before they were read.",
+    ("topic",),
+)
+REPLACED_LOGS = Series(
+    "monitor_replaced_logs_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "partitions",
+    "Partitions whose log was not the one that was read: created again, or cut and grown anew.",
+    ("topic",),
+)
+STAGE_SECONDS = Series(
+    "monitor_stage_seconds",
+    Kind.HISTOGRAM,
+    Part.WORKER,
+    "seconds",
+    "Time one batch spends in a stage of the worker.",
+    ("stage",),
+    _STAGE_SECONDS,
+)
+KAFKA_LAG = Series(
+    "monitor_kafka_lag",
+    Kind.GAUGE,
+    Part.WORKER,
+    "records",
+    "Records in an assigned partition that wait to be read; withdrawn where no broker has answered for 30 seconds.",
+    ("topic", "partition"),
+)
+SCORED_TOKENS = Series(
+    "monitor_scored_tokens_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "tokens",
+    "Real tokens, padding excluded, that the reward ensemble has read, summed over its members.",
+)
+REWARD_BATCH_TOKENS = Series(
+    "monitor_reward_batch_tokens",
+    Kind.HISTOGRAM,
+    Part.WORKER,
+    "tokens",
+    "Padded tokens of one forward pass of the reward ensemble.",
+    buckets=_BATCH_TOKENS,
+)
+ENSEMBLE_DISAGREEMENT = Series(
+    "monitor_ensemble_disagreement",
+    Kind.GAUGE,
+    Part.WORKER,
+    "reward",
+    "Mean standard deviation over the ensemble's members in the last scored batch.",
+)
+STREAM_MEAN = Series(
+    "monitor_stream_mean",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "the signal's own",
+    "Mean of the signal since the baseline was frozen; where several policy models run, the one seen last.",
+    ("signal", "cohort"),
+)
+STREAM_BASELINE = Series(
+    "monitor_stream_baseline",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "the signal's own",
+    "The frozen baseline of the stream in monitor_stream_mean: its mean and the ends of the null interval.",
+    ("signal", "cohort", "bound"),
+)
+STREAM_EVIDENCE_LOG = Series(
+    "monitor_stream_evidence_log",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "log e / log A",
+    "Evidence of drift, 1 is the alarm; where several policy models run, the largest.",
+    ("signal", "cohort"),
+)
+ALARMS_OPEN = Series(
+    "monitor_alarms_open",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "alarms",
+    "Drift alarms that nobody has acknowledged and no new baseline has superseded.",
+    ("signal", "severity"),
+)
+ALARM_EFFECT = Series(
+    "monitor_alarm_effect",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "see the label",
+    "How far an open alarm's signal lies from its baseline; of several policy models in one cohort, the largest.",
+    ("signal", "cohort", "direction", "severity", "unit"),
+)
+FOLD_LAG_TRACES = Series(
+    "monitor_fold_lag_traces",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "traces",
+    "Checkpointed traces that the detectors have not folded yet.",
+)
+PLACEMENT_BLOCKED_SECONDS = Series(
+    "monitor_placement_blocked_seconds",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "seconds",
+    "Age of the oldest transaction that keeps stored traces from being folded; 0 where none does.",
+)
+JOBS = Series(
+    "monitor_jobs",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "jobs",
+    "Retraining jobs by action and state, final states included.",
+    ("action", "status"),
+)
+LAST_REFRESH = Series(
+    "monitor_last_refresh_timestamp_seconds",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "seconds since the epoch",
+    "When a reward model was last promoted; 0 if never.",
+)
+LEADER = Series(
+    "monitor_leader",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "1 or 0",
+    "1 while this process leads, as PostgreSQL has confirmed in the last 30 seconds; the sum over all must be 1.",
+)
+SERVE_REQUESTS = Series(
+    "monitor_serve_requests_total",
+    Kind.COUNTER,
+    Part.SERVING,
+    "requests",
+    "Answers of /classify by HTTP status.",
+    ("status",),
+)
+SERVE_IN_FLIGHT = Series(
+    "monitor_serve_requests_in_flight",
+    Kind.GAUGE,
+    Part.SERVING,
+    "requests",
+    "Requests of /classify that are not answered yet.",
+)
+SERVE_BATCH_ROWS = Series(
+    "monitor_serve_batch_rows",
+    Kind.HISTOGRAM,
+    Part.SERVING,
+    "rows",
+    "Rows that were scored together, of all requests that waited; each member scores each row.",
+    buckets=_BATCH_ROWS,
+)
+SERVE_FAILED_SCORES = Series(
+    "monitor_serve_failed_scores",
+    Kind.GAUGE,
+    Part.SERVING,
+    "scores",
+    "Scores that could not be had since the start.",
+    ("reason",),
+)
+
+DAEMON_SERIES: tuple[Series, ...] = (
+    DEPENDENCY_UP,
+    TRACES,
+    PREFERENCES,
+    DEAD_LETTERS,
+    SKIPPED,
+    LOST_RECORDS,
+    REPLACED_LOGS,
+    STAGE_SECONDS,
+    KAFKA_LAG,
+    SCORED_TOKENS,
+    REWARD_BATCH_TOKENS,
+    ENSEMBLE_DISAGREEMENT,
+    STREAM_MEAN,
+    STREAM_BASELINE,
+    STREAM_EVIDENCE_LOG,
+    ALARMS_OPEN,
+    ALARM_EFFECT,
+    FOLD_LAG_TRACES,
+    PLACEMENT_BLOCKED_SECONDS,
+    JOBS,
+    LAST_REFRESH,
+    LEADER,
+)
+SERVING_SERIES: tuple[Series, ...] = (
+    SERVE_REQUESTS,
+    SERVE_IN_FLIGHT,
+    SERVE_BATCH_ROWS,
+    SERVE_FAILED_SCORES,
+    SCORED_TOKENS,
+)
+SERIES: tuple[Series, ...] = tuple(dict.fromkeys(DAEMON_SERIES + SERVING_SERIES))
+
+
+def counter_of(series: Series, registry: CollectorRegistry) -> Counter:
+    return Counter(series.name, series.help, series.labels, registry=registry)
+
+
+def gauge_of(series: Series, registry: CollectorRegistry) -> Gauge:
+    return Gauge(series.name, series.help, series.labels, registry=registry)
+
+
+def histogram_of(series: Series, registry: CollectorRegistry) -> Histogram:
+    return Histogram(series.name, series.help, series.labels, registry=registry, buckets=series.buckets)
