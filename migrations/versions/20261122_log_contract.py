@@ -285,7 +285,7 @@ def _sum_totals() -> None:
         "     join checkpoint using (entry_id) where sequence is null) from placed"
         " ) as sums(traces, repeats, duplicates, last_timestamp, preferences) cross join lateral (values"
         "   ('traces', '', traces), ('repeats', '', repeats), ('duplicates', '', duplicates),"
-        "   ('preferences', '', greatest(preferences, 0)), ('last_timestamp', '', last_timestamp)"
+        "   ('preferences', '', nullif(greatest(preferences, 0), 0)), ('last_timestamp', '', last_timestamp)"
         " ) as total(name, label, value) where value is not null"
         " union all select 'dead_letters', reason, sum(count::bigint) from placed"
         "   cross join jsonb_each_text(dead_letters) as letter(reason, count) group by reason"

@@ -24,25 +24,26 @@ def describe(decision: Decision, baseline: Baseline, log: ObservationLog) -> Ala
     """Complete *decision*: when it began, how large it is, which traces show it."""
     law = baseline.get(decision.stream.signal, decision.stream.scorer_version)
     assert law is not None
-    since = log.excerpt(decision.stream, decision.onset_index, decision.trace_index + 1)
+    since = log.excerpt(decision.stream, decision.onset_place, decision.place + 1)
     strata = law.for_policy(decision.stream.policy_model)
     watched = np.array([cohort in strata for cohort in since.cohorts], dtype=bool)
     order = np.argsort(-since.values[watched] if decision.direction is Direction.UP else since.values[watched])
-    telling = [int(index) for index in since.indices[watched][order[:EXAMPLES]]]
-    at, onset, *examples = log.locate([decision.trace_index, decision.onset_index, *telling])
+    telling = [int(place) for place in since.places[watched][order[:EXAMPLES]]]
+    at, onset, *examples = log.locate([decision.place, decision.onset_place, *telling])
     return Alarm(
         stream=decision.stream,
         direction=decision.direction,
         severity=decision.severity,
-        trace_index=decision.trace_index,
-        trace_id=at.trace_id,
+        place=decision.place,
+        trace_id=at.subject_id,
         timestamp=at.timestamp,
-        onset_index=decision.onset_index,
+        onset_place=decision.onset_place,
         onset_timestamp=onset.timestamp,
         observations=decision.observations,
         evidence_log=decision.evidence_log,
         effect=measure_effect(since, law, strata, channel=decision.channel),
-        examples=tuple(reference.trace_id for reference in examples),
+        examples=tuple(subject.subject_id for subject in examples if subject.subject_id is not None),
+        episode=decision.episode,
     )
 
 

@@ -115,9 +115,12 @@ class KafkaDeadLetters:
         try:
             refused = self._send(list(self._buffered.values()))
             if refused and self._send([letter.truncated() for letter in refused]):
-                raise Unavailable(f"{self._topic} refuses dead letters of {TRUNCATED_BYTES:,} bytes as too large")
+                raise Unavailable(
+                    f"kafka: the dead-letter topic {self._topic!r} (kafka.dead_letter_topic) refuses letters"
+                    f" of {TRUNCATED_BYTES:,} bytes as too large"
+                )
         except KafkaError as error:
-            raise translated(error) from error
+            raise self._named(error) from error
         self._durable |= dict.fromkeys(self._buffered)
         for identity in list(self._durable)[:-MAX_REMEMBERED_LETTERS]:
             del self._durable[identity]
@@ -132,6 +135,21 @@ class KafkaDeadLetters:
         if self._producer is not None:
             self._producer.close(timeout=CLOSE_SECONDS)
             self._producer = None
+
+    def _named(self, error: KafkaError) -> Exception:
+        """Say what *error* means, and of which topic."""
+        meaning = translated(error)
+        if not isinstance(meaning, Unavailable):
+            return meaning
+        named = f"the dead-letter topic {self._topic!r} (kafka.dead_letter_topic)"
+        if self._producer is not None and not self._producer._metadata.partitions_for_topic(self._topic):
+            return Unavailable(
+                f"kafka: {named} is not there, or may not be seen: create it. {error}",
+                plain="the dead-letter topic is missing",
+            )
+        return Unavailable(
+            f"kafka: {named} cannot be written: {error}", plain="the dead-letter topic cannot be written"
+        )
 
     def _send(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         """Return the letters that are too large when all others are durable."""

@@ -17,6 +17,7 @@ class StoredOffset:
     next_offset: int
     topic_id: str | None = None  # None where the broker does not tell (before Kafka 2.8), and in rows of old
     leader_epoch: int | None = None  # of the last record before `next_offset`
+    bad_run: int = 0  # invalid records in a row that end before `next_offset`
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
@@ -22,7 +22,8 @@ from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics, PreferenceOutcome, Stage, TraceOutcome
 
 BAD_RATIO_WINDOW = 10_000  # records over which the share of invalid ones is taken
-PART = "worker"
+PART, BATCH_PART = "worker", "batch"  # as `/readyz` names them
+BATCH_SECONDS = 30.0  # a batch that takes longer makes the process not ready, also where the thread hangs
 log = structlog.get_logger(__name__)
 
 
@@ -42,6 +43,7 @@ class PartitionCursor:
 
     next_offset: int  # as stored: where the next checkpoint must start
     topic_id: str | None = None  # of the log that is being read
+    bad_run: int = 0  # invalid records in a row that end before `next_offset`
     revoked: bool = False
 
 
@@ -64,29 +66,42 @@ class RecordBatch:
 
 
 class BadRecordLimit:
-    """Stops a worker that is being fed something else than traces."""
+    """Stops a worker that is being fed something else than traces.
+
+    The run of a partition is stored with its offset, so that a restart does not begin
+    it again; the share is taken over what this process has read.
+    """
 
     def __init__(self, *, max_run: int, max_ratio: float) -> None:
         self._max_run = max_run
         self._max_ratio = max_ratio
-        self._run = 0
         self._recent: deque[bool] = deque(maxlen=BAD_RATIO_WINDOW)
         self._bad = 0
 
-    def add(self, bad: bool) -> None:
-        """Take one record; raises `TooManyBadRecords` past either limit."""
+    def add(self, record: Record, run: int, *, bad: bool) -> int:
+        """Take one record after *run* invalid ones in a row; return the run with it.
+
+        Raises `TooManyBadRecords` past either limit.
+        """
         if len(self._recent) == BAD_RATIO_WINDOW:
             self._bad -= self._recent[0]
         self._recent.append(bad)
         self._bad += bad
-        self._run = self._run + 1 if bad else 0
-        if self._run >= self._max_run:
-            raise TooManyBadRecords(f"{self._run} invalid records in a row; the limit is ingest.max_bad_run")
+        run = run + 1 if bad else 0
+        if run >= self._max_run:
+            raise TooManyBadRecords(
+                f"{record.topic}[{record.partition}]: {run} invalid records in a row up to offset {record.offset};"
+                f" the limit is ingest.max_bad_run = {self._max_run}. Is something else than"
+                " traces written there? If they may go to the dead letters, start with a larger ingest.max_bad_run:"
+                " the run ends with the first good record"
+            )
         if len(self._recent) == BAD_RATIO_WINDOW and self._bad > self._max_ratio * BAD_RATIO_WINDOW:
             raise TooManyBadRecords(
-                f"{self._bad} of the last {BAD_RATIO_WINDOW} records are invalid; "
-                f"the limit is ingest.max_bad_ratio = {self._max_ratio}"
+                f"{self._bad} of the last {BAD_RATIO_WINDOW} records are invalid;"
+                f" the limit is ingest.max_bad_ratio = {self._max_ratio}. If they may go to the dead letters,"
+                " start with a larger ingest.max_bad_ratio; 1 switches the limit off"
             )
+        return run
 
 
 @dataclass(slots=True)
@@ -111,50 +126,62 @@ class Processor:
         """
         if not batch.records:  # all were revoked before they came here
             return {}
-        with self.metrics.timed(Stage.DECODE):
-            decoded = self.router.decode(batch.records, self.clock())
-        self._check_share(batch, decoded)
+        self.health.set_busy(BATCH_PART, BATCH_SECONDS, "storing a batch")
+        try:
+            with self.metrics.timed(Stage.DECODE):
+                decoded = self.router.decode(batch.records, self.clock())
+            return self._store(batch, decoded, plan_spans(batch, self._bad_runs(batch, decoded)))
+        finally:
+            self.health.set_ready(BATCH_PART)
+
+    def _bad_runs(self, batch: RecordBatch, decoded: RoutedBatch) -> dict[TopicPartition, int]:
+        """Return how many invalid records in a row each partition ends with."""
+        invalid = {id(rejected.record) for rejected in decoded.rejected}
+        runs = {partition: cursor.bad_run for partition, cursor in batch.cursors.items()}
+        for record in batch.records:
+            partition = record.topic_partition
+            runs[partition] = self.limit.add(record, runs[partition], bad=id(record) in invalid)
+        return runs
+
+    def _store(
+        self, batch: RecordBatch, decoded: RoutedBatch, spans: dict[TopicPartition, Span]
+    ) -> dict[TopicPartition, int]:
+        """Try until the batch is durable or the stop comes.
+
+        It is built, and so scored, once; again only where a trace of it was stored elsewhere.
+        """
+        checkpoint: Checkpoint | None = None
         while not self.stop.is_set():
             try:
-                written = self._write(batch, decoded)
+                self._set_aside(batch, decoded)
+                checkpoint = checkpoint or self.builder.build(decoded, spans)
+                with self.metrics.timed(Stage.CHECKPOINT):
+                    self.store.write(checkpoint)
             except Unavailable as reason:
-                self.health.set_not_ready(PART, str(reason).splitlines()[0])
+                self.health.set_not_ready(PART, str(reason).splitlines()[0], plain=reason.plain)
                 log.warning("checkpoint_waits", reason=str(reason))
                 self.stop.wait(self.backoff.next_seconds())
             except DuplicateTrace:
-                continue  # another worker stored it first: the next look-up finds it
+                checkpoint = None  # another worker stored it first: the next look-up finds it
             else:
                 self.backoff.reset()
                 self.health.set_ready(PART)
-                return written
+                self._count(checkpoint, decoded)
+                return _advance(batch, spans)
         return {}
 
-    def _check_share(self, batch: RecordBatch, decoded: RoutedBatch) -> None:
-        invalid = {id(rejected.record) for rejected in decoded.rejected}
-        for record in batch.records:
-            self.limit.add(id(record) in invalid)
-
-    def _write(self, batch: RecordBatch, decoded: RoutedBatch) -> dict[TopicPartition, int]:
-        """Store the batch unless a partition was taken away; dead letters are durable first."""
-        spans = plan_spans(batch)
+    def _set_aside(self, batch: RecordBatch, decoded: RoutedBatch) -> None:
+        """Make the dead letters durable, unless a partition of the batch was taken away."""
         if any(cursor.revoked for cursor in batch.cursors.values()):
             raise Fenced("a partition of the batch was revoked before its checkpoint")
-        checkpoint = self.builder.build(decoded, spans)
-        with self.metrics.timed(Stage.CHECKPOINT):
-            for rejected in decoded.rejected:
-                self.dead_letters.put(rejected.record, rejected.invalid)
-            self.dead_letters.flush()
-            self.store.write(checkpoint)
-        written = {partition: span.stop for partition, span in spans.items()}
-        for partition, stop in written.items():
-            batch.cursors[partition].next_offset = stop
-        self._count(checkpoint, decoded)
-        return written
+        for rejected in decoded.rejected:
+            self.dead_letters.put(rejected.record, rejected.invalid)
+        self.dead_letters.flush()
 
     def _count(self, checkpoint: Checkpoint, decoded: RoutedBatch) -> None:
         invalid = Counter(rejected.carries for rejected in decoded.rejected)
-        repeats = sum(item.repeated for item in checkpoint.traces)
-        self.metrics.count_traces(TraceOutcome.COUNTED, len(checkpoint.traces) - repeats)
+        repeats = sum(item.repeated for item in checkpoint.observed.traces)
+        self.metrics.count_traces(TraceOutcome.COUNTED, len(checkpoint.observed.traces) - repeats)
         self.metrics.count_traces(TraceOutcome.REPEATED, repeats)
         self.metrics.count_traces(TraceOutcome.DUPLICATE, checkpoint.duplicates)
         self.metrics.count_traces(TraceOutcome.INVALID, invalid[Carries.TRACES])
@@ -164,16 +191,25 @@ class Processor:
             self.metrics.count_skipped(skip, count)
         for reason, count in checkpoint.dead_letters.items():
             self.metrics.count_dead_letters(reason, count)
-        scored = [item.reward.disagreement for item in checkpoint.traces if item.reward is not None]
+        scored = [item.reward.disagreement for item in checkpoint.observed.traces if item.reward is not None]
         if scored:
             self.metrics.show_disagreement(sum(scored) / len(scored))
 
 
-def plan_spans(batch: RecordBatch) -> dict[TopicPartition, Span]:
+def plan_spans(batch: RecordBatch, bad_runs: Mapping[TopicPartition, int]) -> dict[TopicPartition, Span]:
     """Return per partition the stored next offset and the one after the batch's last record."""
     spans = {}
     for partition, record in {record.topic_partition: record for record in batch.records}.items():
         cursor = batch.cursors[partition]
         epoch = record.leader_epoch if record.leader_epoch >= 0 else None
-        spans[partition] = Span(cursor.next_offset, record.offset + 1, cursor.topic_id, epoch)
+        run = bad_runs.get(partition, 0)
+        spans[partition] = Span(cursor.next_offset, record.offset + 1, cursor.topic_id, epoch, run)
     return spans
+
+
+def _advance(batch: RecordBatch, spans: Mapping[TopicPartition, Span]) -> dict[TopicPartition, int]:
+    """Move the cursors to what is stored now; return the new next offsets."""
+    for partition, span in spans.items():
+        batch.cursors[partition].next_offset = span.stop
+        batch.cursors[partition].bad_run = span.bad_run
+    return {partition: span.stop for partition, span in spans.items()}

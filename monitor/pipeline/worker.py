@@ -5,8 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +24,9 @@ from monitor.telemetry.metrics import Metrics, Stage
 POLL_SECONDS = 0.2
 HELD_POLL_SECONDS = 0.05
 LAG_SECONDS = 5.0
+COMPARE_SECONDS = 10.0  # between two looks at the stored offsets while nothing is in flight
+HANG_SECONDS = 30.0  # a call to the brokers that takes longer makes the process not ready
+POLL_PART = "poll"  # as `/readyz` names it
 QUEUED_BATCHES = 2
 log = structlog.get_logger(__name__)
 
@@ -46,10 +49,12 @@ class Assignment:
     def __init__(self, store: CheckpointStore, metrics: Metrics) -> None:
         self._store = store
         self._metrics = metrics
+        self._stored: dict[TopicPartition, StoredOffset] = {}
         self.cursors: dict[TopicPartition, PartitionCursor] = {}
 
     def on_assigned(self, _partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, StoredOffset]:
-        return self._store.stored_offsets()
+        self._stored = self._store.stored_offsets()
+        return self._stored
 
     def on_topics_found(self, starts: Mapping[TopicPartition, StartOffset]) -> None:
         self._store.begin({partition: _begun(start) for partition, start in starts.items()})
@@ -65,7 +70,9 @@ class Assignment:
         new = {partition: start for partition, start in starts.items() if partition not in self.cursors}
         self._store.begin({partition: _begun(start) for partition, start in new.items()})
         for partition, start in new.items():
-            self.cursors[partition] = PartitionCursor(_begun(start).next_offset, start.topic_id)
+            stored = self._stored.get(partition)
+            bad_run = 0 if stored is None else stored.bad_run
+            self.cursors[partition] = PartitionCursor(_begun(start).next_offset, start.topic_id, bad_run)
             log.info("partition_started", topic=partition[0], partition=partition[1], offset=start.offset)
 
     def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
@@ -74,6 +81,14 @@ class Assignment:
             cursor = self.cursors.pop(partition, None)
             if cursor is not None:
                 cursor.revoked = True
+
+    def has_moved(self) -> bool:
+        """Say whether what is stored is not what this worker stored last: asked while nothing is in flight."""
+        stored = self._store.stored_offsets()
+        return any(
+            partition not in stored or stored[partition].next_offset != cursor.next_offset
+            for partition, cursor in self.cursors.items()
+        )
 
     def drop_all(self) -> None:
         self.on_revoked(list(self.cursors))
@@ -122,6 +137,7 @@ class Worker:
         self._held: RecordBatch | None = None
         self._oldest = 0.0
         self._lag_due = 0.0
+        self._compare_due = 0.0
         self.lag_records: int | None = None  # behind the log's ends, over all partitions read here
 
     def run(self, stop: threading.Event) -> None:
@@ -145,26 +161,48 @@ class Worker:
     def _connect(self, stop: threading.Event) -> Source | None:
         while not stop.is_set():
             try:
-                return self._open_source(self._assignment)
+                with self._asking_brokers():
+                    return self._open_source(self._assignment)
             except Unavailable as reason:
                 self._wait(reason, stop)
         return None
 
     def _step(self, source: Source, stop: threading.Event) -> None:
         try:
-            if self._fenced.is_set():
-                self._rejoin(source)
-            with self._metrics.timed(Stage.POLL):
-                polled = source.poll(POLL_SECONDS if self._held is None else HELD_POLL_SECONDS)
-            self._take(polled)
-            self._hand_over(source)
-            self._report(source)
+            with self._asking_brokers():
+                if self._fenced.is_set() or self._was_set_back():
+                    self._rejoin(source)
+                with self._metrics.timed(Stage.POLL):
+                    polled = source.poll(POLL_SECONDS if self._held is None else HELD_POLL_SECONDS)
+                self._take(polled)
+                self._hand_over(source)
+                self._report(source)
             self._backoff.reset()
         except Unavailable as reason:
             self._wait(reason, stop)
 
+    @contextmanager
+    def _asking_brokers(self) -> Iterator[None]:
+        """Make the process not ready where the block does not come to its end in time."""
+        self._health.set_busy(POLL_PART, HANG_SECONDS, "asking Kafka, or PostgreSQL for the offsets")
+        try:
+            yield
+        finally:
+            self._health.set_ready(POLL_PART)
+
+    def _was_set_back(self) -> bool:
+        """Compare with what is stored while idle: a server that lost its last commits says nothing by itself."""
+        idle = not self._records and self._held is None and self._queue.unfinished_tasks == 0
+        if not idle or time.monotonic() < self._compare_due:
+            return False
+        self._compare_due = time.monotonic() + COMPARE_SECONDS
+        if not self._assignment.has_moved():
+            return False
+        log.warning("stored_offsets_moved", hint="reading again from what is stored")
+        return True
+
     def _wait(self, reason: Unavailable, stop: threading.Event) -> None:
-        self._health.set_not_ready(PART, str(reason).splitlines()[0])
+        self._health.set_not_ready(PART, str(reason).splitlines()[0], plain=reason.plain)
         log.warning("worker_waits", reason=str(reason))
         stop.wait(self._backoff.next_seconds())
 

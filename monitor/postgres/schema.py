@@ -62,6 +62,7 @@ consumer_offset = Table(
     Column("next_offset", BigInteger, nullable=False),
     Column("topic_id", Text),  # of the log the offset counts in; null where the broker does not tell
     Column("leader_epoch", Integer),  # of the last record before the offset
+    Column("bad_run", Integer, nullable=False, server_default=text("0")),  # invalid records in a row before it
     PrimaryKeyConstraint("group_id", "topic", "partition"),
 )
 
@@ -386,4 +387,14 @@ audit = Table(
     Column("action", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("detail", JSONB, nullable=False),
+)
+
+# Who leads: holds while it is renewed in time, and while a session keeps the advisory lock of this number.
+leader_lease = Table(
+    "leader_lease",
+    metadata,
+    Column("role", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("session_lock", Integer, nullable=False),
+    _timestamp("renewed_at"),
 )

@@ -293,6 +293,23 @@ def test_a_record_put_again_is_written_once_unless_its_topic_was_replaced(
     assert [record.value for record in (*read_until(source, 2), *source.poll(0.5))] == [b"old", b"new"]
 
 
+@pytest.mark.kafka
+def test_a_dead_letter_topic_that_is_missing_is_named_and_the_letters_wait_for_it(
+    config: KafkaSettings, kafka: Kafka, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.ingest.dead_letter.REQUEST_SECONDS", 1.0)
+    letters = KafkaDeadLetters(config)
+    letters._options["allow_auto_create_topics"] = False  # as on a broker that creates none by itself
+    letters.put(Record("traces", 0, 0, None, b"x"), InvalidTrace("not_json", "value"))
+    named = rf"dead-letter topic '{config.dead_letter_topic}' \(kafka.dead_letter_topic\) is not there"
+    with pytest.raises(Unavailable, match=named):
+        letters.flush()
+    kafka.create_topic(config.dead_letter_topic)
+    letters.flush()
+    letters.close()
+    assert [record.value for record in read_until(read(InMemoryOffsets(), [config.dead_letter_topic]), 1)] == [b"x"]
+
+
 def test_a_full_buffer_of_dead_letters_flushes_itself(
     config: KafkaSettings, kafka: Kafka, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:

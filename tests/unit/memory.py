@@ -19,10 +19,12 @@ from monitor.ingest.decode import DecodeLimits
 from monitor.ingest.offset import StartOffset, StoredOffset
 from monitor.ingest.record import Record, TopicPartition
 from monitor.ingest.route import Router, routes_of
+from monitor.observe.cohorts import InMemoryCohortNames
+from monitor.observe.scoring import RewardModel
+from monitor.observe.step import ObserveRules
 from monitor.pipeline.backoff import Backoff
-from monitor.pipeline.batch import BatchBuilder, BatchRules, RewardModel
+from monitor.pipeline.batch import BatchBuilder
 from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace
-from monitor.pipeline.cohorts import InMemoryCohortNames
 from monitor.pipeline.processor import PART, BadRecordLimit, Processor
 from monitor.pipeline.worker import Assignment, BatchLimits, Worker
 from monitor.settings import KafkaSettings
@@ -39,6 +41,7 @@ class InMemoryCheckpoints:
 
     def __init__(self) -> None:
         self.offsets: dict[TopicPartition, int] = {}
+        self.bad_runs: dict[TopicPartition, int] = {}
         self.written: list[Checkpoint] = []
         self.away = 0  # this many calls of `write` find the store away
         self.open = threading.Event()  # `write` waits for it
@@ -49,28 +52,41 @@ class InMemoryCheckpoints:
     @property
     def trace_ids(self) -> list[str]:
         with self._lock:
-            return [item.trace.trace_id for checkpoint in self.written for item in checkpoint.traces]
+            return [item.trace.trace_id for checkpoint in self.written for item in checkpoint.observed.traces]
 
     def stored_offsets(self) -> dict[TopicPartition, StoredOffset]:
         with self._lock:
-            return {partition: StoredOffset(offset) for partition, offset in self.offsets.items()}
+            return {
+                partition: StoredOffset(offset, bad_run=self.bad_runs.get(partition, 0))
+                for partition, offset in self.offsets.items()
+            }
 
     def begin(self, offsets: Mapping[TopicPartition, StoredOffset]) -> None:
         with self._lock:
             self.offsets = {partition: begun.next_offset for partition, begun in offsets.items()} | self.offsets
+
+    def set_back(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Forget every checkpoint that went beyond *offsets*, as a server that lost its last commits."""
+        with self._lock:
+            self.written = [
+                checkpoint
+                for checkpoint in self.written
+                if all(span.stop <= offsets[partition] for partition, span in checkpoint.spans.items())
+            ]
+            self.offsets = dict(offsets)
 
     def known_traces(self, trace_ids: Sequence[str]) -> set[str]:
         return set(trace_ids) & set(self.trace_ids)
 
     def last_counted(self, keys: Iterable[bytes]) -> dict[bytes, datetime]:
         with self._lock:
-            kept = {key: at for checkpoint in self.written for key, at in checkpoint.counted_keys.items()}
+            kept = {key: at for checkpoint in self.written for key, at in checkpoint.observed.counted_keys.items()}
         return {key: kept[key] for key in keys if key in kept}
 
     def write(self, checkpoint: Checkpoint) -> None:
         self.entered.release()
         assert self.open.wait(WAIT_SECONDS)
-        known = self.known_traces([item.trace.trace_id for item in checkpoint.traces])
+        known = self.known_traces([item.trace.trace_id for item in checkpoint.observed.traces])
         with self._lock:
             if self.away > 0:
                 self.away -= 1
@@ -82,17 +98,22 @@ class InMemoryCheckpoints:
                 raise DuplicateTrace(str(known))
             self.written.append(checkpoint)
             self.offsets |= {partition: span.stop for partition, span in checkpoint.spans.items()}
+            self.bad_runs |= {partition: span.bad_run for partition, span in checkpoint.spans.items()}
 
 
 @dataclass
 class InMemoryDeadLetters:
     put_in: list[tuple[Record, InvalidTrace]] = field(default_factory=list)
     durable: list[tuple[Record, InvalidTrace]] = field(default_factory=list)
+    away: int = 0  # this many calls of `flush` find the topic away
 
     def put(self, record: Record, invalid: InvalidTrace) -> None:
         self.put_in.append((record, invalid))
 
     def flush(self) -> None:
+        if self.away > 0:
+            self.away -= 1
+            raise Unavailable("the dead-letter topic is away")
         self.durable += self.put_in
         self.put_in = []
 
@@ -245,10 +266,7 @@ def router() -> Router:
 
 
 def builder(store: InMemoryCheckpoints, *, metrics: Metrics, reward_model: RewardModel | None = None) -> BatchBuilder:
-    rules = BatchRules(
-        cohorts=CohortRule(("dataset",)),
-        repeat_window=timedelta(hours=1),
-    )
+    rules = ObserveRules(CohortRule(("dataset",)), timedelta(hours=1))
     return BatchBuilder(rules, store, InMemoryCohortNames(50), reward_model=lambda: reward_model, metrics=metrics)
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from prometheus_client import CollectorRegistry
 
+from monitor.domain.score import Reward
+from monitor.domain.trace import Message
 from monitor.errors import Fenced
 from monitor.ingest.record import Record, TopicPartition
 from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace, Span
@@ -24,7 +28,7 @@ def batch(values: dict[TopicPartition, dict[int, bytes]], starts: dict[TopicPart
 
 def test_a_span_starts_at_the_stored_offset_and_ends_after_the_last_record_whatever_the_gaps() -> None:
     given = batch({A: {7: b"", 9: b"", 12: b""}, B: {3: b""}}, {A: 5, B: 3})
-    assert plan_spans(given) == {A: Span(5, 13), B: Span(3, 4)}
+    assert plan_spans(given, {}) == {A: Span(5, 13), B: Span(3, 4)}
 
 
 def test_a_written_batch_moves_its_cursors_and_counts_its_outcomes() -> None:
@@ -39,6 +43,23 @@ def test_a_written_batch_moves_its_cursors_and_counts_its_outcomes() -> None:
     }
     assert counted == {"counted": 2.0, "repeated": 0.0, "duplicate": 1.0, "invalid": 1.0}
     assert registry.get_sample_value("monitor_dead_letters_total", {"reason": "not_json"}) == 1.0
+
+
+def test_while_the_dead_letter_topic_is_away_nothing_is_scored_and_then_each_answer_once() -> None:
+    class Counting:
+        asked = 0
+
+        def score(self, rows: Sequence[tuple[Sequence[Message], str]]) -> list[Reward | None]:
+            self.asked += len(rows)
+            return [None] * len(rows)
+
+    model = Counting()
+    bench = Bench(ScriptedSource({}), reward_model=model)
+    bench.store.offsets, bench.store.away, bench.dead_letters.away = {A: 0}, 3, 5
+    given = batch({A: dict(enumerate([*lines(0, 1), b"{"]))}, {A: 0})
+    bench.processor(Metrics(CollectorRegistry())).process(given)
+    assert model.asked == 2
+    assert {record.offset for record, _ in bench.dead_letters.durable} == {2}
 
 
 def test_a_batch_of_a_revoked_partition_stores_nothing_and_writes_no_dead_letter() -> None:

@@ -7,8 +7,10 @@ import threading
 import pytest
 
 from monitor.errors import TooManyBadRecords, Unavailable
+from monitor.ingest.record import Record
 from monitor.pipeline.processor import PART, BadRecordLimit
 from monitor.pipeline.worker import QUEUED_BATCHES
+from monitor.telemetry.health import Health
 from tests.traces import line, trace
 from tests.unit.memory import Bench, InMemoryCheckpoints, ScriptedSource, lines, wait_for
 
@@ -164,6 +166,64 @@ def test_a_run_of_bad_records_past_the_limit_ends_the_worker_with_nothing_of_its
     assert [record.offset for record, _ in bench.dead_letters.durable] == list(range(15, 30))
 
 
+def test_a_run_of_bad_records_is_not_begun_again_by_a_restart_and_a_larger_limit_lets_it_pass() -> None:
+    log = {A: [*lines(*range(15)), *[b"{"] * 60, *lines(99)]}
+    store = InMemoryCheckpoints()
+    for _ in range(3):
+        bench = Bench(ScriptedSource(log), store=store)
+        bench.limit = BadRecordLimit(max_run=20, max_ratio=1.0)
+        with bench.running():
+            failure = bench.health.wait(10)
+        assert failure is not None
+        assert "start with a larger ingest.max_bad_run" in str(failure.exception)
+        assert store.offsets == {A: 30}
+    bench = Bench(ScriptedSource(log), store=store)
+    bench.limit = BadRecordLimit(max_run=1000, max_ratio=1.0)
+    with bench.running():
+        wait_for(lambda: all_stored(bench), "the rest")
+    assert store.bad_runs == {A: 0}
+
+
+def test_a_store_that_lost_its_last_commits_is_noticed_without_a_new_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.pipeline.worker.COMPARE_SECONDS", 0.02)
+    bench = Bench(ScriptedSource({A: lines(*range(40))}))
+    with bench.running():
+        wait_for(lambda: all_stored(bench), "all of it")
+        wait_for(lambda: bench.source.committed == {A: 40}, "the last commit")
+        bench.store.set_back({A: 20})
+        wait_for(lambda: all_stored(bench), "what was lost")
+    assert bench.store.trace_ids == ids(*range(40))
+    assert bench.health.failure is None
+
+
+@pytest.mark.parametrize("hanging", ["the store", "the broker"])
+def test_a_thread_that_hangs_inside_a_call_makes_the_process_not_ready(hanging: str) -> None:
+    now = 0.0
+    bench = Bench(ScriptedSource({A: lines(*range(5))}), health=Health((PART,), clock=lambda: now))
+    let_go = threading.Event()
+    with bench.running():
+        wait_for(lambda: all_stored(bench), "the first records")
+        wait_for(lambda: bench.health.ready()[0], "readiness")
+        if hanging == "the store":
+            bench.store.open.clear()
+            bench.source.events.append(lambda: bench.source.log[A].extend(lines(6)))
+            assert bench.store.entered.acquire(timeout=10)
+            assert bench.store.entered.acquire(timeout=10)
+        else:
+            bench.source.events.append(lambda: assert_set(let_go))
+            wait_for(lambda: not bench.source.events, "a poll that hangs")
+        now = 31.0
+        ready, reasons = bench.health.ready()
+        let_go.set()
+        bench.store.open.set()
+    stuck = {
+        "the store": {"batch": "storing a batch: not done after 31 s"},
+        "the broker": {"poll": "asking Kafka, or PostgreSQL for the offsets: not done after 31 s"},
+    }
+    assert not ready
+    assert reasons | stuck[hanging] == reasons
+
+
 def test_on_a_stop_everything_read_is_stored_before_it_leaves_and_nothing_more_is_read() -> None:
     bench = Bench(ScriptedSource({A: lines(*range(500))}))
     bench.store.open.clear()
@@ -208,6 +268,11 @@ def test_the_share_of_bad_records_is_taken_over_the_last_ten_thousand() -> None:
         add_all(limit, [True, True])
 
 
+def assert_set(event: threading.Event) -> None:
+    assert event.wait(10)
+
+
 def add_all(limit: BadRecordLimit, outcomes: list[bool]) -> None:
+    run = 0
     for bad in outcomes:
-        limit.add(bad)
+        run = limit.add(Record("traces", 0, 0, None, None), run, bad=bad)

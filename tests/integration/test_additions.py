@@ -1,0 +1,193 @@
+"""CONTRIBUTING.md's additions, taken from the page, added to a copy of the program and run there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.real_kafka import ROOT
+from tests.traces import line, trace
+
+PAGE = ROOT / "CONTRIBUTING.md"
+COPIED = ("monitor", "retrain", "migrations", "pyproject.toml")
+_BLOCK = re.compile(r"^```(?P<kind>python|diff) (?P<path>\S+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A new file, or a change of one that stands."""
+
+    addition: str
+    kind: str
+    path: str
+    text: str
+
+    @property
+    def hunks(self) -> list[list[str]]:
+        return [hunk.splitlines(keepends=True) for hunk in self.text.split("@@\n")]
+
+    @property
+    def table_lines(self) -> list[str]:
+        """The lines it adds, without imports."""
+        added = [text[1:] for hunk in self.hunks for text in hunk if text.startswith("+")]
+        return [text for text in added if not text.startswith(("import ", "from "))]
+
+    def apply(self, tree: Path) -> None:
+        path = tree / self.path
+        if self.kind == "python":
+            assert not path.exists(), f"{self.path} is there already"
+            path.write_text(self.text)
+            return
+        for hunk in self.hunks:
+            before = "".join(text[1:] for text in hunk if text[0] in " -")
+            after = "".join(text[1:] for text in hunk if text[0] in " +")
+            source = path.read_text()
+            assert source.count(before) == 1, f"{self.path} holds this not once:\n{before}"
+            path.write_text(source.replace(before, after))
+
+
+def blocks() -> Iterator[Block]:
+    for section in re.split(r"^### ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        addition = section.split("\n", 1)[0]
+        for found in _BLOCK.finditer(section):
+            yield Block(addition, found["kind"], found["path"], found["text"])
+
+
+ADDITIONS = list(dict.fromkeys(block.addition for block in blocks()))
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the program with every addition in it."""
+    copy = tmp_path_factory.mktemp("additions")
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, copy / name)
+    for block in blocks():
+        block.apply(copy)
+    return copy
+
+
+def run(tree: Path, *arguments: str) -> str:
+    """Run Python on the program in *tree*; return what it printed."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(tree), str(ROOT)))}  # the tests are those here
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=tree, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("addition", ADDITIONS)
+def test_an_addition_is_new_files_and_one_line_in_each_table_with_its_import(addition: str) -> None:
+    own = [block for block in blocks() if block.addition == addition]
+    assert [block.kind for block in own].count("python") == 1
+    assert [len(block.table_lines) for block in own if block.kind == "diff"] == [1]
+
+
+def test_the_program_with_every_addition_keeps_the_rules(tree: Path) -> None:
+    added = [block.path for block in blocks()]
+    run(tree, "-m", "ruff", "check", *added)
+    run(tree, "-m", "ruff", "format", "--check", *added)
+    run(tree, "-c", "from importlinter.cli import lint_imports; raise SystemExit(lint_imports())")
+
+
+def test_a_signal_is_scored_and_alarms(tree: Path, tmp_path: Path) -> None:
+    traces = tmp_path / "traces.jsonl"
+    answers = ("Done.", "Shall I go on?")
+    traces.write_bytes(b"".join(line(trace(n, response=answers[n >= 600])) + b"\n" for n in range(1000)))
+    run(tree, "-m", "monitor", "score", str(traces), "--out", str(tmp_path / "scores.jsonl"))
+    last = (tmp_path / "scores.jsonl").read_text().splitlines()[-1]
+    assert '"asking":1' in last.replace(" ", "")
+    run(tree, "-m", "monitor", "backtest", str(traces), "--baseline", "500", "--json", str(tmp_path / "result.json"))
+    assert '"asking"' in (tmp_path / "result.json").read_text()
+
+
+FORMAT_PROGRAM = """
+from datetime import UTC, datetime, timedelta
+from monitor.ingest.decode import DecodeLimits
+from monitor.ingest.outcome import Carries
+from monitor.ingest.record import Record
+from monitor.ingest.route import Route, Router
+
+router = Router([Route("chats", Carries.TRACES, "chat_line")], DecodeLimits(1000, 1000, timedelta(minutes=5)))
+good = b'{"call": "c-1", "model": "phi-2", "question": "Why?", "answer": "So."}'
+records = [Record("chats", 0, offset, None, value, (), 1_700_000_000_000) for offset, value in enumerate((good, b"{"))]
+batch = router.decode(records, datetime.now(UTC))
+print(*(trace.trace_id for trace, _ in batch.traces), *(rejected.invalid.reason for rejected in batch.rejected))
+"""
+
+
+def test_a_format_is_decoded_through_its_route(tree: Path) -> None:
+    assert run(tree, "-c", FORMAT_PROGRAM).strip() == "c-1 not_json"
+
+
+DETECTOR_PROGRAM = """
+import json, sys
+from dataclasses import replace
+from monitor.drift.baseline import NullRule
+from monitor.offline.backtest import BacktestPlan, backtest
+from tests.traces import drifting
+
+plan = BacktestPlan(600, null_rule=NullRule(detectors={"refusal": "bold"}))
+for chosen in (plan, replace(plan, null_rule=NullRule())):
+    found = backtest(drifting(1500, change=900, longer=1.0), chosen)
+    print(*sorted({law.detector for law in found.baseline.signals}), min(alarm.observations for alarm in found.alarms))
+"""
+
+
+def test_a_detector_follows_the_signal_it_is_chosen_for(tree: Path) -> None:
+    bold, usual = (line.split() for line in run(tree, "-c", DETECTOR_PROGRAM).splitlines())
+    assert bold[:-1] == ["bold", "e_detector"]
+    assert usual[:-1] == ["e_detector"]
+    assert int(bold[-1]) < int(usual[-1])
+
+
+SOURCE_PROGRAM = """
+import sys
+from datetime import UTC, datetime
+from monitor.drift.baseline import NullRule
+from monitor.drift.controller import Controller, ControllerRules, freeze_window
+from monitor.observe.survey import SurveyAnswer, survey_entry
+from monitor.postgres.engine import create_engine_for, transaction
+from monitor.postgres.log import append_entry
+from monitor.postgres.streams import PostgresFoldStore
+
+engine = create_engine_for(sys.argv[1])
+store = PostgresFoldStore(engine)
+controller = Controller(store, ControllerRules(10_000.0, 0, NullRule()))
+
+
+def answer(first, discontent):
+    at = datetime(2025, 3, 1, tzinfo=UTC)
+    answers = [SurveyAnswer(f"c-{n}", at, "none", n % 10 >= discontent) for n in range(first, first + 500)]
+    with transaction(engine) as connection:
+        append_entry(connection, survey_entry(answers, policy_model="phi-2"))
+
+
+answer(0, 1)
+store.place_entries()
+store.freeze(freeze_window(store, NullRule(), first_place=0, stop_place=500), by="operator", note="")
+answer(500, 1)
+print(len(controller.tick().alarms))
+answer(1000, 4)
+(alarm, *_) = controller.tick().alarms
+print(alarm.stream.signal, alarm.stream.scorer_version, alarm.direction)
+engine.dispose()
+"""
+
+
+@pytest.mark.postgres
+def test_a_source_s_entries_are_placed_folded_and_alarm(tree: Path, postgres_url: str) -> None:
+    first, *_, alarm = run(tree, "-c", SOURCE_PROGRAM, postgres_url).splitlines()
+    assert (first, alarm) == ("0", "negative_feedback survey-1 up")
