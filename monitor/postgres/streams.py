@@ -75,7 +75,7 @@ _SECONDS_SINCE = text(
     "select extract(epoch from now() - created_at)::float from log_entry order by entry_id desc limit 1"
 )
 _TIME_BEFORE = text("select max(created_at) from log_entry where sequence = :sequence - 1")
-_STREAM_VALUES = ("observations", "mean", "evidence_log", "last_timestamp", "episode", "severity", "confirmed_at")
+_STREAM_VALUES = ("observations", "mean", "evidence_log", "last_timestamp", "episode", "severity")
 
 
 class PostgresFoldStore:
@@ -274,20 +274,20 @@ def _stream(row: Row[Any]) -> StoredStream:
         last_timestamp=row.last_timestamp,
         episode=row.episode,
         severity=None if row.severity is None else Severity(row.severity),
-        confirmed_at=row.confirmed_at,
+        since=row.confirmed_at,
         renewed=row.confirm_state,
     )
 
 
 def _stream_row(baseline_id: int, key: StreamKey, stream: StoredStream) -> dict[str, Any]:
     values = {name: getattr(stream, name) for name in _STREAM_VALUES}
-    states = {"state": stream.evidence, "confirm_state": stream.renewed}
+    states = {"state": stream.evidence, "confirm_state": stream.renewed, "confirmed_at": stream.since}
     return {"baseline_id": baseline_id, **asdict(key), **values, **states}
 
 
 def _upsert_streams() -> Any:
     statement = upsert(schema.detector)
-    changed = (*_STREAM_VALUES, "state", "confirm_state")
+    changed = (*_STREAM_VALUES, "state", "confirm_state", "confirmed_at")
     return statement.on_conflict_do_update(
         constraint=schema.detector.primary_key, set_={name: statement.excluded[name] for name in changed}
     )
