@@ -70,12 +70,11 @@ def restore(fold: Fold, stored: Mapping[StreamKey, StoredStream]) -> dict[Stream
         if detector is None:
             continue
         episode = None
-        if kept.severity is not None:
-            episode = (
-                Episode(kept.severity, kept.since, None if kept.renewed is None else detector.load(kept.renewed))
-                if kept.since is not None
-                else Episode(kept.severity, kept.observations, detector.empty())
-            )
+        if kept.severity is not None and kept.since is None:
+            episode = Episode(kept.severity, kept.observations, detector.empty())
+        elif kept.severity is not None and kept.since is not None:
+            renewed = None if kept.renewed is None else detector.load(kept.renewed)
+            episode = Episode(kept.severity, kept.since, renewed)
         streams[key] = Stream(
             evidence=detector.load(kept.evidence),
             observations=kept.observations,

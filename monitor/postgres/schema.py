@@ -248,8 +248,10 @@ detector = Table(
     Column("evidence_log", Float, nullable=False),  # log e / log A
     _timestamp("last_timestamp"),
     Column("state", LargeBinary, nullable=False),  # `stats.edetector.State`
-    Column("confirm_state", LargeBinary),
-    Column("confirmed_at", BigInteger),  # observations at the last confirmation
+    # Of an open episode: evidence from nothing since the last look at it, null once that has confirmed it; and the
+    # observations at that look.
+    Column("renewed_state", LargeBinary),
+    Column("renewed_since", BigInteger),
     Column("episode", Integer, nullable=False, server_default="0"),
     Column("severity", Text),  # reached in this episode
     PrimaryKeyConstraint("baseline_id", "signal", "cohort", "policy_model", "scorer_version"),

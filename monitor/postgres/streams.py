@@ -274,20 +274,20 @@ def _stream(row: Row[Any]) -> StoredStream:
         last_timestamp=row.last_timestamp,
         episode=row.episode,
         severity=None if row.severity is None else Severity(row.severity),
-        since=row.confirmed_at,
-        renewed=row.confirm_state,
+        since=row.renewed_since,
+        renewed=row.renewed_state,
     )
 
 
 def _stream_row(baseline_id: int, key: StreamKey, stream: StoredStream) -> dict[str, Any]:
     values = {name: getattr(stream, name) for name in _STREAM_VALUES}
-    states = {"state": stream.evidence, "confirm_state": stream.renewed, "confirmed_at": stream.since}
+    states = {"state": stream.evidence, "renewed_state": stream.renewed, "renewed_since": stream.since}
     return {"baseline_id": baseline_id, **asdict(key), **values, **states}
 
 
 def _upsert_streams() -> Any:
     statement = upsert(schema.detector)
-    changed = (*_STREAM_VALUES, "state", "confirm_state", "confirmed_at")
+    changed = (*_STREAM_VALUES, "state", "renewed_state", "renewed_since")
     return statement.on_conflict_do_update(
         constraint=schema.detector.primary_key, set_={name: statement.excluded[name] for name in changed}
     )
