@@ -94,7 +94,3 @@ def _baseline_error(rows: Sequence[Stratum], errors: Floats) -> float:
     by_cohort = {row.cohort: error for row, error in zip(rows, errors, strict=True)}
     weights = counts / len(rows)
     return float(np.sqrt(sum((w * by_cohort[str(name)]) ** 2 for name, w in zip(names, weights, strict=True))))
-
-
-def effect_unit(law: SignalBaseline) -> str:
-    return law.unit
