@@ -178,7 +178,7 @@ class Daemon:
 
     def _run_worker(self) -> None:
         ingest, kafka = self.settings.ingest, self.settings.kafka
-        store = self._checkpoints()
+        store = self._checkpoints(self._engine)
         rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
         builder = BatchBuilder(rules, store, store, reward_model=self._scorer.current, metrics=self._metrics)
@@ -208,11 +208,9 @@ class Daemon:
         worker.run(self._supervisor.stopping)
         dead_letters.close()
 
-    def _checkpoints(self) -> PostgresCheckpoints:
+    def _checkpoints(self, engine: Engine) -> PostgresCheckpoints:
         settings = self.settings
-        return PostgresCheckpoints(
-            self._engine, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts
-        )
+        return PostgresCheckpoints(engine, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts)
 
     def _lag_records(self) -> int | None:
         return self._worker.lag_records if self._worker is not None else None
@@ -222,22 +220,23 @@ class Daemon:
         return KafkaSource(kafka, [route.topic for route in routes_of(kafka)], assignment)
 
     def _run_controller(self) -> None:
-        leader = Leader(Leadership(self._engine), self._duties(), metrics=self._metrics)
+        leadership = Leadership(self._engine)
+        leader = Leader(leadership, self._duties(leadership.fenced_engine()), metrics=self._metrics)
         try:
             self._supervisor.repeat(CONTROLLER, leader.turn, pause_seconds=self.settings.drift.fold_seconds)
         finally:
             leader.release()
 
-    def _duties(self) -> list[Duty]:
-        """Return what one replica does for all, in the order of a turn."""
-        settings, metrics, jobs = self.settings, self._metrics, self._jobs
+    def _duties(self, engine: Engine) -> list[Duty]:
+        """Return what one replica does for all, in the order of a turn; every write goes through *engine*."""
+        settings, metrics, jobs = self.settings, self._metrics, job_service_of(engine, self.settings)
         drift, retrain = settings.drift, settings.retrain
         rules = ControllerRules(
             drift.average_run_length, drift.baseline_traces, null_rule_of(settings), drift.recovery_observations
         )
-        log_store = PostgresFoldStore(self._engine)
+        log_store = PostgresFoldStore(engine)
         controller = Controller(log_store, rules)
-        alarms, store = PostgresAlarms(self._engine), self._checkpoints()
+        alarms, store = PostgresAlarms(engine), self._checkpoints(engine)
 
         def tell_time() -> None:
             log_store.tell_time(after_seconds=CLOCK_SECONDS)

@@ -388,3 +388,13 @@ audit = Table(
     Column("subject", Text, nullable=False),
     Column("detail", JSONB, nullable=False),
 )
+
+# Who leads: holds while it is renewed in time, and while a session keeps the advisory lock of this number.
+leader_lease = Table(
+    "leader_lease",
+    metadata,
+    Column("role", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("session_lock", Integer, nullable=False),
+    _timestamp("renewed_at"),
+)
