@@ -291,7 +291,7 @@ class Daemon:
             return
         trouble = self._scorer.follow()
         if trouble is not None:
-            raise Unavailable(trouble)
+            raise Unavailable(trouble, plain="the promoted reward model cannot be used; the one before it scores")
         if self.settings.rewards.backend == "http":
             self._metrics.confirm_reached(Dependency.REWARDS)
 
