@@ -178,7 +178,7 @@ class PostgresFoldStore:
             at = FoldPosition(*connection.execute(query).one())
             time = connection.execute(_TIME_BEFORE, {"sequence": at.next_sequence}).scalar_one()
             rows = connection.execute(select(schema.detector).where(stream.baseline_id == baseline_id)).all()
-        return StoredFold(at, time, {_key(row): _stream(row) for row in rows})
+        return StoredFold(at, time, dict(map(_stream, rows)))
 
     def save_fold(self, step: FoldStep) -> None:
         position = schema.fold_position.c
@@ -261,12 +261,8 @@ def _batch(row: Row[Any]) -> ObservationBatch:
     )
 
 
-def _key(row: Row[Any]) -> StreamKey:
-    return StreamKey(row.signal, row.cohort, row.policy_model, row.scorer_version)
-
-
-def _stream(row: Row[Any]) -> StoredStream:
-    return StoredStream(
+def _stream(row: Row[Any]) -> tuple[StreamKey, StoredStream]:
+    return StreamKey(row.signal, row.cohort, row.policy_model, row.scorer_version), StoredStream(
         evidence=row.state,
         evidence_log=row.evidence_log,
         observations=row.observations,
