@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from monitor.postgres.schema import TransactionId
+from monitor.postgres.column import TransactionId
 
 revision = "20261122_log_contract"
 down_revision = "20261122_job_handle_expand"
