@@ -44,6 +44,7 @@ from monitor.postgres.leases import PostgresJobStore
 from monitor.postgres.migrate import require_current
 from monitor.postgres.preferences import PostgresPreferences
 from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.retention import PostgresRetention, Retention
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views import PostgresCommands, PostgresViews
 from monitor.retraining.dispatcher import Dispatcher, Step
@@ -232,6 +233,8 @@ class Daemon:
         rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule_of(settings))
         controller = Controller(PostgresFoldStore(self._engine), rules)
         alarms, store = PostgresAlarms(self._engine), self._checkpoints()
+        kept = settings.retention
+        retention = PostgresRetention(self._engine, Retention(kept.text_days, kept.trace_id_days, kept.log_days))
 
         def forget_repeats() -> None:
             store.forget_repeats(settings.repeat_window)
@@ -243,6 +246,8 @@ class Daemon:
             Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(self._models.models().promoted_at)),
             Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
             Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
+            Duty("make_partitions", FORGET_SECONDS, retention.make_partitions),
+            Duty("forget_texts", FORGET_SECONDS, retention.tidy),
         ]
         if retrain.refresh_cron is not None:
             duties.append(Duty("refresh_on_schedule", 0.0, RefreshOnSchedule(retrain.refresh_cron, jobs, jobs)))

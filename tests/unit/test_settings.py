@@ -69,9 +69,10 @@ def test_settings_are_frozen() -> None:
         ({"DRIFT__TOLERANCE": '{"refusals": 0.1}'}, "'refusals'; known are response_length, refusal"),
         ({"INGEST__COHORT_KEYS": "dataset"}, "MONITOR_INGEST__COHORT_KEYS: wanted JSON"),
         ({"WEB__HOST": "0.0.0.0"}, "set web.tokens first"),
+        ({"RETENTION__TEXT_DAYS": "500"}, "text_days = 500 outlives trace_id_days = 400"),
         ({"NONSENSE": "1"}, "MONITOR_NONSENSE: no such setting"),
     ],
-    ids=["too small", "an unknown signal", "a list that is none", "an open door", "an unknown variable"],
+    ids=["too small", "an unknown signal", "no list", "an open door", "a text without its id", "an unknown variable"],
 )
 def test_a_wrong_value_is_named_with_its_key_and_what_was_wanted(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], said: str
