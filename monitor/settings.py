@@ -24,6 +24,7 @@ from monitor.signals.table import SIGNALS
 
 CONFIG_VARIABLE = "MONITOR_CONFIG"
 DEFAULT_CONFIG = "monitor.yaml"
+MIN_TOKEN_CHARACTERS = 16  # of a token that others than this machine can try
 
 
 class _Part(BaseModel):
@@ -169,12 +170,19 @@ class DriftSettings(_Part):
         default_factory=dict, description="smallest shift anyone would act on, per signal, on the channel's 0..1"
     )
     fold_seconds: float = Field(1.0, gt=0, le=60, description="pause between two folds")
+    recovery_observations: int = Field(
+        2000, ge=1, description="an alarm has recovered when so many observations did not bring it about again"
+    )
+    detectors: dict[str, str] = Field(
+        default_factory=dict, description="what follows a signal, by name, from the next baseline on; e_detector"
+    )
 
     @model_validator(mode="after")
     def _known_signals(self) -> DriftSettings:
-        for name in self.tolerance:
-            if name not in SIGNALS:
-                raise ValueError(f"tolerance names the signal {name!r}; known are {', '.join(SIGNALS)}")
+        for field, names in (("tolerance", self.tolerance), ("detectors", self.detectors)):
+            for name in names:
+                if name not in SIGNALS:
+                    raise ValueError(f"{field} names the signal {name!r}; known are {', '.join(SIGNALS)}")
         return self
 
 
@@ -219,13 +227,22 @@ class WebSettings(_Part):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port of API, console and /metrics; 0 picks one")
     tokens: dict[str, Literal["viewer", "annotator", "operator"]] = Field(
-        default_factory=dict, description="bearer token -> role; without any, only loopback may be served"
+        default_factory=dict,
+        description="bearer token (16 characters or more unless on loopback) -> role; none: loopback alone is served",
     )
 
     @model_validator(mode="after")
     def _guarded(self) -> WebSettings:
-        if not self.tokens and self.host not in {"127.0.0.1", "localhost", "::1"}:
+        if self.host in {"127.0.0.1", "localhost", "::1"}:
+            return self
+        if not self.tokens:
             raise ValueError(f"host {self.host!r} is reachable from outside: set web.tokens first")
+        for token, role in self.tokens.items():
+            if len(token) < MIN_TOKEN_CHARACTERS:
+                raise ValueError(
+                    f"host {self.host!r} is reachable from outside, and a token of the role {role!r} is shorter than "
+                    f"{MIN_TOKEN_CHARACTERS} characters: `openssl rand -hex 16` makes a good one"
+                )
         return self
 
 
@@ -317,7 +334,7 @@ def _explain(item: object) -> str:
     given = (
         "" if isinstance(item["input"], dict) or "password" in key or key.endswith("url") else f" = {item['input']!r}"
     )
-    return f"{key}{given}: {item['msg']}"
+    return f"{key}{given}: {item['msg'].removeprefix('Value error, ')}"
 
 
 def _explain_unparsed(error: SettingsError) -> str:

@@ -24,18 +24,21 @@ from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.detector import DETECTORS
 from monitor.errors import InvalidSetting, Unavailable
 from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.limits import limits_of
 from monitor.ingest.route import Router, routes_of
+from monitor.observe.step import ObserveRules
 from monitor.pipeline.backoff import Backoff
-from monitor.pipeline.batch import BatchBuilder, BatchRules
+from monitor.pipeline.batch import BatchBuilder
 from monitor.pipeline.processor import BadRecordLimit, Processor
 from monitor.pipeline.worker import Assignment, BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces, rebuild_reward_baseline
+from monitor.postgres.blocker import find_blocker
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.jobs import JobService
@@ -67,6 +70,9 @@ if TYPE_CHECKING:
 DISPATCH_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
 FORGET_SECONDS = 600.0
+PLACEMENT_SECONDS = 10.0
+TELL_BLOCKER_SECONDS = 60.0
+CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a leader
 LEAVE_SECONDS = 5.0  # past the drain
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
 log = structlog.get_logger(__name__)
@@ -74,7 +80,10 @@ log = structlog.get_logger(__name__)
 
 def null_rule_of(settings: Settings) -> NullRule:
     drift = settings.drift
-    return NullRule(drift.standard_errors, drift.cohort_standard_errors, drift.tolerance)
+    for signal, name in drift.detectors.items():
+        if name not in DETECTORS:
+            raise InvalidSetting(f"drift.detectors names {name!r} for {signal}; there are {', '.join(DETECTORS)}")
+    return NullRule(drift.standard_errors, drift.cohort_standard_errors, drift.tolerance, drift.detectors)
 
 
 def job_service_of(engine: Engine, settings: Settings) -> JobService:
@@ -173,11 +182,8 @@ class Daemon:
 
     def _run_worker(self) -> None:
         ingest, kafka = self.settings.ingest, self.settings.kafka
-        store = self._checkpoints()
-        rules = BatchRules(
-            cohorts=CohortRule(ingest.cohort_keys),
-            repeat_window=self.settings.repeat_window,
-        )
+        store = self._checkpoints(self._engine)
+        rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
         builder = BatchBuilder(rules, store, store, reward_model=self._scorer.current, metrics=self._metrics)
         dead_letters = KafkaDeadLetters(kafka)
@@ -206,11 +212,9 @@ class Daemon:
         worker.run(self._supervisor.stopping)
         dead_letters.close()
 
-    def _checkpoints(self) -> PostgresCheckpoints:
+    def _checkpoints(self, engine: Engine) -> PostgresCheckpoints:
         settings = self.settings
-        return PostgresCheckpoints(
-            self._engine, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts
-        )
+        return PostgresCheckpoints(engine, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts)
 
     def _lag_records(self) -> int | None:
         return self._worker.lag_records if self._worker is not None else None
@@ -220,27 +224,43 @@ class Daemon:
         return KafkaSource(kafka, [route.topic for route in routes_of(kafka)], assignment)
 
     def _run_controller(self) -> None:
-        leader = Leader(Leadership(self._engine), self._duties(), metrics=self._metrics)
+        leadership = Leadership(self._engine)
+        leader = Leader(leadership, self._duties(leadership.fenced_engine()), metrics=self._metrics)
         try:
             self._supervisor.repeat(CONTROLLER, leader.turn, pause_seconds=self.settings.drift.fold_seconds)
         finally:
             leader.release()
 
-    def _duties(self) -> list[Duty]:
-        """Return what one replica does for all, in the order of a turn."""
-        settings, metrics, jobs = self.settings, self._metrics, self._jobs
+    def _duties(self, engine: Engine) -> list[Duty]:
+        """Return what one replica does for all, in the order of a turn; every write goes through *engine*."""
+        settings, metrics, jobs = self.settings, self._metrics, job_service_of(engine, self.settings)
         drift, retrain = settings.drift, settings.retrain
-        rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule_of(settings))
-        controller = Controller(PostgresFoldStore(self._engine), rules)
-        alarms, store = PostgresAlarms(self._engine), self._checkpoints()
+        rules = ControllerRules(
+            drift.average_run_length, drift.baseline_traces, null_rule_of(settings), drift.recovery_observations
+        )
+        log_store = PostgresFoldStore(engine)
+        controller = Controller(log_store, rules)
+        alarms, store = PostgresAlarms(engine), self._checkpoints(engine)
+
         kept = settings.retention
-        retention = PostgresRetention(self._engine, Retention(kept.text_days, kept.trace_id_days, kept.log_days))
+        retention = PostgresRetention(engine, Retention(kept.text_days, kept.trace_id_days, kept.log_days))
+
+        def tell_time() -> None:
+            log_store.tell_time(after_seconds=CLOCK_SECONDS)
+
+        def show_placement() -> None:
+            blocker = find_blocker(self._engine)
+            if blocker is not None and blocker.seconds > TELL_BLOCKER_SECONDS:
+                log.warning("placement_blocked", by=blocker.name, open_seconds=round(blocker.seconds))
+            metrics.show_placement_blocked(blocker.seconds if blocker is not None else 0.0)
 
         def forget_repeats() -> None:
             store.forget_repeats(settings.repeat_window)
 
         duties = [
+            Duty("tell_time", CLOCK_SECONDS, tell_time),
             Duty("fold_log", 0.0, FoldLog(controller.tick, self._views.fold_lag_traces, metrics)),
+            Duty("show_placement", PLACEMENT_SECONDS, show_placement),
             Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
             Duty("show_jobs", 0.0, lambda: metrics.show_jobs(self._views.job_counts())),
             Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(self._models.models().promoted_at)),
@@ -287,7 +307,7 @@ class Daemon:
             return
         trouble = self._scorer.follow()
         if trouble is not None:
-            raise Unavailable(trouble)
+            raise Unavailable(trouble, plain="the promoted reward model cannot be used; the one before it scores")
         if self.settings.rewards.backend == "http":
             self._metrics.confirm_reached(Dependency.REWARDS)
 

@@ -169,6 +169,7 @@ class Story:
         from monitor.demo import script
         from monitor.demo.training import train_first_ensemble
         from monitor.domain.cohort import CohortRule
+        from monitor.observe.step import nothing_observed
         from monitor.pipeline.checkpoint import Checkpoint
         from monitor.postgres.checkpoints import PostgresCheckpoints
         from monitor.postgres.preferences import PostgresPreferences
@@ -179,11 +180,9 @@ class Story:
         store.write(
             Checkpoint(
                 spans={},
-                traces=[],
+                observed=nothing_observed(),
                 positions=[],
-                streams=[],
                 preferences=[(pair, rule.name(pair.cohort)) for pair in pairs],
-                counted_keys={},
                 duplicates=0,
                 dead_letters={},
             )
@@ -258,14 +257,14 @@ class Story:
         self._until(lambda: bool(self._alerts()), FOLD_SECONDS, "an alarm")
         self._settle()
         self._heading("6. The alarm")
-        alerts = sorted(self._alerts(), key=lambda stored: stored.alarm.trace_index)
-        if alerts[0].alarm.trace_index < began:
+        alerts = sorted(self._alerts(), key=lambda stored: stored.alarm.place)
+        if alerts[0].alarm.place < began:
             raise Missed(f"the alarm came before the drift: {_headline(alerts[0])}")
         for stored in alerts[:6]:
             alarm = stored.alarm
             self._say(
-                f"{_headline(stored)} - {alarm.trace_index - began + 1} traces after the release; "
-                f"dated to trace {alarm.onset_index}; {effect_text(alarm.effect)}"
+                f"{_headline(stored)} - {alarm.place - began + 1} traces after the release; "
+                f"dated to trace {alarm.onset_place}; {effect_text(alarm.effect)}"
             )
         return alerts[0]
 

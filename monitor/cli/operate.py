@@ -70,11 +70,13 @@ def baseline_freeze(
 
     with _database() as (engine, settings):
         store = PostgresFoldStore(engine)
-        traces = store.place_checkpoints()
+        store.place_entries()
+        traces = store.placed_traces()
         start, stop = _window(traces, last, first_index, stop_index)
-        frozen = freeze_window(store, null_rule_of(settings), first_index=start, stop_index=stop)
-        number = store.freeze(frozen, by=_actor().name, note=note or f"traces {start} to {stop} of {traces}")
-    say(f"baseline {number} is frozen from the traces {start} to {stop - 1}")
+        first_place, stop_place = store.place_of_trace(start), store.place_of_trace(stop - 1) + 1
+        frozen = freeze_window(store, null_rule_of(settings), first_place=first_place, stop_place=stop_place)
+        active = store.freeze(frozen, by=_actor().name, note=note or f"traces {start} to {stop} of {traces}")
+    say(f"baseline {active.baseline_id} is frozen from the traces {start} to {stop - 1}")
 
 
 @drift.command("status")
@@ -114,16 +116,16 @@ def drift_report(
         summary = views.baseline()
         if summary is None:
             raise NotFound("drift report: no baseline is frozen yet")
-        start = summary.stop_index if alarm_id is None else _alarm(views, alarm_id).alarm.onset_index
-        traces = store.place_checkpoints()
-        start = max(start, traces - MAX_ROWS)  # the report keeps no more, so no more is read
-        first = max(summary.first_index, summary.stop_index - MAX_ROWS)
+        start = summary.stop_place if alarm_id is None else _alarm(views, alarm_id).alarm.onset_place
+        stop = store.place_entries().next_place
+        start = max(start, stop - MAX_ROWS)  # the report keeps no more, so no more is read
+        first = max(summary.first_place, summary.stop_place - MAX_ROWS)
         write_report(
             out,
-            baseline=observation_frame(store.batches(first, summary.stop_index)),
-            current=observation_frame(store.batches(start, traces)),
+            baseline=observation_frame(store.window(first, summary.stop_place)),
+            current=observation_frame(store.window(start, stop)),
         )
-    say(f"{out}: traces {first} to {summary.stop_index - 1} against {start} to {traces - 1}")
+    say(f"{out}: traces {first} to {summary.stop_place - 1} against {start} to {stop - 1}")
 
 
 @alarms.command("list")
@@ -273,9 +275,9 @@ def _explanation(stored: StoredAlarm, settings: Settings) -> Sequence[str]:
     return (
         f"alarm {stored.alarm_id} ({stored.state}, {alarm.severity}): {alarm.stream.signal} of cohort "
         f"{alarm.stream.cohort} under {alarm.stream.policy_model} went {alarm.direction}",
-        f"decided at trace {alarm.trace_index} ({alarm.trace_id}) of {moment(alarm.timestamp)}, "
+        f"decided at trace {alarm.place} ({alarm.trace_id}) of {moment(alarm.timestamp)}, "
         f"after {alarm.observations} observations since the baseline",
-        f"began about trace {alarm.onset_index}, {moment(alarm.onset_timestamp)}",
+        f"began about trace {alarm.onset_place}, {moment(alarm.onset_timestamp)}",
         f"effect since then: {effect_text(alarm.effect)} against the baseline's mean (95% confidence sequence)",
         f"evidence: {alarm.evidence_log:.2f} of the alarm's (log e / log A); a stream that has not drifted "
         f"alarms once in {run_length} observations or less often",

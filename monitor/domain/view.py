@@ -31,8 +31,8 @@ class BaselineSummary:
     created_at: datetime
     created_by: str
     note: str
-    first_index: int  # trace indices in fold order, from 0
-    stop_index: int  # exclusive
+    first_place: int  # in the log, from 0
+    stop_place: int  # exclusive
     traces: int
 
 

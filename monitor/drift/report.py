@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from monitor.domain.observation import ObservationBatch
 from monitor.domain.text import for_html
-from monitor.drift.log import ObservationBatch
 from monitor.errors import InvalidInput
 
 MAX_ROWS = 50_000  # of either side; the latest are kept
@@ -17,17 +17,17 @@ COHORT, POLICY_MODEL = "cohort", "policy_model"
 
 
 def observation_frame(batches: Iterable[ObservationBatch]) -> pd.DataFrame:
-    """Return a row per trace, ordered by trace index: cohort, policy model, and a column per signal.
+    """Return a row per trace, ordered by place: cohort, policy model, and a column per signal.
 
     The two labels are escaped for HTML: Evidently writes them into a script of its page as they are.
     """
     parts = [
         pd.DataFrame(
             {
-                "trace_index": batch.indices,
+                "place": batch.places,
                 COHORT: [for_html(name) for name in batch.cohort_names()],
-                POLICY_MODEL: for_html(batch.policy_model),
-                "signal": batch.signal,
+                POLICY_MODEL: for_html(batch.series.policy_model),
+                "signal": batch.series.signal,
                 "value": batch.values,
             }
         )
@@ -36,9 +36,7 @@ def observation_frame(batches: Iterable[ObservationBatch]) -> pd.DataFrame:
     if not parts:
         raise InvalidInput("drift report: the window holds no observation; wanted some on both sides")
     long = pd.concat(parts, ignore_index=True)
-    wide = long.pivot_table(
-        index=["trace_index", COHORT, POLICY_MODEL], columns="signal", values="value", aggfunc="last"
-    )
+    wide = long.pivot_table(index=["place", COHORT, POLICY_MODEL], columns="signal", values="value", aggfunc="last")
     return wide.reset_index([COHORT, POLICY_MODEL]).sort_index().tail(MAX_ROWS)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, Engine, Row, text
 
 from monitor.domain.signal import DISAGREEMENT, REWARD
 from monitor.drift.baseline import NullRule, SignalBaseline, Window, build_signal_baseline
-from monitor.drift.controller import ActiveBaseline
+from monitor.drift.stored import ActiveBaseline
 from monitor.errors import Conflict
 from monitor.postgres.engine import transaction
 from monitor.postgres.streams import active_baseline, extend_baseline, hold_freezes
@@ -73,7 +74,7 @@ def rebuild_reward_baseline(connection: Connection, result: RunResult, rule: Nul
             "it was frozen anew; wanted a run on the present baseline"
         )
     laws = _laws(result.candidate.version, traces, scores, rule)
-    extend_baseline(connection, ActiveBaseline(active.baseline_id, active.baseline.extended(laws)))
+    extend_baseline(connection, replace(active, baseline=active.baseline.extended(laws)))
 
 
 def _laws(

@@ -26,11 +26,12 @@ CONNECTION = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
-# The same from the server's side: a worker that lost power must not keep its locks.
+# The same from the server's side: a worker that lost power, or was stopped in mid transaction, must not keep its locks.
 _SERVER_SIDE = (
     "set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3;"
-    " set tcp_user_timeout = 30000"
+    " set tcp_user_timeout = 30000; set idle_in_transaction_session_timeout = 30000"
 )
+AWAY = "PostgreSQL is away, or refuses its work"  # what everybody may know
 READ_ONLY = "25006"  # a standby answers until it is promoted, or until the name points elsewhere
 
 
@@ -63,20 +64,27 @@ def _set_server_side(connection: Any, _record: object) -> None:
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
     """Open one transaction; a server that is away becomes `Unavailable`."""
+    with named_failures(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def named_failures() -> Iterator[None]:
+    """Let what waiting can mend come out as `Unavailable`, and the rest as it is."""
     try:
-        with engine.begin() as connection:
-            yield connection
+        yield
     except PoolTimeout as error:
         raise Unavailable(
-            "PostgreSQL: every connection of the pool is in use; postgres.pool_size sets how many"
+            "PostgreSQL: every connection of the pool is in use; postgres.pool_size sets how many",
+            plain="every connection to PostgreSQL is in use",
         ) from error
     except DBAPIError as error:
         if is_unavailable(error):
-            raise Unavailable(f"PostgreSQL: {str(error.orig).strip()}") from error
+            raise Unavailable(f"PostgreSQL: {str(error.orig).strip()}", plain=AWAY) from error
         raise
     except psycopg.Error as error:  # COPY speaks to the driver directly
         if _may_pass(error.sqlstate, isinstance(error, psycopg.OperationalError)):
-            raise Unavailable(f"PostgreSQL: {str(error).strip()}") from error
+            raise Unavailable(f"PostgreSQL: {str(error).strip()}", plain=AWAY) from error
         raise
 
 

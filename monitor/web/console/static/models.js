@@ -47,7 +47,7 @@ export function showBaseline(baseline) {
   const facts = baseline === null ? [] : [
     ["Frozen", baseline.created_at],
     ["By", baseline.created_by],
-    ["From", `${plural(baseline.traces, "trace")}, ${count(baseline.first_index)} to ${count(baseline.stop_index - 1)}`],
+    ["From", `${plural(baseline.traces, "trace")}, ${count(baseline.first_place)} to ${count(baseline.stop_place - 1)}`],
     ...(baseline.note ? [["Note", baseline.note]] : []),
   ];
   reconcile(byId("baseline-facts"), facts, {
