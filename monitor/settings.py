@@ -24,6 +24,7 @@ from monitor.signals.table import SIGNALS
 
 CONFIG_VARIABLE = "MONITOR_CONFIG"
 DEFAULT_CONFIG = "monitor.yaml"
+MIN_TOKEN_CHARACTERS = 16  # of a token that others than this machine can try
 
 
 class _Part(BaseModel):
@@ -230,13 +231,42 @@ class WebSettings(_Part):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port of API, console and /metrics; 0 picks one")
     tokens: dict[str, Literal["viewer", "annotator", "operator"]] = Field(
-        default_factory=dict, description="bearer token -> role; without any, only loopback may be served"
+        default_factory=dict,
+        description="bearer token (16 characters or more unless on loopback) -> role; none: loopback alone is served",
     )
 
     @model_validator(mode="after")
     def _guarded(self) -> WebSettings:
-        if not self.tokens and self.host not in {"127.0.0.1", "localhost", "::1"}:
+        if self.host in {"127.0.0.1", "localhost", "::1"}:
+            return self
+        if not self.tokens:
             raise ValueError(f"host {self.host!r} is reachable from outside: set web.tokens first")
+        for token, role in self.tokens.items():
+            if len(token) < MIN_TOKEN_CHARACTERS:
+                raise ValueError(
+                    f"host {self.host!r} is reachable from outside, and a token of the role {role!r} is shorter than "
+                    f"{MIN_TOKEN_CHARACTERS} characters: `openssl rand -hex 16` makes a good one"
+                )
+        return self
+
+
+class RetentionSettings(_Part):
+    """How long each kind of row is kept, in days since it was stored; 0 keeps it for ever."""
+
+    text_days: int = Field(30, ge=0, le=36_500, description="prompts and responses; 0: for ever")
+    trace_id_days: int = Field(
+        400, ge=0, le=36_500, description="trace ids, by which a trace counts once, and its scores; 0: for ever"
+    )
+    log_days: int = Field(
+        0, ge=0, le=36_500, description="observations from before the active baseline's window; 0: for ever"
+    )
+
+    @model_validator(mode="after")
+    def _ids_outlive_texts(self) -> RetentionSettings:
+        if self.trace_id_days and not 0 < self.text_days <= self.trace_id_days:
+            raise ValueError(
+                f"text_days = {self.text_days} outlives trace_id_days = {self.trace_id_days}: a text is found by its id"
+            )
         return self
 
 
@@ -257,6 +287,7 @@ class Settings(BaseSettings):
     serve: ServeSettings = ServeSettings()
     drift: DriftSettings = DriftSettings()
     retrain: RetrainSettings = RetrainSettings()
+    retention: RetentionSettings = RetentionSettings()
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
     drain_seconds: float = Field(30.0, gt=0, description="time to leave in after SIGTERM")
@@ -307,7 +338,7 @@ def _explain(item: object) -> str:
     given = (
         "" if isinstance(item["input"], dict) or "password" in key or key.endswith("url") else f" = {item['input']!r}"
     )
-    return f"{key}{given}: {item['msg']}"
+    return f"{key}{given}: {item['msg'].removeprefix('Value error, ')}"
 
 
 def _explain_unparsed(error: SettingsError) -> str:

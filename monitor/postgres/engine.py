@@ -31,6 +31,7 @@ _SERVER_SIDE = (
     "set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3;"
     " set tcp_user_timeout = 30000; set idle_in_transaction_session_timeout = 30000"
 )
+AWAY = "PostgreSQL is away, or refuses its work"  # what everybody may know
 READ_ONLY = "25006"  # a standby answers until it is promoted, or until the name points elsewhere
 
 
@@ -74,15 +75,16 @@ def named_failures() -> Iterator[None]:
         yield
     except PoolTimeout as error:
         raise Unavailable(
-            "PostgreSQL: every connection of the pool is in use; postgres.pool_size sets how many"
+            "PostgreSQL: every connection of the pool is in use; postgres.pool_size sets how many",
+            plain="every connection to PostgreSQL is in use",
         ) from error
     except DBAPIError as error:
         if is_unavailable(error):
-            raise Unavailable(f"PostgreSQL: {str(error.orig).strip()}") from error
+            raise Unavailable(f"PostgreSQL: {str(error.orig).strip()}", plain=AWAY) from error
         raise
     except psycopg.Error as error:  # COPY speaks to the driver directly
         if _may_pass(error.sqlstate, isinstance(error, psycopg.OperationalError)):
-            raise Unavailable(f"PostgreSQL: {str(error).strip()}") from error
+            raise Unavailable(f"PostgreSQL: {str(error).strip()}", plain=AWAY) from error
         raise
 
 
