@@ -19,7 +19,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import Connection, Engine, event
 
-from monitor.app.leader import AnswerAlarms, Duty, FoldLog, Leader, RefreshOnSchedule
+from monitor.app.leader import AnswerAlarms, Duty, FoldLog, Leader, RefreshOnSchedule, WatchPlacement
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
 from monitor.drift.baseline import NullRule
@@ -44,6 +44,7 @@ from monitor.postgres.jobs import JobService
 from monitor.postgres.leader import Leadership
 from monitor.postgres.leases import PostgresJobStore
 from monitor.postgres.migrate import require_current
+from monitor.postgres.placement import PostgresPlacement
 from monitor.postgres.preferences import PostgresPreferences
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.streams import PostgresFoldStore
@@ -255,6 +256,8 @@ class Daemon:
         ]
         if retrain.refresh_cron is not None:
             duties.append(Duty("refresh_on_schedule", 0.0, RefreshOnSchedule(retrain.refresh_cron, jobs, jobs)))
+        placement = PostgresPlacement(self._engine)
+        duties.append(Duty("watch_placement", 0.0, WatchPlacement(placement.blocker, metrics)))  # last: it ends a turn
         return duties
 
     def _run_dispatcher(self) -> None:
