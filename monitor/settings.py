@@ -24,6 +24,7 @@ from monitor.signals.table import SIGNALS
 
 CONFIG_VARIABLE = "MONITOR_CONFIG"
 DEFAULT_CONFIG = "monitor.yaml"
+MIN_TOKEN_CHARACTERS = 16  # of a token that others than this machine can try
 
 
 class _Part(BaseModel):
@@ -226,13 +227,22 @@ class WebSettings(_Part):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port of API, console and /metrics; 0 picks one")
     tokens: dict[str, Literal["viewer", "annotator", "operator"]] = Field(
-        default_factory=dict, description="bearer token -> role; without any, only loopback may be served"
+        default_factory=dict,
+        description="bearer token (16 characters or more unless on loopback) -> role; none: loopback alone is served",
     )
 
     @model_validator(mode="after")
     def _guarded(self) -> WebSettings:
-        if not self.tokens and self.host not in {"127.0.0.1", "localhost", "::1"}:
+        if self.host in {"127.0.0.1", "localhost", "::1"}:
+            return self
+        if not self.tokens:
             raise ValueError(f"host {self.host!r} is reachable from outside: set web.tokens first")
+        for token, role in self.tokens.items():
+            if len(token) < MIN_TOKEN_CHARACTERS:
+                raise ValueError(
+                    f"host {self.host!r} is reachable from outside, and a token of the role {role!r} is shorter than "
+                    f"{MIN_TOKEN_CHARACTERS} characters: `openssl rand -hex 16` makes a good one"
+                )
         return self
 
 
@@ -303,7 +313,7 @@ def _explain(item: object) -> str:
     given = (
         "" if isinstance(item["input"], dict) or "password" in key or key.endswith("url") else f" = {item['input']!r}"
     )
-    return f"{key}{given}: {item['msg']}"
+    return f"{key}{given}: {item['msg'].removeprefix('Value error, ')}"
 
 
 def _explain_unparsed(error: SettingsError) -> str:

@@ -111,7 +111,7 @@ class WatchPlacement:
         found = self.blocker()
         self.metrics.show_placement_blocked(found.seconds if found is not None else 0.0)
         if found is not None and found.seconds >= NAMED_AFTER_SECONDS:
-            raise Unavailable(str(found))
+            raise Unavailable(str(found), plain=str(found))
 
 
 class AnswerAlarms:

@@ -26,7 +26,7 @@ class FoldRules:
     """When a stream alarms, and when it has come back."""
 
     average_run_length: float  # A
-    # An alarm has recovered once this many observations, gathered anew, did not bring it about again.
+    # An alarm has recovered when so many observations in a row, taken by themselves, do not bring it about again.
     recovery_observations: int = 2000
 
     def thresholds(self, reached: Severity | None) -> tuple[Threshold, ...]:
@@ -42,15 +42,15 @@ class FoldRules:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """A stream's alarm that is still open.
+    """A stream's alarm that is still open, looked at again every `recovery_observations`.
 
-    `renewed` is evidence gathered from nothing since `confirmed_at`, a count of the stream's
-    observations: when it reaches the severity's threshold the episode is confirmed and it begins again.
+    `renewed` is evidence gathered from nothing since the last look, at `since` observations of the
+    stream; None once it has reached the severity's threshold, which confirms the episode.
     """
 
     severity: Severity
-    confirmed_at: int
-    renewed: Evidence
+    since: int
+    renewed: Evidence | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,47 +185,42 @@ class Fold:
         self, key: StreamKey, stream: Stream, detector: Detector, rows: _Rows
     ) -> tuple[Stream, int, list[Decision | Recovery]]:
         """Fold *rows* as far as the episode stays what it is; return how many that were and what came of it."""
-        episode = stream.episode
+        episode, patience = stream.episode, self.rules.recovery_observations
         if episode is not None:
-            left = episode.confirmed_at + self.rules.recovery_observations - stream.observations
-            rows = rows.first(max(left, 1))
+            rows = rows.first(max(episode.since + patience - stream.observations, 1))
         waiting = self.rules.thresholds(None if episode is None else episode.severity)
         evidence, crossings = _fold(detector, stream.evidence, rows, waiting)
-        if crossings:
+        if crossings and min(crossing.row for crossing in crossings) + 1 < len(rows):
             rows = rows.first(min(crossing.row for crossing in crossings) + 1)
-        confirmation = None
-        if episode is not None:
-            renewed, confirmations = _fold(detector, episode.renewed, rows, (self.rules.threshold(episode.severity),))
-            confirmation = confirmations[0] if confirmations else None
-            episode = replace(episode, renewed=renewed)
-            if confirmation is not None:
-                rows = rows.first(confirmation.row + 1)
-        reached = [crossing for crossing in crossings if crossing.row < len(rows)]
-        if crossings or confirmation is not None:
-            evidence, _ = _fold(detector, stream.evidence, rows, ())
+            evidence, crossings = _fold(detector, stream.evidence, rows, waiting)
         observations = stream.observations + len(rows)
-        after = replace(stream, evidence=evidence, observations=observations, episode=episode)
-        if reached:
-            severity = Severity(reached[-1].threshold.name)
+        after = replace(stream, evidence=evidence, observations=observations)
+        if crossings:
+            severity = Severity(crossings[-1].threshold.name)
             after = replace(after, episode=Episode(severity, observations, detector.empty()))
-            decisions = [self._decision(key, after, crossing, int(rows.places[crossing.row])) for crossing in reached]
-            return after, len(rows), list(decisions)
-        if confirmation is not None and episode is not None:
+            return after, len(rows), [self._decision(key, after, crossing, rows) for crossing in crossings]
+        if episode is None:
+            return after, len(rows), []
+        renewed = episode.renewed
+        if renewed is not None:
+            renewed, confirmed = _fold(detector, renewed, rows, (self.rules.threshold(episode.severity),))
+            renewed = None if confirmed else renewed
+        if observations - episode.since < patience:
+            return replace(after, episode=replace(episode, renewed=renewed)), len(rows), []
+        if renewed is None:
             return replace(after, episode=Episode(episode.severity, observations, detector.empty())), len(rows), []
-        if episode is not None and observations - episode.confirmed_at >= self.rules.recovery_observations:
-            recovery = Recovery(key, stream.episode_number, int(rows.places[-1]))
-            number = stream.episode_number + 1
-            return replace(after, evidence=detector.empty(), episode=None, episode_number=number), len(rows), [recovery]
-        return after, len(rows), []
+        number = stream.episode_number + 1
+        calm = replace(after, evidence=detector.empty(), episode=None, episode_number=number)
+        return calm, len(rows), [Recovery(key, stream.episode_number, int(rows.places[-1]))]
 
-    def _decision(self, key: StreamKey, stream: Stream, crossing: Crossing, place: int) -> Decision:
+    def _decision(self, key: StreamKey, stream: Stream, crossing: Crossing, rows: _Rows) -> Decision:
         return Decision(
             stream=key,
             episode=stream.episode_number,
             severity=Severity(crossing.threshold.name),
             direction=Direction.UP if crossing.up else Direction.DOWN,
             channel=crossing.channel,
-            place=place,
+            place=int(rows.places[crossing.row]),
             onset_place=crossing.onset,
             observations=stream.observations,
             evidence_log=crossing.log_e / float(np.log(self.rules.average_run_length)),

@@ -6,7 +6,6 @@ from datetime import datetime
 
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.drift.baseline import SignalBaseline
-from monitor.drift.diagnosis import effect_unit
 
 
 def status_of(
@@ -38,5 +37,5 @@ def status_of(
         baseline_upper=min(baseline_mean + 2.0 * error, high),
         evidence_log=evidence_log,
         last_timestamp=last_timestamp,
-        unit=effect_unit(law),
+        unit=law.unit,
     )

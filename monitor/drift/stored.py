@@ -38,7 +38,7 @@ class StoredStream:
     last_timestamp: datetime
     episode: int
     severity: Severity | None  # of the open episode; None where none is open
-    confirmed_at: int | None
+    since: int | None  # of the open episode; None where the release that stored it knew none
     renewed: bytes | None
 
 
@@ -56,8 +56,8 @@ def store(fold: Fold, keys: Iterable[StreamKey]) -> dict[StreamKey, StoredStream
             last_timestamp=stream.last_timestamp,
             episode=stream.episode_number,
             severity=None if episode is None else episode.severity,
-            confirmed_at=None if episode is None else episode.confirmed_at,
-            renewed=None if episode is None else episode.renewed.to_bytes(),
+            since=None if episode is None else episode.since,
+            renewed=None if episode is None or episode.renewed is None else episode.renewed.to_bytes(),
         )
     return stored
 
@@ -70,10 +70,11 @@ def restore(fold: Fold, stored: Mapping[StreamKey, StoredStream]) -> dict[Stream
         if detector is None:
             continue
         episode = None
-        if kept.severity is not None:
-            confirmed_at = kept.observations if kept.confirmed_at is None else kept.confirmed_at
-            renewed = detector.empty() if kept.renewed is None else detector.load(kept.renewed)
-            episode = Episode(kept.severity, confirmed_at, renewed)
+        if kept.severity is not None and kept.since is None:
+            episode = Episode(kept.severity, kept.observations, detector.empty())
+        elif kept.severity is not None and kept.since is not None:
+            renewed = None if kept.renewed is None else detector.load(kept.renewed)
+            episode = Episode(kept.severity, kept.since, renewed)
         streams[key] = Stream(
             evidence=detector.load(kept.evidence),
             observations=kept.observations,

@@ -29,18 +29,18 @@ def gather(observed: Sequence[ObservedTrace]) -> LogEntry:
 
     The batches are sorted by signal, policy model and scorer.
     """
-    rows: dict[Series, list[tuple[int, str, float]]] = defaultdict(list)
+    rows: dict[tuple[str, str, str], list[tuple[int, str, float]]] = defaultdict(list)
     for place, item in enumerate(observed):
         if item.repeated:
             continue
         for seen in observe(item.trace, item.reward):
-            series = Series(seen.signal, item.trace.policy_model, seen.scorer_version)
-            rows[series].append((place, item.cohort, seen.value))
+            rows[seen.signal, item.trace.policy_model, seen.scorer_version].append((place, item.cohort, seen.value))
     subjects = Subjects(
         ids=tuple(item.trace.trace_id for item in observed),
         timestamps=micros_of([item.trace.timestamp for item in observed]),
     )
-    return LogEntry(Source.TRACES, subjects, tuple(batch_of(series, found) for series, found in sorted(rows.items())))
+    batches = tuple(batch_of(Series(*series), found) for series, found in sorted(rows.items()))
+    return LogEntry(Source.TRACES, subjects, batches)
 
 
 def batch_of(series: Series, rows: Sequence[tuple[int, str, float]]) -> ObservationBatch:

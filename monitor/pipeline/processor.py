@@ -158,7 +158,7 @@ class Processor:
                 with self.metrics.timed(Stage.CHECKPOINT):
                     self.store.write(checkpoint)
             except Unavailable as reason:
-                self.health.set_not_ready(PART, str(reason).splitlines()[0])
+                self.health.set_not_ready(PART, str(reason).splitlines()[0], plain=reason.plain)
                 log.warning("checkpoint_waits", reason=str(reason))
                 self.stop.wait(self.backoff.next_seconds())
             except DuplicateTrace:

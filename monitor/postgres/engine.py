@@ -31,6 +31,7 @@ _SERVER_SIDE = (
     "set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3;"
     " set tcp_user_timeout = 30000; set idle_in_transaction_session_timeout = 30000"
 )
+AWAY = "PostgreSQL is away, or refuses its work"  # what everybody may know
 # What passes beside whole classes, in plain words: somebody grants the right, ends the lock, promotes the standby.
 _REFUSED = {
     "25006": "the server is read-only, so it may be a standby",
@@ -81,7 +82,8 @@ def named_failures() -> Iterator[None]:
         yield
     except PoolTimeout as error:
         raise Unavailable(
-            "PostgreSQL: every connection of the pool is in use; postgres.pool_size sets how many"
+            "PostgreSQL: every connection of the pool is in use; postgres.pool_size sets how many",
+            plain="every connection to PostgreSQL is in use",
         ) from error
     except DBAPIError as error:
         if is_unavailable(error):
@@ -94,9 +96,9 @@ def named_failures() -> Iterator[None]:
 
 
 def _unavailable(error: BaseException | None) -> Unavailable:
-    words = str(error).strip()
-    plain = _REFUSED.get(getattr(error, "sqlstate", None) or "")
-    return Unavailable(f"PostgreSQL: {plain}: {words}" if plain is not None else f"PostgreSQL: {words}")
+    refused = _REFUSED.get(getattr(error, "sqlstate", None) or "")
+    plain = AWAY if refused is None else f"PostgreSQL: {refused}"
+    return Unavailable(f"{'PostgreSQL' if refused is None else plain}: {str(error).strip()}", plain=plain)
 
 
 def is_unavailable(error: DBAPIError) -> bool:

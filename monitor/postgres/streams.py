@@ -75,7 +75,7 @@ _SECONDS_SINCE = text(
     "select extract(epoch from now() - created_at)::float from log_entry order by entry_id desc limit 1"
 )
 _TIME_BEFORE = text("select max(created_at) from log_entry where sequence = :sequence - 1")
-_STREAM_VALUES = ("observations", "mean", "evidence_log", "last_timestamp", "episode", "severity", "confirmed_at")
+_STREAM_VALUES = ("observations", "mean", "evidence_log", "last_timestamp", "episode", "severity")
 
 
 class PostgresFoldStore:
@@ -178,7 +178,7 @@ class PostgresFoldStore:
             at = FoldPosition(*connection.execute(query).one())
             time = connection.execute(_TIME_BEFORE, {"sequence": at.next_sequence}).scalar_one()
             rows = connection.execute(select(schema.detector).where(stream.baseline_id == baseline_id)).all()
-        return StoredFold(at, time, {_key(row): _stream(row) for row in rows})
+        return StoredFold(at, time, dict(map(_stream, rows)))
 
     def save_fold(self, step: FoldStep) -> None:
         position = schema.fold_position.c
@@ -261,12 +261,8 @@ def _batch(row: Row[Any]) -> ObservationBatch:
     )
 
 
-def _key(row: Row[Any]) -> StreamKey:
-    return StreamKey(row.signal, row.cohort, row.policy_model, row.scorer_version)
-
-
-def _stream(row: Row[Any]) -> StoredStream:
-    return StoredStream(
+def _stream(row: Row[Any]) -> tuple[StreamKey, StoredStream]:
+    return StreamKey(row.signal, row.cohort, row.policy_model, row.scorer_version), StoredStream(
         evidence=row.state,
         evidence_log=row.evidence_log,
         observations=row.observations,
@@ -274,20 +270,20 @@ def _stream(row: Row[Any]) -> StoredStream:
         last_timestamp=row.last_timestamp,
         episode=row.episode,
         severity=None if row.severity is None else Severity(row.severity),
-        confirmed_at=row.confirmed_at,
-        renewed=row.confirm_state,
+        since=row.renewed_since,
+        renewed=row.renewed_state,
     )
 
 
 def _stream_row(baseline_id: int, key: StreamKey, stream: StoredStream) -> dict[str, Any]:
     values = {name: getattr(stream, name) for name in _STREAM_VALUES}
-    states = {"state": stream.evidence, "confirm_state": stream.renewed}
+    states = {"state": stream.evidence, "renewed_state": stream.renewed, "renewed_since": stream.since}
     return {"baseline_id": baseline_id, **asdict(key), **values, **states}
 
 
 def _upsert_streams() -> Any:
     statement = upsert(schema.detector)
-    changed = (*_STREAM_VALUES, "state", "confirm_state")
+    changed = (*_STREAM_VALUES, "state", "renewed_state", "renewed_since")
     return statement.on_conflict_do_update(
         constraint=schema.detector.primary_key, set_={name: statement.excluded[name] for name in changed}
     )

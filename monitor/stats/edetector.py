@@ -254,22 +254,18 @@ def _crossings(state: State, products: _Products, indices: Integers, waiting: li
         row = int(over[0])
         at = state.apply(AffineMap.over(products.first(row + 1), indices[: row + 1]))
         best = int(np.argmax(log_m[row]))
+        up, down = np.logaddexp.reduce(log_m[row].reshape(-1, 2, BETS), axis=(0, 2))
         found.append(
             Crossing(
                 threshold=threshold,
                 row=row,
                 onset=int(at.onset[best]),
-                up=_is_up(log_m[row]),
+                up=bool(up >= down),
                 channel=best // (2 * BETS),
                 log_e=float(log_e[row]),
             )
         )
     return found
-
-
-def _is_up(log_m: Floats) -> bool:
-    sides = log_m.reshape(-1, 2, BETS)
-    return bool(np.logaddexp.reduce(sides[:, 0], axis=None) >= np.logaddexp.reduce(sides[:, 1], axis=None))
 
 
 def _log_mean(log_m: Floats) -> Floats:

@@ -69,9 +69,20 @@ def test_settings_are_frozen() -> None:
         ({"DRIFT__TOLERANCE": '{"refusals": 0.1}'}, "'refusals'; known are response_length, refusal"),
         ({"INGEST__COHORT_KEYS": "dataset"}, "MONITOR_INGEST__COHORT_KEYS: wanted JSON"),
         ({"WEB__HOST": "0.0.0.0"}, "set web.tokens first"),
+        (
+            {"WEB__HOST": "::", "WEB__TOKENS": '{"k": "viewer"}'},
+            "a token of the role 'viewer' is shorter than 16 characters",
+        ),
         ({"NONSENSE": "1"}, "MONITOR_NONSENSE: no such setting"),
     ],
-    ids=["too small", "an unknown signal", "a list that is none", "an open door", "an unknown variable"],
+    ids=[
+        "too small",
+        "an unknown signal",
+        "a list that is none",
+        "an open door",
+        "a short token",
+        "an unknown variable",
+    ],
 )
 def test_a_wrong_value_is_named_with_its_key_and_what_was_wanted(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], said: str
@@ -91,6 +102,12 @@ def test_every_wrong_key_is_named_at_once_and_no_secret_is_shown(monkeypatch: py
     assert "ingest.max_cohorts = 'none'" in said
     assert "web.tokens" in said
     assert "hunter2" not in said
+
+
+def test_a_short_token_is_not_repeated_and_is_good_enough_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "hunter2" not in refused(monkeypatch, WEB__HOST="0.0.0.0", WEB__TOKENS='{"hunter2": "operator"}')
+    monkeypatch.setenv("MONITOR_WEB__HOST", "127.0.0.1")
+    assert load_settings().web.tokens == {"hunter2": "operator"}
 
 
 @pytest.mark.parametrize(
