@@ -48,6 +48,7 @@ from monitor.postgres.migrate import require_current
 from monitor.postgres.placement import PostgresPlacement
 from monitor.postgres.preferences import PostgresPreferences
 from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.retention import PostgresRetention, Retention
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views import PostgresCommands, PostgresViews
 from monitor.retraining.dispatcher import Dispatcher, Step
@@ -242,6 +243,9 @@ class Daemon:
         controller = Controller(log_store, rules)
         alarms, store = PostgresAlarms(engine), self._checkpoints(engine)
 
+        kept = settings.retention
+        retention = PostgresRetention(engine, Retention(kept.text_days, kept.trace_id_days, kept.log_days))
+
         def tell_time() -> None:
             log_store.tell_time(after_seconds=CLOCK_SECONDS)
 
@@ -263,6 +267,8 @@ class Daemon:
             Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(self._models.models().promoted_at)),
             Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
             Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
+            Duty("make_partitions", FORGET_SECONDS, retention.make_partitions),
+            Duty("forget_texts", FORGET_SECONDS, retention.tidy),
         ]
         if retrain.refresh_cron is not None:
             duties.append(Duty("refresh_on_schedule", 0.0, RefreshOnSchedule(retrain.refresh_cron, jobs, jobs)))
