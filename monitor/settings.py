@@ -248,6 +248,26 @@ class WebSettings(_Part):
         return self
 
 
+class RetentionSettings(_Part):
+    """How long each kind of row is kept, in days since it was stored; 0 keeps it for ever."""
+
+    text_days: int = Field(30, ge=0, le=36_500, description="prompts and responses; 0: for ever")
+    trace_id_days: int = Field(
+        400, ge=0, le=36_500, description="trace ids, by which a trace counts once, and its scores; 0: for ever"
+    )
+    log_days: int = Field(
+        0, ge=0, le=36_500, description="observations from before the active baseline's window; 0: for ever"
+    )
+
+    @model_validator(mode="after")
+    def _ids_outlive_texts(self) -> RetentionSettings:
+        if self.trace_id_days and not 0 < self.text_days <= self.trace_id_days:
+            raise ValueError(
+                f"text_days = {self.text_days} outlives trace_id_days = {self.trace_id_days}: a text is found by its id"
+            )
+        return self
+
+
 class LogSettings(_Part):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level written")
     format: Literal["json", "console"] = Field("json", description="json lines, or text for people")
@@ -265,6 +285,7 @@ class Settings(BaseSettings):
     serve: ServeSettings = ServeSettings()
     drift: DriftSettings = DriftSettings()
     retrain: RetrainSettings = RetrainSettings()
+    retention: RetentionSettings = RetentionSettings()
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
     drain_seconds: float = Field(30.0, gt=0, description="time to leave in after SIGTERM")

@@ -73,6 +73,7 @@ def test_settings_are_frozen() -> None:
             {"WEB__HOST": "::", "WEB__TOKENS": '{"k": "viewer"}'},
             "a token of the role 'viewer' is shorter than 16 characters",
         ),
+        ({"RETENTION__TEXT_DAYS": "500"}, "text_days = 500 outlives trace_id_days = 400"),
         ({"NONSENSE": "1"}, "MONITOR_NONSENSE: no such setting"),
     ],
     ids=[
@@ -81,6 +82,7 @@ def test_settings_are_frozen() -> None:
         "a list that is none",
         "an open door",
         "a short token",
+        "a text without its id",
         "an unknown variable",
     ],
 )
