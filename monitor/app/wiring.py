@@ -18,7 +18,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import Engine, event
 
-from monitor.app.leader import AnswerAlarms, Duty, FoldLog, Leader, RefreshOnSchedule
+from monitor.app.leader import AnswerAlarms, Duty, FoldLog, Leader, RefreshOnSchedule, WatchPlacement
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
 from monitor.drift.baseline import NullRule
@@ -38,11 +38,11 @@ from monitor.pipeline.processor import BadRecordLimit, Processor
 from monitor.pipeline.worker import Assignment, BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces
-from monitor.postgres.blocker import find_blocker
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.leader import Leadership
 from monitor.postgres.migrate import require_current
+from monitor.postgres.placement import PostgresPlacement
 from monitor.postgres.preferences import PostgresPreferences
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.retention import PostgresRetention, Retention
@@ -74,7 +74,6 @@ DISPATCH_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
 FORGET_SECONDS = 600.0
 PLACEMENT_SECONDS = 10.0
-TELL_BLOCKER_SECONDS = 60.0
 CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a leader
 LEAVE_SECONDS = 5.0  # past the drain
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
@@ -272,19 +271,12 @@ class Daemon:
         def tell_time() -> None:
             log_store.tell_time(after_seconds=CLOCK_SECONDS)
 
-        def show_placement() -> None:
-            blocker = find_blocker(self._engine)
-            if blocker is not None and blocker.seconds > TELL_BLOCKER_SECONDS:
-                log.warning("placement_blocked", by=blocker.name, open_seconds=round(blocker.seconds))
-            metrics.show_placement_blocked(blocker.seconds if blocker is not None else 0.0)
-
         def forget_repeats() -> None:
             store.forget_repeats(settings.repeat_window)
 
         duties = [
             Duty("tell_time", CLOCK_SECONDS, tell_time),
             Duty("fold_log", 0.0, FoldLog(controller.tick, self._views.fold_lag_traces, metrics)),
-            Duty("show_placement", PLACEMENT_SECONDS, show_placement),
             Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
             Duty("show_jobs", 0.0, lambda: metrics.show_jobs(self._views.job_counts())),
             Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(self._models.models().promoted_at)),
@@ -295,6 +287,8 @@ class Daemon:
         ]
         if retrain.refresh_cron is not None:
             duties.append(Duty("refresh_on_schedule", 0.0, RefreshOnSchedule(retrain.refresh_cron, jobs, jobs)))
+        watch = WatchPlacement(PostgresPlacement(self._engine).blocker, metrics)
+        duties.append(Duty("watch_placement", PLACEMENT_SECONDS, watch))  # last: where it finds a blocker the turn ends
         return duties
 
     def _run_dispatcher(self) -> None:

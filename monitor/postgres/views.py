@@ -19,6 +19,7 @@ from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.engine import transaction
 from monitor.postgres.leader import is_led
 from monitor.postgres.log import COMBINED, TOTALS_OF
+from monitor.postgres.placement import long_blocker
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.streams import active_baseline
 from monitor.runs.model import Models
@@ -66,6 +67,7 @@ class PostgresViews:
             ).scalar_one()
             lag = fold_lag_places(connection)
             led = is_led(connection)
+            blocker = long_blocker(connection)
         last = totals.get(("last_timestamp", ""))
         return Overview(
             traces=totals.get(("traces", ""), 0),
@@ -78,6 +80,7 @@ class PostgresViews:
             kafka_lag_records=self._kafka_lag(),
             has_leader=led,
             last_timestamp=None if last is None else moment_of(last),
+            placement_blocked_by=None if blocker is None else str(blocker),
         )
 
     def fold_lag_traces(self) -> int:
