@@ -36,7 +36,7 @@ def test_partitions_written_one_after_another_are_read_by_time_so_that_repeats_a
     kafka: Kafka, config: KafkaSettings, read: Read
 ) -> None:
     name = config.trace_topics[0]
-    kafka.create_topic(name, partitions=PARTITIONS)
+    kafka.create_topic(name, partitions=PARTITIONS, config={"retention.ms": "-1"})
     for partition in range(PARTITIONS):
         # Conversations wander over the partitions, as they do where the producer has no key.
         numbers = [number for number in range(TRACES) if (number * 7919 // CONVERSATIONS) % PARTITIONS == partition]
