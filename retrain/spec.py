@@ -21,7 +21,11 @@ def load_spec(path: Path) -> RunSpec:
         _verify_file(spec.rescore, "rescore")
     if spec.champion is not None:
         _verify_artifact(spec.champion)
-    _verify_output(Path(spec.output))
+    output = Path(spec.output)
+    if not output.is_absolute():
+        raise InvalidInput(f"output = {spec.output!r}; wanted an absolute path")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InvalidInput(f"output = {spec.output!r} is not empty; wanted an empty folder or none")
     return spec
 
 
@@ -41,10 +45,3 @@ def _verify_artifact(champion: Artifact) -> None:
     found = artifact_sha256(path)
     if found != champion.sha256:
         raise InvalidInput(f"champion: {champion.path} has the SHA-256 {found}; the spec wants {champion.sha256}")
-
-
-def _verify_output(path: Path) -> None:
-    if not path.is_absolute():
-        raise InvalidInput(f"output = {str(path)!r}; wanted an absolute path")
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InvalidInput(f"output = {str(path)!r} is not empty; wanted an empty folder or none")

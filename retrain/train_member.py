@@ -71,8 +71,12 @@ def train_members(
     pairs: Sequence[PreferencePair], target: Path, *, spec: RunSpec, recipe: RewardRecipe, progress: Progress
 ) -> None:
     """Write `member-0`, `member-1`, ... below *target*, each trained on its own bootstrap with its own seed."""
+    starts = [Path(spec.base_model)]
+    if recipe.warm_start and spec.champion is not None:
+        starts = member_folders(Path(spec.champion.path))
     prepared: dict[Path, tuple[RowEncoder, EncodedPairs]] = {}
-    for number, start in enumerate(_starts(spec, recipe)):
+    for number in range(recipe.members):
+        start = starts[number % len(starts)]
         if start not in prepared:
             encoder = load_encoder(start, max_tokens=recipe.max_length)
             data = encode_pairs(pairs, encoder)
@@ -82,14 +86,6 @@ def train_members(
         seed = spec.seed * _SEEDS_PER_RUN + number
         task = _Task(number, recipe.members, start, seed % 2**32, encoder, data, target / f"member-{number}")
         _train_member(task, recipe, progress)
-
-
-def _starts(spec: RunSpec, recipe: RewardRecipe) -> list[Path]:
-    """Return the folder each member starts from; a warm start without a champion is one from the base model."""
-    if not recipe.warm_start or spec.champion is None:
-        return [Path(spec.base_model)] * recipe.members
-    champions = member_folders(Path(spec.champion.path))
-    return [champions[number % len(champions)] for number in range(recipe.members)]
 
 
 def _train_member(task: _Task, recipe: RewardRecipe, progress: Progress) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from monitor.rewards.huggingface import HuggingFaceEnsemble, load_ensemble
-from monitor.runs.artifact import Artifact, HashedFile
+from monitor.runs.artifact import Artifact
 from monitor.runs.result import RewardResult
 from monitor.runs.spec import RunSpec
 from retrain.artifacts import describe_artifact, staged_folder, write_rows
@@ -48,7 +48,10 @@ def refresh_reward(spec: RunSpec, recipe: RewardRecipe, progress: Progress) -> R
         + (f", the champion's {found.champion.accuracy:.3f}" if found.champion is not None else "")
         + f", longer wins {found.longer_wins_accuracy:.3f}; {found.unscored} pairs not scored"
     )
-    rescored = _rescore(scorer, spec.rescore, output / RESCORED_FILE, progress)
+    rescored = None
+    if spec.rescore is not None:
+        rescored = write_rows(output / RESCORED_FILE, rescore(scorer, read_rows(Path(spec.rescore.path))))
+        progress.report(f"rescored {rescored.rows} of {spec.rescore.rows} baseline traces")
     return RewardResult(
         candidate=candidate,
         candidate_metrics=found.candidate,
@@ -81,13 +84,3 @@ def _load(artifact: Artifact, spec: RunSpec, recipe: RewardRecipe) -> HuggingFac
         beta=0.0,  # nothing here reads the lower bound
         version=artifact.version,
     )
-
-
-def _rescore(
-    scorer: HuggingFaceEnsemble, source: HashedFile | None, target: Path, progress: Progress
-) -> HashedFile | None:
-    if source is None:
-        return None
-    written = write_rows(target, rescore(scorer, read_rows(Path(source.path))))
-    progress.report(f"rescored {written.rows} of {source.rows} baseline traces")
-    return written

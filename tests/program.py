@@ -166,6 +166,11 @@ class Program:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=self._environment,
             )  # fmt: skip
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def log(self) -> str:
         return (self._folder / "program.log").read_text(errors="replace")
 
@@ -180,6 +185,15 @@ class Program:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(seconds)
+
+    def freeze(self) -> None:
+        """Stop the process where it stands: it lives, and its connections with it, but it does nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def check(self) -> None:
         assert self._process is not None

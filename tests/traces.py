@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message, Trace
+from monitor.observe.gather import ObservedTrace, gather
+from monitor.observe.step import Observed
 from monitor.pipeline.checkpoint import Checkpoint, Span
-from monitor.pipeline.observation import ScoredTrace, stream_batches
 
 START = datetime(2025, 3, 1, 5, tzinfo=UTC)
 REFUSAL = "I'm sorry, but I can't help with that request."
@@ -49,25 +50,41 @@ def drifting(count: int, *, change: int, seed: int = 0, refusals: float = 0.25, 
 
 def scored(
     traces: Sequence[Trace], *, repeated: bool = False, rewards: Sequence[Reward] | None = None
-) -> list[ScoredTrace]:
+) -> list[ObservedTrace]:
     given: Sequence[Reward | None] = rewards or [None] * len(traces)
     return [
-        ScoredTrace(item, f"dataset={item.cohort['dataset']}", repeated, reward)
+        ObservedTrace(item, f"dataset={item.cohort['dataset']}", repeated, reward)
         for item, reward in zip(traces, given, strict=True)
     ]
 
 
+def observed(items: Sequence[ObservedTrace], keys: Mapping[bytes, datetime] | None = None) -> Observed:
+    """Return *items* as one observing step leaves them, every key counted where *keys* are not given."""
+    counted = {key: item.trace.timestamp for item in items for key in item.trace.repeat_keys()}
+    return Observed(tuple(items), gather(items), counted if keys is None else keys)
+
+
+@dataclass
+class GivenRewards:
+    """A reward model that answers with what it was given, in the order in which it is asked."""
+
+    rewards: Sequence[Reward | None]
+    asked: int = 0
+
+    def score(self, rows: Sequence[tuple[Sequence[Message], str]]) -> list[Reward | None]:
+        first, self.asked = self.asked, self.asked + len(rows)
+        return list(self.rewards[first : self.asked])
+
+
 def checkpoint(
-    items: Sequence[ScoredTrace], *, start: int = 0, topic: str = "traces", partition: int = 0, **changes: object
+    items: Sequence[ObservedTrace], *, start: int = 0, topic: str = "traces", partition: int = 0, **changes: object
 ) -> Checkpoint:
     """Return the checkpoint of *items* read from the offset *start* on, one record each."""
     usual = Checkpoint(
         spans={(topic, partition): Span(start, start + len(items))},
-        traces=items,
+        observed=observed(items),
         positions=[(topic, partition, start + number) for number in range(len(items))],
-        streams=stream_batches(items),
         preferences=[],
-        counted_keys={key: item.trace.timestamp for item in items for key in item.trace.repeat_keys()},
         duplicates=0,
         dead_letters={},
     )

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from monitor.postgres.schema import TransactionId
+from monitor.postgres.column import TransactionId
 
 revision = "20261121_first_expand"
 down_revision = None

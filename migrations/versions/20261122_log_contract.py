@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from monitor.postgres.schema import TransactionId
+from monitor.postgres.column import TransactionId
 
 revision = "20261122_log_contract"
 down_revision = "20261122_job_handle_expand"
@@ -234,8 +234,8 @@ def _move_baselines() -> None:
 
 
 def _move_detectors_and_alarms() -> None:
-    op.add_column("detector", sa.Column("confirm_state", sa.LargeBinary(), nullable=True))
-    op.add_column("detector", sa.Column("confirmed_at", sa.BigInteger(), nullable=True))
+    op.add_column("detector", sa.Column("renewed_state", sa.LargeBinary(), nullable=True))
+    op.add_column("detector", sa.Column("renewed_since", sa.BigInteger(), nullable=True))
     op.add_column("detector", sa.Column("episode", sa.Integer(), server_default="0", nullable=False))
     op.add_column("detector", sa.Column("severity", sa.Text(), nullable=True))
     op.execute(
@@ -285,7 +285,7 @@ def _sum_totals() -> None:
         "     join checkpoint using (entry_id) where sequence is null) from placed"
         " ) as sums(traces, repeats, duplicates, last_timestamp, preferences) cross join lateral (values"
         "   ('traces', '', traces), ('repeats', '', repeats), ('duplicates', '', duplicates),"
-        "   ('preferences', '', greatest(preferences, 0)), ('last_timestamp', '', last_timestamp)"
+        "   ('preferences', '', nullif(greatest(preferences, 0), 0)), ('last_timestamp', '', last_timestamp)"
         " ) as total(name, label, value) where value is not null"
         " union all select 'dead_letters', reason, sum(count::bigint) from placed"
         "   cross join jsonb_each_text(dead_letters) as letter(reason, count) group by reason"

@@ -10,8 +10,10 @@ from typing import Protocol
 
 import structlog
 
+from monitor.domain.blocker import NAMED_AFTER_SECONDS, PlacementBlocker
 from monitor.domain.job import Action, Hold, Launch
 from monitor.drift.controller import Tick
+from monitor.errors import Unavailable
 from monitor.retraining.schedule import decide_refresh
 from monitor.retraining.trigger import FactSource, JobStarter, answer_alarms
 from monitor.settings import RetrainSettings
@@ -59,16 +61,25 @@ class Leader:
     def turn(self) -> bool:
         """Do what is due; return whether a duty has more to do at once.
 
-        A duty that raises ends the turn and is due again at the next one.
+        Leadership is asked for before each duty: it may have been lost in the one
+        before. A duty that raises ends the turn and is due again at the next one.
         """
-        leads = self._leadership.acquire()
-        self._metrics.show_leader(leads=leads)
         more = False
-        for duty in self._duties if leads else ():
+        for duty in self._duties:
+            if not self._leads():
+                return False
             if self._clock() >= self._due[duty.name]:
                 more = bool(duty.body()) or more
                 self._due[duty.name] = self._clock() + duty.period_seconds
         return more
+
+    def _leads(self) -> bool:
+        leads = False
+        try:
+            leads = self._leadership.acquire()
+        finally:
+            self._metrics.show_leader(leads=leads)
+        return leads
 
     def release(self) -> None:
         self._leadership.release()
@@ -86,7 +97,21 @@ class FoldLog:
         self.metrics.show_fold_lag(self.lag_traces())  # before: a fold that fails leaves it shown
         folded = self.tick()
         self.metrics.show_streams(folded.statuses)
-        return folded.folded < folded.traces
+        return folded.folded < folded.places
+
+
+@dataclass(frozen=True, slots=True)
+class WatchPlacement:
+    """Show for how long rows have waited for a transaction, and make the leader not ready where it is long."""
+
+    blocker: Callable[[], PlacementBlocker | None]
+    metrics: Metrics
+
+    def __call__(self) -> None:
+        found = self.blocker()
+        self.metrics.show_placement_blocked(found.seconds if found is not None else 0.0)
+        if found is not None and found.seconds >= NAMED_AFTER_SECONDS:
+            raise Unavailable(str(found), plain=str(found))
 
 
 class AnswerAlarms:

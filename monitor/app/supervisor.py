@@ -49,7 +49,12 @@ class Supervisor:
                 if not more:
                     self.stopping.wait(pause_seconds)
             except (Unavailable, Fenced) as reason:
-                self._health.set_not_ready(part, str(reason).splitlines()[0])
+                plain = (
+                    reason.plain
+                    if isinstance(reason, Unavailable)
+                    else "another worker took its place; it begins again"
+                )
+                self._health.set_not_ready(part, str(reason).splitlines()[0], plain=plain)
                 log.warning("part_waits", part=part, reason=str(reason))
                 self.stopping.wait(backoff.next_seconds())
 

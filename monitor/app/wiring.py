@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,43 +16,51 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Engine, event
 
-from monitor.app.leader import AnswerAlarms, Duty, FoldLog, Leader, RefreshOnSchedule
+from monitor.app.leader import AnswerAlarms, Duty, FoldLog, Leader, RefreshOnSchedule, WatchPlacement
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.detector import DETECTORS
+from monitor.drift.rescore import RescoredBaselines
 from monitor.errors import InvalidSetting, Unavailable
 from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.limits import limits_of
 from monitor.ingest.route import Router, routes_of
+from monitor.observe.step import ObserveRules
 from monitor.pipeline.backoff import Backoff
-from monitor.pipeline.batch import BatchBuilder, BatchRules
+from monitor.pipeline.batch import BatchBuilder
 from monitor.pipeline.processor import BadRecordLimit, Processor
 from monitor.pipeline.worker import Assignment, BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
-from monitor.postgres.baselines import PostgresBaselineTraces, rebuild_reward_baseline
+from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for, transaction
-from monitor.postgres.jobs import JobService
 from monitor.postgres.leader import Leadership
-from monitor.postgres.leases import PostgresJobStore
 from monitor.postgres.migrate import require_current
+from monitor.postgres.placement import PostgresPlacement
 from monitor.postgres.preferences import PostgresPreferences
 from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.retention import PostgresRetention, Retention
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views import PostgresCommands, PostgresViews
+from monitor.postgres.work import PostgresTransactions
 from monitor.retraining.dispatcher import Dispatcher, Step
-from monitor.retraining.local_process import LocalProcessLauncher
+from monitor.retraining.housekeeping import AttemptFolders
+from monitor.retraining.launchers import launcher_of
+from monitor.retraining.lease import LeasedJobs
+from monitor.retraining.records import Author
+from monitor.retraining.release import Releases
 from monitor.retraining.run_folder import RunFolders
 from monitor.retraining.schedule import parse_cron
+from monitor.retraining.service import JobService
 from monitor.rewards.champion import ChampionScorer, gather_artifact
 from monitor.rewards.http import Endpoint, HttpEnsemble, HttpLimits, HttpScorer
 from monitor.runs.artifact import Artifact
-from monitor.runs.result import RunResult
 from monitor.settings import RewardsSettings, Settings
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
@@ -66,6 +73,8 @@ if TYPE_CHECKING:
 DISPATCH_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
 FORGET_SECONDS = 600.0
+PLACEMENT_SECONDS = 10.0
+CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a leader
 LEAVE_SECONDS = 5.0  # past the drain
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
 log = structlog.get_logger(__name__)
@@ -73,16 +82,39 @@ log = structlog.get_logger(__name__)
 
 def null_rule_of(settings: Settings) -> NullRule:
     drift = settings.drift
-    return NullRule(drift.standard_errors, drift.cohort_standard_errors, drift.tolerance)
+    for signal, name in drift.detectors.items():
+        if name not in DETECTORS:
+            raise InvalidSetting(f"drift.detectors names {name!r} for {signal}; there are {', '.join(DETECTORS)}")
+    return NullRule(drift.standard_errors, drift.cohort_standard_errors, drift.tolerance, drift.detectors)
 
 
 def job_service_of(engine: Engine, settings: Settings) -> JobService:
-    return JobService(engine, _on_promoted(settings))
+    return JobService(PostgresTransactions(engine), releases_of(engine, settings))
 
 
-def _on_promoted(settings: Settings) -> Callable[[Connection, RunResult], None]:
-    rule = null_rule_of(settings)
-    return lambda connection, result: rebuild_reward_baseline(connection, result, rule)
+def releases_of(engine: Engine, settings: Settings) -> Releases:
+    baselines = RescoredBaselines(PostgresBaselineTraces(engine), null_rule_of(settings))
+    return Releases(PostgresTransactions(engine), baselines)
+
+
+def dispatcher_of(engine: Engine, settings: Settings, *, owner: str) -> Dispatcher:
+    retrain, begin = settings.retrain, PostgresTransactions(engine)
+    folders = RunFolders(
+        retrain,
+        preferences=PostgresPreferences(engine),
+        baseline=PostgresBaselineTraces(engine),
+        registry=RewardRegistry(engine),
+        scored_tokens=settings.rewards.max_tokens,
+    )
+    return Dispatcher(
+        retrain,
+        owner=owner,
+        jobs=LeasedJobs(begin),
+        promotions=releases_of(engine, settings),
+        folders=folders,
+        launcher=launcher_of(retrain),
+        housekeeping=AttemptFolders(retrain, begin),
+    )
 
 
 def http_scorer_of(rewards: RewardsSettings) -> HttpScorer:
@@ -124,6 +156,7 @@ class Daemon:
         )
         if settings.retrain.refresh_cron is not None:
             parse_cron(settings.retrain.refresh_cron)
+        launcher_of(settings.retrain)
         with transaction(self._engine) as connection:
             require_current(connection)
         self._jobs = job_service_of(self._engine, settings)
@@ -172,11 +205,8 @@ class Daemon:
 
     def _run_worker(self) -> None:
         ingest, kafka = self.settings.ingest, self.settings.kafka
-        store = self._checkpoints()
-        rules = BatchRules(
-            cohorts=CohortRule(ingest.cohort_keys),
-            repeat_window=self.settings.repeat_window,
-        )
+        store = self._checkpoints(self._engine)
+        rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
         builder = BatchBuilder(rules, store, store, reward_model=self._scorer.current, metrics=self._metrics)
         dead_letters = KafkaDeadLetters(kafka)
@@ -205,11 +235,9 @@ class Daemon:
         worker.run(self._supervisor.stopping)
         dead_letters.close()
 
-    def _checkpoints(self) -> PostgresCheckpoints:
+    def _checkpoints(self, engine: Engine) -> PostgresCheckpoints:
         settings = self.settings
-        return PostgresCheckpoints(
-            self._engine, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts
-        )
+        return PostgresCheckpoints(engine, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts)
 
     def _lag_records(self) -> int | None:
         return self._worker.lag_records if self._worker is not None else None
@@ -219,54 +247,56 @@ class Daemon:
         return KafkaSource(kafka, [route.topic for route in routes_of(kafka)], assignment)
 
     def _run_controller(self) -> None:
-        leader = Leader(Leadership(self._engine), self._duties(), metrics=self._metrics)
+        leadership = Leadership(self._engine)
+        leader = Leader(leadership, self._duties(leadership.fenced_engine()), metrics=self._metrics)
         try:
             self._supervisor.repeat(CONTROLLER, leader.turn, pause_seconds=self.settings.drift.fold_seconds)
         finally:
             leader.release()
 
-    def _duties(self) -> list[Duty]:
-        """Return what one replica does for all, in the order of a turn."""
-        settings, metrics, jobs = self.settings, self._metrics, self._jobs
+    def _duties(self, engine: Engine) -> list[Duty]:
+        """Return what one replica does for all, in the order of a turn; every write goes through *engine*."""
+        settings, metrics, jobs = self.settings, self._metrics, job_service_of(engine, self.settings)
         drift, retrain = settings.drift, settings.retrain
-        rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule_of(settings))
-        controller = Controller(PostgresFoldStore(self._engine), rules)
-        alarms, store = PostgresAlarms(self._engine), self._checkpoints()
+        rules = ControllerRules(
+            drift.average_run_length, drift.baseline_traces, null_rule_of(settings), drift.recovery_observations
+        )
+        log_store = PostgresFoldStore(engine)
+        controller = Controller(log_store, rules)
+        alarms, store = PostgresAlarms(engine), self._checkpoints(engine)
+
+        kept = settings.retention
+        retention = PostgresRetention(engine, Retention(kept.text_days, kept.trace_id_days, kept.log_days))
+
+        def tell_time() -> None:
+            log_store.tell_time(after_seconds=CLOCK_SECONDS)
 
         def forget_repeats() -> None:
             store.forget_repeats(settings.repeat_window)
 
         duties = [
+            Duty("tell_time", CLOCK_SECONDS, tell_time),
             Duty("fold_log", 0.0, FoldLog(controller.tick, self._views.fold_lag_traces, metrics)),
             Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
             Duty("show_jobs", 0.0, lambda: metrics.show_jobs(self._views.job_counts())),
             Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(self._models.models().promoted_at)),
             Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
             Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
+            Duty("make_partitions", FORGET_SECONDS, retention.make_partitions),
+            Duty("forget_texts", FORGET_SECONDS, retention.tidy),
         ]
         if retrain.refresh_cron is not None:
             duties.append(Duty("refresh_on_schedule", 0.0, RefreshOnSchedule(retrain.refresh_cron, jobs, jobs)))
+        watch = WatchPlacement(PostgresPlacement(self._engine).blocker, metrics)
+        duties.append(Duty("watch_placement", PLACEMENT_SECONDS, watch))  # last: where it finds a blocker the turn ends
         return duties
 
     def _run_dispatcher(self) -> None:
-        retrain = self.settings.retrain
-        folders = RunFolders(
-            retrain,
-            preferences=PostgresPreferences(self._engine),
-            baseline=PostgresBaselineTraces(self._engine),
-            registry=self._models,
-            scored_tokens=self.settings.rewards.max_tokens,
-        )
-        dispatcher = Dispatcher(
-            retrain,
-            owner=f"{socket.gethostname()}/{os.getpid()}",
-            jobs=PostgresJobStore(self._engine, _on_promoted(self.settings)),
-            folders=folders,
-            launcher=LocalProcessLauncher(),
-        )
+        owner = f"{socket.gethostname()}/{os.getpid()}"
+        dispatcher = dispatcher_of(self._engine, self.settings, owner=owner)
 
         def tick() -> None:
-            while dispatcher.tick(_now()) not in {Step.IDLE, Step.WATCHED} and not self._supervisor.stopping.is_set():
+            while dispatcher.tick() not in {Step.IDLE, Step.WATCHED} and not self._supervisor.stopping.is_set():
                 pass
 
         try:
@@ -282,7 +312,7 @@ class Daemon:
             return
         trouble = self._scorer.follow()
         if trouble is not None:
-            raise Unavailable(trouble)
+            raise Unavailable(trouble, plain="the promoted reward model cannot be used; the one before it scores")
         if self.settings.rewards.backend == "http":
             self._metrics.confirm_reached(Dependency.REWARDS)
 
@@ -300,7 +330,7 @@ class Daemon:
         except OSError as error:
             wanted = "wanted a folder that can be written, with room for rewards.models"
             raise InvalidSetting(f"retrain.folder = {str(folder)!r}: {error.strerror}; {wanted}") from None
-        if self._models.adopt(artifact, actor="settings", role="daemon"):
+        if releases_of(self._engine, self.settings).adopt(artifact, by=Author("settings", "daemon")):
             log.info("champion_adopted", version=artifact.version, path=artifact.path)
 
     def _choose_scorer(self) -> ChampionScorer | HttpScorer:

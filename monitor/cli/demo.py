@@ -57,7 +57,7 @@ def demo(
     """Start everything on embedded parts, inject a drift, and watch alarm, refresh, gate and promotion."""
     chosen = _choose_port(port)
     if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InvalidInput(f"--folder {folder}: is not empty; wanted an empty folder, or a new one")
+        raise InvalidInput(f"--folder {folder} is not empty: name a new folder, or an empty one")
     console = Console(highlight=False, soft_wrap=True)
     home = folder.absolute() if folder is not None else Path(tempfile.mkdtemp(prefix="rlhf-monitor-demo-"))
     home.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def _choose_port(wanted: int | None) -> int:
     except OSError as error:
         if wanted is None:
             return 0
-        raise InvalidSetting(f"--port {port}: {error.strerror}; wanted a free one, or 0 to have one picked") from None
+        raise InvalidSetting(f"--port {port}: {error.strerror}; choose another, or 0 for any that is free") from None
     return port
 
 
@@ -169,6 +169,7 @@ class Story:
         from monitor.demo import script
         from monitor.demo.training import train_first_ensemble
         from monitor.domain.cohort import CohortRule
+        from monitor.observe.step import nothing_observed
         from monitor.pipeline.checkpoint import Checkpoint
         from monitor.postgres.checkpoints import PostgresCheckpoints
         from monitor.postgres.preferences import PostgresPreferences
@@ -179,11 +180,9 @@ class Story:
         store.write(
             Checkpoint(
                 spans={},
-                traces=[],
+                observed=nothing_observed(),
                 positions=[],
-                streams=[],
                 preferences=[(pair, rule.name(pair.cohort)) for pair in pairs],
-                counted_keys={},
                 duplicates=0,
                 dead_letters={},
             )
@@ -258,14 +257,14 @@ class Story:
         self._until(lambda: bool(self._alerts()), FOLD_SECONDS, "an alarm")
         self._settle()
         self._heading("6. The alarm")
-        alerts = sorted(self._alerts(), key=lambda stored: stored.alarm.trace_index)
-        if alerts[0].alarm.trace_index < began:
+        alerts = sorted(self._alerts(), key=lambda stored: stored.alarm.place)
+        if alerts[0].alarm.place < began:
             raise Missed(f"the alarm came before the drift: {_headline(alerts[0])}")
         for stored in alerts[:6]:
             alarm = stored.alarm
             self._say(
-                f"{_headline(stored)} - {alarm.trace_index - began + 1} traces after the release; "
-                f"dated to trace {alarm.onset_index}; {effect_text(alarm.effect)}"
+                f"{_headline(stored)} - {alarm.place - began + 1} traces after the release; "
+                f"dated to trace {alarm.onset_place}; {effect_text(alarm.effect)}"
             )
         return alerts[0]
 
@@ -282,7 +281,7 @@ class Story:
             self._say(f"{'pass' if check.passed else 'FAIL'}  {check.name}: {check.reason}")
         self._heading("9. Promotion")
         if job.state is not JobState.PROMOTED:
-            raise Missed(f"job {job.job_id} is {job.state}; wanted a promotion")
+            raise Missed(f"job {job.job_id} is {job.state}, and was not promoted")
         models = self._views.models()
         assert models.champion is not None
         assert models.previous is not None

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,13 +20,10 @@ from monitor.errors import InvalidInput
 
 if TYPE_CHECKING:
     from monitor.domain.alarm import Alarm
-    from monitor.domain.score import Reward
-    from monitor.domain.trace import Trace
-    from monitor.pipeline.backtest import BacktestResult
-    from monitor.pipeline.file import FileReader
+    from monitor.offline.backtest import BacktestResult
+    from monitor.offline.file import FileReader
     from monitor.rewards.huggingface import HuggingFaceEnsemble
 
-BLOCK = 256
 Files = Annotated[list[Path], typer.Argument(help="Files of native JSON traces, one a line; gzip is read too.")]
 RewardModels = Annotated[
     list[Path] | None, typer.Option("--reward-model", help="Folder of a reward model; repeat it for an ensemble.")
@@ -47,11 +43,12 @@ def score(
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if any line was bad.")] = False,
 ) -> None:
     """Score traces from files: signals and, with --reward-model, the ensemble's rewards."""
+    from monitor.offline.score import score_rows
+
     _check_paths(files, "--out", out)
     ensemble = _load(reward_model, device)
     with _reading(files, tokenizer) as reader:
-        rows = _score_rows(reader.read(files), ensemble)
-        _write_lines(out, rows)
+        _write_lines(out, score_rows(reader.read(files), ensemble))
     _tell_counts(reader)
     if not reader.good or (strict and reader.bad):
         raise typer.Exit(1)
@@ -60,12 +57,15 @@ def score(
 def backtest(
     files: Files,
     *,
-    baseline: Annotated[int, typer.Option("--baseline", min=1, help="Freeze the first N good traces.")],
+    baseline: Annotated[int, typer.Option("--baseline", min=1, help="Make the baseline from the first N good traces.")],
     cohort_key: Annotated[
-        list[str] | None, typer.Option("--cohort-key", help="Label that makes the cohort; repeatable.")
+        list[str] | None, typer.Option("--cohort-key", help="A label that makes the cohort; repeat it for several.")
     ] = None,
     average_run_length: Annotated[
-        float, typer.Option("--average-run-length", min=10, help="A: observations between false alarms, per stream.")
+        float,
+        typer.Option(
+            "--average-run-length", min=10, help="Observations between two false alarms of a stream, on average."
+        ),
     ] = 10_000.0,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the result here.")] = None,
     repeat_window: Annotated[
@@ -74,29 +74,27 @@ def backtest(
     reward_model: RewardModels = None,
     tokenizer: TokenizerOption = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    warnings: Annotated[bool, typer.Option("--warnings", help="Also show warnings (evidence past A/10).")] = False,
+    warnings: Annotated[
+        bool, typer.Option("--warnings", help="Also show warnings, which need a tenth of an alarm's evidence.")
+    ] = False,
 ) -> None:
-    """Freeze a baseline on the first traces and say what has drifted after it, in fold order."""
+    """Freeze a baseline from the first traces of files and show what drifted in the others."""
     from monitor.domain.alarm import Severity
     from monitor.domain.cohort import CohortRule
-    from monitor.pipeline.backtest import BacktestPlan
-    from monitor.pipeline.backtest import backtest as run
+    from monitor.drift.fold import FoldRules
+    from monitor.observe.step import ObserveRules
+    from monitor.offline.backtest import BacktestPlan
+    from monitor.offline.backtest import backtest as run
 
     _check_paths(files, "--json", json_out)
     ensemble = _load(reward_model, device)
     plan = BacktestPlan(
         baseline_traces=baseline,
-        average_run_length=average_run_length,
-        cohorts=CohortRule(tuple(cohort_key or ())),
-        repeat_window=timedelta(seconds=repeat_window),
+        observe=ObserveRules(CohortRule(tuple(cohort_key or ())), timedelta(seconds=repeat_window)),
+        fold=FoldRules(average_run_length),
     )
     with _reading(files, tokenizer) as reader:
-        traces: Iterable[Trace] = reader.read(files)
-        if ensemble is None:
-            result = run(traces, plan)
-        else:
-            kept = list(traces)
-            result = run(kept, plan, (reward for _, reward in _rewarded(kept, ensemble)))
+        result = run(reader.read(files), plan, lambda: ensemble)
     shown = [alarm for alarm in result.alarms if warnings or alarm.severity is Severity.ALERT]
     _tell_counts(reader)
     _print_alarms(result, shown)
@@ -106,11 +104,11 @@ def backtest(
 
 def _check_paths(files: list[Path], option: str, target: Path | None) -> None:
     """Refuse files that are not there, and a target that would overwrite one of them."""
-    from monitor.pipeline.file import require_files
+    from monitor.offline.file import require_files
 
     require_files(files)
     if target is not None and target.exists() and any(target.samefile(path) for path in files):
-        raise InvalidInput(f"{option} {target}: this is one of the files to read; wanted another path")
+        raise InvalidInput(f"{option} {target}: this is one of the files to read: name another file")
 
 
 def _load(folders: list[Path] | None, device: str) -> HuggingFaceEnsemble | None:
@@ -126,7 +124,7 @@ def _reading(files: list[Path], tokenizer: Path | None) -> Iterator[FileReader]:
     """Yield a reader that names bad lines on stderr and shows progress on a terminal."""
     from monitor.ingest.decode import load_tokenizer
     from monitor.ingest.limits import limits_of
-    from monitor.pipeline.file import FileReader
+    from monitor.offline.file import FileReader
     from monitor.settings import IngestSettings
 
     console = Console(stderr=True)
@@ -144,52 +142,20 @@ def _reading(files: list[Path], tokenizer: Path | None) -> Iterator[FileReader]:
         yield reader
 
 
-def _score_rows(traces: Iterator[Trace], ensemble: HuggingFaceEnsemble | None) -> Iterator[dict[str, Any]]:
-    from monitor.signals.observe import observe
-
-    for trace, reward in _rewarded(traces, ensemble):
-        signals = {seen.signal: _number(seen.value) for seen in observe(trace, None)}
-        row: dict[str, Any] = {"trace_id": trace.trace_id, "signals": signals, "reward": None}
-        if reward is not None:
-            row["reward"] = {
-                "mean": reward.mean,
-                "lower": reward.lower,
-                "disagreement": reward.disagreement,
-                "members": list(reward.members),
-            }
-        yield row
-
-
-def _rewarded(traces: Iterable[Trace], ensemble: HuggingFaceEnsemble | None) -> Iterator[tuple[Trace, Reward | None]]:
-    source = iter(traces)
-    while block := list(islice(source, BLOCK)):
-        rewards: list[Reward | None] = [None] * len(block)
-        if ensemble is not None:
-            answered = [number for number, trace in enumerate(block) if trace.response is not None]
-            rows = [(block[number].messages, block[number].response or "") for number in answered]
-            for number, reward in zip(answered, ensemble.score(rows), strict=True):
-                rewards[number] = reward
-        yield from zip(block, rewards, strict=True)
-
-
 def _write_lines(out: Path, rows: Iterable[dict[str, Any]]) -> None:
     try:
         with out.open("w", encoding="utf-8") as target:
             for row in rows:
                 target.write(json.dumps(row) + "\n")
     except OSError as error:
-        raise InvalidInput(f"--out {out}: {error.strerror}; wanted a path that can be written") from None
+        raise InvalidInput(f"--out {out}: {error.strerror}; name a file that can be written") from None
 
 
 def _write_text(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise InvalidInput(f"--json {path}: {error.strerror}; wanted a path that can be written") from None
-
-
-def _number(value: float) -> float | int:
-    return int(value) if value.is_integer() else value
+        raise InvalidInput(f"--json {path}: {error.strerror}; name a file that can be written") from None
 
 
 def _tell_counts(reader: FileReader) -> None:
@@ -199,8 +165,8 @@ def _tell_counts(reader: FileReader) -> None:
 def _print_alarms(result: BacktestResult, alarms: list[Alarm]) -> None:
     from monitor.cli.table import alarm_table
 
-    watched = result.traces - result.baseline.stop_index
-    say(f"baseline: the first {result.baseline.stop_index} traces; watched: {watched}; repeats: {result.repeats}")
+    watched = result.traces - result.baseline.stop_place
+    say(f"baseline: the first {result.baseline.stop_place} traces; watched: {watched}; repeats: {result.repeats}")
     if alarms:
         Console(width=None if sys.stdout.isatty() else 160).print(alarm_table(alarms))
     else:
@@ -208,10 +174,12 @@ def _print_alarms(result: BacktestResult, alarms: list[Alarm]) -> None:
 
 
 def _as_json(result: BacktestResult, alarms: list[Alarm], average_run_length: float) -> dict[str, Any]:
+    from monitor.offline.score import plain_number
+
     return {
         "traces": result.traces,
-        "baseline": result.baseline.stop_index,
-        "average_run_length": _number(average_run_length),
+        "baseline": result.baseline.stop_place,
+        "average_run_length": plain_number(average_run_length),
         "repeats": result.repeats,
         "alarms": [_alarm_json(alarm) for alarm in alarms],
     }
@@ -224,10 +192,10 @@ def _alarm_json(alarm: Alarm) -> dict[str, Any]:
         "policy_model": alarm.stream.policy_model,
         "direction": alarm.direction.value,
         "severity": alarm.severity.value,
-        "trace_index": alarm.trace_index,
+        "trace_index": alarm.place,  # in a file every place is a trace
         "trace_id": alarm.trace_id,
         "timestamp": alarm.timestamp.isoformat(),
-        "onset_index": alarm.onset_index,
+        "onset_index": alarm.onset_place,
         "onset_timestamp": alarm.onset_timestamp.isoformat(),
         "observations": alarm.observations,
         "effect": asdict(alarm.effect),

@@ -17,12 +17,12 @@ from monitor.settings import Settings, load_settings
 
 log = structlog.get_logger(__name__)
 Folders = Annotated[
-    list[Path] | None, typer.Argument(help="Folders of reward models; without any, those of rewards.models.")
+    list[Path] | None, typer.Argument(help="Folders of reward models; those of rewards.models where none is given.")
 ]
 
 
 def serve_rewards(folders: Folders = None) -> None:
-    """Answer vLLM's POST /classify with the rewards of an ensemble, for daemons with rewards.backend = http."""
+    """Serve an ensemble of reward models over HTTP, in vLLM's protocol (POST /classify)."""
     from monitor.telemetry.logs import configure_logging
 
     settings = load_settings()
@@ -46,7 +46,7 @@ class RewardService:
         from monitor.telemetry.serving import ServingMetrics
 
         if not folders:
-            raise InvalidSetting("rewards.models is empty; wanted reward model folders, there or as arguments")
+            raise InvalidSetting("no reward model is named: give folders as arguments, or in rewards.models")
         rewards = settings.rewards
         self.settings = settings
         self.port = 0
@@ -75,13 +75,21 @@ class RewardService:
             raise self.health.failure.exception
 
     def _listen(self, leaving: ExitStack) -> None:
-        from monitor.rewards.server import RequestLimits, create_app
+        from monitor.rewards.server import BODY_SECONDS, RequestLimits, create_app
+        from monitor.web.connection import ConnectionLimits
         from monitor.web.server import WebServer
 
         serve = self.settings.serve
         limits = RequestLimits(serve.max_request_bytes, serve.max_request_rows, serve.max_requests)
         app = create_app(self._served, self._thread, health=self.health, metrics=self._metrics, limits=limits)
-        server = WebServer(app, host=serve.host, port=serve.port, health=self.health, settings_part="serve")
+        bounds = ConnectionLimits(
+            body_seconds=1.5 * BODY_SECONDS,  # the application is first to say so, in its protocol's words
+            connections=max(512, 4 * serve.max_requests),
+            connections_each=max(256, 2 * serve.max_requests),
+        )
+        server = WebServer(
+            app, host=serve.host, port=serve.port, health=self.health, settings_part="serve", limits=bounds
+        )
         self.port = server.start()
         leaving.callback(server.stop)
         names = [model.id for model in self._served.models]

@@ -20,8 +20,8 @@ def alarm_table(alarms: Iterable[Alarm]) -> Table:
             alarm.stream.policy_model,
             alarm.direction.value,
             alarm.severity.value,
-            f"{alarm.trace_index} ({alarm.trace_id[:24]})",
-            str(alarm.onset_index),
+            f"{alarm.place} ({(alarm.trace_id or '-')[:24]})",
+            str(alarm.onset_place),
             moment(alarm.onset_timestamp),
             effect_text(alarm.effect),
         )

@@ -49,9 +49,12 @@ class Player:
 
     def trickle(self, topic: str, records: Iterable[bytes], *, per_second: float) -> None:
         """Go on playing in a thread, so that what is watched stays alive."""
-        self._thread = threading.Thread(
-            target=self._trickle, args=(topic, records, per_second), name="traffic", daemon=True
-        )
+
+        def go_on() -> None:
+            with suppress(Unavailable):  # the broker ends with the demo
+                self.play(topic, records, per_second=per_second)
+
+        self._thread = threading.Thread(target=go_on, name="traffic", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -59,7 +62,3 @@ class Player:
         if self._thread is not None:
             self._thread.join(5.0)
         self._producer.close(timeout=5)
-
-    def _trickle(self, topic: str, records: Iterable[bytes], per_second: float) -> None:
-        with suppress(Unavailable):  # the broker ends with the demo
-            self.play(topic, records, per_second=per_second)

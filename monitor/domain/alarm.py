@@ -20,9 +20,10 @@ class Severity(StrEnum):
 
 
 class AlarmState(StrEnum):
-    OPEN = "open"  # -> acknowledged, superseded
-    ACKNOWLEDGED = "acknowledged"  # an operator has seen it -> superseded
-    SUPERSEDED = "superseded"  # a new baseline was frozen; final
+    OPEN = "open"  # -> acknowledged, recovered, superseded
+    ACKNOWLEDGED = "acknowledged"  # an operator has seen it -> recovered, superseded
+    RECOVERED = "recovered"  # nothing of late says that the stream is still drifted; it may alarm again -> superseded
+    SUPERSEDED = "superseded"  # a new baseline was frozen, or an alert took a warning's place; final
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +38,21 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
+    """What one stream was found to do; places count all subjects in the log, from 0."""
+
     stream: StreamKey
     direction: Direction
     severity: Severity
-    trace_index: int  # counts all good traces in fold order, from 0
-    trace_id: str
+    place: int  # of the observation that decided
+    trace_id: str | None  # of its subject, if that is a trace
     timestamp: datetime
-    onset_index: int
+    onset_place: int
     onset_timestamp: datetime
     observations: int  # of the stream, since the baseline was frozen
     evidence_log: float  # log e / log A at the decision
     effect: Effect
     examples: tuple[str, ...] = ()  # trace ids since the onset, most telling first
+    episode: int = 0  # of the stream under its baseline; a stream that has recovered may begin another
 
 
 @dataclass(frozen=True, slots=True)

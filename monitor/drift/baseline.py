@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.drift.detector import DEFAULT as DEFAULT_DETECTOR
 from monitor.drift.scale.quantile import Floats
 from monitor.drift.scale.table import scale_of
 from monitor.signals.table import SIGNALS
@@ -41,6 +42,7 @@ class NullRule:
     standard_errors: float = 1.0  # of the roll-up
     cohort_standard_errors: float = 2.0
     tolerance: Mapping[str, float] | None = None  # per signal; None takes its scale's
+    detectors: Mapping[str, str] | None = None  # names in `drift.detector.DETECTORS`, per signal
 
     def tolerances(self, signal: str) -> Floats:
         default = scale_of(signal).tolerance
@@ -71,6 +73,7 @@ class SignalBaseline:
     scorer_version: str
     quantiles: tuple[float, ...]  # the scale's grid; empty for a binary signal
     strata: tuple[Stratum, ...]
+    detector: str = DEFAULT_DETECTOR  # the name in `drift.detector.DETECTORS` of what follows its streams
 
     @property
     def key(self) -> tuple[str, str]:
@@ -118,7 +121,8 @@ def build_signal_baseline(window: Window, rule: NullRule) -> SignalBaseline | No
     models = [str(name) for name in np.unique(sample.policies)]
     policies = [ANY_POLICY, *models] if len(models) > 1 else [ANY_POLICY]
     strata = tuple(row for policy in policies for row in _strata(sample, policy, rule, window.signal))
-    return SignalBaseline(window.signal, window.scorer_version, grid, strata)
+    detector = (rule.detectors or {}).get(window.signal, DEFAULT_DETECTOR)
+    return SignalBaseline(window.signal, window.scorer_version, grid, strata, detector)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +192,11 @@ def _rollup_share(counts: Floats, errors: Floats) -> Floats:
 class Baseline:
     """Every signal's frozen law over one window of traces.
 
-    `first_index` and `stop_index` (exclusive) count traces in fold order, from 0.
+    `first_place` and `stop_place` (exclusive) are places in the log, from 0.
     """
 
-    first_index: int
-    stop_index: int
+    first_place: int
+    stop_place: int
     signals: tuple[SignalBaseline, ...]
 
     def get(self, signal: str, scorer_version: str) -> SignalBaseline | None:
@@ -202,18 +206,18 @@ class Baseline:
         """Return the same window with the laws of a further scorer; known ones stay as they are."""
         known = {row.key for row in self.signals}
         return Baseline(
-            self.first_index, self.stop_index, (*self.signals, *(row for row in added if row.key not in known))
+            self.first_place, self.stop_place, (*self.signals, *(row for row in added if row.key not in known))
         )
 
     def to_json(self) -> Any:
         return msgspec.to_builtins(self.signals)
 
     @classmethod
-    def from_json(cls, first_index: int, stop_index: int, content: Any) -> Baseline:
-        return cls(first_index, stop_index, msgspec.convert(content, tuple[SignalBaseline, ...]))
+    def from_json(cls, first_place: int, stop_place: int, content: Any) -> Baseline:
+        return cls(first_place, stop_place, msgspec.convert(content, tuple[SignalBaseline, ...]))
 
 
-def build_baseline(windows: Iterable[Window], rule: NullRule, *, first_index: int, stop_index: int) -> Baseline:
+def build_baseline(windows: Iterable[Window], rule: NullRule, *, first_place: int, stop_place: int) -> Baseline:
     """Freeze every window that holds enough observations."""
     built = (build_signal_baseline(window, rule) for window in windows)
-    return Baseline(first_index, stop_index, tuple(row for row in built if row is not None))
+    return Baseline(first_place, stop_place, tuple(row for row in built if row is not None))

@@ -4,33 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import structlog
 
 from monitor.domain.alarm import Alarm
+from monitor.domain.observation import LogEnd, PlacedEntry
 from monitor.domain.stream import StreamKey, StreamStatus
-from monitor.drift.baseline import Baseline, NullRule, SignalBaseline, Stratum, build_baseline
-from monitor.drift.diagnosis import describe, effect_unit
-from monitor.drift.fold import Decision, Detector, Fold, in_fold_order
-from monitor.drift.log import ObservationBatch, ObservationLog, windows_of
+from monitor.drift.baseline import Baseline, NullRule, build_baseline
+from monitor.drift.diagnosis import describe
+from monitor.drift.fold import Decision, Fold, FoldRules, Recovery, in_fold_order
+from monitor.drift.log import ObservationLog, windows_of
+from monitor.drift.status import status_of
+from monitor.drift.stored import ActiveBaseline, FoldPosition, StoredStream, restore, store
 
-FOLD_TRACES = 20_000  # traces folded in one transaction
+FOLD_PLACES = 20_000  # places folded in one transaction
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ActiveBaseline:
-    baseline_id: int
-    baseline: Baseline
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFold:
     """Where the fold stands under one baseline."""
 
-    next_index: int
-    detectors: dict[StreamKey, Detector]
+    position: FoldPosition
+    at: datetime | None  # the log's time there
+    streams: dict[StreamKey, StoredStream]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +37,37 @@ class FoldStep:
     """What one step of the fold makes true together."""
 
     baseline_id: int
-    start_index: int
-    stop_index: int
-    detectors: dict[StreamKey, tuple[Detector, float]]  # that changed, with log e / log A
+    start: FoldPosition
+    stop: FoldPosition
+    streams: dict[StreamKey, StoredStream]  # that changed
     alarms: Sequence[Alarm]
+    recoveries: Sequence[Recovery]
 
 
 class FoldStore(ObservationLog, Protocol):
     """The log and what is made of it. Every method raises `Unavailable` where the store is away."""
 
-    def place_checkpoints(self) -> int:
-        """Give new checkpoints their place in fold order; return how many traces have one."""
+    def place_entries(self) -> LogEnd:
+        """Give new entries their place, in commit order; return how far the log is placed."""
         ...
 
-    def batches(self, start: int, stop: int) -> Iterator[ObservationBatch]:
-        """Yield the observations on the traces start <= index < stop, in fold order."""
+    def entries(self, start: FoldPosition, *, max_places: int) -> Iterator[PlacedEntry]:
+        """Yield the entries from *start* on, in order, that begin less than *max_places* after it."""
         ...
 
-    def active(self) -> ActiveBaseline | None: ...
+    def placed_traces(self) -> int:
+        """Return how many traces have a place."""
+        ...
 
-    def freeze(self, baseline: Baseline, *, by: str, note: str) -> int:
+    def place_of_trace(self, number: int) -> int:
+        """Return the place of trace *number*, counted from 0 over the log's traces alone."""
+        ...
+
+    def active(self, known: ActiveBaseline | None = None) -> ActiveBaseline | None:
+        """Return the active baseline; *known* itself, unread, where it is that one as it stands."""
+        ...
+
+    def freeze(self, baseline: Baseline, *, by: str, note: str) -> ActiveBaseline:
         """Make *baseline* the active one; alarms of the one before are superseded."""
         ...
 
@@ -73,14 +83,20 @@ class ControllerRules:
     average_run_length: float
     baseline_traces: int  # 0: an operator freezes the first baseline
     null_rule: NullRule
+    recovery_observations: int = FoldRules(1.0).recovery_observations
+
+    @property
+    def fold_rules(self) -> FoldRules:
+        return FoldRules(self.average_run_length, self.recovery_observations)
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
     """What the controller saw and did."""
 
-    traces: int  # placed
-    folded: int  # next index of the fold; equals `traces` when it has caught up
+    places: int  # placed
+    folded: int  # next place of the fold; equals `places` when it has caught up
+    at: datetime | None  # the log's time up to which it is folded
     alarms: tuple[Alarm, ...]
     statuses: tuple[StreamStatus, ...]
 
@@ -91,99 +107,88 @@ class Controller:
     def __init__(self, store: FoldStore, rules: ControllerRules) -> None:
         self._store = store
         self._rules = rules
+        self._active: ActiveBaseline | None = None
         self._fold: Fold | None = None
-        self._baseline_id = 0
-        self._next_index = 0
+        self._position = FoldPosition(1, 0)
 
     def tick(self) -> Tick:
-        """Fold what is new, FOLD_TRACES at most: whoever folds a long history again must hear of a stop."""
-        traces = self._store.place_checkpoints()
-        active = self._store.active() or self._freeze_first(traces)
+        """Fold what is new, FOLD_PLACES at most: whoever folds a long history again must hear of a stop."""
+        end = self._store.place_entries()
+        active = self._store.active(self._active) or self._freeze_first()
         if active is None:
-            return Tick(traces, traces, (), ())
-        if self._fold is None or active.baseline_id != self._baseline_id or active.baseline != self._fold.baseline:
+            return Tick(end.next_place, end.next_place, None, (), ())
+        if self._fold is None or active is not self._active:
             self._load(active)
-        alarms: list[Alarm] = []
-        if self._next_index < traces:
-            alarms = self._advance(min(traces, self._next_index + FOLD_TRACES))
-        return Tick(traces, self._next_index, tuple(alarms), self._statuses())
+        alarms = self._advance() if self._position.next_sequence < end.next_sequence else []
+        assert self._fold is not None
+        return Tick(end.next_place, self._position.next_place, self._fold.at, tuple(alarms), self._statuses())
 
-    def _freeze_first(self, traces: int) -> ActiveBaseline | None:
+    def _freeze_first(self) -> ActiveBaseline | None:
         """Freeze the first traces; twice as many, and so on, where they are repeats that tell of no signal."""
-        stop = self._rules.baseline_traces
-        while 0 < stop <= traces:
-            baseline = freeze_window(self._store, self._rules.null_rule, first_index=0, stop_index=stop)
+        traces = self._rules.baseline_traces
+        while 0 < traces <= self._store.placed_traces():
+            stop = self._store.place_of_trace(traces - 1) + 1
+            baseline = freeze_window(self._store, self._rules.null_rule, first_place=0, stop_place=stop)
             if baseline.signals:
-                baseline_id = self._store.freeze(baseline, by="controller", note=f"the first {stop} traces")
-                log.info("baseline_frozen", baseline=baseline_id, traces=stop)
-                return ActiveBaseline(baseline_id, baseline)
-            stop *= 2
+                active = self._store.freeze(baseline, by="controller", note=f"the first {traces} traces")
+                log.info("baseline_frozen", baseline=active.baseline_id, traces=traces)
+                return active
+            traces *= 2
         return None
 
     def _load(self, active: ActiveBaseline) -> None:
         stored = self._store.load_fold(active.baseline_id)
-        fold = Fold(active.baseline, average_run_length=self._rules.average_run_length)
-        fold.detectors |= stored.detectors
-        self._fold, self._baseline_id, self._next_index = fold, active.baseline_id, stored.next_index
+        fold = Fold(active.baseline, self._rules.fold_rules)
+        fold.at = stored.at
+        fold.streams |= restore(fold, stored.streams)
+        self._fold, self._active, self._position = fold, active, stored.position
 
-    def _advance(self, stop: int) -> list[Alarm]:
-        """Fold up to the trace before *stop*; what fails leaves no half-folded state behind."""
+    def _advance(self) -> list[Alarm]:
+        """Fold a step; what fails leaves no half-folded state behind."""
         fold, self._fold = self._fold, None
         assert fold is not None
-        before = dict(fold.detectors)
-        decisions: list[Decision] = []
-        for batch in self._store.batches(self._next_index, stop):
-            decisions += fold.add(batch)
-        alarms = [describe(decision, fold.baseline, self._store) for decision in in_fold_order(decisions)]
-        changed = {
-            key: (detector, fold.evidence_log(key))
-            for key, detector in fold.detectors.items()
-            if before.get(key) is not detector
-        }
-        self._store.save_fold(FoldStep(self._baseline_id, self._next_index, stop, changed, alarms))
-        self._fold, self._next_index = fold, stop
+        assert self._active is not None
+        before, stop = dict(fold.streams), self._position
+        outcomes: list[Decision | Recovery] = []
+        for entry in self._store.entries(self._position, max_places=FOLD_PLACES):
+            outcomes += fold.add(entry)
+            stop = FoldPosition(entry.sequence + 1, entry.first_place + entry.places)
+        decisions = in_fold_order(outcome for outcome in outcomes if isinstance(outcome, Decision))
+        alarms = [describe(decision, fold.baseline, self._store) for decision in decisions]
+        step = FoldStep(
+            baseline_id=self._active.baseline_id,
+            start=self._position,
+            stop=stop,
+            streams=store(fold, [key for key, stream in fold.streams.items() if before.get(key) is not stream]),
+            alarms=alarms,
+            recoveries=[outcome for outcome in outcomes if isinstance(outcome, Recovery)],
+        )
+        self._store.save_fold(step)
+        self._fold, self._position = fold, stop
         for alarm in alarms:
             log.warning("alarm", signal=alarm.stream.signal, severity=alarm.severity, direction=alarm.direction)
+        for recovery in step.recoveries:
+            log.info("alarm_recovered", signal=recovery.stream.signal, place=recovery.place)
         return alarms
 
     def _statuses(self) -> tuple[StreamStatus, ...]:
-        assert self._fold is not None
+        fold = self._fold
+        assert fold is not None
         return tuple(
-            status_of(key, detector, self._fold.baseline, self._fold.evidence_log(key))
-            for key, detector in sorted(self._fold.detectors.items())
+            status_of(
+                key,
+                law,
+                observations=stream.observations,
+                mean=stream.mean,
+                last_timestamp=stream.last_timestamp,
+                evidence_log=fold.evidence_log(key),
+            )
+            for key, stream in sorted(fold.streams.items())
+            if (law := fold.baseline.get(key.signal, key.scorer_version)) is not None
         )
 
 
-def freeze_window(store: FoldStore, rule: NullRule, *, first_index: int, stop_index: int) -> Baseline:
+def freeze_window(store: ObservationLog, rule: NullRule, *, first_place: int, stop_place: int) -> Baseline:
     """Build a baseline from the log's own observations."""
-    windows = windows_of(store.batches(first_index, stop_index), first_index, stop_index)
-    return build_baseline(windows, rule, first_index=first_index, stop_index=stop_index)
-
-
-def status_of(key: StreamKey, detector: Detector, baseline: Baseline, evidence_log: float) -> StreamStatus:
-    """Put a stream's numbers beside its baseline's, in the signal's unit."""
-    law = baseline.get(key.signal, key.scorer_version)
-    assert law is not None
-    mean, half_width = _baseline_mean(law, key)
-    low, high = law.bounds
-    return StreamStatus(
-        key=key,
-        observations=detector.observations,
-        mean=detector.mean,
-        baseline_mean=mean,
-        baseline_lower=max(mean - half_width, low),
-        baseline_upper=min(mean + half_width, high),
-        evidence_log=evidence_log,
-        last_timestamp=detector.last_timestamp,
-        unit=effect_unit(law),
-    )
-
-
-def _baseline_mean(law: SignalBaseline, key: StreamKey) -> tuple[float, float]:
-    """Return the mean of the stream's strata, by their share of the window, and two standard errors of it."""
-    strata = law.for_policy(key.policy_model)
-    chosen: list[Stratum] = [strata[key.cohort]] if key.cohort in strata else list(strata.values())
-    total = sum(row.observations for row in chosen)
-    mean = sum(row.mean * row.observations for row in chosen) / total
-    error = sum((row.standard_error * row.observations / total) ** 2 for row in chosen) ** 0.5
-    return mean, 2.0 * error
+    windows = windows_of(store.window(first_place, stop_place))
+    return build_baseline(windows, rule, first_place=first_place, stop_place=stop_place)

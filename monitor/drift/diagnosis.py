@@ -10,7 +10,6 @@ from monitor.domain.alarm import Alarm, Direction, Effect
 from monitor.drift.baseline import Baseline, SignalBaseline, Stratum
 from monitor.drift.fold import Decision
 from monitor.drift.log import Excerpt, ObservationLog
-from monitor.drift.scale.measure import Measure
 from monitor.drift.scale.quantile import Floats
 from monitor.drift.scale.table import scale_of
 from monitor.stats.confseq import mean_interval
@@ -24,25 +23,26 @@ def describe(decision: Decision, baseline: Baseline, log: ObservationLog) -> Ala
     """Complete *decision*: when it began, how large it is, which traces show it."""
     law = baseline.get(decision.stream.signal, decision.stream.scorer_version)
     assert law is not None
-    since = log.excerpt(decision.stream, decision.onset_index, decision.trace_index + 1)
+    since = log.excerpt(decision.stream, decision.onset_place, decision.place + 1)
     strata = law.for_policy(decision.stream.policy_model)
     watched = np.array([cohort in strata for cohort in since.cohorts], dtype=bool)
     order = np.argsort(-since.values[watched] if decision.direction is Direction.UP else since.values[watched])
-    telling = [int(index) for index in since.indices[watched][order[:EXAMPLES]]]
-    at, onset, *examples = log.locate([decision.trace_index, decision.onset_index, *telling])
+    telling = [int(place) for place in since.places[watched][order[:EXAMPLES]]]
+    at, onset, *examples = log.locate([decision.place, decision.onset_place, *telling])
     return Alarm(
         stream=decision.stream,
         direction=decision.direction,
         severity=decision.severity,
-        trace_index=decision.trace_index,
-        trace_id=at.trace_id,
+        place=decision.place,
+        trace_id=at.subject_id,
         timestamp=at.timestamp,
-        onset_index=decision.onset_index,
+        onset_place=decision.onset_place,
         onset_timestamp=onset.timestamp,
         observations=decision.observations,
         evidence_log=decision.evidence_log,
         effect=measure_effect(since, law, strata, channel=decision.channel),
-        examples=tuple(reference.trace_id for reference in examples),
+        examples=tuple(subject.subject_id for subject in examples if subject.subject_id is not None),
+        episode=decision.episode,
     )
 
 
@@ -57,14 +57,17 @@ def measure_effect(since: Excerpt, law: SignalBaseline, strata: dict[str, Stratu
     measure = scale_of(law.signal).measure(law.unit, channel)
     seen = [(strata[name], place) for place, name in enumerate(since.cohorts) if name in strata][-MAX_OBSERVATIONS:]
     rows = [row for row, _ in seen]
-    means, errors = np.array([_mean_and_error(row, measure) for row in rows]).T
     values = since.values[[place for _, place in seen]]
     if measure.channel is None:
         low, high = law.bounds
         values = np.clip(values, low, high)
+        means = np.array([row.mean for row in rows])
+        errors = np.array([row.standard_error for row in rows])
     else:
-        low, high = 0.0, measure.size
-        values = law.channels(values)[:, measure.channel] * measure.size
+        at, low, high = measure.channel, 0.0, measure.size
+        values = law.channels(values)[:, at] * measure.size
+        means = np.array([row.channel_mean[at] * measure.size for row in rows])
+        errors = np.array([row.channel_sd[at] * measure.size / row.observations**0.5 for row in rows])
     shifts = values - means
     floor, ceiling = low - means.max(), high - means.min()
     width = ceiling - floor
@@ -79,21 +82,9 @@ def measure_effect(since: Excerpt, law: SignalBaseline, strata: dict[str, Stratu
     )
 
 
-def _mean_and_error(row: Stratum, measure: Measure) -> tuple[float, float]:
-    """Return what *measure* was in the baseline, and its standard error."""
-    if measure.channel is None:
-        return row.mean, row.standard_error
-    error = row.channel_sd[measure.channel] * measure.size / row.observations**0.5
-    return row.channel_mean[measure.channel] * measure.size, error
-
-
 def _baseline_error(rows: Sequence[Stratum], errors: Floats) -> float:
     """Standard error of the baseline mean that the observations were compared with."""
     names, counts = np.unique([row.cohort for row in rows], return_counts=True)
     by_cohort = {row.cohort: error for row, error in zip(rows, errors, strict=True)}
     weights = counts / len(rows)
     return float(np.sqrt(sum((w * by_cohort[str(name)]) ** 2 for name, w in zip(names, weights, strict=True))))
-
-
-def effect_unit(law: SignalBaseline) -> str:
-    return law.unit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -11,134 +11,250 @@ from numpy.typing import NDArray
 
 from monitor.domain.alarm import Direction, Severity
 from monitor.domain.cohort import ALL, OTHER, UNLABELLED
+from monitor.domain.observation import ObservationBatch, PlacedEntry, Series
 from monitor.domain.stream import StreamKey
-from monitor.drift.baseline import Baseline, Stratum
-from monitor.drift.log import ObservationBatch
-from monitor.stats.edetector import Crossing, State, Wagers, fold
+from monitor.drift.baseline import Baseline, SignalBaseline, Stratum
+from monitor.drift.detector import DETECTORS, Detector, Evidence
+from monitor.stats.edetector import Crossing, Threshold
 
 WARNING_SHARE = 0.1  # a warning is raised at this share of A
 MAX_POLICY_MODELS = 50  # models followed apart under one baseline; the rest share one stream
 
 
 @dataclass(frozen=True, slots=True)
-class Detector:
-    """One stream's detector between two batches."""
+class FoldRules:
+    """When a stream alarms, and when it has come back."""
 
-    state: State
-    observations: int
+    average_run_length: float  # A
+    # An alarm has recovered when so many observations in a row, taken by themselves, do not bring it about again.
+    recovery_observations: int = 2000
+
+    def thresholds(self, reached: Severity | None) -> tuple[Threshold, ...]:
+        """Return what the evidence of a stream that *reached* a severity may still reach."""
+        severities = list(Severity)
+        waiting = severities if reached is None else severities[severities.index(reached) + 1 :]
+        return tuple(self.threshold(severity) for severity in waiting)
+
+    def threshold(self, severity: Severity) -> Threshold:
+        share = 1.0 if severity is Severity.ALERT else WARNING_SHARE
+        return Threshold(severity.value, self.average_run_length * share)
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A stream's alarm that is still open, looked at again every `recovery_observations`.
+
+    `renewed` is evidence gathered from nothing since the last look, at `since` observations of the
+    stream; None once it has reached the severity's threshold, which confirms the episode.
+    """
+
+    severity: Severity
+    since: int
+    renewed: Evidence | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One stream between two entries of the log."""
+
+    evidence: Evidence
+    observations: int  # since the baseline was frozen
     mean: float  # of the observations so far, in the signal's unit
     last_timestamp: datetime
-    reached: frozenset[Severity] = frozenset()
+    episode_number: int = 0  # of the episode that is open, or else of the next one
+    episode: Episode | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A detector's evidence reached a threshold."""
+    """A stream's evidence reached a threshold."""
 
     stream: StreamKey
+    episode: int
     severity: Severity
     direction: Direction
     channel: int  # of the signal's law: the one whose best bet won most
-    trace_index: int
-    onset_index: int
+    place: int
+    onset_place: int
     observations: int
     evidence_log: float  # log e / log A
 
 
-class Fold:
-    """All detectors under one baseline.
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A stream's open episode has ended: nothing of late says that it is still drifted."""
 
-    Folding the same batches in the same order gives the same decisions, wherever the
-    batches are cut and however often the work is taken up again from stored detectors.
+    stream: StreamKey
+    episode: int
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A stream's part of one batch; arrays of the same length."""
+
+    channels: NDArray[np.float64]  # (n, C)
+    strata: NDArray[np.int64]
+    places: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def first(self, count: int) -> _Rows:
+        return _Rows(self.channels[:count], self.strata[:count], self.places[:count])
+
+    def after(self, count: int) -> _Rows:
+        return _Rows(self.channels[count:], self.strata[count:], self.places[count:])
+
+
+class Fold:
+    """All streams under one baseline.
+
+    Folding the same entries in the same order gives the same decisions, wherever the
+    entries are cut and however often the work is taken up again from stored streams.
     """
 
-    def __init__(self, baseline: Baseline, *, average_run_length: float) -> None:
+    def __init__(self, baseline: Baseline, rules: FoldRules) -> None:
         self.baseline = baseline
-        self.average_run_length = average_run_length
-        self.detectors: dict[StreamKey, Detector] = {}
-        self._wagers: dict[StreamKey, tuple[dict[str, int], Wagers]] = {}
+        self.rules = rules
+        self.at: datetime | None = None  # the log's own time, told by every entry; it never goes back
+        self.streams: dict[StreamKey, Stream] = {}
+        self._detectors: dict[StreamKey, tuple[dict[str, int], Detector]] = {}
 
-    def add(self, batch: ObservationBatch) -> list[Decision]:
-        """Fold *batch* into its cohorts' streams and the roll-up; traces inside the baseline are passed over."""
-        batch = batch.between(self.baseline.stop_index)
-        law = self.baseline.get(batch.signal, batch.scorer_version)
-        if law is None or not len(batch.values):
-            return []
-        policy_model = self._capped(batch.policy_model)
-        strata = law.for_policy(policy_model)
-        channels = law.channels(batch.values)
-        decisions = []
-        for cohort in (ALL, *batch.cohorts):
-            if cohort == UNLABELLED or (cohort != ALL and cohort not in strata):
-                continue
-            key = StreamKey(batch.signal, cohort, policy_model, batch.scorer_version)
-            decisions += self._advance(key, batch, channels, strata)
-        return decisions
+    def add(self, entry: PlacedEntry) -> list[Decision | Recovery]:
+        """Fold *entry*: its time, and its observations past the baseline's window."""
+        self.at = entry.at if self.at is None else max(self.at, entry.at)
+        outcomes: list[Decision | Recovery] = []
+        for batch in entry.observations:
+            assert entry.last_timestamp is not None  # an entry with observations has subjects
+            outcomes += self._observe(batch.between(self.baseline.stop_place), entry.last_timestamp)
+        return outcomes
 
     def evidence_log(self, key: StreamKey) -> float:
         """Return log e / log A: 1 is the alarm, 0 and below is nothing."""
-        return self.detectors[key].state.log_e / float(np.log(self.average_run_length))
+        return self.streams[key].evidence.log_e / float(np.log(self.rules.average_run_length))
+
+    def detector(self, key: StreamKey) -> Detector | None:
+        """Return what *key* bets by; None where the baseline holds no law for it."""
+        law = self.baseline.get(key.signal, key.scorer_version)
+        strata = {} if law is None else law.for_policy(key.policy_model)
+        if law is None or (key.cohort != ALL and key.cohort not in strata):
+            return None
+        return self._detector_of(key, law, strata)[1]
+
+    def _observe(self, batch: ObservationBatch, timestamp: datetime) -> list[Decision | Recovery]:
+        """Fold *batch* into its cohorts' streams and the roll-up."""
+        series = batch.series
+        law = self.baseline.get(series.signal, series.scorer_version)
+        if law is None or not len(batch.values):
+            return []
+        policy_model = self._capped(series)
+        strata = law.for_policy(policy_model)
+        channels = law.channels(batch.values)
+        outcomes: list[Decision | Recovery] = []
+        for cohort in (ALL, *batch.cohorts):
+            if cohort == UNLABELLED or (cohort != ALL and cohort not in strata):
+                continue
+            key = StreamKey(series.signal, cohort, policy_model, series.scorer_version)
+            numbers, detector = self._detector_of(key, law, strata)
+            row_of = np.array([numbers.get(name, -1) for name in batch.cohorts], dtype=np.int64)[batch.cohort_codes]
+            chosen = row_of >= 0
+            if not chosen.any():
+                continue
+            before = self.streams.get(key) or Stream(detector.empty(), 0, 0.0, timestamp)
+            rows = _Rows(channels[chosen], row_of[chosen], batch.places[chosen])
+            after, found = self._advance(key, before, detector, rows)
+            values = batch.values[chosen]
+            mean = before.mean + float((values - before.mean).sum()) / after.observations
+            self.streams[key] = replace(after, mean=mean, last_timestamp=max(before.last_timestamp, timestamp))
+            outcomes += found
+        return outcomes
 
     def _advance(
-        self, key: StreamKey, batch: ObservationBatch, channels: NDArray[np.float64], strata: dict[str, Stratum]
-    ) -> list[Decision]:
-        rows, wagers = self._wagers_for(key, strata)
-        by_code = np.array([rows.get(name, -1) for name in batch.cohorts], dtype=np.int64)
-        row_of = by_code[batch.cohort_codes]
-        chosen = row_of >= 0
-        if not chosen.any():
-            return []
-        before = self.detectors.get(key) or Detector(State.empty(wagers.components), 0, 0.0, batch.timestamp)
-        indices, values = batch.indices[chosen], batch.values[chosen]
-        state, crossings = fold(
-            before.state,
-            wagers.increments(channels[chosen], row_of[chosen]),
-            indices,
-            thresholds=tuple(self._threshold(severity) for severity in Severity if severity not in before.reached),
-        )
-        decisions = [self._decision(key, crossing, indices, before.observations) for crossing in crossings]
-        count = before.observations + len(values)
-        self.detectors[key] = Detector(
-            state=state,
-            observations=count,
-            mean=before.mean + float((values - before.mean).sum()) / count,
-            last_timestamp=max(before.last_timestamp, batch.timestamp),
-            reached=before.reached | {decision.severity for decision in decisions},
-        )
-        return decisions
+        self, key: StreamKey, stream: Stream, detector: Detector, rows: _Rows
+    ) -> tuple[Stream, list[Decision | Recovery]]:
+        """Fold *rows*, stopping at each that changes the episode: the next ones count under the new state."""
+        outcomes: list[Decision | Recovery] = []
+        while len(rows):
+            stream, taken, found = self._stretch(key, stream, detector, rows)
+            outcomes += found
+            rows = rows.after(taken)
+        return stream, outcomes
 
-    def _decision(self, key: StreamKey, crossing: Crossing, indices: NDArray[np.int64], observations: int) -> Decision:
-        severity = Severity.ALERT if crossing.threshold == self.average_run_length else Severity.WARNING
+    def _stretch(
+        self, key: StreamKey, stream: Stream, detector: Detector, rows: _Rows
+    ) -> tuple[Stream, int, list[Decision | Recovery]]:
+        """Fold *rows* as far as the episode stays what it is; return how many that were and what came of it."""
+        episode, patience = stream.episode, self.rules.recovery_observations
+        if episode is not None:
+            rows = rows.first(max(episode.since + patience - stream.observations, 1))
+        waiting = self.rules.thresholds(None if episode is None else episode.severity)
+        evidence, crossings = _fold(detector, stream.evidence, rows, waiting)
+        if crossings and min(crossing.row for crossing in crossings) + 1 < len(rows):
+            rows = rows.first(min(crossing.row for crossing in crossings) + 1)
+            evidence, crossings = _fold(detector, stream.evidence, rows, waiting)
+        observations = stream.observations + len(rows)
+        after = replace(stream, evidence=evidence, observations=observations)
+        if crossings:
+            severity = Severity(crossings[-1].threshold.name)
+            after = replace(after, episode=Episode(severity, observations, detector.empty()))
+            return after, len(rows), [self._decision(key, after, crossing, rows) for crossing in crossings]
+        if episode is None:
+            return after, len(rows), []
+        renewed = episode.renewed
+        if renewed is not None:
+            renewed, confirmed = _fold(detector, renewed, rows, (self.rules.threshold(episode.severity),))
+            renewed = None if confirmed else renewed
+        if observations - episode.since < patience:
+            return replace(after, episode=replace(episode, renewed=renewed)), len(rows), []
+        if renewed is None:
+            return replace(after, episode=Episode(episode.severity, observations, detector.empty())), len(rows), []
+        number = stream.episode_number + 1
+        calm = replace(after, evidence=detector.empty(), episode=None, episode_number=number)
+        return calm, len(rows), [Recovery(key, stream.episode_number, int(rows.places[-1]))]
+
+    def _decision(self, key: StreamKey, stream: Stream, crossing: Crossing, rows: _Rows) -> Decision:
         return Decision(
             stream=key,
-            severity=severity,
+            episode=stream.episode_number,
+            severity=Severity(crossing.threshold.name),
             direction=Direction.UP if crossing.up else Direction.DOWN,
             channel=crossing.channel,
-            trace_index=int(indices[crossing.row]),
-            onset_index=crossing.onset,
-            observations=observations + crossing.row + 1,
-            evidence_log=crossing.log_e / float(np.log(self.average_run_length)),
+            place=int(rows.places[crossing.row]),
+            onset_place=crossing.onset,
+            observations=stream.observations,
+            evidence_log=crossing.log_e / float(np.log(self.rules.average_run_length)),
         )
 
-    def _threshold(self, severity: Severity) -> float:
-        return self.average_run_length * (1.0 if severity is Severity.ALERT else WARNING_SHARE)
-
-    def _wagers_for(self, key: StreamKey, strata: dict[str, Stratum]) -> tuple[dict[str, int], Wagers]:
-        if key not in self._wagers:
+    def _detector_of(
+        self, key: StreamKey, law: SignalBaseline, strata: dict[str, Stratum]
+    ) -> tuple[dict[str, int], Detector]:
+        """Return the row of each cohort that *key* reads from, and what bets on them."""
+        if key not in self._detectors:
             chosen = list(strata.values()) if key.cohort == ALL else [strata[key.cohort]]
             rollup = key.cohort == ALL
             mean = np.array([row.channel_mean for row in chosen])
             half = np.array([row.rollup_half_width if rollup else row.half_width for row in chosen])
             sd = np.array([row.channel_sd for row in chosen])
             rows = {row.cohort: number for number, row in enumerate(chosen)}
-            self._wagers[key] = rows, Wagers.against(mean - half, mean + half, sd)
-        return self._wagers[key]
+            self._detectors[key] = rows, DETECTORS[law.detector](mean - half, mean + half, sd)
+        return self._detectors[key]
 
-    def _capped(self, policy_model: str) -> str:
-        known = {key.policy_model for key in self.detectors}
-        return policy_model if policy_model in known or len(known) < MAX_POLICY_MODELS else OTHER
+    def _capped(self, series: Series) -> str:
+        known = {key.policy_model for key in self.streams}
+        new = series.policy_model not in known
+        return OTHER if new and len(known) >= MAX_POLICY_MODELS else series.policy_model
+
+
+def _fold(
+    detector: Detector, evidence: Evidence, rows: _Rows, thresholds: tuple[Threshold, ...]
+) -> tuple[Evidence, list[Crossing]]:
+    folded: tuple[Evidence, list[Crossing]] = detector.fold(
+        evidence, rows.channels, rows.strata, places=rows.places, thresholds=thresholds
+    )
+    return folded
 
 
 def in_fold_order(decisions: Iterable[Decision]) -> list[Decision]:
-    """Order by trace, roll-up first, so that the same log always tells the same story."""
-    return sorted(decisions, key=lambda d: (d.trace_index, d.stream.cohort != ALL, d.stream, d.severity))
+    """Order by place, roll-up first, so that the same log always tells the same story."""
+    return sorted(decisions, key=lambda d: (d.place, d.stream.cohort != ALL, d.stream, d.severity))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from monitor.domain.observation import ObservationBatch
 from monitor.domain.text import for_html
-from monitor.drift.log import ObservationBatch
 from monitor.errors import InvalidInput
 
 MAX_ROWS = 50_000  # of either side; the latest are kept
@@ -17,28 +17,28 @@ COHORT, POLICY_MODEL = "cohort", "policy_model"
 
 
 def observation_frame(batches: Iterable[ObservationBatch]) -> pd.DataFrame:
-    """Return a row per trace, ordered by trace index: cohort, policy model, and a column per signal.
+    """Return a row per trace, ordered by place: cohort, policy model, and a column per signal.
 
     The two labels are escaped for HTML: Evidently writes them into a script of its page as they are.
     """
     parts = [
         pd.DataFrame(
             {
-                "trace_index": batch.indices,
+                "place": batch.places,
                 COHORT: [for_html(name) for name in batch.cohort_names()],
-                POLICY_MODEL: for_html(batch.policy_model),
-                "signal": batch.signal,
+                POLICY_MODEL: for_html(batch.series.policy_model),
+                "signal": batch.series.signal,
                 "value": batch.values,
             }
         )
         for batch in batches
     ]
     if not parts:
-        raise InvalidInput("drift report: the window holds no observation; wanted some on both sides")
+        raise InvalidInput(
+            "one of the two windows holds no observation, so there is nothing to compare: wait for more traces"
+        )
     long = pd.concat(parts, ignore_index=True)
-    wide = long.pivot_table(
-        index=["trace_index", COHORT, POLICY_MODEL], columns="signal", values="value", aggfunc="last"
-    )
+    wide = long.pivot_table(index=["place", COHORT, POLICY_MODEL], columns="signal", values="value", aggfunc="last")
     return wide.reset_index([COHORT, POLICY_MODEL]).sort_index().tail(MAX_ROWS)
 
 
@@ -60,4 +60,4 @@ def write_report(path: Path, *, baseline: pd.DataFrame, current: pd.DataFrame) -
         try:
             Report([DataDriftPreset()]).run(*sides).save_html(str(path))
         except OSError as error:
-            raise InvalidInput(f"--out {path}: {error.strerror}; wanted a path that can be written") from None
+            raise InvalidInput(f"--out {path}: {error.strerror}; name a file that can be written") from None

@@ -143,8 +143,13 @@ class KafkaDeadLetters:
             return meaning
         named = f"the dead-letter topic {self._topic!r} (kafka.dead_letter_topic)"
         if self._producer is not None and not self._producer._metadata.partitions_for_topic(self._topic):
-            return Unavailable(f"kafka: {named} is not there, or may not be seen: create it. {error}")
-        return Unavailable(f"kafka: {named} cannot be written: {error}")
+            return Unavailable(
+                f"kafka: {named} is not there, or may not be seen: create it. {error}",
+                plain="the dead-letter topic is missing",
+            )
+        return Unavailable(
+            f"kafka: {named} cannot be written: {error}", plain="the dead-letter topic cannot be written"
+        )
 
     def _send(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         """Return the letters that are too large when all others are durable."""

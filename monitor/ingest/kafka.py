@@ -290,7 +290,9 @@ class KafkaSource:
         offset = self._consumer.position(partition)
         self._unreadable[partition, offset] += 1
         if self._unreadable[partition, offset] < UNREADABLE_ATTEMPTS:
-            raise Unavailable(f"kafka: {tuple(partition)} cannot be read at offset {offset}: {error}") from error
+            raise Unavailable(
+                f"kafka: {tuple(partition)} cannot be read at offset {offset}: {error}", plain="Kafka is away"
+            ) from error
         del self._unreadable[partition, offset]
         log.warning("kafka_record_unreadable", topic=partition.topic, partition=partition.partition, offset=offset)
         self._consumer.seek(partition, offset + 1)

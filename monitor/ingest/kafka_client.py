@@ -85,4 +85,4 @@ def translated(error: KafkaError) -> Exception:
     if isinstance(error, (IllegalStateError, IllegalArgumentError, UnsupportedVersionError)):
         bug: Exception = error
         return bug
-    return Unavailable(f"kafka: {error}")
+    return Unavailable(f"kafka: {error}", plain="Kafka is away")

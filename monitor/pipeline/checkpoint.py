@@ -10,7 +10,7 @@ from typing import Protocol
 from monitor.domain.trace import Preference
 from monitor.ingest.offset import StoredOffset
 from monitor.ingest.record import TopicPartition
-from monitor.pipeline.observation import ScoredTrace, StreamBatch
+from monitor.observe.step import Observed
 
 Position = tuple[str, int, int]  # topic, partition, offset
 
@@ -35,11 +35,9 @@ class Checkpoint:
     """Everything that becomes true together."""
 
     spans: Mapping[TopicPartition, Span]
-    traces: Sequence[ScoredTrace]
-    positions: Sequence[Position]  # of `traces`, in the same order
-    streams: Sequence[StreamBatch]
+    observed: Observed
+    positions: Sequence[Position]  # of `observed.traces`, in the same order
     preferences: Sequence[tuple[Preference, str]]  # with the cohort's name
-    counted_keys: Mapping[bytes, datetime]  # repeat keys that were counted in this batch
     duplicates: int
     dead_letters: Mapping[str, int]  # by reason; durable in their topic already
 

@@ -158,7 +158,7 @@ class Processor:
                 with self.metrics.timed(Stage.CHECKPOINT):
                     self.store.write(checkpoint)
             except Unavailable as reason:
-                self.health.set_not_ready(PART, str(reason).splitlines()[0])
+                self.health.set_not_ready(PART, str(reason).splitlines()[0], plain=reason.plain)
                 log.warning("checkpoint_waits", reason=str(reason))
                 self.stop.wait(self.backoff.next_seconds())
             except DuplicateTrace:
@@ -180,8 +180,8 @@ class Processor:
 
     def _count(self, checkpoint: Checkpoint, decoded: RoutedBatch) -> None:
         invalid = Counter(rejected.carries for rejected in decoded.rejected)
-        repeats = sum(item.repeated for item in checkpoint.traces)
-        self.metrics.count_traces(TraceOutcome.COUNTED, len(checkpoint.traces) - repeats)
+        repeats = sum(item.repeated for item in checkpoint.observed.traces)
+        self.metrics.count_traces(TraceOutcome.COUNTED, len(checkpoint.observed.traces) - repeats)
         self.metrics.count_traces(TraceOutcome.REPEATED, repeats)
         self.metrics.count_traces(TraceOutcome.DUPLICATE, checkpoint.duplicates)
         self.metrics.count_traces(TraceOutcome.INVALID, invalid[Carries.TRACES])
@@ -191,7 +191,7 @@ class Processor:
             self.metrics.count_skipped(skip, count)
         for reason, count in checkpoint.dead_letters.items():
             self.metrics.count_dead_letters(reason, count)
-        scored = [item.reward.disagreement for item in checkpoint.traces if item.reward is not None]
+        scored = [item.reward.disagreement for item in checkpoint.observed.traces if item.reward is not None]
         if scored:
             self.metrics.show_disagreement(sum(scored) / len(scored))
 

@@ -202,7 +202,7 @@ class Worker:
         return True
 
     def _wait(self, reason: Unavailable, stop: threading.Event) -> None:
-        self._health.set_not_ready(PART, str(reason).splitlines()[0])
+        self._health.set_not_ready(PART, str(reason).splitlines()[0], plain=reason.plain)
         log.warning("worker_waits", reason=str(reason))
         stop.wait(self._backoff.next_seconds())
 

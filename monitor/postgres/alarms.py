@@ -5,39 +5,38 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, func, insert, select, update
 
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
+from monitor.domain.job import Action
 from monitor.domain.order import Actor
 from monitor.domain.stream import StreamKey
+from monitor.drift.fold import Recovery
 from monitor.errors import Conflict, NotFound
 from monitor.postgres import schema
+from monitor.postgres.audit import PostgresAudit
 from monitor.postgres.engine import transaction
-from monitor.postgres.job_rows import author_of, record_audit
+from monitor.retraining.records import AlarmFact, Author
 
 MAX_OPEN = 10_000
 
 
 def insert_alarm(connection: Connection, baseline_id: int, alarm: Alarm) -> None:
     """Store *alarm* as open; an alert takes the place of its stream's warning."""
-    stream = asdict(alarm.stream)
-    table = schema.alarm.c
     if alarm.severity is Severity.ALERT:
-        same = [table[name] == value for name, value in stream.items()]
-        connection.execute(
-            update(schema.alarm)
-            .where(table.baseline_id == baseline_id, table.severity == Severity.WARNING, *same)
-            .values(state=AlarmState.SUPERSEDED)
-        )
+        warning = schema.alarm.c.severity == Severity.WARNING
+        same = _of_episode(baseline_id, alarm.stream, alarm.episode)
+        connection.execute(update(schema.alarm).where(*same, warning).values(state=AlarmState.SUPERSEDED))
     values = {
         "baseline_id": baseline_id,
         "state": AlarmState.OPEN,
         "severity": alarm.severity,
+        "episode": alarm.episode,
         "direction": alarm.direction,
-        "place": alarm.trace_index,
+        "place": alarm.place,
         "trace_id": alarm.trace_id,
         "timestamp": alarm.timestamp,
-        "onset_place": alarm.onset_index,
+        "onset_place": alarm.onset_place,
         "onset_timestamp": alarm.onset_timestamp,
         "observations": alarm.observations,
         "evidence_log": alarm.evidence_log,
@@ -47,7 +46,23 @@ def insert_alarm(connection: Connection, baseline_id: int, alarm: Alarm) -> None
         "effect_unit": alarm.effect.unit,
         "examples": list(alarm.examples),
     }
-    connection.execute(insert(schema.alarm).values(stream | values))
+    connection.execute(insert(schema.alarm).values(asdict(alarm.stream) | values))
+
+
+def recover_alarm(connection: Connection, baseline_id: int, recovery: Recovery) -> None:
+    """End the episode whose stream has recovered."""
+    seen = schema.alarm.c.state.in_((AlarmState.OPEN, AlarmState.ACKNOWLEDGED))
+    connection.execute(
+        update(schema.alarm)
+        .where(*_of_episode(baseline_id, recovery.stream, recovery.episode), seen)
+        .values(state=AlarmState.RECOVERED, recovered_at=func.now(), recovered_place=recovery.place)
+    )
+
+
+def _of_episode(baseline_id: int, stream: StreamKey, episode: int) -> list[ColumnElement[bool]]:
+    table = schema.alarm.c
+    same = [table[name] == value for name, value in asdict(stream).items()]
+    return [table.baseline_id == baseline_id, table.episode == episode, *same]
 
 
 class PostgresAlarms:
@@ -85,10 +100,32 @@ class PostgresAlarms:
             values = {"state": AlarmState.ACKNOWLEDGED, "acknowledged_by": actor.name}
             changed = update(schema.alarm).where(table.alarm_id == alarm_id).values(values).returning(schema.alarm)
             after = connection.execute(changed).one()
-            record_audit(
-                connection, by=author_of(actor), action="alarm.acknowledge", subject=f"alarm {alarm_id}", detail={}
-            )
+            by = Author(actor.name, actor.role)
+            PostgresAudit(connection).record("alarm.acknowledge", f"alarm {alarm_id}", by=by, detail={})
             return _stored(after)
+
+
+class PostgresAlarmFacts:
+    """`retraining.work.Alarms` within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def facts(self, action: Action) -> tuple[AlarmFact, ...]:
+        table, job = schema.alarm.c, schema.job.c
+        has_job = select(job.job_id).where(job.alarm_id == table.alarm_id, job.action == action).exists()
+        query = select(schema.alarm, has_job.label("has_job")).where(table.state != AlarmState.SUPERSEDED)
+        return tuple(
+            AlarmFact(
+                alarm_id=row.alarm_id,
+                signal=row.signal,
+                severity=Severity(row.severity),
+                state=AlarmState(row.state),
+                created_at=row.created_at,
+                has_job=row.has_job,
+            )
+            for row in self._connection.execute(query)
+        )
 
 
 def _stored(row: Row[Any]) -> StoredAlarm:
@@ -96,14 +133,15 @@ def _stored(row: Row[Any]) -> StoredAlarm:
         stream=StreamKey(row.signal, row.cohort, row.policy_model, row.scorer_version),
         direction=Direction(row.direction),
         severity=Severity(row.severity),
-        trace_index=row.place,
+        place=row.place,
         trace_id=row.trace_id,
         timestamp=row.timestamp,
-        onset_index=row.onset_place,
+        onset_place=row.onset_place,
         onset_timestamp=row.onset_timestamp,
         observations=row.observations,
         evidence_log=row.evidence_log,
         effect=Effect(row.effect_estimate, row.effect_lower, row.effect_upper, row.effect_unit),
         examples=tuple(row.examples),
+        episode=row.episode,
     )
     return StoredAlarm(row.alarm_id, AlarmState(row.state), alarm, row.created_at, row.acknowledged_by)

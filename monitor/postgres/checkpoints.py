@@ -16,12 +16,12 @@ from monitor.domain.cohort import OTHER
 from monitor.errors import Fenced, Unavailable
 from monitor.ingest.offset import StoredOffset
 from monitor.ingest.record import TopicPartition
+from monitor.observe.gather import ObservedTrace
 from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace
-from monitor.pipeline.observation import ScoredTrace
 from monitor.postgres.copy import copy_rows, driver_of
 from monitor.postgres.engine import transaction
 from monitor.postgres.log import AppendedEntry, append_entry
-from monitor.postgres.partitions import make_partitions
+from monitor.postgres.partitions import TableInUse, brief_locks, make_partitions
 
 COHORT_LOCK = 0x524C4846_02
 log = structlog.get_logger(__name__)
@@ -143,9 +143,9 @@ class PostgresCheckpoints:
     def _make_partition(self, day: date) -> None:
         """Make the partition that nobody made ahead; its rows wait in the default one, so a refusal can wait too."""
         try:
-            with transaction(self._engine) as connection:
+            with transaction(self._engine) as connection, brief_locks(connection):
                 made = make_partitions(connection, [day])
-        except (Unavailable, DBAPIError) as reason:
+        except (Unavailable, DBAPIError, TableInUse) as reason:
             log.warning("partition_not_made", day=day.isoformat(), reason=str(reason).splitlines()[0])
             return
         if made:
@@ -170,31 +170,25 @@ class PostgresCheckpoints:
                 raise Fenced(f"{topic}[{partition}]: the stored next offset is not {span.start}")
 
     def _insert(self, connection: Connection, checkpoint: Checkpoint) -> AppendedEntry:
-        traces = [item.trace for item in checkpoint.traces]
-        entry = append_entry(
-            connection,
-            "traces",
-            checkpoint.streams,
-            subject_ids=[trace.trace_id for trace in traces],
-            timestamps=[trace.timestamp for trace in traces],
-        )
+        observed = checkpoint.observed
+        entry = append_entry(connection, observed.entry)
         driver_of(connection).execute(_STORED_TRACES, [entry.stored_on, entry.entry_id])
         copy_rows(connection, f"copy trace ({_TRACE_COLUMNS}) from stdin", _trace_rows(checkpoint, entry))
         copy_rows(
             connection,
             "copy score (trace_id, scorer_version, mean, lower, disagreement, members) from stdin",
-            _score_rows(checkpoint.traces),
+            _score_rows(observed.traces),
         )
-        if checkpoint.counted_keys:
-            keys = sorted(checkpoint.counted_keys)  # one order everywhere: workers that meet do not deadlock
-            times = [checkpoint.counted_keys[key] for key in keys]
+        if observed.counted_keys:
+            keys = sorted(observed.counted_keys)  # one order everywhere: workers that meet do not deadlock
+            times = [observed.counted_keys[key] for key in keys]
             driver_of(connection).execute(_REPEAT_KEYS, [keys, times])
         preferences = 0
         if checkpoint.preferences:
             preferences = connection.execute(_PREFERENCES, list(_preference_rows(checkpoint))).rowcount
         values = {
             "entry_id": entry.entry_id,
-            "repeats": sum(item.repeated for item in checkpoint.traces),
+            "repeats": sum(item.repeated for item in observed.traces),
             "duplicates": checkpoint.duplicates,
             "preferences": preferences,
             "dead_letters": _json(dict(checkpoint.dead_letters)),
@@ -204,7 +198,7 @@ class PostgresCheckpoints:
 
 
 def _trace_rows(checkpoint: Checkpoint, entry: AppendedEntry) -> Iterator[tuple[Any, ...]]:
-    for ordinal, (item, position) in enumerate(zip(checkpoint.traces, checkpoint.positions, strict=True)):
+    for ordinal, (item, position) in enumerate(zip(checkpoint.observed.traces, checkpoint.positions, strict=True)):
         trace = item.trace
         yield (
             entry.stored_on,
@@ -230,7 +224,7 @@ def _trace_rows(checkpoint: Checkpoint, entry: AppendedEntry) -> Iterator[tuple[
         )
 
 
-def _score_rows(traces: Iterable[ScoredTrace]) -> Iterator[tuple[Any, ...]]:
+def _score_rows(traces: Iterable[ObservedTrace]) -> Iterator[tuple[Any, ...]]:
     for item in traces:
         if item.reward is not None:
             reward = item.reward

@@ -1,60 +1,125 @@
-"""One leader among all replicas: who holds a session's advisory lock."""
+"""One leader among all replicas: who holds the lease, by the database's own clock."""
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Engine, text
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
-from monitor.errors import Unavailable
+from monitor.errors import Fenced, Unavailable
+from monitor.postgres.engine import named_failures
 
-LEADER_LOCK = 0x524C4846_04
-# The server must notice a leader whose machine lost power: two minutes, not the system's two hours.
-_KEEPALIVES = ("set tcp_keepalives_idle = 60", "set tcp_keepalives_interval = 15", "set tcp_keepalives_count = 4")
-_TRY = text("select pg_try_advisory_lock(:lock)").bindparams(lock=LEADER_LOCK)
-_LED = text(  # the two halves of a 64-bit advisory lock's number
-    "select exists (select from pg_locks where locktype = 'advisory' and granted and objsubid = 1"
+ROLE = "controller"
+LEASE_SECONDS = 30.0
+RENEW_SECONDS = 5.0
+_SESSION_LOCKS = 0x524C4846  # first half of the number of the lock that a holder's session keeps; the second is its own
+# A lease holds while it is renewed in time by a process that lives. One that dies ends its session, so that nobody
+# waits for the lease to run out; one that hangs keeps its session, and the lease runs out.
+_HOLDS = (
+    "(leader_lease.renewed_at >= clock_timestamp() - make_interval(secs => :lease_seconds)"
+    " and exists (select from pg_locks where locktype = 'advisory' and granted and objsubid = 2"
     " and database = (select oid from pg_database where datname = current_database())"
-    " and classid = :high and objid = :low)"
-).bindparams(high=LEADER_LOCK >> 32, low=LEADER_LOCK & 0xFFFFFFFF)
+    " and classid = :session_locks and objid = leader_lease.session_lock::oid))"
+)
+_MINE = "owner = :owner, session_lock = :session_lock, renewed_at = clock_timestamp()"
+_WORDS = {"role": ROLE, "lease_seconds": LEASE_SECONDS, "session_locks": _SESSION_LOCKS}
+_IS_LED = text(f"select exists (select from leader_lease where role = :role and {_HOLDS})")  # noqa: S608
+_TAKE = text(f"update leader_lease set {_MINE} where role = :role and (owner = :owner or not {_HOLDS})")  # noqa: S608
+_TAKE_FIRST = text(
+    "insert into leader_lease (role, owner, session_lock, renewed_at)"
+    " values (:role, :owner, :session_lock, clock_timestamp()) on conflict do nothing"
+)
+_KEEP = text("select from leader_lease where role = :role and owner = :owner for share")
+_GIVE_UP = text("delete from leader_lease where role = :role and owner = :owner")
+log = structlog.get_logger(__name__)
 
 
 def is_led(connection: Connection) -> bool:
     """Say whether any replica leads now."""
-    return bool(connection.execute(_LED).scalar_one())
+    return bool(connection.execute(_IS_LED, _WORDS).scalar_one())
 
 
 class Leadership:
-    """Holds a connection of its own: when it breaks, the server gives the lock to somebody else.
+    """Holds the lease over a connection of its own. Not thread safe.
 
-    Not thread safe. What a leader writes is guarded by its own compare-and-set as well,
-    since a leader may learn late that it is none any more.
+    A leader may learn late that it is none any more: RENEW_SECONDS after another
+    took over, or when a process that was stopped goes on. So what it does for
+    all goes through `fenced_engine`.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
+        self._clock = clock
+        self._session_lock = secrets.randbelow(2**31)
+        self._owner = f"{socket.gethostname()}/{os.getpid()}/{self._session_lock:08x}"
         self._connection: Connection | None = None
+        self._renewed_at: float | None = None  # by the clock; None while another leads
 
     def acquire(self) -> bool:
-        """Return whether this replica leads now; raises `Unavailable` where the server is away."""
+        """Take the lease or renew it; return whether this replica leads now.
+
+        Raises `Unavailable` where the server is away.
+        """
+        if self._renewed_at is not None and self._clock() - self._renewed_at < RENEW_SECONDS:
+            return True
+        asked_at = self._clock()
         try:
-            if self._connection is not None:
-                self._connection.execute(text("select 1"))
-                return True
-            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            if connection.execute(_TRY).scalar_one():
-                for setting in _KEEPALIVES:
-                    connection.execute(text(setting))
-                self._connection = connection
-                return True
-            connection.close()
-        except DBAPIError as error:
-            self.release()
-            raise Unavailable(f"PostgreSQL: {str(error.orig).strip()}") from error
-        return False
+            with named_failures():
+                leads = self._take(self._connected())
+        except Unavailable:
+            self._disconnect()
+            raise
+        if leads and self._renewed_at is None:
+            log.info("leads", owner=self._owner)
+        if not leads and self._renewed_at is not None:
+            log.warning("leads_no_more", owner=self._owner)
+        self._renewed_at = asked_at if leads else None
+        return leads
+
+    def fenced_engine(self) -> Engine:
+        """Return the engine with every transaction fenced.
+
+        A transaction of it raises `Fenced` unless this replica has the lease, and
+        nobody else gets the lease before that transaction's end.
+        """
+        engine = self._engine.execution_options()
+        event.listen(engine, "begin", self._keep)
+        return engine
+
+    def _keep(self, connection: Connection) -> None:
+        if connection.execute(_KEEP, {"role": ROLE, "owner": self._owner}).first() is None:
+            self._renewed_at = None
+            log.warning("leads_no_more", owner=self._owner)
+            raise Fenced("another replica leads now")
 
     def release(self) -> None:
-        """Give the lock up, whatever state the connection is in."""
-        connection, self._connection = self._connection, None
+        """Let another replica lead at once, whatever state the connection is in."""
+        if self._connection is not None:
+            with suppress(DBAPIError):  # the session's end says the same
+                self._connection.execute(_GIVE_UP, {"role": ROLE, "owner": self._owner})
+        self._disconnect()
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._connection.execute(
+                text("select pg_advisory_lock(:locks, :lock)"), {"locks": _SESSION_LOCKS, "lock": self._session_lock}
+            )
+        return self._connection
+
+    def _take(self, connection: Connection) -> bool:
+        mine = _WORDS | {"owner": self._owner, "session_lock": self._session_lock}
+        return any(connection.execute(statement, mine).rowcount == 1 for statement in (_TAKE, _TAKE_FIRST))
+
+    def _disconnect(self) -> None:
+        connection, self._connection, self._renewed_at = self._connection, None, None
         if connection is not None:
             connection.invalidate()
             connection.close()

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
-from monitor.pipeline.observation import StreamBatch
+from monitor.domain.observation import LogEnd, LogEntry, ObservationBatch
 from monitor.postgres.copy import copy_rows, driver_of
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 PLACE_LOCK = 0x524C4846_03
 _ENTRY = text(
     "insert into log_entry (source, places, last_timestamp) values (:source, :places, :last_timestamp)"
     " returning entry_id, (created_at at time zone 'utc')::date as stored_on"
 )
 # %b sends an array in binary: writing thousands of ids as escaped text costs more than storing them.
-_SUBJECTS = "insert into log_subject (entry_id, subject_ids, timestamps) values (%s, %b::text[], %b)"
+_SUBJECTS = (
+    "insert into log_subject (entry_id, subject_ids, timestamps, covariates, covariates_version)"
+    " values (%s, %b::text[], %b, %b, %s)"
+)
 _OBSERVATIONS = (
     "copy observation_batch (entry_id, signal, policy_model, scorer_version, cohorts, cohort_codes, ordinals,"
-    ' "values") from stdin'
+    ' "values", inclusion) from stdin'
 )
 # A row that is seen although its transaction is not over by this server's count came out of a dump of another server:
 # it is as old as any. All others wait until no older transaction is running.
@@ -47,6 +46,7 @@ _END = text(
     "select sequence, first_place + places as places from log_entry where sequence is not null"
     " order by sequence desc limit 1"
 )
+_TRACES = text("select value from running_total where name = 'traces'")
 # What entries add to the totals; `{entries}` chooses them.
 TOTALS_OF = (
     "select name, label, value from log_entry e left join checkpoint c using (entry_id) cross join lateral ("
@@ -72,61 +72,52 @@ class AppendedEntry:
     stored_on: date  # in UTC, by the database's clock
 
 
-def append_entry(
-    connection: Connection,
-    source: str,
-    observations: Sequence[StreamBatch],
-    *,
-    subject_ids: Sequence[str | None],
-    timestamps: Sequence[datetime],
-) -> AppendedEntry:
-    """Append what *source* observed, in the transaction that makes its own facts durable.
-
-    Subjects come in the order of their places; `ordinals` of the observations count them from 0.
-    """
-    last = max(timestamps, default=None)
-    values = {"source": source, "places": len(subject_ids), "last_timestamp": last}
+def append_entry(connection: Connection, entry: LogEntry) -> AppendedEntry:
+    """Append *entry*, in the transaction that makes its source's own facts durable."""
+    subjects = entry.subjects
+    values = {"source": entry.source, "places": len(subjects), "last_timestamp": subjects.last_timestamp}
     row = connection.execute(_ENTRY, values).one()
-    entry = AppendedEntry(row.entry_id, row.stored_on)
-    if subject_ids:
-        packed = [entry.entry_id, list(subject_ids), micros_of(timestamps).tobytes()]
-        driver_of(connection).execute(_SUBJECTS, packed)
-    copy_rows(connection, _OBSERVATIONS, _observation_rows(entry.entry_id, observations))
-    return entry
+    if len(subjects):
+        timestamps = subjects.timestamps.astype("<i8").tobytes()
+        covariates = subjects.covariates, subjects.covariates_version
+        driver_of(connection).execute(_SUBJECTS, [row.entry_id, list(subjects.ids), timestamps, *covariates])
+    copy_rows(connection, _OBSERVATIONS, _observation_rows(row.entry_id, entry.observations))
+    return AppendedEntry(row.entry_id, row.stored_on)
 
 
-def place_entries(connection: Connection) -> int:
-    """Give new entries their place in commit order, once, and add them to the totals; return how many places there are.
+def place_entries(connection: Connection) -> LogEnd:
+    """Give new entries their place in commit order, once, and add them to the totals; return where the log ends.
 
     One caller at a time, held to the transaction's end.
     """
     connection.execute(text(f"select pg_advisory_xact_lock({PLACE_LOCK})"))
-    before = connection.execute(_END).one_or_none()
+    before = log_end(connection)
     connection.execute(_PLACE)
-    connection.execute(_RAISE_TOTALS, {"placed": before.sequence if before is not None else 0})
-    return placed_count(connection)
+    connection.execute(_RAISE_TOTALS, {"placed": before.next_sequence - 1})
+    return log_end(connection)
 
 
-def placed_count(connection: Connection) -> int:
-    """Return how many places the log has given."""
+def log_end(connection: Connection) -> LogEnd:
+    """Return how far the log is placed."""
     end = connection.execute(_END).one_or_none()
-    return int(end.places) if end is not None else 0
+    return LogEnd(1, 0) if end is None else LogEnd(end.sequence + 1, int(end.places))
 
 
-def micros_of(timestamps: Sequence[datetime]) -> NDArray[np.int64]:
-    """Return aware *timestamps* in microseconds since 1970, little endian."""
-    return np.array([(at - EPOCH) // MICROSECOND for at in timestamps], dtype="<i8")
+def placed_traces(connection: Connection) -> int:
+    """Return how many traces have a place."""
+    return connection.execute(_TRACES).scalar_one_or_none() or 0
 
 
-def _observation_rows(entry_id: int, observations: Sequence[StreamBatch]) -> Iterator[tuple[Any, ...]]:
+def _observation_rows(entry_id: int, observations: Sequence[ObservationBatch]) -> Iterator[tuple[Any, ...]]:
     for batch in observations:
         yield (
             entry_id,
-            batch.signal,
-            batch.policy_model,
-            batch.scorer_version,
+            batch.series.signal,
+            batch.series.policy_model,
+            batch.series.scorer_version,
             list(batch.cohorts),
             batch.cohort_codes.astype("<i4").tobytes(),
-            batch.ordinals.astype("<i4").tobytes(),
+            batch.places.astype("<i4").tobytes(),
             batch.values.astype("<f8").tobytes(),
+            None if batch.inclusion is None else batch.inclusion.astype("<f8").tobytes(),
         )

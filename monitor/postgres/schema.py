@@ -8,7 +8,6 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Date,
-    DateTime,
     Float,
     ForeignKey,
     Index,
@@ -19,12 +18,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.dialects.postgresql.base import ischema_names
-from sqlalchemy.types import UserDefinedType
+
+from monitor.postgres.column import TransactionId
+from monitor.postgres.column import timestamp as _timestamp
 
 metadata = MetaData(
     naming_convention={
@@ -35,22 +34,6 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-
-
-class TransactionId(UserDefinedType[str]):
-    """PostgreSQL's `xid8`: the 64-bit number of the transaction that wrote the row."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: object) -> str:
-        return "xid8"
-
-
-ischema_names["xid8"] = TransactionId  # so that a migrated column is recognised when schemas are compared
-
-
-def _timestamp(name: str, *, nullable: bool = False, default_now: bool = False) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=func.now() if default_now else None)
 
 
 consumer_offset = Table(
@@ -248,8 +231,10 @@ detector = Table(
     Column("evidence_log", Float, nullable=False),  # log e / log A
     _timestamp("last_timestamp"),
     Column("state", LargeBinary, nullable=False),  # `stats.edetector.State`
-    Column("confirm_state", LargeBinary),
-    Column("confirmed_at", BigInteger),  # observations at the last confirmation
+    # Of an open episode: evidence from nothing since the last look at it, null once that has confirmed it; and the
+    # observations at that look.
+    Column("renewed_state", LargeBinary),
+    Column("renewed_since", BigInteger),
     Column("episode", Integer, nullable=False, server_default="0"),
     Column("severity", Text),  # reached in this episode
     PrimaryKeyConstraint("baseline_id", "signal", "cohort", "policy_model", "scorer_version"),
@@ -356,6 +341,8 @@ job = Table(
     Column("verdict", JSONB),
     Column("error", Text),
     Column("candidate_version", Text),
+    Column("handle", JSONB),  # of a run that may be alive: `retraining.records.RunHandle`
+    Column("lost", Integer, nullable=False, server_default="0"),  # runs gone at a takeover; they are no attempts
     Index(None, "state"),
     Index(
         "uq_job_live_action",
@@ -387,4 +374,14 @@ audit = Table(
     Column("action", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("detail", JSONB, nullable=False),
+)
+
+# Who leads: holds while it is renewed in time, and while a session keeps the advisory lock of this number.
+leader_lease = Table(
+    "leader_lease",
+    metadata,
+    Column("role", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("session_lock", Integer, nullable=False),
+    _timestamp("renewed_at"),
 )

@@ -1,53 +1,81 @@
-"""The log of observations in PostgreSQL, the baselines frozen from it and the detectors folded over it."""
+"""The fold in PostgreSQL: the log as it reads it, the baselines frozen from it, and the streams folded over it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, Row, insert, select, text, update
+from sqlalchemy import Connection, Engine, Row, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from monitor.domain.alarm import AlarmState, Severity
+from monitor.domain.observation import (
+    LogEnd,
+    LogEntry,
+    ObservationBatch,
+    PlacedEntry,
+    Series,
+    Source,
+    SubjectRef,
+    Subjects,
+    moment_of,
+)
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline
-from monitor.drift.controller import ActiveBaseline, FoldStep, StoredFold
-from monitor.drift.fold import Detector
-from monitor.drift.log import Excerpt, ObservationBatch, TraceRef, excerpt_of
+from monitor.drift.controller import FoldStep, StoredFold
+from monitor.drift.log import Excerpt, excerpt_of
+from monitor.drift.stored import ActiveBaseline, FoldPosition, StoredStream
 from monitor.errors import Fenced, InvalidInput
 from monitor.postgres import schema
-from monitor.postgres.alarms import insert_alarm
+from monitor.postgres.alarms import insert_alarm, recover_alarm
 from monitor.postgres.engine import transaction
-from monitor.postgres.log import EPOCH, place_entries
+from monitor.postgres.log import append_entry, place_entries, placed_traces
 from monitor.postgres.window import copy_window
-from monitor.stats.edetector import State
 
 FREEZE_LOCK = 0x524C4846_05  # an operator and the controller may freeze at once, or while a model is promoted
-PAGE_TRACES = 20_000
-_BATCHES = text(
-    "select e.first_place, e.last_timestamp, b.* from log_entry e join observation_batch b using (entry_id)"
-    " where e.first_place < :stop and e.first_place >= :floor and e.first_place + e.places > :start"
-    " order by e.first_place, b.signal, b.policy_model, b.scorer_version"
+PAGE_PLACES = 20_000
+_COLUMNS = (
+    "select e.sequence, e.source, e.first_place, e.places, e.created_at, e.last_timestamp, b.signal, b.policy_model,"
+    " b.scorer_version, b.cohorts, b.cohort_codes, b.ordinals, b.values, b.inclusion"
+    " from log_entry e left join observation_batch b using (entry_id)"
+)
+_ORDER = " order by e.sequence, b.signal, b.policy_model, b.scorer_version"
+_ENTRIES = text(
+    _COLUMNS + " where e.sequence >= :sequence and e.sequence < :sequence + :limit and e.first_place < :stop" + _ORDER
+)
+_WINDOW = text(
+    _COLUMNS + " where e.first_place < :stop and e.first_place >= :floor and e.first_place + e.places > :start" + _ORDER
 )
 _FLOOR = text(  # the entry that holds the first place begins at or before it
     "select coalesce(max(first_place), 0) from log_entry where first_place <= :start and places > 0"
 )
 _LOCATE = text(
-    "select i.place, s.subject_ids[i.place - e.first_place + 1] as trace_id,"
+    "select i.place, s.subject_ids[i.place - e.first_place + 1] as subject_id,"
     " substring(s.timestamps from (8 * (i.place - e.first_place))::int + 1 for 8) as timestamp"
-    " from unnest(cast(:indices as bigint[])) as i(place)"
+    " from unnest(cast(:places as bigint[])) as i(place)"
     " cross join lateral (select entry_id, first_place from log_entry"
     "   where first_place <= i.place and places > 0 order by first_place desc limit 1) e"
     " join log_subject s using (entry_id)"
 )
+_PLACE_OF_TRACE = text(  # the sum stops at the entry that holds the trace
+    "select first_place + :number - before from ("
+    "  select sequence, first_place, places, sum(places) over (order by sequence) - places as before"
+    "  from log_entry where source = 'traces' and sequence is not null"
+    ") counted where before + places > :number order by sequence limit 1"
+)
 _SEQUENCE = text(  # of the entry that holds the place, or of the next one to come
     "select coalesce((select sequence from log_entry where first_place + places > :place"
     "   and first_place >= (select coalesce(max(first_place), 0) from log_entry where first_place <= :place)"
-    "   order by first_place limit 1), (select coalesce(max(sequence), 0) + 1 from log_entry))"
+    "   order by first_place, sequence limit 1), (select coalesce(max(sequence), 0) + 1 from log_entry))"
 )
+_SECONDS_SINCE = text(
+    "select extract(epoch from now() - created_at)::float from log_entry order by entry_id desc limit 1"
+)
+_TIME_BEFORE = text("select max(created_at) from log_entry where sequence = :sequence - 1")
+_STREAM_VALUES = ("observations", "mean", "evidence_log", "last_timestamp", "episode", "severity")
 
 
 class PostgresFoldStore:
@@ -56,36 +84,69 @@ class PostgresFoldStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def place_checkpoints(self) -> int:
+    def place_entries(self) -> LogEnd:
         with transaction(self._engine) as connection:
             return place_entries(connection)
 
-    def batches(self, start: int, stop: int) -> Iterator[ObservationBatch]:
-        for first in range(start, stop, PAGE_TRACES):
-            last = min(first + PAGE_TRACES, stop)
+    def tell_time(self, *, after_seconds: float) -> bool:
+        """Write an entry that only tells the time, if none was written for so long; say whether it was.
+
+        So the fold's clock goes on, and goes on alike when it is folded again, while nothing is observed.
+        """
+        with transaction(self._engine) as connection:
+            last = connection.execute(_SECONDS_SINCE).scalar_one_or_none()
+            if last is not None and last < after_seconds:
+                return False
+            append_entry(connection, LogEntry(Source.CLOCK, Subjects((), np.empty(0, np.int64))))
+            return True
+
+    def placed_traces(self) -> int:
+        with transaction(self._engine) as connection:
+            return placed_traces(connection)
+
+    def place_of_trace(self, number: int) -> int:
+        with transaction(self._engine) as connection:
+            return int(connection.execute(_PLACE_OF_TRACE, {"number": number}).scalar_one())
+
+    def entries(self, start: FoldPosition, *, max_places: int) -> Iterator[PlacedEntry]:
+        bounds = {"sequence": start.next_sequence, "limit": max_places, "stop": start.next_place + max_places}
+        with transaction(self._engine) as connection:
+            rows = connection.execute(_ENTRIES, bounds).all()
+        for _, group in groupby(rows, key=lambda row: row.sequence):
+            yield _entry(list(group), start.next_place)
+
+    def window(self, start: int, stop: int) -> Iterator[ObservationBatch]:
+        for first in range(start, stop, PAGE_PLACES):
+            last = min(first + PAGE_PLACES, stop)
             with transaction(self._engine) as connection:
                 floor = connection.execute(_FLOOR, {"start": first}).scalar_one()
-                rows = connection.execute(_BATCHES, {"start": first, "stop": last, "floor": floor}).all()
-            parts = (_batch(row).between(first, last) for row in rows)
-            yield from (part for part in parts if len(part.indices))
+                rows = connection.execute(_WINDOW, {"start": first, "stop": last, "floor": floor}).all()
+            parts = (_batch(row).between(first, last) for row in rows if row.signal is not None)
+            yield from (part for part in parts if len(part.places))
 
     def excerpt(self, stream: StreamKey, start: int, stop: int) -> Excerpt:
-        return excerpt_of(self.batches(start, stop), stream, start, stop)
+        return excerpt_of(self.window(start, stop), stream)
 
-    def locate(self, indices: Sequence[int]) -> list[TraceRef]:
+    def locate(self, places: Sequence[int]) -> list[SubjectRef]:
         with transaction(self._engine) as connection:
-            rows = connection.execute(_LOCATE, {"indices": list(indices)}).all()
-        found = {row.place: TraceRef(row.place, row.trace_id, _moment(row.timestamp)) for row in rows}
-        return [found[index] for index in indices]
+            rows = connection.execute(_LOCATE, {"places": list(places)}).all()
+        found = {
+            row.place: SubjectRef(
+                row.place, row.subject_id, moment_of(int.from_bytes(row.timestamp, "little", signed=True))
+            )
+            for row in rows
+        }
+        return [found[place] for place in places]
 
-    def active(self) -> ActiveBaseline | None:
+    def active(self, known: ActiveBaseline | None = None) -> ActiveBaseline | None:
         with transaction(self._engine) as connection:
-            return active_baseline(connection)
+            return active_baseline(connection, known)
 
-    def freeze(self, baseline: Baseline, *, by: str, note: str) -> int:
+    def freeze(self, baseline: Baseline, *, by: str, note: str) -> ActiveBaseline:
         if not baseline.signals:
             raise InvalidInput(
-                f"baseline of traces {baseline.first_index} to {baseline.stop_index}: no signal has enough observations"
+                f"baseline of the places {baseline.first_place} to {baseline.stop_place}:"
+                " no signal has enough observations"
             )
         with transaction(self._engine) as connection:
             hold_freezes(connection)
@@ -96,43 +157,48 @@ class PostgresFoldStore:
                 "created_by": by,
                 "note": note,
                 "active": True,
-                "first_place": baseline.first_index,
-                "stop_place": baseline.stop_index,
+                "first_place": baseline.first_place,
+                "stop_place": baseline.stop_place,
                 "content": baseline.to_json(),
             }
             inserted = insert(schema.baseline).values(values).returning(schema.baseline.c.baseline_id)
             baseline_id = int(connection.execute(inserted).scalar_one())
-            sequence = connection.execute(_SEQUENCE, {"place": baseline.stop_index}).scalar_one()
-            position = {"baseline_id": baseline_id, "next_sequence": sequence, "next_place": baseline.stop_index}
+            sequence = connection.execute(_SEQUENCE, {"place": baseline.stop_place}).scalar_one()
+            position = {"baseline_id": baseline_id, "next_sequence": sequence, "next_place": baseline.stop_place}
             connection.execute(insert(schema.fold_position).values(position))
             copy_window(connection, baseline_id)
-            return baseline_id
+            active = active_baseline(connection)
+            assert active is not None
+            return active
 
     def load_fold(self, baseline_id: int) -> StoredFold:
-        position, detector = schema.fold_position.c, schema.detector.c
+        position, stream = schema.fold_position.c, schema.detector.c
         with transaction(self._engine) as connection:
-            query = select(position.next_place).where(position.baseline_id == baseline_id)
-            next_place = connection.execute(query).scalar_one()
-            rows = connection.execute(select(schema.detector).where(detector.baseline_id == baseline_id)).all()
-            reached = _reached(connection, baseline_id)
-        return StoredFold(int(next_place), {_key(row): _detector(row, reached) for row in rows})
+            query = select(position.next_sequence, position.next_place).where(position.baseline_id == baseline_id)
+            at = FoldPosition(*connection.execute(query).one())
+            time = connection.execute(_TIME_BEFORE, {"sequence": at.next_sequence}).scalar_one()
+            rows = connection.execute(select(schema.detector).where(stream.baseline_id == baseline_id)).all()
+        return StoredFold(at, time, dict(map(_stream, rows)))
 
     def save_fold(self, step: FoldStep) -> None:
         position = schema.fold_position.c
+        advance = (
+            update(schema.fold_position)
+            .where(position.baseline_id == step.baseline_id)
+            .where(position.next_sequence == step.start.next_sequence, position.next_place == step.start.next_place)
+            .values(asdict(step.stop))
+        )
         with transaction(self._engine) as connection:
             _require_active(connection, step.baseline_id)
-            sequence = connection.execute(_SEQUENCE, {"place": step.stop_index}).scalar_one()
-            advance = (
-                update(schema.fold_position)
-                .where(position.baseline_id == step.baseline_id, position.next_place == step.start_index)
-                .values(next_sequence=sequence, next_place=step.stop_index)
-            )
             if connection.execute(advance).rowcount != 1:
-                raise Fenced(f"baseline {step.baseline_id}: the fold is not at trace {step.start_index} any more")
-            if step.detectors:
-                connection.execute(_upsert_detectors(), [_detector_row(step, key) for key in sorted(step.detectors)])
+                raise Fenced(f"baseline {step.baseline_id}: the fold is not at place {step.start.next_place} any more")
+            if step.streams:
+                rows = [_stream_row(step.baseline_id, key, stream) for key, stream in sorted(step.streams.items())]
+                connection.execute(_upsert_streams(), rows)
             for alarm in step.alarms:
                 insert_alarm(connection, step.baseline_id, alarm)
+            for recovery in step.recoveries:
+                recover_alarm(connection, step.baseline_id, recovery)
 
 
 def hold_freezes(connection: Connection) -> None:
@@ -140,85 +206,77 @@ def hold_freezes(connection: Connection) -> None:
     connection.execute(text(f"select pg_advisory_xact_lock({FREEZE_LOCK})"))
 
 
-def active_baseline(connection: Connection) -> ActiveBaseline | None:
-    row = connection.execute(select(schema.baseline).where(schema.baseline.c.active)).one_or_none()
-    if row is None:
+def active_baseline(connection: Connection, known: ActiveBaseline | None = None) -> ActiveBaseline | None:
+    """Return the active baseline; *known* itself, its laws unread, where it is that one as it stands."""
+    table = schema.baseline.c
+    head = connection.execute(select(table.baseline_id, table.revision).where(table.active)).one_or_none()
+    if head is None:
         return None
-    return ActiveBaseline(row.baseline_id, Baseline.from_json(row.first_place, row.stop_place, row.content))
-
-
-def extend_baseline(connection: Connection, extended: ActiveBaseline) -> None:
-    """Store further laws of the active baseline's own window."""
-    chosen = schema.baseline.c.baseline_id == extended.baseline_id
-    values = {"content": extended.baseline.to_json(), "revision": schema.baseline.c.revision + 1}
-    connection.execute(update(schema.baseline).where(chosen).values(values))
+    if known is not None and (known.baseline_id, known.revision) == (head.baseline_id, head.revision):
+        return known
+    row = connection.execute(select(schema.baseline).where(table.baseline_id == head.baseline_id)).one()
+    baseline = Baseline.from_json(row.first_place, row.stop_place, row.content)
+    return ActiveBaseline(row.baseline_id, row.revision, baseline)
 
 
 def _require_active(connection: Connection, baseline_id: int) -> None:
     """Keep the baseline active to the transaction's end: its alarms would be open for ever under another one."""
     chosen = schema.baseline.c.baseline_id == baseline_id, schema.baseline.c.active
-    if (
-        connection.execute(select(schema.baseline.c.baseline_id).where(*chosen).with_for_update(read=True)).first()
-        is None
-    ):
+    held = select(func.count()).select_from(
+        select(schema.baseline.c.baseline_id).where(*chosen).with_for_update(read=True).subquery()
+    )
+    if connection.execute(held).scalar_one() == 0:
         raise Fenced(f"baseline {baseline_id} was replaced meanwhile")
+
+
+def _entry(rows: Sequence[Row[Any]], start: int) -> PlacedEntry:
+    """Return the entry of *rows*, one a batch, without what lies before the place *start*."""
+    head = rows[0]
+    return PlacedEntry(
+        source=Source(head.source),
+        sequence=head.sequence,
+        first_place=head.first_place,
+        places=head.places,
+        at=head.created_at,
+        last_timestamp=head.last_timestamp,
+        observations=tuple(_batch(row).between(start) for row in rows if row.signal is not None),
+    )
 
 
 def _batch(row: Row[Any]) -> ObservationBatch:
     return ObservationBatch(
-        signal=row.signal,
-        policy_model=row.policy_model,
-        scorer_version=row.scorer_version,
+        series=Series(row.signal, row.policy_model, row.scorer_version),
         cohorts=tuple(row.cohorts),
         cohort_codes=np.frombuffer(row.cohort_codes, dtype="<i4"),
-        indices=np.frombuffer(row.ordinals, dtype="<i4").astype(np.int64) + row.first_place,
+        places=np.frombuffer(row.ordinals, dtype="<i4").astype(np.int64) + row.first_place,
         values=np.frombuffer(row.values, dtype="<f8"),
-        timestamp=row.last_timestamp,
+        inclusion=None if row.inclusion is None else np.frombuffer(row.inclusion, dtype="<f8"),
     )
 
 
-def _moment(packed: bytes) -> datetime:
-    return EPOCH + timedelta(microseconds=int.from_bytes(packed, "little", signed=True))
-
-
-def _key(row: Row[Any]) -> StreamKey:
-    return StreamKey(row.signal, row.cohort, row.policy_model, row.scorer_version)
-
-
-def _reached(connection: Connection, baseline_id: int) -> dict[StreamKey, frozenset[Severity]]:
-    rows = connection.execute(select(schema.alarm).where(schema.alarm.c.baseline_id == baseline_id)).all()
-    reached: dict[StreamKey, frozenset[Severity]] = {}
-    for row in rows:
-        reached[_key(row)] = reached.get(_key(row), frozenset()) | {Severity(row.severity)}
-    return reached
-
-
-def _detector(row: Row[Any], reached: dict[StreamKey, frozenset[Severity]]) -> Detector:
-    return Detector(
-        state=State.from_bytes(row.state),
+def _stream(row: Row[Any]) -> tuple[StreamKey, StoredStream]:
+    return StreamKey(row.signal, row.cohort, row.policy_model, row.scorer_version), StoredStream(
+        evidence=row.state,
+        evidence_log=row.evidence_log,
         observations=row.observations,
         mean=row.mean,
         last_timestamp=row.last_timestamp,
-        reached=reached.get(_key(row), frozenset()),
+        episode=row.episode,
+        severity=None if row.severity is None else Severity(row.severity),
+        since=row.renewed_since,
+        renewed=row.renewed_state,
     )
 
 
-def _detector_row(step: FoldStep, key: StreamKey) -> dict[str, Any]:
-    detector, evidence_log = step.detectors[key]
-    return {
-        "baseline_id": step.baseline_id,
-        **asdict(key),
-        "observations": detector.observations,
-        "mean": detector.mean,
-        "evidence_log": evidence_log,
-        "last_timestamp": detector.last_timestamp,
-        "state": detector.state.to_bytes(),
-    }
+def _stream_row(baseline_id: int, key: StreamKey, stream: StoredStream) -> dict[str, Any]:
+    values = {name: getattr(stream, name) for name in _STREAM_VALUES}
+    states = {"state": stream.evidence, "renewed_state": stream.renewed, "renewed_since": stream.since}
+    return {"baseline_id": baseline_id, **asdict(key), **values, **states}
 
 
-def _upsert_detectors() -> Any:
+def _upsert_streams() -> Any:
     statement = upsert(schema.detector)
-    changed = ("observations", "mean", "evidence_log", "last_timestamp", "state")
+    changed = (*_STREAM_VALUES, "state", "renewed_state", "renewed_since")
     return statement.on_conflict_do_update(
         constraint=schema.detector.primary_key, set_={name: statement.excluded[name] for name in changed}
     )

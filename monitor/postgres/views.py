@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from typing import Protocol
 
 from sqlalchemy import Connection, Engine, select, text
 
 from monitor.domain.alarm import AlarmState, StoredAlarm
 from monitor.domain.job import Action, Job, JobState
+from monitor.domain.observation import moment_of
 from monitor.domain.order import Actor, JobOrder
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.view import BaselineSummary, JobDetail, Overview
-from monitor.drift.controller import status_of
-from monitor.drift.fold import Detector
+from monitor.drift.status import status_of
 from monitor.postgres import schema
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.engine import transaction
-from monitor.postgres.jobs import JobService
 from monitor.postgres.leader import is_led
-from monitor.postgres.log import COMBINED, EPOCH, TOTALS_OF
+from monitor.postgres.log import COMBINED, TOTALS_OF
+from monitor.postgres.placement import long_blocker
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.streams import active_baseline
 from monitor.runs.model import Models
-from monitor.stats.edetector import State
 
 # One statement, so one snapshot: an entry that is placed meanwhile is counted once.
 _TOTALS = text(
@@ -41,10 +40,19 @@ _LATEST_SCORERS = text(
 )
 
 
+class Jobs(Protocol):
+    """What is asked of the job service."""
+
+    def jobs(self, *, limit: int) -> tuple[Job, ...]: ...
+    def job(self, job_id: int) -> JobDetail | None: ...
+    def start_job(self, action: Action, reason: str, *, actor: Actor) -> Job: ...
+    def move_job(self, job_id: int, order: JobOrder, *, actor: Actor) -> Job: ...
+
+
 class PostgresViews:
     """The web package's `Views`."""
 
-    def __init__(self, engine: Engine, jobs: JobService, *, kafka_lag: Callable[[], int | None]) -> None:
+    def __init__(self, engine: Engine, jobs: Jobs, *, kafka_lag: Callable[[], int | None]) -> None:
         self._engine = engine
         self._alarms = PostgresAlarms(engine)
         self._jobs = jobs
@@ -59,6 +67,7 @@ class PostgresViews:
             ).scalar_one()
             lag = fold_lag_places(connection)
             led = is_led(connection)
+            blocker = long_blocker(connection)
         last = totals.get(("last_timestamp", ""))
         return Overview(
             traces=totals.get(("traces", ""), 0),
@@ -70,7 +79,8 @@ class PostgresViews:
             fold_lag_traces=lag,
             kafka_lag_records=self._kafka_lag(),
             has_leader=led,
-            last_timestamp=None if last is None else EPOCH + timedelta(microseconds=last),
+            last_timestamp=None if last is None else moment_of(last),
+            placement_blocked_by=None if blocker is None else str(blocker),
         )
 
     def fold_lag_traces(self) -> int:
@@ -88,8 +98,10 @@ class PostgresViews:
         statuses = []
         for row in rows:
             key = StreamKey(row.signal, row.cohort, row.policy_model, row.scorer_version)
-            detector = Detector(State.from_bytes(row.state), row.observations, row.mean, row.last_timestamp)
-            statuses.append(status_of(key, detector, active.baseline, row.evidence_log))
+            law = active.baseline.get(key.signal, key.scorer_version)
+            if law is not None:
+                numbers = {name: getattr(row, name) for name in ("observations", "mean", "last_timestamp")}
+                statuses.append(status_of(key, law, evidence_log=row.evidence_log, **numbers))
         return tuple(sorted(statuses, key=lambda status: status.key))
 
     def alarms(self, *, state: AlarmState | None, limit: int) -> tuple[StoredAlarm, ...]:
@@ -117,8 +129,8 @@ class PostgresViews:
             created_at=row.created_at,
             created_by=row.created_by,
             note=row.note,
-            first_index=row.first_place,
-            stop_index=row.stop_place,
+            first_place=row.first_place,
+            stop_place=row.stop_place,
             traces=row.stop_place - row.first_place,
         )
 
@@ -158,7 +170,7 @@ def fold_lag_places(connection: Connection) -> int:
 class PostgresCommands:
     """The web package's `Commands`."""
 
-    def __init__(self, engine: Engine, jobs: JobService) -> None:
+    def __init__(self, engine: Engine, jobs: Jobs) -> None:
         self._alarms = PostgresAlarms(engine)
         self._jobs = jobs
 

@@ -31,6 +31,7 @@ from monitor.runs.artifact import short_version
 Row = tuple[Sequence[Message], str]  # a prompt and the response to it
 PROBE: Row = ((Message("user", "How do I boil an egg?"),), "Ten minutes in hot water.")
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
+SILENT, UNFIT = "the reward models do not answer", "the reward models do not answer as they should"  # for everybody
 _PASSING = frozenset({408, 425, 429})
 _REFUSED = frozenset({400, 413, 422, 500})  # vLLM answers 500 where a row's score is not a number
 
@@ -174,7 +175,7 @@ class HttpEnsemble:
                     _log.warning("%d rows have no score from %s: %s", count, model, reason)
                 names = [member.model for member in served.members]
                 return combine_complete(scores, members=names, scorer_version=served.version, beta=self._beta)
-        raise Unavailable("the reward models were replaced while they scored, or have no /classify")
+        raise Unavailable("the reward models were replaced while they scored, or have no /classify", plain=UNFIT)
 
     def _score_by(
         self, members: Sequence[Member], rows: Sequence[Row]
@@ -211,7 +212,7 @@ class HttpEnsemble:
             self._classify(member, [PROBE])
         except _RowsRefused as refused:
             reason = f"{member.url}: {member.model} refuses even a harmless conversation in the form {self._form!r}"
-            raise Unavailable(f"{reason}: {refused}") from None
+            raise Unavailable(f"{reason}: {refused}", plain=UNFIT) from None
 
     def _classify(self, member: Member, rows: Sequence[Row]) -> list[float | None]:
         options = {"model": member.model, "use_activation": False, "truncate_prompt_tokens": member.max_tokens}
@@ -233,11 +234,15 @@ class HttpEnsemble:
     def _members_at(self, endpoint: Endpoint) -> list[Member]:
         response = self._send(endpoint.url, partial(self._client.get, f"{endpoint.url}/v1/models"))
         if response.status_code != 200:
-            raise Unavailable(f"{endpoint.url}/v1/models: HTTP {response.status_code}; wanted a list of models")
+            raise Unavailable(
+                f"{endpoint.url}/v1/models: HTTP {response.status_code}; wanted a list of models", plain=UNFIT
+            )
         try:
             cards = msgspec.json.decode(response.content, type=_Cards).data
         except msgspec.MsgspecError:
-            raise Unavailable(f"{endpoint.url}/v1/models: wanted a list of models as vLLM answers it") from None
+            raise Unavailable(
+                f"{endpoint.url}/v1/models: wanted a list of models as vLLM answers it", plain=UNFIT
+            ) from None
         chosen = select_cards(cards, endpoint)
         limit = self._limits.max_tokens
         return [Member(endpoint.url, card.id, card.root, min(limit, card.max_model_len or limit)) for card in chosen]
@@ -261,7 +266,7 @@ class HttpEnsemble:
             if (status < 500 and status not in _PASSING) or (status == 500 and last):
                 return response
             trouble = f"HTTP {status}"
-        raise Unavailable(f"reward model at {url}: {trouble}")
+        raise Unavailable(f"reward model at {url}: {trouble}", plain=SILENT)
 
 
 class HttpScorer:
@@ -295,7 +300,8 @@ def select_cards(cards: Sequence[_Card], endpoint: Endpoint) -> list[_Card]:
     named = [card for card in cards if card.id == endpoint.model] if endpoint.model else roots
     if len(named) != 1:
         wanted = repr(endpoint.model) if endpoint.model else "one model, or its name in rewards.endpoints"
-        raise Unavailable(f"{endpoint.url} serves {', '.join(card.id for card in cards) or 'nothing'}; wanted {wanted}")
+        served = ", ".join(card.id for card in cards) or "nothing"
+        raise Unavailable(f"{endpoint.url} serves {served}; wanted {wanted}", plain=UNFIT)
     if named[0].owned_by != OWNER:  # vLLM lists adapters below their base model, which is no ensemble of them
         return named
     return [card for card in cards if card.parent == named[0].id] or named
@@ -307,8 +313,8 @@ def _read_scores(member: Member, response: httpx.Response, rows: int) -> list[fl
     if response.status_code in _REFUSED:
         raise _RowsRefused(f"HTTP {response.status_code}")
     if response.status_code != 200:
-        raise Unavailable(f"{member.url}/classify: HTTP {response.status_code}; wanted scores")
-    wrong = Unavailable(f"{member.url}/classify: {member.model} does not answer each row with one score")
+        raise Unavailable(f"{member.url}/classify: HTTP {response.status_code}; wanted scores", plain=UNFIT)
+    wrong = Unavailable(f"{member.url}/classify: {member.model} does not answer each row with one score", plain=UNFIT)
     try:
         data = msgspec.json.decode(response.content, type=_Scores).data
     except msgspec.MsgspecError:

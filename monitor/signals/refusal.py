@@ -77,7 +77,9 @@ def _opening(response: str) -> str:
     if "  " in text or "\t" in text:
         text = " ".join(text.split())
     if '"' in text:
-        text = _unquoted(text)
+        # A text that is one quotation as a whole is what it says; elsewhere what is quoted is somebody else's.
+        whole = text[0] == '"' and text.find('"', 1) in (-1, len(text) - 1)
+        text = text.strip('" ') if whole else _QUOTED.sub('""', text)
     label = _LABEL.match(text)
     return text[label.end() :] if label else text
 
@@ -87,13 +89,6 @@ def _holds(text: str, cues: tuple[str, ...]) -> bool:
         if cue in text:
             return True
     return False
-
-
-def _unquoted(text: str) -> str:
-    """Blank what is quoted, unless the whole text is one quotation."""
-    if text[0] == '"' and text.find('"', 1) in (-1, len(text) - 1):
-        return text.strip('" ')
-    return _QUOTED.sub('""', text)
 
 
 def _declines(opening: str) -> bool:

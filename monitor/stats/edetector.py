@@ -10,6 +10,7 @@ arXiv 2010.09686, section 4 (capital processes).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -174,6 +175,14 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
+class Threshold:
+    """A value of e, and the caller's name of it."""
+
+    name: str
+    e: float  # the average run length that it guarantees
+
+
+@dataclass(frozen=True, slots=True)
 class Crossing:
     """The first observation at which the evidence reached a threshold.
 
@@ -181,7 +190,7 @@ class Crossing:
     `up` says on which side the evidence lies, `channel` which channel's best bet won most.
     """
 
-    threshold: float
+    threshold: Threshold
     row: int
     onset: int
     up: bool
@@ -190,7 +199,7 @@ class Crossing:
 
 
 def fold(
-    state: State, increments: Floats, indices: Integers, *, thresholds: tuple[float, ...] = ()
+    state: State, increments: Floats, indices: Integers, *, thresholds: Sequence[Threshold] = ()
 ) -> tuple[State, list[Crossing]]:
     """Carry *state* over n observations and report the first crossing of each of *thresholds*.
 
@@ -198,7 +207,7 @@ def fold(
     ----------
     increments : (n, components), from `Wagers.increments`, in the stream's order.
     indices : (n,), ascending; what a change point is dated in.
-    thresholds : values of e not reached before; the average run length each guarantees.
+    thresholds : those that were not reached before.
 
     Guarantee
     ---------
@@ -208,7 +217,7 @@ def fold(
     not matter: crossings are sought at every observation, not at the ends of batches.
     """
     crossings: list[Crossing] = []
-    waiting = sorted(thresholds)
+    waiting = sorted(thresholds, key=lambda threshold: threshold.e)
     size = _rows_at_once(increments)
     for start in range(0, len(increments), size):
         products = _Products.of(increments[start : start + size])
@@ -228,29 +237,30 @@ def _rows_at_once(increments: Floats) -> int:
     return max(CHUNK, int(LOG_RANGE / steepest))
 
 
-def _crossings(state: State, products: _Products, indices: Integers, waiting: list[float]) -> list[Crossing]:
+def _crossings(state: State, products: _Products, indices: Integers, waiting: list[Threshold]) -> list[Crossing]:
     """Return the first crossings of the thresholds, lowest first, as far as they are reached."""
     sums = products.sums()
     # A bound of log e on all the rows at once: most chunks need not be looked at row by row.
     peak = np.logaddexp(state.log_m + np.log(products.upto.max(axis=0)), np.log(sums.max(axis=0)))
-    if _log_mean(peak[None])[0] < np.log(waiting[0]):
+    if _log_mean(peak[None])[0] < np.log(waiting[0].e):
         return []
     log_m = np.logaddexp(state.log_m + np.log(products.upto), np.log(sums))
     log_e = _log_mean(log_m)
     found = []
     for threshold in waiting:
-        over = np.flatnonzero(log_e >= np.log(threshold))
+        over = np.flatnonzero(log_e >= np.log(threshold.e))
         if not len(over):
             break
         row = int(over[0])
         at = state.apply(AffineMap.over(products.first(row + 1), indices[: row + 1]))
         best = int(np.argmax(log_m[row]))
+        up, down = np.logaddexp.reduce(log_m[row].reshape(-1, 2, BETS), axis=(0, 2))
         found.append(
             Crossing(
                 threshold=threshold,
                 row=row,
                 onset=int(at.onset[best]),
-                up=_is_up(log_m[row]),
+                up=bool(up >= down),
                 channel=best // (2 * BETS),
                 log_e=float(log_e[row]),
             )
@@ -258,13 +268,32 @@ def _crossings(state: State, products: _Products, indices: Integers, waiting: li
     return found
 
 
-def _is_up(log_m: Floats) -> bool:
-    sides = log_m.reshape(-1, 2, BETS)
-    return bool(np.logaddexp.reduce(sides[:, 0], axis=None) >= np.logaddexp.reduce(sides[:, 1], axis=None))
-
-
 def _log_mean(log_m: Floats) -> Floats:
     highest = log_m.max(axis=1)
     safe = np.where(np.isfinite(highest), highest, 0.0)
     with np.errstate(divide="ignore"):
         return np.asarray(safe + np.log(np.exp(log_m - safe[:, None]).mean(axis=1)))
+
+
+class EDetector:
+    """The detector of one stream: bets of `Wagers.against` its null interval, folded by `fold`."""
+
+    def __init__(self, lower: Floats, upper: Floats, sd: Floats) -> None:
+        self._wagers = Wagers.against(lower, upper, sd)
+
+    def empty(self) -> State:
+        return State.empty(self._wagers.components)
+
+    def load(self, data: bytes) -> State:
+        return State.from_bytes(data)
+
+    def fold(
+        self,
+        evidence: State,
+        channels: Floats,
+        strata: Integers,
+        *,
+        places: Integers,
+        thresholds: Sequence[Threshold] = (),
+    ) -> tuple[State, list[Crossing]]:
+        return fold(evidence, self._wagers.increments(channels, strata), places, thresholds=thresholds)

@@ -22,17 +22,17 @@ class Freshness:
     def __init__(self, limit_seconds: float, clock: Clock) -> None:
         self._limit_seconds = limit_seconds
         self._clock = clock
-        self._confirmed_at = -inf
+        self._renewed_since = -inf
 
     def confirm(self) -> None:
-        self._confirmed_at = self._clock()
+        self._renewed_since = self._clock()
 
     def forget(self) -> None:
-        self._confirmed_at = -inf
+        self._renewed_since = -inf
 
     def holds(self) -> bool:
         """Say whether the last confirmation is young enough; a thread that hangs confirms nothing."""
-        return self._clock() - self._confirmed_at <= self._limit_seconds
+        return self._clock() - self._renewed_since <= self._limit_seconds
 
 
 class FreshGauges(Collector):

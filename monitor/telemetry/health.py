@@ -45,6 +45,7 @@ class Health:
 
     def __init__(self, parts: Iterable[str], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._reasons = dict.fromkeys(parts, "starting")
+        self._plain = dict(self._reasons)
         self._busy: dict[str, _Busy] = {}
         self._clock = clock
         self._lock = threading.Lock()
@@ -56,13 +57,13 @@ class Health:
         return self._failure
 
     def set_ready(self, part: str) -> None:
-        self._set(part, READY)
+        self._set(part, READY, READY)
 
-    def set_not_ready(self, part: str, reason: str) -> None:
-        """Say why *part* cannot work now; the text is served on `/readyz`, so no secrets and no traces."""
+    def set_not_ready(self, part: str, reason: str, *, plain: str = "it waits; the log says for what") -> None:
+        """Say why *part* cannot work now; *plain* is what `/readyz` tells everybody of it."""
         if not reason:
             raise ValueError(f"reason of part {part!r} is empty; wanted what it waits for")
-        self._set(part, reason)
+        self._set(part, reason, plain)
 
     def set_busy(self, part: str, limit_seconds: float, doing: str) -> None:
         """Say what *part* does now: it stays as ready as it was for *limit_seconds*, and is not ready after.
@@ -79,19 +80,19 @@ class Health:
     def ready(self) -> tuple[bool, dict[str, str]]:
         """Return whether all parts are ready, and the reason for each part ("" where it is ready)."""
         with self._lock:
-            now = self._clock()
-            stuck = {
-                part: f"{busy.doing}: not done after {now - busy.since:.0f} s"
-                for part, busy in self._busy.items()
-                if now - busy.since > busy.limit_seconds
-            }
-            reasons = self._reasons | stuck
+            reasons = self._reasons | self._stuck()
         return all(reason == READY for reason in reasons.values()), reasons
+
+    def plain_reasons(self) -> dict[str, str]:
+        """Return `ready`'s reasons in words of our own, for those who may not read what a service said."""
+        with self._lock:
+            return self._plain | self._stuck()
 
     def fail(self, part: str, exception: BaseException) -> None:
         """Record a failure the process cannot survive."""
         with self._lock:
-            self._reasons[part] = f"failed: {type(exception).__name__}"  # the message may quote a trace
+            reason = f"failed: {type(exception).__name__}"  # the message may quote a trace
+            self._reasons[part] = self._plain[part] = reason
             self._busy.pop(part, None)
             first = self._failure is None
             if first:
@@ -109,12 +110,21 @@ class Health:
         """Wrap the whole body of a thread: what escapes it is recorded as *part*'s failure."""
         return _Guard(self, part)
 
-    def _set(self, part: str, reason: str) -> None:
+    def _set(self, part: str, reason: str, plain: str) -> None:
         with self._lock:
             if self._has_failed(part):
                 return
             self._reasons[part] = reason
+            self._plain[part] = plain
             self._busy.pop(part, None)
+
+    def _stuck(self) -> dict[str, str]:
+        now = self._clock()
+        return {
+            part: f"{busy.doing}: not done after {now - busy.since:.0f} s"
+            for part, busy in self._busy.items()
+            if now - busy.since > busy.limit_seconds
+        }
 
     def _has_failed(self, part: str) -> bool:
         return self._failure is not None and self._failure.part == part

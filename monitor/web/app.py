@@ -13,7 +13,7 @@ from monitor import __version__
 from monitor.telemetry.health import Health
 from monitor.web import problem
 from monitor.web.auth import Gatekeeper
-from monitor.web.middleware import BodyLimit, SecurityHeaders
+from monitor.web.middleware import BodyLimit, HeadAsGet, SecurityHeaders
 from monitor.web.ports import Commands, Views
 from monitor.web.routes import drift, job, page, probe
 
@@ -33,7 +33,7 @@ def create_app(
         openapi_url="/api/openapi.json",
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
-        middleware=[Middleware(SecurityHeaders), Middleware(BodyLimit)],
+        middleware=[Middleware(SecurityHeaders), Middleware(BodyLimit), Middleware(HeadAsGet)],
     )
     app.state.views = views
     app.state.commands = commands
@@ -41,7 +41,7 @@ def create_app(
     app.state.registry = registry
     app.state.gatekeeper = Gatekeeper(tokens)
     problem.install(app)
-    api = APIRouter(prefix="/api/v1", responses=problem.describe(401, 403, 422, 503))
+    api = APIRouter(prefix="/api/v1", responses=problem.describe(401, 403, 422, 429, 503))
     api.include_router(drift.router)
     api.include_router(job.router)
     app.include_router(probe.router)

@@ -5,19 +5,24 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 from hashlib import sha256
+from math import ceil
 from typing import Annotated
 
+import structlog
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.datastructures import Headers
 
 from monitor.domain.order import Actor, Role
+from monitor.web.throttle import LoginThrottle
 
 LOCAL = Actor("local", Role.OPERATOR)
 REQUESTED_WITH = "rlhf-monitor"
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _READS = frozenset({"GET", "HEAD"})
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
+log = structlog.get_logger(__name__)
 _bearer = HTTPBearer(auto_error=False, description="a token of the setting web.tokens")
 
 
@@ -30,50 +35,64 @@ class Gatekeeper:
     the header `X-Requested-With` without a preflight, which is never granted.
     """
 
-    def __init__(self, tokens: Mapping[str, str]) -> None:
+    def __init__(self, tokens: Mapping[str, str], throttle: LoginThrottle | None = None) -> None:
+        self._throttle = throttle or LoginThrottle()
         self._roles = {token.encode(): Role(role) for token, role in tokens.items()}
 
     @property
     def wants_token(self) -> bool:
         return bool(self._roles)
 
-    def admit(self, method: str, headers: Headers, credentials: HTTPAuthorizationCredentials | None) -> Actor:
-        if self.wants_token:
-            return self._holder(credentials)
-        _refuse_foreign_pages(method, headers)
-        return LOCAL
+    def admit(self, request: Request, credentials: HTTPAuthorizationCredentials | None) -> Actor:
+        if not self.wants_token:
+            _refuse_foreign_pages(request.method, request.headers)
+            return LOCAL
+        if credentials is None:
+            raise HTTPException(401, "no token was sent: log in with one of web.tokens", _CHALLENGE)
+        client = request.client.host if request.client is not None else ""
+        return self._holder(client, credentials.credentials.encode("latin-1"))  # the header's bytes again
 
-    def _holder(self, credentials: HTTPAuthorizationCredentials | None) -> Actor:
-        given = b"" if credentials is None else credentials.credentials.encode("latin-1")  # the header's bytes again
+    def _holder(self, client: str, given: bytes) -> Actor:
+        digest = sha256(given).digest()
+        wait = self._throttle.wait_seconds(client, digest)
+        if wait > 0:
+            headers = {"Retry-After": str(ceil(wait))}
+            raise HTTPException(429, f"too many unknown tokens came from here: try again in {ceil(wait)} s", headers)
         # Every token is compared, so the time taken says nothing about which of them came close.
         matches = [role for token, role in self._roles.items() if hmac.compare_digest(token, given)]
         if not matches:
-            said = "no bearer token was sent" if credentials is None else "the bearer token is not known"
-            raise HTTPException(401, f"{said}; wanted one of web.tokens", {"WWW-Authenticate": "Bearer"})
+            refused = self._throttle.count_refusal(client)
+            log.warning("login_refused", client=client, refused_lately=refused)
+            raise HTTPException(401, "this token is not known: log in with one of web.tokens", _CHALLENGE)
+        self._throttle.prove(client, digest)
         # The audit table must tell holders of one role apart without holding their secret.
-        return Actor(f"{matches[0]}-{sha256(given).hexdigest()[:8]}", matches[0])
+        return Actor(f"{matches[0]}-{digest.hex()[:8]}", matches[0])
 
 
 def _refuse_foreign_pages(method: str, headers: Headers) -> None:
     host = headers.get("host", "")
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     if name.lower() not in _LOOPBACK_NAMES:
-        raise HTTPException(403, f"Host = {host!r}; without web.tokens only a loopback name is served")
+        raise HTTPException(
+            403, f"you asked for the host {host!r}: without web.tokens only localhost and 127.0.0.1 are served"
+        )
     if method not in _READS and headers.get("x-requested-with") != REQUESTED_WITH:
         raise HTTPException(
-            403, f"header X-Requested-With is missing; a change needs X-Requested-With: {REQUESTED_WITH}"
+            403, f"the header X-Requested-With is missing: send X-Requested-With: {REQUESTED_WITH} with every change"
         )
 
 
 def identify(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Actor:
-    """Return who asks; 401 or 403 where that cannot be told."""
+    """Return who asks; 401, 403 or 429 where that cannot be told."""
     gatekeeper: Gatekeeper = request.app.state.gatekeeper
-    return gatekeeper.admit(request.method, request.headers, credentials)
+    return gatekeeper.admit(request, credentials)
 
 
 def identify_operator(actor: Annotated[Actor, Depends(identify)]) -> Actor:
     if not actor.role.covers(Role.OPERATOR):
-        raise HTTPException(403, f"role = {actor.role.value!r}; wanted {Role.OPERATOR.value!r}")
+        raise HTTPException(
+            403, f"your token has the role {actor.role.value!r}: only an {Role.OPERATOR.value!r} may do this"
+        )
     return actor
 
 

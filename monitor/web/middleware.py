@@ -49,10 +49,26 @@ class BodyLimit:
         await (self._app if refusal is None else answer(*refusal))(scope, receive, send)
 
 
+class HeadAsGet:
+    """Answer HEAD as GET without the body: what watches a service often asks with HEAD."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            await self._app(dict(scope, method="GET"), receive, send_without_body)
+        else:
+            await self._app(scope, receive, send)
+
+
 def _refuse_body(headers: Headers) -> tuple[int, str] | None:
     if "transfer-encoding" in headers:
-        return 411, "header Content-Length is missing; wanted the body's length in bytes"
+        return 411, "the request does not say how long its body is: send the header Content-Length"
     length = headers.get("content-length", "0")
     if not length.isdecimal() or len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:
-        return 413, f"Content-Length = {length!r}; wanted at most {MAX_BODY_BYTES} bytes"
+        return 413, f"Content-Length is {length[:20]!r}: a body has {MAX_BODY_BYTES} bytes at most"
     return None

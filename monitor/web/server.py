@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import socket
 import threading
+from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from monitor.errors import InvalidSetting
 from monitor.telemetry.health import Health
+from monitor.web.connection import BoundedProtocol, ConnectionLimits, Refusals
 
 PART = "web"
 _BACKLOG = 512
 _GRACE_SECONDS = 5
+USUAL_LIMITS = ConnectionLimits(body_seconds=10.0)  # a body has 16 kB at most
 
 
 class WebServer:
@@ -22,7 +25,16 @@ class WebServer:
     *settings_part* holds the `host` and `port` that a message about them names.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str, port: int, health: Health, settings_part: str = "web") -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        health: Health,
+        settings_part: str = "web",
+        limits: ConnectionLimits = USUAL_LIMITS,
+    ) -> None:
         self._settings_part = settings_part
         self._host = host
         self._port = port
@@ -30,6 +42,10 @@ class WebServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
+                http=partial(BoundedProtocol, limits=limits, refuse=Refusals()),  # type: ignore[arg-type]
+                h11_max_incomplete_event_size=limits.head_bytes,
+                ws="none",
+                proxy_headers=False,  # a client's address is its socket's; a header could name anybody
                 lifespan="off",
                 log_config=None,  # the process has configured its logs
                 access_log=False,
@@ -68,7 +84,7 @@ def _listen(host: str, port: int, part: str) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        wanted = "an address of this machine and a free port"
         raise InvalidSetting(
-            f"{part}.host = {host!r}, {part}.port = {port}: {error.strerror}; wanted {wanted}"
+            f"{part}.host = {host!r}, {part}.port = {port}: {error.strerror}; choose an address of this machine "
+            f"and a port that nobody uses"
         ) from None

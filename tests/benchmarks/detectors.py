@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 
 from monitor.domain.alarm import Severity
 from monitor.domain.cohort import UNLABELLED
+from monitor.domain.observation import ObservationBatch, PlacedEntry, Series, Source
 from monitor.domain.signal import REWARD, Signal
 from monitor.drift.baseline import Baseline, NullRule, Window, build_baseline
-from monitor.drift.fold import Decision, Fold
-from monitor.drift.log import ObservationBatch
+from monitor.drift.fold import Decision, Fold, FoldRules
 from monitor.signals.length import RESPONSE_LENGTH
 from monitor.signals.refusal import REFUSAL
 from tests.benchmarks.report import machine, options, table, write_json
@@ -204,7 +204,7 @@ def watch_change(shift: Shift, repetitions: int) -> Delay:
         values = np.concatenate((shift.before.draw(rng, QUIET), shift.after.draw(rng, LONGEST_WAIT)))
         oracle.append(oracle_delay(shift.ratio(values), threshold))
         decisions, _ = until_alert(baseline, shift.before.signal, values, 0)
-        alert = next((row.trace_index for row in decisions if row.severity is Severity.ALERT), None)
+        alert = next((row.place for row in decisions if row.severity is Severity.ALERT), None)
         if alert is None or alert >= QUIET:  # one that comes before the change is false, not early
             detector.append(np.inf if alert is None else alert - QUIET + 1)
     return Delay(
@@ -220,28 +220,25 @@ def watch_change(shift: Shift, repetitions: int) -> Delay:
 def freeze(law: Law, rng: np.random.Generator) -> Baseline:
     names = [UNLABELLED] * BASELINE  # one stratum: the roll-up is the only stream
     window = Window(law.signal.name, "1", names, ["model"] * BASELINE, law.draw(rng, BASELINE))
-    return build_baseline([window], NullRule(), first_index=0, stop_index=0)
+    return build_baseline([window], NullRule(), first_place=0, stop_place=0)
 
 
 def until_alert(baseline: Baseline, signal: Signal, values: Floats, first: int) -> tuple[list[Decision], int]:
     """Fold *values* from *first* on, batch by batch; return what was decided and where the next fold begins."""
-    fold, decisions = Fold(baseline, average_run_length=A), list[Decision]()
+    fold, decisions = Fold(baseline, FoldRules(A)), list[Decision]()
     for start in range(first, len(values), BATCH):
         part = values[start : start + BATCH]
-        decisions += fold.add(
-            ObservationBatch(
-                signal=signal.name,
-                policy_model="model",
-                scorer_version="1",
-                cohorts=(UNLABELLED,),
-                cohort_codes=np.zeros(len(part), dtype=np.int32),
-                indices=np.arange(start, start + len(part)),
-                values=part,
-                timestamp=NOW,
-            )
+        batch = ObservationBatch(
+            series=Series(signal.name, "model", "1"),
+            cohorts=(UNLABELLED,),
+            cohort_codes=np.zeros(len(part), dtype=np.int32),
+            places=np.arange(start, start + len(part)),
+            values=part,
         )
+        entry = PlacedEntry(Source.TRACES, 1, start, len(part), NOW, NOW, (batch,))
+        decisions += [outcome for outcome in fold.add(entry) if isinstance(outcome, Decision)]
         if decisions and decisions[-1].severity is Severity.ALERT:
-            return decisions, decisions[-1].trace_index + 1
+            return decisions, decisions[-1].place + 1
     return decisions, len(values)
 
 

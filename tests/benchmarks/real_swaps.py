@@ -243,13 +243,13 @@ def stored_alarms(url: str) -> tuple[Found, ...]:
         engine.dispose()
     return _ordered(
         Found(
-            trace_index=alarm.trace_index,
+            trace_index=alarm.place,
             signal=alarm.stream.signal,
             cohort=alarm.stream.cohort,
             policy_model=alarm.stream.policy_model,
             direction=alarm.direction.value,
             severity=alarm.severity.value,
-            onset_index=alarm.onset_index,
+            onset_index=alarm.onset_place,
         )
         for alarm in alarms
     )

@@ -127,10 +127,10 @@ def test_the_alarms_of_one_drift_are_one_card_that_the_roll_up_leads(
 ) -> None:
     refusal, error = (StreamKey(signal, "*", "chat-2", "1") for signal in ("refusal", "error"))
     monitor.stored = {
-        1: stored_alarm(1, cohort="product=billing", trace_index=2840),
-        2: stored_alarm(2, trace_index=2843),
-        3: stored_alarm(3, stream=refusal, trace_index=2830),
-        4: stored_alarm(4, stream=error, trace_index=2810, severity=Severity.WARNING),
+        1: stored_alarm(1, cohort="product=billing", place=2840),
+        2: stored_alarm(2, place=2843),
+        3: stored_alarm(3, stream=refusal, place=2830),
+        4: stored_alarm(4, stream=error, place=2810, severity=Severity.WARNING),
     }
     page.goto(address)
     cards = page.locator("#alarms-list > li")
@@ -139,7 +139,7 @@ def test_the_alarms_of_one_drift_are_one_card_that_the_roll_up_leads(
     expect(page.locator("#warnings-summary")).to_have_text("1 warning")
     expect(page.locator("#warnings-list > li")).to_be_hidden()
     cards.nth(1).get_by_text("and 1 cohort: product=billing").click()
-    monitor.stored[5] = stored_alarm(5, cohort="product=travel", trace_index=2850)
+    monitor.stored[5] = stored_alarm(5, cohort="product=travel", place=2850)
     expect(cards.nth(1).locator(".members .name")).to_have_text(["all cohorts", "product=billing", "product=travel"])
     expect(cards.nth(1).locator(".members")).to_be_visible()
 

@@ -182,5 +182,29 @@ def test_a_broker_that_goes_away_in_the_middle_of_a_replay_costs_nothing(
     assert_same(site, undisturbed)
 
 
+def test_a_leader_that_hangs_is_replaced_and_is_harmless_when_it_goes_on(
+    kafka: RealKafka, postgres_url: str, undisturbed: dict[str, Any], tmp_path: Path
+) -> None:
+    site = Site(kafka, postgres_url, batch_max_traces=50)
+    folders = tmp_path / "hangs", tmp_path / "follows"
+    for folder in folders:
+        folder.mkdir()
+    with Program(site, folders[0]) as hangs, Program(site, folders[1]) as follows:
+        wait_for(lambda: site.count("leader_lease") == 1, "a leader")
+        (owner,) = site.query("select owner from leader_lease")[0]
+        leader, other = (hangs, follows) if f"/{hangs.pid}/" in owner else (follows, hangs)
+        sent(site)
+        wait_for(lambda: site.folded() >= 700, "the middle of the fold", pause_seconds=0.005)
+        leader.freeze()
+        assert site.folded() < STORED
+        wait_for(lambda: site.query("select owner from leader_lease")[0][0] != owner, "another leader")
+        wait_for(lambda: settled(site), "the end of the replay")
+        leader.thaw()
+        wait_for(lambda: "leads_no_more" in leader.log(), "the old leader's notice")
+        leader.check()
+        other.check()
+    assert_same(site, undisturbed)
+
+
 def waiting(readiness: tuple[bool, dict[str, str]]) -> dict[str, str]:
     return {part: reason for part, reason in readiness[1].items() if reason}

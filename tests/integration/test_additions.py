@@ -79,8 +79,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(tree: Path, *arguments: str) -> str:
-    """Run Python in *tree* alone; return what it printed."""
-    environment = os.environ | {"PYTHONPATH": str(tree)}
+    """Run Python on the program in *tree*; return what it printed."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(tree), str(ROOT)))}  # the tests are those here
     done = subprocess.run(
         [sys.executable, *arguments], cwd=tree, env=environment, capture_output=True, text=True, check=False
     )
@@ -130,3 +130,64 @@ print(*(trace.trace_id for trace, _ in batch.traces), *(rejected.invalid.reason 
 
 def test_a_format_is_decoded_through_its_route(tree: Path) -> None:
     assert run(tree, "-c", FORMAT_PROGRAM).strip() == "c-1 not_json"
+
+
+DETECTOR_PROGRAM = """
+import json, sys
+from dataclasses import replace
+from monitor.drift.baseline import NullRule
+from monitor.offline.backtest import BacktestPlan, backtest
+from tests.traces import drifting
+
+plan = BacktestPlan(600, null_rule=NullRule(detectors={"refusal": "bold"}))
+for chosen in (plan, replace(plan, null_rule=NullRule())):
+    found = backtest(drifting(1500, change=900, longer=1.0), chosen)
+    print(*sorted({law.detector for law in found.baseline.signals}), min(alarm.observations for alarm in found.alarms))
+"""
+
+
+def test_a_detector_follows_the_signal_it_is_chosen_for(tree: Path) -> None:
+    bold, usual = (line.split() for line in run(tree, "-c", DETECTOR_PROGRAM).splitlines())
+    assert bold[:-1] == ["bold", "e_detector"]
+    assert usual[:-1] == ["e_detector"]
+    assert int(bold[-1]) < int(usual[-1])
+
+
+SOURCE_PROGRAM = """
+import sys
+from datetime import UTC, datetime
+from monitor.drift.baseline import NullRule
+from monitor.drift.controller import Controller, ControllerRules, freeze_window
+from monitor.observe.survey import SurveyAnswer, survey_entry
+from monitor.postgres.engine import create_engine_for, transaction
+from monitor.postgres.log import append_entry
+from monitor.postgres.streams import PostgresFoldStore
+
+engine = create_engine_for(sys.argv[1])
+store = PostgresFoldStore(engine)
+controller = Controller(store, ControllerRules(10_000.0, 0, NullRule()))
+
+
+def answer(first, discontent):
+    at = datetime(2025, 3, 1, tzinfo=UTC)
+    answers = [SurveyAnswer(f"c-{n}", at, "none", n % 10 >= discontent) for n in range(first, first + 500)]
+    with transaction(engine) as connection:
+        append_entry(connection, survey_entry(answers, policy_model="phi-2"))
+
+
+answer(0, 1)
+store.place_entries()
+store.freeze(freeze_window(store, NullRule(), first_place=0, stop_place=500), by="operator", note="")
+answer(500, 1)
+print(len(controller.tick().alarms))
+answer(1000, 4)
+(alarm, *_) = controller.tick().alarms
+print(alarm.stream.signal, alarm.stream.scorer_version, alarm.direction)
+engine.dispose()
+"""
+
+
+@pytest.mark.postgres
+def test_a_source_s_entries_are_placed_folded_and_alarm(tree: Path, postgres_url: str) -> None:
+    first, *_, alarm = run(tree, "-c", SOURCE_PROGRAM, postgres_url).splitlines()
+    assert (first, alarm) == ("0", "negative_feedback survey-1 up")

@@ -15,13 +15,13 @@ from monitor.domain.trace import Message, Preference
 from monitor.errors import Fenced, Unavailable
 from monitor.ingest.offset import StoredOffset
 from monitor.ingest.record import TopicPartition
+from monitor.observe.repeat import mark_repeats
 from monitor.pipeline.checkpoint import DuplicateTrace, Span
-from monitor.pipeline.repeat import mark_repeats
 from monitor.postgres import log as postgres_log
 from monitor.postgres import streams
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for
-from tests.traces import START, checkpoint, scored, trace
+from tests.traces import START, checkpoint, observed, scored, trace
 
 pytestmark = pytest.mark.postgres
 TABLES = (
@@ -143,7 +143,8 @@ def test_the_repeat_window_is_measured_in_the_traces_own_time_across_checkpoints
         item = trace(number, timestamp=START + after, messages=trace(0).messages)
         counted = store.last_counted(item.repeat_keys())
         (repeated,) = mark_repeats([item], counted, window)
-        store.write(checkpoint(scored([item], repeated=repeated), start=start, counted_keys=counted))
+        items = scored([item], repeated=repeated)
+        store.write(checkpoint(items, start=start, observed=observed(items, counted)))
         return repeated
 
     offsets = (timedelta(), window - timedelta(seconds=1), window, timedelta(minutes=90), -timedelta(minutes=1))
@@ -166,7 +167,7 @@ def test_only_repeat_keys_two_windows_behind_the_newest_trace_are_forgotten(
         for number, age in enumerate(ages)
     ]
     keys = {key: item.timestamp for item in items for key in item.repeat_keys()}
-    store.write(checkpoint(scored(items), counted_keys=keys))
+    store.write(checkpoint(scored(items), observed=observed(scored(items), keys)))
     oldest = [key for key, counted in keys.items() if START - counted > 2 * window]
     assert store.forget_repeats(window) == len(oldest) > 0
     assert store.last_counted(keys).keys() == keys.keys() - set(oldest)
@@ -217,9 +218,11 @@ def test_the_queries_of_every_batch_find_their_rows_by_an_index(engine: Engine) 
     hot: list[tuple[str, dict[str, object], str]] = [
         ("select trace_id from stored_trace where trace_id = any(:ids)", {"ids": ["t-1", "t-2"]}, "pk_stored_trace"),
         ("select key, last_counted from repeat_key where key = any(:keys)", {"keys": [b"1"]}, "pk_repeat_key"),
-        (str(streams._LOCATE), {"indices": [5, 500]}, "pk_log_subject"),
-        (str(streams._BATCHES), {**page}, "ix_log_entry_first_place"),
-        (str(streams._BATCHES), {**page}, "pk_observation_batch"),
+        (str(streams._LOCATE), {"places": [5, 500]}, "pk_log_subject"),
+        (str(streams._WINDOW), {**page}, "ix_log_entry_first_place"),
+        (str(streams._WINDOW), {**page}, "pk_observation_batch"),
+        (str(streams._ENTRIES), {"sequence": 900, "limit": 10, "stop": 9100}, "uq_log_entry_sequence"),
+        (str(streams._PLACE_OF_TRACE), {"number": 5}, "Index Scan using uq_log_entry_sequence"),
         (str(streams._FLOOR), {"start": 9000}, "ix_log_entry_first_place"),
         (str(postgres_log._END), {}, "uq_log_entry_sequence"),
         (str(postgres_log._PLACE), {}, "Index Scan using"),

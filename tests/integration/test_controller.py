@@ -13,26 +13,30 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
+from monitor.app.wiring import job_service_of
 from monitor.domain.alarm import Alarm, AlarmState, Severity
+from monitor.domain.baseline import BaselineExtension
 from monitor.domain.cohort import CohortRule
 from monitor.domain.score import Reward
 from monitor.domain.signal import DISAGREEMENT, REWARD
 from monitor.domain.trace import Trace
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules, freeze_window
-from monitor.errors import Conflict, Fenced
+from monitor.drift.rescore import RescoredBaselines
+from monitor.errors import Fenced, InvalidInput
 from monitor.ingest.offset import StoredOffset
-from monitor.pipeline.backtest import BacktestPlan, backtest
+from monitor.observe.step import ObserveRules
+from monitor.offline.backtest import BacktestPlan, backtest
 from monitor.postgres.alarms import PostgresAlarms
-from monitor.postgres.baselines import PostgresBaselineTraces, rebuild_reward_baseline
+from monitor.postgres.baselines import PostgresBaselines, PostgresBaselineTraces
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for
-from monitor.postgres.jobs import JobService
 from monitor.postgres.leader import Leadership
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views import PostgresViews
 from monitor.runs.artifact import Artifact, HashedFile
 from monitor.runs.result import PairMetrics, RewardResult
+from monitor.settings import Settings
 from tests.traces import checkpoint, drifting, scored, trace
 
 pytestmark = pytest.mark.postgres
@@ -75,11 +79,11 @@ def described(alarms: Sequence[Alarm]) -> list[tuple[object, ...]]:
 
 def alarm_key(alarm: Alarm) -> tuple[object, ...]:
     effect = tuple(round(number, 9) for number in (alarm.effect.estimate, alarm.effect.lower, alarm.effect.upper))
-    return alarm.stream, alarm.direction, alarm.severity, alarm.trace_index, alarm.trace_id, alarm.onset_index, effect
+    return alarm.stream, alarm.direction, alarm.severity, alarm.place, alarm.trace_id, alarm.onset_place, effect
 
 
 def expected() -> list[tuple[object, ...]]:
-    plan = BacktestPlan(BASELINE, cohorts=CohortRule(("dataset",)))
+    plan = BacktestPlan(BASELINE, ObserveRules(CohortRule(("dataset",))))
     return described(backtest(TRACES, plan).alarms)
 
 
@@ -124,7 +128,7 @@ def test_the_first_baseline_is_frozen_at_exactly_its_size_though_that_falls_insi
     tick = controller.tick()
     active = store.active()
     assert active is not None
-    assert (active.baseline.first_index, active.baseline.stop_index) == (0, BASELINE)
+    assert (active.baseline.first_place, active.baseline.stop_place) == (0, BASELINE)
     law = active.baseline.get("refusal", "patterns-1")
     assert law is not None
     assert sum(row.observations for row in law.strata) == BASELINE
@@ -162,10 +166,10 @@ def test_a_checkpoint_that_commits_after_a_later_one_is_waited_for_and_keeps_its
     with engine.connect() as slow:
         slow_id = slow.execute(early).scalar_one()
         write(TRACES[:5])
-        assert store.place_checkpoints() == 0
+        assert store.place_entries().next_place == 0
         slow.commit()
     write(TRACES[5:6])
-    assert store.place_checkpoints() == 9
+    assert store.place_entries().next_place == 9
     with engine.begin() as connection:
         rows = connection.execute(text("select first_place, sequence, entry_id from log_entry order by 1")).all()
     assert [(row.first_place, row.sequence) for row in rows] == [(0, 1), (3, 2), (8, 3)]
@@ -177,10 +181,10 @@ def test_a_checkpoint_without_traces_takes_no_place(store: PostgresFoldStore, wr
     write(TRACES[:2])
     write([])
     write([])
-    assert store.place_checkpoints() == 2
+    assert store.place_entries().next_place == 2
     write(TRACES[2:5])
-    assert store.place_checkpoints() == 5
-    assert [found.trace_id for found in store.locate([4, 0, 2])] == ["t-4", "t-0", "t-2"]
+    assert store.place_entries().next_place == 5
+    assert [found.subject_id for found in store.locate([4, 0, 2])] == ["t-4", "t-0", "t-2"]
 
 
 def test_a_new_baseline_supersedes_the_old_one_s_alarms_and_starts_all_streams_anew(
@@ -189,7 +193,7 @@ def test_a_new_baseline_supersedes_the_old_one_s_alarms_and_starts_all_streams_a
     write(TRACES)
     controller = Controller(store, RULES)
     controller.tick()
-    frozen = freeze_window(store, NullRule(), first_index=1000, stop_index=1400)
+    frozen = freeze_window(store, NullRule(), first_place=1000, stop_place=1400)
     store.freeze(frozen, by="operator", note="after the release")
     tick = controller.tick()
     assert {item.state for item in PostgresAlarms(engine).alarms(state=None, limit=100)} == {AlarmState.SUPERSEDED}
@@ -204,7 +208,7 @@ def test_a_leader_that_folds_under_a_replaced_baseline_is_fenced_so_its_alarms_a
         """The operator freezes anew while the leader folds."""
 
         def save_fold(self, step: object) -> None:
-            store.freeze(freeze_window(store, NullRule(), first_index=0, stop_index=650), by="operator", note="")
+            store.freeze(freeze_window(store, NullRule(), first_place=0, stop_place=650), by="operator", note="")
             super().save_fold(step)  # type: ignore[arg-type]
 
     write(TRACES)
@@ -248,6 +252,10 @@ def rescored(folder: Path, indices: Sequence[int], version: str = "v2") -> Rewar
     )
 
 
+def plan(engine: Engine, result: RewardResult) -> BaselineExtension | None:
+    return RescoredBaselines(PostgresBaselineTraces(engine), NullRule()).plan(result)
+
+
 def test_a_promoted_scorer_is_watched_against_its_own_scores_of_the_baseline_s_traces(
     engine: Engine, store: PostgresFoldStore, write: Write, tmp_path: Path
 ) -> None:
@@ -261,7 +269,7 @@ def test_a_promoted_scorer_is_watched_against_its_own_scores_of_the_baseline_s_t
     exported = [json.loads(row) for row in Path(file.path).read_text().splitlines()]
     assert [row["index"] for row in exported] == list(range(BASELINE))
     with engine.begin() as connection:
-        rebuild_reward_baseline(connection, rescored(tmp_path, range(BASELINE)), NullRule())
+        assert PostgresBaselines(connection).extend(plan(engine, rescored(tmp_path, range(BASELINE))))
     write(same[700:], rewards_of("v2", rng.normal(4.0, 1.0, 500)))
     tick = controller.tick()
     active = store.active()
@@ -277,7 +285,7 @@ def test_a_promoted_scorer_is_watched_against_its_own_scores_of_the_baseline_s_t
         if status.key.signal == REWARD.name and status.key.cohort == "*"
     }
     assert seen == {"v1": 100, "v2": 500}
-    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    views = PostgresViews(engine, job_service_of(engine, Settings()), kafka_lag=lambda: None)
     assert views.unwatched_scorers() == ()
     assert [alarm for alarm in tick.alarms if alarm.stream.signal == REWARD.name] == []
 
@@ -287,16 +295,32 @@ def test_scores_of_traces_that_are_no_longer_the_baseline_s_are_a_conflict(
 ) -> None:
     write(TRACES[:900])
     Controller(store, RULES).tick()
-    frozen = freeze_window(store, NullRule(), first_index=100, stop_index=800)
+    frozen = freeze_window(store, NullRule(), first_place=100, stop_place=800)
     store.freeze(frozen, by="operator", note="")
-    with engine.begin() as connection, pytest.raises(Conflict, match="frozen anew"):
-        rebuild_reward_baseline(connection, rescored(tmp_path, range(BASELINE)), NullRule())
+    with pytest.raises(InvalidInput, match="frozen anew"):
+        plan(engine, rescored(tmp_path, range(BASELINE)))
+
+
+def test_laws_made_from_a_baseline_that_changed_meanwhile_are_not_stored(
+    engine: Engine, store: PostgresFoldStore, write: Write, tmp_path: Path
+) -> None:
+    write(TRACES[:900])
+    Controller(store, RULES).tick()
+    first, second = (plan(engine, rescored(tmp_path, range(BASELINE), version)) for version in ("v2", "v3"))
+    with engine.begin() as connection:
+        assert not PostgresBaselines(connection).extend(None)  # there is a baseline
+        assert PostgresBaselines(connection).extend(first)
+        assert not PostgresBaselines(connection).extend(second)  # v2's laws would be lost
+    third = plan(engine, rescored(tmp_path, range(BASELINE), "v3"))
+    store.freeze(freeze_window(store, NullRule(), first_place=0, stop_place=800), by="operator", note="")
+    with engine.begin() as connection:
+        assert not PostgresBaselines(connection).extend(third)
 
 
 def test_a_cohort_the_baseline_never_saw_is_named_as_not_watched(engine: Engine, write: Write) -> None:
     write(TRACES[:BASELINE])
     Controller(PostgresFoldStore(engine), RULES).tick()
-    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    views = PostgresViews(engine, job_service_of(engine, Settings()), kafka_lag=lambda: None)
     assert views.unwatched_cohorts() == ()
     PostgresCheckpoints(engine, group_id="group", max_cohorts=50).admit(["dataset=new"])
     assert views.unwatched_cohorts() == ("dataset=new",)
@@ -308,8 +332,8 @@ def test_a_run_that_began_before_the_baseline_was_frozen_is_not_promoted_without
     write(TRACES[:900])
     Controller(store, RULES).tick()
     result = replace(rescored(tmp_path, []), rescored=None)
-    with engine.begin() as connection, pytest.raises(Conflict, match="frozen after the run began"):
-        rebuild_reward_baseline(connection, result, NullRule())
+    with pytest.raises(InvalidInput, match="frozen after the run began"):
+        plan(engine, result)
 
 
 def test_scores_that_this_machine_cannot_read_are_a_conflict(
@@ -319,8 +343,8 @@ def test_scores_that_this_machine_cannot_read_are_a_conflict(
     Controller(store, RULES).tick()
     result = rescored(tmp_path, range(BASELINE))
     (tmp_path / "rescored.jsonl").unlink()
-    with engine.begin() as connection, pytest.raises(Conflict, match="cannot be read"):
-        rebuild_reward_baseline(connection, result, NullRule())
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        plan(engine, result)
 
 
 def test_first_traces_that_are_all_repeats_are_no_baseline_until_enough_others_came(
@@ -334,13 +358,13 @@ def test_first_traces_that_are_all_repeats_are_no_baseline_until_enough_others_c
     controller.tick()
     active = store.active()
     assert active is not None
-    assert active.baseline.stop_index == 2 * BASELINE
+    assert active.baseline.stop_place == 2 * BASELINE
 
 
 def test_traces_that_wait_for_a_place_behind_an_open_transaction_count_as_not_folded(
     engine: Engine, store: PostgresFoldStore, write: Write
 ) -> None:
-    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    views = PostgresViews(engine, job_service_of(engine, Settings()), kafka_lag=lambda: None)
     write(TRACES[:BASELINE])
     Controller(store, RULES).tick()
     assert views.fold_lag_traces() == 0
@@ -358,14 +382,14 @@ def test_streams_of_a_scorer_go_on_after_a_roll_back_unless_a_baseline_was_froze
         rows = [status for status in Controller(store, RULES).tick().statuses if status.key.signal == REWARD.name]
         return {status.key.scorer_version: status.observations for status in rows if status.key.cohort == "*"}
 
-    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    views = PostgresViews(engine, job_service_of(engine, Settings()), kafka_lag=lambda: None)
     same, means = [trace(number) for number in range(1000)], [float(number % 7) for number in range(1000)]
     write(same[:700], rewards_of("v1", means[:700]))
     assert observed() == {"v1": 100}
     write(same[700:900], rewards_of("v2", means[700:900]))
     assert views.unwatched_scorers() == ((DISAGREEMENT.name, "v2"), (REWARD.name, "v2"))
-    assert store.place_checkpoints() == 900
-    store.freeze(freeze_window(store, NullRule(), first_index=700, stop_index=900), by="operator", note="")
+    assert store.place_entries().next_place == 900
+    store.freeze(freeze_window(store, NullRule(), first_place=700, stop_place=900), by="operator", note="")
     write(same[900:], rewards_of("v1", means[900:]))
     assert observed() == {}
     assert views.unwatched_scorers() == ((DISAGREEMENT.name, "v1"), (REWARD.name, "v1"))
@@ -374,8 +398,51 @@ def test_streams_of_a_scorer_go_on_after_a_roll_back_unless_a_baseline_was_froze
 def test_a_long_history_is_folded_step_by_step_to_the_same_alarms(
     engine: Engine, store: PostgresFoldStore, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(TRACES)
-    monkeypatch.setattr("monitor.drift.controller.FOLD_TRACES", 500)
+    for start in range(0, 1500, 100):
+        write(TRACES[start : start + 100])
+    monkeypatch.setattr("monitor.drift.controller.FOLD_PLACES", 500)
     controller = Controller(store, RULES)
     assert [controller.tick().folded for _ in range(3)] == [BASELINE + 500, len(TRACES), len(TRACES)]
     assert by_stream(stored(engine)) == by_stream(expected())
+
+
+def test_a_stream_that_recovers_ends_its_alarm_and_may_raise_another_whoever_leads(
+    engine: Engine, store: PostgresFoldStore, write: Write
+) -> None:
+    rules = replace(RULES, recovery_observations=150)
+    drifted = [*drifting(1300, change=700)[:1000], *drifting(1300, change=1300, seed=1)[1000:]]
+    again = [replace(item, trace_id=f"again-{item.trace_id}") for item in drifting(1600, change=1300, seed=2)[1300:]]
+    traces = [*drifted, *[replace(item, trace_id=f"calm-{item.trace_id}") for item in drifted[:600]], *again]
+    for start in range(0, len(traces), 50):
+        write(traces[start : start + 50])
+        Controller(PostgresFoldStore(engine), rules).tick()
+    rows = list(reversed(PostgresAlarms(engine).alarms(state=None, limit=1000)))
+    length = [
+        (item.alarm.episode, item.alarm.severity.value, item.state.value)
+        for item in rows
+        if item.alarm.stream.signal == "response_length" and item.alarm.stream.cohort == "*"
+    ]
+    assert length == [
+        (0, "warning", "superseded"),
+        (0, "alert", "recovered"),
+        (1, "warning", "superseded"),
+        (1, "alert", "open"),
+    ]
+
+
+def test_the_log_s_time_goes_on_while_nothing_is_observed_and_takes_no_place(
+    engine: Engine, store: PostgresFoldStore, write: Write
+) -> None:
+    write(TRACES[: BASELINE + 10])
+    controller = Controller(store, RULES)
+    before = controller.tick()
+    assert not store.tell_time(after_seconds=60)
+    assert store.tell_time(after_seconds=0)
+    after = controller.tick()
+    assert before.at is not None
+    assert after.at is not None
+    assert after.at > before.at
+    assert (after.places, after.folded) == (before.places, before.folded)
+    assert Controller(PostgresFoldStore(engine), RULES).tick().at == after.at
+    write(TRACES[BASELINE + 10 : BASELINE + 20])
+    assert controller.tick().folded == BASELINE + 20

@@ -57,9 +57,9 @@ def raised(url: str) -> list[tuple[object, ...]]:
     rows = []
     for alarm in alarms:
         effect = {name: getattr(alarm.effect, name) for name in ("estimate", "lower", "upper", "unit")}
-        row = {"signal": alarm.stream.signal, "cohort": alarm.stream.cohort, "effect": effect}
-        for name in ("direction", "severity", "trace_index", "trace_id", "onset_index"):
-            row[name] = getattr(alarm, name)
+        row: dict[str, Any] = {"signal": alarm.stream.signal, "cohort": alarm.stream.cohort, "effect": effect}
+        row |= {"trace_index": alarm.place, "onset_index": alarm.onset_place, "trace_id": alarm.trace_id}
+        row |= {"direction": alarm.direction, "severity": alarm.severity}
         rows.append(row)
     return shown(rows)
 

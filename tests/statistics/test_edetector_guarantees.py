@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from monitor.stats.confseq import mean_interval
-from monitor.stats.edetector import State, Wagers, fold
+from monitor.stats.edetector import State, Threshold, Wagers, fold
 
 Floats = NDArray[np.float64]
 RUN_LENGTH = 1000.0
@@ -21,7 +21,8 @@ def watch(values: Floats, *, threshold: float = RUN_LENGTH) -> int | None:
     """Return the row at which the evidence first reached *threshold*."""
     against = Wagers.against(np.array([[LOWER]]), np.array([[UPPER]]), np.array([[SD]]))
     increments = against.increments(values[:, None], np.zeros(len(values), dtype=np.int64))
-    _, crossings = fold(State.empty(against.components), increments, np.arange(len(values)), thresholds=(threshold,))
+    alarm = Threshold("alarm", threshold)
+    _, crossings = fold(State.empty(against.components), increments, np.arange(len(values)), thresholds=(alarm,))
     return crossings[0].row if crossings else None
 
 

@@ -19,10 +19,12 @@ from monitor.ingest.decode import DecodeLimits
 from monitor.ingest.offset import StartOffset, StoredOffset
 from monitor.ingest.record import Record, TopicPartition
 from monitor.ingest.route import Router, routes_of
+from monitor.observe.cohorts import InMemoryCohortNames
+from monitor.observe.scoring import RewardModel
+from monitor.observe.step import ObserveRules
 from monitor.pipeline.backoff import Backoff
-from monitor.pipeline.batch import BatchBuilder, BatchRules, RewardModel
+from monitor.pipeline.batch import BatchBuilder
 from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace
-from monitor.pipeline.cohorts import InMemoryCohortNames
 from monitor.pipeline.processor import PART, BadRecordLimit, Processor
 from monitor.pipeline.worker import Assignment, BatchLimits, Worker
 from monitor.settings import KafkaSettings
@@ -50,7 +52,7 @@ class InMemoryCheckpoints:
     @property
     def trace_ids(self) -> list[str]:
         with self._lock:
-            return [item.trace.trace_id for checkpoint in self.written for item in checkpoint.traces]
+            return [item.trace.trace_id for checkpoint in self.written for item in checkpoint.observed.traces]
 
     def stored_offsets(self) -> dict[TopicPartition, StoredOffset]:
         with self._lock:
@@ -78,13 +80,13 @@ class InMemoryCheckpoints:
 
     def last_counted(self, keys: Iterable[bytes]) -> dict[bytes, datetime]:
         with self._lock:
-            kept = {key: at for checkpoint in self.written for key, at in checkpoint.counted_keys.items()}
+            kept = {key: at for checkpoint in self.written for key, at in checkpoint.observed.counted_keys.items()}
         return {key: kept[key] for key in keys if key in kept}
 
     def write(self, checkpoint: Checkpoint) -> None:
         self.entered.release()
         assert self.open.wait(WAIT_SECONDS)
-        known = self.known_traces([item.trace.trace_id for item in checkpoint.traces])
+        known = self.known_traces([item.trace.trace_id for item in checkpoint.observed.traces])
         with self._lock:
             if self.away > 0:
                 self.away -= 1
@@ -264,10 +266,7 @@ def router() -> Router:
 
 
 def builder(store: InMemoryCheckpoints, *, metrics: Metrics, reward_model: RewardModel | None = None) -> BatchBuilder:
-    rules = BatchRules(
-        cohorts=CohortRule(("dataset",)),
-        repeat_window=timedelta(hours=1),
-    )
+    rules = ObserveRules(CohortRule(("dataset",)), timedelta(hours=1))
     return BatchBuilder(rules, store, InMemoryCohortNames(50), reward_model=lambda: reward_model, metrics=metrics)
 
 

@@ -12,11 +12,12 @@ from monitor.domain.alarm import Direction, Severity
 from monitor.domain.cohort import CohortRule
 from monitor.domain.score import Reward
 from monitor.errors import InvalidInput
-from monitor.pipeline import backtest as module
-from monitor.pipeline.backtest import BacktestPlan, backtest
-from tests.traces import drifting, trace
+from monitor.observe.step import ObserveRules
+from monitor.offline import backtest as module
+from monitor.offline.backtest import BacktestPlan, backtest
+from tests.traces import GivenRewards, drifting, trace
 
-PLAN = BacktestPlan(baseline_traces=600, cohorts=CohortRule(("dataset",)))
+PLAN = BacktestPlan(600, ObserveRules(CohortRule(("dataset",))))
 TRACES = drifting(1200, change=800)
 
 
@@ -28,7 +29,7 @@ def test_a_changed_model_is_found_against_the_same_baseline_whatever_it_is_calle
         ("refusal", name),
         ("response_length", name),
     }
-    assert [alarm.onset_index for alarm in alarms] == pytest.approx([800] * len(alarms), abs=60)
+    assert [alarm.onset_place for alarm in alarms] == pytest.approx([800] * len(alarms), abs=60)
 
 
 def test_the_size_of_the_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +52,7 @@ def test_rewards_given_beside_the_traces_are_followed() -> None:
     rng = np.random.default_rng(0)
     means = np.concatenate((rng.normal(0, 1, 800), rng.normal(-1, 1, 400)))
     rewards = [Reward("v1", (float(mean), float(mean) + 0.1), float(mean), 0.0, 0.05) for mean in means]
-    found = backtest([trace(number) for number in range(1200)], PLAN, rewards).alarms
+    found = backtest([trace(number) for number in range(1200)], PLAN, lambda: GivenRewards(rewards)).alarms
     alerts = {(alarm.stream.signal, alarm.stream.scorer_version, alarm.direction) for alarm in found}
     assert alerts == {("reward", "v1", "down")}
 
@@ -70,10 +71,10 @@ def test_rewards_that_fall_are_told_as_a_fall_in_the_unit_that_decided(tail: boo
     rng = np.random.default_rng(5)
     values = rng.normal(size=3000)
     values[1500:] += np.where(rng.random(1500) < 0.05, -8.0, 0.05) if tail else -0.6
-    traces = [trace(number) for number in range(3000)]
+    traces, model = [trace(number) for number in range(3000)], GivenRewards(rewards_of(values))
     found = [
         alarm
-        for alarm in backtest(traces, BacktestPlan(1500), rewards_of(values)).alarms
+        for alarm in backtest(traces, BacktestPlan(1500), lambda: model).alarms
         if alarm.stream.signal == "reward" and alarm.severity is Severity.ALERT
     ]
     assert [alarm.direction for alarm in found] == [Direction.DOWN]

@@ -116,7 +116,7 @@ def test_a_window_of_one_value_is_frozen_without_a_division_by_zero(signal: str)
 
 def test_a_baseline_survives_its_json() -> None:
     windows = [window(RNG.lognormal(5, 1, 100), signal=signal) for signal in ("response_length", "reward")]
-    baseline = build_baseline(windows, NullRule(), first_index=5, stop_index=105)
+    baseline = build_baseline(windows, NullRule(), first_place=5, stop_place=105)
     again = msgspec.json.decode(msgspec.json.encode(baseline.to_json()))
     assert Baseline.from_json(5, 105, again) == baseline
 

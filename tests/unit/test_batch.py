@@ -48,7 +48,7 @@ def built(
 
 def test_good_bad_and_doubled_records_are_told_apart_and_keep_their_offsets() -> None:
     checkpoint = built([*lines(0), b"{", *lines(1, 0), None])
-    assert [item.trace.trace_id for item in checkpoint.traces] == ["t-0", "t-1"]
+    assert [item.trace.trace_id for item in checkpoint.observed.traces] == ["t-0", "t-1"]
     assert checkpoint.positions == [("traces", 0, 0), ("traces", 0, 20)]
     assert checkpoint.duplicates == 1
     assert checkpoint.dead_letters == {"not_json": 1, "empty_record": 1}
@@ -58,7 +58,7 @@ def test_a_trace_that_is_stored_already_is_a_duplicate_and_scored_no_more() -> N
     store, model = InMemoryCheckpoints(), Scripted()
     store.write(built(lines(0, 1)))
     checkpoint = built(lines(1, 2), store=store, model=model)
-    assert [item.trace.trace_id for item in checkpoint.traces] == ["t-2"]
+    assert [item.trace.trace_id for item in checkpoint.observed.traces] == ["t-2"]
     assert len(model.asked) == 1
 
 
@@ -67,9 +67,9 @@ def test_a_prompt_that_was_counted_in_an_earlier_batch_is_a_repeat_and_stored_un
     store.write(built(lines(0)))
     again = trace(9, messages=trace(0).messages, timestamp=START + timedelta(minutes=59))
     checkpoint = built([line(again), *lines(1)], store=store)
-    assert [item.repeated for item in checkpoint.traces] == [True, False]
-    assert set(checkpoint.counted_keys) == set(trace(1).repeat_keys())
-    assert {tuple(batch.ordinals.tolist()) for batch in checkpoint.streams} == {(1,)}
+    assert [item.repeated for item in checkpoint.observed.traces] == [True, False]
+    assert set(checkpoint.observed.counted_keys) == set(trace(1).repeat_keys())
+    assert {tuple(batch.places.tolist()) for batch in checkpoint.observed.entry.observations} == {(1,)}
 
 
 def test_only_answers_are_scored_and_one_that_cannot_be_has_no_reward() -> None:
@@ -77,8 +77,8 @@ def test_only_answers_are_scored_and_one_that_cannot_be_has_no_reward() -> None:
     values = [line(trace(0), response=None, error="500"), line(trace(1)), line(trace(2), response="x" * 51)]
     checkpoint = built(values, model=model)
     assert [response for _, response in model.asked] == ["Answer 1.", "x" * 51]
-    assert [item.reward.mean if item.reward else None for item in checkpoint.traces] == [None, 9.0, None]
-    assert all(item.reward is None for item in built(values).traces)
+    assert [item.reward.mean if item.reward else None for item in checkpoint.observed.traces] == [None, 9.0, None]
+    assert all(item.reward is None for item in built(values).observed.traces)
 
 
 def test_a_preference_is_read_from_its_own_topic_alone() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitor.domain.cohort import MAX_LABEL_CHARACTERS, MAX_NAME_BYTES, OTHER, UNLABELLED, CohortRule
-from monitor.pipeline.cohorts import InMemoryCohortNames
+from monitor.observe.cohorts import InMemoryCohortNames
 
 
 def test_a_cohort_s_name_holds_the_allowed_labels_in_the_rule_s_order() -> None:

@@ -28,9 +28,9 @@ def test_every_service_leans_on_services_configs_and_volumes_that_are_there() ->
 
 def test_the_daemon_accepts_the_settings_that_compose_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SERVICES["monitor"]["environment"].items():
-        monkeypatch.setenv(name, re.sub(r"\$\{MONITOR_TOKEN[^}]*\}", "token", value))
+        monkeypatch.setenv(name, re.sub(r"\$\{MONITOR_TOKEN[^}]*\}", "a-long-random-token", value))
     settings = load_settings()
-    assert settings.web.tokens == {"token": "operator"}
+    assert settings.web.tokens == {"a-long-random-token": "operator"}
     assert settings.kafka.bootstrap_servers == "kafka:9092"
 
 

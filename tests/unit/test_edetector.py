@@ -21,13 +21,14 @@ from monitor.stats.edetector import (
     AffineMap,
     Crossing,
     State,
+    Threshold,
     Wagers,
     fold,
 )
 
 Floats = NDArray[np.float64]
 COMPONENTS = 2 * BETS
-THRESHOLDS = (3.0, 30.0)
+THRESHOLDS = (Threshold("low", 3.0), Threshold("high", 30.0))
 ROWS = 2 * LONGEST_CHUNK
 
 growth = st.floats(0.4, 4.0)
@@ -48,7 +49,9 @@ def wagers(lower: float, upper: float, sd: float) -> Wagers:
 def watch(values: Floats, against: Wagers, *, threshold: float = 10_000.0) -> tuple[State, list[Crossing]]:
     strata = np.zeros(len(values), dtype=np.int64)
     start = State.empty(against.components)
-    return fold(start, against.increments(values, strata), np.arange(len(values)), thresholds=(threshold,))
+    return fold(
+        start, against.increments(values, strata), np.arange(len(values)), thresholds=(Threshold("alarm", threshold),)
+    )
 
 
 def naive(increments: Floats) -> tuple[Floats, Floats, list[float]]:
@@ -74,7 +77,7 @@ def test_the_fold_is_the_shiryaev_roberts_recursion_and_the_first_crossings_of_i
     np.testing.assert_allclose(state.log_m, np.log(m), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(state.log_c, np.log(c), rtol=1e-9, atol=1e-9)
     assert state.log_e == pytest.approx(np.log(path[-1]), abs=1e-9)
-    firsts = [next((row for row, e in enumerate(path) if e >= threshold), None) for threshold in THRESHOLDS]
+    firsts = [next((row for row, e in enumerate(path) if e >= threshold.e), None) for threshold in THRESHOLDS]
     assert [crossing.row for crossing in crossings] == [row for row in firsts if row is not None]
 
 
@@ -88,7 +91,7 @@ def test_where_the_rows_are_cut_into_calls_changes_neither_the_state_nor_a_cross
     indices = np.arange(1000, 1000 + ROWS)
     whole, expected = fold(State.empty(against.components), increments, indices, thresholds=THRESHOLDS)
     state, found = State.empty(against.components), []
-    waiting: tuple[float, ...] = THRESHOLDS
+    waiting: tuple[Threshold, ...] = THRESHOLDS
     edges = [0, *sorted(cuts), ROWS]
     for start, stop in pairwise(edges):
         state, crossings = fold(state, increments[start:stop], indices[start:stop], thresholds=waiting)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,29 +13,35 @@ from numpy.typing import NDArray
 
 from monitor.domain.alarm import Direction, Severity
 from monitor.domain.cohort import ALL, OTHER, UNLABELLED
+from monitor.domain.observation import ObservationBatch, PlacedEntry, Series, Source
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline, NullRule, Window, build_baseline
-from monitor.drift.fold import MAX_POLICY_MODELS, Decision, Fold, in_fold_order
-from monitor.drift.log import ObservationBatch, excerpt_of
+from monitor.drift.fold import MAX_POLICY_MODELS, Decision, Fold, FoldRules, Recovery, in_fold_order
+from monitor.drift.log import excerpt_of
+from monitor.drift.stored import restore, store
 
 AT = datetime(2025, 3, 1, tzinfo=UTC)
 BASELINE = 400
-RUN_LENGTH = 10_000.0
+RULES = FoldRules(10_000.0)
 COHORTS = ("a", "b", UNLABELLED)
 
 
 def batch(values: NDArray[np.float64], *, first: int = BASELINE, policy_model: str = "m") -> ObservationBatch:
     codes = np.arange(first, first + len(values)) % len(COHORTS)
     return ObservationBatch(
-        signal="refusal",
-        policy_model=policy_model,
-        scorer_version="1",
+        series=Series("refusal", policy_model, "1"),
         cohorts=COHORTS,
         cohort_codes=codes.astype(np.int32),
-        indices=np.arange(first, first + len(values)),
+        places=np.arange(first, first + len(values)),
         values=values,
-        timestamp=AT,
     )
+
+
+def entry(
+    values: NDArray[np.float64], *, first: int = BASELINE, policy_model: str = "m", at: datetime = AT
+) -> PlacedEntry:
+    found = batch(values, first=first, policy_model=policy_model)
+    return PlacedEntry(Source.TRACES, 1, first, len(values), at, at, (found,))
 
 
 def binary(n: int, mean: float, seed: int = 0) -> NDArray[np.float64]:
@@ -43,22 +50,23 @@ def binary(n: int, mean: float, seed: int = 0) -> NDArray[np.float64]:
 
 def baseline() -> Baseline:
     window = Window("refusal", "1", [COHORTS[n % 3] for n in range(BASELINE)], ["m"] * BASELINE, binary(BASELINE, 0.1))
-    return build_baseline([window], NullRule(), first_index=0, stop_index=BASELINE)
+    return build_baseline([window], NullRule(), first_place=0, stop_place=BASELINE)
 
 
 DRIFTING = np.concatenate((binary(300, 0.1, 1), binary(600, 0.5, 2)))
 
 
 def folded(cuts: list[int], *, restart: bool = False) -> tuple[Fold, list[Decision]]:
-    fold, decisions = Fold(baseline(), average_run_length=RUN_LENGTH), []
+    fold = Fold(baseline(), RULES)
+    outcomes: list[Decision | Recovery] = []
     edges = [0, *sorted(cuts), len(DRIFTING)]
     for number, start in enumerate(edges[:-1]):
-        decisions += fold.add(batch(DRIFTING[start : edges[number + 1]], first=BASELINE + start))
+        outcomes += fold.add(entry(DRIFTING[start : edges[number + 1]], first=BASELINE + start))
         if restart:
-            resumed = Fold(baseline(), average_run_length=RUN_LENGTH)
-            resumed.detectors |= fold.detectors
+            resumed = Fold(baseline(), RULES)
+            resumed.streams |= restore(resumed, store(fold, fold.streams))
             fold = resumed
-    return fold, in_fold_order(decisions)
+    return fold, in_fold_order(item for item in outcomes if isinstance(item, Decision))
 
 
 @settings(deadline=None, max_examples=40)
@@ -71,16 +79,16 @@ def test_where_the_log_is_cut_and_whether_the_fold_restarts_there_changes_no_dec
     assert len(expected) == 6
     for found, wanted in zip(decisions, expected, strict=True):
         assert found.evidence_log == pytest.approx(wanted.evidence_log)
-        assert (found.stream, found.severity, found.trace_index, found.onset_index, found.observations) == (
+        assert (found.stream, found.severity, found.place, found.onset_place, found.observations) == (
             wanted.stream,
             wanted.severity,
-            wanted.trace_index,
-            wanted.onset_index,
+            wanted.place,
+            wanted.onset_place,
             wanted.observations,
         )
-    for key, detector in whole.detectors.items():
-        assert fold.detectors[key].observations == detector.observations
-        assert fold.detectors[key].mean == pytest.approx(detector.mean)
+    for key, detector in whole.streams.items():
+        assert fold.streams[key].observations == detector.observations
+        assert fold.streams[key].mean == pytest.approx(detector.mean)
 
 
 def test_each_stream_warns_before_it_alerts_once_each_and_in_the_drift_s_direction() -> None:
@@ -90,35 +98,92 @@ def test_each_stream_warns_before_it_alerts_once_each_and_in_the_drift_s_directi
         assert [decision.severity for decision in mine] == [Severity.WARNING, Severity.ALERT]
         assert {decision.direction for decision in mine} == {Direction.UP}
         assert [decision.evidence_log >= 1.0 for decision in mine] == [False, True]
-        assert all(abs(decision.onset_index - (BASELINE + 300)) < 100 for decision in mine)
+        assert all(abs(decision.onset_place - (BASELINE + 300)) < 100 for decision in mine)
 
 
 def test_traces_without_a_label_count_in_the_roll_up_and_have_no_stream_of_their_own() -> None:
     fold, _ = folded([])
-    observed = {key.cohort: detector.observations for key, detector in fold.detectors.items()}
+    observed = {key.cohort: detector.observations for key, detector in fold.streams.items()}
     assert observed == {ALL: 900, "a": 300, "b": 300}
 
 
 def test_traces_of_the_baseline_and_of_signals_without_a_law_are_passed_over() -> None:
-    fold = Fold(baseline(), average_run_length=RUN_LENGTH)
-    assert fold.add(batch(binary(BASELINE + 30, 0.1), first=0)) == []
-    assert fold.detectors[StreamKey("refusal", ALL, "m", "1")].observations == 30
-    unknown = Fold(Baseline(0, 0, ()), average_run_length=RUN_LENGTH)
-    assert unknown.add(batch(DRIFTING)) == []
-    assert unknown.detectors == {}
+    fold = Fold(baseline(), RULES)
+    assert fold.add(entry(binary(BASELINE + 30, 0.1), first=0)) == []
+    assert fold.streams[StreamKey("refusal", ALL, "m", "1")].observations == 30
+    unknown = Fold(Baseline(0, 0, ()), RULES)
+    assert unknown.add(entry(DRIFTING)) == []
+    assert unknown.streams == {}
 
 
 def test_policy_models_past_the_cap_share_one_stream_that_does_not_depend_on_who_came_first() -> None:
-    fold = Fold(baseline(), average_run_length=RUN_LENGTH)
+    fold = Fold(baseline(), RULES)
     for number in range(MAX_POLICY_MODELS + 3):
-        fold.add(batch(binary(30, 0.1), policy_model=f"m{number:03}"))
-    assert len({key.policy_model for key in fold.detectors}) == MAX_POLICY_MODELS + 1
-    assert fold.detectors[StreamKey("refusal", ALL, OTHER, "1")].observations == 3 * 30
+        fold.add(entry(binary(30, 0.1), policy_model=f"m{number:03}"))
+    assert len({key.policy_model for key in fold.streams}) == MAX_POLICY_MODELS + 1
+    assert fold.streams[StreamKey("refusal", ALL, OTHER, "1")].observations == 3 * 30
 
 
 def test_an_excerpt_is_the_stream_s_own_observations_between_two_traces() -> None:
     batches = [batch(np.arange(6.0), first=0), batch(np.arange(6.0, 12.0), first=6)]
-    cut = excerpt_of(batches, StreamKey("refusal", "a", "m", "1"), 3, 10)
-    assert (cut.indices.tolist(), cut.values.tolist(), list(cut.cohorts)) == ([3, 6, 9], [3.0, 6.0, 9.0], ["a"] * 3)
-    assert len(excerpt_of(batches, StreamKey("refusal", ALL, "m", "1"), 3, 10).values) == 7
-    assert len(excerpt_of(batches, StreamKey("refusal", ALL, "m", "2"), 0, 12).values) == 0
+    cut = excerpt_of([part.between(3, 10) for part in batches], StreamKey("refusal", "a", "m", "1"))
+    assert (cut.places.tolist(), cut.values.tolist(), list(cut.cohorts)) == ([3, 6, 9], [3.0, 6.0, 9.0], ["a"] * 3)
+    assert len(excerpt_of([part.between(3, 10) for part in batches], StreamKey("refusal", ALL, "m", "1")).values) == 7
+    assert len(excerpt_of(batches, StreamKey("refusal", ALL, "m", "2")).values) == 0
+
+
+TWICE = np.concatenate((binary(300, 0.1, 1), binary(300, 0.6, 2), binary(900, 0.1, 3), binary(300, 0.6, 4)))
+QUICK = FoldRules(10_000.0, recovery_observations=100)
+
+
+def told(cuts: list[int], *, restart: bool = False) -> list[tuple[str, int, int]]:
+    """Return what the roll-up's stream went through over a drift, its end, and another."""
+    fold, story = Fold(baseline(), QUICK), list[tuple[str, int, int]]()
+    for start, stop in pairwise([0, *sorted(cuts), len(TWICE)]):
+        for outcome in fold.add(entry(TWICE[start:stop], first=BASELINE + start)):
+            if outcome.stream.cohort == ALL:
+                word = outcome.severity.value if isinstance(outcome, Decision) else "recovered"
+                story.append((word, outcome.episode, outcome.place))
+        if restart:
+            resumed = Fold(baseline(), QUICK)
+            resumed.streams |= restore(resumed, store(fold, fold.streams))
+            fold = resumed
+    return sorted(story, key=lambda item: (item[2], item[0] != "warning"))
+
+
+def test_a_stream_recovers_when_nothing_of_late_says_that_it_is_drifted_and_alarms_again_when_it_drifts_again() -> None:
+    story = told([])
+    assert [(word, episode) for word, episode, _ in story] == [
+        ("warning", 0),
+        ("alert", 0),
+        ("recovered", 0),
+        ("warning", 1),
+        ("alert", 1),
+    ]
+    alert, recovered, again = (story[number][2] for number in (1, 2, 4))
+    assert BASELINE + 300 < alert < BASELINE + 400
+    assert BASELINE + 600 < recovered < BASELINE + 800
+    assert BASELINE + 1500 < again < BASELINE + 1600
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(0, len(TWICE)), max_size=6), st.booleans())
+def test_where_the_log_is_cut_changes_neither_a_recovery_nor_the_next_episode(cuts: list[int], restart: bool) -> None:
+    assert told(cuts, restart=restart) == told([])
+
+
+def test_a_drift_that_goes_on_is_confirmed_and_stays_one_episode() -> None:
+    fold = Fold(baseline(), QUICK)
+    outcomes = fold.add(entry(np.concatenate((binary(300, 0.1, 1), binary(3000, 0.6, 2)))))
+    mine = [outcome for outcome in outcomes if outcome.stream.cohort == ALL]
+    assert [outcome.severity for outcome in mine if isinstance(outcome, Decision)] == [Severity.WARNING, Severity.ALERT]
+    assert len(mine) == 2
+
+
+def test_the_fold_s_time_is_the_log_s_and_goes_on_without_observations() -> None:
+    fold = Fold(baseline(), RULES)
+    fold.add(entry(binary(30, 0.1)))
+    assert fold.at == AT
+    fold.add(PlacedEntry(Source.CLOCK, 2, BASELINE + 30, 0, AT + timedelta(minutes=1), None, ()))
+    fold.add(PlacedEntry(Source.CLOCK, 3, BASELINE + 30, 0, AT, None, ()))
+    assert fold.at == AT + timedelta(minutes=1)

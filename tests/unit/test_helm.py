@@ -75,7 +75,7 @@ def test_the_daemon_accepts_the_settings_of_the_chart(
         if variable["name"].startswith("MONITOR_"):
             monkeypatch.setenv(variable["name"], variable.get("value", "postgresql://user@host/database"))
     monkeypatch.setenv("MONITOR_CONFIG", str(config))
-    monkeypatch.setenv("MONITOR_WEB__TOKENS", '{"token": "operator"}')
+    monkeypatch.setenv("MONITOR_WEB__TOKENS", '{"a-long-random-token": "operator"}')
     settings = load_settings()
     assert settings.web.host == "0.0.0.0"
     mounts = {mount["name"]: mount["mountPath"] for mount in worker(objects)["containers"][0]["volumeMounts"]}

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import pytest
+
 from monitor.domain.trace import Message, Trace
-from monitor.pipeline.repeat import forget_before, mark_repeats
+from monitor.observe import repeat
+from monitor.observe.repeat import InMemoryRepeats, mark_repeats
 from tests.traces import START, trace
 
 WINDOW = timedelta(hours=1)
@@ -49,9 +52,10 @@ def test_a_window_of_nothing_marks_nothing() -> None:
     assert marked(asked("a"), asked("a"), window=timedelta()) == [False, False]
 
 
-def test_old_keys_can_be_forgotten_without_a_change_inside_the_window() -> None:
-    last: dict[bytes, datetime] = {}
-    mark_repeats([asked("old"), asked("new", timedelta(hours=3))], last, WINDOW)
-    forget_before(last, START + timedelta(hours=2))
-    assert len(last) == 1
-    assert mark_repeats([asked("new", timedelta(hours=3.5))], last, WINDOW) == [True]
+def test_old_keys_are_forgotten_without_a_change_inside_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeat, "MAX_REMEMBERED", 1)
+    memory, last = InMemoryRepeats(WINDOW), dict[bytes, datetime]()
+    old, new = asked("old"), asked("new", timedelta(hours=3))
+    mark_repeats([old, new], last, WINDOW)
+    memory.remember(last)
+    assert set(memory.last_counted({*old.repeat_keys(), *new.repeat_keys()})) == set(new.repeat_keys())

@@ -87,7 +87,7 @@ function createMember(card, item, refresh) {
       "p",
       { class: "note" },
       element("span", {}, "onset ", element("time", { "data-part": "onset" })),
-      element("span", {}, `caught at trace ${count(alarm.trace_index)}, ${utc(new Date(alarm.timestamp))}`),
+      element("span", {}, `caught at trace ${count(alarm.place)}, ${utc(new Date(alarm.timestamp))}`),
     ),
     element(
       "p",
@@ -123,7 +123,7 @@ function modelOf(stream, champion) {
 }
 
 function delayOf(alarm) {
-  return `after ${plural(alarm.trace_index - alarm.onset_index, "trace")}`;
+  return `after ${plural(alarm.place - alarm.onset_place, "trace")}`;
 }
 
 function acknowledgedBy(members) {

@@ -34,5 +34,5 @@ function byUrgency(a, b) {
 }
 
 function byCaught(a, b) {
-  return a.alarm.trace_index - b.alarm.trace_index || a.alarm_id - b.alarm_id;
+  return a.alarm.place - b.alarm.place || a.alarm_id - b.alarm_id;
 }

@@ -41,16 +41,14 @@ class FileReader:
     def read(self, paths: Iterable[Path]) -> Iterator[Trace]:
         for path in paths:
             with _open(path) as lines:
-                yield from self._read(path, lines)
-
-    def _read(self, path: Path, lines: Iterable[bytes]) -> Iterator[Trace]:
-        for number, line in enumerate(lines, start=1):
-            self.progress(len(line))
-            if line.strip():
-                yield from self._trace(f"{path}:{number}", line)
+                for number, line in enumerate(lines, start=1):
+                    self.progress(len(line))
+                    yield from self._trace(f"{path}:{number}", line.strip())
 
     def _trace(self, place: str, line: bytes) -> Iterator[Trace]:
-        decoded = decode_trace(line.strip(), self.limits, self.now)
+        if not line:
+            return
+        decoded = decode_trace(line, self.limits, self.now)
         if isinstance(decoded, InvalidTrace):
             self.bad += 1
             self.report(f"{place}: {decoded.reason}: {decoded.detail}")

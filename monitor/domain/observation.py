@@ -1,0 +1,160 @@
+"""Observations: the rows of the one log that every source writes and the fold reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.domain.cohort import OTHER
+from monitor.domain.stream import StreamKey
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+class Source(StrEnum):
+    """What writes to the log; each source commits its entries with its own facts."""
+
+    TRACES = "traces"  # the worker: a place a trace, repeats included
+    CLOCK = "clock"  # the leader, while nothing else is written: no place, only the time
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Series:
+    """What one batch of observations holds values of; a series in one cohort is a stream."""
+
+    signal: str
+    policy_model: str
+    scorer_version: str  # values of two versions are never compared with each other
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationBatch:
+    """One series' observations within one entry of the log; arrays of the same length, in the log's order.
+
+    `places` are the subjects' places in the log, ascending. Before the entry has its place they
+    count from 0 within the entry.
+    """
+
+    series: Series
+    cohorts: tuple[str, ...]
+    cohort_codes: NDArray[np.int32]  # into `cohorts`
+    places: NDArray[np.int64]
+    values: NDArray[np.float64]
+    inclusion: NDArray[np.float64] | None = None  # probability of having been selected; None: every one was
+
+    def placed(self, first_place: int) -> ObservationBatch:
+        """Return the batch of an entry whose first subject stands at *first_place*."""
+        return replace(self, places=self.places + first_place)
+
+    def between(self, start: int, stop: int | None = None) -> ObservationBatch:
+        """Return the part on the places start <= place < stop; None: to the end."""
+        first = int(np.searchsorted(self.places, start))
+        last = len(self.places) if stop is None else int(np.searchsorted(self.places, stop))
+        if first == 0 and last == len(self.places):
+            return self
+        part = slice(first, last)
+        return replace(
+            self,
+            cohort_codes=self.cohort_codes[part],
+            places=self.places[part],
+            values=self.values[part],
+            inclusion=None if self.inclusion is None else self.inclusion[part],
+        )
+
+    def cohort_names(self) -> NDArray[np.str_]:
+        """Return each observation's cohort."""
+        return np.asarray(self.cohorts, dtype=np.str_)[self.cohort_codes]
+
+    def belongs_to(self, stream: StreamKey) -> bool:
+        """Say whether *stream* reads from this batch, whatever the cohort."""
+        return (
+            self.series.signal == stream.signal
+            and self.series.scorer_version == stream.scorer_version
+            and stream.policy_model in {self.series.policy_model, OTHER}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """What an entry's observations are about, each once, in the order of their places.
+
+    A subject is a trace where there is one; `ids` holds None for one that has no name.
+    `covariates` are known before the answer; `covariates_version` says how to read them.
+    """
+
+    ids: tuple[str | None, ...]
+    timestamps: NDArray[np.int64]  # microseconds since 1970, UTC
+    covariates: bytes | None = None
+    covariates_version: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def last_timestamp(self) -> datetime | None:
+        return moment_of(int(self.timestamps.max())) if len(self.timestamps) else None
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """What one source commits at once; its observations' places count from 0."""
+
+    source: Source
+    subjects: Subjects
+    observations: tuple[ObservationBatch, ...] = ()
+
+    def placed(self, *, sequence: int, first_place: int, at: datetime) -> PlacedEntry:
+        return PlacedEntry(
+            source=self.source,
+            sequence=sequence,
+            first_place=first_place,
+            places=len(self.subjects),
+            at=at,
+            last_timestamp=self.subjects.last_timestamp,
+            observations=tuple(batch.placed(first_place) for batch in self.observations),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedEntry:
+    """An entry as the fold reads it: in commit order, its observations at their places in the log."""
+
+    source: Source
+    sequence: int  # 1, 2, 3, ... over all entries
+    first_place: int
+    places: int  # subjects it holds; 0 for an entry that only tells the time
+    at: datetime  # when it was written
+    last_timestamp: datetime | None  # the latest of its subjects' own
+    observations: tuple[ObservationBatch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectRef:
+    """A subject as an alarm names it."""
+
+    place: int
+    subject_id: str | None
+    timestamp: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LogEnd:
+    """How far the log is placed."""
+
+    next_sequence: int
+    next_place: int
+
+
+def micros_of(timestamps: Sequence[datetime]) -> NDArray[np.int64]:
+    """Return aware *timestamps* in microseconds since 1970."""
+    return np.array([(at - EPOCH) // MICROSECOND for at in timestamps], dtype=np.int64)
+
+
+def moment_of(micros: int) -> datetime:
+    return EPOCH + micros * MICROSECOND

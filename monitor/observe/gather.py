@@ -1,0 +1,57 @@
+"""Gathering what was observed on a batch of traces into one entry of the log."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitor.domain.observation import LogEntry, ObservationBatch, Series, Source, Subjects, micros_of
+from monitor.domain.score import Reward
+from monitor.domain.trace import Trace
+from monitor.signals.observe import observe
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedTrace:
+    """A good trace with all that was found out about it."""
+
+    trace: Trace
+    cohort: str
+    repeated: bool  # stored and counted, but not an observation
+    reward: Reward | None = None
+
+
+def gather(observed: Sequence[ObservedTrace]) -> LogEntry:
+    """Return the entry of *observed*: every trace is a subject, every one that is no repeat is observed.
+
+    The batches are sorted by signal, policy model and scorer.
+    """
+    rows: dict[tuple[str, str, str], list[tuple[int, str, float]]] = defaultdict(list)
+    for place, item in enumerate(observed):
+        if item.repeated:
+            continue
+        for seen in observe(item.trace, item.reward):
+            rows[seen.signal, item.trace.policy_model, seen.scorer_version].append((place, item.cohort, seen.value))
+    subjects = Subjects(
+        ids=tuple(item.trace.trace_id for item in observed),
+        timestamps=micros_of([item.trace.timestamp for item in observed]),
+    )
+    batches = tuple(batch_of(Series(*series), found) for series, found in sorted(rows.items()))
+    return LogEntry(Source.TRACES, subjects, batches)
+
+
+def batch_of(series: Series, rows: Sequence[tuple[int, str, float]]) -> ObservationBatch:
+    """Return the batch of *rows*: place within the entry, ascending; cohort; value."""
+    places, cohorts, values = zip(*rows, strict=True)
+    names = tuple(sorted(set(cohorts)))
+    codes = {name: code for code, name in enumerate(names)}
+    return ObservationBatch(
+        series=series,
+        cohorts=names,
+        cohort_codes=np.array([codes[name] for name in cohorts], dtype=np.int32),
+        places=np.array(places, dtype=np.int64),
+        values=np.array(values, dtype=np.float64),
+    )

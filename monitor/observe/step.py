@@ -1,0 +1,75 @@
+"""The observing step: repeats marked, cohorts named, responses scored, signals read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from monitor.domain.cohort import CohortRule
+from monitor.domain.observation import LogEntry
+from monitor.domain.trace import Trace
+from monitor.observe.cohorts import CohortNames
+from monitor.observe.gather import ObservedTrace, gather
+from monitor.observe.repeat import RepeatMemory, mark_repeats
+from monitor.observe.scoring import RewardModel, score_traces
+from monitor.telemetry.metrics import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class ObserveRules:
+    cohorts: CohortRule = CohortRule()
+    repeat_window: timedelta = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What is known of a batch of traces, and the log's entry of it."""
+
+    traces: tuple[ObservedTrace, ...]
+    entry: LogEntry
+    counted_keys: Mapping[bytes, datetime]  # repeat keys that were counted in this batch
+
+
+def nothing_observed() -> Observed:
+    """Return what a batch without traces leaves."""
+    return Observed((), gather(()), {})
+
+
+class Observer:
+    """Turns good, distinct traces into observations; what it must remember lies behind its ports."""
+
+    def __init__(
+        self,
+        rules: ObserveRules,
+        *,
+        names: CohortNames,
+        repeats: RepeatMemory,
+        reward_model: Callable[[], RewardModel | None] = lambda: None,
+        timed: Callable[[Stage], AbstractContextManager[None]] = lambda _stage: nullcontext(),
+    ) -> None:
+        self._rules = rules
+        self._names = names
+        self._repeats = repeats
+        self._reward_model = reward_model
+        self._timed = timed
+
+    def observe(self, traces: Sequence[Trace]) -> Observed:
+        """Observe *traces*, in their order; raises `Unavailable` where a port is away."""
+        keys = [trace.repeat_keys() for trace in traces]
+        before = self._repeats.last_counted({key for own in keys for key in own})
+        counted = dict(before)
+        repeated = mark_repeats(traces, counted, self._rules.repeat_window, keys=keys)
+        labels = [self._rules.cohorts.name(trace.cohort) for trace in traces]
+        names = self._names.admit(labels)
+        with self._timed(Stage.SCORE):
+            rewards = score_traces(traces, self._reward_model())
+        observed = tuple(
+            ObservedTrace(trace, names[label], repeat, reward)
+            for trace, label, repeat, reward in zip(traces, labels, repeated, rewards, strict=True)
+        )
+        new_keys = {key: last for key, last in counted.items() if before.get(key) != last}
+        with self._timed(Stage.OBSERVE):
+            entry = gather(observed)
+        return Observed(observed, entry, new_keys)

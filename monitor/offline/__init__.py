@@ -1,0 +1,1 @@
+"""The daemon's pipeline over files, without Kafka or a server."""

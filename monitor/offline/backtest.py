@@ -1,0 +1,80 @@
+"""The daemon's drift pipeline over traces in order, without Kafka or a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
+
+from monitor.domain.alarm import Alarm
+from monitor.domain.trace import Trace
+from monitor.drift.baseline import Baseline, NullRule
+from monitor.drift.controller import freeze_window
+from monitor.drift.diagnosis import describe
+from monitor.drift.fold import Decision, Fold, FoldRules, in_fold_order
+from monitor.errors import InvalidInput
+from monitor.observe.cohorts import InMemoryCohortNames
+from monitor.observe.repeat import InMemoryRepeats
+from monitor.observe.scoring import RewardModel
+from monitor.observe.step import Observer, ObserveRules
+from monitor.offline.log import InMemoryLog
+
+BLOCK = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestPlan:
+    baseline_traces: int
+    observe: ObserveRules = ObserveRules()
+    fold: FoldRules = FoldRules(average_run_length=10_000.0)
+    null_rule: NullRule = NullRule()
+    max_cohorts: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestResult:
+    traces: int
+    repeats: int
+    baseline: Baseline
+    alarms: tuple[Alarm, ...]  # in fold order
+
+
+def backtest(
+    traces: Iterable[Trace], plan: BacktestPlan, reward_model: Callable[[], RewardModel | None] = lambda: None
+) -> BacktestResult:
+    """Freeze the first `baseline_traces` traces and watch the rest.
+
+    Raises `InvalidInput` where there are no more traces than the baseline takes.
+    """
+    log, repeats = _observe_all(traces, plan, reward_model)
+    if log.end.next_place <= plan.baseline_traces:
+        raise InvalidInput(
+            f"--baseline {plan.baseline_traces}: the files hold {log.end.next_place} good traces; "
+            "wanted a baseline that leaves some to watch"
+        )
+    baseline = freeze_window(log, plan.null_rule, first_place=0, stop_place=plan.baseline_traces)
+    fold = Fold(baseline, plan.fold)
+    outcomes = [outcome for entry in log.entries for outcome in fold.add(entry)]
+    decisions = in_fold_order(outcome for outcome in outcomes if isinstance(outcome, Decision))
+    return BacktestResult(
+        traces=log.end.next_place,
+        repeats=repeats,
+        baseline=baseline,
+        alarms=tuple(describe(decision, baseline, log) for decision in decisions),
+    )
+
+
+def _observe_all(
+    traces: Iterable[Trace], plan: BacktestPlan, reward_model: Callable[[], RewardModel | None]
+) -> tuple[InMemoryLog, int]:
+    log, repeats = InMemoryLog(), 0
+    memory = InMemoryRepeats(plan.observe.repeat_window)
+    names = InMemoryCohortNames(plan.max_cohorts)
+    observer = Observer(plan.observe, names=names, repeats=memory, reward_model=reward_model)
+    source = iter(traces)
+    while block := list(islice(source, BLOCK)):
+        observed = observer.observe(block)
+        memory.remember(observed.counted_keys)
+        repeats += sum(item.repeated for item in observed.traces)
+        log.append(observed.entry)
+    return log, repeats

@@ -1,0 +1,44 @@
+"""The log of observations in memory, for one pass over files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from monitor.domain.observation import LogEnd, LogEntry, ObservationBatch, PlacedEntry, SubjectRef, moment_of
+from monitor.domain.stream import StreamKey
+from monitor.drift.log import Excerpt, excerpt_of
+
+
+@dataclass(slots=True)
+class InMemoryLog:
+    """Entries placed as they are appended; what `drift.log.ObservationLog` asks for."""
+
+    entries: list[PlacedEntry] = field(default_factory=list)
+    _ids: list[str | None] = field(default_factory=list)
+    _micros: list[int] = field(default_factory=list)
+
+    @property
+    def end(self) -> LogEnd:
+        return LogEnd(next_sequence=len(self.entries) + 1, next_place=len(self._ids))
+
+    def append(self, entry: LogEntry) -> PlacedEntry:
+        """Place *entry*; its time is that of its latest subject."""
+        at = entry.subjects.last_timestamp or datetime.now(UTC)
+        placed = entry.placed(sequence=len(self.entries) + 1, first_place=len(self._ids), at=at)
+        self.entries.append(placed)
+        self._ids += entry.subjects.ids
+        self._micros += entry.subjects.timestamps.tolist()
+        return placed
+
+    def window(self, start: int, stop: int) -> list[ObservationBatch]:
+        inside = (e for e in self.entries if e.first_place < stop and e.first_place + e.places > start)
+        parts = (batch.between(start, stop) for entry in inside for batch in entry.observations)
+        return [part for part in parts if len(part.places)]
+
+    def excerpt(self, stream: StreamKey, start: int, stop: int) -> Excerpt:
+        return excerpt_of(self.window(start, stop), stream)
+
+    def locate(self, places: Sequence[int]) -> list[SubjectRef]:
+        return [SubjectRef(place, self._ids[place], moment_of(self._micros[place])) for place in places]

@@ -1,0 +1,34 @@
+"""What is observed on each trace of a file, a row a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from monitor.domain.trace import Trace
+from monitor.observe.scoring import RewardModel, score_traces
+from monitor.signals.observe import observe
+
+BLOCK = 256
+
+
+def score_rows(traces: Iterable[Trace], model: RewardModel | None) -> Iterator[dict[str, Any]]:
+    """Yield each trace's signals and, with a *model*, its reward."""
+    source = iter(traces)
+    while block := list(islice(source, BLOCK)):
+        for trace, reward in zip(block, score_traces(block, model), strict=True):
+            signals = {seen.signal: plain_number(seen.value) for seen in observe(trace, None)}
+            row: dict[str, Any] = {"trace_id": trace.trace_id, "signals": signals, "reward": None}
+            if reward is not None:
+                row["reward"] = {
+                    "mean": reward.mean,
+                    "lower": reward.lower,
+                    "disagreement": reward.disagreement,
+                    "members": list(reward.members),
+                }
+            yield row
+
+
+def plain_number(value: float) -> float | int:
+    return int(value) if value.is_integer() else value

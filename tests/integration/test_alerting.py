@@ -1,0 +1,124 @@
+"""From a real daemon through a real Prometheus and Alertmanager to whoever is on call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from monitor.demo.postgres import EmbeddedPostgres
+from monitor.postgres.migrate import upgrade
+from monitor.settings import Settings
+from tests.program import Site, running, wait_for
+from tests.real_kafka import Kafka
+from tests.real_prometheus import Alerting, alerting, free_port, serving
+from tests.traces import drifting, line
+from tests.watched import watch
+
+pytestmark = [pytest.mark.postgres, pytest.mark.kafka, pytest.mark.prometheus]
+FRESH_SECONDS = 5.0  # instead of thirty; the rules are cut likewise
+TRACES = drifting(1500, change=900)
+
+
+def healthy(_: bytes) -> str:
+    """What another deployment exports whom nothing ails."""
+    return (
+        "monitor_leader 1\n"
+        'monitor_dependency_up{dependency="postgres"} 1\n'
+        'monitor_dependency_up{dependency="kafka"} 1\n'
+        'monitor_kafka_lag{topic="traces",partition="0"} 3\n'
+        'monitor_alarms_open{signal="refusal",severity="alert"} 0\n'
+        f'monitor_traces_total{{outcome="counted"}} {int(time.monotonic() * 100)}\n'
+    )
+
+
+@pytest.fixture
+def own_postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    """A server that this test may stop."""
+    with EmbeddedPostgres(tmp_path / "postgres") as server:
+        upgrade(server.url)
+        yield server
+
+
+@pytest.fixture
+def site(kafka: Kafka, own_postgres: EmbeddedPostgres) -> Site:
+    return Site(kafka, own_postgres.url)
+
+
+@pytest.fixture
+def settings(site: Site) -> Settings:
+    form = site.form() | {"web": {"port": free_port()}, "drift": {"baseline_traces": 0, "fold_seconds": 0.1}}
+    return Settings(**form)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def told(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Alerting]:
+    """Prometheus and Alertmanager over the daemon, as production, and a healthy staging beside it."""
+    for name in ("monitor.telemetry.metrics.FRESH_SECONDS", "monitor.app.wiring.FRESH_SECONDS"):
+        monkeypatch.setattr(name, FRESH_SECONDS)
+    monkeypatch.setattr("monitor.pipeline.worker.LAG_SECONDS", 0.5)
+    with serving(healthy) as staging, alerting(tmp_path, {"prod": settings.web.port, "staging": staging}) as parts:
+        yield parts
+
+
+def is_scraped(told: Alerting) -> bool:
+    try:
+        return len(told.query('monitor_leader{namespace="prod"} == 1 and on () count(up == 1) == 2')) == 1
+    except OSError:
+        return False
+
+
+def test_a_stopped_postgresql_is_told_as_critical_though_staging_is_well_and_resolved_when_it_is_back(
+    site: Site, settings: Settings, own_postgres: EmbeddedPostgres, told: Alerting
+) -> None:
+    receiver = told.receiver
+    dependency = {"alertname": "RlhfMonitorDependencyDown", "dependency": "postgres", "severity": "critical"}
+    ingesting = {"alertname": "RlhfMonitorNotIngesting", "severity": "critical"}
+    with running(settings) as daemon:
+        wait_for(lambda: is_scraped(told) and daemon.health.ready()[0], "a ready daemon that is scraped")
+        before = len(receiver.find("firing", namespace="prod"))
+        own_postgres.stop()
+        site.send([line(item) for item in TRACES])  # more than a worker holds in memory
+        wait_for(lambda: bool(receiver.find("firing", **dependency)), "the alert of the dependency")
+        wait_for(lambda: bool(receiver.find("firing", **ingesting)), "the alert of the workers")
+        own_postgres.start()
+        wait_for(lambda: bool(receiver.find("resolved", **dependency)), "the end of the dependency's alert")
+        wait_for(lambda: bool(receiver.find("resolved", **ingesting)), "the end of the workers' alert")
+    assert before == 0
+    (notice,) = receiver.find("firing", **dependency)
+    assert notice.labels["namespace"] == "prod"
+    assert notice.annotations["runbook_url"] == "dashboards/runbooks/RlhfMonitorDependencyDown.md"
+    assert receiver.find("firing", namespace="staging") == []
+
+
+def test_each_cohort_is_told_by_itself_and_a_restart_tells_and_resolves_nothing(
+    settings: Settings, own_postgres: EmbeddedPostgres, told: Alerting
+) -> None:
+    watch(own_postgres.url, TRACES, baseline=600)
+
+    def set_state(state: str, which: str, alarm_id: int) -> None:
+        with psycopg.connect(own_postgres.url, autocommit=True) as connection:
+            connection.execute(f"update alarm set state = %s where alarm_id {which} %s".encode(), (state, alarm_id))  # noqa: S608
+
+    with psycopg.connect(own_postgres.url) as connection:
+        query = "select alarm_id, signal, cohort, direction from alarm where severity = 'alert' and cohort <> '*'"
+        (first, *one), (second, *other) = connection.execute(query.encode()).fetchall()[:2]
+    drift = {"alertname": "RlhfMonitorDriftAlarm", "namespace": "prod"}
+    one_alarm, other_alarm = (
+        drift | dict(zip(("signal", "cohort", "direction"), row, strict=True)) for row in (one, other)
+    )
+    set_state("acknowledged", "<>", first)
+    with running(settings):
+        wait_for(lambda: bool(told.receiver.find("firing", **one_alarm)), "the first alarm")
+        set_state("open", "=", second)
+        wait_for(lambda: bool(told.receiver.find("firing", **other_alarm)), "the alarm of a second cohort")
+    with running(settings):
+        wait_for(lambda: is_scraped(told), "the scrape of the leader that came after")
+        time.sleep(2.0)  # some evaluations
+        assert (len(told.receiver.find("firing", **drift)), told.receiver.find("resolved", **drift)) == (2, [])
+        set_state("acknowledged", "=", second)
+        wait_for(lambda: bool(told.receiver.find("resolved", **other_alarm)), "the end of what was acknowledged")
+    assert told.receiver.find("resolved", **one_alarm) == []

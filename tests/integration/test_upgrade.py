@@ -1,0 +1,153 @@
+"""A database of the previous release: moved with its data, folded on, and the same alarms at its end.
+
+previous_release.sql.gz was dumped from a server on which the previous release's own code (21c61f4) had written 2,400
+traces with a drift in length, refusals and rewards, and had stopped in the middle: the fold stands at trace 1,260,
+inside the checkpoint of the traces 1,190 to 1,449, and the last three checkpoints have no place. previous_release.json
+holds what the same code made of the same database when it folded on to the end.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import ProgrammingError
+
+from monitor.app.wiring import job_service_of
+from monitor.demo.postgres import EmbeddedPostgres
+from monitor.drift.baseline import NullRule
+from monitor.drift.controller import Controller, ControllerRules
+from monitor.postgres.alarms import PostgresAlarms
+from monitor.postgres.baselines import PostgresBaselineTraces
+from monitor.postgres.engine import create_engine_for
+from monitor.postgres.migrate import differences, upgrade
+from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.streams import PostgresFoldStore
+from monitor.postgres.views import PostgresViews
+from monitor.settings import Settings
+
+pytestmark = pytest.mark.postgres
+HERE = Path(__file__).parent
+RULES = ControllerRules(average_run_length=10_000.0, baseline_traces=600, null_rule=NullRule())
+EXPECTED: dict[str, Any] = json.loads((HERE / "previous_release.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def _previous_template(postgres: EmbeddedPostgres) -> str:
+    name = f"previous_{uuid4().hex}"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    with psycopg.connect(postgres.database_url(name), autocommit=True) as connection:
+        connection.execute(gzip.decompress((HERE / "previous_release.sql.gz").read_bytes()))
+    return name
+
+
+@pytest.fixture
+def previous_url(postgres: EmbeddedPostgres, _previous_template: str) -> Iterator[str]:
+    """URL of a database as the previous release left it."""
+    name = f"upgraded_{uuid4().hex}"
+    database, template = sql.Identifier(name), sql.Identifier(_previous_template)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {} template {}").format(database, template))
+        yield postgres.database_url(name)
+        connection.execute(sql.SQL("drop database {} with (force)").format(database))
+
+
+@pytest.fixture
+def engine(previous_url: str) -> Iterator[Engine]:
+    engine = create_engine_for(previous_url)
+    yield engine
+    engine.dispose()
+
+
+def test_an_upgraded_database_folds_on_to_the_alarms_of_the_previous_release(previous_url: str, engine: Engine) -> None:
+    upgrade(previous_url)
+    controller = Controller(PostgresFoldStore(engine), RULES)
+    assert controller.tick().folded == EXPECTED["overview"]["traces"]
+    rows = PostgresAlarms(engine).alarms(state=None, limit=100)
+    assert [described(row) for row in reversed(rows)] == EXPECTED["alarms"]
+
+
+def described(row: Any) -> dict[str, Any]:
+    alarm, effect = row.alarm, row.alarm.effect
+    return {
+        "signal": alarm.stream.signal,
+        "cohort": alarm.stream.cohort,
+        "policy_model": alarm.stream.policy_model,
+        "scorer_version": alarm.stream.scorer_version,
+        "state": row.state,
+        "severity": alarm.severity,
+        "direction": alarm.direction,
+        "place": alarm.place,
+        "trace_id": alarm.trace_id,
+        "onset_place": alarm.onset_place,
+        "observations": alarm.observations,
+        "effect": [round(number, 9) for number in (effect.estimate, effect.lower, effect.upper)],
+        "examples": list(alarm.examples),
+    }
+
+
+def test_the_counts_of_the_previous_release_go_on_as_running_totals(previous_url: str, engine: Engine) -> None:
+    upgrade(previous_url)
+    views = PostgresViews(engine, job_service_of(engine, Settings()), kafka_lag=lambda: None)
+    for _ in range(2):  # while three checkpoints wait for their place, and when they have it
+        overview = views.overview()
+        assert {
+            "traces": overview.traces,
+            "repeats": overview.repeats,
+            "duplicates": overview.duplicates,
+            "preferences": overview.preferences,
+            "dead_letters": dict(overview.dead_letters),
+            "last_timestamp": overview.last_timestamp.isoformat() if overview.last_timestamp else None,
+        } == EXPECTED["overview"]
+        Controller(PostgresFoldStore(engine), RULES).tick()
+    assert views.fold_lag_traces() == 0
+
+
+def test_an_upgrade_keeps_every_trace_its_time_and_the_baseline_s_texts(
+    previous_url: str, engine: Engine, tmp_path: Path
+) -> None:
+    before = rows_of(engine, "select trace_id, checkpoint_id, ordinal, timestamp, messages, response from trace")
+    repeats = rows_of(engine, "select count(*) from checkpoint c join trace t using (checkpoint_id)"
+                              " where c.first_index + t.ordinal < 600 and repeated")[0][0]  # fmt: skip
+    upgrade(previous_url)
+    with engine.begin() as connection:
+        assert differences(connection) == []
+    after = rows_of(engine, "select trace_id, entry_id, ordinal, timestamp, messages, response from trace")
+    assert sorted(after, key=str) == sorted(before, key=str)
+    assert rows_of(engine, "select count(*) from trace_default") == [(0,)]
+    times = {(row.checkpoint_id, row.ordinal): (row.trace_id, row.timestamp) for row in before}
+    for entry_id, ids, packed in rows_of(engine, "select entry_id, subject_ids, timestamps from log_subject"):
+        micros = np.frombuffer(packed, "<i8")
+        for ordinal, (trace_id, at) in enumerate(zip(ids, micros.tolist(), strict=True)):
+            assert times.pop((entry_id, ordinal))[0] == trace_id
+            assert at == round(next(row.timestamp for row in before if row.trace_id == trace_id).timestamp() * 1e6)
+    assert times == {}
+    file = PostgresBaselineTraces(engine).export(tmp_path / "window.jsonl")
+    assert file is not None
+    assert file.rows == 600 - repeats
+    models = RewardRegistry(engine).models()
+    assert (models.champion and models.champion.version, models.previous and models.previous.version) == ("v2", "v1")
+
+
+def test_a_worker_of_the_previous_release_fails_at_once_on_an_upgraded_database(
+    previous_url: str, engine: Engine
+) -> None:
+    upgrade(previous_url)
+    old = "insert into checkpoint (traces, repeats, duplicates, preferences, dead_letters) values (1, 0, 0, 0, '{}')"
+    with pytest.raises(ProgrammingError, match='column "traces"'), engine.begin() as connection:
+        connection.execute(text(old))
+
+
+def rows_of(engine: Engine, query: str) -> list[Any]:
+    with engine.begin() as connection:
+        return list(connection.execute(text(query)).all())
