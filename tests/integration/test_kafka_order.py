@@ -9,7 +9,7 @@ import pytest
 
 from monitor.domain.trace import Trace
 from monitor.ingest.record import Record
-from monitor.pipeline.repeat import mark_repeats
+from monitor.observe.repeat import mark_repeats
 from monitor.settings import KafkaSettings
 from tests.integration.kafka_reading import InMemoryOffsets, Read, produce, read_until
 from tests.real_kafka import Kafka
