@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from monitor.domain.alarm import StoredAlarm
     from monitor.domain.stream import StreamStatus
     from monitor.postgres.jobs import JobService
-    from monitor.postgres.views import PostgresViews
+    from monitor.postgres.views.streams import PostgresStreams
 
 baseline = typer.Typer(help="The frozen baseline.", no_args_is_help=True)
 drift = typer.Typer(help="The streams and their evidence.", no_args_is_help=True)
@@ -43,8 +43,8 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the au
 @baseline.command("show")
 def baseline_show(as_json: AsJson = False) -> None:
     """Show the active baseline's window."""
-    with _database() as (engine, settings):
-        summary = _views(engine, settings).baseline()
+    with _database() as (engine, _):
+        summary = _streams(engine).baseline()
     if summary is None:
         say("no baseline is frozen yet")
         raise typer.Exit(1)
@@ -82,10 +82,12 @@ def baseline_freeze(
 @drift.command("status")
 def drift_status(as_json: AsJson = False) -> None:
     """Show every stream beside its baseline, most evidence first."""
-    with _database() as (engine, settings):
-        views = _views(engine, settings)
-        statuses = sorted(views.streams(), key=lambda status: -status.evidence_log)
-        unwatched, unknown = views.unwatched_cohorts(), views.unwatched_scorers()
+    from monitor.drift.status import Streams
+
+    with _database() as (engine, _):
+        streams = Streams(_streams(engine))
+        statuses = sorted(streams.streams(), key=lambda status: -status.evidence_log)
+        unwatched, unknown = streams.unwatched_cohorts(), streams.unwatched_scorers()
     if as_json:
         show_json([asdict(status) for status in statuses])
         return
@@ -111,12 +113,11 @@ def drift_report(
     from monitor.drift.report import MAX_ROWS, observation_frame, write_report
     from monitor.postgres.streams import PostgresFoldStore
 
-    with _database() as (engine, settings):
-        store, views = PostgresFoldStore(engine), _views(engine, settings)
-        summary = views.baseline()
+    with _database() as (engine, _):
+        store, summary = PostgresFoldStore(engine), _streams(engine).baseline()
         if summary is None:
             raise NotFound("drift report: no baseline is frozen yet")
-        start = summary.stop_place if alarm_id is None else _alarm(views, alarm_id).alarm.onset_place
+        start = summary.stop_place if alarm_id is None else _alarm(engine, alarm_id).alarm.onset_place
         stop = store.place_entries().next_place
         start = max(start, stop - MAX_ROWS)  # the report keeps no more, so no more is read
         first = max(summary.first_place, summary.stop_place - MAX_ROWS)
@@ -136,8 +137,10 @@ def alarms_list(
     as_json: AsJson = False,
 ) -> None:
     """Show alarms, newest first."""
-    with _database() as (engine, settings):
-        found = _views(engine, settings).alarms(state=state, limit=limit)
+    from monitor.postgres.alarms import PostgresAlarms
+
+    with _database() as (engine, _):
+        found = PostgresAlarms(engine).alarms(state=state, limit=limit)
     if as_json:
         show_json([asdict(alarm) for alarm in found])
         return
@@ -161,7 +164,7 @@ def alarms_ack(alarm_id: Annotated[int, typer.Argument()]) -> None:
 def alarms_explain(alarm_id: Annotated[int, typer.Argument()]) -> None:
     """Say what an alarm rests on."""
     with _database() as (engine, settings):
-        stored = _alarm(_views(engine, settings), alarm_id)
+        stored = _alarm(engine, alarm_id)
     for line in _explanation(stored, settings):
         say(line)
 
@@ -240,18 +243,19 @@ def _jobs() -> Iterator[JobService]:
         yield job_service_of(engine, settings)
 
 
-def _alarm(views: PostgresViews, alarm_id: int) -> StoredAlarm:
-    stored = views.alarm(alarm_id)
+def _alarm(engine: Engine, alarm_id: int) -> StoredAlarm:
+    from monitor.postgres.alarms import PostgresAlarms
+
+    stored = PostgresAlarms(engine).alarm(alarm_id)
     if stored is None:
         raise NotFound(f"alarm {alarm_id}: no such alarm")
     return stored
 
 
-def _views(engine: Engine, settings: Settings) -> PostgresViews:
-    from monitor.app.wiring import job_service_of
-    from monitor.postgres.views import PostgresViews
+def _streams(engine: Engine) -> PostgresStreams:
+    from monitor.postgres.views.streams import PostgresStreams
 
-    return PostgresViews(engine, job_service_of(engine, settings), kafka_lag=lambda: None)
+    return PostgresStreams(engine)
 
 
 def _actor() -> Actor:

@@ -16,7 +16,7 @@ from monitor.drift.baseline import Baseline, NullRule, build_baseline
 from monitor.drift.diagnosis import describe
 from monitor.drift.fold import Decision, Fold, FoldRules, Recovery, in_fold_order
 from monitor.drift.log import ObservationLog, windows_of
-from monitor.drift.status import status_of
+from monitor.drift.status import StreamNumbers, status_of
 from monitor.drift.stored import ActiveBaseline, FoldPosition, StoredStream, restore, store
 
 FOLD_PLACES = 20_000  # places folded in one transaction
@@ -178,10 +178,7 @@ class Controller:
             status_of(
                 key,
                 law,
-                observations=stream.observations,
-                mean=stream.mean,
-                last_timestamp=stream.last_timestamp,
-                evidence_log=fold.evidence_log(key),
+                StreamNumbers(stream.observations, stream.mean, stream.last_timestamp, fold.evidence_log(key)),
             )
             for key, stream in sorted(fold.streams.items())
             if (law := fold.baseline.get(key.signal, key.scorer_version)) is not None

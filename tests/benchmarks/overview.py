@@ -20,9 +20,8 @@ from sqlalchemy import Engine, text
 
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.postgres.engine import create_engine_for
-from monitor.postgres.jobs import JobService
 from monitor.postgres.migrate import upgrade
-from monitor.postgres.views import PostgresViews
+from monitor.postgres.views.overview import PostgresOverview
 from tests.benchmarks.report import machine, options, table, write_json
 
 WAITING = 20
@@ -76,12 +75,12 @@ def measure(engine: Engine, checkpoints: int) -> list[Row]:
             connection.execute(text(statement), {"count": checkpoints, "wait": WAITING})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("vacuum analyze"))
-    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    views = PostgresOverview(engine, kafka_lag=lambda: None)
     assert views.overview().traces == 1000 * (checkpoints + WAITING)
-    assert views.fold_lag_traces() == 1000 * (1 + WAITING)
+    assert views.fold_lag() == 1000 * (1 + WAITING)
     return [
         timed("overview", views.overview, TIMES),
-        timed("fold lag", views.fold_lag_traces, TIMES),
+        timed("fold lag", views.fold_lag, TIMES),
         timed("sum over all checkpoints", lambda: sums(engine), 5),
     ]
 

@@ -20,6 +20,7 @@ from monitor.domain.signal import DISAGREEMENT, REWARD
 from monitor.domain.trace import Trace
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules, freeze_window
+from monitor.drift.status import Streams
 from monitor.errors import Conflict, Fenced
 from monitor.ingest.offset import StoredOffset
 from monitor.observe.step import ObserveRules
@@ -28,10 +29,10 @@ from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces, rebuild_reward_baseline
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for
-from monitor.postgres.jobs import JobService
 from monitor.postgres.leader import Leadership
 from monitor.postgres.streams import PostgresFoldStore
-from monitor.postgres.views import PostgresViews
+from monitor.postgres.views.overview import PostgresOverview
+from monitor.postgres.views.streams import PostgresStreams
 from monitor.runs.artifact import Artifact, HashedFile
 from monitor.runs.result import PairMetrics, RewardResult
 from tests.traces import checkpoint, drifting, scored, trace
@@ -278,7 +279,7 @@ def test_a_promoted_scorer_is_watched_against_its_own_scores_of_the_baseline_s_t
         if status.key.signal == REWARD.name and status.key.cohort == "*"
     }
     assert seen == {"v1": 100, "v2": 500}
-    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    views = Streams(PostgresStreams(engine))
     assert views.unwatched_scorers() == ()
     assert [alarm for alarm in tick.alarms if alarm.stream.signal == REWARD.name] == []
 
@@ -297,7 +298,7 @@ def test_scores_of_traces_that_are_no_longer_the_baseline_s_are_a_conflict(
 def test_a_cohort_the_baseline_never_saw_is_named_as_not_watched(engine: Engine, write: Write) -> None:
     write(TRACES[:BASELINE])
     Controller(PostgresFoldStore(engine), RULES).tick()
-    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    views = Streams(PostgresStreams(engine))
     assert views.unwatched_cohorts() == ()
     PostgresCheckpoints(engine, group_id="group", max_cohorts=50).admit(["dataset=new"])
     assert views.unwatched_cohorts() == ("dataset=new",)
@@ -341,15 +342,15 @@ def test_first_traces_that_are_all_repeats_are_no_baseline_until_enough_others_c
 def test_traces_that_wait_for_a_place_behind_an_open_transaction_count_as_not_folded(
     engine: Engine, store: PostgresFoldStore, write: Write
 ) -> None:
-    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    views = PostgresOverview(engine, kafka_lag=lambda: None)
     write(TRACES[:BASELINE])
     Controller(store, RULES).tick()
-    assert views.fold_lag_traces() == 0
+    assert views.fold_lag() == 0
     with engine.connect() as slow:
         slow.execute(text("select pg_current_xact_id()"))
         write(TRACES[BASELINE : BASELINE + 7])
         Controller(store, RULES).tick()
-        assert views.fold_lag_traces() == 7
+        assert views.fold_lag() == 7
 
 
 def test_streams_of_a_scorer_go_on_after_a_roll_back_unless_a_baseline_was_frozen_without_it(
@@ -359,7 +360,7 @@ def test_streams_of_a_scorer_go_on_after_a_roll_back_unless_a_baseline_was_froze
         rows = [status for status in Controller(store, RULES).tick().statuses if status.key.signal == REWARD.name]
         return {status.key.scorer_version: status.observations for status in rows if status.key.cohort == "*"}
 
-    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    views = Streams(PostgresStreams(engine))
     same, means = [trace(number) for number in range(1000)], [float(number % 7) for number in range(1000)]
     write(same[:700], rewards_of("v1", means[:700]))
     assert observed() == {"v1": 100}

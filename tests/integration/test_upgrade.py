@@ -28,11 +28,10 @@ from monitor.drift.controller import Controller, ControllerRules
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.engine import create_engine_for
-from monitor.postgres.jobs import JobService
 from monitor.postgres.migrate import differences, upgrade
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.streams import PostgresFoldStore
-from monitor.postgres.views import PostgresViews
+from monitor.postgres.views.overview import PostgresOverview
 
 pytestmark = pytest.mark.postgres
 HERE = Path(__file__).parent
@@ -97,7 +96,7 @@ def described(row: Any) -> dict[str, Any]:
 
 def test_the_counts_of_the_previous_release_go_on_as_running_totals(previous_url: str, engine: Engine) -> None:
     upgrade(previous_url)
-    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    views = PostgresOverview(engine, kafka_lag=lambda: None)
     for _ in range(2):  # while three checkpoints wait for their place, and when they have it
         overview = views.overview()
         assert {
@@ -109,7 +108,7 @@ def test_the_counts_of_the_previous_release_go_on_as_running_totals(previous_url
             "last_timestamp": overview.last_timestamp.isoformat() if overview.last_timestamp else None,
         } == EXPECTED["overview"]
         Controller(PostgresFoldStore(engine), RULES).tick()
-    assert views.fold_lag_traces() == 0
+    assert views.fold_lag() == 0
 
 
 def test_an_upgrade_keeps_every_trace_its_time_and_the_baseline_s_texts(

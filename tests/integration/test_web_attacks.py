@@ -34,7 +34,7 @@ def health() -> Health:
 def port(health: Health) -> Iterator[int]:
     """A server with one token that gives a client half a second for each phase of a request."""
     monitor = InMemoryMonitor()
-    app = create_app(monitor, monitor, health=health, registry=CollectorRegistry(), tokens={TOKEN: "operator"})
+    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens={TOKEN: "operator"})
     server = WebServer(app, host="127.0.0.1", port=0, health=health, limits=LIMITS)
     yield server.start()
     server.stop()
