@@ -72,7 +72,7 @@ def list_alarms(
 def get_alarm(_: AnyActor, alarms: AlarmsPort, alarm_id: Number) -> StoredAlarm:
     alarm = alarms.alarm(alarm_id)
     if alarm is None:
-        raise NotFound(f"alarm {alarm_id}: no such alarm; /api/v1/alarms lists them")
+        raise NotFound(f"there is no alarm {alarm_id}: /api/v1/alarms lists them")
     return alarm
 
 

@@ -83,7 +83,7 @@ def list_jobs(_: AnyActor, jobs: JobsPort, limit: Limit = 100) -> Sequence[JobIt
 def get_job(_: AnyActor, jobs: JobsPort, job_id: Number) -> JobPage:
     detail = jobs.job(job_id)
     if detail is None:
-        raise NotFound(f"job {job_id}: no such job; /api/v1/jobs lists them")
+        raise NotFound(f"there is no job {job_id}: /api/v1/jobs lists them")
     return JobPage(detail.job, allowed_orders(detail.job.state), detail.events)
 
 
