@@ -11,12 +11,12 @@ import structlog
 
 from monitor.domain.alarm import Alarm
 from monitor.domain.observation import LogEnd, PlacedEntry
-from monitor.domain.stream import StreamKey, StreamStatus
+from monitor.domain.stream import StreamKey, StreamNumbers, StreamStatus
 from monitor.drift.baseline import Baseline, NullRule, build_baseline
 from monitor.drift.diagnosis import describe
 from monitor.drift.fold import Decision, Fold, FoldRules, Recovery, in_fold_order
 from monitor.drift.log import ObservationLog, windows_of
-from monitor.drift.status import StreamNumbers, status_of
+from monitor.drift.status import status_of
 from monitor.drift.stored import ActiveBaseline, FoldPosition, StoredStream, restore, store
 
 FOLD_PLACES = 20_000  # places folded in one transaction

@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
-from monitor.domain.stream import StreamKey, StreamStatus
+from monitor.domain.stream import StreamKey, StreamNumbers, StreamStatus
 from monitor.drift.baseline import SignalBaseline
 from monitor.drift.stored import ActiveBaseline
-
-
-@dataclass(frozen=True, slots=True)
-class StreamNumbers:
-    """What a stream has come to under its baseline."""
-
-    observations: int
-    mean: float  # in the signal's unit
-    last_timestamp: datetime
-    evidence_log: float  # log e / log A
 
 
 class StreamStore(Protocol):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Engine, select, text
 
-from monitor.domain.stream import StreamKey
+from monitor.domain.stream import StreamKey, StreamNumbers
 from monitor.domain.view import BaselineSummary
-from monitor.drift.status import StreamNumbers
 from monitor.drift.stored import ActiveBaseline
 from monitor.postgres import schema
 from monitor.postgres.engine import transaction
