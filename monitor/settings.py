@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -217,6 +219,10 @@ class RetrainSettings(_Part):
     recipe: Path | None = Field(None, description="YAML recipe; null takes the packaged reward recipe")
     lease_seconds: float = Field(60.0, ge=5, description="a launcher silent for longer loses its job")
     max_attempts: int = Field(3, ge=1, description="launches of one job before it fails")
+    launcher: str = Field("local_process", description="how runs are started; `local_process`: beside the daemon")
+    keep_candidates: int = Field(
+        5, ge=0, description="candidates kept beside champion, the one before it and those that wait"
+    )
     promotion: Literal["automatic", "manual"] = Field("automatic", description="what follows a passed gate")
     rules: tuple[TriggerRule, ...] = Field((), description="which alarms start which job")
     refresh_cron: str | None = Field(None, description="crontab of a periodic reward_refresh, UTC")
@@ -246,6 +252,26 @@ class WebSettings(_Part):
         return self
 
 
+class RetentionSettings(_Part):
+    """How long each kind of row is kept, in days since it was stored; 0 keeps it for ever."""
+
+    text_days: int = Field(30, ge=0, le=36_500, description="prompts and responses; 0: for ever")
+    trace_id_days: int = Field(
+        400, ge=0, le=36_500, description="trace ids, by which a trace counts once, and its scores; 0: for ever"
+    )
+    log_days: int = Field(
+        0, ge=0, le=36_500, description="observations from before the active baseline's window; 0: for ever"
+    )
+
+    @model_validator(mode="after")
+    def _ids_outlive_texts(self) -> RetentionSettings:
+        if self.trace_id_days and not 0 < self.text_days <= self.trace_id_days:
+            raise ValueError(
+                f"text_days = {self.text_days} outlives trace_id_days = {self.trace_id_days}: a text is found by its id"
+            )
+        return self
+
+
 class LogSettings(_Part):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level written")
     format: Literal["json", "console"] = Field("json", description="json lines, or text for people")
@@ -263,6 +289,7 @@ class Settings(BaseSettings):
     serve: ServeSettings = ServeSettings()
     drift: DriftSettings = DriftSettings()
     retrain: RetrainSettings = RetrainSettings()
+    retention: RetentionSettings = RetentionSettings()
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
     drain_seconds: float = Field(30.0, gt=0, description="time to leave in after SIGTERM")
@@ -290,7 +317,7 @@ def config_file() -> Path | None:
     if named is None:
         return Path(DEFAULT_CONFIG) if Path(DEFAULT_CONFIG).exists() else None
     if not Path(named).is_file():
-        raise InvalidSetting(f"{CONFIG_VARIABLE}={named!r}: no such file; wanted the path of a YAML file")
+        raise InvalidSetting(f"{CONFIG_VARIABLE}={named!r}: no such file; name a YAML file that is there")
     return Path(named)
 
 
@@ -310,18 +337,37 @@ def _explain(item: object) -> str:
     assert isinstance(item, dict)
     loc = item["loc"][:2] if item["loc"][:2] == ("web", "tokens") else item["loc"]  # what follows is a token
     key = ".".join(str(part) for part in loc) or "settings"
+    if item["type"] == "extra_forbidden":
+        return f"{key}: no such setting; {_meant(str(loc[-1]), _fields_beside(loc))}"
     given = (
         "" if isinstance(item["input"], dict) or "password" in key or key.endswith("url") else f" = {item['input']!r}"
     )
     return f"{key}{given}: {item['msg'].removeprefix('Value error, ')}"
 
 
+def _fields_beside(loc: tuple[str | int, ...]) -> Iterable[str]:
+    """Return the names of the settings where one named *loc* would stand."""
+    model: object = Settings
+    for part in loc[:-1]:
+        fields = getattr(model, "model_fields", {})
+        model = fields[part].annotation if part in fields else None
+    return getattr(model, "model_fields", {})
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = get_close_matches(name, names, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"there are {', '.join(names)}" if names else "docs/settings.md lists them all"
+
+
 def _explain_unparsed(error: SettingsError) -> str:
     """Name the variable that should have held JSON; its value may be a secret."""
     text = getattr(error.__cause__, "doc", None)
     variables = [name for name, value in os.environ.items() if name.startswith("MONITOR_") and value == text]
-    wanted = 'wanted JSON, such as ["a", "b"] for a list'
-    return f"{variables[0]}: {wanted}" if variables else f"settings cannot be read: {error}; {wanted}"
+    advice = 'write it as JSON, such as ["a", "b"] for a list'
+    return f"{variables[0]}: {advice}" if variables else f"settings cannot be read: {error}; {advice}"
 
 
 def _refuse_unreadable_file() -> None:
@@ -334,13 +380,13 @@ def _refuse_unreadable_file() -> None:
     except (OSError, yaml.YAMLError) as error:  # its text may quote the file, and so a password
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         place = str(file) if line is None else f"{file}:{line + 1}"
-        raise InvalidSetting(f"{place}: {getattr(error, 'problem', None) or error}; wanted YAML") from None
+        raise InvalidSetting(f"{place}: {getattr(error, 'problem', None) or error}; this is not YAML") from None
     parts = ", ".join(Settings.model_fields)
     if not isinstance(content, dict | None):
-        raise InvalidSetting(f"{file}: holds a {type(content).__name__}; wanted a mapping of the parts {parts}")
+        raise InvalidSetting(f"{file}: holds a {type(content).__name__}; it must name the parts {parts}")
     for part in content or {}:
         if part not in Settings.model_fields:
-            raise InvalidSetting(f"{file}: {part!r}: no such setting; wanted one of {parts}")
+            raise InvalidSetting(f"{file}: {part!r}: no such setting; {_meant(part, Settings.model_fields)}")
 
 
 def _refuse_unknown_variables() -> None:
@@ -351,6 +397,4 @@ def _refuse_unknown_variables() -> None:
             continue
         part = variable.removeprefix("MONITOR_").split("__")[0].lower()
         if part not in parts:
-            raise InvalidSetting(
-                f"{variable}: no such setting; wanted MONITOR_<PART>__<FIELD>, parts: {', '.join(parts)}"
-            )
+            raise InvalidSetting(f"{variable}: no such setting; {_meant(part, parts)} (MONITOR_<PART>__<FIELD>)")

@@ -10,8 +10,10 @@ from typing import Protocol
 
 import structlog
 
+from monitor.domain.blocker import NAMED_AFTER_SECONDS, PlacementBlocker
 from monitor.domain.job import Action, Hold, Launch
 from monitor.drift.controller import Tick
+from monitor.errors import Unavailable
 from monitor.retraining.schedule import decide_refresh
 from monitor.retraining.trigger import FactSource, JobStarter, answer_alarms
 from monitor.settings import RetrainSettings
@@ -96,6 +98,20 @@ class FoldLog:
         folded = self.tick()
         self.metrics.show_streams(folded.statuses)
         return folded.folded < folded.places
+
+
+@dataclass(frozen=True, slots=True)
+class WatchPlacement:
+    """Show for how long rows have waited for a transaction, and make the leader not ready where it is long."""
+
+    blocker: Callable[[], PlacementBlocker | None]
+    metrics: Metrics
+
+    def __call__(self) -> None:
+        found = self.blocker()
+        self.metrics.show_placement_blocked(found.seconds if found is not None else 0.0)
+        if found is not None and found.seconds >= NAMED_AFTER_SECONDS:
+            raise Unavailable(str(found), plain=str(found))
 
 
 class AnswerAlarms:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,14 +16,15 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Engine, event
 
-from monitor.app.leader import AnswerAlarms, Duty, FoldLog, Leader, RefreshOnSchedule
+from monitor.app.leader import AnswerAlarms, Duty, FoldLog, Leader, RefreshOnSchedule, WatchPlacement
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.detector import DETECTORS
+from monitor.drift.rescore import RescoredBaselines
 from monitor.errors import InvalidSetting, Unavailable
 from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.decode import load_tokenizer
@@ -37,26 +37,30 @@ from monitor.pipeline.batch import BatchBuilder
 from monitor.pipeline.processor import BadRecordLimit, Processor
 from monitor.pipeline.worker import Assignment, BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
-from monitor.postgres.baselines import PostgresBaselineTraces, rebuild_reward_baseline
-from monitor.postgres.blocker import find_blocker
+from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for, transaction
-from monitor.postgres.jobs import JobService
 from monitor.postgres.leader import Leadership
-from monitor.postgres.leases import PostgresJobStore
 from monitor.postgres.migrate import require_current
+from monitor.postgres.placement import PostgresPlacement
 from monitor.postgres.preferences import PostgresPreferences
 from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.retention import PostgresRetention, Retention
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views import PostgresCommands, PostgresViews
+from monitor.postgres.work import PostgresTransactions
 from monitor.retraining.dispatcher import Dispatcher, Step
-from monitor.retraining.local_process import LocalProcessLauncher
+from monitor.retraining.housekeeping import AttemptFolders
+from monitor.retraining.launchers import launcher_of
+from monitor.retraining.lease import LeasedJobs
+from monitor.retraining.records import Author
+from monitor.retraining.release import Releases
 from monitor.retraining.run_folder import RunFolders
 from monitor.retraining.schedule import parse_cron
+from monitor.retraining.service import JobService
 from monitor.rewards.champion import ChampionScorer, gather_artifact
 from monitor.rewards.http import Endpoint, HttpEnsemble, HttpLimits, HttpScorer
 from monitor.runs.artifact import Artifact
-from monitor.runs.result import RunResult
 from monitor.settings import RewardsSettings, Settings
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
@@ -70,7 +74,6 @@ DISPATCH_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
 FORGET_SECONDS = 600.0
 PLACEMENT_SECONDS = 10.0
-TELL_BLOCKER_SECONDS = 60.0
 CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a leader
 LEAVE_SECONDS = 5.0  # past the drain
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
@@ -86,12 +89,32 @@ def null_rule_of(settings: Settings) -> NullRule:
 
 
 def job_service_of(engine: Engine, settings: Settings) -> JobService:
-    return JobService(engine, _on_promoted(settings))
+    return JobService(PostgresTransactions(engine), releases_of(engine, settings))
 
 
-def _on_promoted(settings: Settings) -> Callable[[Connection, RunResult], None]:
-    rule = null_rule_of(settings)
-    return lambda connection, result: rebuild_reward_baseline(connection, result, rule)
+def releases_of(engine: Engine, settings: Settings) -> Releases:
+    baselines = RescoredBaselines(PostgresBaselineTraces(engine), null_rule_of(settings))
+    return Releases(PostgresTransactions(engine), baselines)
+
+
+def dispatcher_of(engine: Engine, settings: Settings, *, owner: str) -> Dispatcher:
+    retrain, begin = settings.retrain, PostgresTransactions(engine)
+    folders = RunFolders(
+        retrain,
+        preferences=PostgresPreferences(engine),
+        baseline=PostgresBaselineTraces(engine),
+        registry=RewardRegistry(engine),
+        scored_tokens=settings.rewards.max_tokens,
+    )
+    return Dispatcher(
+        retrain,
+        owner=owner,
+        jobs=LeasedJobs(begin),
+        promotions=releases_of(engine, settings),
+        folders=folders,
+        launcher=launcher_of(retrain),
+        housekeeping=AttemptFolders(retrain, begin),
+    )
 
 
 def http_scorer_of(rewards: RewardsSettings) -> HttpScorer:
@@ -134,6 +157,7 @@ class Daemon:
         )
         if settings.retrain.refresh_cron is not None:
             parse_cron(settings.retrain.refresh_cron)
+        launcher_of(settings.retrain)
         with transaction(self._engine) as connection:
             require_current(connection)
         self._jobs = job_service_of(self._engine, settings)
@@ -242,14 +266,11 @@ class Daemon:
         controller = Controller(log_store, rules)
         alarms, store = PostgresAlarms(engine), self._checkpoints(engine)
 
+        kept = settings.retention
+        retention = PostgresRetention(engine, Retention(kept.text_days, kept.trace_id_days, kept.log_days))
+
         def tell_time() -> None:
             log_store.tell_time(after_seconds=CLOCK_SECONDS)
-
-        def show_placement() -> None:
-            blocker = find_blocker(self._engine)
-            if blocker is not None and blocker.seconds > TELL_BLOCKER_SECONDS:
-                log.warning("placement_blocked", by=blocker.name, open_seconds=round(blocker.seconds))
-            metrics.show_placement_blocked(blocker.seconds if blocker is not None else 0.0)
 
         def forget_repeats() -> None:
             store.forget_repeats(settings.repeat_window)
@@ -257,36 +278,26 @@ class Daemon:
         duties = [
             Duty("tell_time", CLOCK_SECONDS, tell_time),
             Duty("fold_log", 0.0, FoldLog(controller.tick, self._views.fold_lag_traces, metrics)),
-            Duty("show_placement", PLACEMENT_SECONDS, show_placement),
             Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
             Duty("show_jobs", 0.0, lambda: metrics.show_jobs(self._views.job_counts())),
             Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(self._models.models().promoted_at)),
             Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
             Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
+            Duty("make_partitions", FORGET_SECONDS, retention.make_partitions),
+            Duty("forget_texts", FORGET_SECONDS, retention.tidy),
         ]
         if retrain.refresh_cron is not None:
             duties.append(Duty("refresh_on_schedule", 0.0, RefreshOnSchedule(retrain.refresh_cron, jobs, jobs)))
+        watch = WatchPlacement(PostgresPlacement(self._engine).blocker, metrics)
+        duties.append(Duty("watch_placement", PLACEMENT_SECONDS, watch))  # last: where it finds a blocker the turn ends
         return duties
 
     def _run_dispatcher(self) -> None:
-        retrain = self.settings.retrain
-        folders = RunFolders(
-            retrain,
-            preferences=PostgresPreferences(self._engine),
-            baseline=PostgresBaselineTraces(self._engine),
-            registry=self._models,
-            scored_tokens=self.settings.rewards.max_tokens,
-        )
-        dispatcher = Dispatcher(
-            retrain,
-            owner=f"{socket.gethostname()}/{os.getpid()}",
-            jobs=PostgresJobStore(self._engine, _on_promoted(self.settings)),
-            folders=folders,
-            launcher=LocalProcessLauncher(),
-        )
+        owner = f"{socket.gethostname()}/{os.getpid()}"
+        dispatcher = dispatcher_of(self._engine, self.settings, owner=owner)
 
         def tick() -> None:
-            while dispatcher.tick(_now()) not in {Step.IDLE, Step.WATCHED} and not self._supervisor.stopping.is_set():
+            while dispatcher.tick() not in {Step.IDLE, Step.WATCHED} and not self._supervisor.stopping.is_set():
                 pass
 
         try:
@@ -320,7 +331,7 @@ class Daemon:
         except OSError as error:
             wanted = "wanted a folder that can be written, with room for rewards.models"
             raise InvalidSetting(f"retrain.folder = {str(folder)!r}: {error.strerror}; {wanted}") from None
-        if self._models.adopt(artifact, actor="settings", role="daemon"):
+        if releases_of(self._engine, self.settings).adopt(artifact, by=Author("settings", "daemon")):
             log.info("champion_adopted", version=artifact.version, path=artifact.path)
 
     def _choose_scorer(self) -> ChampionScorer | HttpScorer:

@@ -34,7 +34,7 @@ def run() -> None:
 
 @db.command("upgrade")
 def upgrade() -> None:
-    """Bring the database to this program's schema."""
+    """Bring the database to the schema that this version needs."""
     from monitor.postgres.migrate import head
     from monitor.postgres.migrate import upgrade as migrate
 

@@ -57,7 +57,7 @@ def demo(
     """Start everything on embedded parts, inject a drift, and watch alarm, refresh, gate and promotion."""
     chosen = _choose_port(port)
     if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InvalidInput(f"--folder {folder}: is not empty; wanted an empty folder, or a new one")
+        raise InvalidInput(f"--folder {folder} is not empty: name a new folder, or an empty one")
     console = Console(highlight=False, soft_wrap=True)
     home = folder.absolute() if folder is not None else Path(tempfile.mkdtemp(prefix="rlhf-monitor-demo-"))
     home.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def _choose_port(wanted: int | None) -> int:
     except OSError as error:
         if wanted is None:
             return 0
-        raise InvalidSetting(f"--port {port}: {error.strerror}; wanted a free one, or 0 to have one picked") from None
+        raise InvalidSetting(f"--port {port}: {error.strerror}; choose another, or 0 for any that is free") from None
     return port
 
 
@@ -281,7 +281,7 @@ class Story:
             self._say(f"{'pass' if check.passed else 'FAIL'}  {check.name}: {check.reason}")
         self._heading("9. Promotion")
         if job.state is not JobState.PROMOTED:
-            raise Missed(f"job {job.job_id} is {job.state}; wanted a promotion")
+            raise Missed(f"job {job.job_id} is {job.state}, and was not promoted")
         models = self._views.models()
         assert models.champion is not None
         assert models.previous is not None

@@ -57,12 +57,15 @@ def score(
 def backtest(
     files: Files,
     *,
-    baseline: Annotated[int, typer.Option("--baseline", min=1, help="Freeze the first N good traces.")],
+    baseline: Annotated[int, typer.Option("--baseline", min=1, help="Make the baseline from the first N good traces.")],
     cohort_key: Annotated[
-        list[str] | None, typer.Option("--cohort-key", help="Label that makes the cohort; repeatable.")
+        list[str] | None, typer.Option("--cohort-key", help="A label that makes the cohort; repeat it for several.")
     ] = None,
     average_run_length: Annotated[
-        float, typer.Option("--average-run-length", min=10, help="A: observations between false alarms, per stream.")
+        float,
+        typer.Option(
+            "--average-run-length", min=10, help="Observations between two false alarms of a stream, on average."
+        ),
     ] = 10_000.0,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the result here.")] = None,
     repeat_window: Annotated[
@@ -71,9 +74,11 @@ def backtest(
     reward_model: RewardModels = None,
     tokenizer: TokenizerOption = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    warnings: Annotated[bool, typer.Option("--warnings", help="Also show warnings (evidence past A/10).")] = False,
+    warnings: Annotated[
+        bool, typer.Option("--warnings", help="Also show warnings, which need a tenth of an alarm's evidence.")
+    ] = False,
 ) -> None:
-    """Freeze a baseline on the first traces and say what has drifted after it, in fold order."""
+    """Freeze a baseline from the first traces of files and show what drifted in the others."""
     from monitor.domain.alarm import Severity
     from monitor.domain.cohort import CohortRule
     from monitor.drift.fold import FoldRules
@@ -103,7 +108,7 @@ def _check_paths(files: list[Path], option: str, target: Path | None) -> None:
 
     require_files(files)
     if target is not None and target.exists() and any(target.samefile(path) for path in files):
-        raise InvalidInput(f"{option} {target}: this is one of the files to read; wanted another path")
+        raise InvalidInput(f"{option} {target}: this is one of the files to read: name another file")
 
 
 def _load(folders: list[Path] | None, device: str) -> HuggingFaceEnsemble | None:
@@ -143,14 +148,14 @@ def _write_lines(out: Path, rows: Iterable[dict[str, Any]]) -> None:
             for row in rows:
                 target.write(json.dumps(row) + "\n")
     except OSError as error:
-        raise InvalidInput(f"--out {out}: {error.strerror}; wanted a path that can be written") from None
+        raise InvalidInput(f"--out {out}: {error.strerror}; name a file that can be written") from None
 
 
 def _write_text(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise InvalidInput(f"--json {path}: {error.strerror}; wanted a path that can be written") from None
+        raise InvalidInput(f"--json {path}: {error.strerror}; name a file that can be written") from None
 
 
 def _tell_counts(reader: FileReader) -> None:

@@ -24,29 +24,31 @@ if TYPE_CHECKING:
 
     from monitor.domain.alarm import StoredAlarm
     from monitor.domain.stream import StreamStatus
-    from monitor.postgres.jobs import JobService
     from monitor.postgres.views import PostgresViews
+    from monitor.retraining.service import JobService
 
 baseline = typer.Typer(help="The frozen baseline.", no_args_is_help=True)
-drift = typer.Typer(help="The streams and their evidence.", no_args_is_help=True)
-alarms = typer.Typer(help="Alarms: what has drifted.", no_args_is_help=True)
+drift = typer.Typer(help="How far each stream has moved from its baseline.", no_args_is_help=True)
+alarms = typer.Typer(help="What has drifted.", no_args_is_help=True)
 jobs = typer.Typer(help="Retraining jobs.", no_args_is_help=True)
 gate = typer.Typer(help="The gate before a promotion.", no_args_is_help=True)
 STREAM_COLUMNS = ("signal", "cohort", "policy model", "scorer", "observations", "mean", "baseline", "evidence", "last")
 ALARM_COLUMNS = ("id", "state", "severity", "signal", "cohort", "policy model", "direction", "since", "effect")
 JOB_COLUMNS = ("id", "action", "state", "attempt", "by", "reason", "progress")
 
+AlarmNumber = Annotated[int, typer.Argument(help="Its number in `alarms list`.")]
+JobNumber = Annotated[int, typer.Argument(help="Its number in `jobs list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the audit table.")]
 
 
 @baseline.command("show")
 def baseline_show(as_json: AsJson = False) -> None:
-    """Show the active baseline's window."""
+    """Show which traces the active baseline was made from."""
     with _database() as (engine, settings):
         summary = _views(engine, settings).baseline()
     if summary is None:
-        say("no baseline is frozen yet")
+        say("no baseline is frozen yet: `baseline freeze` makes one")
         raise typer.Exit(1)
     if as_json:
         show_json(asdict(summary))
@@ -63,7 +65,7 @@ def baseline_freeze(
     stop_index: Annotated[int | None, typer.Option("--stop", min=1, help="Index after the last trace.")] = None,
     note: Annotated[str, typer.Option("--note", help="Why this window.")] = "",
 ) -> None:
-    """Freeze a new baseline from a window of traces; open alarms are superseded."""
+    """Freeze a new baseline from a window of traces; alarms against the old one are closed."""
     from monitor.app.wiring import null_rule_of
     from monitor.drift.controller import freeze_window
     from monitor.postgres.streams import PostgresFoldStore
@@ -90,21 +92,21 @@ def drift_status(as_json: AsJson = False) -> None:
         show_json([asdict(status) for status in statuses])
         return
     if not statuses:
-        say("no stream is followed yet; `baseline freeze` starts them")
+        say("no stream is followed yet: `baseline freeze` starts them")
     else:
         show_table(STREAM_COLUMNS, map(_stream_row, statuses))
     if unwatched:
-        say(f"not watched, for the baseline knows too little of them: {', '.join(unwatched)}")
+        say(f"not watched, since the baseline has too few traces of them: {', '.join(unwatched)}")
     if unknown:
         named = ", ".join(f"{signal} by {scorer}" for signal, scorer in unknown)
-        say(f"not watched, for the baseline was frozen without them (baseline freeze mends it): {named}")
+        say(f"not watched, since the baseline was frozen without them (freeze a new one): {named}")
 
 
 @drift.command("report")
 def drift_report(
     out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")],
     alarm_id: Annotated[
-        int | None, typer.Option("--alarm", help="Current is what came since this alarm's onset.")
+        int | None, typer.Option("--alarm", help="Compare with what came since this alarm began.")
     ] = None,
 ) -> None:
     """Write an Evidently report of the baseline's traces against the current ones."""
@@ -115,7 +117,9 @@ def drift_report(
         store, views = PostgresFoldStore(engine), _views(engine, settings)
         summary = views.baseline()
         if summary is None:
-            raise NotFound("drift report: no baseline is frozen yet")
+            raise NotFound(
+                "no baseline is frozen yet, so there is nothing to compare with: `baseline freeze` makes one"
+            )
         start = summary.stop_place if alarm_id is None else _alarm(views, alarm_id).alarm.onset_place
         stop = store.place_entries().next_place
         start = max(start, stop - MAX_ROWS)  # the report keeps no more, so no more is read
@@ -132,7 +136,7 @@ def drift_report(
 def alarms_list(
     state: Annotated[AlarmState | None, typer.Option("--state", help="Only alarms in this state.")] = None,
     *,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000)] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Rows at most.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Show alarms, newest first."""
@@ -148,7 +152,7 @@ def alarms_list(
 
 
 @alarms.command("ack")
-def alarms_ack(alarm_id: Annotated[int, typer.Argument()]) -> None:
+def alarms_ack(alarm_id: AlarmNumber) -> None:
     """Mark an open alarm as seen."""
     from monitor.postgres.alarms import PostgresAlarms
 
@@ -158,8 +162,8 @@ def alarms_ack(alarm_id: Annotated[int, typer.Argument()]) -> None:
 
 
 @alarms.command("explain")
-def alarms_explain(alarm_id: Annotated[int, typer.Argument()]) -> None:
-    """Say what an alarm rests on."""
+def alarms_explain(alarm_id: AlarmNumber) -> None:
+    """Show what an alarm was decided on: when it began, how large it is, and examples."""
     with _database() as (engine, settings):
         stored = _alarm(_views(engine, settings), alarm_id)
     for line in _explanation(stored, settings):
@@ -167,7 +171,10 @@ def alarms_explain(alarm_id: Annotated[int, typer.Argument()]) -> None:
 
 
 @jobs.command("list")
-def jobs_list(limit: Annotated[int, typer.Option("--limit", min=1, max=10_000)] = 20, as_json: AsJson = False) -> None:
+def jobs_list(
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Rows at most.")] = 20,
+    as_json: AsJson = False,
+) -> None:
     """Show jobs, newest first."""
     with _jobs() as service:
         found = service.jobs(limit=limit)
@@ -181,12 +188,12 @@ def jobs_list(limit: Annotated[int, typer.Option("--limit", min=1, max=10_000)] 
 
 
 @jobs.command("show")
-def jobs_show(job_id: Annotated[int, typer.Argument()]) -> None:
+def jobs_show(job_id: JobNumber) -> None:
     """Show one job with its history and verdict, as JSON."""
     with _jobs() as service:
         detail = service.job(job_id)
     if detail is None:
-        raise NotFound(f"job {job_id}: no such job")
+        raise NotFound(f"there is no job {job_id}: `jobs list` shows them")
     show_json(asdict(detail))
 
 
@@ -199,7 +206,7 @@ def jobs_start(action: Annotated[Action, typer.Argument()], reason: Reason) -> N
 
 def _order(order: JobOrder, help_text: str) -> None:
     @jobs.command(order.value, help=help_text)
-    def _(job_id: Annotated[int, typer.Argument()]) -> None:
+    def _(job_id: JobNumber) -> None:
         with _jobs() as service:
             _tell(service.move_job(job_id, order, actor=_actor()))
 
@@ -207,11 +214,11 @@ def _order(order: JobOrder, help_text: str) -> None:
 _order(JobOrder.APPROVE, "Let a waiting job start, or a passed candidate be promoted.")
 _order(JobOrder.REJECT, "Refuse a waiting job or a passed candidate.")
 _order(JobOrder.CANCEL, "Stop a live job.")
-_order(JobOrder.ROLLBACK, "Put the reward model before a promotion back.")
+_order(JobOrder.ROLLBACK, "Put back the reward model that was champion before this job's.")
 
 
 @gate.command("override")
-def gate_override(job_id: Annotated[int, typer.Argument()], reason: Reason) -> None:
+def gate_override(job_id: JobNumber, reason: Reason) -> None:
     """Promote a candidate that failed the gate; the reason is kept in the audit table."""
     with _jobs() as service:
         _tell(service.override(job_id, reason, actor=_actor()))
@@ -243,7 +250,7 @@ def _jobs() -> Iterator[JobService]:
 def _alarm(views: PostgresViews, alarm_id: int) -> StoredAlarm:
     stored = views.alarm(alarm_id)
     if stored is None:
-        raise NotFound(f"alarm {alarm_id}: no such alarm")
+        raise NotFound(f"there is no alarm {alarm_id}: `alarms list` shows them")
     return stored
 
 
@@ -263,7 +270,7 @@ def _window(traces: int, last: int | None, first_index: int | None, stop_index: 
     start = first_index if last is None else traces - last
     stop = traces if stop_index is None else stop_index
     if (last is None) == (first_index is None) or (last is not None and stop_index is not None):
-        raise InvalidInput("baseline freeze: wanted either --last N or --first I [--stop J]")
+        raise InvalidInput("baseline freeze: say which traces: --last N, or --first I and, if you like, --stop J")
     if start is None or not 0 <= start < stop <= traces:
         raise InvalidInput(f"baseline freeze: the window {start} to {stop} is not within the {traces} traces stored")
     return start, stop

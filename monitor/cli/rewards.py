@@ -17,12 +17,12 @@ from monitor.settings import Settings, load_settings
 
 log = structlog.get_logger(__name__)
 Folders = Annotated[
-    list[Path] | None, typer.Argument(help="Folders of reward models; without any, those of rewards.models.")
+    list[Path] | None, typer.Argument(help="Folders of reward models; those of rewards.models where none is given.")
 ]
 
 
 def serve_rewards(folders: Folders = None) -> None:
-    """Answer vLLM's POST /classify with the rewards of an ensemble, for daemons with rewards.backend = http."""
+    """Serve an ensemble of reward models over HTTP, in vLLM's protocol (POST /classify)."""
     from monitor.telemetry.logs import configure_logging
 
     settings = load_settings()
@@ -46,7 +46,7 @@ class RewardService:
         from monitor.telemetry.serving import ServingMetrics
 
         if not folders:
-            raise InvalidSetting("rewards.models is empty; wanted reward model folders, there or as arguments")
+            raise InvalidSetting("no reward model is named: give folders as arguments, or in rewards.models")
         rewards = settings.rewards
         self.settings = settings
         self.port = 0

@@ -12,7 +12,7 @@ from monitor.cli.terminal import say
 
 app = typer.Typer(
     name="rlhf-monitor",
-    help="The watch over an RLHF-tuned language model in production.",
+    help="Watches an RLHF-tuned language model in production: finds drift, and answers it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -40,4 +40,4 @@ def _version(wanted: bool) -> None:
 def root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
 ) -> None:
-    """The watch over an RLHF-tuned language model in production."""
+    """Watches an RLHF-tuned language model in production: finds drift, and answers it."""

@@ -14,7 +14,7 @@ import yaml
 from monitor.demo.models import build_tiny_base
 from monitor.domain.job import Action
 from monitor.errors import Unavailable
-from monitor.retraining.local_process import run_environment
+from monitor.retraining.launchers.local_process import run_environment
 from monitor.runs.artifact import HashedFile
 from monitor.runs.result import RESULT_FILE, RewardResult, read_result
 from monitor.runs.spec import SPEC_FILE, RunSpec, write_spec

@@ -14,11 +14,14 @@ class Action(StrEnum):
 
 
 class JobState(StrEnum):
-    AWAITING_APPROVAL = "awaiting_approval"  # -> queued (operator approves), cancelled (operator rejects)
+    # Waits for an operator: a rule wants it so, or a run met what another try cannot mend, as a full disk; `error`
+    AWAITING_APPROVAL = "awaiting_approval"  # says what. -> queued (operator approves), cancelled (operator rejects)
     QUEUED = "queued"  # -> leased (a launcher takes it), cancelled
-    LEASED = "leased"  # -> running (the run started), queued (the lease ran out), failed, cancelled
-    RUNNING = "running"  # -> evaluating (a RunResult came), queued (the lease ran out), failed, cancelled
-    EVALUATING = "evaluating"  # -> passed | failed_gate (the gate's verdict), queued, failed, cancelled
+    # From the next three a job goes back to queued when its attempt failed or its run is gone, and to
+    # awaiting_approval for what another try cannot mend.
+    LEASED = "leased"  # -> running (the run starts), queued, awaiting_approval, failed, cancelled
+    RUNNING = "running"  # -> evaluating (a RunResult came), queued, awaiting_approval, failed, cancelled
+    EVALUATING = "evaluating"  # -> passed | failed_gate (the gate's verdict), and all that running has
     PASSED = "passed"  # -> promoted
     FAILED_GATE = "failed_gate"  # -> promoted by a signed override
     FAILED = "failed"  # final
@@ -28,12 +31,13 @@ class JobState(StrEnum):
 
 
 _S = JobState
+_GIVEN_UP = frozenset({_S.QUEUED, _S.AWAITING_APPROVAL, _S.FAILED, _S.CANCELLED})
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     _S.AWAITING_APPROVAL: frozenset({_S.QUEUED, _S.CANCELLED}),
     _S.QUEUED: frozenset({_S.LEASED, _S.CANCELLED}),
-    _S.LEASED: frozenset({_S.RUNNING, _S.QUEUED, _S.FAILED, _S.CANCELLED}),
-    _S.RUNNING: frozenset({_S.EVALUATING, _S.QUEUED, _S.FAILED, _S.CANCELLED}),
-    _S.EVALUATING: frozenset({_S.PASSED, _S.FAILED_GATE, _S.QUEUED, _S.FAILED, _S.CANCELLED}),
+    _S.LEASED: _GIVEN_UP | {_S.RUNNING},
+    _S.RUNNING: _GIVEN_UP | {_S.EVALUATING},
+    _S.EVALUATING: _GIVEN_UP | {_S.PASSED, _S.FAILED_GATE},
     _S.PASSED: frozenset({_S.PROMOTED, _S.CANCELLED}),
     _S.FAILED_GATE: frozenset({_S.PROMOTED}),
     _S.FAILED: frozenset(),

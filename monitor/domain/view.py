@@ -23,6 +23,7 @@ class Overview:
     kafka_lag_records: int | None  # None where this process reads no partition
     has_leader: bool
     last_timestamp: datetime | None  # of the newest trace
+    placement_blocked_by: str | None = None  # the transaction that traces have waited for, a minute or longer
 
 
 @dataclass(frozen=True, slots=True)

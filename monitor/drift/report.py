@@ -34,7 +34,9 @@ def observation_frame(batches: Iterable[ObservationBatch]) -> pd.DataFrame:
         for batch in batches
     ]
     if not parts:
-        raise InvalidInput("drift report: the window holds no observation; wanted some on both sides")
+        raise InvalidInput(
+            "one of the two windows holds no observation, so there is nothing to compare: wait for more traces"
+        )
     long = pd.concat(parts, ignore_index=True)
     wide = long.pivot_table(index=["place", COHORT, POLICY_MODEL], columns="signal", values="value", aggfunc="last")
     return wide.reset_index([COHORT, POLICY_MODEL]).sort_index().tail(MAX_ROWS)
@@ -58,4 +60,4 @@ def write_report(path: Path, *, baseline: pd.DataFrame, current: pd.DataFrame) -
         try:
             Report([DataDriftPreset()]).run(*sides).save_html(str(path))
         except OSError as error:
-            raise InvalidInput(f"--out {path}: {error.strerror}; wanted a path that can be written") from None
+            raise InvalidInput(f"--out {path}: {error.strerror}; name a file that can be written") from None

@@ -8,13 +8,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, func, insert, select, update
 
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
+from monitor.domain.job import Action
 from monitor.domain.order import Actor
 from monitor.domain.stream import StreamKey
 from monitor.drift.fold import Recovery
 from monitor.errors import Conflict, NotFound
 from monitor.postgres import schema
+from monitor.postgres.audit import PostgresAudit
 from monitor.postgres.engine import transaction
-from monitor.postgres.job_rows import author_of, record_audit
+from monitor.retraining.records import AlarmFact, Author
 
 MAX_OPEN = 10_000
 
@@ -98,10 +100,32 @@ class PostgresAlarms:
             values = {"state": AlarmState.ACKNOWLEDGED, "acknowledged_by": actor.name}
             changed = update(schema.alarm).where(table.alarm_id == alarm_id).values(values).returning(schema.alarm)
             after = connection.execute(changed).one()
-            record_audit(
-                connection, by=author_of(actor), action="alarm.acknowledge", subject=f"alarm {alarm_id}", detail={}
-            )
+            by = Author(actor.name, actor.role)
+            PostgresAudit(connection).record("alarm.acknowledge", f"alarm {alarm_id}", by=by, detail={})
             return _stored(after)
+
+
+class PostgresAlarmFacts:
+    """`retraining.work.Alarms` within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def facts(self, action: Action) -> tuple[AlarmFact, ...]:
+        table, job = schema.alarm.c, schema.job.c
+        has_job = select(job.job_id).where(job.alarm_id == table.alarm_id, job.action == action).exists()
+        query = select(schema.alarm, has_job.label("has_job")).where(table.state != AlarmState.SUPERSEDED)
+        return tuple(
+            AlarmFact(
+                alarm_id=row.alarm_id,
+                signal=row.signal,
+                severity=Severity(row.severity),
+                state=AlarmState(row.state),
+                created_at=row.created_at,
+                has_job=row.has_job,
+            )
+            for row in self._connection.execute(query)
+        )
 
 
 def _stored(row: Row[Any]) -> StoredAlarm:

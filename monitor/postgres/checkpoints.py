@@ -21,7 +21,7 @@ from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace
 from monitor.postgres.copy import copy_rows, driver_of
 from monitor.postgres.engine import transaction
 from monitor.postgres.log import AppendedEntry, append_entry
-from monitor.postgres.partitions import make_partitions
+from monitor.postgres.partitions import TableInUse, brief_locks, make_partitions
 
 COHORT_LOCK = 0x524C4846_02
 log = structlog.get_logger(__name__)
@@ -143,9 +143,9 @@ class PostgresCheckpoints:
     def _make_partition(self, day: date) -> None:
         """Make the partition that nobody made ahead; its rows wait in the default one, so a refusal can wait too."""
         try:
-            with transaction(self._engine) as connection:
+            with transaction(self._engine) as connection, brief_locks(connection):
                 made = make_partitions(connection, [day])
-        except (Unavailable, DBAPIError) as reason:
+        except (Unavailable, DBAPIError, TableInUse) as reason:
             log.warning("partition_not_made", day=day.isoformat(), reason=str(reason).splitlines()[0])
             return
         if made:

@@ -32,7 +32,14 @@ _SERVER_SIDE = (
     " set tcp_user_timeout = 30000; set idle_in_transaction_session_timeout = 30000"
 )
 AWAY = "PostgreSQL is away, or refuses its work"  # what everybody may know
-READ_ONLY = "25006"  # a standby answers until it is promoted, or until the name points elsewhere
+# What passes beside whole classes, in plain words: somebody grants the right, ends the lock, promotes the standby.
+_REFUSED = {
+    "25006": "the server is read-only, so it may be a standby",
+    "25P03": "a transaction was left idle for too long and the server ended it (idle_in_transaction_session_timeout)",
+    "42501": "the role lacks a right that it needs; grant it",
+    "55P03": "a lock was not to be had within lock_timeout; somebody holds the table",
+    "57014": "a statement took longer than statement_timeout, or somebody cancelled it",
+}
 
 
 def create_engine_for(url: str, pool_size: int = 5) -> Engine:
@@ -80,16 +87,22 @@ def named_failures() -> Iterator[None]:
         ) from error
     except DBAPIError as error:
         if is_unavailable(error):
-            raise Unavailable(f"PostgreSQL: {str(error.orig).strip()}", plain=AWAY) from error
+            raise _unavailable(error.orig) from error
         raise
     except psycopg.Error as error:  # COPY speaks to the driver directly
         if _may_pass(error.sqlstate, isinstance(error, psycopg.OperationalError)):
-            raise Unavailable(f"PostgreSQL: {str(error).strip()}", plain=AWAY) from error
+            raise _unavailable(error) from error
         raise
 
 
+def _unavailable(error: BaseException | None) -> Unavailable:
+    refused = _REFUSED.get(getattr(error, "sqlstate", None) or "")
+    plain = AWAY if refused is None else f"PostgreSQL: {refused}"
+    return Unavailable(f"{'PostgreSQL' if refused is None else plain}: {str(error).strip()}", plain=plain)
+
+
 def is_unavailable(error: DBAPIError) -> bool:
-    """Say whether waiting can mend it: a lost or refused connection, a shutdown, a deadlock, a full disk."""
+    """Say whether waiting can mend it: a lost connection, a shutdown, a deadlock, a full disk, a right withdrawn."""
     if error.connection_invalidated or isinstance(error, InterfaceError):
         return True
     return _may_pass(getattr(error.orig, "sqlstate", None), isinstance(error, OperationalError))
@@ -99,4 +112,4 @@ def _may_pass(sqlstate: str | None, operational: bool) -> bool:
     """Say whether *sqlstate* is of a class that passes: connection, rollback, resources, operator, system."""
     if sqlstate is None:
         return operational
-    return sqlstate[:2] in {"08", "40", "53", "57", "58"} or sqlstate == READ_ONLY
+    return sqlstate[:2] in {"08", "40", "53", "57", "58"} or sqlstate in _REFUSED

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 
+import psycopg
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 PARTITION_LOCK = 0x524C4846_06
 AHEAD_DAYS = 7
+LOCK_SECONDS = 1.0  # writers wait behind whoever waits for a whole table
 DEFAULT_PARTITION = "trace_default"
-_TODAY = text("select (now() at time zone 'utc')::date")  # the database's day, as `log_entry.created_at` has it
+_TODAY = text("select (now() at time zone 'utc')::date")
 _PARTITIONS = text(
     "select child.relname from pg_inherits join pg_class child on child.oid = inhrelid"
     " where inhparent = cast('trace' as regclass) order by child.relname"
 )
 
 
+class TableInUse(Exception):
+    """Somebody holds a table that had to be locked, a backup perhaps: try again later."""
+
+
+@contextmanager
+def brief_locks(connection: Connection) -> Iterator[None]:
+    """Let the block do all it does or nothing; raises `TableInUse` after `LOCK_SECONDS` of waiting for a lock."""
+    try:
+        with connection.begin_nested():
+            connection.execute(text(f"set local lock_timeout = '{LOCK_SECONDS}s'"))
+            yield
+            connection.execute(text("set local lock_timeout = default"))
+    except OperationalError as error:
+        if isinstance(error.orig, psycopg.errors.LockNotAvailable):
+            raise TableInUse(str(error.orig)) from error
+        raise
+
+
 def make_partitions_ahead(connection: Connection) -> list[date]:
     """Make the partitions of today and the next days; return the days that had none."""
-    today: date = connection.execute(_TODAY).scalar_one()
+    today = database_day(connection)
     return make_partitions(connection, [today + timedelta(days=ahead) for ahead in range(AHEAD_DAYS + 1)])
 
 
@@ -48,6 +70,12 @@ def make_partitions(connection: Connection, days: Iterable[date]) -> list[date]:
         stop = day + timedelta(days=1)
         connection.execute(text(f"alter table trace attach partition {name} for values from ('{day}') to ('{stop}')"))
     return sorted(missing)
+
+
+def database_day(connection: Connection) -> date:
+    """Return today by the database's clock, in UTC: the day that a trace stored now belongs to."""
+    today: date = connection.execute(_TODAY).scalar_one()
+    return today
 
 
 def partition_days(connection: Connection) -> list[date]:

@@ -341,6 +341,8 @@ job = Table(
     Column("verdict", JSONB),
     Column("error", Text),
     Column("candidate_version", Text),
+    Column("handle", JSONB),  # of a run that may be alive: `retraining.records.RunHandle`
+    Column("lost", Integer, nullable=False, server_default="0"),  # runs gone at a takeover; they are no attempts
     Index(None, "state"),
     Index(
         "uq_job_live_action",

@@ -219,13 +219,6 @@ def active_baseline(connection: Connection, known: ActiveBaseline | None = None)
     return ActiveBaseline(row.baseline_id, row.revision, baseline)
 
 
-def extend_baseline(connection: Connection, extended: ActiveBaseline) -> None:
-    """Store further laws of the active baseline's own window."""
-    chosen = schema.baseline.c.baseline_id == extended.baseline_id
-    values = {"content": extended.baseline.to_json(), "revision": schema.baseline.c.revision + 1}
-    connection.execute(update(schema.baseline).where(chosen).values(values))
-
-
 def _require_active(connection: Connection, baseline_id: int) -> None:
     """Keep the baseline active to the transaction's end: its alarms would be open for ever under another one."""
     chosen = schema.baseline.c.baseline_id == baseline_id, schema.baseline.c.active

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from sqlalchemy import Connection, Engine, select, text
 
@@ -16,9 +17,9 @@ from monitor.drift.status import status_of
 from monitor.postgres import schema
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.engine import transaction
-from monitor.postgres.jobs import JobService
 from monitor.postgres.leader import is_led
 from monitor.postgres.log import COMBINED, TOTALS_OF
+from monitor.postgres.placement import long_blocker
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.streams import active_baseline
 from monitor.runs.model import Models
@@ -39,10 +40,19 @@ _LATEST_SCORERS = text(
 )
 
 
+class Jobs(Protocol):
+    """What is asked of the job service."""
+
+    def jobs(self, *, limit: int) -> tuple[Job, ...]: ...
+    def job(self, job_id: int) -> JobDetail | None: ...
+    def start_job(self, action: Action, reason: str, *, actor: Actor) -> Job: ...
+    def move_job(self, job_id: int, order: JobOrder, *, actor: Actor) -> Job: ...
+
+
 class PostgresViews:
     """The web package's `Views`."""
 
-    def __init__(self, engine: Engine, jobs: JobService, *, kafka_lag: Callable[[], int | None]) -> None:
+    def __init__(self, engine: Engine, jobs: Jobs, *, kafka_lag: Callable[[], int | None]) -> None:
         self._engine = engine
         self._alarms = PostgresAlarms(engine)
         self._jobs = jobs
@@ -57,6 +67,7 @@ class PostgresViews:
             ).scalar_one()
             lag = fold_lag_places(connection)
             led = is_led(connection)
+            blocker = long_blocker(connection)
         last = totals.get(("last_timestamp", ""))
         return Overview(
             traces=totals.get(("traces", ""), 0),
@@ -69,6 +80,7 @@ class PostgresViews:
             kafka_lag_records=self._kafka_lag(),
             has_leader=led,
             last_timestamp=None if last is None else moment_of(last),
+            placement_blocked_by=None if blocker is None else str(blocker),
         )
 
     def fold_lag_traces(self) -> int:
@@ -158,7 +170,7 @@ def fold_lag_places(connection: Connection) -> int:
 class PostgresCommands:
     """The web package's `Commands`."""
 
-    def __init__(self, engine: Engine, jobs: JobService) -> None:
+    def __init__(self, engine: Engine, jobs: Jobs) -> None:
         self._alarms = PostgresAlarms(engine)
         self._jobs = jobs
 

@@ -2,87 +2,55 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Literal, Protocol
 
-from monitor.domain.job import Action, Hold, JobState, Verdict
-from monitor.errors import Conflict, Fenced, InvalidInput
+from monitor.domain.job import Hold, JobState, Verdict
+from monitor.errors import Conflict, Fenced, InvalidInput, Unavailable
 from monitor.retraining.gate import judge
+from monitor.retraining.launcher import Elsewhere, Launcher, Run, RunStatus
+from monitor.retraining.lease import decide_takeover
+from monitor.retraining.records import JobRecord, Lease, RunHandle
 from monitor.retraining.run_folder import RunFolders, collect_result, verify_result
-from monitor.runs.result import RunResult
+from monitor.runs.result import ExitCode, RunResult
 from monitor.runs.spec import RunSpec
 from monitor.settings import RetrainSettings
 
-EXIT_BAD_SPEC = 2  # of `python -m retrain`: another attempt would read the same
 _SLOW_STEP_LEASES = 10  # exporting and hashing beat no heart, so they hold the lease for this many terms
+# What another attempt would meet again until somebody sees to the disk.
+_WAITS_FOR_SOMEBODY = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to run one attempt of a job; whoever else takes the job up fences it."""
+class Jobs(Protocol):
+    """A job's way from queued to its verdict, as `retraining.lease.LeasedJobs` has it."""
 
-    job_id: int
-    action: Action
-    attempt: int  # from 1
-    owner: str
-
-
-@dataclass(frozen=True, slots=True)
-class RunStatus:
-    exit_code: int | None  # None: still running
-    progress: str | None  # the last thing it said
-
-
-class Run(Protocol):
-    def status(self) -> RunStatus: ...
-
-    def cancel(self) -> None:
-        """End the run and all its processes; return when they are gone."""
-        ...
+    def waiting(self) -> Sequence[JobRecord]: ...
+    def take(self, seen: JobRecord, *, owner: str, attached: bool, seconds: float) -> Lease | None: ...
+    def heartbeat(self, lease: Lease, *, seconds: float, progress: str | None) -> bool: ...
+    def running(self, lease: Lease, spec: RunSpec, handle: RunHandle) -> None: ...
+    def evaluating(self, lease: Lease, result: RunResult, *, seconds: float) -> None: ...
+    def judged(self, lease: Lease, result: RunResult, verdict: Verdict) -> JobState: ...
+    def attempt_failed(self, lease: Lease, error: str, *, max_attempts: int, log_tail: str = "") -> JobState: ...
+    def hold(self, lease: Lease, error: str) -> None: ...
+    def release(self, lease: Lease, *, seconds: float) -> None: ...
+    def goes_on(self, job_id: int, handle: RunHandle) -> bool: ...
+    def abandoned(self) -> Sequence[JobRecord]: ...
+    def forget_run(self, job_id: int, handle: RunHandle) -> None: ...
 
 
-class Launcher(Protocol):
-    def start(self, folder: Path) -> Run:
-        """Start a run of `folder/spec.json`; raise `OSError` where it cannot be started."""
-        ...
-
-    def stop_stale(self, job_folder: Path) -> None:
-        """End what earlier attempts of the job may have left running within reach."""
-        ...
-
-
-class JobStore(Protocol):
-    """A job's way from queued to its verdict. With a lease that is lost, all raise `Fenced` but `heartbeat`."""
-
-    def lease(self, owner: str, *, now: datetime, expires_at: datetime, max_attempts: int) -> Lease | None:
-        """Take the oldest job that is queued or whose launcher fell silent; None where there is none."""
-        ...
-
-    def heartbeat(self, lease: Lease, *, expires_at: datetime, progress: str | None) -> bool:
-        """Keep the lease; False where it is lost or the job was cancelled."""
-        ...
-
-    def running(self, lease: Lease, spec: RunSpec) -> None: ...
-
-    def evaluating(self, lease: Lease, result: RunResult, *, expires_at: datetime) -> None: ...
-
-    def judged(self, lease: Lease, result: RunResult, verdict: Verdict) -> JobState:
-        """Record the verdict and register the candidate."""
-        ...
-
-    def attempt_failed(self, lease: Lease, error: str, *, max_attempts: int) -> JobState:
-        """Queue the job again, or fail it when its attempts are used up."""
-        ...
-
-    def release(self, lease: Lease) -> None:
-        """Queue the job again without counting the attempt."""
-        ...
-
+class Promotions(Protocol):
     def promote_passed(self, mode: Literal["automatic", "manual"]) -> Hold | int | None:
         """Promote the job that passed its gate, if *mode* says so; return its number, or why not."""
+        ...
+
+
+class Housekeeping(Protocol):
+    def tidy(self) -> None:
+        """Remove what ended attempts left and nobody needs."""
         ...
 
 
@@ -91,12 +59,14 @@ class Step(StrEnum):
 
     IDLE = "idle"
     LEASED = "leased"
+    ATTACHED = "attached"  # a run that another process had started was taken up again
     STARTED = "started"
     WATCHED = "watched"
     JUDGED = "judged"
     ATTEMPT_FAILED = "attempt_failed"
+    HELD = "held"  # the job waits for an operator
     PROMOTED = "promoted"
-    FENCED = "fenced"  # the job was cancelled or taken over; its run here has been ended
+    FENCED = "fenced"  # the job was cancelled or taken over
 
 
 @dataclass(slots=True)
@@ -109,115 +79,173 @@ class _Held:
 class Dispatcher:
     """Runs one job at a time. `tick` and `close` are called by one thread.
 
-    Every replica may run a dispatcher: the store hands a job to one of them. The
-    replicas' clocks must agree to well within a lease.
+    Every replica may run a dispatcher: a job is handed to one of them. A run
+    outlives the dispatcher that started it, and is taken up by the next one.
     """
 
     def __init__(
-        self, settings: RetrainSettings, *, owner: str, jobs: JobStore, folders: RunFolders, launcher: Launcher
+        self,
+        settings: RetrainSettings,
+        *,
+        owner: str,
+        jobs: Jobs,
+        promotions: Promotions,
+        folders: RunFolders,
+        launcher: Launcher,
+        housekeeping: Housekeeping,
     ) -> None:
         self._settings = settings
         self._owner = owner
         self._jobs = jobs
+        self._promotions = promotions
         self._folders = folders
         self._launcher = launcher
-        self._term = timedelta(seconds=settings.lease_seconds)
+        self._housekeeping = housekeeping
+        self._term = settings.lease_seconds
         self._held: _Held | None = None
+        self._swept = False
 
-    def tick(self, now: datetime) -> Step:
+    def tick(self) -> Step:
         """Take one step. After `Unavailable` the same step is taken again by the next tick."""
+        self._end_abandoned()
+        held = self._held
         try:
-            if self._held is None:
-                return self._take_up(now)
-            if self._held.run is None or self._held.spec is None:
-                return self._start(self._held, now)
-            return self._watch(self._held, self._held.run, self._held.spec, now=now)
+            if held is None:
+                return self._take_up()
+            if held.run is None or held.spec is None:
+                return self._start(held)
+            return self._watch(held, held.run, held.spec)
         except Fenced:
-            self._drop()
+            self._let_go()
             return Step.FENCED
 
     def close(self) -> None:
-        """End the run in hand and give its job back to the queue, for another replica or the next start."""
+        """Leave, with the run in hand going on, and give its lease back for the next start or another replica.
+
+        Where the database is away the lease runs out by itself, and the run is found all the same.
+        """
         if self._held is None:
             return
-        lease = self._held.lease
-        self._drop()
-        try:
-            self._jobs.release(lease)
-        except Fenced:
-            return  # it is somebody else's already
+        with suppress(Unavailable):
+            try:
+                self._jobs.release(self._held.lease, seconds=self._term)
+                self._held = None
+            except Fenced:
+                self._let_go()
 
-    def _take_up(self, now: datetime) -> Step:
-        if isinstance(self._jobs.promote_passed(self._settings.promotion), int):
+    def _take_up(self) -> Step:
+        if isinstance(self._promotions.promote_passed(self._settings.promotion), int):
             return Step.PROMOTED
-        lease = self._jobs.lease(
-            self._owner,
-            now=now,
-            expires_at=now + _SLOW_STEP_LEASES * self._term,
-            max_attempts=self._settings.max_attempts,
-        )
-        if lease is None:
-            return Step.IDLE
-        self._held = _Held(lease)
-        return Step.LEASED
+        for record in self._jobs.waiting():
+            found = self._launcher.attach(record.handle) if record.handle is not None else None
+            if not decide_takeover(record, found):
+                continue
+            run = None if isinstance(found, Elsewhere) else found
+            attached = run is not None
+            lease = self._jobs.take(record, owner=self._owner, attached=attached, seconds=self._slow_seconds)
+            if lease is None:
+                continue
+            self._held = _Held(lease, record.spec if attached else None, run)
+            return Step.ATTACHED if attached else Step.LEASED
+        return Step.IDLE
 
-    def _start(self, held: _Held, now: datetime) -> Step:
-        """Prepare the folder, record the spec, then start: a run the database does not know never exists."""
+    def _start(self, held: _Held) -> Step:
+        """Prepare the folder, note spec and handle, then start: a run the database does not know never exists."""
         lease = held.lease
-        self._launcher.stop_stale(self._folders.of_job(lease.job_id))
+        folder = self._folders.of_attempt(lease.job_id, lease.attempt)
+        self._end_strays()
+        self._housekeeping.tidy()
         try:
             spec = self._folders.prepare(lease.job_id, lease.action, lease.attempt)
+            handle = self._launcher.handle(folder)
+            self._jobs.running(lease, spec, handle)
+            held.run, held.spec = self._launcher.start(handle), spec
         except InvalidInput as error:
             return self._give_up(lease, str(error), max_attempts=lease.attempt)
         except OSError as error:
-            return self._give_up(lease, f"the run could not be prepared: {error}")
-        self._jobs.running(lease, spec)
-        try:
-            held.run = self._launcher.start(self._folders.of_attempt(lease.job_id, lease.attempt))
-        except OSError as error:
-            return self._give_up(lease, f"the run could not be started: {error}")
-        held.spec = spec
-        self._beat(lease, None, now)
+            reason = f"the run could not be started: {error}"
+            return self._wait(lease, reason) if error.errno in _WAITS_FOR_SOMEBODY else self._give_up(lease, reason)
+        self._beat(lease, None)
         return Step.STARTED
 
-    def _watch(self, held: _Held, run: Run, spec: RunSpec, *, now: datetime) -> Step:
+    def _watch(self, held: _Held, run: Run, spec: RunSpec) -> Step:
         status = run.status()
         if status.exit_code is None:
-            self._beat(held.lease, status.progress, now)
+            self._beat(held.lease, status.progress)
             return Step.WATCHED
-        return self._evaluate(held.lease, spec, status, now=now)
+        if status.exit_code == ExitCode.NO_ROOM:
+            return self._wait(held.lease, f"the disk is full: {status.progress}")
+        return self._evaluate(held.lease, spec, status)
 
-    def _evaluate(self, lease: Lease, spec: RunSpec, status: RunStatus, *, now: datetime) -> Step:
+    def _evaluate(self, lease: Lease, spec: RunSpec, status: RunStatus) -> Step:
         folder = self._folders.of_attempt(lease.job_id, lease.attempt)
         assert status.exit_code is not None
         try:
             result = collect_result(folder, spec, exit_code=status.exit_code, last_words=status.progress)
-            self._jobs.evaluating(lease, result, expires_at=now + _SLOW_STEP_LEASES * self._term)
+            self._jobs.evaluating(lease, result, seconds=self._slow_seconds)
             verify_result(folder, result)
-            self._same_champion(spec)
+            self._same_champion(spec, result)
             self._jobs.judged(lease, result, judge(spec.action, result, self._settings.gate))
         except (InvalidInput, Conflict, OSError) as error:  # OSError: its files cannot be read
-            hopeless = status.exit_code == EXIT_BAD_SPEC
-            return self._give_up(lease, str(error), max_attempts=lease.attempt if hopeless else None)
-        self._held = None
+            hopeless = status.exit_code == ExitCode.BAD_SPEC
+            attempts = lease.attempt if hopeless else None
+            return self._give_up(lease, str(error), max_attempts=attempts, log_tail=status.log_tail)
+        self._end()
         return Step.JUDGED
 
-    def _same_champion(self, spec: RunSpec) -> None:
+    def _same_champion(self, spec: RunSpec, result: RunResult) -> None:
         judged_against = spec.champion.version if spec.champion is not None else None
-        champion = self._folders.champion_version()
+        champion = self._folders.champion_version(result.role)
         if champion != judged_against:
             raise InvalidInput(f"the champion changed during the run from {judged_against} to {champion}")
 
-    def _give_up(self, lease: Lease, error: str, *, max_attempts: int | None = None) -> Step:
-        self._jobs.attempt_failed(lease, error, max_attempts=max_attempts or self._settings.max_attempts)
-        self._held = None
+    def _give_up(self, lease: Lease, error: str, *, max_attempts: int | None = None, log_tail: str = "") -> Step:
+        attempts = max_attempts or self._settings.max_attempts
+        self._jobs.attempt_failed(lease, error, max_attempts=attempts, log_tail=log_tail)
+        self._end()
         return Step.ATTEMPT_FAILED
 
-    def _beat(self, lease: Lease, progress: str | None, now: datetime) -> None:
-        if not self._jobs.heartbeat(lease, expires_at=now + self._term, progress=progress):
+    def _wait(self, lease: Lease, reason: str) -> Step:
+        self._jobs.hold(lease, f"{reason}; approve the job once that is mended")
+        self._end()
+        return Step.HELD
+
+    def _end(self) -> None:
+        self._held = None
+        self._housekeeping.tidy()
+
+    def _beat(self, lease: Lease, progress: str | None) -> None:
+        if not self._jobs.heartbeat(lease, seconds=self._term, progress=progress):
             raise Fenced(f"job {lease.job_id}: attempt {lease.attempt} was cancelled or taken over")
 
-    def _drop(self) -> None:
-        held, self._held = self._held, None
-        if held is not None and held.run is not None:
+    def _let_go(self) -> None:
+        """Leave a job that is ours no more: its run ends with it, unless another dispatcher has taken it up."""
+        held = self._held
+        if held is not None and held.run is not None and not self._jobs.goes_on(held.lease.job_id, held.run.handle):
             held.run.cancel()
+            self._jobs.forget_run(held.lease.job_id, held.run.handle)
+        self._end()
+
+    def _end_abandoned(self) -> None:
+        """End the runs of cancelled jobs that are within reach, whoever started them; at first, stray ones too."""
+        if not self._swept:
+            self._end_strays()
+            self._swept = True
+        for record in self._jobs.abandoned():
+            assert record.handle is not None
+            found = self._launcher.attach(record.handle)
+            if isinstance(found, Elsewhere):
+                continue
+            if found is not None:
+                found.cancel()
+            self._jobs.forget_run(record.job.job_id, record.handle)
+
+    def _end_strays(self) -> None:
+        """End the runs on this host that another run of their job has taken the place of."""
+        for job_id, run in self._folders.found(self._launcher):
+            if not self._jobs.goes_on(job_id, run.handle):
+                run.cancel()
+
+    @property
+    def _slow_seconds(self) -> float:
+        return _SLOW_STEP_LEASES * self._term

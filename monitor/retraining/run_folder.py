@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -10,8 +11,9 @@ import yaml
 
 from monitor.domain.job import Action
 from monitor.errors import InvalidInput
+from monitor.retraining.launcher import Launcher, Run
 from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256
-from monitor.runs.result import RESULT_FILE, Failure, RewardResult, RunResult, read_result
+from monitor.runs.result import RESULT_FILE, RESULTS, Failure, RewardResult, RunResult, read_result
 from monitor.runs.spec import SPEC_FILE, RunSpec, write_spec
 from monitor.settings import RetrainSettings
 
@@ -33,7 +35,7 @@ class BaselineTraces(Protocol):
 
 
 class ChampionSource(Protocol):
-    def champion(self) -> Artifact | None: ...
+    def champion(self, role: str) -> Artifact | None: ...
 
 
 class RunFolders:
@@ -68,14 +70,15 @@ class RunFolders:
         folder = self.of_attempt(job_id, attempt)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        champion = self._registry.champion()
+        role = RESULTS[action].role
+        champion = self._registry.champion(role)
         spec = RunSpec(
             job_id=job_id,
             action=action,
             base_model=_base_model(self._settings.base_model, champion),
             champion=champion,
             preferences=self._preferences.export(folder / PREFERENCES_FILE),
-            rescore=self._baseline.export(folder / RESCORE_FILE),
+            rescore=self._baseline.export(folder / RESCORE_FILE) if role == RewardResult.role else None,
             recipe=read_recipe(self._settings.recipe),
             seed=job_id,
             output=str(folder / OUTPUT_FOLDER),
@@ -84,9 +87,14 @@ class RunFolders:
         write_spec(folder / SPEC_FILE, spec)
         return spec
 
-    def champion_version(self) -> str | None:
-        champion = self._registry.champion()
+    def champion_version(self, role: str) -> str | None:
+        champion = self._registry.champion(role)
         return champion.version if champion is not None else None
+
+    def found(self, launcher: Launcher) -> Iterator[tuple[int, Run]]:
+        """Yield the live runs within the launcher's reach, each with its job's number."""
+        for run in launcher.found(self._settings.folder.resolve()):
+            yield int(Path(run.handle.folder).parent.name.removeprefix("job-")), run
 
 
 def read_recipe(path: Path | None) -> dict[str, float | int | str | bool]:

@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from monitor.domain.alarm import AlarmState, Severity
 from monitor.domain.job import Action, Hold, Job, Launch
+from monitor.retraining.records import AlarmFact, TriggerFacts
 from monitor.settings import TriggerRule
 
 _RANK = {Severity.WARNING: 0, Severity.ALERT: 1}
-
-
-@dataclass(frozen=True, slots=True)
-class AlarmFact:
-    """What a rule must know of an alarm."""
-
-    alarm_id: int
-    signal: str
-    severity: Severity
-    state: AlarmState
-    created_at: datetime
-    has_job: bool  # of the rule's action, in whatever state
-
-
-@dataclass(frozen=True, slots=True)
-class TriggerFacts:
-    """What a decision rests on, for one action."""
-
-    alarms: tuple[AlarmFact, ...]
-    pairs_new: int  # preference pairs since the champion's training data was taken
-    live_job: bool
-    last_started: datetime | None  # creation of the action's latest job, however it ended
 
 
 class FactSource(Protocol):

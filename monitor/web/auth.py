@@ -73,10 +73,12 @@ def _refuse_foreign_pages(method: str, headers: Headers) -> None:
     host = headers.get("host", "")
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     if name.lower() not in _LOOPBACK_NAMES:
-        raise HTTPException(403, f"Host = {host!r}; without web.tokens only a loopback name is served")
+        raise HTTPException(
+            403, f"you asked for the host {host!r}: without web.tokens only localhost and 127.0.0.1 are served"
+        )
     if method not in _READS and headers.get("x-requested-with") != REQUESTED_WITH:
         raise HTTPException(
-            403, f"header X-Requested-With is missing; a change needs X-Requested-With: {REQUESTED_WITH}"
+            403, f"the header X-Requested-With is missing: send X-Requested-With: {REQUESTED_WITH} with every change"
         )
 
 
@@ -88,7 +90,9 @@ def identify(request: Request, credentials: Annotated[HTTPAuthorizationCredentia
 
 def identify_operator(actor: Annotated[Actor, Depends(identify)]) -> Actor:
     if not actor.role.covers(Role.OPERATOR):
-        raise HTTPException(403, f"role = {actor.role.value!r}; wanted {Role.OPERATOR.value!r}")
+        raise HTTPException(
+            403, f"your token has the role {actor.role.value!r}: only an {Role.OPERATOR.value!r} may do this"
+        )
     return actor
 
 

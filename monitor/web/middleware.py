@@ -67,8 +67,8 @@ class HeadAsGet:
 
 def _refuse_body(headers: Headers) -> tuple[int, str] | None:
     if "transfer-encoding" in headers:
-        return 411, "header Content-Length is missing; wanted the body's length in bytes"
+        return 411, "the request does not say how long its body is: send the header Content-Length"
     length = headers.get("content-length", "0")
     if not length.isdecimal() or len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:
-        return 413, f"Content-Length = {length!r}; wanted at most {MAX_BODY_BYTES} bytes"
+        return 413, f"Content-Length is {length[:20]!r}: a body has {MAX_BODY_BYTES} bytes at most"
     return None

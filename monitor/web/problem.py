@@ -27,7 +27,7 @@ _STATUSES: dict[type[Exception], HTTPStatus] = {
 class Problem(BaseModel):
     title: str = Field(description="the kind of error, the same for every error of its status")
     status: int
-    detail: str = Field(description="the thing, its value, and what was wanted")
+    detail: str = Field(description="what was found, and what to do")
 
 
 def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:

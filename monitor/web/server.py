@@ -84,7 +84,7 @@ def _listen(host: str, port: int, part: str) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        wanted = "an address of this machine and a free port"
         raise InvalidSetting(
-            f"{part}.host = {host!r}, {part}.port = {port}: {error.strerror}; wanted {wanted}"
+            f"{part}.host = {host!r}, {part}.port = {port}: {error.strerror}; choose an address of this machine "
+            f"and a port that nobody uses"
         ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -40,6 +41,17 @@ def test_the_import_contracts_hold() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_architecture_page_shows_the_layers_that_the_contracts_hold() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = page.split("## Layers", 1)[1].split("```")[1]
+    assert section.strip().splitlines() == layers
+    named = {name.strip() for layer in layers for name in layer.split("|")} - {"__main__", "settings", "errors"}
+    rows = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}
+    assert named - {"telemetry", "demo"} <= rows
 
 
 @pytest.mark.parametrize("technology", EDGES)

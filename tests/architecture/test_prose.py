@@ -9,14 +9,10 @@ import pytest
 from tests.architecture.prose import CEILING, ninetieth_percentile, pages, sentences, words
 from tests.real_kafka import ROOT
 
-# Pages that are still longer, and how long they may be at most.
-LONGER: dict[str, int] = {"docs/ingest.md": 32}
-
 
 @pytest.mark.parametrize("page", [pytest.param(path, id=path.relative_to(ROOT).as_posix()) for path in pages()])
 def test_nine_sentences_in_ten_keep_to_the_ceiling(page: Path) -> None:
-    allowed = LONGER.get(page.relative_to(ROOT).as_posix(), CEILING)
-    assert ninetieth_percentile(page.read_text(encoding="utf-8")) <= allowed, "python -m tests.architecture.prose"
+    assert ninetieth_percentile(page.read_text(encoding="utf-8")) <= CEILING, "python -m tests.architecture.prose"
 
 
 def test_running_text_alone_is_counted() -> None:

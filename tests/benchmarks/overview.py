@@ -18,11 +18,12 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
+from monitor.app.wiring import job_service_of
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.postgres.engine import create_engine_for
-from monitor.postgres.jobs import JobService
 from monitor.postgres.migrate import upgrade
 from monitor.postgres.views import PostgresViews
+from monitor.settings import Settings
 from tests.benchmarks.report import machine, options, table, write_json
 
 WAITING = 20
@@ -76,7 +77,7 @@ def measure(engine: Engine, checkpoints: int) -> list[Row]:
             connection.execute(text(statement), {"count": checkpoints, "wait": WAITING})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("vacuum analyze"))
-    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    views = PostgresViews(engine, job_service_of(engine, Settings()), kafka_lag=lambda: None)
     assert views.overview().traces == 1000 * (checkpoints + WAITING)
     assert views.fold_lag_traces() == 1000 * (1 + WAITING)
     return [

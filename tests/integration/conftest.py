@@ -1,14 +1,18 @@
-"""Topics of one test alone, and readers that are closed after it."""
+"""What a test has for itself: topics and readers that are closed after it, and the parts that answer an alarm."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import Engine
 
 from monitor.ingest.kafka import KafkaSource
+from monitor.postgres.engine import create_engine_for
 from monitor.settings import KafkaSettings
+from tests.integration.job_parts import Parts
 from tests.integration.kafka_reading import InMemoryOffsets, Read
 from tests.real_kafka import Kafka
 
@@ -45,3 +49,17 @@ def read(config: KafkaSettings) -> Iterator[Read]:
     yield open_source
     for source in opened:
         source.close()
+
+
+@pytest.fixture
+def engine(postgres_url: str) -> Iterator[Engine]:
+    engine = create_engine_for(postgres_url, pool_size=4)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def parts(engine: Engine, tmp_path: Path) -> Iterator[Parts]:
+    parts = Parts(engine, tmp_path)
+    yield parts
+    parts.end_runs()

@@ -13,27 +13,30 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
+from monitor.app.wiring import job_service_of
 from monitor.domain.alarm import Alarm, AlarmState, Severity
+from monitor.domain.baseline import BaselineExtension
 from monitor.domain.cohort import CohortRule
 from monitor.domain.score import Reward
 from monitor.domain.signal import DISAGREEMENT, REWARD
 from monitor.domain.trace import Trace
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules, freeze_window
-from monitor.errors import Conflict, Fenced
+from monitor.drift.rescore import RescoredBaselines
+from monitor.errors import Fenced, InvalidInput
 from monitor.ingest.offset import StoredOffset
 from monitor.observe.step import ObserveRules
 from monitor.offline.backtest import BacktestPlan, backtest
 from monitor.postgres.alarms import PostgresAlarms
-from monitor.postgres.baselines import PostgresBaselineTraces, rebuild_reward_baseline
+from monitor.postgres.baselines import PostgresBaselines, PostgresBaselineTraces
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for
-from monitor.postgres.jobs import JobService
 from monitor.postgres.leader import Leadership
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views import PostgresViews
 from monitor.runs.artifact import Artifact, HashedFile
 from monitor.runs.result import PairMetrics, RewardResult
+from monitor.settings import Settings
 from tests.traces import checkpoint, drifting, scored, trace
 
 pytestmark = pytest.mark.postgres
@@ -249,6 +252,10 @@ def rescored(folder: Path, indices: Sequence[int], version: str = "v2") -> Rewar
     )
 
 
+def plan(engine: Engine, result: RewardResult) -> BaselineExtension | None:
+    return RescoredBaselines(PostgresBaselineTraces(engine), NullRule()).plan(result)
+
+
 def test_a_promoted_scorer_is_watched_against_its_own_scores_of_the_baseline_s_traces(
     engine: Engine, store: PostgresFoldStore, write: Write, tmp_path: Path
 ) -> None:
@@ -262,7 +269,7 @@ def test_a_promoted_scorer_is_watched_against_its_own_scores_of_the_baseline_s_t
     exported = [json.loads(row) for row in Path(file.path).read_text().splitlines()]
     assert [row["index"] for row in exported] == list(range(BASELINE))
     with engine.begin() as connection:
-        rebuild_reward_baseline(connection, rescored(tmp_path, range(BASELINE)), NullRule())
+        assert PostgresBaselines(connection).extend(plan(engine, rescored(tmp_path, range(BASELINE))))
     write(same[700:], rewards_of("v2", rng.normal(4.0, 1.0, 500)))
     tick = controller.tick()
     active = store.active()
@@ -278,7 +285,7 @@ def test_a_promoted_scorer_is_watched_against_its_own_scores_of_the_baseline_s_t
         if status.key.signal == REWARD.name and status.key.cohort == "*"
     }
     assert seen == {"v1": 100, "v2": 500}
-    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    views = PostgresViews(engine, job_service_of(engine, Settings()), kafka_lag=lambda: None)
     assert views.unwatched_scorers() == ()
     assert [alarm for alarm in tick.alarms if alarm.stream.signal == REWARD.name] == []
 
@@ -290,14 +297,30 @@ def test_scores_of_traces_that_are_no_longer_the_baseline_s_are_a_conflict(
     Controller(store, RULES).tick()
     frozen = freeze_window(store, NullRule(), first_place=100, stop_place=800)
     store.freeze(frozen, by="operator", note="")
-    with engine.begin() as connection, pytest.raises(Conflict, match="frozen anew"):
-        rebuild_reward_baseline(connection, rescored(tmp_path, range(BASELINE)), NullRule())
+    with pytest.raises(InvalidInput, match="frozen anew"):
+        plan(engine, rescored(tmp_path, range(BASELINE)))
+
+
+def test_laws_made_from_a_baseline_that_changed_meanwhile_are_not_stored(
+    engine: Engine, store: PostgresFoldStore, write: Write, tmp_path: Path
+) -> None:
+    write(TRACES[:900])
+    Controller(store, RULES).tick()
+    first, second = (plan(engine, rescored(tmp_path, range(BASELINE), version)) for version in ("v2", "v3"))
+    with engine.begin() as connection:
+        assert not PostgresBaselines(connection).extend(None)  # there is a baseline
+        assert PostgresBaselines(connection).extend(first)
+        assert not PostgresBaselines(connection).extend(second)  # v2's laws would be lost
+    third = plan(engine, rescored(tmp_path, range(BASELINE), "v3"))
+    store.freeze(freeze_window(store, NullRule(), first_place=0, stop_place=800), by="operator", note="")
+    with engine.begin() as connection:
+        assert not PostgresBaselines(connection).extend(third)
 
 
 def test_a_cohort_the_baseline_never_saw_is_named_as_not_watched(engine: Engine, write: Write) -> None:
     write(TRACES[:BASELINE])
     Controller(PostgresFoldStore(engine), RULES).tick()
-    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    views = PostgresViews(engine, job_service_of(engine, Settings()), kafka_lag=lambda: None)
     assert views.unwatched_cohorts() == ()
     PostgresCheckpoints(engine, group_id="group", max_cohorts=50).admit(["dataset=new"])
     assert views.unwatched_cohorts() == ("dataset=new",)
@@ -309,8 +332,8 @@ def test_a_run_that_began_before_the_baseline_was_frozen_is_not_promoted_without
     write(TRACES[:900])
     Controller(store, RULES).tick()
     result = replace(rescored(tmp_path, []), rescored=None)
-    with engine.begin() as connection, pytest.raises(Conflict, match="frozen after the run began"):
-        rebuild_reward_baseline(connection, result, NullRule())
+    with pytest.raises(InvalidInput, match="frozen after the run began"):
+        plan(engine, result)
 
 
 def test_scores_that_this_machine_cannot_read_are_a_conflict(
@@ -320,8 +343,8 @@ def test_scores_that_this_machine_cannot_read_are_a_conflict(
     Controller(store, RULES).tick()
     result = rescored(tmp_path, range(BASELINE))
     (tmp_path / "rescored.jsonl").unlink()
-    with engine.begin() as connection, pytest.raises(Conflict, match="cannot be read"):
-        rebuild_reward_baseline(connection, result, NullRule())
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        plan(engine, result)
 
 
 def test_first_traces_that_are_all_repeats_are_no_baseline_until_enough_others_came(
@@ -341,7 +364,7 @@ def test_first_traces_that_are_all_repeats_are_no_baseline_until_enough_others_c
 def test_traces_that_wait_for_a_place_behind_an_open_transaction_count_as_not_folded(
     engine: Engine, store: PostgresFoldStore, write: Write
 ) -> None:
-    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    views = PostgresViews(engine, job_service_of(engine, Settings()), kafka_lag=lambda: None)
     write(TRACES[:BASELINE])
     Controller(store, RULES).tick()
     assert views.fold_lag_traces() == 0
@@ -359,7 +382,7 @@ def test_streams_of_a_scorer_go_on_after_a_roll_back_unless_a_baseline_was_froze
         rows = [status for status in Controller(store, RULES).tick().statuses if status.key.signal == REWARD.name]
         return {status.key.scorer_version: status.observations for status in rows if status.key.cohort == "*"}
 
-    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    views = PostgresViews(engine, job_service_of(engine, Settings()), kafka_lag=lambda: None)
     same, means = [trace(number) for number in range(1000)], [float(number % 7) for number in range(1000)]
     write(same[:700], rewards_of("v1", means[:700]))
     assert observed() == {"v1": 100}

@@ -2,127 +2,28 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import insert, select, text, update
 
-from monitor.domain.job import Action, Hold, Job, JobState, Launch
+from monitor.domain.baseline import BaselineExtension
+from monitor.domain.job import Action, Hold, JobState, Launch
 from monitor.domain.order import ORDERS, Actor, JobOrder, Role
 from monitor.errors import Conflict, InvalidInput, NotFound
 from monitor.postgres import schema
-from monitor.postgres.engine import create_engine_for
-from monitor.postgres.jobs import JobService
-from monitor.postgres.leases import PostgresJobStore
-from monitor.postgres.preferences import PostgresPreferences
-from monitor.postgres.registry import RewardRegistry
-from monitor.retraining.dispatcher import Dispatcher, Step
-from monitor.retraining.local_process import LocalProcessLauncher
-from monitor.retraining.run_folder import RunFolders
-from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256
+from monitor.retraining.dispatcher import Step
 from monitor.runs.result import RunResult
-from monitor.settings import RetrainSettings
+from tests.integration.job_parts import (
+    LAUNCH,
+    OPERATOR,
+    Parts,
+    drive,
+    prefer,
+)
 
 pytestmark = pytest.mark.postgres
-
-OPERATOR = Actor("ada", Role.OPERATOR)
-LAUNCH = Launch(Action.REWARD_REFRESH, alarm_id=None, needs_approval=False)
-PROGRAM = Path(__file__).with_name("training_program.py")
-TOLD = {"timestamp": datetime(2026, 11, 1, tzinfo=UTC), "cohort": "a", "dimensions": {}, "tie": False}
-
-
-class NoBaseline:
-    def export(self, path: Path) -> HashedFile | None:
-        return None
-
-
-class Parts:
-    """The parts that answer an alarm, on one database and one folder."""
-
-    def __init__(self, engine: Engine, folder: Path) -> None:
-        self.engine = engine
-        self.promoted: list[RunResult] = []
-        self.service = JobService(engine, self.on_promoted)
-        self.registry = RewardRegistry(engine)
-        self.folder = folder
-        self.dispatchers: list[Dispatcher] = []
-
-    def on_promoted(self, connection: Connection, result: RunResult) -> None:
-        self.promoted.append(result)
-
-    def dispatcher(self, outcome: str = "good", *, owner: str = "one", **changes: Any) -> Dispatcher:
-        values = {"folder": self.folder / "runs", "base_model": self.folder / "base", "max_attempts": 2}
-        settings = RetrainSettings(**(values | changes))
-        preferences = PostgresPreferences(self.engine)
-        folders = RunFolders(settings, preferences=preferences, baseline=NoBaseline(), registry=self.registry)
-        launcher = LocalProcessLauncher(command=(sys.executable, str(PROGRAM), outcome), grace_seconds=5)
-        store = PostgresJobStore(self.engine, self.on_promoted)
-        dispatcher = Dispatcher(settings, owner=owner, jobs=store, folders=folders, launcher=launcher)
-        self.dispatchers.append(dispatcher)
-        return dispatcher
-
-    def start(self) -> Job:
-        return self.service.start_job(Action.REWARD_REFRESH, "by hand", actor=OPERATOR)
-
-    def job(self, job_id: int = 1) -> Job:
-        detail = self.service.job(job_id)
-        assert detail is not None
-        return detail.job
-
-    def events(self, job_id: int = 1) -> list[str]:
-        detail = self.service.job(job_id)
-        assert detail is not None
-        return [event.state for event in detail.events]
-
-    def audit(self) -> list[tuple[str, str, str]]:
-        table = schema.audit.c
-        with self.engine.connect() as connection:
-            rows = connection.execute(select(table.actor, table.role, table.action).order_by(table.audit_id))
-            return [(row.actor, row.role, row.action) for row in rows]
-
-    def adopt_champion(self) -> Artifact:
-        folder = self.folder / "champion"
-        (folder / "member-0").mkdir(parents=True)
-        (folder / "member-0" / "weights").write_text("first")
-        artifact = Artifact("first", str(folder), artifact_sha256(folder))
-        assert self.registry.adopt(artifact, actor="ada", role="operator")
-        return artifact
-
-
-@pytest.fixture
-def engine(postgres_url: str) -> Iterator[Engine]:
-    engine = create_engine_for(postgres_url, pool_size=4)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def parts(engine: Engine, tmp_path: Path) -> Iterator[Parts]:
-    parts = Parts(engine, tmp_path)
-    yield parts
-    for dispatcher in parts.dispatchers:
-        dispatcher.close()
-
-
-def drive(dispatcher: Dispatcher, *until: Step) -> Step:
-    """Tick as the daemon does until one of *until*."""
-    deadline = time.monotonic() + 60
-    while (step := dispatcher.tick(datetime.now(UTC))) not in until:
-        assert time.monotonic() < deadline, f"still {step}"
-        time.sleep(0.02)
-    return step
-
-
-def prefer(engine: Engine, preference_id: str, **changes: Any) -> None:
-    messages = [{"role": "user", "content": f"question {preference_id}"}]
-    row = {"preference_id": preference_id, "messages": messages, "chosen": "yes", "rejected": "no"}
-    with engine.begin() as connection:
-        connection.execute(insert(schema.preference).values(TOLD | row | changes))
 
 
 def test_a_job_started_by_hand_trains_passes_the_gate_and_becomes_the_champion(parts: Parts) -> None:
@@ -138,7 +39,7 @@ def test_a_job_started_by_hand_trains_passes_the_gate_and_becomes_the_champion(p
     champion = parts.registry.champion()
     assert champion is not None
     assert champion.version == job.candidate_version == parts.registry.champion_version()
-    assert [result.candidate for result in parts.promoted] == [champion]
+    assert parts.baselines.planned == [champion.version]
     models = parts.registry.models()
     assert models.champion is not None
     assert models.champion.metrics is not None
@@ -158,38 +59,67 @@ def test_without_a_champion_the_first_candidate_is_held_against_longer_wins(part
     assert reasons["length_balanced_accuracy"] == "not judged: there is no champion"
 
 
-def test_a_promotion_that_cannot_extend_the_baseline_does_not_happen(parts: Parts) -> None:
-    def fails(connection: Connection, result: RunResult) -> None:
-        raise RuntimeError("the baseline cannot be extended")
-
+def test_a_promotion_that_cannot_plan_its_baseline_does_not_happen(parts: Parts) -> None:
     parts.adopt_champion()
     parts.start()
     drive(parts.dispatcher(promotion="manual"), Step.JUDGED)
+    parts.baselines.refusal = RuntimeError("the laws cannot be made")
     with pytest.raises(RuntimeError):
-        PostgresJobStore(parts.engine, fails).promote_passed("automatic")
+        parts.releases.promote_passed("automatic")
     assert parts.job().state is JobState.PASSED
     assert parts.registry.champion_version() == "first"
 
 
 def test_a_promotion_the_baseline_refuses_for_good_cancels_the_job(parts: Parts) -> None:
-    def refuses(connection: Connection, result: RunResult) -> None:
-        raise Conflict("another baseline was frozen")
-
     parts.adopt_champion()
     parts.start()
     drive(parts.dispatcher(promotion="manual"), Step.JUDGED)
-    assert PostgresJobStore(parts.engine, refuses).promote_passed("automatic") == Hold(
-        "not_promotable", "another baseline was frozen"
-    )
+    parts.baselines.refusal = InvalidInput("another baseline was frozen")
+    assert parts.releases.promote_passed("automatic") == Hold("not_promotable", "another baseline was frozen")
     assert parts.job().state is JobState.CANCELLED
     assert parts.registry.champion_version() == "first"
+
+
+def test_a_baseline_that_is_replaced_after_the_plan_is_planned_on_again(parts: Parts) -> None:
+    def freeze() -> None:
+        parts.baselines.between = lambda: None
+        frozen = {"created_by": "eve", "note": "", "active": True, "first_place": 0, "stop_place": 1, "content": []}
+        with parts.engine.begin() as connection:
+            connection.execute(insert(schema.baseline).values(frozen))
+        parts.baselines.extension = BaselineExtension(1, 0, ["laws"])
+
+    parts.start()
+    drive(parts.dispatcher(promotion="manual"), Step.JUDGED)
+    parts.baselines.between = freeze
+    parts.service.move_job(1, JobOrder.APPROVE, actor=OPERATOR)
+    assert len(parts.baselines.planned) == 2
+    with parts.engine.connect() as connection:
+        stored = connection.execute(select(schema.baseline.c.content, schema.baseline.c.revision)).one()
+    assert tuple(stored) == (["laws"], 1)
+    assert parts.events().count("promoted") == 1
+
+
+def test_nothing_is_locked_while_a_promotion_is_planned(parts: Parts) -> None:
+    """The plan reads the candidate's scores and makes laws of them, which may take minutes."""
+
+    def work_elsewhere() -> None:
+        with parts.engine.begin() as connection:
+            connection.execute(text("set local lock_timeout = '1s'"))
+            connection.execute(text("lock table registry, job, baseline in access exclusive mode"))
+        with parts.begin() as work:
+            work.registry.hold()
+
+    parts.start()
+    drive(parts.dispatcher(promotion="manual"), Step.JUDGED)
+    parts.baselines.between = work_elsewhere
+    assert parts.service.move_job(1, JobOrder.APPROVE, actor=OPERATOR).state is JobState.PROMOTED
 
 
 def test_manual_promotion_waits_for_an_operator(parts: Parts) -> None:
     parts.start()
     dispatcher = parts.dispatcher(promotion="manual")
     drive(dispatcher, Step.JUDGED)
-    assert dispatcher.tick(datetime.now(UTC)) is Step.IDLE
+    assert dispatcher.tick() is Step.IDLE
     assert parts.service.move_job(1, JobOrder.APPROVE, actor=OPERATOR).state is JobState.PROMOTED
     assert parts.registry.champion_version() == parts.job().candidate_version
 
@@ -212,7 +142,8 @@ def test_a_crashing_run_is_tried_again_in_a_new_folder_and_then_fails_by_name(pa
     job = parts.job()
     assert (job.state, job.attempt) == (JobState.FAILED, 2)
     assert job.error == "the run ended with exit code 1 and left no result.json; it last said: CUDA out of memory"
-    assert sorted(path.name for path in (parts.folder / "runs" / "job-1").iterdir()) == ["attempt-1", "attempt-2"]
+    assert list((parts.folder / "runs" / "job-1").iterdir()) == []
+    assert "CUDA out of memory" in parts.notes()[-1]
 
 
 def test_a_candidate_whose_bytes_are_not_the_reported_ones_is_refused(parts: Parts) -> None:
@@ -250,7 +181,7 @@ def test_a_failed_gate_binds_until_an_operator_signs_an_override(parts: Parts) -
     parts.start()
     dispatcher = parts.dispatcher("worse")
     drive(dispatcher, Step.JUDGED)
-    assert dispatcher.tick(datetime.now(UTC)) is Step.IDLE
+    assert dispatcher.tick() is Step.IDLE
     assert (parts.job().state, parts.registry.champion_version()) == (JobState.FAILED_GATE, "first")
     for order in JobOrder:
         with pytest.raises(Conflict):
@@ -309,45 +240,14 @@ def test_only_the_champions_own_job_can_be_rolled_back(parts: Parts) -> None:
         parts.service.move_job(1, JobOrder.ROLLBACK, actor=OPERATOR)
 
 
-def test_a_silent_launchers_job_is_taken_over_and_its_own_run_ends(parts: Parts) -> None:
-    parts.start()
-    silent, other = parts.dispatcher("hang"), parts.dispatcher(owner="two")
-    drive(silent, Step.WATCHED)
-    now = datetime.now(UTC)
-    assert other.tick(now + timedelta(seconds=59)) is Step.IDLE
-    assert other.tick(now + timedelta(minutes=20)) is Step.LEASED
-    assert silent.tick(datetime.now(UTC)) is Step.FENCED
-    drive(other, Step.PROMOTED)
-    assert parts.job().attempt == 2
-    assert parts.events()[:5] == ["queued", "leased", "running", "queued", "leased"]
-
-
-def test_a_job_whose_last_launcher_fell_silent_fails(parts: Parts) -> None:
-    parts.start()
-    drive(parts.dispatcher("hang", max_attempts=1), Step.STARTED)
-    later = datetime.now(UTC) + timedelta(minutes=20)
-    assert parts.dispatcher(owner="two", max_attempts=1).tick(later) is Step.IDLE
-    assert parts.job().state is JobState.FAILED
-    assert parts.job().error == "attempt 1: one fell silent and its lease ran out"
-
-
 def test_cancelling_a_running_job_ends_its_run(parts: Parts) -> None:
     parts.start()
     dispatcher = parts.dispatcher("hang")
     drive(dispatcher, Step.WATCHED)
     parts.service.move_job(1, JobOrder.CANCEL, actor=OPERATOR)
     assert drive(dispatcher, Step.FENCED, Step.WATCHED) is Step.FENCED
-    assert dispatcher.tick(datetime.now(UTC)) is Step.IDLE
+    assert dispatcher.tick() is Step.IDLE
     assert parts.job().state is JobState.CANCELLED
-
-
-def test_a_dispatcher_that_leaves_gives_its_job_back_uncounted(parts: Parts) -> None:
-    parts.start()
-    dispatcher = parts.dispatcher("hang")
-    drive(dispatcher, Step.WATCHED)
-    dispatcher.close()
-    assert (parts.job().state, parts.job().attempt) == (JobState.QUEUED, 0)
-    drive(parts.dispatcher(), Step.PROMOTED)
 
 
 def test_a_job_another_transaction_is_taking_is_passed_over_without_waiting(parts: Parts) -> None:
@@ -355,8 +255,8 @@ def test_a_job_another_transaction_is_taking_is_passed_over_without_waiting(part
     dispatcher = parts.dispatcher()
     with parts.engine.begin() as connection:
         connection.execute(select(schema.job).with_for_update())
-        assert dispatcher.tick(datetime.now(UTC)) is Step.IDLE
-    assert dispatcher.tick(datetime.now(UTC)) is Step.LEASED
+        assert dispatcher.tick() is Step.IDLE
+    assert dispatcher.tick() is Step.LEASED
 
 
 def test_one_job_of_an_action_can_be_live(parts: Parts) -> None:
@@ -395,9 +295,9 @@ def test_an_unknown_job_is_named(parts: Parts) -> None:
 def test_a_job_that_needs_approval_runs_after_it(parts: Parts) -> None:
     parts.service.launch(Launch(Action.REWARD_REFRESH, None, needs_approval=True), reason="alarm", actor="trigger")
     dispatcher = parts.dispatcher()
-    assert dispatcher.tick(datetime.now(UTC)) is Step.IDLE
+    assert dispatcher.tick() is Step.IDLE
     assert parts.service.move_job(1, JobOrder.APPROVE, actor=OPERATOR).state is JobState.QUEUED
-    assert dispatcher.tick(datetime.now(UTC)) is Step.LEASED
+    assert dispatcher.tick() is Step.LEASED
 
 
 def test_pairs_are_new_until_a_champion_was_trained_on_them(parts: Parts) -> None:

@@ -352,8 +352,19 @@ def answers(port: int) -> bool:
 
 
 def test_a_service_without_models_is_a_wrong_setting() -> None:
-    with pytest.raises(InvalidSetting, match="models is empty"):
+    with pytest.raises(InvalidSetting, match="no reward model is named"):
         RewardService(settings_of(), [])
+
+
+def test_the_bounds_of_a_connection_hold_for_the_scorer_too(client: httpx.Client) -> None:
+    port = client.base_url.port
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as half, half.makefile("rb") as answer:
+        half.sendall(b"POST /classify HTTP/1.1\r\nHost: x\r\n")
+        assert answer.readline() == b"HTTP/1.1 408 \r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as large, large.makefile("rb") as answer:
+        large.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 40_000)
+        assert answer.readline().startswith(b"HTTP/1.1 400")
+    assert [client.head(path).status_code for path in ("/health", "/metrics", "/version")] == [200] * 3
 
 
 @pytest.mark.kafka

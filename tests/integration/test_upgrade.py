@@ -22,17 +22,18 @@ from psycopg import sql
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
+from monitor.app.wiring import job_service_of
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.engine import create_engine_for
-from monitor.postgres.jobs import JobService
 from monitor.postgres.migrate import differences, upgrade
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views import PostgresViews
+from monitor.settings import Settings
 
 pytestmark = pytest.mark.postgres
 HERE = Path(__file__).parent
@@ -86,9 +87,9 @@ def described(row: Any) -> dict[str, Any]:
         "state": row.state,
         "severity": alarm.severity,
         "direction": alarm.direction,
-        "place": alarm.trace_index,
+        "place": alarm.place,
         "trace_id": alarm.trace_id,
-        "onset_place": alarm.onset_index,
+        "onset_place": alarm.onset_place,
         "observations": alarm.observations,
         "effect": [round(number, 9) for number in (effect.estimate, effect.lower, effect.upper)],
         "examples": list(alarm.examples),
@@ -97,7 +98,7 @@ def described(row: Any) -> dict[str, Any]:
 
 def test_the_counts_of_the_previous_release_go_on_as_running_totals(previous_url: str, engine: Engine) -> None:
     upgrade(previous_url)
-    views = PostgresViews(engine, JobService(engine, lambda _connection, _result: None), kafka_lag=lambda: None)
+    views = PostgresViews(engine, job_service_of(engine, Settings()), kafka_lag=lambda: None)
     for _ in range(2):  # while three checkpoints wait for their place, and when they have it
         overview = views.overview()
         assert {

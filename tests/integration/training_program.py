@@ -12,7 +12,7 @@ from monitor.runs.result import RESULT_FILE, Failure, PairMetrics, RewardResult,
 from monitor.runs.spec import RunSpec, read_spec
 
 CHAMPION_ACCURACY = 0.7
-ACCURACY = {"good": 0.8, "worse": 0.6, "tampered": 0.8}
+ACCURACY = {"good": 0.8, "slow": 0.8, "worse": 0.6, "tampered": 0.8}
 
 
 def main(outcome: str, spec_path: Path) -> None:
@@ -20,6 +20,10 @@ def main(outcome: str, spec_path: Path) -> None:
     write_progress(spec_path.with_name(PROGRESS_FILE), RunProgress("member 1 of 1", 0, 1))
     if outcome == "hang":
         time.sleep(60)
+    if outcome == "slow":
+        time.sleep(1.5)
+    if outcome == "full":
+        sys.exit(3)
     if outcome == "refuse":
         write_result(spec_path.with_name(RESULT_FILE), Failure("no held-out pairs", seconds=0.1))
         sys.exit(2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from monitor.retraining.local_process import LOG_FILE, PROCESS_FILE, LocalProcess, LocalProcessLauncher
+from monitor.retraining.launchers.local_process import (
+    EXIT_CODE_FILE,
+    LOG_FILE,
+    PROCESS_FILE,
+    LocalProcess,
+    LocalProcessLauncher,
+)
 from monitor.runs.progress import PROGRESS_FILE, RunProgress, write_progress
 
 SLEEPS = "import time; time.sleep(60)"
@@ -33,7 +39,8 @@ def start(folder: Path) -> Iterator[Start]:
     started = []
 
     def start(program: str) -> LocalProcess:
-        run = LocalProcessLauncher(command=(sys.executable, "-c", program), grace_seconds=0.5).start(folder)
+        launcher = LocalProcessLauncher(command=(sys.executable, "-c", program), grace_seconds=0.5)
+        run = launcher.start(launcher.handle(folder))
         started.append(run)
         return run
 
@@ -102,22 +109,74 @@ def test_cancelling_ends_a_run_that_will_not_listen_and_its_children(start: Star
     wait_until((folder / "child").exists)
     child = int((folder / "child").read_text())
     run.cancel()
-    assert run.status().exit_code == -9
+    assert run.status().exit_code is not None
     wait_until(lambda: not is_alive(child))
 
 
-def test_a_run_left_by_a_dead_daemon_is_killed(start: Start, folder: Path) -> None:
-    run = start(SLEEPS)
-    LocalProcessLauncher().stop_stale(folder.parent)
+def test_another_launcher_takes_a_run_up_and_learns_how_it_ends(start: Start) -> None:
+    run = start("import time; time.sleep(0.5); raise SystemExit(7)")
+    attached = LocalProcessLauncher().attach(run.handle)
+    assert isinstance(attached, LocalProcess)
+    assert attached.status().exit_code is None
+    wait_until(lambda: has_ended(attached))
+    assert attached.status().exit_code == 7
+
+
+def test_a_run_that_ended_while_nobody_watched_still_tells_how(start: Start) -> None:
+    run = start("print('done')")
     wait_until(lambda: has_ended(run))
+    attached = LocalProcessLauncher().attach(run.handle)
+    assert isinstance(attached, LocalProcess)
+    assert attached.status().exit_code == 0
+
+
+def test_a_run_another_process_started_is_cancelled_with_its_children(start: Start, folder: Path) -> None:
+    run = start(
+        "import pathlib, subprocess, sys, time;"
+        f"child = subprocess.Popen([sys.executable, '-c', {SLEEPS!r}]);"
+        "pathlib.Path('part').write_text(str(child.pid)); pathlib.Path('part').rename('child');"
+        "time.sleep(60)"
+    )
+    wait_until((folder / "child").exists)
+    (found,) = LocalProcessLauncher(grace_seconds=0.5).found(folder.parents[1])
+    found.cancel()
+    wait_until(lambda: has_ended(run))
+    wait_until(lambda: not is_alive(int((folder / "child").read_text())))
+
+
+def test_a_run_that_left_no_exit_code_and_no_process_is_gone(start: Start, folder: Path) -> None:
+    run = start(SLEEPS)
+    run.cancel()
+    (folder / EXIT_CODE_FILE).write_text(" ")  # as after a loss of power
     assert run.status().exit_code == -9
+    assert LocalProcessLauncher().attach(run.handle) is None
 
 
-@pytest.mark.parametrize("started", ["another-boot:1", None])
-def test_a_process_that_only_has_the_runs_number_is_left_alone(start: Start, folder: Path, started: str | None) -> None:
+def test_a_run_nobody_noted_does_not_begin(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the disk is full, or the daemon is killed between the process's start and its note."""
+
+    def full(_path: Path, _value: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("monitor.retraining.launchers.local_process.write_file", full)
+    launcher = LocalProcessLauncher(command=(sys.executable, "-c", "open('ran', 'w')"))
+    with pytest.raises(OSError, match="No space left"):
+        launcher.start(launcher.handle(folder))
+    time.sleep(0.5)
+    assert not (folder / "ran").exists()
+
+
+def test_a_run_whose_folder_is_removed_ends(start: Start, folder: Path) -> None:
+    run = start(SLEEPS)
+    shutil.rmtree(folder)
+    wait_until(lambda: has_ended(run))
+
+
+@pytest.mark.parametrize("started", ["1", ""])
+def test_a_process_that_only_has_the_runs_number_is_left_alone(start: Start, folder: Path, started: str) -> None:
     run = start(SLEEPS)
     mark = json.loads((folder / PROCESS_FILE).read_text())
     (folder / PROCESS_FILE).write_text(json.dumps(mark | {"started": started}))
-    LocalProcessLauncher().stop_stale(folder.parent)
-    os.kill(mark["pid"], 0)
+    assert LocalProcessLauncher().attach(run.handle) is None
+    assert list(LocalProcessLauncher().found(folder.parents[1])) == []
     assert not has_ended(run)

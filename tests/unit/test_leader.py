@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
-from monitor.app.leader import Duty, Leader
+from monitor.app.leader import Duty, Leader, WatchPlacement
+from monitor.domain.blocker import PlacementBlocker
 from monitor.errors import Unavailable
 from monitor.telemetry.metrics import Metrics
 
@@ -74,3 +75,15 @@ def test_a_duty_that_could_not_be_done_is_due_at_the_next_turn() -> None:
         leader.turn()
     leader.turn()
     assert len(tries) == 2
+
+
+def blocker_of(seconds: float) -> PlacementBlocker:
+    return PlacementBlocker("transaction", "sales", "etl", "psql", 7, None, seconds)
+
+
+def test_a_transaction_that_keeps_rows_waiting_for_a_minute_is_named_by_the_leader() -> None:
+    metrics = Metrics(CollectorRegistry())
+    WatchPlacement(lambda: None, metrics)()
+    WatchPlacement(lambda: blocker_of(59.0), metrics)()
+    with pytest.raises(Unavailable, match="'psql' of user 'etl' in database 'sales', open for 61 s"):
+        WatchPlacement(lambda: blocker_of(61.0), metrics)()

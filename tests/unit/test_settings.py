@@ -67,12 +67,13 @@ def test_settings_are_frozen() -> None:
     [
         ({"DRIFT__AVERAGE_RUN_LENGTH": "1"}, "drift.average_run_length = '1'"),
         ({"DRIFT__TOLERANCE": '{"refusals": 0.1}'}, "'refusals'; known are response_length, refusal"),
-        ({"INGEST__COHORT_KEYS": "dataset"}, "MONITOR_INGEST__COHORT_KEYS: wanted JSON"),
+        ({"INGEST__COHORT_KEYS": "dataset"}, "MONITOR_INGEST__COHORT_KEYS: write it as JSON"),
         ({"WEB__HOST": "0.0.0.0"}, "set web.tokens first"),
         (
             {"WEB__HOST": "::", "WEB__TOKENS": '{"k": "viewer"}'},
             "a token of the role 'viewer' is shorter than 16 characters",
         ),
+        ({"RETENTION__TEXT_DAYS": "500"}, "text_days = 500 outlives trace_id_days = 400"),
         ({"NONSENSE": "1"}, "MONITOR_NONSENSE: no such setting"),
     ],
     ids=[
@@ -81,6 +82,7 @@ def test_settings_are_frozen() -> None:
         "a list that is none",
         "an open door",
         "a short token",
+        "a text without its id",
         "an unknown variable",
     ],
 )
@@ -114,10 +116,10 @@ def test_a_short_token_is_not_repeated_and_is_good_enough_on_this_machine(monkey
     ("content", "said"),
     [
         ("log: {level: info}\nkafka: [", "monitor.yaml:2: "),
-        ("- 1\n", "holds a list; wanted a mapping of the parts kafka, "),
+        ("- 1\n", "holds a list; it must name the parts kafka, "),
         ("kafka: plain\n", "kafka = 'plain'"),
-        ("kafak: {}\n", "'kafak': no such setting; wanted one of kafka, "),
-        ("kafka: {group: x}\n", "kafka.group = 'x': Extra inputs are not permitted"),
+        ("kafak: {}\n", "'kafak': no such setting; did you mean 'kafka'?"),
+        ("kafka: {group: x}\n", "kafka.group: no such setting; did you mean 'group_id'?"),
     ],
     ids=["no YAML", "a list", "a text for a part", "an unknown part", "an unknown field"],
 )

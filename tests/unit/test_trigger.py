@@ -11,8 +11,9 @@ import pytest
 from monitor.domain.alarm import AlarmState, Severity
 from monitor.domain.job import Action, Hold, Job, JobState, Launch
 from monitor.errors import InvalidSetting
+from monitor.retraining.records import AlarmFact, TriggerFacts
 from monitor.retraining.schedule import decide_refresh, due, parse_cron
-from monitor.retraining.trigger import AlarmFact, TriggerFacts, answer_alarms, decide_trigger
+from monitor.retraining.trigger import answer_alarms, decide_trigger
 from monitor.settings import TriggerRule
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -39,7 +39,7 @@ def list_alarms(
 def get_alarm(_: AnyActor, views: Reads, alarm_id: Number) -> StoredAlarm:
     alarm = views.alarm(alarm_id)
     if alarm is None:
-        raise NotFound(f"alarm {alarm_id}: no such alarm; /api/v1/alarms lists them")
+        raise NotFound(f"there is no alarm {alarm_id}: /api/v1/alarms lists them")
     return alarm
 
 

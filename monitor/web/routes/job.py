@@ -55,7 +55,7 @@ def list_jobs(_: AnyActor, views: Reads, limit: Limit = 100) -> Sequence[JobItem
 def get_job(_: AnyActor, views: Reads, job_id: Number) -> JobPage:
     detail = views.job(job_id)
     if detail is None:
-        raise NotFound(f"job {job_id}: no such job; /api/v1/jobs lists them")
+        raise NotFound(f"there is no job {job_id}: /api/v1/jobs lists them")
     return JobPage(detail.job, allowed_orders(detail.job.state), detail.events)
 
 

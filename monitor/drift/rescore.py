@@ -1,0 +1,94 @@
+"""The laws of a promoted scorer, made from its own scores of the baseline's window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from monitor.domain.baseline import BaselineExtension
+from monitor.domain.signal import DISAGREEMENT, REWARD
+from monitor.drift.baseline import Baseline, NullRule, SignalBaseline, Window, build_signal_baseline
+from monitor.errors import InvalidInput
+from monitor.runs.rescored import RescoredTrace, read_rescored
+from monitor.runs.result import RunResult
+
+
+@dataclass(frozen=True, slots=True)
+class WindowTrace:
+    cohort: str
+    policy_model: str
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineWindow:
+    """The active baseline at one revision, with the traces it was frozen from, by their index."""
+
+    baseline_id: int
+    revision: int
+    baseline: Baseline
+    traces: Mapping[int, WindowTrace]
+
+
+class WindowSource(Protocol):
+    def window(self) -> BaselineWindow | None:
+        """Return the active baseline; None without one."""
+        ...
+
+
+class RescoredBaselines:
+    """Works out what a promotion adds to the baseline."""
+
+    def __init__(self, source: WindowSource, rule: NullRule) -> None:
+        self._source = source
+        self._rule = rule
+
+    def plan(self, result: RunResult) -> BaselineExtension | None:
+        """Return the active baseline with the candidate's laws; None without a baseline.
+
+        Raises `InvalidInput` where the baseline was frozen or replaced since the run began, so that its scores
+        are of other traces or of none, and where they cannot be read.
+        """
+        window = self._source.window()
+        if window is None:
+            return None
+        if result.rescored is None:
+            raise InvalidInput(
+                f"baseline {window.baseline_id} was frozen after the run began, which scored none of its traces: "
+                "wanted a run on the present baseline"
+            )
+        scores = read_rescored(Path(result.rescored.path))
+        strangers = {score.index for score in scores} - window.traces.keys()
+        if strangers:
+            raise InvalidInput(
+                f"the run scored {len(strangers)} traces that are not in baseline {window.baseline_id}: "
+                "it was frozen anew; wanted a run on the present baseline"
+            )
+        laws = laws_of_scorer(result.candidate.version, window.traces, scores, rule=self._rule)
+        extended = window.baseline.extended(laws)
+        return BaselineExtension(window.baseline_id, window.revision, extended.to_json())
+
+
+def laws_of_scorer(
+    version: str, traces: Mapping[int, WindowTrace], scores: Sequence[RescoredTrace], *, rule: NullRule
+) -> Iterator[SignalBaseline]:
+    """Yield the laws of the rewards and of their disagreement, where the scores are enough for one."""
+    ordered = sorted(scores, key=lambda score: score.index)
+    columns = {
+        REWARD.name: [score.mean for score in ordered],
+        DISAGREEMENT.name: [score.disagreement for score in ordered],
+    }
+    for signal, values in columns.items():
+        window = Window(
+            signal=signal,
+            scorer_version=version,
+            cohorts=[traces[score.index].cohort for score in ordered],
+            policy_models=[traces[score.index].policy_model for score in ordered],
+            values=np.array(values, dtype=np.float64),
+        )
+        law = build_signal_baseline(window, rule)
+        if law is not None:
+            yield law

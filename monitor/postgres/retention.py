@@ -1,0 +1,112 @@
+"""What is forgotten, and when: texts by whole days, ids and the log's beginning by small deletions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import structlog
+from sqlalchemy import Engine, TextClause, text
+
+from monitor.postgres.engine import transaction
+from monitor.postgres.partitions import (
+    DEFAULT_PARTITION,
+    TableInUse,
+    brief_locks,
+    database_day,
+    make_partitions_ahead,
+    partition_days,
+    partition_name,
+)
+
+IDS_AT_ONCE = 20_000
+ENTRIES_AT_ONCE = 1_000
+DELETIONS_A_TURN = 25  # the leader has other duties
+log = structlog.get_logger(__name__)
+
+_LATE_TEXTS = text(f"delete from {DEFAULT_PARTITION} where stored_on < :day")  # noqa: S608
+# An inactive baseline is never scored again, but the report may still be asked for while its traces have their texts.
+_WINDOWS = text(
+    "delete from baseline_trace using baseline b where baseline_trace.baseline_id = b.baseline_id and not b.active"
+    " and (b.created_at at time zone 'utc')::date < :day"
+)
+_IDS = text(
+    "with gone as ("
+    "  delete from stored_trace where ctid = any(array("
+    "    select ctid from stored_trace where stored_on < :day limit :limit)) returning trace_id"
+    "), scores as (delete from score using gone where score.trace_id = gone.trace_id)"
+    " select count(*) from gone"
+)
+# Entries are forgotten from the log's beginning, and never those since the active baseline's window began: the fold,
+# what it says of an onset, and a baseline that is frozen anew read them.
+_ENTRIES = text(
+    "with old as materialized ("
+    "  select entry_id from log_entry where sequence is not null and created_at < cast(:day as date) at time zone 'utc'"
+    "  and first_place + places <= (select first_place from baseline where active) order by sequence limit :limit"
+    "), batches as (delete from observation_batch b using old where b.entry_id = old.entry_id),"
+    " subjects as (delete from log_subject s using old where s.entry_id = old.entry_id),"
+    " counts as (delete from checkpoint c using old where c.entry_id = old.entry_id),"
+    " entries as (delete from log_entry e using old where e.entry_id = old.entry_id)"
+    " select count(*) from old"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Days that each kind of row is kept; 0 keeps it for ever."""
+
+    text_days: int
+    trace_id_days: int
+    log_days: int
+
+
+class PostgresRetention:
+    """Forgets what is older than its time; safe to interrupt anywhere and to run again."""
+
+    def __init__(self, engine: Engine, retention: Retention) -> None:
+        self._engine = engine
+        self._retention = retention
+
+    def make_partitions(self) -> None:
+        """Make the next days' partitions; until there is one, a day's traces lie in the default partition."""
+        try:
+            with transaction(self._engine) as connection, brief_locks(connection):
+                make_partitions_ahead(connection)
+        except TableInUse as reason:
+            log.warning("partitions_not_made", reason=str(reason))
+
+    def tidy(self) -> None:
+        """Forget what is due; what is left after `DELETIONS_A_TURN` deletions is left for the next time."""
+        with transaction(self._engine) as connection:
+            today = database_day(connection)
+        rules = self._retention
+        if rules.text_days:
+            self._forget_texts(today - timedelta(days=rules.text_days))
+        if rules.trace_id_days:
+            before = today - timedelta(days=rules.trace_id_days)
+            self._delete(_IDS, {"day": before, "limit": IDS_AT_ONCE})
+        if rules.log_days:
+            before = today - timedelta(days=rules.log_days)
+            self._delete(_ENTRIES, {"day": before, "limit": ENTRIES_AT_ONCE})
+
+    def _forget_texts(self, before: date) -> None:
+        with transaction(self._engine) as connection:
+            days = [day for day in partition_days(connection) if day < before]
+            connection.execute(_LATE_TEXTS, {"day": before})
+            connection.execute(_WINDOWS, {"day": before})
+        for day in days:
+            try:
+                with transaction(self._engine) as connection, brief_locks(connection):
+                    connection.execute(text(f"alter table trace detach partition {partition_name(day)}"))
+                    connection.execute(text(f"drop table {partition_name(day)}"))
+            except TableInUse:  # it holds up the other days too
+                log.warning("texts_in_use", day=day.isoformat())
+                return
+            log.info("texts_forgotten", day=day.isoformat())
+
+    def _delete(self, statement: TextClause, bounds: Mapping[str, object]) -> None:
+        for _ in range(DELETIONS_A_TURN):
+            with transaction(self._engine) as connection:
+                if not connection.execute(statement, bounds).scalar_one():
+                    return

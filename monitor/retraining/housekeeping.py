@@ -1,0 +1,77 @@
+"""What is kept of attempts and candidates, and what is removed.
+
+An attempt's folder goes when its job has ended or begins its next attempt, unless it holds a candidate that is
+still of use: the champion, the one before it, one that waits for its promotion, and the newest
+`retrain.keep_candidates` of the others. Of the rest the job's events keep the log's tail.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitor.domain.job import JobState
+from monitor.retraining.records import HELD, JobRecord
+from monitor.retraining.work import Transactions
+from monitor.runs.result import RESULTS
+from monitor.settings import RetrainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFolder:
+    job_id: int
+    attempt: int
+    path: Path
+
+
+def decide_removals(
+    found: Sequence[AttemptFolder], jobs: Mapping[int, JobRecord], kept_versions: Collection[str]
+) -> tuple[AttemptFolder, ...]:
+    """Return the folders to remove; those of a job that the database does not know are left alone."""
+
+    def is_kept(folder: AttemptFolder) -> bool:
+        record = jobs.get(folder.job_id)
+        if record is None:
+            return True
+        if record.job.state in HELD or record.handle is not None:
+            return folder.attempt == record.job.attempt
+        if record.result is None or record.job.candidate_version not in kept_versions:
+            return False
+        return Path(record.result.candidate.path).is_relative_to(folder.path)
+
+    return tuple(folder for folder in found if not is_kept(folder))
+
+
+class AttemptFolders:
+    """The dispatcher's `Housekeeping`, over `retrain.folder` as this host sees it."""
+
+    def __init__(self, settings: RetrainSettings, begin: Transactions) -> None:
+        self._root = settings.folder.resolve()
+        self._keep = settings.keep_candidates
+        self._begin = begin
+
+    def tidy(self) -> None:
+        found = [folder for path in self._root.glob("job-*/attempt-*") if (folder := _folder(path)) is not None]
+        if not found:
+            return
+        with self._begin() as work:
+            jobs = work.jobs.by_number({folder.job_id for folder in found})
+            pointers = [work.registry.pointer(role) for role in {kind.role for kind in RESULTS.values()}]
+            named = {name for pointer in pointers if pointer for name in (pointer.version, pointer.previous) if name}
+            waiting = {item.job.candidate_version for item in work.jobs.in_states({JobState.PASSED})} - {None}
+            others = [version for version in work.registry.candidates() if version not in named | waiting]
+            kept = named | {version for version in waiting if version} | set(others[: self._keep])
+            removed = decide_removals(found, jobs, kept)
+            for folder in removed:
+                version = jobs[folder.job_id].job.candidate_version
+                if version in others and version not in kept:
+                    work.registry.remove(version)
+        for folder in removed:
+            shutil.rmtree(folder.path, ignore_errors=True)
+
+
+def _folder(path: Path) -> AttemptFolder | None:
+    job, attempt = path.parent.name.removeprefix("job-"), path.name.removeprefix("attempt-")
+    return AttemptFolder(int(job), int(attempt), path) if job.isdecimal() and attempt.isdecimal() else None

@@ -1,0 +1,102 @@
+"""The values that pass between retraining's decisions and what stores and launches for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypedDict
+
+from monitor.domain.alarm import AlarmState, Severity
+from monitor.domain.job import Action, Job, JobState, Verdict
+from monitor.runs.result import RunResult
+from monitor.runs.spec import RunSpec
+
+# A lease is held in these states.
+HELD = frozenset({JobState.LEASED, JobState.RUNNING, JobState.EVALUATING})
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who changed a job: a person with a role, or a part of the daemon."""
+
+    name: str
+    role: str  # of `domain.order.Role`, or "daemon"
+
+
+@dataclass(frozen=True, slots=True)
+class RunHandle:
+    """One start of a run: what another process needs to take it up again."""
+
+    launcher: str
+    host: str  # where it runs, as the launcher tells hosts apart
+    folder: str  # absolute, of the attempt
+    token: str  # of this start: a folder may be used again
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to run one attempt of a job; whoever else takes the job up fences it."""
+
+    job_id: int
+    action: Action
+    attempt: int  # from 1
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job with what only its run and its release need."""
+
+    job: Job
+    spec: RunSpec | None
+    result: RunResult | None
+    handle: RunHandle | None  # of the run that may be alive
+    lease_owner: str | None  # None while held: it was given back, with its run going on
+    lease_expired: bool  # by the database's clock
+    lost: int  # runs that were gone when the job was taken over; they are no attempts
+
+
+class JobChange(TypedDict, total=False):
+    """The columns a step may set beside the state."""
+
+    attempt: int
+    lost: int
+    lease_owner: str | None
+    lease_seconds: float | None  # from now, by the database's clock; None: no lease
+    progress: str | None
+    spec: RunSpec
+    result: RunResult
+    verdict: Verdict
+    error: str | None
+    candidate_version: str
+    handle: RunHandle | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Whom a role of the registry names."""
+
+    version: str
+    previous: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmFact:
+    """What a rule must know of an alarm."""
+
+    alarm_id: int
+    signal: str
+    severity: Severity
+    state: AlarmState
+    created_at: datetime
+    has_job: bool  # of the rule's action, in whatever state
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerFacts:
+    """What a decision rests on, for one action."""
+
+    alarms: tuple[AlarmFact, ...]
+    pairs_new: int  # preference pairs since the champion's training data was taken
+    live_job: bool
+    last_started: datetime | None  # creation of the action's latest job, however it ended

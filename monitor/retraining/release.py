@@ -1,0 +1,188 @@
+"""The release of a candidate: promoted, overridden, rolled back, and the first champion adopted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, Protocol
+
+from monitor.domain.baseline import BaselineExtension
+from monitor.domain.job import Hold, Job, JobState
+from monitor.errors import Conflict, InvalidInput, NotFound
+from monitor.retraining.promotion import AWAITING, Promote, decide_promotion
+from monitor.retraining.records import Author, JobRecord, Pointer
+from monitor.retraining.work import Transactions, UnitOfWork, lock_job, move
+from monitor.runs.artifact import Artifact
+from monitor.runs.result import PairMetrics, RewardResult, RunResult
+
+_DAEMON = Author("dispatcher", "daemon")
+_TRIES = 3  # a baseline that is frozen or extended between the plan and the promotion is planned on again
+
+
+Sign = Callable[[UnitOfWork, JobRecord], None]  # what is put on record beside a promotion, within it
+
+
+class ScorerBaselines(Protocol):
+    """Where a promoted scorer's streams get their laws from."""
+
+    def plan(self, result: RunResult) -> BaselineExtension | None:
+        """Work out the active baseline with the scorer's laws; None where no baseline is active.
+
+        Called outside of any transaction, as it may take long. Raises `InvalidInput`
+        for a result that does not fit the baseline and never will.
+        """
+        ...
+
+
+class _BaselineMoved(Exception):
+    """The active baseline is not the one that was planned on."""
+
+
+class Releases:
+    """Moves the registry's pointers; a verdict holds against the champion it was reached with, and no other."""
+
+    def __init__(self, begin: Transactions, baselines: ScorerBaselines) -> None:
+        self._begin = begin
+        self._baselines = baselines
+
+    def promote(self, job_id: int, *, by: Author, note: str) -> Job:
+        """Promote a job that passed its gate; raise `Conflict` where its verdict does not hold any more."""
+        return self._promote(job_id, JobState.PASSED, lambda _work, _record: None, by=by, note=note)
+
+    def override(self, job_id: int, reason: str, *, by: Author) -> Job:
+        """Promote a job that failed its gate, against whichever champion; raise `Conflict` for any other job."""
+        sign = partial(_sign_override, reason=reason, by=by)
+        return self._promote(job_id, JobState.FAILED_GATE, sign, by=by, note=f"gate overridden: {reason}")
+
+    def promote_passed(self, mode: Literal["automatic", "manual"]) -> Hold | int | None:
+        """Promote the job that passed, if *mode* says so; cancel it instead where its verdict no longer holds."""
+        with self._begin() as work:
+            record = next(iter(work.jobs.in_states({JobState.PASSED})), None)
+            if record is None:
+                return None
+            decision = _decide(work, record, mode)
+        job_id = record.job.job_id
+        if isinstance(decision, Promote):
+            try:
+                self.promote(job_id, by=_DAEMON, note="the gate passed")
+                return job_id
+            except Conflict as refusal:
+                decision = Hold("not_promotable", str(refusal))
+        if decision.reason != AWAITING:
+            with self._begin() as work:
+                record = lock_job(work, job_id)
+                if record.job.state is JobState.PASSED:
+                    note = f"{decision.reason}: {decision.detail}"
+                    move(work, record, JobState.CANCELLED, by=_DAEMON, note=note)
+        return decision
+
+    def roll_back(self, work: UnitOfWork, record: JobRecord, *, by: Author, note: str) -> JobRecord:
+        """Move a locked, promoted job to rolled_back and the pointer to where it stood before."""
+        job, role = record.job, _result(record).role
+        work.registry.hold()
+        pointer = work.registry.pointer(role)
+        version = pointer.version if pointer is not None else None
+        if pointer is None or version != job.candidate_version:
+            raise Conflict(
+                f"job {job.job_id} promoted {job.candidate_version}, but the champion is {version};"
+                " wanted the job whose candidate is the champion"
+            )
+        if pointer.previous is None:
+            raise Conflict(f"job {job.job_id}: no champion is kept from before {version}; wanted one to roll back to")
+        after = move(work, record, JobState.ROLLED_BACK, by=by, note=note)
+        work.registry.point(role, Pointer(pointer.previous, None), by=by)
+        detail = {"job_id": job.job_id, "champion": pointer.previous, "note": note}
+        work.audit.record(f"{role}_model.roll_back", pointer.version, by=by, detail=detail)
+        return after
+
+    def adopt(self, artifact: Artifact, *, by: Author) -> bool:
+        """Make *artifact* the first reward champion; say whether there was none before."""
+        role = RewardResult.role
+        with self._begin() as work:
+            work.registry.hold()
+            if work.registry.pointer(role) is not None:
+                return False
+            register(work, artifact, None)
+            work.registry.point(role, Pointer(artifact.version, None), by=by)
+            work.audit.record(f"{role}_model.adopt", artifact.version, by=by, detail={})
+            return True
+
+    def _promote(self, job_id: int, wanted: JobState, sign: Sign, *, by: Author, note: str) -> Job:
+        for _ in range(_TRIES):
+            with self._begin() as work:
+                record = work.jobs.get(job_id)
+            if record is None:
+                raise NotFound(f"job {job_id}: no such job")
+            _require(record, wanted)
+            extension = self._plan(_result(record))
+            try:
+                with self._begin() as work:
+                    record = lock_job(work, job_id)
+                    _require(record, wanted)
+                    sign(work, record)
+                    return self._point(work, record, extension, by=by, note=note)
+            except _BaselineMoved:
+                continue
+        raise Conflict(f"job {job_id}: the baseline was replaced {_TRIES} times meanwhile; wanted one that stays")
+
+    def _plan(self, result: RunResult) -> BaselineExtension | None:
+        if result.role != RewardResult.role:
+            return None
+        try:
+            return self._baselines.plan(result)
+        except InvalidInput as refusal:
+            raise Conflict(str(refusal)) from None
+
+    def _point(
+        self, work: UnitOfWork, record: JobRecord, extension: BaselineExtension | None, *, by: Author, note: str
+    ) -> Job:
+        """Move a locked job to promoted and the pointer to its candidate, and extend the baseline with it."""
+        job, result = record.job, _result(record)
+        work.registry.hold()
+        decision = _decide(work, record, "automatic")
+        if isinstance(decision, Hold) and job.state is JobState.PASSED:
+            raise Conflict(f"job {job.job_id} was {decision.detail}; wanted the same: cancel it and start another")
+        candidate = result.candidate.version
+        if work.registry.artifact(candidate) is None:
+            raise Conflict(f"job {job.job_id}: the files of {candidate} were removed, as retrain.keep_candidates says")
+        before = work.registry.pointer(result.role)
+        previous = before.version if before is not None else None
+        after = move(work, record, JobState.PROMOTED, by=by, note=note)
+        work.registry.point(result.role, Pointer(candidate, previous), by=by)
+        detail = {"job_id": job.job_id, "previous": previous, "note": note}
+        work.audit.record(f"{result.role}_model.promote", candidate, by=by, detail=detail)
+        if result.role == RewardResult.role and not work.baselines.extend(extension):
+            raise _BaselineMoved
+        return after.job
+
+
+def register(work: UnitOfWork, artifact: Artifact, metrics: PairMetrics | None, job_id: int | None = None) -> None:
+    """Register an artifact; raise `Conflict` where its version belongs to other bytes."""
+    if not work.registry.register(artifact, metrics, job_id):
+        raise Conflict(f"reward model {artifact.version} is registered with other bytes; wanted a version of its own")
+
+
+def _decide(work: UnitOfWork, record: JobRecord, mode: Literal["automatic", "manual"]) -> Promote | Hold:
+    assert record.spec is not None
+    judged_against = record.spec.champion.version if record.spec.champion is not None else None
+    pointer = work.registry.pointer(_result(record).role)
+    return decide_promotion(mode, judged_against=judged_against, champion=pointer.version if pointer else None)
+
+
+def _require(record: JobRecord, wanted: JobState) -> None:
+    if record.job.state is not wanted:
+        verb = "overridden" if wanted is JobState.FAILED_GATE else "promoted"
+        raise Conflict(f"job {record.job.job_id} is {record.job.state}; only a job that is {wanted} can be {verb}")
+
+
+def _sign_override(work: UnitOfWork, record: JobRecord, *, reason: str, by: Author) -> None:
+    verdict = record.job.verdict
+    assert verdict is not None
+    failed = [check.name for check in verdict.checks if not check.passed]
+    detail = {"reason": reason, "failed_checks": failed, "evidence_sha256": verdict.evidence_sha256}
+    work.audit.record("gate.override", f"job {record.job.job_id}", by=by, detail=detail)
+
+
+def _result(record: JobRecord) -> RunResult:
+    assert record.result is not None, f"job {record.job.job_id} was judged without a result"
+    return record.result

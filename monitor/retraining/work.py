@@ -1,0 +1,162 @@
+"""A unit of work: one transaction, seen through narrow repositories that store and decide nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+from monitor.domain.baseline import BaselineExtension
+from monitor.domain.job import TRANSITIONS, Action, JobState, Launch
+from monitor.domain.view import JobEvent
+from monitor.errors import Conflict, NotFound
+from monitor.retraining.records import AlarmFact, Author, JobChange, JobRecord, Lease, Pointer, RunHandle
+from monitor.runs.artifact import Artifact
+from monitor.runs.result import PairMetrics
+
+
+class Jobs(Protocol):
+    def locked(self, job_id: int) -> JobRecord | None:
+        """Return the job, which nobody else changes until the transaction ends; waits for who does now."""
+        ...
+
+    def locked_if_free(self, job_id: int) -> JobRecord | None:
+        """Return the job, locked; None as well where another transaction is changing it."""
+        ...
+
+    def get(self, job_id: int) -> JobRecord | None: ...
+
+    def in_states(self, states: Collection[JobState]) -> Sequence[JobRecord]:
+        """Return the jobs in *states*, the oldest first."""
+        ...
+
+    def with_run(self, states: Collection[JobState]) -> Sequence[JobRecord]:
+        """Return the jobs in *states* whose run may be alive."""
+        ...
+
+    def by_number(self, job_ids: Collection[int]) -> Mapping[int, JobRecord]: ...
+
+    def newest(self, limit: int) -> Sequence[JobRecord]: ...
+
+    def events(self, job_id: int) -> Sequence[JobEvent]:
+        """Return what happened to a job, the oldest first."""
+        ...
+
+    def insert(self, launch: Launch, state: JobState, *, reason: str, requested_by: str) -> JobRecord | None:
+        """Add a job; None where one of its action is live."""
+        ...
+
+    def update(self, job_id: int, state: JobState, change: JobChange) -> JobRecord: ...
+
+    def beat(self, lease: Lease, *, seconds: float, progress: str | None) -> bool:
+        """Put off the end of a lease that is still held; say whether it is."""
+        ...
+
+    def forget_run(self, job_id: int, handle: RunHandle) -> None:
+        """Take a handle off its job, unless the job has another by now."""
+        ...
+
+    def add_event(self, job_id: int, state: JobState, *, by: Author, note: str) -> None: ...
+
+    def has_live(self, action: Action) -> bool: ...
+
+    def last_created(self, action: Action) -> datetime | None: ...
+
+
+class Registry(Protocol):
+    def hold(self) -> None:
+        """Let nobody else move a pointer until this transaction ends."""
+        ...
+
+    def pointer(self, role: str) -> Pointer | None: ...
+
+    def champion(self, role: str) -> Artifact | None: ...
+
+    def artifact(self, version: str) -> Artifact | None: ...
+
+    def register(self, artifact: Artifact, metrics: PairMetrics | None, job_id: int | None) -> bool:
+        """Add an artifact, or note where the same bytes lie now; False where its version has other bytes."""
+        ...
+
+    def point(self, role: str, pointer: Pointer, *, by: Author) -> None: ...
+
+    def pairs_taken_at(self, role: str) -> datetime | None:
+        """Return when the champion's training pairs were taken: its run was leased, or it was registered."""
+        ...
+
+    def candidates(self) -> Sequence[str]:
+        """Return the versions that jobs registered, the newest first."""
+        ...
+
+    def remove(self, version: str) -> None: ...
+
+
+class Baselines(Protocol):
+    def extend(self, extension: BaselineExtension | None) -> bool:
+        """Store the extension; False where the active baseline is not the revision it was made from.
+
+        None stands for there being no baseline, and is held against the same.
+        """
+        ...
+
+
+class Alarms(Protocol):
+    def facts(self, action: Action) -> tuple[AlarmFact, ...]:
+        """Return the alarms of the active baseline, and whether each has a job of *action*."""
+        ...
+
+
+class Preferences(Protocol):
+    def count_since(self, time: datetime | None) -> int: ...
+
+
+class Audit(Protocol):
+    def record(self, action: str, subject: str, *, by: Author, detail: Mapping[str, object]) -> None: ...
+
+
+class UnitOfWork(Protocol):
+    @property
+    def jobs(self) -> Jobs: ...
+    @property
+    def registry(self) -> Registry: ...
+    @property
+    def baselines(self) -> Baselines: ...
+    @property
+    def alarms(self) -> Alarms: ...
+    @property
+    def preferences(self) -> Preferences: ...
+    @property
+    def audit(self) -> Audit: ...
+
+
+class Transactions(Protocol):
+    def __call__(self) -> AbstractContextManager[UnitOfWork]:
+        """Begin a unit of work: all of it is stored when the block ends well, nothing otherwise."""
+        ...
+
+
+def lock_job(work: UnitOfWork, job_id: int) -> JobRecord:
+    record = work.jobs.locked(job_id)
+    if record is None:
+        raise NotFound(f"job {job_id}: no such job")
+    return record
+
+
+def move(
+    work: UnitOfWork, record: JobRecord, state: JobState, change: JobChange | None = None, *, by: Author, note: str
+) -> JobRecord:
+    """Move a locked job to *state* with its *change*, its event and its audit entry; return it as it is now.
+
+    Raises `Conflict` where `TRANSITIONS` has no such step.
+    """
+    before, job_id = record.job.state, record.job.job_id
+    if state not in TRANSITIONS[before]:
+        following = sorted(TRANSITIONS[before])
+        may = f"only {' or '.join(following)}" if following else "that state is final"
+        raise Conflict(f"job {job_id} is {before}; it cannot become {state}, {may}")
+    after = work.jobs.update(job_id, state, change or {})
+    work.jobs.add_event(job_id, state, by=by, note=note)
+    detail = {"from": before, "to": state, "note": note}
+    work.audit.record(f"job.{state}", f"job {job_id}", by=by, detail=detail)
+    return after
