@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -121,8 +122,7 @@ def test_a_leader_whose_database_lost_power_shows_nothing_of_what_it_knew_though
         }
 
     with OtherMachine(own_postgres.folder / ".s.PGSQL.5432") as machine:
-        form = site.form() | {"postgres": {"url": machine.url(own_postgres.url)}}
-        with running(Settings(**form)) as daemon:
+        with running(replace(site, postgres_url=machine.url(own_postgres.url)).settings()) as daemon:
             wait_for(lambda: daemon.port != 0, "the web server")
             known = {"monitor_leader": 1, "monitor_dependency_up postgres": 1, "monitor_dependency_up kafka": 1}
             told = {"monitor_kafka_lag", "monitor_alarms_open", "monitor_jobs"}  # the first once a partition is read
