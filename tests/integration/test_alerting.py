@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -111,7 +110,7 @@ def test_a_stopped_postgresql_is_told_as_critical_though_staging_is_well_and_res
 
 @pytest.mark.usefixtures("fast")
 def test_a_leader_whose_database_lost_power_shows_nothing_of_what_it_knew_though_all_its_threads_hang(
-    site: Site, own_postgres: EmbeddedPostgres
+    kafka: Kafka, own_postgres: EmbeddedPostgres
 ) -> None:
     def shown() -> dict[str, float]:
         text = scrape(daemon.port)
@@ -121,17 +120,17 @@ def test_a_leader_whose_database_lost_power_shows_nothing_of_what_it_knew_though
             for sample in family.samples
         }
 
-    with OtherMachine(own_postgres.folder / ".s.PGSQL.5432") as machine:
-        with running(replace(site, postgres_url=machine.url(own_postgres.url)).settings()) as daemon:
-            wait_for(lambda: daemon.port != 0, "the web server")
-            known = {"monitor_leader": 1, "monitor_dependency_up postgres": 1, "monitor_dependency_up kafka": 1}
-            told = {"monitor_kafka_lag", "monitor_alarms_open", "monitor_jobs"}  # the first once a partition is read
-            wait_for(lambda: known.items() <= shown().items() and told <= shown().keys(), "all that is known")
-            machine.lose_power()
-            fallen = {"monitor_leader": 0, "monitor_dependency_up postgres": 0, "monitor_dependency_up kafka": 1}
-            wait_for(lambda: fallen.items() <= shown().items(), "what is known of a database that is away")
-            assert shown().keys() & told == {"monitor_kafka_lag"}
-            machine.restore_power()
+    machine = OtherMachine(own_postgres.folder / ".s.PGSQL.5432")
+    with machine, running(Site(kafka, machine.url(own_postgres.url)).settings()) as daemon:
+        wait_for(lambda: daemon.port != 0, "the web server")
+        known = {"monitor_leader": 1, "monitor_dependency_up postgres": 1, "monitor_dependency_up kafka": 1}
+        told = {"monitor_kafka_lag", "monitor_alarms_open", "monitor_jobs"}  # the first once a partition is read
+        wait_for(lambda: known.items() <= shown().items() and told <= shown().keys(), "all that is known")
+        machine.lose_power()
+        fallen = {"monitor_leader": 0, "monitor_dependency_up postgres": 0, "monitor_dependency_up kafka": 1}
+        wait_for(lambda: fallen.items() <= shown().items(), "what is known of a database that is away")
+        assert shown().keys() & told == {"monitor_kafka_lag"}
+        machine.restore_power()
 
 
 def test_each_cohort_is_told_by_itself_and_a_restart_tells_and_resolves_nothing(
