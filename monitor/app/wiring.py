@@ -165,6 +165,7 @@ class Daemon:
         self.port = 0
         self._registry = _registry()
         self._metrics = _metrics_of(settings, self._registry)
+        self._metrics.follow_health(self.health)
         self._engine = create_engine_for(settings.postgres.url.get_secret_value(), settings.postgres.pool_size)
         event.listen(
             self._engine,
