@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from monitor.runs.artifact import Artifact, artifact_sha256, short_version
 from monitor.runs.progress import PROGRESS_FILE, RunProgress, write_progress
 from monitor.runs.result import RESULT_FILE, ExitCode, Failure, PairMetrics, RewardResult, write_result
 from monitor.runs.spec import RunSpec, read_spec
-from retrain.__main__ import is_disk_full
+from retrain.__main__ import is_disk_full, leave
 
 CHAMPION_ACCURACY = 0.7
 ACCURACY = {"good": 0.8, "slow": 0.8, "worse": 0.6, "tampered": 0.8}
@@ -46,8 +47,9 @@ def fill(output: Path) -> None:
             while True:
                 file.write(b"0" * 65_536)
     except OSError as error:
-        sys.stderr.write(f"retrain: {error}\n")
-        sys.exit(ExitCode.NO_ROOM if is_disk_full(error) else ExitCode.FAILED)
+        with suppress(OSError):
+            sys.stderr.write(f"retrain: {error}\n")
+        leave(ExitCode.NO_ROOM if is_disk_full(error) else ExitCode.FAILED)
 
 
 def train(spec: RunSpec) -> Artifact:
