@@ -36,13 +36,16 @@ class PostgresPreferences:
         table = schema.preference.c
         query = select(schema.preference).where(~table.tie).order_by(table.timestamp, table.preference_id)
         digest, rows = sha256(), 0
-        with path.open("wb") as file, transaction(self._engine) as connection:
-            with connection.execution_options(yield_per=_FETCH_ROWS).execute(query) as pairs:  # closed, whatever fails
-                for row in pairs:
-                    line = json.dumps(_pair(row), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-                    digest.update(line)
-                    file.write(line)
-                    rows += 1
+        with (
+            path.open("wb") as file,
+            transaction(self._engine) as connection,
+            connection.execution_options(yield_per=_FETCH_ROWS).execute(query) as pairs,
+        ):
+            for row in pairs:
+                line = json.dumps(_pair(row), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+                digest.update(line)
+                file.write(line)
+                rows += 1
         return HashedFile(path=str(path.resolve()), sha256=digest.hexdigest(), rows=rows)
 
 
