@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -50,3 +51,19 @@ def test_partitions_written_one_after_another_are_read_by_time_so_that_repeats_a
     first = Counter(record.partition for record in records[:1000])
     assert len(first) == PARTITIONS
     assert min(first.values()) > 100
+
+
+def test_partitions_that_are_held_back_again_and_again_are_read_to_their_end(
+    kafka: Kafka, config: KafkaSettings, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.ingest.order.MAX_HELD_RECORDS", 100)
+    name = config.trace_topics[0]
+    kafka.create_topic(name, partitions=PARTITIONS, config={"retention.ms": "-1"})
+    for partition in range(PARTITIONS):
+        times = [START_MS + (number * PARTITIONS + partition) * STEP_MS for number in range(3000)]
+        produce(config, name, [b"x" * 500] * 3000, partition, timestamps_ms=times)
+    source = read(InMemoryOffsets(), max_poll_records=150)
+    started = time.monotonic()
+    records = read_until(source, 3000 * PARTITIONS)
+    assert time.monotonic() - started < 20
+    assert [record.timestamp_ms for record in records] == sorted(record.timestamp_ms for record in records)
