@@ -26,6 +26,7 @@ from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.detector import DETECTORS
 from monitor.drift.rescore import RescoredBaselines
 from monitor.errors import InvalidSetting, Unavailable
+from monitor.extra import require
 from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
@@ -143,6 +144,7 @@ class Daemon:
     """
 
     def __init__(self, settings: Settings) -> None:
+        _require_extras(settings)
         self.settings = settings
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB))
         self.port = 0
@@ -363,6 +365,15 @@ def _metrics_of(settings: Settings, registry: CollectorRegistry) -> Metrics:
     if settings.rewards.backend == "http":
         dependencies.append(Dependency.REWARDS)
     return Metrics(registry, dependencies=dependencies, leader_seconds=FRESH_SECONDS + settings.drift.fold_seconds)
+
+
+def _require_extras(settings: Settings) -> None:
+    """Raise `InvalidSetting` for what a setting asks of this process and is not installed."""
+    retrain = settings.retrain
+    if settings.rewards.backend == "huggingface":
+        require("gpu", "torch", "rewards.backend = 'huggingface'")
+    if retrain.launcher == "local_process" and (retrain.rules or retrain.refresh_cron is not None):
+        require("train", "trl", "retrain.rules or retrain.refresh_cron, with runs beside the daemon,")
 
 
 def _registry() -> CollectorRegistry:
