@@ -145,10 +145,10 @@ class KafkaDeadLetters:
         if self._producer is not None and not self._producer._metadata.partitions_for_topic(self._topic):
             return Unavailable(
                 f"kafka: {named} is not there, or may not be seen: create it. {error}",
-                plain="the dead-letter topic is missing",
+                plain=f"the dead-letter topic {self._topic} is missing",
             )
         return Unavailable(
-            f"kafka: {named} cannot be written: {error}", plain="the dead-letter topic cannot be written"
+            f"kafka: {named} cannot be written: {error}", plain=f"the dead-letter topic {self._topic} cannot be written"
         )
 
     def _send(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
-from kafka import ConsumerRebalanceListener, KafkaConsumer
+from kafka import KafkaConsumer
 from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 from kafka.structs import TopicPartition as KafkaPartition
 
 from monitor.errors import ReplacedLog, Unavailable
 from monitor.ingest.kafka_client import client_options, connect, translated
+from monitor.ingest.kafka_rebalance import AssignmentListener, Rebalance
 from monitor.ingest.kafka_records import PartitionRecords
 from monitor.ingest.offset import StartOffset, StoredOffset, plan_start
+from monitor.ingest.order import TimeOrder
 from monitor.ingest.record import Record, TopicPartition
 from monitor.settings import KafkaSettings
 
@@ -33,27 +35,6 @@ FETCH_OPTIONS: Mapping[str, Any] = {
 }
 
 log = structlog.get_logger(__name__)
-
-
-class AssignmentListener(Protocol):
-    """Told which partitions this member reads; each call happens inside a `KafkaSource` call."""
-
-    def on_assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, StoredOffset]:
-        """Return the stored offsets of *partitions* and of all others the group has read."""
-
-    def on_topics_found(self, starts: Mapping[TopicPartition, StartOffset]) -> None:
-        """Keep where every partition of a topic begins that the group has never read and reads from its end."""
-
-    def on_started(self, starts: Mapping[TopicPartition, StartOffset]) -> None:
-        """Take note of where reading begins, or begins anew after the log lost the place."""
-
-    def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        """Checkpoint or drop what was read from *partitions*; they are someone else's afterwards.
-
-        It runs on the client's network thread, which sends no heartbeats meanwhile and
-        cannot answer questions: of the source only `commit` may be called. It is called
-        again if it raises, and for partitions that were assigned but never started.
-        """
 
 
 class KafkaSource:
@@ -73,6 +54,10 @@ class KafkaSource:
         self._stops_at_replaced_log = settings.replaced_log == "stop"
         self._topic_ids: dict[str, str] = {}  # of the topics that are being read, as they were when reading began
         self._paused = False
+        self._ahead: set[KafkaPartition] = set()  # held back until others have come as far
+        self._ends: dict[KafkaPartition, int] = {}  # when reading began; the client knows later ones
+        self._max_records = settings.max_poll_records
+        self._has_more = False  # than the last poll gave out
         self._heard = time.monotonic()
         self._unreadable: Counter[tuple[KafkaPartition, int]] = Counter()
         options = client_options(settings) | dict(FETCH_OPTIONS)
@@ -88,11 +73,12 @@ class KafkaSource:
         }
         self._consumer = connect(KafkaConsumer, options)
         self._consumer._fetcher.PartitionRecords = PartitionRecords
-        self._rebalance = _Rebalance(self._consumer, listener)
+        self._order = TimeOrder()
+        self._rebalance = Rebalance(self._consumer, listener, self._order)
         self._consumer.subscribe(topics=self._topics, listener=self._rebalance)
 
     def poll(self, timeout_seconds: float) -> list[Record]:
-        """Return records in the order of partition and offset, none if none came in time.
+        """Return records in the order of time over the partitions, of offsets within each; none if none came.
 
         Keeps the membership alive, so it must be called more often than every five
         minutes, while paused too. Raises `Unavailable` when the brokers stay silent.
@@ -105,16 +91,17 @@ class KafkaSource:
             self._watch_topic_ids()
             self._start_pending()
             self._keep_rejoining()
-            fetched = self._consumer.poll(timeout_ms=round(timeout_seconds * 1000))
+            self._hold_back()
+            fetched = self._consumer.poll(timeout_ms=0 if self._has_more else round(timeout_seconds * 1000))
+            self._order.add(_record(item) for items in fetched.values() for item in items)
             self._ask_when_quiet(heard=bool(fetched))
         except (OffsetOutOfRangeError, LogTruncationError) as error:
             self._start_anew(error)
-            return []
         except CorruptRecordError as error:
-            return [self._unreadable_record(error)]
+            self._order.add([self._unreadable_record(error)])
         except KafkaError as error:
             raise self._rebalance.take_failure() or translated(error) from error
-        return [_record(item) for partition in sorted(fetched) for item in fetched[partition]]
+        return self._take()
 
     def pause(self) -> None:
         """Return no records until `resume`; partitions assigned meanwhile are paused too."""
@@ -124,13 +111,14 @@ class KafkaSource:
     def resume(self) -> None:
         self._paused = False
         self._heard = time.monotonic()
-        self._consumer.resume(*self._started())
+        self._consumer.resume(*(partition for partition in self._started() if partition not in self._ahead))
 
     def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Read on from *offsets*; partitions that are not this member's any more are passed over."""
         mine = self._started()
         for partition, offset in offsets.items():
             if KafkaPartition(*partition) in mine:
+                self._order.drop([partition])
                 self._consumer.seek(KafkaPartition(*partition), offset)
 
     def restart(self) -> None:
@@ -149,8 +137,10 @@ class KafkaSource:
         """Return how many offsets each partition that is being read is behind; asks the brokers."""
         try:
             ends = self._consumer.end_offsets(self._started(), timeout_ms=REQUEST_SECONDS * 1000)
+            places = {partition: self._order.next_offset(tuple(partition)) for partition in ends}
             return {
-                tuple(partition): max(0, end - self._consumer.position(partition)) for partition, end in ends.items()
+                tuple(p): max(0, end - (self._consumer.position(p) if places[p] is None else places[p]))
+                for p, end in ends.items()
             }
         except KafkaError as error:
             raise translated(error) from error
@@ -164,6 +154,32 @@ class KafkaSource:
             if failure is not None:
                 raise failure from error
             log.warning("kafka_close_failed", error=str(error))
+
+    def _take(self) -> list[Record]:
+        """Give out what is due; nothing while paused."""
+        taken = [] if self._paused else self._order.take(self._behind(), self._max_records)
+        self._has_more = len(taken) == self._max_records
+        return taken
+
+    def _behind(self) -> set[TopicPartition]:
+        """Return the partitions of which more is there than was fetched, as far as is known."""
+        behind = set()
+        for partition in self._started():
+            state = self._consumer._subscription.assignment[partition]
+            end = self._ends.get(partition, 0) if state.highwater is None else state.highwater
+            if state.position is not None and state.position.offset < end:
+                behind.add(tuple(partition))
+        return behind
+
+    def _hold_back(self) -> None:
+        """Fetch no more of the partitions that are ahead of others until those have come as far."""
+        if self._paused:
+            return
+        started = self._started()
+        full = {partition for partition in started if self._order.is_full(tuple(partition))}
+        self._consumer.pause(*(full - self._ahead))
+        self._consumer.resume(*(self._ahead.intersection(started) - full))
+        self._ahead = full
 
     def _keep_rejoining(self) -> None:
         """Hold the client to a join that outlasted an earlier poll.
@@ -199,6 +215,7 @@ class KafkaSource:
         found = [p for p in self._all_partitions({p.topic for p in partitions} - known) if p not in partitions]
         first = self._consumer.beginning_offsets(partitions, timeout_ms=REQUEST_SECONDS * 1000)
         end = self._consumer.end_offsets([*partitions, *found], timeout_ms=REQUEST_SECONDS * 1000)
+        self._ends.update(end)
         if found:
             self._listener.on_topics_found(
                 {tuple(p): StartOffset(end[p], None, self._topic_id(p.topic)) for p in (*partitions, *found)}
@@ -298,6 +315,7 @@ class KafkaSource:
             if start.topic_id is not None:
                 self._topic_ids[partition.topic] = start.topic_id
             self._rebalance.pending.discard(partition)
+        self._ahead.difference_update(starts)
         if not self._paused:
             self._consumer.resume(*starts)
 
@@ -328,41 +346,6 @@ class KafkaSource:
             asked = self._started() or [KafkaPartition(self._topics[0], 0)]
             self._consumer.end_offsets(asked, timeout_ms=REQUEST_SECONDS * 1000)
             self._heard = now
-
-
-class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
-    """Holds assigned partitions back until their start is known, and keeps the listener's failure.
-
-    The client calls it on its network thread while the owner waits in `poll` or `close`.
-    """
-
-    def __init__(self, consumer: KafkaConsumer, listener: AssignmentListener) -> None:
-        self.pending: set[KafkaPartition] = set()
-        self._consumer = consumer
-        self._listener = listener
-        self._failure: Exception | None = None
-
-    def on_partitions_assigned(self, assigned: Iterable[KafkaPartition]) -> None:
-        for partition in assigned:
-            self._consumer.pause(partition)
-            self._consumer.seek(partition, 0)  # any place: without one the client looks for a committed offset
-            self.pending.add(partition)
-
-    def on_partitions_revoked(self, revoked: Iterable[KafkaPartition]) -> None:
-        partitions = sorted(revoked)
-        if not partitions:
-            return
-        try:
-            self._listener.on_revoked([tuple(partition) for partition in partitions])
-        except Exception as failure:
-            self._failure = failure
-            raise
-        self.pending.difference_update(partitions)
-
-    def take_failure(self) -> Exception | None:
-        """Return what the listener raised: the client wraps it in an error of its own."""
-        failure, self._failure = self._failure, None
-        return failure
 
 
 def _record(item: Any) -> Record:

@@ -8,13 +8,13 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.structs import TopicPartition as KafkaPartition
 
 from monitor.errors import InvalidSetting, InvalidTrace, Unavailable
 from monitor.ingest.dead_letter import TRUNCATED_BYTES, KafkaDeadLetters
 from monitor.ingest.kafka import KafkaSource
-from monitor.ingest.kafka_client import client_options
+from monitor.ingest.kafka_client import client_options, connect
 from monitor.ingest.offset import StartOffset, StoredOffset, plan_start
 from monitor.ingest.record import Record, TopicPartition
 from monitor.settings import KafkaSettings
@@ -299,7 +299,8 @@ def test_a_dead_letter_topic_that_is_missing_is_named_and_the_letters_wait_for_i
 ) -> None:
     monkeypatch.setattr("monitor.ingest.dead_letter.REQUEST_SECONDS", 1.0)
     letters = KafkaDeadLetters(config)
-    letters._options["allow_auto_create_topics"] = False  # as on a broker that creates none by itself
+    letters._producer = connect(KafkaProducer, letters._options)
+    letters._producer._metadata.config["allow_auto_create_topics"] = False  # as on a broker that creates none itself
     letters.put(Record("traces", 0, 0, None, b"x"), InvalidTrace("not_json", "value"))
     named = rf"dead-letter topic '{config.dead_letter_topic}' \(kafka.dead_letter_topic\) is not there"
     with pytest.raises(Unavailable, match=named):
