@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.detector import DETECTORS
 from monitor.drift.rescore import RescoredBaselines
+from monitor.drift.status import Streams
 from monitor.errors import InvalidSetting, Unavailable
 from monitor.extra import require
 from monitor.ingest.dead_letter import KafkaDeadLetters
@@ -48,7 +50,9 @@ from monitor.postgres.preferences import PostgresPreferences
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.retention import PostgresRetention, Retention
 from monitor.postgres.streams import PostgresFoldStore
-from monitor.postgres.views import PostgresCommands, PostgresViews
+from monitor.postgres.views.jobs import job_counts
+from monitor.postgres.views.overview import PostgresOverview
+from monitor.postgres.views.streams import PostgresStreams
 from monitor.postgres.work import PostgresTransactions
 from monitor.retraining.dispatcher import Dispatcher, Step
 from monitor.retraining.housekeeping import AttemptFolders
@@ -65,7 +69,7 @@ from monitor.runs.artifact import Artifact
 from monitor.settings import RewardsSettings, Settings
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
-from monitor.web.app import create_app
+from monitor.web.app import Ports, create_app
 from monitor.web.server import WebServer
 
 if TYPE_CHECKING:
@@ -91,6 +95,19 @@ def null_rule_of(settings: Settings) -> NullRule:
 
 def job_service_of(engine: Engine, settings: Settings) -> JobService:
     return JobService(PostgresTransactions(engine), releases_of(engine, settings))
+
+
+def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int | None] = lambda: None) -> Ports:
+    """Return what the console, the API and the commands read and change."""
+    streams = PostgresStreams(engine)
+    return Ports(
+        overview=PostgresOverview(engine, kafka_lag=kafka_lag),
+        streams=Streams(streams),
+        baselines=streams,
+        alarms=PostgresAlarms(engine),
+        jobs=job_service_of(engine, settings),
+        models=RewardRegistry(engine),
+    )
 
 
 def releases_of(engine: Engine, settings: Settings) -> Releases:
@@ -150,6 +167,7 @@ class Daemon:
         self.port = 0
         self._registry = _registry()
         self._metrics = _metrics_of(settings, self._registry)
+        self._metrics.follow_health(self.health)
         self._engine = create_engine_for(settings.postgres.url.get_secret_value(), settings.postgres.pool_size)
         event.listen(
             self._engine,
@@ -161,8 +179,6 @@ class Daemon:
         launcher_of(settings.retrain)
         with transaction(self._engine) as connection:
             require_current(connection)
-        self._jobs = job_service_of(self._engine, settings)
-        self._views = PostgresViews(self._engine, self._jobs, kafka_lag=self._lag_records)
         self._models = RewardRegistry(self._engine)
         self._scorer = self._choose_scorer()
         self._worker: Worker | None = None
@@ -194,8 +210,7 @@ class Daemon:
 
     def _open_web(self) -> WebServer:
         app = create_app(
-            self._views,
-            PostgresCommands(self._engine, self._jobs),
+            ports_of(self._engine, self.settings, kafka_lag=self._lag_records),
             health=self.health,
             registry=self._registry,
             tokens=self.settings.web.tokens,
@@ -266,6 +281,7 @@ class Daemon:
         log_store = PostgresFoldStore(engine)
         controller = Controller(log_store, rules)
         alarms, store = PostgresAlarms(engine), self._checkpoints(engine)
+        overview = PostgresOverview(self._engine, kafka_lag=self._lag_records)
 
         kept = settings.retention
         retention = PostgresRetention(engine, Retention(kept.text_days, kept.trace_id_days, kept.log_days))
@@ -278,9 +294,9 @@ class Daemon:
 
         duties = [
             Duty("tell_time", CLOCK_SECONDS, tell_time),
-            Duty("fold_log", 0.0, FoldLog(controller.tick, self._views.fold_lag_traces, metrics)),
+            Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
             Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
-            Duty("show_jobs", 0.0, lambda: metrics.show_jobs(self._views.job_counts())),
+            Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(self._engine))),
             Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(self._models.models().promoted_at)),
             Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
             Duty("forget_repeats", FORGET_SECONDS, forget_repeats),

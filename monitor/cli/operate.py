@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from monitor.domain.alarm import StoredAlarm
     from monitor.domain.stream import StreamStatus
-    from monitor.postgres.views import PostgresViews
+    from monitor.postgres.views.streams import PostgresStreams
     from monitor.retraining.service import JobService
 
 baseline = typer.Typer(help="The frozen baseline.", no_args_is_help=True)
@@ -45,8 +45,8 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the au
 @baseline.command("show")
 def baseline_show(as_json: AsJson = False) -> None:
     """Show which traces the active baseline was made from."""
-    with _database() as (engine, settings):
-        summary = _views(engine, settings).baseline()
+    with _database() as (engine, _):
+        summary = _streams(engine).baseline()
     if summary is None:
         say("no baseline is frozen yet: `baseline freeze` makes one")
         raise typer.Exit(1)
@@ -84,10 +84,12 @@ def baseline_freeze(
 @drift.command("status")
 def drift_status(as_json: AsJson = False) -> None:
     """Show every stream beside its baseline, most evidence first."""
-    with _database() as (engine, settings):
-        views = _views(engine, settings)
-        statuses = sorted(views.streams(), key=lambda status: -status.evidence_log)
-        unwatched, unknown = views.unwatched_cohorts(), views.unwatched_scorers()
+    from monitor.drift.status import Streams
+
+    with _database() as (engine, _):
+        streams = Streams(_streams(engine))
+        statuses = sorted(streams.streams(), key=lambda status: -status.evidence_log)
+        unwatched, unknown = streams.unwatched_cohorts(), streams.unwatched_scorers()
     if as_json:
         show_json([asdict(status) for status in statuses])
         return
@@ -113,14 +115,13 @@ def drift_report(
     from monitor.drift.report import MAX_ROWS, observation_frame, write_report
     from monitor.postgres.streams import PostgresFoldStore
 
-    with _database() as (engine, settings):
-        store, views = PostgresFoldStore(engine), _views(engine, settings)
-        summary = views.baseline()
+    with _database() as (engine, _):
+        store, summary = PostgresFoldStore(engine), _streams(engine).baseline()
         if summary is None:
             raise NotFound(
                 "no baseline is frozen yet, so there is nothing to compare with: `baseline freeze` makes one"
             )
-        start = summary.stop_place if alarm_id is None else _alarm(views, alarm_id).alarm.onset_place
+        start = summary.stop_place if alarm_id is None else _alarm(engine, alarm_id).alarm.onset_place
         stop = store.place_entries().next_place
         start = max(start, stop - MAX_ROWS)  # the report keeps no more, so no more is read
         first = max(summary.first_place, summary.stop_place - MAX_ROWS)
@@ -140,8 +141,10 @@ def alarms_list(
     as_json: AsJson = False,
 ) -> None:
     """Show alarms, newest first."""
-    with _database() as (engine, settings):
-        found = _views(engine, settings).alarms(state=state, limit=limit)
+    from monitor.postgres.alarms import PostgresAlarms
+
+    with _database() as (engine, _):
+        found = PostgresAlarms(engine).alarms(state=state, limit=limit)
     if as_json:
         show_json([asdict(alarm) for alarm in found])
         return
@@ -165,7 +168,7 @@ def alarms_ack(alarm_id: AlarmNumber) -> None:
 def alarms_explain(alarm_id: AlarmNumber) -> None:
     """Show what an alarm was decided on: when it began, how large it is, and examples."""
     with _database() as (engine, settings):
-        stored = _alarm(_views(engine, settings), alarm_id)
+        stored = _alarm(engine, alarm_id)
     for line in _explanation(stored, settings):
         say(line)
 
@@ -247,18 +250,19 @@ def _jobs() -> Iterator[JobService]:
         yield job_service_of(engine, settings)
 
 
-def _alarm(views: PostgresViews, alarm_id: int) -> StoredAlarm:
-    stored = views.alarm(alarm_id)
+def _alarm(engine: Engine, alarm_id: int) -> StoredAlarm:
+    from monitor.postgres.alarms import PostgresAlarms
+
+    stored = PostgresAlarms(engine).alarm(alarm_id)
     if stored is None:
         raise NotFound(f"there is no alarm {alarm_id}: `alarms list` shows them")
     return stored
 
 
-def _views(engine: Engine, settings: Settings) -> PostgresViews:
-    from monitor.app.wiring import job_service_of
-    from monitor.postgres.views import PostgresViews
+def _streams(engine: Engine) -> PostgresStreams:
+    from monitor.postgres.views.streams import PostgresStreams
 
-    return PostgresViews(engine, job_service_of(engine, settings), kafka_lag=lambda: None)
+    return PostgresStreams(engine)
 
 
 def _actor() -> Actor:

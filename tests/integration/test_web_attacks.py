@@ -39,7 +39,7 @@ def monitor() -> InMemoryMonitor:
 @pytest.fixture
 def port(health: Health, monitor: InMemoryMonitor) -> Iterator[int]:
     """A server with one token that gives a client half a second for each phase of a request."""
-    app = create_app(monitor, monitor, health=health, registry=CollectorRegistry(), tokens={TOKEN: "operator"})
+    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens={TOKEN: "operator"})
     server = WebServer(app, host="127.0.0.1", port=0, health=health, limits=LIMITS)
     yield server.start()
     server.stop()
