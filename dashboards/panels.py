@@ -129,6 +129,11 @@ INGEST = Row(
             "1 where every process has had an answer in the last 30 seconds.",
             (Query(f"min by (job, dependency) (monitor_dependency_up{_ALL})", "{{job}} {{dependency}}"),),
         ),
+        Panel(
+            "Parts",
+            "1 where every process says that its part is ready.",
+            (Query(f"min by (job, part) (monitor_part_ready{_ALL})", "{{job}} {{part}}"),),
+        ),
     ),
 )
 

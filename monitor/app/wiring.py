@@ -1,10 +1,11 @@
-"""Settings in, parts out: the only place that names adapters."""
+"""Settings in, parts out: with `duties` the only place that names adapters."""
 
 from __future__ import annotations
 
 import os
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,14 +19,16 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import Engine, event
 
-from monitor.app.leader import AnswerAlarms, Duty, FoldLog, Leader, RefreshOnSchedule, WatchPlacement
+from monitor.app.duties import duties_of
+from monitor.app.leader import Leader
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
 from monitor.drift.baseline import NullRule
-from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.detector import DETECTORS
 from monitor.drift.rescore import RescoredBaselines
+from monitor.drift.status import Streams
 from monitor.errors import InvalidSetting, Unavailable
+from monitor.extra import require
 from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
@@ -42,12 +45,10 @@ from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.leader import Leadership
 from monitor.postgres.migrate import require_current
-from monitor.postgres.placement import PostgresPlacement
 from monitor.postgres.preferences import PostgresPreferences
 from monitor.postgres.registry import RewardRegistry
-from monitor.postgres.retention import PostgresRetention, Retention
-from monitor.postgres.streams import PostgresFoldStore
-from monitor.postgres.views import PostgresCommands, PostgresViews
+from monitor.postgres.views.overview import PostgresOverview
+from monitor.postgres.views.streams import PostgresStreams
 from monitor.postgres.work import PostgresTransactions
 from monitor.retraining.dispatcher import Dispatcher, Step
 from monitor.retraining.housekeeping import AttemptFolders
@@ -64,7 +65,7 @@ from monitor.runs.artifact import Artifact
 from monitor.settings import RewardsSettings, Settings
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
-from monitor.web.app import create_app
+from monitor.web.app import Ports, create_app
 from monitor.web.server import WebServer
 
 if TYPE_CHECKING:
@@ -72,9 +73,6 @@ if TYPE_CHECKING:
 
 DISPATCH_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
-FORGET_SECONDS = 600.0
-PLACEMENT_SECONDS = 10.0
-CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a leader
 LEAVE_SECONDS = 5.0  # past the drain
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
 log = structlog.get_logger(__name__)
@@ -90,6 +88,19 @@ def null_rule_of(settings: Settings) -> NullRule:
 
 def job_service_of(engine: Engine, settings: Settings) -> JobService:
     return JobService(PostgresTransactions(engine), releases_of(engine, settings))
+
+
+def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int | None] = lambda: None) -> Ports:
+    """Return what the console, the API and the commands read and change."""
+    streams = PostgresStreams(engine)
+    return Ports(
+        overview=PostgresOverview(engine, kafka_lag=kafka_lag),
+        streams=Streams(streams),
+        baselines=streams,
+        alarms=PostgresAlarms(engine),
+        jobs=job_service_of(engine, settings),
+        models=RewardRegistry(engine),
+    )
 
 
 def releases_of(engine: Engine, settings: Settings) -> Releases:
@@ -143,11 +154,13 @@ class Daemon:
     """
 
     def __init__(self, settings: Settings) -> None:
+        _require_extras(settings)
         self.settings = settings
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB))
         self.port = 0
         self._registry = _registry()
         self._metrics = _metrics_of(settings, self._registry)
+        self._metrics.follow_health(self.health)
         self._engine = create_engine_for(settings.postgres.url.get_secret_value(), settings.postgres.pool_size)
         event.listen(
             self._engine,
@@ -159,8 +172,6 @@ class Daemon:
         launcher_of(settings.retrain)
         with transaction(self._engine) as connection:
             require_current(connection)
-        self._jobs = job_service_of(self._engine, settings)
-        self._views = PostgresViews(self._engine, self._jobs, kafka_lag=self._lag_records)
         self._models = RewardRegistry(self._engine)
         self._scorer = self._choose_scorer()
         self._worker: Worker | None = None
@@ -192,8 +203,7 @@ class Daemon:
 
     def _open_web(self) -> WebServer:
         app = create_app(
-            self._views,
-            PostgresCommands(self._engine, self._jobs),
+            ports_of(self._engine, self.settings, kafka_lag=self._lag_records),
             health=self.health,
             registry=self._registry,
             tokens=self.settings.web.tokens,
@@ -247,49 +257,22 @@ class Daemon:
         return KafkaSource(kafka, [route.topic for route in routes_of(kafka)], assignment)
 
     def _run_controller(self) -> None:
-        leadership = Leadership(self._engine)
-        leader = Leader(leadership, self._duties(leadership.fenced_engine()), metrics=self._metrics)
+        settings, leadership = self.settings, Leadership(self._engine)
+        fenced = leadership.fenced_engine()
+        duties = duties_of(
+            settings,
+            self._metrics,
+            engine=self._engine,
+            fenced=fenced,
+            null_rule=null_rule_of(settings),
+            jobs=job_service_of(fenced, settings),
+            overview=PostgresOverview(self._engine, kafka_lag=self._lag_records),
+        )
+        leader = Leader(leadership, duties, metrics=self._metrics)
         try:
             self._supervisor.repeat(CONTROLLER, leader.turn, pause_seconds=self.settings.drift.fold_seconds)
         finally:
             leader.release()
-
-    def _duties(self, engine: Engine) -> list[Duty]:
-        """Return what one replica does for all, in the order of a turn; every write goes through *engine*."""
-        settings, metrics, jobs = self.settings, self._metrics, job_service_of(engine, self.settings)
-        drift, retrain = settings.drift, settings.retrain
-        rules = ControllerRules(
-            drift.average_run_length, drift.baseline_traces, null_rule_of(settings), drift.recovery_observations
-        )
-        log_store = PostgresFoldStore(engine)
-        controller = Controller(log_store, rules)
-        alarms, store = PostgresAlarms(engine), self._checkpoints(engine)
-
-        kept = settings.retention
-        retention = PostgresRetention(engine, Retention(kept.text_days, kept.trace_id_days, kept.log_days))
-
-        def tell_time() -> None:
-            log_store.tell_time(after_seconds=CLOCK_SECONDS)
-
-        def forget_repeats() -> None:
-            store.forget_repeats(settings.repeat_window)
-
-        duties = [
-            Duty("tell_time", CLOCK_SECONDS, tell_time),
-            Duty("fold_log", 0.0, FoldLog(controller.tick, self._views.fold_lag_traces, metrics)),
-            Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
-            Duty("show_jobs", 0.0, lambda: metrics.show_jobs(self._views.job_counts())),
-            Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(self._models.models().promoted_at)),
-            Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
-            Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
-            Duty("make_partitions", FORGET_SECONDS, retention.make_partitions),
-            Duty("forget_texts", FORGET_SECONDS, retention.tidy),
-        ]
-        if retrain.refresh_cron is not None:
-            duties.append(Duty("refresh_on_schedule", 0.0, RefreshOnSchedule(retrain.refresh_cron, jobs, jobs)))
-        watch = WatchPlacement(PostgresPlacement(self._engine).blocker, metrics)
-        duties.append(Duty("watch_placement", PLACEMENT_SECONDS, watch))  # last: where it finds a blocker the turn ends
-        return duties
 
     def _run_dispatcher(self) -> None:
         owner = f"{socket.gethostname()}/{os.getpid()}"
@@ -363,6 +346,15 @@ def _metrics_of(settings: Settings, registry: CollectorRegistry) -> Metrics:
     if settings.rewards.backend == "http":
         dependencies.append(Dependency.REWARDS)
     return Metrics(registry, dependencies=dependencies, leader_seconds=FRESH_SECONDS + settings.drift.fold_seconds)
+
+
+def _require_extras(settings: Settings) -> None:
+    """Raise `InvalidSetting` for what a setting asks of this process and is not installed."""
+    retrain = settings.retrain
+    if settings.rewards.backend == "huggingface":
+        require("gpu", "torch", "rewards.backend = 'huggingface'")
+    if retrain.launcher == "local_process" and (retrain.rules or retrain.refresh_cron is not None):
+        require("train", "trl", "retrain.rules or retrain.refresh_cron, with runs beside the daemon,")
 
 
 def _registry() -> CollectorRegistry:

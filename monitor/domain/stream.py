@@ -15,6 +15,16 @@ class StreamKey:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamNumbers:
+    """What a stream has come to under its baseline."""
+
+    observations: int
+    mean: float  # in the signal's unit
+    last_timestamp: datetime
+    evidence_log: float  # log e / log A
+
+
+@dataclass(frozen=True, slots=True)
 class StreamStatus:
     """A stream as operators see it."""
 

@@ -11,7 +11,7 @@ import structlog
 
 from monitor.domain.alarm import Alarm
 from monitor.domain.observation import LogEnd, PlacedEntry
-from monitor.domain.stream import StreamKey, StreamStatus
+from monitor.domain.stream import StreamKey, StreamNumbers, StreamStatus
 from monitor.drift.baseline import Baseline, NullRule, build_baseline
 from monitor.drift.diagnosis import describe
 from monitor.drift.fold import Decision, Fold, FoldRules, Recovery, in_fold_order
@@ -178,10 +178,7 @@ class Controller:
             status_of(
                 key,
                 law,
-                observations=stream.observations,
-                mean=stream.mean,
-                last_timestamp=stream.last_timestamp,
-                evidence_log=fold.evidence_log(key),
+                StreamNumbers(stream.observations, stream.mean, stream.last_timestamp, fold.evidence_log(key)),
             )
             for key, stream in sorted(fold.streams.items())
             if (law := fold.baseline.get(key.signal, key.scorer_version)) is not None

@@ -2,21 +2,75 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from typing import Protocol
 
-from monitor.domain.stream import StreamKey, StreamStatus
+from monitor.domain.stream import StreamKey, StreamNumbers, StreamStatus
 from monitor.drift.baseline import SignalBaseline
+from monitor.drift.stored import ActiveBaseline
 
 
-def status_of(
-    key: StreamKey,
-    law: SignalBaseline,
-    *,
-    observations: int,
-    mean: float,
-    last_timestamp: datetime,
-    evidence_log: float,
-) -> StreamStatus:
+class StreamStore(Protocol):
+    """What is kept of the streams. Every method raises `Unavailable` where the store is away."""
+
+    def active(self, known: ActiveBaseline | None) -> ActiveBaseline | None:
+        """Return the active baseline; *known* itself, unread, where it is that one as it stands."""
+        ...
+
+    def numbers(self, baseline_id: int) -> Mapping[StreamKey, StreamNumbers]: ...
+
+    def seen_cohorts(self) -> set[str]:
+        """Return every cohort that is kept apart."""
+        ...
+
+    def seen_scorers(self) -> set[tuple[str, str]]:
+        """Return signal and scorer of the latest observations."""
+        ...
+
+
+class Streams:
+    """The active baseline's streams beside it, and what it says nothing of; may be asked from many threads."""
+
+    def __init__(self, store: StreamStore) -> None:
+        self._store = store
+        self._known: ActiveBaseline | None = None
+
+    def streams(self) -> tuple[StreamStatus, ...]:
+        """Return the streams of the active baseline, sorted."""
+        active = self._active()
+        if active is None:
+            return ()
+        return tuple(
+            status_of(key, law, numbers)
+            for key, numbers in sorted(self._store.numbers(active.baseline_id).items())
+            if (law := active.baseline.get(key.signal, key.scorer_version)) is not None
+        )
+
+    def unwatched_cohorts(self) -> tuple[str, ...]:
+        """Return the cohorts that were seen but have no law in the active baseline: nothing is said of them."""
+        active = self._active()
+        if active is None:
+            return ()
+        watched = {row.cohort for law in active.baseline.signals for row in law.strata}
+        return tuple(sorted(self._store.seen_cohorts() - watched))
+
+    def unwatched_scorers(self) -> tuple[tuple[str, str], ...]:
+        """Return signal and scorer of the latest observations for which the active baseline holds no law.
+
+        So it is after a roll back to a model that a baseline frozen since has not seen, and where the
+        scorer itself was replaced: nothing is said of its values until a baseline is frozen on them.
+        """
+        active = self._active()
+        if active is None:
+            return ()
+        return tuple(sorted(self._store.seen_scorers() - {law.key for law in active.baseline.signals}))
+
+    def _active(self) -> ActiveBaseline | None:
+        self._known = self._store.active(self._known)
+        return self._known
+
+
+def status_of(key: StreamKey, law: SignalBaseline, numbers: StreamNumbers) -> StreamStatus:
     """Put a stream's numbers beside its baseline's, in the signal's unit.
 
     The baseline's mean is that of the stream's strata, by their share of the window; its bounds lie
@@ -30,12 +84,12 @@ def status_of(
     low, high = law.bounds
     return StreamStatus(
         key=key,
-        observations=observations,
-        mean=mean,
+        observations=numbers.observations,
+        mean=numbers.mean,
         baseline_mean=baseline_mean,
         baseline_lower=max(baseline_mean - 2.0 * error, low),
         baseline_upper=min(baseline_mean + 2.0 * error, high),
-        evidence_log=evidence_log,
-        last_timestamp=last_timestamp,
+        evidence_log=numbers.evidence_log,
+        last_timestamp=numbers.last_timestamp,
         unit=law.unit,
     )

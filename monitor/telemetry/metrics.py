@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
@@ -16,6 +17,7 @@ from monitor.domain.stream import StreamStatus
 from monitor.signals.table import SIGNALS
 from monitor.telemetry import series
 from monitor.telemetry.freshness import Clock, FreshGauges, Freshness
+from monitor.telemetry.health import READY, Health
 from monitor.telemetry.series import counter_of, gauge_of, histogram_of
 
 FRESH_SECONDS = 30.0  # how long what was confirmed last is taken for true
@@ -90,6 +92,7 @@ class Metrics:
         self._leads = Freshness(leader_seconds, clock)
         gauge_of(series.LEADER, registry).set_function(self._leads.holds)
         self._reached = {name: Freshness(FRESH_SECONDS, clock) for name in dependencies}
+        self._part_ready = gauge_of(series.PART_READY, registry)
         up = gauge_of(series.DEPENDENCY_UP, registry)
         for name, freshness in self._reached.items():
             up.labels(name).set_function(freshness.holds)
@@ -139,6 +142,15 @@ class Metrics:
 
     def show_disagreement(self, mean: float) -> None:
         self._ensemble_disagreement.set(mean)
+
+    def follow_health(self, health: Health) -> None:
+        """Show which parts of *health* are ready when scraped."""
+
+        def is_ready(part: str) -> bool:
+            return health.ready()[1][part] == READY
+
+        for part in health.ready()[1]:
+            self._part_ready.labels(part).set_function(partial(is_ready, part))
 
     def confirm_reached(self, dependency: Dependency) -> None:
         """Note that a call to *dependency* has succeeded; safe from any thread."""

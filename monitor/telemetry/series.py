@@ -47,6 +47,14 @@ DEPENDENCY_UP = Series(
     "1 where a call to the dependency succeeded in the last 30 seconds, by this process.",
     ("dependency",),
 )
+PART_READY = Series(
+    "monitor_part_ready",
+    Kind.GAUGE,
+    Part.WORKER,
+    "1 or 0",
+    "1 while the part of the process is ready, as /readyz says; a part that hangs is not.",
+    ("part",),
+)
 TRACES = Series(
     "monitor_traces_total",
     Kind.COUNTER,
@@ -244,6 +252,7 @@ SERVE_FAILED_SCORES = Series(
 
 DAEMON_SERIES: tuple[Series, ...] = (
     DEPENDENCY_UP,
+    PART_READY,
     TRACES,
     PREFERENCES,
     DEAD_LETTERS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 from fastapi import APIRouter, FastAPI
 from fastapi.staticfiles import StaticFiles
@@ -14,13 +15,27 @@ from monitor.telemetry.health import Health
 from monitor.web import problem
 from monitor.web.auth import Gatekeeper
 from monitor.web.middleware import BodyLimit, HeadAsGet, SecurityHeaders
-from monitor.web.ports import Commands, Views
 from monitor.web.routes import drift, job, page, probe
 
 
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the routes read and change, by subject.
+
+    Their methods are called from a pool of threads, so they must be safe to run at once. Each may
+    raise `Unavailable`; the client is told to come back.
+    """
+
+    overview: drift.Overviews
+    streams: drift.Streams
+    baselines: drift.Baselines
+    alarms: drift.Alarms
+    jobs: job.Jobs
+    models: job.Registry
+
+
 def create_app(
-    views: Views,
-    commands: Commands,
+    ports: Ports,
     *,
     health: Health,
     registry: CollectorRegistry,
@@ -35,8 +50,8 @@ def create_app(
         redoc_url=None,
         middleware=[Middleware(SecurityHeaders), Middleware(BodyLimit), Middleware(HeadAsGet)],
     )
-    app.state.views = views
-    app.state.commands = commands
+    for port in fields(ports):
+        setattr(app.state, port.name, getattr(ports, port.name))
     app.state.health = health
     app.state.registry = registry
     app.state.gatekeeper = Gatekeeper(tokens)

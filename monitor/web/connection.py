@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import h11
-import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.utils import get_remote_addr
 
@@ -18,9 +17,7 @@ _BUSY = (
     b"retry-after: 5\r\nconnection: close\r\ncontent-length: 21\r\n\r\ntoo many connections\n"
 )
 _LATE = b"the request did not arrive in time\n"
-_QUIET_SECONDS = 10.0  # between two lines of the log about connections that were refused
-
-_log = structlog.get_logger(__name__)
+_QUIET_SECONDS = 10.0  # between two warnings of one kind in the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +32,35 @@ class ConnectionLimits:
     connections_each: int = 128  # of one address, so that one client leaves room for the probes
 
 
+class SeldomWarnings(logging.Filter):
+    """Lets one warning of a kind through in ten seconds: whoever floods the server must not flood the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[object, float] = {}  # when, by the text without its values: a closed set
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = time.monotonic()
+        if record.levelno > logging.WARNING or now - self._told.get(record.msg, -_QUIET_SECONDS) >= _QUIET_SECONDS:
+            self._told[record.msg] = now
+            return True
+        return False
+
+
+_log = logging.getLogger("uvicorn.error.connection")
+_log.addFilter(SeldomWarnings())
+
+
 class BoundedProtocol(H11Protocol):
     """uvicorn's protocol with a clock on each phase of a request, and a bound on connections.
 
-    *limits* and *refuse* (called for a connection over the bound) are the
-    server's; everything else is uvicorn's own and runs on its event loop.
+    Everything else is uvicorn's own, and runs on its event loop.
     """
 
-    def __init__(self, *arguments: Any, limits: ConnectionLimits, refuse: Callable[[], None], **named: Any) -> None:
+    def __init__(self, *arguments: Any, limits: ConnectionLimits, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.logger = _log
         self._limits = limits
-        self._refuse = refuse
         self._clock: asyncio.TimerHandle | None = None
         self._phase: object = None  # what the clock runs for
         self._stalled: asyncio.TimerHandle | None = None
@@ -54,7 +69,7 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.client = get_remote_addr(transport)
         if self._is_over_bound():
-            self._refuse()
+            self.logger.warning("Too many connections at once: the newest are refused.")
             self.transport = transport
             transport.write(_BUSY)
             transport.close()
@@ -63,7 +78,9 @@ class BoundedProtocol(H11Protocol):
         self._follow()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_clocks()
+        for clock in (self._clock, self._stalled):
+            if clock is not None:
+                clock.cancel()
         if self in self.connections:
             super().connection_lost(exc)
 
@@ -123,23 +140,3 @@ class BoundedProtocol(H11Protocol):
             for event in events:
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
-
-    def _stop_clocks(self) -> None:
-        for clock in (self._clock, self._stalled):
-            if clock is not None:
-                clock.cancel()
-
-
-class Refusals:
-    """Tells the log of refused connections, a line for many: whoever floods the server must not flood the log."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._since = float("-inf")
-        self._count = 0
-
-    def __call__(self) -> None:
-        self._count += 1
-        if self._clock() - self._since >= _QUIET_SECONDS:
-            _log.warning("connections_refused", count=self._count, reason="too many at once")
-            self._since, self._count = self._clock(), 0

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from monitor.errors import InvalidSetting
 from monitor.telemetry.health import Health
-from monitor.web.connection import BoundedProtocol, ConnectionLimits, Refusals
+from monitor.web.connection import BoundedProtocol, ConnectionLimits
 
 PART = "web"
 _BACKLOG = 512
@@ -42,7 +42,7 @@ class WebServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http=partial(BoundedProtocol, limits=limits, refuse=Refusals()),  # type: ignore[arg-type]
+                http=partial(BoundedProtocol, limits=limits),  # type: ignore[arg-type]
                 h11_max_incomplete_event_size=limits.head_bytes,
                 ws="none",
                 proxy_headers=False,  # a client's address is its socket's; a header could name anybody

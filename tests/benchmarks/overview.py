@@ -18,12 +18,10 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-from monitor.app.wiring import job_service_of
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.postgres.engine import create_engine_for
 from monitor.postgres.migrate import upgrade
-from monitor.postgres.views import PostgresViews
-from monitor.settings import Settings
+from monitor.postgres.views.overview import PostgresOverview
 from tests.benchmarks.report import machine, options, table, write_json
 
 WAITING = 20
@@ -77,12 +75,12 @@ def measure(engine: Engine, checkpoints: int) -> list[Row]:
             connection.execute(text(statement), {"count": checkpoints, "wait": WAITING})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("vacuum analyze"))
-    views = PostgresViews(engine, job_service_of(engine, Settings()), kafka_lag=lambda: None)
+    views = PostgresOverview(engine, kafka_lag=lambda: None)
     assert views.overview().traces == 1000 * (checkpoints + WAITING)
-    assert views.fold_lag_traces() == 1000 * (1 + WAITING)
+    assert views.fold_lag() == 1000 * (1 + WAITING)
     return [
         timed("overview", views.overview, TIMES),
-        timed("fold lag", views.fold_lag_traces, TIMES),
+        timed("fold lag", views.fold_lag, TIMES),
         timed("sum over all checkpoints", lambda: sums(engine), 5),
     ]
 

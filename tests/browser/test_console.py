@@ -49,7 +49,7 @@ def tokens() -> dict[str, str]:
 @pytest.fixture
 def address(monitor: InMemoryMonitor, tokens: dict[str, str]) -> Iterator[str]:
     health = Health(["web"])
-    app = create_app(monitor, monitor, health=health, registry=CollectorRegistry(), tokens=tokens)
+    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens=tokens)
     server = WebServer(app, host="127.0.0.1", port=0, health=health)
     yield f"http://127.0.0.1:{server.start()}/"
     server.stop()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.postgres.migrate import upgrade
 from monitor.settings import Settings
+from tests.other_machine import OtherMachine
 from tests.program import Site, running, wait_for
 from tests.real_kafka import Kafka
 from tests.real_prometheus import Alerting, alerting, free_port, serving
@@ -55,13 +58,24 @@ def settings(site: Site) -> Settings:
 
 
 @pytest.fixture
-def told(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Alerting]:
-    """Prometheus and Alertmanager over the daemon, as production, and a healthy staging beside it."""
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what nobody confirms be withdrawn after seconds."""
     for name in ("monitor.telemetry.metrics.FRESH_SECONDS", "monitor.app.wiring.FRESH_SECONDS"):
         monkeypatch.setattr(name, FRESH_SECONDS)
     monkeypatch.setattr("monitor.pipeline.worker.LAG_SECONDS", 0.5)
+
+
+@pytest.fixture
+def told(settings: Settings, tmp_path: Path, fast: None) -> Iterator[Alerting]:
+    """Prometheus and Alertmanager over the daemon, as production, and a healthy staging beside it."""
     with serving(healthy) as staging, alerting(tmp_path, {"prod": settings.web.port, "staging": staging}) as parts:
         yield parts
+
+
+def scrape(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        text: str = answer.read().decode()
+    return text
 
 
 def is_scraped(told: Alerting) -> bool:
@@ -92,6 +106,31 @@ def test_a_stopped_postgresql_is_told_as_critical_though_staging_is_well_and_res
     assert notice.labels["namespace"] == "prod"
     assert notice.annotations["runbook_url"] == "dashboards/runbooks/RlhfMonitorDependencyDown.md"
     assert receiver.find("firing", namespace="staging") == []
+
+
+@pytest.mark.usefixtures("fast")
+def test_a_leader_whose_database_lost_power_shows_nothing_of_what_it_knew_though_all_its_threads_hang(
+    kafka: Kafka, own_postgres: EmbeddedPostgres
+) -> None:
+    def shown() -> dict[str, float]:
+        text = scrape(daemon.port)
+        return {
+            f"{sample.name} {sample.labels.get('dependency', '')}".strip(): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    machine = OtherMachine(own_postgres.folder / ".s.PGSQL.5432")
+    with machine, running(Site(kafka, machine.url(own_postgres.url)).settings()) as daemon:
+        wait_for(lambda: daemon.port != 0, "the web server")
+        known = {"monitor_leader": 1, "monitor_dependency_up postgres": 1, "monitor_dependency_up kafka": 1}
+        told = {"monitor_kafka_lag", "monitor_alarms_open", "monitor_jobs"}  # the first once a partition is read
+        wait_for(lambda: known.items() <= shown().items() and told <= shown().keys(), "all that is known")
+        machine.lose_power()
+        fallen = {"monitor_leader": 0, "monitor_dependency_up postgres": 0, "monitor_dependency_up kafka": 1}
+        wait_for(lambda: fallen.items() <= shown().items(), "what is known of a database that is away")
+        assert shown().keys() & told == {"monitor_kafka_lag"}
+        machine.restore_power()
 
 
 def test_each_cohort_is_told_by_itself_and_a_restart_tells_and_resolves_nothing(

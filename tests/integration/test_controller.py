@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from monitor.app.wiring import job_service_of
 from monitor.domain.alarm import Alarm, AlarmState, Severity
 from monitor.domain.baseline import BaselineExtension
 from monitor.domain.cohort import CohortRule
@@ -23,6 +22,7 @@ from monitor.domain.trace import Trace
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules, freeze_window
 from monitor.drift.rescore import RescoredBaselines
+from monitor.drift.status import Streams
 from monitor.errors import Fenced, InvalidInput
 from monitor.ingest.offset import StoredOffset
 from monitor.observe.step import ObserveRules
@@ -33,10 +33,10 @@ from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for
 from monitor.postgres.leader import Leadership
 from monitor.postgres.streams import PostgresFoldStore
-from monitor.postgres.views import PostgresViews
+from monitor.postgres.views.overview import PostgresOverview
+from monitor.postgres.views.streams import PostgresStreams
 from monitor.runs.artifact import Artifact, HashedFile
 from monitor.runs.result import PairMetrics, RewardResult
-from monitor.settings import Settings
 from tests.traces import checkpoint, drifting, scored, trace
 
 pytestmark = pytest.mark.postgres
@@ -285,7 +285,7 @@ def test_a_promoted_scorer_is_watched_against_its_own_scores_of_the_baseline_s_t
         if status.key.signal == REWARD.name and status.key.cohort == "*"
     }
     assert seen == {"v1": 100, "v2": 500}
-    views = PostgresViews(engine, job_service_of(engine, Settings()), kafka_lag=lambda: None)
+    views = Streams(PostgresStreams(engine))
     assert views.unwatched_scorers() == ()
     assert [alarm for alarm in tick.alarms if alarm.stream.signal == REWARD.name] == []
 
@@ -320,7 +320,7 @@ def test_laws_made_from_a_baseline_that_changed_meanwhile_are_not_stored(
 def test_a_cohort_the_baseline_never_saw_is_named_as_not_watched(engine: Engine, write: Write) -> None:
     write(TRACES[:BASELINE])
     Controller(PostgresFoldStore(engine), RULES).tick()
-    views = PostgresViews(engine, job_service_of(engine, Settings()), kafka_lag=lambda: None)
+    views = Streams(PostgresStreams(engine))
     assert views.unwatched_cohorts() == ()
     PostgresCheckpoints(engine, group_id="group", max_cohorts=50).admit(["dataset=new"])
     assert views.unwatched_cohorts() == ("dataset=new",)
@@ -364,15 +364,15 @@ def test_first_traces_that_are_all_repeats_are_no_baseline_until_enough_others_c
 def test_traces_that_wait_for_a_place_behind_an_open_transaction_count_as_not_folded(
     engine: Engine, store: PostgresFoldStore, write: Write
 ) -> None:
-    views = PostgresViews(engine, job_service_of(engine, Settings()), kafka_lag=lambda: None)
+    views = PostgresOverview(engine, kafka_lag=lambda: None)
     write(TRACES[:BASELINE])
     Controller(store, RULES).tick()
-    assert views.fold_lag_traces() == 0
+    assert views.fold_lag() == 0
     with engine.connect() as slow:
         slow.execute(text("select pg_current_xact_id()"))
         write(TRACES[BASELINE : BASELINE + 7])
         Controller(store, RULES).tick()
-        assert views.fold_lag_traces() == 7
+        assert views.fold_lag() == 7
 
 
 def test_streams_of_a_scorer_go_on_after_a_roll_back_unless_a_baseline_was_frozen_without_it(
@@ -382,7 +382,7 @@ def test_streams_of_a_scorer_go_on_after_a_roll_back_unless_a_baseline_was_froze
         rows = [status for status in Controller(store, RULES).tick().statuses if status.key.signal == REWARD.name]
         return {status.key.scorer_version: status.observations for status in rows if status.key.cohort == "*"}
 
-    views = PostgresViews(engine, job_service_of(engine, Settings()), kafka_lag=lambda: None)
+    views = Streams(PostgresStreams(engine))
     same, means = [trace(number) for number in range(1000)], [float(number % 7) for number in range(1000)]
     write(same[:700], rewards_of("v1", means[:700]))
     assert observed() == {"v1": 100}

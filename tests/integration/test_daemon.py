@@ -12,9 +12,12 @@ from kafka import KafkaConsumer
 from kafka.structs import TopicPartition
 from typer.testing import CliRunner
 
+from monitor.app.wiring import Daemon
 from monitor.cli.root import app
+from monitor.domain.view import Overview
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.engine import create_engine_for
+from monitor.postgres.views.overview import PostgresOverview
 from tests.program import Program, Site, running, wait_for
 from tests.real_kafka import RealKafka
 from tests.traces import drifting, line, trace
@@ -64,6 +67,10 @@ def raised(url: str) -> list[tuple[object, ...]]:
     return shown(rows)
 
 
+def overview(daemon: Daemon) -> Overview:
+    return PostgresOverview(daemon._engine, kafka_lag=daemon._lag_records).overview()
+
+
 def dead_letters(site: Site, count: int) -> list[Any]:
     consumer = KafkaConsumer(
         bootstrap_servers=site.kafka.bootstrap_servers, max_partition_fetch_bytes=32 * 1024 * 1024, group_id=None
@@ -96,8 +103,8 @@ def test_a_replay_with_hostile_records_counts_each_once_and_raises_the_backtest_
     site.send([*lines, None])
     with running(site.settings()) as daemon:
         wait_for(lambda: site.folded() == len(TRACES), "the fold's end")
-        wait_for(lambda: daemon._views.overview().dead_letters.get("empty_record") == 1, "the tombstone")
-        seen = daemon._views.overview()
+        wait_for(lambda: overview(daemon).dead_letters.get("empty_record") == 1, "the tombstone")
+        seen = overview(daemon)
     reasons = Counter(HOSTILE[number % len(HOSTILE)][0] for number in range(15)) + Counter(["empty_record"])
     assert (seen.traces, seen.duplicates, seen.repeats) == (len(TRACES), 15, 0)
     assert seen.dead_letters == reasons
@@ -154,7 +161,7 @@ def test_two_workers_share_two_partitions_and_nothing_is_lost_or_doubled_when_on
             wait_for(lambda: site.count("trace") >= 500, "both at work")
         send(1000, 2000)
         wait_for(lambda: site.folded() == len(traces), "the fold's end")
-        seen = stays._views.overview()
+        seen = overview(stays)
     assert (seen.traces, seen.dead_letters) == (len(traces), {})
     ids = {row[0] for row in site.query("select trace_id from trace")}
     assert ids == {item.trace_id for item in traces}

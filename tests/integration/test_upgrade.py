@@ -22,7 +22,6 @@ from psycopg import sql
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
-from monitor.app.wiring import job_service_of
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
@@ -32,8 +31,7 @@ from monitor.postgres.engine import create_engine_for
 from monitor.postgres.migrate import differences, upgrade
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.streams import PostgresFoldStore
-from monitor.postgres.views import PostgresViews
-from monitor.settings import Settings
+from monitor.postgres.views.overview import PostgresOverview
 
 pytestmark = pytest.mark.postgres
 HERE = Path(__file__).parent
@@ -98,7 +96,7 @@ def described(row: Any) -> dict[str, Any]:
 
 def test_the_counts_of_the_previous_release_go_on_as_running_totals(previous_url: str, engine: Engine) -> None:
     upgrade(previous_url)
-    views = PostgresViews(engine, job_service_of(engine, Settings()), kafka_lag=lambda: None)
+    views = PostgresOverview(engine, kafka_lag=lambda: None)
     for _ in range(2):  # while three checkpoints wait for their place, and when they have it
         overview = views.overview()
         assert {
@@ -110,7 +108,7 @@ def test_the_counts_of_the_previous_release_go_on_as_running_totals(previous_url
             "last_timestamp": overview.last_timestamp.isoformat() if overview.last_timestamp else None,
         } == EXPECTED["overview"]
         Controller(PostgresFoldStore(engine), RULES).tick()
-    assert views.fold_lag_traces() == 0
+    assert views.fold_lag() == 0
 
 
 def test_an_upgrade_keeps_every_trace_its_time_and_the_baseline_s_texts(

@@ -18,11 +18,12 @@ from monitor.telemetry.health import Health
 from monitor.web.app import create_app
 from monitor.web.connection import ConnectionLimits
 from monitor.web.server import WebServer
-from tests.unit.in_memory_ports import InMemoryMonitor
+from tests.unit.in_memory_ports import InMemoryMonitor, a_job
 
 TOKEN = "a-token-of-an-operator"
 LIMITS = ConnectionLimits(head_seconds=0.5, body_seconds=0.5, write_seconds=0.5, connections=20, connections_each=10)
 ENOUGH_SECONDS = 10.0
+LARGE_ANSWER = 50_000_000  # bytes: more than the buffers of two sockets
 
 
 @pytest.fixture
@@ -31,10 +32,14 @@ def health() -> Health:
 
 
 @pytest.fixture
-def port(health: Health) -> Iterator[int]:
+def monitor() -> InMemoryMonitor:
+    return InMemoryMonitor()
+
+
+@pytest.fixture
+def port(health: Health, monitor: InMemoryMonitor) -> Iterator[int]:
     """A server with one token that gives a client half a second for each phase of a request."""
-    monitor = InMemoryMonitor()
-    app = create_app(monitor, monitor, health=health, registry=CollectorRegistry(), tokens={TOKEN: "operator"})
+    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens={TOKEN: "operator"})
     server = WebServer(app, host="127.0.0.1", port=0, health=health, limits=LIMITS)
     yield server.start()
     server.stop()
@@ -134,32 +139,31 @@ def test_a_connection_is_kept_between_requests_and_serves_the_next_one(port: int
             time.sleep(0.4)
 
 
-def test_a_client_that_reads_nothing_is_let_go(port: int) -> None:
-    request = b"GET /static/console.css HTTP/1.1\r\nHost: x\r\n\r\n"
+def test_a_client_that_leaves_its_answer_unread_is_let_go(port: int, monitor: InMemoryMonitor) -> None:
+    monitor.kept = {1: a_job(1, error="x" * LARGE_ANSWER)}
     with connect(port) as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        started = time.monotonic()
-        try:
-            while time.monotonic() - started < ENOUGH_SECONDS:
-                connection.settimeout(0.2)
-                try:
-                    connection.sendall(request * 50)
-                except TimeoutError:
-                    continue
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-        assert time.monotonic() - started < ENOUGH_SECONDS
+        connection.sendall(
+            b"GET /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + TOKEN.encode() + b"\r\n\r\n"
+        )
+        connection.recv(1)
+        until(lambda: b"\n" in connection.recv(65_536, socket.MSG_PEEK))
+        time.sleep(4 * LIMITS.write_seconds)
+        assert len(answer_of(connection)) < LARGE_ANSWER
     assert get(port, "/healthz").status_code == 200
 
 
-def test_connections_over_the_bound_are_told_so_and_their_end_makes_room(port: int) -> None:
-    with ExitStack() as held, capture_logs() as logs:
+def test_connections_over_the_bound_are_told_so_and_their_end_makes_room(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ExitStack() as held:
         for _ in range(LIMITS.connections_each):
             held.enter_context(connect(port)).sendall(b"GET")
         for _ in range(5):
             with connect(port) as connection:
                 assert answer_of(connection).startswith(b"HTTP/1.1 503")
-    assert [entry["event"] for entry in logs] == ["connections_refused"]
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        "Too many connections at once: the newest are refused."
+    ]
     until(lambda: _is_served(port))
 
 
@@ -175,6 +179,14 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_flood_of_garbage_does_not_flood_the_log(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(20):
+        with connect(port) as connection:
+            connection.sendall(b"\x16\x03\x01 garbage\r\n\r\n")
+            assert answer_of(connection).startswith(b"HTTP/1.1 400")
+    assert len([record for record in caplog.records if "Invalid HTTP" in record.message]) <= 1
 
 
 def test_a_client_that_guesses_is_held_off_and_the_log_says_so_without_the_guess(port: int) -> None:

@@ -14,6 +14,7 @@ from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Overview
 from monitor.errors import Conflict, NotFound, Unavailable
 from monitor.runs.model import Models
+from monitor.web.app import Ports
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -61,7 +62,7 @@ def a_job(job_id: int = 1, state: JobState = JobState.QUEUED, **changes: object)
 
 @dataclass
 class InMemoryMonitor:
-    """Both ports over one state; `away` makes every call fail as a lost database does."""
+    """Every port over one state; `away` makes every call fail as a lost database does."""
 
     statuses: list[StreamStatus] = field(default_factory=list)
     stored: dict[int, StoredAlarm] = field(default_factory=dict)
@@ -72,6 +73,9 @@ class InMemoryMonitor:
     counts: Overview = field(default_factory=lambda: Overview(0, 0, 0, 0, {}, 0, 0, None, False, None))
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def ports(self) -> Ports:
+        return Ports(overview=self, streams=self, baselines=self, alarms=self, jobs=self, models=self)
 
     def overview(self) -> Overview:
         self._reach()

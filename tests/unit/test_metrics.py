@@ -215,6 +215,25 @@ def test_a_dependency_is_up_for_half_a_minute_after_its_last_answer(clock: Clock
     assert up() == {"postgres": 0, "kafka": 0, "rewards": 1}
 
 
+def test_a_part_that_hangs_is_shown_as_not_ready_when_scraped(
+    metrics: Metrics, registry: CollectorRegistry, clock: Clock
+) -> None:
+    health = Health(["worker", "web"], clock=clock)
+    metrics.follow_health(health)
+
+    def ready(part: str) -> float | None:
+        return registry.get_sample_value("monitor_part_ready", {"part": part})
+
+    assert (ready("worker"), ready("web")) == (0, 0)
+    health.set_ready("worker")
+    health.set_ready("web")
+    health.set_busy("worker", 30.0, "storing a batch")
+    clock.now += 30.0
+    assert (ready("worker"), ready("web")) == (1, 1)
+    clock.now += 0.1
+    assert (ready("worker"), ready("web")) == (0, 1)
+
+
 def test_an_open_alarm_tells_cohort_direction_and_effect(metrics: Metrics, registry: CollectorRegistry) -> None:
     down = Effect(-0.3, -0.4, -0.2, "ratio")
     metrics.show_alarms(

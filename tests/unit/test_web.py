@@ -43,7 +43,7 @@ def health() -> Health:
 def client_of(monitor: InMemoryMonitor, health: Health, tokens: Mapping[str, str], host: str) -> TestClient:
     registry = CollectorRegistry()
     Metrics(registry)
-    app = create_app(monitor, monitor, health=health, registry=registry, tokens=tokens)
+    app = create_app(monitor.ports(), health=health, registry=registry, tokens=tokens)
     return TestClient(app, base_url=f"http://{host}", raise_server_exceptions=False)
 
 
@@ -282,7 +282,7 @@ def test_openapi_names_every_route_and_needs_no_page_from_elsewhere(guarded: Tes
 @pytest.fixture
 def server(monitor: InMemoryMonitor) -> Iterator[WebServer]:
     health = Health(["web"])
-    app = create_app(monitor, monitor, health=health, registry=CollectorRegistry(), tokens={})
+    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens={})
     server = WebServer(app, host="127.0.0.1", port=0, health=health)
     yield server
     server.stop()
@@ -298,7 +298,7 @@ def test_a_server_answers_on_the_port_it_picked_and_stops_cleanly(server: WebSer
 
 def test_an_address_in_use_is_named_with_what_was_wanted(monitor: InMemoryMonitor) -> None:
     health = Health(["web"])
-    app = create_app(monitor, monitor, health=health, registry=CollectorRegistry(), tokens={})
+    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens={})
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(InvalidSetting, match=rf"web.host = '127.0.0.1', web.port = {port}: Address already in use"):

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from monitor.domain.job import Action, Job
-from monitor.domain.order import JobOrder, allowed_orders
-from monitor.domain.view import JobEvent
+from monitor.domain.order import Actor, JobOrder, allowed_orders
+from monitor.domain.view import JobDetail, JobEvent
 from monitor.errors import NotFound
 from monitor.runs.model import Models
 from monitor.web.auth import AnyActor, Operator
 from monitor.web.problem import describe
-from monitor.web.state import Limit, Number, Reads, Writes
+from monitor.web.state import Limit, Number, kept
 
 router = APIRouter(tags=["jobs"])
 
@@ -24,6 +24,34 @@ router = APIRouter(tags=["jobs"])
 _Reason = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")
 ]
+
+
+class Jobs(Protocol):
+    """Each change writes its row of the audit table in the same transaction.
+
+    A change raises `NotFound` for a number nobody has, and `Conflict` where the job's state does not allow it.
+    """
+
+    def jobs(self, *, limit: int) -> Sequence[Job]:
+        """Return the newest jobs first."""
+        ...
+
+    def job(self, job_id: int) -> JobDetail | None: ...
+
+    def start_job(self, action: Action, reason: str, *, actor: Actor) -> Job:
+        """Queue a job by hand; `Conflict` while another job of the action is live."""
+        ...
+
+    def move_job(self, job_id: int, order: JobOrder, *, actor: Actor) -> Job:
+        """Carry out *order* as `domain.order.ORDERS` has it."""
+        ...
+
+
+class Registry(Protocol):
+    def models(self) -> Models: ...
+
+
+JobsPort = Annotated[Jobs, kept("jobs")]
 
 
 class StartJob(BaseModel):
@@ -47,33 +75,33 @@ class JobPage:
 
 
 @router.get("/jobs")
-def list_jobs(_: AnyActor, views: Reads, limit: Limit = 100) -> Sequence[JobItem]:
-    return [_item(job) for job in views.jobs(limit=limit)]
+def list_jobs(_: AnyActor, jobs: JobsPort, limit: Limit = 100) -> Sequence[JobItem]:
+    return [_item(job) for job in jobs.jobs(limit=limit)]
 
 
 @router.get("/jobs/{job_id}", responses=describe(404))
-def get_job(_: AnyActor, views: Reads, job_id: Number) -> JobPage:
-    detail = views.job(job_id)
+def get_job(_: AnyActor, jobs: JobsPort, job_id: Number) -> JobPage:
+    detail = jobs.job(job_id)
     if detail is None:
         raise NotFound(f"there is no job {job_id}: /api/v1/jobs lists them")
     return JobPage(detail.job, allowed_orders(detail.job.state), detail.events)
 
 
 @router.post("/jobs", status_code=201, responses=describe(409))
-def start_job(actor: Operator, commands: Writes, start: StartJob) -> JobItem:
+def start_job(actor: Operator, jobs: JobsPort, start: StartJob) -> JobItem:
     """Start a job by hand; one job of an action can be live at a time."""
-    return _item(commands.start_job(start.action, start.reason, actor=actor))
+    return _item(jobs.start_job(start.action, start.reason, actor=actor))
 
 
 @router.post("/jobs/{job_id}/{order}", responses=describe(404, 409))
-def order_job(actor: Operator, commands: Writes, job_id: Number, order: JobOrder) -> JobItem:
+def order_job(actor: Operator, jobs: JobsPort, job_id: Number, order: JobOrder) -> JobItem:
     """Approve or reject what waits for an operator, cancel what runs, roll back what was promoted."""
-    return _item(commands.move_job(job_id, order, actor=actor))
+    return _item(jobs.move_job(job_id, order, actor=actor))
 
 
 @router.get("/models")
-def get_models(_: AnyActor, views: Reads) -> Models:
-    return views.models()
+def get_models(_: AnyActor, registry: Annotated[Registry, kept("models")]) -> Models:
+    return registry.models()
 
 
 def _item(job: Job) -> JobItem:

@@ -1,0 +1,67 @@
+"""The counts over everything stored, and how far the fold is behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection, Engine, text
+
+from monitor.domain.alarm import AlarmState
+from monitor.domain.observation import moment_of
+from monitor.domain.view import Overview
+from monitor.postgres.engine import transaction
+from monitor.postgres.leader import is_led
+from monitor.postgres.log import COMBINED, TOTALS_OF
+
+# One statement, so one snapshot: an entry that is placed meanwhile is counted once.
+_TOTALS = text(
+    f"select name, label, ({COMBINED})::bigint as value from (select name, label, value from running_total"  # noqa: S608
+    f" union all {TOTALS_OF.format(entries='e.sequence is null')}) as counted group by name, label order by name, label"
+)
+_OPEN_ALARMS = text("select count(*) from alarm where state = :state")
+_FOLD_LAG = text(
+    "select coalesce((select first_place + places from log_entry where sequence is not null"
+    "   order by sequence desc limit 1), 0)"
+    " + coalesce((select sum(places) from log_entry where sequence is null), 0) - next_place"
+    " from fold_position join baseline using (baseline_id) where active"
+)
+
+
+class PostgresOverview:
+    """Counts by running totals and the few entries that have no place yet, never by a sum over history."""
+
+    def __init__(self, engine: Engine, *, kafka_lag: Callable[[], int | None]) -> None:
+        self._engine = engine
+        self._kafka_lag = kafka_lag
+
+    def overview(self) -> Overview:
+        with transaction(self._engine) as connection:
+            totals = {(row.name, row.label): row.value for row in connection.execute(_TOTALS)}
+            open_alarms = connection.execute(_OPEN_ALARMS, {"state": AlarmState.OPEN}).scalar_one()
+            lag = _fold_lag(connection)
+            led = is_led(connection)
+        last = totals.get(("last_timestamp", ""))
+        return Overview(
+            traces=totals.get(("traces", ""), 0),
+            repeats=totals.get(("repeats", ""), 0),
+            duplicates=totals.get(("duplicates", ""), 0),
+            preferences=totals.get(("preferences", ""), 0),
+            dead_letters={reason: value for (name, reason), value in totals.items() if name == "dead_letters"},
+            open_alarms=open_alarms,
+            fold_lag_traces=lag,
+            kafka_lag_records=self._kafka_lag(),
+            has_leader=led,
+            last_timestamp=None if last is None else moment_of(last),
+        )
+
+    def fold_lag(self) -> int:
+        """Return how many places are appended and not folded under the active baseline; none without one.
+
+        The entries that wait for their place count too, so that a log that is no longer placed is told.
+        """
+        with transaction(self._engine) as connection:
+            return _fold_lag(connection)
+
+
+def _fold_lag(connection: Connection) -> int:
+    return int(connection.execute(_FOLD_LAG).scalar_one_or_none() or 0)

@@ -1,0 +1,63 @@
+"""The streams' numbers, the baseline they are judged against, and what was seen beside them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine, select, text
+
+from monitor.domain.stream import StreamKey, StreamNumbers
+from monitor.domain.view import BaselineSummary
+from monitor.drift.stored import ActiveBaseline
+from monitor.postgres import schema
+from monitor.postgres.engine import transaction
+from monitor.postgres.streams import active_baseline
+
+_LATEST_SCORERS = text(
+    "select distinct signal, scorer_version from observation_batch"
+    " where entry_id > (select max(entry_id) - 100 from log_entry)"
+)
+
+
+class PostgresStreams:
+    """The `StreamStore` of `drift.status`, and the active baseline as operators see it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def active(self, known: ActiveBaseline | None) -> ActiveBaseline | None:
+        with transaction(self._engine) as connection:
+            return active_baseline(connection, known)
+
+    def numbers(self, baseline_id: int) -> dict[StreamKey, StreamNumbers]:
+        table = schema.detector.c
+        columns = (table.observations, table.mean, table.last_timestamp, table.evidence_log)
+        key = (table.signal, table.cohort, table.policy_model, table.scorer_version)
+        query = select(*key, *columns).where(table.baseline_id == baseline_id)
+        with transaction(self._engine) as connection:
+            return {StreamKey(*row[:4]): StreamNumbers(*row[4:]) for row in connection.execute(query)}
+
+    def seen_cohorts(self) -> set[str]:
+        with transaction(self._engine) as connection:
+            return set(connection.execute(select(schema.cohort.c.name)).scalars())
+
+    def seen_scorers(self) -> set[tuple[str, str]]:
+        with transaction(self._engine) as connection:
+            return {(row.signal, row.scorer_version) for row in connection.execute(_LATEST_SCORERS)}
+
+    def baseline(self) -> BaselineSummary | None:
+        """Return the active baseline, if one is frozen."""
+        table = schema.baseline.c
+        columns = (table.baseline_id, table.created_at, table.created_by, table.note)
+        query = select(*columns, table.first_place, table.stop_place).where(table.active)
+        with transaction(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return BaselineSummary(
+            baseline_id=row.baseline_id,
+            created_at=row.created_at,
+            created_by=row.created_by,
+            note=row.note,
+            first_place=row.first_place,
+            stop_place=row.stop_place,
+            traces=row.stop_place - row.first_place,
+        )
