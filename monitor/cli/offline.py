@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -15,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from monitor.cli.terminal import complain, say
+from monitor.cli.terminal import complain, say, show_table
 from monitor.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -168,7 +167,7 @@ def _print_alarms(result: BacktestResult, alarms: list[Alarm]) -> None:
     watched = result.traces - result.baseline.stop_place
     say(f"baseline: the first {result.baseline.stop_place} traces; watched: {watched}; repeats: {result.repeats}")
     if alarms:
-        Console(width=None if sys.stdout.isatty() else 160).print(alarm_table(alarms))
+        show_table(alarm_table(alarms))
     else:
         say("no alarm")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.table import effect_text, moment
+from monitor.cli.table import effect_text, job_table, moment, stored_alarm_table, stream_table
 from monitor.cli.terminal import plain, say, show_json, show_table
 from monitor.domain.alarm import AlarmState
 from monitor.domain.job import Action, Job
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from monitor.domain.alarm import StoredAlarm
-    from monitor.domain.stream import StreamStatus
     from monitor.postgres.views.streams import PostgresStreams
     from monitor.retraining.service import JobService
 
@@ -32,10 +31,6 @@ drift = typer.Typer(help="How far each stream has moved from its baseline.", no_
 alarms = typer.Typer(help="What has drifted.", no_args_is_help=True)
 jobs = typer.Typer(help="Retraining jobs.", no_args_is_help=True)
 gate = typer.Typer(help="The gate before a promotion.", no_args_is_help=True)
-STREAM_COLUMNS = ("signal", "cohort", "policy model", "scorer", "observations", "mean", "baseline", "evidence", "last")
-ALARM_COLUMNS = ("id", "state", "severity", "signal", "cohort", "policy model", "direction", "since", "effect")
-JOB_COLUMNS = ("id", "action", "state", "attempt", "by", "reason", "progress")
-
 AlarmNumber = Annotated[int, typer.Argument(help="Its number in `alarms list`.")]
 JobNumber = Annotated[int, typer.Argument(help="Its number in `jobs list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -96,7 +91,7 @@ def drift_status(as_json: AsJson = False) -> None:
     if not statuses:
         say("no stream is followed yet: `baseline freeze` starts them")
     else:
-        show_table(STREAM_COLUMNS, map(_stream_row, statuses))
+        show_table(stream_table(statuses))
     if unwatched:
         say(f"not watched, since the baseline has too few traces of them: {', '.join(unwatched)}")
     if unknown:
@@ -151,7 +146,7 @@ def alarms_list(
     if not found:
         say("no alarm")
     else:
-        show_table(ALARM_COLUMNS, map(_alarm_row, found))
+        show_table(stored_alarm_table(found))
 
 
 @alarms.command("ack")
@@ -187,7 +182,7 @@ def jobs_list(
     if not found:
         say("no job")
     else:
-        show_table(JOB_COLUMNS, map(_job_row, found))
+        show_table(job_table(found))
 
 
 @jobs.command("show")
@@ -298,37 +293,3 @@ def _explanation(stored: StoredAlarm, settings: Settings) -> Sequence[str]:
 
 def _tell(job: Job) -> None:
     say(f"job {job.job_id} ({job.action}) is {job.state}")
-
-
-def _stream_row(status: StreamStatus) -> Sequence[str]:
-    return (
-        status.key.signal,
-        status.key.cohort,
-        status.key.policy_model,
-        status.key.scorer_version,
-        str(status.observations),
-        f"{status.mean:.4g} {status.unit}",
-        f"{status.baseline_mean:.4g} [{status.baseline_lower:.4g}, {status.baseline_upper:.4g}]",
-        f"{max(status.evidence_log, 0.0):.2f}" + (" ALARM" if status.evidence_log >= 1 else ""),
-        moment(status.last_timestamp),
-    )
-
-
-def _alarm_row(stored: StoredAlarm) -> Sequence[str]:
-    alarm = stored.alarm
-    return (
-        str(stored.alarm_id),
-        stored.state.value,
-        alarm.severity.value,
-        alarm.stream.signal,
-        alarm.stream.cohort,
-        alarm.stream.policy_model,
-        alarm.direction.value,
-        moment(alarm.onset_timestamp),
-        effect_text(alarm.effect),
-    )
-
-
-def _job_row(job: Job) -> Sequence[str]:
-    told = job.error or job.progress or ""
-    return str(job.job_id), job.action, job.state, str(job.attempt), job.requested_by, job.reason, told[:60]

@@ -8,13 +8,57 @@ from datetime import UTC, datetime
 from rich.table import Table
 
 from monitor.cli.terminal import cell
-from monitor.domain.alarm import Alarm, Effect
+from monitor.domain.alarm import Alarm, Effect, StoredAlarm
+from monitor.domain.job import Job
+from monitor.domain.stream import StreamStatus
+
+MAX_PROGRESS_CHARACTERS = 60
+
+
+def stream_table(statuses: Iterable[StreamStatus]) -> Table:
+    columns = ("signal", "cohort", "policy model", "scorer", "observations", "mean", "baseline", "evidence", "last")
+    table = Table(*columns)
+    for status in statuses:
+        _add(
+            table,
+            status.key.signal,
+            status.key.cohort,
+            status.key.policy_model,
+            status.key.scorer_version,
+            str(status.observations),
+            f"{status.mean:.4g} {status.unit}",
+            f"{status.baseline_mean:.4g} [{status.baseline_lower:.4g}, {status.baseline_upper:.4g}]",
+            f"{max(status.evidence_log, 0.0):.2f}" + (" ALARM" if status.evidence_log >= 1 else ""),
+            moment(status.last_timestamp),
+        )
+    return table
+
+
+def stored_alarm_table(alarms: Iterable[StoredAlarm]) -> Table:
+    table = Table("id", "state", "severity", "signal", "cohort", "policy model", "direction", "since", "effect")
+    for stored in alarms:
+        alarm = stored.alarm
+        _add(
+            table,
+            str(stored.alarm_id),
+            stored.state.value,
+            alarm.severity.value,
+            alarm.stream.signal,
+            alarm.stream.cohort,
+            alarm.stream.policy_model,
+            alarm.direction.value,
+            moment(alarm.onset_timestamp),
+            effect_text(alarm.effect),
+        )
+    return table
 
 
 def alarm_table(alarms: Iterable[Alarm]) -> Table:
+    """Return the alarms of a backtest, which have no number and no state."""
     table = Table("signal", "cohort", "policy model", "direction", "severity", "at trace", "onset", "since", "effect")
     for alarm in alarms:
-        row = (
+        _add(
+            table,
             alarm.stream.signal,
             alarm.stream.cohort,
             alarm.stream.policy_model,
@@ -25,7 +69,14 @@ def alarm_table(alarms: Iterable[Alarm]) -> Table:
             moment(alarm.onset_timestamp),
             effect_text(alarm.effect),
         )
-        table.add_row(*(cell(text) for text in row))
+    return table
+
+
+def job_table(jobs: Iterable[Job]) -> Table:
+    table = Table("id", "action", "state", "attempt", "by", "reason", "progress")
+    for job in jobs:
+        told = (job.error or job.progress or "")[:MAX_PROGRESS_CHARACTERS]
+        _add(table, str(job.job_id), job.action, job.state, str(job.attempt), job.requested_by, job.reason, told)
     return table
 
 
@@ -35,3 +86,7 @@ def effect_text(effect: Effect) -> str:
 
 def moment(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _add(table: Table, *texts: str) -> None:
+    table.add_row(*map(cell, texts))

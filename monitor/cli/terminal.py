@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,10 +33,8 @@ def cell(text: str) -> Text:
     return Text(for_terminal(text, limit=MAX_CELL_CHARACTERS))
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*(cell(text) for text in row))
+def show_table(table: Table) -> None:
+    """Print *table*, whose cells were made by `cell`."""
     console = Console()
     (console if console.is_terminal else Console(width=PIPED_COLUMNS)).print(table)
 
