@@ -36,8 +36,7 @@ bench: $(INSTALLED) ## Run the benchmarks; BENCH=throughput runs one, ARGS goes 
 
 lock: $(UV) ## Write requirements.lock anew, with the newest versions that pyproject.toml admits
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras pyproject.toml \
-		--no-annotate --no-emit-index-url --no-emit-find-links \
-		--custom-compile-command 'make lock' --output-file requirements.lock
+		--no-annotate --custom-compile-command 'make lock' --output-file requirements.lock
 
 clean: ## Remove everything the other targets made
 	rm -rf $(VENV) .uv .kafka .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
