@@ -47,5 +47,5 @@ $(UV):
 # The stamp is newer than pyproject.toml only once an installation has succeeded.
 $(INSTALLED): pyproject.toml | $(UV)
 	@test -x $(BIN)/python || $(UV) venv --quiet --no-python-downloads --python .uv/bin/python $(VENV)
-	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev,gpu]'
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev]'
 	@touch $@

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from monitor.domain.job import Action
-from monitor.errors import InvalidInput
+from monitor.errors import InvalidInput, InvalidSetting
+from monitor.extra import needed
 from monitor.runs.progress import PROGRESS_FILE
 from monitor.runs.result import RESULT_FILE, ExitCode, Failure, RunResult, write_result
 from monitor.runs.spec import RunSpec
@@ -69,7 +70,11 @@ def _plan(spec: RunSpec, path: Path) -> Callable[[Progress], RunResult]:
     if spec.action not in TRAININGS:
         raise InvalidInput(f"{path}: action {spec.action} is not available in this version")
     os.environ.update(_QUIET)
-    module: Any = import_module(TRAININGS[spec.action])  # only now: torch takes seconds
+    try:
+        with needed("train", f"a {spec.action} run"):
+            module: Any = import_module(TRAININGS[spec.action])  # only now: torch takes seconds
+    except InvalidSetting as missing:
+        raise InvalidInput(str(missing)) from None
     train: Callable[[Progress], RunResult] = module.plan(spec)
     return train
 
