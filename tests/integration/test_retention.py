@@ -120,6 +120,8 @@ def test_the_log_before_the_active_baseline_is_forgotten_with_all_that_hangs_on_
     with engine.begin() as connection:
         rows = connection.execute(text("select sequence, first_place from log_entry order by 1")).all()
     assert [tuple(row) for row in rows] == [(2, 700), (3, STORED)]
+    store = PostgresFoldStore(engine)
+    assert [store.place_of_trace(number) for number in (700, 1399, 1400, 1499)] == [700, 1399, 1400, 1499]
 
 
 def test_a_window_s_texts_go_when_its_baseline_is_replaced_and_old(engine: Engine) -> None:
