@@ -8,15 +8,15 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from monitor.domain.job import Action
 from monitor.errors import InvalidInput, InvalidSetting
 from monitor.extra import needed
+from monitor.runs.action import ACTIONS
 from monitor.runs.progress import PROGRESS_FILE
 from monitor.runs.result import RESULT_FILE, ExitCode, Failure, RunResult, write_result
 from monitor.runs.spec import RunSpec
@@ -33,12 +33,6 @@ _QUIET = {
     "WANDB_MODE": "disabled",
     "TRANSFORMERS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "true",
-}
-
-
-# The module that carries out each action's runs, with a `plan(spec)` that returns the work or refuses the spec.
-TRAININGS: Mapping[Action, str] = {
-    Action.REWARD_REFRESH: "retrain.train_reward",
 }
 
 
@@ -67,12 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _plan(spec: RunSpec, path: Path) -> Callable[[Progress], RunResult]:
-    if spec.action not in TRAININGS:
+    if spec.action not in ACTIONS:
         raise InvalidInput(f"{path}: action {spec.action} is not available in this version")
     os.environ.update(_QUIET)
     try:
         with needed("train", f"a {spec.action} run"):
-            module: Any = import_module(TRAININGS[spec.action])  # only now: torch takes seconds
+            module: Any = import_module(ACTIONS[spec.action].training)  # only now: torch takes seconds
     except InvalidSetting as missing:
         raise InvalidInput(str(missing)) from None
     train: Callable[[Progress], RunResult] = module.plan(spec)

@@ -10,7 +10,7 @@ import pytest
 from monitor.domain.job import Action
 from monitor.errors import InvalidInput
 from monitor.runs.artifact import Artifact, HashedFile, file_sha256
-from monitor.runs.result import Failure, read_result
+from monitor.runs.result import Failure, RewardResult, read_result
 from monitor.runs.spec import RunSpec, write_spec
 from retrain.__main__ import is_disk_full, main
 from retrain.preferences import load_pairs
@@ -92,7 +92,7 @@ def test_a_dpo_run_ends_with_2_and_says_that_it_is_not_available(
     assert main(["--spec", str(tmp_path / "spec.json")]) == 2
 
     assert "action dpo is not available in this version" in capsys.readouterr().err
-    assert isinstance(read_result(tmp_path / "result.json", Action.REWARD_REFRESH), Failure)
+    assert isinstance(read_result(tmp_path / "result.json", RewardResult), Failure)
 
 
 @pytest.mark.parametrize(
