@@ -1,18 +1,19 @@
 # syntax=docker/dockerfile:1
-# EXTRAS: "train" lets the daemon refresh reward models itself; "" leaves trl and its kin out; "train,gpu" adds GPU metrics.
+# EXTRAS: "train" scores in the daemon and refreshes reward models itself, "gpu" scores alone, "report" writes drift
+# reports; "" is enough where rewards come from other machines, and leaves torch out.
 ARG PYTHON=3.11
 
 FROM python:${PYTHON}-slim AS build
-ARG EXTRAS=train
+ARG EXTRAS=train,report
 ENV UV_CACHE_DIR=/cache UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 RUN pip install --no-cache-dir uv && uv venv /opt/rlhf-monitor
 WORKDIR /source
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml requirements.lock README.md LICENSE ./
 COPY monitor monitor
 COPY retrain retrain
 COPY migrations migrations
 RUN --mount=type=cache,target=/cache \
-    uv pip install --python /opt/rlhf-monitor/bin/python ".${EXTRAS:+[${EXTRAS}]}"
+    uv pip install --python /opt/rlhf-monitor/bin/python --constraints requirements.lock ".${EXTRAS:+[${EXTRAS}]}"
 
 FROM python:${PYTHON}-slim
 LABEL org.opencontainers.image.title="rlhf-monitor" \

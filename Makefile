@@ -11,7 +11,7 @@ UV := .uv/bin/uv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test lint bench lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ lint: $(INSTALLED) ## Check style, types, import layers, sizes and documentation
 bench: $(INSTALLED) ## Run the benchmarks; BENCH=throughput runs one, ARGS goes to each
 	@set -e; for name in $(BENCH); do echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name $(ARGS); done
 
+lock: $(UV) ## Write requirements.lock anew, with the newest versions that pyproject.toml admits
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras pyproject.toml \
+		--no-annotate --custom-compile-command 'make lock' --output-file requirements.lock
+
 clean: ## Remove everything the other targets made
 	rm -rf $(VENV) .uv .kafka .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -44,8 +48,9 @@ $(UV):
 	@$(PYTHON) -m venv .uv || { echo "$(PYTHON) cannot make virtual environments (on Debian: apt-get install python3-venv)" >&2; exit 1; }
 	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv
 
-# The stamp is newer than pyproject.toml only once an installation has succeeded.
-$(INSTALLED): pyproject.toml | $(UV)
+# The stamp is newer than the two files only once an installation has succeeded.
+$(INSTALLED): pyproject.toml requirements.lock | $(UV)
 	@test -x $(BIN)/python || $(UV) venv --quiet --no-python-downloads --python .uv/bin/python $(VENV)
-	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev,gpu]'
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python \
+		--constraints requirements.lock --editable '.[dev]'
 	@touch $@

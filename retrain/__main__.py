@@ -8,13 +8,15 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from monitor.domain.job import Action
-from monitor.errors import InvalidInput
+from monitor.errors import InvalidInput, InvalidSetting
+from monitor.extra import needed
+from monitor.runs.action import ACTIONS
 from monitor.runs.progress import PROGRESS_FILE
 from monitor.runs.result import RESULT_FILE, ExitCode, Failure, RunResult, write_result
 from monitor.runs.spec import RunSpec
@@ -31,12 +33,6 @@ _QUIET = {
     "WANDB_MODE": "disabled",
     "TRANSFORMERS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "true",
-}
-
-
-# The module that carries out each action's runs, with a `plan(spec)` that returns the work or refuses the spec.
-TRAININGS: Mapping[Action, str] = {
-    Action.REWARD_REFRESH: "retrain.train_reward",
 }
 
 
@@ -57,17 +53,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InvalidInput as refusal:
         return _refuse(path, str(refusal), ExitCode.FAILED, started)
     except Exception as error:  # noqa: BLE001 - the top of the process: whatever happened goes into the result
-        traceback.print_exc()
         code = ExitCode.NO_ROOM if is_disk_full(error) else ExitCode.FAILED
+        with suppress(OSError):  # the log may be on the full disk
+            traceback.print_exc()
         return _refuse(path, f"{type(error).__name__}: {error}", code, started)
     return ExitCode.GOOD
 
 
 def _plan(spec: RunSpec, path: Path) -> Callable[[Progress], RunResult]:
-    if spec.action not in TRAININGS:
+    if spec.action not in ACTIONS:
         raise InvalidInput(f"{path}: action {spec.action} is not available in this version")
     os.environ.update(_QUIET)
-    module: Any = import_module(TRAININGS[spec.action])  # only now: torch takes seconds
+    try:
+        with needed("train", f"a {spec.action} run"):
+            module: Any = import_module(ACTIONS[spec.action].training)  # only now: torch takes seconds
+    except InvalidSetting as missing:
+        raise InvalidInput(str(missing)) from None
     train: Callable[[Progress], RunResult] = module.plan(spec)
     return train
 
@@ -85,13 +86,22 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 def _refuse(path: Path, reason: str, code: ExitCode, started: float) -> int:
     """Leave the reason in `result.json`, where the daemon looks, and on stderr, where people do."""
-    sys.stderr.write(f"retrain: {reason}\n")
-    try:
+    with suppress(OSError):  # no room: the exit code tells it all the same
+        sys.stderr.write(f"retrain: {reason}\n")
+    with suppress(OSError):  # no room, or no folder
         write_result(path.parent / RESULT_FILE, Failure(reason, time.monotonic() - started))
-    except OSError as error:  # no folder, or no room: the exit code and the log tell it all the same
-        sys.stderr.write(f"retrain: {RESULT_FILE}: {error}\n")
     return code
 
 
+def leave(code: int) -> NoReturn:
+    """End with *code*, which a log on a full disk must not turn into another one."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,4 +1,4 @@
-"""Settings in, parts out: the only place that names adapters."""
+"""Settings in, parts out: with `duties` the only place that names adapters."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import Engine, event
 
-from monitor.app.leader import AnswerAlarms, Duty, FoldLog, Leader, RefreshOnSchedule, WatchPlacement
+from monitor.app.duties import duties_of
+from monitor.app.leader import Leader
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
 from monitor.drift.baseline import NullRule
-from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.detector import DETECTORS
 from monitor.drift.rescore import RescoredBaselines
 from monitor.drift.status import Streams
 from monitor.errors import InvalidSetting, Unavailable
+from monitor.extra import require
 from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
@@ -44,12 +45,8 @@ from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.leader import Leadership
 from monitor.postgres.migrate import require_current
-from monitor.postgres.placement import PostgresPlacement
 from monitor.postgres.preferences import PostgresPreferences
 from monitor.postgres.registry import RewardRegistry
-from monitor.postgres.retention import PostgresRetention, Retention
-from monitor.postgres.streams import PostgresFoldStore
-from monitor.postgres.views.jobs import job_counts
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
 from monitor.postgres.work import PostgresTransactions
@@ -76,9 +73,6 @@ if TYPE_CHECKING:
 
 DISPATCH_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
-FORGET_SECONDS = 600.0
-PLACEMENT_SECONDS = 10.0
-CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a leader
 LEAVE_SECONDS = 5.0  # past the drain
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
 log = structlog.get_logger(__name__)
@@ -160,6 +154,7 @@ class Daemon:
     """
 
     def __init__(self, settings: Settings) -> None:
+        _require_extras(settings)
         self.settings = settings
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB))
         self.port = 0
@@ -262,50 +257,22 @@ class Daemon:
         return KafkaSource(kafka, [route.topic for route in routes_of(kafka)], assignment)
 
     def _run_controller(self) -> None:
-        leadership = Leadership(self._engine)
-        leader = Leader(leadership, self._duties(leadership.fenced_engine()), metrics=self._metrics)
+        settings, leadership = self.settings, Leadership(self._engine)
+        fenced = leadership.fenced_engine()
+        duties = duties_of(
+            settings,
+            self._metrics,
+            engine=self._engine,
+            fenced=fenced,
+            null_rule=null_rule_of(settings),
+            jobs=job_service_of(fenced, settings),
+            overview=PostgresOverview(self._engine, kafka_lag=self._lag_records),
+        )
+        leader = Leader(leadership, duties, metrics=self._metrics)
         try:
             self._supervisor.repeat(CONTROLLER, leader.turn, pause_seconds=self.settings.drift.fold_seconds)
         finally:
             leader.release()
-
-    def _duties(self, engine: Engine) -> list[Duty]:
-        """Return what one replica does for all, in the order of a turn; every write goes through *engine*."""
-        settings, metrics, jobs = self.settings, self._metrics, job_service_of(engine, self.settings)
-        drift, retrain = settings.drift, settings.retrain
-        rules = ControllerRules(
-            drift.average_run_length, drift.baseline_traces, null_rule_of(settings), drift.recovery_observations
-        )
-        log_store = PostgresFoldStore(engine)
-        controller = Controller(log_store, rules)
-        alarms, store = PostgresAlarms(engine), self._checkpoints(engine)
-        overview = PostgresOverview(self._engine, kafka_lag=self._lag_records)
-
-        kept = settings.retention
-        retention = PostgresRetention(engine, Retention(kept.text_days, kept.trace_id_days, kept.log_days))
-
-        def tell_time() -> None:
-            log_store.tell_time(after_seconds=CLOCK_SECONDS)
-
-        def forget_repeats() -> None:
-            store.forget_repeats(settings.repeat_window)
-
-        duties = [
-            Duty("tell_time", CLOCK_SECONDS, tell_time),
-            Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
-            Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
-            Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(self._engine))),
-            Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(self._models.models().promoted_at)),
-            Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
-            Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
-            Duty("make_partitions", FORGET_SECONDS, retention.make_partitions),
-            Duty("forget_texts", FORGET_SECONDS, retention.tidy),
-        ]
-        if retrain.refresh_cron is not None:
-            duties.append(Duty("refresh_on_schedule", 0.0, RefreshOnSchedule(retrain.refresh_cron, jobs, jobs)))
-        watch = WatchPlacement(PostgresPlacement(self._engine).blocker, metrics)
-        duties.append(Duty("watch_placement", PLACEMENT_SECONDS, watch))  # last: where it finds a blocker the turn ends
-        return duties
 
     def _run_dispatcher(self) -> None:
         owner = f"{socket.gethostname()}/{os.getpid()}"
@@ -379,6 +346,15 @@ def _metrics_of(settings: Settings, registry: CollectorRegistry) -> Metrics:
     if settings.rewards.backend == "http":
         dependencies.append(Dependency.REWARDS)
     return Metrics(registry, dependencies=dependencies, leader_seconds=FRESH_SECONDS + settings.drift.fold_seconds)
+
+
+def _require_extras(settings: Settings) -> None:
+    """Raise `InvalidSetting` for what a setting asks of this process and is not installed."""
+    retrain = settings.retrain
+    if settings.rewards.backend == "huggingface":
+        require("gpu", "torch", "rewards.backend = 'huggingface'")
+    if retrain.launcher == "local_process" and (retrain.rules or retrain.refresh_cron is not None):
+        require("train", "trl", "retrain.rules or retrain.refresh_cron, with runs beside the daemon,")
 
 
 def _registry() -> CollectorRegistry:

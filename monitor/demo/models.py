@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import ModernBertConfig, ModernBertForSequenceClassification, PreTrainedTokenizerFast
 
+from monitor.extra import needed
 from monitor.rewards.huggingface import quiet_transformers
+
+with needed("demo", "the demo"):
+    import torch
+    from transformers import ModernBertConfig, ModernBertForSequenceClassification, PreTrainedTokenizerFast
 
 PAD, START, END, UNKNOWN = "[PAD]", "[CLS]", "[SEP]", "[UNK]"
 SPECIAL = (PAD, START, END, UNKNOWN)

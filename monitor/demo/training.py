@@ -54,6 +54,6 @@ def train_first_ensemble(folder: Path, pairs: HashedFile, texts: Iterable[str]) 
     )
     if done.returncode != 0:
         raise Unavailable(f"the first ensemble could not be trained:\n{(done.stdout + done.stderr)[-LAST_LINES:]}")
-    result = read_result(run / RESULT_FILE, Action.REWARD_REFRESH)
+    result = read_result(run / RESULT_FILE, RewardResult)
     assert isinstance(result, RewardResult)
     return result

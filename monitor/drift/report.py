@@ -6,11 +6,13 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-import pandas as pd
-
 from monitor.domain.observation import ObservationBatch
 from monitor.domain.text import for_html
 from monitor.errors import InvalidInput
+from monitor.extra import needed
+
+with needed("report", "a drift report"):
+    import pandas as pd
 
 MAX_ROWS = 50_000  # of either side; the latest are kept
 COHORT, POLICY_MODEL = "cohort", "policy_model"
@@ -46,8 +48,9 @@ def write_report(path: Path, *, baseline: pd.DataFrame, current: pd.DataFrame) -
     """Write a self-contained HTML page; signals that one side lacks are left out."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # evidently's own, about its dependencies
-        from evidently import DataDefinition, Dataset, Report  # noqa: PLC0415 - takes seconds to import
-        from evidently.presets import DataDriftPreset  # noqa: PLC0415
+        with needed("report", "a drift report"):
+            from evidently import DataDefinition, Dataset, Report  # noqa: PLC0415 - takes seconds to import
+            from evidently.presets import DataDriftPreset  # noqa: PLC0415
 
         labels = [COHORT, POLICY_MODEL]
         signals = [name for name in current.columns if name in baseline.columns and name not in labels]

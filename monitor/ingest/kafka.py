@@ -180,6 +180,10 @@ class KafkaSource:
         self._consumer.pause(*(full - self._ahead))
         self._consumer.resume(*(self._ahead.intersection(started) - full))
         self._ahead = full
+        fetcher = self._consumer._fetcher
+        if not fetcher._next_partition_records:
+            # Used up, but not None: kafka-python 3.0 would never take up what it parked of a partition that was paused.
+            fetcher._next_partition_records = None
 
     def _keep_rejoining(self) -> None:
         """Hold the client to a join that outlasted an earlier poll.

@@ -15,7 +15,7 @@ from monitor.domain.view import JobEvent
 from monitor.postgres import schema
 from monitor.postgres.document import clean, document
 from monitor.retraining.records import HELD, Author, JobChange, JobRecord, Lease, RunHandle
-from monitor.runs.result import RESULTS
+from monitor.runs.action import ACTIONS
 from monitor.runs.spec import RunSpec
 
 _JOB = schema.job.c
@@ -142,7 +142,7 @@ def _record(row: RowMapping) -> JobRecord:
     return JobRecord(
         job=_job(row, action),
         spec=_parse(row["spec"], RunSpec),
-        result=None if action not in RESULTS else _parse(row["result"], RESULTS[action]),
+        result=None if action not in ACTIONS else _parse(row["result"], ACTIONS[action].result),
         handle=_parse(row["handle"], RunHandle),
         lease_owner=row["lease_owner"],
         lease_expired=row["lease_expired"],

@@ -36,8 +36,12 @@ class PostgresPreferences:
         table = schema.preference.c
         query = select(schema.preference).where(~table.tie).order_by(table.timestamp, table.preference_id)
         digest, rows = sha256(), 0
-        with path.open("wb") as file, transaction(self._engine) as connection:
-            for row in connection.execution_options(yield_per=_FETCH_ROWS).execute(query):
+        with (
+            path.open("wb") as file,
+            transaction(self._engine) as connection,
+            connection.execution_options(yield_per=_FETCH_ROWS).execute(query) as pairs,
+        ):
+            for row in pairs:
                 line = json.dumps(_pair(row), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
                 digest.update(line)
                 file.write(line)

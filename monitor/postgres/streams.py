@@ -60,11 +60,13 @@ _LOCATE = text(
     "   where first_place <= i.place and places > 0 order by first_place desc limit 1) e"
     " join log_subject s using (entry_id)"
 )
-_PLACE_OF_TRACE = text(  # the sum stops at the entry that holds the trace
+# Counted from the log's end, for its beginning may be forgotten; it stops at the entry that holds the trace.
+_PLACE_OF_TRACE = text(
     "select first_place + :number - before from ("
-    "  select sequence, first_place, places, sum(places) over (order by sequence) - places as before"
+    "  select sequence, first_place, (select value from running_total where name = 'traces')"
+    "    - sum(places) over (order by sequence desc) as before"
     "  from log_entry where source = 'traces' and sequence is not null"
-    ") counted where before + places > :number order by sequence limit 1"
+    ") counted where before <= :number order by sequence desc limit 1"
 )
 _SEQUENCE = text(  # of the entry that holds the place, or of the next one to come
     "select coalesce((select sequence from log_entry where first_place + places > :place"

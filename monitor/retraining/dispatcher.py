@@ -174,7 +174,7 @@ class Dispatcher:
             self._beat(held.lease, status.progress)
             return Step.WATCHED
         if status.exit_code == ExitCode.NO_ROOM:
-            return self._wait(held.lease, f"the disk is full: {status.progress}")
+            return self._wait(held.lease, f"the disk is full: {status.progress or 'the run had no room to say more'}")
         return self._evaluate(held.lease, spec, status)
 
     def _evaluate(self, lease: Lease, spec: RunSpec, status: RunStatus) -> Step:

@@ -15,7 +15,7 @@ from pathlib import Path
 from monitor.domain.job import JobState
 from monitor.retraining.records import HELD, JobRecord
 from monitor.retraining.work import Transactions
-from monitor.runs.result import RESULTS
+from monitor.runs.action import ACTIONS
 from monitor.settings import RetrainSettings
 
 
@@ -58,7 +58,7 @@ class AttemptFolders:
             return
         with self._begin() as work:
             jobs = work.jobs.by_number({folder.job_id for folder in found})
-            pointers = [work.registry.pointer(role) for role in {kind.role for kind in RESULTS.values()}]
+            pointers = [work.registry.pointer(role) for role in {kind.result.role for kind in ACTIONS.values()}]
             named = {name for pointer in pointers if pointer for name in (pointer.version, pointer.previous) if name}
             waiting = {item.job.candidate_version for item in work.jobs.in_states({JobState.PASSED})} - {None}
             others = [version for version in work.registry.candidates() if version not in named | waiting]

@@ -12,8 +12,9 @@ import yaml
 from monitor.domain.job import Action
 from monitor.errors import InvalidInput
 from monitor.retraining.launcher import Launcher, Run
+from monitor.runs.action import ACTIONS
 from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256
-from monitor.runs.result import RESULT_FILE, RESULTS, Failure, RewardResult, RunResult, read_result
+from monitor.runs.result import RESULT_FILE, Failure, RewardResult, RunResult, read_result
 from monitor.runs.spec import SPEC_FILE, RunSpec, write_spec
 from monitor.settings import RetrainSettings
 
@@ -70,7 +71,7 @@ class RunFolders:
         folder = self.of_attempt(job_id, attempt)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        role = RESULTS[action].role
+        role = ACTIONS[action].result.role
         champion = self._registry.champion(role)
         spec = RunSpec(
             job_id=job_id,
@@ -118,7 +119,7 @@ def collect_result(folder: Path, spec: RunSpec, *, exit_code: int, last_words: s
     if not (folder / RESULT_FILE).is_file():
         said = f"; it last said: {last_words}" if last_words else ""
         raise InvalidInput(f"the run ended with exit code {exit_code} and left no {RESULT_FILE}{said}")
-    result = read_result(folder / RESULT_FILE, spec.action)
+    result = read_result(folder / RESULT_FILE, ACTIONS[spec.action].result)
     if isinstance(result, Failure):
         raise InvalidInput(f"the run failed: {result.error or 'it did not say why'}")
     if exit_code != 0:

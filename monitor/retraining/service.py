@@ -6,11 +6,10 @@ from monitor.domain.job import Action, Hold, Job, JobState, Launch
 from monitor.domain.order import ORDERS, Actor, JobOrder, Role
 from monitor.domain.view import JobDetail
 from monitor.errors import Conflict, InvalidInput
-from monitor.retraining.gate import JUDGES
 from monitor.retraining.records import Author, JobChange, TriggerFacts
 from monitor.retraining.release import Releases
 from monitor.retraining.work import Transactions, UnitOfWork, lock_job, move
-from monitor.runs.result import RESULTS
+from monitor.runs.action import ACTIONS
 
 
 class JobService:
@@ -80,7 +79,7 @@ class JobService:
     def trigger_facts(self, action: Action) -> TriggerFacts:
         """Return what a rule for *action* is decided on, all of one moment."""
         with self._begin() as work:
-            taken = work.registry.pairs_taken_at(RESULTS[action].role) if action in RESULTS else None
+            taken = work.registry.pairs_taken_at(ACTIONS[action].result.role) if action in ACTIONS else None
             return TriggerFacts(
                 alarms=work.alarms.facts(action),
                 pairs_new=work.preferences.count_since(taken),
@@ -90,8 +89,8 @@ class JobService:
 
 
 def _create(work: UnitOfWork, launch: Launch, *, reason: str, by: Author) -> Job | Hold:
-    if launch.action not in JUDGES:
-        return Hold("unsupported_action", f"{launch.action} runs are not available; wanted {', '.join(JUDGES)}")
+    if launch.action not in ACTIONS:
+        return Hold("unsupported_action", f"{launch.action} runs are not available; wanted {', '.join(ACTIONS)}")
     state = JobState.AWAITING_APPROVAL if launch.needs_approval else JobState.QUEUED
     record = work.jobs.insert(launch, state, reason=reason, requested_by=by.name)
     if record is None:

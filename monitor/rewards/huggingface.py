@@ -12,20 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jinja2 import TemplateError
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message
 from monitor.errors import InvalidInput, InvalidSetting
+from monitor.extra import needed
 from monitor.rewards.ensemble import combine_complete
 from monitor.rewards.packing import BatchLimits, plan_batches
 from monitor.rewards.rendering import render_lines, turns_of
 from monitor.runs.artifact import artifact_sha256, short_version
+
+with needed("gpu", "scoring with reward models in this process"):
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
 
 Row = tuple[Sequence[Message], str]  # a prompt and the response to it
 MEMBER_PREFIX = "member-"

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
-from monitor.domain.job import Action
 from monitor.runs.artifact import Artifact, HashedFile
 from monitor.runs.file import parse, read_object, write_file
 
@@ -85,20 +84,16 @@ class RewardResult(RunResult):
         return self.candidate_metrics
 
 
-# What each action's runs succeed with.
-RESULTS: Mapping[Action, type[RunResult]] = {
-    Action.REWARD_REFRESH: RewardResult,
-}
+Result = TypeVar("Result", bound=RunResult)
 
 
 def write_result(path: Path, result: RunResult | Failure) -> None:
     write_file(path, result)
 
 
-def read_result(path: Path, action: Action) -> RunResult | Failure:
-    """Read what a run of *action* reports; raise `InvalidInput` where it is not of that action's kind."""
+def read_result(path: Path, kind: type[Result]) -> Result | Failure:
+    """Read what a run reports; raise `InvalidInput` where it is neither a *kind* nor a failure."""
     raw = read_object(path)
-    kind = RESULTS[action]
     # The first release wrote one type for both: an empty error, or a success's fields without a value.
     if raw.get("status") == "failed":
         return parse(raw, Failure, path=path, ignored=[item.name for item in fields(kind)])

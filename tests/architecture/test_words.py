@@ -23,6 +23,7 @@ FORBIDDEN = re.compile(
     )
 )
 TEXT = {".py", ".md", ".toml", ".yaml", ".yml", ".json", ".xml", ".html", ".js", ".css", ".txt", ".tpl", ".jsonl", ""}
+TEXT |= {".lock"}
 
 
 def test_no_tracked_file_names_a_registry_or_a_path_of_the_machine() -> None:

@@ -191,3 +191,25 @@ engine.dispose()
 def test_a_source_s_entries_are_placed_folded_and_alarm(tree: Path, postgres_url: str) -> None:
     first, *_, alarm = run(tree, "-c", SOURCE_PROGRAM, postgres_url).splitlines()
     assert (first, alarm) == ("0", "negative_feedback survey-1 up")
+
+
+LAUNCHER_PROGRAM = """
+import os, sys, time
+from pathlib import Path
+from monitor.retraining.launchers import launcher_of
+from monitor.settings import RetrainSettings
+
+folder = Path(sys.argv[1])
+handle = launcher_of(RetrainSettings(launcher="nice_process")).handle(folder)
+run = launcher_of(RetrainSettings(launcher="nice_process")).start(handle)
+again = launcher_of(RetrainSettings(launcher="nice_process")).attach(handle)
+while (status := again.status()).exit_code is None:
+    time.sleep(0.05)
+print(status.exit_code, status.log_tail)
+"""
+
+
+def test_a_launcher_starts_a_run_and_finds_it_again(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text("{}")
+    said = run(tree, "-c", LAUNCHER_PROGRAM, str(tmp_path))
+    assert said.startswith("2 "), "a spec that cannot be read ends `python -m retrain` with 2"

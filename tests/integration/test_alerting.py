@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.app.wiring import Daemon
+from monitor.demo.broker import EmbeddedBroker
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.postgres.migrate import upgrade
 from monitor.settings import Settings
 from tests.other_machine import OtherMachine
 from tests.program import Site, running, wait_for
-from tests.real_kafka import Kafka
+from tests.real_kafka import EmbeddedKafka, Kafka
 from tests.real_prometheus import Alerting, alerting, free_port, serving
 from tests.traces import drifting, line
 from tests.watched import watch
@@ -108,29 +111,49 @@ def test_a_stopped_postgresql_is_told_as_critical_though_staging_is_well_and_res
     assert receiver.find("firing", namespace="staging") == []
 
 
+def shown(port: int) -> dict[str, float]:
+    """Return what a daemon exports, by name, the dependency behind it."""
+    return {
+        f"{sample.name} {sample.labels.get('dependency', '')}".strip(): sample.value
+        for family in text_string_to_metric_families(scrape(port))
+        for sample in family.samples
+    }
+
+
+def wait_until_shown(daemon: Daemon, values: Mapping[str, float], names: Set[str] = frozenset()) -> None:
+    wait_for(lambda: daemon.port != 0, "the web server")
+    wait_for(
+        lambda: (now := shown(daemon.port)).items() >= values.items() and now.keys() >= names, f"{values}, {set(names)}"
+    )
+
+
+KNOWN = {"monitor_leader": 1, "monitor_dependency_up postgres": 1, "monitor_dependency_up kafka": 1}
+LEADERS_AND_WORKERS = {"monitor_kafka_lag", "monitor_alarms_open", "monitor_jobs"}  # the first once a partition is read
+
+
 @pytest.mark.usefixtures("fast")
 def test_a_leader_whose_database_lost_power_shows_nothing_of_what_it_knew_though_all_its_threads_hang(
     kafka: Kafka, own_postgres: EmbeddedPostgres
 ) -> None:
-    def shown() -> dict[str, float]:
-        text = scrape(daemon.port)
-        return {
-            f"{sample.name} {sample.labels.get('dependency', '')}".strip(): sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        }
-
     machine = OtherMachine(own_postgres.folder / ".s.PGSQL.5432")
     with machine, running(Site(kafka, machine.url(own_postgres.url)).settings()) as daemon:
-        wait_for(lambda: daemon.port != 0, "the web server")
-        known = {"monitor_leader": 1, "monitor_dependency_up postgres": 1, "monitor_dependency_up kafka": 1}
-        told = {"monitor_kafka_lag", "monitor_alarms_open", "monitor_jobs"}  # the first once a partition is read
-        wait_for(lambda: known.items() <= shown().items() and told <= shown().keys(), "all that is known")
+        wait_until_shown(daemon, KNOWN, LEADERS_AND_WORKERS)
         machine.lose_power()
-        fallen = {"monitor_leader": 0, "monitor_dependency_up postgres": 0, "monitor_dependency_up kafka": 1}
-        wait_for(lambda: fallen.items() <= shown().items(), "what is known of a database that is away")
-        assert shown().keys() & told == {"monitor_kafka_lag"}
+        wait_until_shown(daemon, KNOWN | {"monitor_leader": 0, "monitor_dependency_up postgres": 0})
+        assert shown(daemon.port).keys() & LEADERS_AND_WORKERS == {"monitor_kafka_lag"}
         machine.restore_power()
+
+
+@pytest.mark.usefixtures("fast")
+def test_a_broker_that_is_gone_is_shown_and_its_lag_is_withdrawn(postgres_url: str) -> None:
+    broker = EmbeddedBroker()
+    with ExitStack() as at_hand:
+        at_hand.enter_context(broker)
+        with running(Site(EmbeddedKafka(broker), postgres_url).settings()) as daemon:
+            wait_until_shown(daemon, KNOWN, LEADERS_AND_WORKERS)
+            at_hand.close()
+            wait_until_shown(daemon, KNOWN | {"monitor_dependency_up kafka": 0})
+            assert shown(daemon.port).keys() & LEADERS_AND_WORKERS == {"monitor_alarms_open", "monitor_jobs"}
 
 
 def test_each_cohort_is_told_by_itself_and_a_restart_tells_and_resolves_nothing(

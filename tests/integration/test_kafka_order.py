@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from monitor.domain.trace import Trace
+from monitor.ingest.kafka import FETCH_OPTIONS
 from monitor.ingest.record import Record
 from monitor.observe.repeat import mark_repeats
 from monitor.settings import KafkaSettings
@@ -50,3 +52,20 @@ def test_partitions_written_one_after_another_are_read_by_time_so_that_repeats_a
     first = Counter(record.partition for record in records[:1000])
     assert len(first) == PARTITIONS
     assert min(first.values()) > 100
+
+
+def test_partitions_that_are_held_back_again_and_again_are_read_to_their_end(
+    kafka: Kafka, config: KafkaSettings, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.ingest.order.MAX_HELD_RECORDS", 200)
+    monkeypatch.setitem(FETCH_OPTIONS, "max_partition_fetch_bytes", 250_000)  # some 400 records
+    name = config.trace_topics[0]
+    kafka.create_topic(name, partitions=PARTITIONS, config={"retention.ms": "-1"})
+    for partition in range(PARTITIONS):
+        times = [START_MS + (number * PARTITIONS + partition) * STEP_MS for number in range(3000)]
+        produce(config, name, [b"x" * 500] * 3000, partition, timestamps_ms=times)
+    source = read(InMemoryOffsets(), max_poll_records=200)
+    started = time.monotonic()
+    records = read_until(source, 3000 * PARTITIONS)
+    assert time.monotonic() - started < 20
+    assert [record.timestamp_ms for record in records] == sorted(record.timestamp_ms for record in records)

@@ -72,7 +72,7 @@ def start(spec: RunSpec, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def succeeded(folder: Path) -> RewardResult:
-    result = read_result(folder / "result.json", Action.REWARD_REFRESH)
+    result = read_result(folder / "result.json", RewardResult)
     assert isinstance(result, RewardResult), result
     return result
 
@@ -189,7 +189,7 @@ def test_a_run_that_cannot_train_ends_with_1_and_says_why(order: RunSpec, tmp_pa
     process = start(spec, tmp_path)
 
     assert process.returncode == 1
-    result = read_result(tmp_path / "result.json", Action.REWARD_REFRESH)
+    result = read_result(tmp_path / "result.json", RewardResult)
     assert isinstance(result, Failure)
     assert "395 pairs in 1 independent groups" in result.error
     assert process.stderr.splitlines()[-1] == f"retrain: {result.error}"

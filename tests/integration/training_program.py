@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from monitor.runs.artifact import Artifact, artifact_sha256, short_version
 from monitor.runs.progress import PROGRESS_FILE, RunProgress, write_progress
-from monitor.runs.result import RESULT_FILE, Failure, PairMetrics, RewardResult, write_result
+from monitor.runs.result import RESULT_FILE, ExitCode, Failure, PairMetrics, RewardResult, write_result
 from monitor.runs.spec import RunSpec, read_spec
+from retrain.__main__ import is_disk_full, leave
 
 CHAMPION_ACCURACY = 0.7
 ACCURACY = {"good": 0.8, "slow": 0.8, "worse": 0.6, "tampered": 0.8}
@@ -17,13 +19,15 @@ ACCURACY = {"good": 0.8, "slow": 0.8, "worse": 0.6, "tampered": 0.8}
 
 def main(outcome: str, spec_path: Path) -> None:
     spec = read_spec(spec_path)
+    with (Path(spec.base_model).parent / "starts").open("a") as starts:
+        starts.write(f"{spec_path}\n")
     write_progress(spec_path.with_name(PROGRESS_FILE), RunProgress("member 1 of 1", 0, 1))
     if outcome == "hang":
         time.sleep(60)
     if outcome == "slow":
         time.sleep(1.5)
-    if outcome == "full":
-        sys.exit(3)
+    if outcome == "fill":
+        fill(Path(spec.output))
     if outcome == "refuse":
         write_result(spec_path.with_name(RESULT_FILE), Failure("no held-out pairs", seconds=0.1))
         sys.exit(2)
@@ -33,6 +37,19 @@ def main(outcome: str, spec_path: Path) -> None:
     write_result(spec_path.with_name(RESULT_FILE), report(spec, candidate, ACCURACY[outcome]))
     if outcome == "tampered":
         (Path(candidate.path) / "member-0" / "weights").write_text("other bytes")
+
+
+def fill(output: Path) -> None:
+    """Write until the disk is full, and end as `python -m retrain` does."""
+    output.mkdir(parents=True)
+    try:
+        with (output / "checkpoint").open("wb") as file:
+            while True:
+                file.write(b"0" * 65_536)
+    except OSError as error:
+        with suppress(OSError):
+            sys.stderr.write(f"retrain: {error}\n")
+        leave(ExitCode.NO_ROOM if is_disk_full(error) else ExitCode.FAILED)
 
 
 def train(spec: RunSpec) -> Artifact:

@@ -10,9 +10,9 @@ import pytest
 from monitor.domain.job import Action
 from monitor.errors import InvalidInput
 from monitor.runs.artifact import Artifact, HashedFile, file_sha256
-from monitor.runs.result import Failure, read_result
+from monitor.runs.result import Failure, RewardResult, read_result
 from monitor.runs.spec import RunSpec, write_spec
-from retrain.__main__ import main
+from retrain.__main__ import is_disk_full, main
 from retrain.preferences import load_pairs
 from retrain.recipe import load_recipe
 from retrain.spec import load_spec
@@ -92,7 +92,7 @@ def test_a_dpo_run_ends_with_2_and_says_that_it_is_not_available(
     assert main(["--spec", str(tmp_path / "spec.json")]) == 2
 
     assert "action dpo is not available in this version" in capsys.readouterr().err
-    assert isinstance(read_result(tmp_path / "result.json", Action.REWARD_REFRESH), Failure)
+    assert isinstance(read_result(tmp_path / "result.json", RewardResult), Failure)
 
 
 @pytest.mark.parametrize(
@@ -143,3 +143,27 @@ def test_a_broken_pair_is_named_by_file_line_and_field(tmp_path: Path, change: d
         load_pairs(file)
 
     assert named in str(refused.value)
+
+
+def of_library() -> Exception:
+    """As safetensors tells of a full disk: no errno, and another error above it."""
+    try:
+        try:
+            raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+        except RuntimeError as cause:
+            raise ValueError("the model could not be saved") from cause
+    except ValueError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        pytest.param(OSError(28, "No space left on device"), True, id="the system's own error"),
+        pytest.param(of_library(), True, id="a library's words, below another error"),
+        pytest.param(OSError(2, "No such file or directory"), False, id="a missing file"),
+        pytest.param(RuntimeError("CUDA out of memory"), False, id="another memory that is full"),
+    ],
+)
+def test_a_full_disk_is_told_apart_from_what_another_attempt_may_mend(error: Exception, full: bool) -> None:
+    assert is_disk_full(error) is full

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,10 @@ import pytest
 
 from monitor.domain.job import Action
 from monitor.errors import InvalidInput
-from monitor.retraining.gate import JUDGES
+from monitor.runs.action import ACTIONS, ActionKind
 from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256
-from monitor.runs.result import RESULTS, Failure, PairMetrics, RewardResult, read_result, write_result
+from monitor.runs.result import Failure, PairMetrics, RewardResult, read_result, write_result
 from monitor.runs.spec import RunSpec, read_spec, write_spec
-from retrain.__main__ import TRAININGS
 
 SPEC = RunSpec(
     job_id=7,
@@ -56,7 +57,7 @@ NOTHING = {"candidate": None, "candidate_metrics": None, "longer_wins_accuracy":
 
 
 def read(path: Path) -> Any:
-    return read_result(path, Action.REWARD_REFRESH)
+    return read_result(path, RewardResult)
 
 
 def test_a_spec_reads_back_as_it_was_written(tmp_path: Path) -> None:
@@ -150,8 +151,10 @@ def test_what_a_run_of_the_first_release_left_is_still_read(
     assert type(read(tmp_path / "result.json")) is expected
 
 
-def test_an_action_that_can_be_trained_can_be_read_and_judged() -> None:
-    assert set(TRAININGS) == set(RESULTS) == set(JUDGES)
+@pytest.mark.parametrize("kind", ACTIONS.values(), ids=list(ACTIONS))
+def test_an_action_that_can_be_started_can_be_trained_and_judged(kind: ActionKind) -> None:
+    assert find_spec(kind.training) is not None  # not loaded here: its libraries take seconds
+    assert callable(import_module(kind.gate).judge)
 
 
 def test_an_artifacts_hash_follows_names_and_bytes_but_not_its_place(tmp_path: Path) -> None:

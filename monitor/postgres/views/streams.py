@@ -12,8 +12,8 @@ from monitor.postgres.engine import transaction
 from monitor.postgres.streams import active_baseline
 
 _LATEST_SCORERS = text(
-    "select distinct signal, scorer_version from observation_batch"
-    " where entry_id > (select max(entry_id) - 100 from log_entry)"
+    "select distinct signal, scorer_version from observation_batch where entry_id in ("
+    "  select entry_id from log_entry where source <> 'clock' order by entry_id desc limit 100)"
 )
 
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from hashlib import sha256
+from importlib import import_module
 from typing import Any
 
 from monitor.domain.job import Action, Check, Verdict
-from monitor.retraining.gate.reward import judge_reward
+from monitor.runs.action import ACTIONS
 from monitor.runs.result import RunResult
 from monitor.settings import GateSettings
 
-# What judges each action's candidates; it is given a result of the type that `runs.result.RESULTS` names.
-# An action that stands here can be started.
-JUDGES: Mapping[Action, Callable[[Any, GateSettings], tuple[Check, ...]]] = {
-    Action.REWARD_REFRESH: judge_reward,
-}
+Gate = Callable[[Any, GateSettings], tuple[Check, ...]]
 
 
 def judge(action: Action, result: RunResult, margins: GateSettings) -> Verdict:
     """Judge what a run of *action* reports; every check must pass."""
-    checks = JUDGES[action](result, margins)
+    gate: Gate = import_module(ACTIONS[action].gate).judge
+    checks = gate(result, margins)
     return Verdict(all(check.passed for check in checks), checks, hash_evidence(result))
 
 

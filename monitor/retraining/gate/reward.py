@@ -15,7 +15,7 @@ _ROUNDING = 1e-9  # 0.58 against 0.60 with a margin of 0.02 passes
 _Z = 1.959963984540054  # two-sided 95%
 
 
-def judge_reward(result: RewardResult, margins: GateSettings) -> tuple[Check, ...]:
+def judge(result: RewardResult, margins: GateSettings) -> tuple[Check, ...]:
     """Hold the candidate against the champion on the same held-out pairs.
 
     Without a champion the candidate is held against the rule "the longer response

@@ -1,0 +1,70 @@
+"""The list of what the leader does: a new duty is a line here."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+
+from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchPlacement
+from monitor.drift.baseline import NullRule
+from monitor.drift.controller import Controller, ControllerRules
+from monitor.postgres.alarms import PostgresAlarms
+from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.placement import PostgresPlacement
+from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.retention import PostgresRetention, Retention
+from monitor.postgres.streams import PostgresFoldStore
+from monitor.postgres.views.jobs import job_counts
+from monitor.postgres.views.overview import PostgresOverview
+from monitor.retraining.service import JobService
+from monitor.settings import Settings
+from monitor.telemetry.metrics import Metrics
+
+FORGET_SECONDS = 600.0
+PLACEMENT_SECONDS = 10.0
+CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a leader
+
+
+def duties_of(
+    settings: Settings,
+    metrics: Metrics,
+    *,
+    engine: Engine,
+    fenced: Engine,
+    null_rule: NullRule,
+    jobs: JobService,
+    overview: PostgresOverview,
+) -> list[Duty]:
+    """Return what one replica does for all, in the order of a turn; every write goes through *fenced*."""
+    drift, retrain = settings.drift, settings.retrain
+    rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule, drift.recovery_observations)
+    log_store = PostgresFoldStore(fenced)
+    controller = Controller(log_store, rules)
+    group, max_cohorts = settings.kafka.group_id, settings.ingest.max_cohorts
+    store = PostgresCheckpoints(fenced, group_id=group, max_cohorts=max_cohorts)
+    alarms, models = PostgresAlarms(fenced), RewardRegistry(engine)
+
+    kept = settings.retention
+    retention = PostgresRetention(fenced, Retention(kept.text_days, kept.trace_id_days, kept.log_days))
+
+    def tell_time() -> None:
+        log_store.tell_time(after_seconds=CLOCK_SECONDS)
+
+    def forget_repeats() -> None:
+        store.forget_repeats(settings.repeat_window)
+
+    duties = [
+        Duty("tell_time", CLOCK_SECONDS, tell_time),
+        Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
+        Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
+        Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
+        Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
+        Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
+        Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
+        Duty("make_partitions", FORGET_SECONDS, retention.make_partitions),
+        Duty("forget_texts", FORGET_SECONDS, retention.tidy),
+    ]
+    if retrain.refresh_cron is not None:
+        duties.append(Duty("refresh_on_schedule", 0.0, RefreshOnSchedule(retrain.refresh_cron, jobs, jobs)))
+    watch = WatchPlacement(PostgresPlacement(engine).blocker, metrics)
+    duties.append(Duty("watch_placement", PLACEMENT_SECONDS, watch))  # last: where it finds a blocker the turn ends
+    return duties
