@@ -55,7 +55,7 @@ NOW = Row(
     (
         _stat(
             "Open alarms",
-            "Drift alarms nobody has acknowledged.",
+            "Drift alarms that are neither acknowledged nor recovered.",
             f"sum(max by (namespace, job, signal, severity) (monitor_alarms_open{_ALL}))",
             red_from=1,
         ),

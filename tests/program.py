@@ -186,6 +186,20 @@ class Program:
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(seconds)
 
+    def wait(self, seconds: float) -> int:
+        """Return the exit code of a process that ends by itself."""
+        assert self._process is not None
+        return self._process.wait(seconds)
+
+    def set(self, part: str, **changes: object) -> None:
+        """Change the settings for the next start."""
+        import yaml
+
+        config = self._folder / "monitor.yaml"
+        form = yaml.safe_load(config.read_text())
+        form[part] |= changes
+        config.write_text(yaml.safe_dump(form))
+
     def freeze(self) -> None:
         """Stop the process where it stands: it lives, and its connections with it, but it does nothing."""
         assert self._process is not None

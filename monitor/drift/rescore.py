@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -11,26 +10,11 @@ import numpy as np
 
 from monitor.domain.baseline import BaselineExtension
 from monitor.domain.signal import DISAGREEMENT, REWARD
-from monitor.drift.baseline import Baseline, NullRule, SignalBaseline, Window, build_signal_baseline
+from monitor.drift.baseline import NullRule, SignalBaseline, Window, build_signal_baseline
+from monitor.drift.stored import BaselineWindow, WindowTrace
 from monitor.errors import InvalidInput
 from monitor.runs.rescored import RescoredTrace, read_rescored
 from monitor.runs.result import RunResult
-
-
-@dataclass(frozen=True, slots=True)
-class WindowTrace:
-    cohort: str
-    policy_model: str
-
-
-@dataclass(frozen=True, slots=True)
-class BaselineWindow:
-    """The active baseline at one revision, with the traces it was frozen from, by their index."""
-
-    baseline_id: int
-    revision: int
-    baseline: Baseline
-    traces: Mapping[int, WindowTrace]
 
 
 class WindowSource(Protocol):

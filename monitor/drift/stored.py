@@ -20,6 +20,22 @@ class ActiveBaseline:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowTrace:
+    cohort: str
+    policy_model: str
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineWindow:
+    """The active baseline at one revision, with the traces it was frozen from, by their index."""
+
+    baseline_id: int
+    revision: int
+    baseline: Baseline
+    traces: Mapping[int, WindowTrace]
+
+
+@dataclass(frozen=True, slots=True)
 class FoldPosition:
     """The first entry that is not folded, and its first place that is not."""
 

@@ -53,6 +53,7 @@ class BatchBuilder:
             ],
             duplicates=len(batch.traces) - len(fresh),
             dead_letters=Counter(rejected.invalid.reason for rejected in batch.rejected),
+            skipped={reason.value: count for reason, count in batch.skipped.items()},
         )
 
     def _fresh(self, traces: list[tuple[Trace, Record]]) -> list[tuple[Trace, Record]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -40,6 +40,7 @@ class Checkpoint:
     preferences: Sequence[tuple[Preference, str]]  # with the cohort's name
     duplicates: int
     dead_letters: Mapping[str, int]  # by reason; durable in their topic already
+    skipped: Mapping[str, int] = field(default_factory=dict)  # by reason
 
 
 class CheckpointStore(Protocol):

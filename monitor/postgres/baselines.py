@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, Row, func, select, text, update
 
 from monitor.domain.baseline import BaselineExtension
-from monitor.drift.rescore import BaselineWindow, WindowTrace
+from monitor.drift.stored import BaselineWindow, WindowTrace
 from monitor.postgres import schema
 from monitor.postgres.engine import transaction
 from monitor.postgres.streams import active_baseline

@@ -32,7 +32,7 @@ _ADVANCE = text(
 )
 _CHECKPOINT = text(
     "insert into checkpoint (entry_id, repeats, duplicates, skipped, preferences, dead_letters) values (:entry_id,"
-    " :repeats, :duplicates, '{}', :preferences, cast(:dead_letters as jsonb))"
+    " :repeats, :duplicates, cast(:skipped as jsonb), :preferences, cast(:dead_letters as jsonb))"
 )
 # %b sends an array in binary: writing thousands of ids and keys as escaped text costs more than the query itself.
 _KNOWN_TRACES = "select trace_id from stored_trace where trace_id = any(%b::text[])"
@@ -191,6 +191,7 @@ class PostgresCheckpoints:
             "repeats": sum(item.repeated for item in observed.traces),
             "duplicates": checkpoint.duplicates,
             "preferences": preferences,
+            "skipped": _json(dict(checkpoint.skipped)),
             "dead_letters": _json(dict(checkpoint.dead_letters)),
         }
         connection.execute(_CHECKPOINT, values)

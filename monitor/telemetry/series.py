@@ -171,7 +171,7 @@ ALARMS_OPEN = Series(
     Kind.GAUGE,
     Part.CONTROLLER,
     "alarms",
-    "Drift alarms that nobody has acknowledged and no new baseline has superseded.",
+    "Drift alarms that are open: not acknowledged, not recovered, not superseded.",
     ("signal", "severity"),
 )
 ALARM_EFFECT = Series(

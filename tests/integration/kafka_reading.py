@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer
 
 from monitor.errors import Unavailable
 from monitor.ingest.kafka import KafkaSource
@@ -15,6 +15,7 @@ from monitor.ingest.kafka_client import client_options
 from monitor.ingest.offset import StartOffset, StoredOffset
 from monitor.ingest.record import Record, TopicPartition
 from monitor.settings import KafkaSettings
+from tests.real_kafka import Kafka
 
 WAIT_SECONDS = 60.0  # the embedded broker forgets a member after 30
 
@@ -92,3 +93,13 @@ def patiently(source: KafkaSource) -> list[Record]:
         return source.poll(0.2)
     except Unavailable:
         return []
+
+
+def recreate(kafka: Kafka, config: KafkaSettings, topic: str, values: Sequence[bytes | None]) -> None:
+    """Delete *topic*, create it again and write *values*."""
+    admin = KafkaAdminClient(bootstrap_servers=config.bootstrap_servers)
+    admin.delete_topics([topic])
+    wait_until(lambda: topic not in admin.list_topics(), lambda: time.sleep(0.1))
+    admin.close()
+    kafka.create_topic(topic)
+    produce(config, topic, values)

@@ -18,6 +18,7 @@ from monitor.domain.view import Overview
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.engine import create_engine_for
 from monitor.postgres.views.overview import PostgresOverview
+from tests.integration.kafka_reading import recreate
 from tests.program import Program, Site, running, wait_for
 from tests.real_kafka import RealKafka
 from tests.traces import drifting, line, trace
@@ -141,6 +142,28 @@ def test_sigterm_leaves_within_the_drain_with_all_that_was_read_checkpointed(
         assert program.terminate(seconds=30.0) == 0
     counts = "select sum(places), sum(duplicates) from log_entry join checkpoint using (entry_id)"
     assert site.query(counts) == [(6000, 0)]
+
+
+def test_a_topic_created_again_ends_the_program_with_what_to_do_and_the_setting_reads_the_new_log_whole(
+    kafka: RealKafka, postgres_url: str, tmp_path: Path
+) -> None:
+    site = Site(kafka, postgres_url)
+    lines = [line(item) for item in drifting(600, change=600)]
+    site.send(lines[:200])
+    with Program(site, tmp_path) as program:
+        wait_for(lambda: site.count("trace") == 200, "the first log")
+        assert program.terminate(seconds=30.0) == 0
+        recreate(kafka, site.settings().kafka, site.traces, lines[100:])
+        program.start()
+        assert program.wait(seconds=60.0) == 1
+        assert "Set kafka.replaced_log to 'continue' to read it from offset 0 on" in program.log()
+        assert site.count("trace") == 200
+        program.set("kafka", replaced_log="continue")
+        program.start()
+        wait_for(lambda: site.count("trace") == 600, "the new log")
+        assert program.terminate(seconds=30.0) == 0
+    duplicates = "select sum(duplicates) from log_entry join checkpoint using (entry_id)"
+    assert site.query(duplicates) == [(100,)]
 
 
 def test_two_workers_share_two_partitions_and_nothing_is_lost_or_doubled_when_one_leaves(

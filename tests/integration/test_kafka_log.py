@@ -20,6 +20,7 @@ from tests.integration.kafka_reading import (
     patiently,
     produce,
     read_until,
+    recreate,
     wait_until,
 )
 from tests.real_kafka import Kafka, RealKafka
@@ -85,21 +86,12 @@ def read_once(read: Read, listener: InMemoryOffsets) -> None:
         source.close()
 
 
-def recreate(kafka: Kafka, config: KafkaSettings, topic: str, records: int) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=config.bootstrap_servers)
-    admin.delete_topics([topic])
-    wait_until(lambda: topic not in admin.list_topics(), lambda: time.sleep(0.1))
-    admin.close()
-    kafka.create_topic(topic)
-    produce(config, topic, [b"new"] * records)
-
-
 def test_a_topic_created_again_while_nobody_read_stops_the_reader_or_is_read_from_its_beginning(
     kafka: Kafka, config: KafkaSettings, topic: str, read: Read
 ) -> None:
     produce(config, topic, [b"old"] * 10)
     stored = read_and_close(read, topic, 10)
-    recreate(kafka, config, topic, records=30)
+    recreate(kafka, config, topic, [b"new"] * 30)
     listener = InMemoryOffsets({(topic, 0): stored})
     with pytest.raises(ReplacedLog, match=r"read up to offset 10.*Set kafka\.replaced_log to 'continue'"):
         read_once(read, listener)
@@ -121,7 +113,7 @@ def test_a_topic_created_again_while_it_is_read_is_noticed_too(
     source = read(listener, replaced_log=replaced_log)
     stored = read_until(source, 10)[-1]
     listener.stored = {(topic, 0): StoredOffset(10, listener.starts[topic, 0].topic_id, stored.leader_epoch)}
-    recreate(kafka, config, topic, records=30)
+    recreate(kafka, config, topic, [b"new"] * 30)
     records: list[Record] = []
     if replaced_log == "stop":
         with pytest.raises(ReplacedLog):

@@ -303,8 +303,9 @@ def test_a_dead_letter_topic_that_is_missing_is_named_and_the_letters_wait_for_i
     letters._producer._metadata.config["allow_auto_create_topics"] = False  # as on a broker that creates none itself
     letters.put(Record("traces", 0, 0, None, b"x"), InvalidTrace("not_json", "value"))
     named = rf"dead-letter topic '{config.dead_letter_topic}' \(kafka.dead_letter_topic\) is not there"
-    with pytest.raises(Unavailable, match=named):
+    with pytest.raises(Unavailable, match=named) as refused:
         letters.flush()
+    assert refused.value.plain == f"the dead-letter topic {config.dead_letter_topic} is missing"  # on /readyz
     kafka.create_topic(config.dead_letter_topic)
     letters.flush()
     letters.close()
