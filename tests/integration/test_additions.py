@@ -7,9 +7,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -100,14 +100,9 @@ SIZES = {
 
 
 def test_an_addition_is_a_new_file_and_one_line_in_a_table_with_its_import() -> None:
-    found = {
-        addition: (
-            len([block for block in own if block.kind == "python"]),
-            sum(len(block.table_lines) for block in own),
-        )
-        for addition, own in groupby(blocks(), key=lambda block: block.addition)
-        for own in [list(own)]
-    }
+    files = Counter(block.addition for block in blocks() if block.kind == "python")
+    lines = Counter(block.addition for block in blocks() for _ in block.table_lines)
+    found = {addition: (files[addition], lines[addition]) for addition in files}
     assert found == SIZES
 
 
