@@ -203,15 +203,16 @@ class PostgresCheckpoints:
 
 
 def _trace_rows(checkpoint: Checkpoint, entry: AppendedEntry) -> Iterator[tuple[Any, ...]]:
+    day = entry.stored_on.isoformat()  # as text: the driver makes it of a date or a moment at several times the cost
     for ordinal, (item, position) in enumerate(zip(checkpoint.observed.traces, checkpoint.positions, strict=True)):
         trace = item.trace
         yield (
-            entry.stored_on,
+            day,
             entry.entry_id,
             ordinal,
             trace.trace_id,
             *position,
-            trace.timestamp,
+            trace.timestamp.isoformat(),
             trace.policy_model,
             trace.conversation_id,
             item.cohort,
