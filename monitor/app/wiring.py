@@ -229,7 +229,7 @@ class Daemon:
             metrics=self._metrics,
             health=self.health,
             backoff=Backoff(SystemRandom()),
-            clock=_now,
+            clock=lambda: datetime.now(UTC),
             stop=threading.Event(),
         )
         worker = Worker(
@@ -363,7 +363,3 @@ def _registry() -> CollectorRegistry:
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
     return registry
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

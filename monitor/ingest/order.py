@@ -68,7 +68,11 @@ class TimeOrder:
         while heads and len(taken) < limit and heads[0][0] <= bound:
             _, partition = heapq.heappop(heads)
             lane = self._lanes[partition]
-            self._move(lane, taken, limit, min(bound, heads[0][0] if heads else math.inf))
+            until = min(bound, heads[0][0] if heads else math.inf)
+            while lane.held and lane.held[0][0] <= until and len(taken) < limit:
+                _, record = lane.held.popleft()
+                lane.held_bytes -= _size(record)
+                taken.append(record)
             if lane.held:
                 heapq.heappush(heads, (lane.key, partition))
             elif partition in behind:  # its next record may be the next of all
@@ -103,13 +107,6 @@ class TimeOrder:
             if now - lane.empty_since < PATIENCE_SECONDS:
                 awaited.append(partition)
         return awaited
-
-    def _move(self, lane: _Lane, taken: list[Record], limit: int, bound: float) -> None:
-        held = lane.held
-        while held and held[0][0] <= bound and len(taken) < limit:
-            _, record = held.popleft()
-            lane.held_bytes -= _size(record)
-            taken.append(record)
 
 
 def _size(record: Record) -> int:
