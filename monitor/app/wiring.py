@@ -305,14 +305,14 @@ class Daemon:
         if rewards.backend != "huggingface" or self._models.champion_version() is not None:
             return
         if not rewards.models:
-            raise InvalidSetting("rewards.models is empty and the registry has no champion; wanted model folders")
+            raise InvalidSetting("there is no reward model yet: name the folders of the first ones in rewards.models")
         folder = self.settings.retrain.folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
             artifact = gather_artifact(rewards.models, folder)
         except OSError as error:
-            wanted = "wanted a folder that can be written, with room for rewards.models"
-            raise InvalidSetting(f"retrain.folder = {str(folder)!r}: {error.strerror}; {wanted}") from None
+            advice = "name a folder that can be written, with room for the models of rewards.models"
+            raise InvalidSetting(f"retrain.folder = {str(folder)!r}: {error.strerror}; {advice}") from None
         if releases_of(self._engine, self.settings).adopt(artifact, by=Author("settings", "daemon")):
             log.info("champion_adopted", version=artifact.version, path=artifact.path)
 

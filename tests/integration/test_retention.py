@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,12 +15,13 @@ from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.ingest.offset import StoredOffset
 from monitor.pipeline.checkpoint import DuplicateTrace
+from monitor.postgres import retention
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for
-from monitor.postgres.partitions import AHEAD_DAYS, partition_days
-from monitor.postgres.retention import PostgresRetention, Retention
+from monitor.postgres.partitions import AHEAD_DAYS, make_partitions_ahead, partition_days
+from monitor.postgres.retention import TURN_SECONDS, PostgresRetention, Retention
 from monitor.postgres.streams import PostgresFoldStore
 from tests.traces import checkpoint, drifting, scored, trace
 
@@ -169,3 +172,35 @@ def test_a_trace_is_stored_in_the_default_partition_while_nobody_may_make_one(en
         assert count(engine, "trace_default") == 1
     PostgresRetention(engine, Retention(FOREVER, FOREVER, FOREVER)).make_partitions()
     assert (count(engine, "trace_default"), count(engine, "trace")) == (0, STORED + 1)
+
+
+def test_replicas_that_make_partitions_at_once_wait_for_each_other(engine: Engine) -> None:
+    with engine.begin() as connection:
+        for day in partition_days(connection)[1:]:
+            connection.execute(text(f"drop table trace_{day:%Y%m%d}"))
+
+    def make(_: int) -> int:
+        with engine.begin() as connection:
+            return len(make_partitions_ahead(connection))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(make, range(4))) == [0, 0, 0, 1 + AHEAD_DAYS]
+
+
+def test_a_trace_dated_a_year_ahead_lies_in_the_day_of_its_arrival(engine: Engine) -> None:
+    ahead = trace(5000, timestamp=datetime.now(UTC) + timedelta(days=360))
+    worker(engine).write(checkpoint(scored([ahead]), start=STORED))
+    assert (days(engine), count(engine, "trace_default")) == (1 + 1 + AHEAD_DAYS, 0)
+    tidy(engine, texts=30)
+    assert count(engine, "trace") == 1
+
+
+def test_what_is_left_when_the_leader_s_time_is_up_is_forgotten_the_next_time(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "IDS_AT_ONCE", 300)
+    seconds = iter((0.0, 0.0, 1.0, 2.0, TURN_SECONDS))  # began; a day of texts; two deletions; over
+    PostgresRetention(engine, Retention(30, 40, FOREVER), clock=lambda: next(seconds)).tidy()
+    assert (count(engine, "trace"), count(engine, "stored_trace")) == (0, STORED - 600)
+    tidy(engine, texts=30, ids=40)
+    assert count(engine, "stored_trace") == 0
