@@ -73,6 +73,7 @@ if TYPE_CHECKING:
 
 DISPATCH_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
+LEADER_TURN_SECONDS = 60.0  # a leader that takes longer hangs; its lease is over before
 LEAVE_SECONDS = 5.0  # past the drain
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
 log = structlog.get_logger(__name__)
@@ -270,7 +271,10 @@ class Daemon:
         )
         leader = Leader(leadership, duties, metrics=self._metrics)
         try:
-            self._supervisor.repeat(CONTROLLER, leader.turn, pause_seconds=self.settings.drift.fold_seconds)
+            pause_seconds = settings.drift.fold_seconds
+            self._supervisor.repeat(
+                CONTROLLER, leader.turn, pause_seconds=pause_seconds, limit_seconds=LEADER_TURN_SECONDS
+            )
         finally:
             leader.release()
 
@@ -305,14 +309,14 @@ class Daemon:
         if rewards.backend != "huggingface" or self._models.champion_version() is not None:
             return
         if not rewards.models:
-            raise InvalidSetting("rewards.models is empty and the registry has no champion; wanted model folders")
+            raise InvalidSetting("there is no reward model yet: name the folders of the first ones in rewards.models")
         folder = self.settings.retrain.folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
             artifact = gather_artifact(rewards.models, folder)
         except OSError as error:
-            wanted = "wanted a folder that can be written, with room for rewards.models"
-            raise InvalidSetting(f"retrain.folder = {str(folder)!r}: {error.strerror}; {wanted}") from None
+            advice = "name a folder that can be written, with room for the models of rewards.models"
+            raise InvalidSetting(f"retrain.folder = {str(folder)!r}: {error.strerror}; {advice}") from None
         if releases_of(self._engine, self.settings).adopt(artifact, by=Author("settings", "daemon")):
             log.info("champion_adopted", version=artifact.version, path=artifact.path)
 

@@ -49,8 +49,8 @@ def backtest(
     log, repeats = _observe_all(traces, plan, reward_model)
     if log.end.next_place <= plan.baseline_traces:
         raise InvalidInput(
-            f"--baseline {plan.baseline_traces}: the files hold {log.end.next_place} good traces; "
-            "wanted a baseline that leaves some to watch"
+            f"--baseline {plan.baseline_traces}: the files hold {log.end.next_place} good traces: "
+            "take fewer, so that some are left to watch"
         )
     baseline = freeze_window(log, plan.null_rule, first_place=0, stop_place=plan.baseline_traces)
     fold = Fold(baseline, plan.fold)

@@ -66,7 +66,7 @@ def require_files(paths: Iterable[Path]) -> None:
     for path in paths:
         if not path.exists() or path.is_dir():
             found = "a folder" if path.is_dir() else "no such file"
-            raise InvalidInput(f"{path}: {found}; wanted a file of JSON lines")
+            raise InvalidInput(f"{path}: {found}; name a file of traces, one JSON object a line")
 
 
 @contextmanager
@@ -83,4 +83,4 @@ def _open(path: Path) -> Iterator[BinaryIO]:
         raise
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InvalidInput(f"{path}: cannot be read: {reason}; wanted a file of JSON lines") from None
+        raise InvalidInput(f"{path}: cannot be read: {reason}") from None

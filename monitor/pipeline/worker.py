@@ -50,6 +50,7 @@ class Assignment:
         self._store = store
         self._metrics = metrics
         self._stored: dict[TopicPartition, StoredOffset] = {}
+        self._counted: dict[TopicPartition, StartOffset] = {}  # gaps; a rejoin meets them again
         self.cursors: dict[TopicPartition, PartitionCursor] = {}
 
     def on_assigned(self, _partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, StoredOffset]:
@@ -64,9 +65,11 @@ class Assignment:
 
         The compare-and-set starts from what is stored, also where the log begins later.
         """
-        for (topic, _), start in starts.items():
-            self._metrics.count_lost_records(topic, start.lost)
-            self._metrics.count_replaced_logs(topic, int(start.replaced))
+        for partition, start in starts.items():
+            if self._counted.get(partition) != start:
+                self._metrics.count_lost_records(partition[0], start.lost)
+                self._metrics.count_replaced_logs(partition[0], int(start.replaced))
+            self._counted[partition] = start
         new = {partition: start for partition, start in starts.items() if partition not in self.cursors}
         self._store.begin({partition: _begun(start) for partition, start in new.items()})
         for partition, start in new.items():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -22,7 +23,7 @@ from monitor.postgres.partitions import (
 
 IDS_AT_ONCE = 20_000
 ENTRIES_AT_ONCE = 1_000
-DELETIONS_A_TURN = 25  # the leader has other duties
+TURN_SECONDS = 5.0  # the leader has other duties, and a lease to renew
 log = structlog.get_logger(__name__)
 
 _LATE_TEXTS = text(f"delete from {DEFAULT_PARTITION} where stored_on < :day")  # noqa: S608
@@ -64,9 +65,10 @@ class Retention:
 class PostgresRetention:
     """Forgets what is older than its time; safe to interrupt anywhere and to run again."""
 
-    def __init__(self, engine: Engine, retention: Retention) -> None:
+    def __init__(self, engine: Engine, retention: Retention, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
         self._retention = retention
+        self._clock = clock
 
     def make_partitions(self) -> None:
         """Make the next days' partitions; until there is one, a day's traces lie in the default partition."""
@@ -77,25 +79,28 @@ class PostgresRetention:
             log.warning("partitions_not_made", reason=str(reason))
 
     def tidy(self) -> None:
-        """Forget what is due; what is left after `DELETIONS_A_TURN` deletions is left for the next time."""
+        """Forget what is due; what is left after `TURN_SECONDS` is left for the next time."""
+        until = self._clock() + TURN_SECONDS
         with transaction(self._engine) as connection:
             today = database_day(connection)
         rules = self._retention
         if rules.text_days:
-            self._forget_texts(today - timedelta(days=rules.text_days))
+            self._forget_texts(today - timedelta(days=rules.text_days), until)
         if rules.trace_id_days:
             before = today - timedelta(days=rules.trace_id_days)
-            self._delete(_IDS, {"day": before, "limit": IDS_AT_ONCE})
+            self._delete(_IDS, {"day": before, "limit": IDS_AT_ONCE}, until)
         if rules.log_days:
             before = today - timedelta(days=rules.log_days)
-            self._delete(_ENTRIES, {"day": before, "limit": ENTRIES_AT_ONCE})
+            self._delete(_ENTRIES, {"day": before, "limit": ENTRIES_AT_ONCE}, until)
 
-    def _forget_texts(self, before: date) -> None:
+    def _forget_texts(self, before: date, until: float) -> None:
         with transaction(self._engine) as connection:
             days = [day for day in partition_days(connection) if day < before]
             connection.execute(_LATE_TEXTS, {"day": before})
             connection.execute(_WINDOWS, {"day": before})
         for day in days:
+            if self._clock() >= until:
+                return
             try:
                 with transaction(self._engine) as connection, brief_locks(connection):
                     connection.execute(text(f"alter table trace detach partition {partition_name(day)}"))
@@ -105,8 +110,8 @@ class PostgresRetention:
                 return
             log.info("texts_forgotten", day=day.isoformat())
 
-    def _delete(self, statement: TextClause, bounds: Mapping[str, object]) -> None:
-        for _ in range(DELETIONS_A_TURN):
+    def _delete(self, statement: TextClause, bounds: Mapping[str, object], until: float) -> None:
+        while self._clock() < until:
             with transaction(self._engine) as connection:
                 if not connection.execute(statement, bounds).scalar_one():
                     return

@@ -79,7 +79,7 @@ def gather_artifact(folders: Sequence[Path], store: Path) -> Artifact:
             gathered.rename(named)
         except OSError:
             if artifact_sha256(named) != artifact_sha256(gathered):
-                raise InvalidInput(f"{named}: holds something else than its name says; wanted it removed") from None
+                raise InvalidInput(f"{named} is not what its name says: remove the folder") from None
     return _artifact(named)
 
 

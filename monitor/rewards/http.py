@@ -235,13 +235,13 @@ class HttpEnsemble:
         response = self._send(endpoint.url, partial(self._client.get, f"{endpoint.url}/v1/models"))
         if response.status_code != 200:
             raise Unavailable(
-                f"{endpoint.url}/v1/models: HTTP {response.status_code}; wanted a list of models", plain=UNFIT
+                f"{endpoint.url}/v1/models: HTTP {response.status_code} in place of a list of models", plain=UNFIT
             )
         try:
             cards = msgspec.json.decode(response.content, type=_Cards).data
         except msgspec.MsgspecError:
             raise Unavailable(
-                f"{endpoint.url}/v1/models: wanted a list of models as vLLM answers it", plain=UNFIT
+                f"{endpoint.url}/v1/models: this is not a list of models as vLLM answers it", plain=UNFIT
             ) from None
         chosen = select_cards(cards, endpoint)
         limit = self._limits.max_tokens
@@ -299,9 +299,9 @@ def select_cards(cards: Sequence[_Card], endpoint: Endpoint) -> list[_Card]:
     roots = [card for card in cards if card.parent is None]
     named = [card for card in cards if card.id == endpoint.model] if endpoint.model else roots
     if len(named) != 1:
-        wanted = repr(endpoint.model) if endpoint.model else "one model, or its name in rewards.endpoints"
+        advice = f"not {endpoint.model!r}" if endpoint.model else "say which one in rewards.endpoints"
         served = ", ".join(card.id for card in cards) or "nothing"
-        raise Unavailable(f"{endpoint.url} serves {served}; wanted {wanted}", plain=UNFIT)
+        raise Unavailable(f"{endpoint.url} serves {served}: {advice}", plain=UNFIT)
     if named[0].owned_by != OWNER:  # vLLM lists adapters below their base model, which is no ensemble of them
         return named
     return [card for card in cards if card.parent == named[0].id] or named
@@ -313,7 +313,7 @@ def _read_scores(member: Member, response: httpx.Response, rows: int) -> list[fl
     if response.status_code in _REFUSED:
         raise _RowsRefused(f"HTTP {response.status_code}")
     if response.status_code != 200:
-        raise Unavailable(f"{member.url}/classify: HTTP {response.status_code}; wanted scores", plain=UNFIT)
+        raise Unavailable(f"{member.url}/classify: HTTP {response.status_code} in place of scores", plain=UNFIT)
     wrong = Unavailable(f"{member.url}/classify: {member.model} does not answer each row with one score", plain=UNFIT)
     try:
         data = msgspec.json.decode(response.content, type=_Scores).data

@@ -252,7 +252,7 @@ def load_ensemble(
     and what was wanted. Nothing is fetched from anywhere.
     """
     if not folders:
-        raise InvalidSetting("no reward model folders are given; wanted at least one")
+        raise InvalidSetting("no reward model is named: give at least one folder")
     where = resolve_device(device)
     encoders: dict[tuple[object, ...], RowEncoder] = {}
     members = []
@@ -271,22 +271,25 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     number = name.removeprefix("cuda:")
     if name not in {"cpu", "cuda"} and (number == name or not number.isdigit()):
-        raise InvalidSetting(f"device = {name!r}; wanted 'auto', 'cpu', 'cuda' or 'cuda:N'")
+        raise InvalidSetting(f"device {name!r} is not known: write 'auto', 'cpu', 'cuda' or 'cuda:N'")
     if name != "cpu" and int(number if number.isdigit() else 0) >= torch.cuda.device_count():
-        raise InvalidSetting(f"device = {name!r}; this machine has {torch.cuda.device_count()} CUDA devices")
+        raise InvalidSetting(f"device {name!r} is not here: this machine has {torch.cuda.device_count()} CUDA devices")
     return torch.device(name)
 
 
 def member_folders(folder: Path) -> list[Path]:
     """Return the members below *folder* in order, or *folder* itself where it is one."""
     if not folder.is_dir():
-        raise InvalidInput(f"{folder}: no such folder; wanted a reward model")
+        raise InvalidInput(f"{folder}: no such folder; name the folder of a reward model")
     if (folder / "config.json").is_file():
         return [folder]
     found = sorted(path.name for path in folder.glob(f"{MEMBER_PREFIX}*"))
     wanted = [f"{MEMBER_PREFIX}{number}" for number in range(len(found))]
     if not found or set(found) != set(wanted):
-        raise InvalidInput(f"{folder}: found {', '.join(found) or 'no members'}; wanted config.json or member-0, ...")
+        raise InvalidInput(
+            f"{folder} holds {', '.join(found) or 'no members'}: a reward model has a config.json, "
+            f"and an ensemble has the folders member-0, member-1, ..."
+        )
     return [folder / name for name in wanted]
 
 
@@ -304,9 +307,7 @@ def _load_member(
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         if config.num_labels != 1:
-            raise InvalidInput(
-                f"{folder}: num_labels = {config.num_labels} in config.json; wanted 1, a reward model has one output"
-            )
+            raise InvalidInput(f"{folder}: config.json says num_labels = {config.num_labels}, and a reward model has 1")
         encoder = load_encoder(folder, max_tokens=max_tokens)
         dtype = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
         with quiet_transformers():
@@ -315,9 +316,10 @@ def _load_member(
             )
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         reason = str(error).strip().split("\n", 1)[0] or type(error).__name__
-        raise InvalidInput(f"{folder}: {reason}; wanted a Hugging Face reward model") from None
+        raise InvalidInput(f"{folder} cannot be loaded as a Hugging Face reward model: {reason}") from None
     if report["missing_keys"]:
-        raise InvalidInput(f"{folder}: no weights for {', '.join(sorted(report['missing_keys']))}; wanted all of them")
+        missing = ", ".join(sorted(report["missing_keys"]))
+        raise InvalidInput(f"{folder} has no weights for {missing}: its files are not complete, or of another model")
     encoder = encoders.setdefault(encoder.key, encoder)
     pad_id = choose_pad_id(folder, model.config, encoder.tokenizer)
     model.config.get_text_config().pad_token_id = pad_id
@@ -330,7 +332,7 @@ def choose_pad_id(folder: Path, config: Any, tokenizer: Any) -> int:
     for candidate in candidates:
         if isinstance(candidate, int) and candidate >= 0:
             return candidate
-    raise InvalidInput(f"{folder}: neither a pad token nor an end token; wanted one of them to pad batches with")
+    raise InvalidInput(f"{folder} names neither a pad token nor an end token: set pad_token_id in its config.json")
 
 
 @contextmanager

@@ -119,7 +119,7 @@ def _encode(encoder: RowEncoder, request: ClassifyRequest) -> Tokens:
     if request.truncate_to is not None and request.truncate_to != MODEL_LIMIT:
         if request.truncate_to > limit:
             raise Rejected(
-                f"truncate_prompt_tokens is {request.truncate_to}; wanted at most {limit}",
+                f"truncate_prompt_tokens is {request.truncate_to}: the model reads {limit} tokens at most",
                 param="truncate_prompt_tokens",
             )
         limit = request.truncate_to

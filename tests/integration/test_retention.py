@@ -15,12 +15,13 @@ from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.ingest.offset import StoredOffset
 from monitor.pipeline.checkpoint import DuplicateTrace
+from monitor.postgres import retention
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for
 from monitor.postgres.partitions import AHEAD_DAYS, make_partitions_ahead, partition_days
-from monitor.postgres.retention import PostgresRetention, Retention
+from monitor.postgres.retention import TURN_SECONDS, PostgresRetention, Retention
 from monitor.postgres.streams import PostgresFoldStore
 from tests.traces import checkpoint, drifting, scored, trace
 
@@ -192,3 +193,14 @@ def test_a_trace_dated_a_year_ahead_lies_in_the_day_of_its_arrival(engine: Engin
     assert (days(engine), count(engine, "trace_default")) == (1 + 1 + AHEAD_DAYS, 0)
     tidy(engine, texts=30)
     assert count(engine, "trace") == 1
+
+
+def test_what_is_left_when_the_leader_s_time_is_up_is_forgotten_the_next_time(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "IDS_AT_ONCE", 300)
+    seconds = iter((0.0, 0.0, 1.0, 2.0, TURN_SECONDS))  # began; a day of texts; two deletions; over
+    PostgresRetention(engine, Retention(30, 40, FOREVER), clock=lambda: next(seconds)).tidy()
+    assert (count(engine, "trace"), count(engine, "stored_trace")) == (0, STORED - 600)
+    tidy(engine, texts=30, ids=40)
+    assert count(engine, "stored_trace") == 0

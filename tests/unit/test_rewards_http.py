@@ -174,7 +174,7 @@ def test_a_passing_trouble_is_tried_again(server: InMemoryClassify, ensemble: Ca
     ("answer", "words"),
     [
         pytest.param((503, {}), "HTTP 503", id="it stays overloaded"),
-        pytest.param((401, {}), "HTTP 401; wanted scores", id="it wants a key"),
+        pytest.param((401, {}), "HTTP 401 in place of scores", id="it wants a key"),
         pytest.param((200, {"data": []}), "one score", id="it answers too few rows"),
         pytest.param((200, {"data": [{"index": 0, "probs": [0.1, 0.9]}]}), "one score", id="it has two outputs"),
         pytest.param((200, "hello"), "one score", id="it is something else"),
@@ -248,5 +248,5 @@ def test_an_endpoint_of_several_models_wants_a_name(
     cards = {"data": [{"id": "a"}, {"id": "b"}]}
     monkeypatch.setattr(server, "models", lambda: (200, cards))
 
-    with pytest.raises(Unavailable, match="serves a, b; wanted one model, or its name"):
+    with pytest.raises(Unavailable, match="serves a, b: say which one"):
         ensemble("text").score(ROWS[:1])

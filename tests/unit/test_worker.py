@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from monitor.errors import TooManyBadRecords, Unavailable
+from monitor.ingest.offset import StartOffset
 from monitor.ingest.record import Record
 from monitor.pipeline.processor import PART, BadRecordLimit
-from monitor.pipeline.worker import QUEUED_BATCHES
+from monitor.pipeline.worker import QUEUED_BATCHES, Assignment
 from monitor.telemetry.health import Health
+from monitor.telemetry.metrics import Metrics
 from tests.traces import line, trace
 from tests.unit.memory import Bench, InMemoryCheckpoints, ScriptedSource, lines, wait_for
 
@@ -121,6 +124,19 @@ def test_a_checkpoint_whose_answer_was_lost_is_not_stored_again() -> None:
     with bench.running():
         wait_for(lambda: all_stored(bench), "all of it")
     assert bench.store.trace_ids == ids(*range(40))
+
+
+def test_records_lost_before_they_were_read_are_counted_once_however_often_the_worker_rejoins() -> None:
+    registry = CollectorRegistry()
+    assignment = Assignment(InMemoryCheckpoints(), Metrics(registry))
+    for _ in range(3):
+        assignment.on_started({A: StartOffset(40, stored=10), B: StartOffset(0, stored=10, replaced=True)})
+        assignment.drop_all()
+    counted = [
+        registry.get_sample_value(f"monitor_{name}_total", {"topic": "traces"})
+        for name in ("lost_records", "replaced_logs")
+    ]
+    assert counted == [30.0, 1.0]
 
 
 def test_a_group_that_cannot_be_joined_yet_is_waited_for() -> None:
