@@ -43,6 +43,8 @@ def upgrade() -> None:
     _move_baselines()
     _move_detectors_and_alarms()
     _sum_totals()
+    op.drop_index(op.f("ix_repeat_key_last_counted"), table_name="repeat_key")
+    op.create_index(op.f("ix_repeat_key_last_counted"), "repeat_key", ["last_counted"], postgresql_using="brin")
     op.drop_table("trace_before")
     for table in ("log_entry", "log_subject", "observation_batch", "checkpoint", "stored_trace", "trace"):
         op.execute(f"analyze {table}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -24,6 +25,7 @@ from monitor.postgres.log import AppendedEntry, append_entry
 from monitor.postgres.partitions import TableInUse, brief_locks, make_partitions
 
 COHORT_LOCK = 0x524C4846_02
+PARTITION_RETRY_SECONDS = 60.0  # each try may hold writers up for a moment
 log = structlog.get_logger(__name__)
 _ADVANCE = text(
     "update consumer_offset set next_offset = :stop, topic_id = coalesce(:topic_id, topic_id),"
@@ -74,6 +76,7 @@ class PostgresCheckpoints:
         self._max_cohorts = max_cohorts
         self._cohorts: frozenset[str] = frozenset()  # kept apart, as far as known; never more once the cap is reached
         self._partitions: set[date] = set()  # days known to have one
+        self._partition_at = 0.0  # when another may be made, by the process's clock
 
     def stored_offsets(self) -> dict[TopicPartition, StoredOffset]:
         statement = text(
@@ -137,7 +140,7 @@ class PostgresCheckpoints:
                 entry = self._insert(connection, checkpoint)
         except psycopg.errors.UniqueViolation as error:  # of `stored_trace`: no other table meets other workers' rows
             raise DuplicateTrace(str(error)) from error
-        if entry.stored_on not in self._partitions:
+        if entry.stored_on not in self._partitions and time.monotonic() >= self._partition_at:
             self._make_partition(entry.stored_on)
 
     def _make_partition(self, day: date) -> None:
@@ -147,6 +150,7 @@ class PostgresCheckpoints:
                 made = make_partitions(connection, [day])
         except (Unavailable, DBAPIError, TableInUse) as reason:
             log.warning("partition_not_made", day=day.isoformat(), reason=str(reason).splitlines()[0])
+            self._partition_at = time.monotonic() + PARTITION_RETRY_SECONDS
             return
         if made:
             log.warning("partition_made_late", day=day.isoformat())

@@ -178,7 +178,7 @@ repeat_key = Table(
     metadata,
     Column("key", LargeBinary, primary_key=True),  # 16 bytes: `Trace.repeat_keys`
     _timestamp("last_counted"),
-    Index(None, "last_counted"),
+    Index(None, "last_counted", postgresql_using="brin"),  # keys come in the order of time, and go in it
 )
 
 baseline = Table(

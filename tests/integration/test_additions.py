@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,9 @@ class Block:
 
     @property
     def table_lines(self) -> list[str]:
-        """The lines it adds, without imports."""
+        """The lines it adds to a file that stands, without imports."""
+        if self.kind == "python":
+            return []
         added = [text[1:] for hunk in self.hunks for text in hunk if text.startswith("+")]
         return [text for text in added if not text.startswith(("import ", "from "))]
 
@@ -59,9 +62,6 @@ def blocks() -> Iterator[Block]:
         addition = section.split("\n", 1)[0]
         for found in _BLOCK.finditer(section):
             yield Block(addition, found["kind"], found["path"], found["text"])
-
-
-ADDITIONS = list(dict.fromkeys(block.addition for block in blocks()))
 
 
 @pytest.fixture(scope="module")
@@ -88,11 +88,22 @@ def run(tree: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("addition", ADDITIONS)
-def test_an_addition_is_new_files_and_one_line_in_each_table_with_its_import(addition: str) -> None:
-    own = [block for block in blocks() if block.addition == addition]
-    assert [block.kind for block in own].count("python") == 1
-    assert [len(block.table_lines) for block in own if block.kind == "diff"] == [1]
+# What an addition takes: new files, and lines in tables. An action is two programs' business, and has a name.
+SIZES = {
+    "A signal": (1, 1),
+    "A format": (1, 1),
+    "A source of observations": (1, 1),
+    "A detector": (1, 1),
+    "An action": (3, 2),
+    "A launcher": (1, 1),
+}
+
+
+def test_an_addition_is_a_new_file_and_one_line_in_a_table_with_its_import() -> None:
+    files = Counter(block.addition for block in blocks() if block.kind == "python")
+    lines = Counter(block.addition for block in blocks() for _ in block.table_lines)
+    found = {addition: (files[addition], lines[addition]) for addition in files}
+    assert found == SIZES
 
 
 def test_the_program_with_every_addition_keeps_the_rules(tree: Path) -> None:
@@ -213,3 +224,54 @@ def test_a_launcher_starts_a_run_and_finds_it_again(tree: Path, tmp_path: Path) 
     (tmp_path / "spec.json").write_text("{}")
     said = run(tree, "-c", LAUNCHER_PROGRAM, str(tmp_path))
     assert said.startswith("2 "), "a spec that cannot be read ends `python -m retrain` with 2"
+
+
+ACTION_PROGRAM = """
+import sys
+from pathlib import Path
+from monitor.domain.job import Action
+from monitor.postgres.baselines import PostgresBaselineTraces
+from monitor.postgres.engine import create_engine_for
+from monitor.postgres.preferences import PostgresPreferences
+from monitor.retraining.dispatcher import Dispatcher, Step
+from monitor.retraining.housekeeping import AttemptFolders
+from monitor.retraining.launchers import launcher_of
+from monitor.retraining.lease import LeasedJobs
+from monitor.retraining.run_folder import RunFolders
+from monitor.settings import RetrainSettings
+from tests.integration.job_parts import OPERATOR, Parts, drive, prefer
+
+engine, folder = create_engine_for(sys.argv[1]), Path(sys.argv[2])
+parts = Parts(engine, folder)
+for number in range(60):
+    prefer(engine, f"p-{number}", chosen="a long answer", rejected="short")
+(folder / "base").mkdir()
+(folder / "base" / "config.json").write_text("{}")
+settings = RetrainSettings(folder=folder / "runs", base_model=folder / "base", launcher="nice_process")
+dispatcher = Dispatcher(
+    settings,
+    owner="one",
+    jobs=LeasedJobs(parts.begin),
+    promotions=parts.releases,
+    folders=RunFolders(
+        settings,
+        preferences=PostgresPreferences(engine),
+        baseline=PostgresBaselineTraces(engine),
+        registry=parts.registry,
+    ),
+    launcher=launcher_of(settings),
+    housekeeping=AttemptFolders(settings, parts.begin),
+)
+parts.service.start_job(Action.LENGTH_RULE, "by hand", actor=OPERATOR)
+drive(dispatcher, Step.PROMOTED)
+print(*parts.events())
+print(Path(parts.registry.champion("length_rule").path, "rule.json").read_text())
+engine.dispose()
+"""
+
+
+@pytest.mark.postgres
+def test_an_action_is_run_judged_and_promoted(tree: Path, postgres_url: str, tmp_path: Path) -> None:
+    *_, events, rule = run(tree, "-c", ACTION_PROGRAM, postgres_url, str(tmp_path)).splitlines()
+    assert events.split() == ["queued", "leased", "running", "evaluating", "passed", "promoted"]
+    assert rule == '{"longer_wins": true}'

@@ -259,7 +259,7 @@ def test_a_device_that_is_not_there_is_named(artifact: Path, device: str) -> Non
 def test_a_weights_file_that_was_cut_off_is_named(member: Path) -> None:
     weights = member / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    with pytest.raises(InvalidInput, match=r"member: .* wanted a Hugging Face reward model"):
+    with pytest.raises(InvalidInput, match="member cannot be loaded as a Hugging Face reward model: "):
         load(member)
 
 

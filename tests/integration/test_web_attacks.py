@@ -21,7 +21,8 @@ from monitor.web.server import WebServer
 from tests.unit.in_memory_ports import InMemoryMonitor, a_job
 
 TOKEN = "a-token-of-an-operator"
-LIMITS = ConnectionLimits(head_seconds=0.5, body_seconds=0.5, write_seconds=0.5, connections=20, connections_each=10)
+SHORT = ConnectionLimits(head_seconds=0.5, body_seconds=0.5, write_seconds=0.5)
+FEW = ConnectionLimits(connections_each=10)
 ENOUGH_SECONDS = 10.0
 LARGE_ANSWER = 50_000_000  # bytes: more than the buffers of two sockets
 
@@ -37,10 +38,16 @@ def monitor() -> InMemoryMonitor:
 
 
 @pytest.fixture
-def port(health: Health, monitor: InMemoryMonitor) -> Iterator[int]:
-    """A server with one token that gives a client half a second for each phase of a request."""
+def limits() -> ConnectionLimits:
+    """Half a second for each phase of a request."""
+    return SHORT
+
+
+@pytest.fixture
+def port(health: Health, monitor: InMemoryMonitor, limits: ConnectionLimits) -> Iterator[int]:
+    """A server with one token."""
     app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens={TOKEN: "operator"})
-    server = WebServer(app, host="127.0.0.1", port=0, health=health, limits=LIMITS)
+    server = WebServer(app, host="127.0.0.1", port=0, health=health, limits=limits)
     yield server.start()
     server.stop()
 
@@ -147,16 +154,17 @@ def test_a_client_that_leaves_its_answer_unread_is_let_go(port: int, monitor: In
         )
         connection.recv(1)
         until(lambda: b"\n" in connection.recv(65_536, socket.MSG_PEEK))
-        time.sleep(4 * LIMITS.write_seconds)
+        time.sleep(4 * SHORT.write_seconds)
         assert len(answer_of(connection)) < LARGE_ANSWER
     assert get(port, "/healthz").status_code == 200
 
 
+@pytest.mark.parametrize("limits", [FEW], ids=["ten connections"])
 def test_connections_over_the_bound_are_told_so_and_their_end_makes_room(
     port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with ExitStack() as held:
-        for _ in range(LIMITS.connections_each):
+        for _ in range(FEW.connections_each):
             held.enter_context(connect(port)).sendall(b"GET")
         for _ in range(5):
             with connect(port) as connection:
