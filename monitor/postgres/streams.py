@@ -25,9 +25,8 @@ from monitor.domain.observation import (
 )
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline
-from monitor.drift.controller import FoldStep, StoredFold
 from monitor.drift.log import Excerpt, excerpt_of
-from monitor.drift.stored import ActiveBaseline, FoldPosition, StoredStream
+from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold, StoredStream
 from monitor.errors import Fenced, InvalidInput
 from monitor.postgres import schema
 from monitor.postgres.alarms import insert_alarm, recover_alarm
