@@ -35,14 +35,19 @@ class Supervisor:
             for thread in threads:
                 thread.join(self._leave_seconds)
 
-    def repeat(self, part: str, turn: Callable[[], bool | None], *, pause_seconds: float) -> None:
+    def repeat(
+        self, part: str, turn: Callable[[], bool | None], *, pause_seconds: float, limit_seconds: float | None = None
+    ) -> None:
         """Take turns until the stop, with a pause after each that does not return True for "more at once".
 
-        What is unavailable is waited for; what fenced the part is begun again.
+        What is unavailable is waited for; what fenced the part is begun again. A part
+        whose turn lasts longer than *limit_seconds* is not ready until it ends.
         """
         backoff = Backoff(SystemRandom())
         while not self.stopping.is_set():
             try:
+                if limit_seconds is not None:
+                    self._health.set_busy(part, limit_seconds, "taking its turn")
                 more = turn()
                 self._health.set_ready(part)
                 backoff.reset()

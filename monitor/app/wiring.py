@@ -73,6 +73,7 @@ if TYPE_CHECKING:
 
 DISPATCH_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
+LEADER_TURN_SECONDS = 60.0  # a leader that takes longer hangs; its lease is over before
 LEAVE_SECONDS = 5.0  # past the drain
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
 log = structlog.get_logger(__name__)
@@ -229,7 +230,7 @@ class Daemon:
             metrics=self._metrics,
             health=self.health,
             backoff=Backoff(SystemRandom()),
-            clock=_now,
+            clock=lambda: datetime.now(UTC),
             stop=threading.Event(),
         )
         worker = Worker(
@@ -270,7 +271,10 @@ class Daemon:
         )
         leader = Leader(leadership, duties, metrics=self._metrics)
         try:
-            self._supervisor.repeat(CONTROLLER, leader.turn, pause_seconds=self.settings.drift.fold_seconds)
+            pause_seconds = settings.drift.fold_seconds
+            self._supervisor.repeat(
+                CONTROLLER, leader.turn, pause_seconds=pause_seconds, limit_seconds=LEADER_TURN_SECONDS
+            )
         finally:
             leader.release()
 
@@ -363,7 +367,3 @@ def _registry() -> CollectorRegistry:
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
     return registry
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -78,6 +78,7 @@ def backtest(
     ] = False,
 ) -> None:
     """Freeze a baseline from the first traces of files and show what drifted in the others."""
+    from monitor.cli.table import alarm_table
     from monitor.domain.alarm import Severity
     from monitor.domain.cohort import CohortRule
     from monitor.drift.fold import FoldRules
@@ -96,9 +97,19 @@ def backtest(
         result = run(reader.read(files), plan, lambda: ensemble)
     shown = [alarm for alarm in result.alarms if warnings or alarm.severity is Severity.ALERT]
     _tell_counts(reader)
-    _print_alarms(result, shown)
-    if json_out is not None:
-        _write_text(json_out, json.dumps(_as_json(result, shown, average_run_length), indent=2) + "\n")
+    watched = result.traces - result.baseline.stop_place
+    say(f"baseline: the first {result.baseline.stop_place} traces; watched: {watched}; repeats: {result.repeats}")
+    if shown:
+        show_table(alarm_table(shown))
+    else:
+        say("no alarm")
+    if json_out is None:
+        return
+    try:
+        text = json.dumps(_as_json(result, shown, average_run_length), indent=2)
+        json_out.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"--json {json_out}: {error.strerror}; name a file that can be written") from None
 
 
 def _check_paths(files: list[Path], option: str, target: Path | None) -> None:
@@ -150,26 +161,8 @@ def _write_lines(out: Path, rows: Iterable[dict[str, Any]]) -> None:
         raise InvalidInput(f"--out {out}: {error.strerror}; name a file that can be written") from None
 
 
-def _write_text(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InvalidInput(f"--json {path}: {error.strerror}; name a file that can be written") from None
-
-
 def _tell_counts(reader: FileReader) -> None:
     complain(f"{reader.good} good, {reader.bad} bad, {reader.duplicates} duplicate lines")
-
-
-def _print_alarms(result: BacktestResult, alarms: list[Alarm]) -> None:
-    from monitor.cli.table import alarm_table
-
-    watched = result.traces - result.baseline.stop_place
-    say(f"baseline: the first {result.baseline.stop_place} traces; watched: {watched}; repeats: {result.repeats}")
-    if alarms:
-        show_table(alarm_table(alarms))
-    else:
-        say("no alarm")
 
 
 def _as_json(result: BacktestResult, alarms: list[Alarm], average_run_length: float) -> dict[str, Any]:
@@ -180,23 +173,22 @@ def _as_json(result: BacktestResult, alarms: list[Alarm], average_run_length: fl
         "baseline": result.baseline.stop_place,
         "average_run_length": plain_number(average_run_length),
         "repeats": result.repeats,
-        "alarms": [_alarm_json(alarm) for alarm in alarms],
-    }
-
-
-def _alarm_json(alarm: Alarm) -> dict[str, Any]:
-    return {
-        "signal": alarm.stream.signal,
-        "cohort": alarm.stream.cohort,
-        "policy_model": alarm.stream.policy_model,
-        "direction": alarm.direction.value,
-        "severity": alarm.severity.value,
-        "trace_index": alarm.place,  # in a file every place is a trace
-        "trace_id": alarm.trace_id,
-        "timestamp": alarm.timestamp.isoformat(),
-        "onset_index": alarm.onset_place,
-        "onset_timestamp": alarm.onset_timestamp.isoformat(),
-        "observations": alarm.observations,
-        "effect": asdict(alarm.effect),
-        "examples": list(alarm.examples),
+        "alarms": [
+            {
+                "signal": alarm.stream.signal,
+                "cohort": alarm.stream.cohort,
+                "policy_model": alarm.stream.policy_model,
+                "direction": alarm.direction.value,
+                "severity": alarm.severity.value,
+                "trace_index": alarm.place,  # in a file every place is a trace
+                "trace_id": alarm.trace_id,
+                "timestamp": alarm.timestamp.isoformat(),
+                "onset_index": alarm.onset_place,
+                "onset_timestamp": alarm.onset_timestamp.isoformat(),
+                "observations": alarm.observations,
+                "effect": asdict(alarm.effect),
+                "examples": list(alarm.examples),
+            }
+            for alarm in alarms
+        ],
     }

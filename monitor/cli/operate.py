@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -164,8 +164,22 @@ def alarms_explain(alarm_id: AlarmNumber) -> None:
     """Show what an alarm was decided on: when it began, how large it is, and examples."""
     with _database() as (engine, settings):
         stored = _alarm(engine, alarm_id)
-    for line in _explanation(stored, settings):
-        say(line)
+    alarm = stored.alarm
+    say(
+        f"alarm {stored.alarm_id} ({stored.state}, {alarm.severity}): {alarm.stream.signal} of cohort "
+        f"{alarm.stream.cohort} under {alarm.stream.policy_model} went {alarm.direction}"
+    )
+    say(
+        f"decided at trace {alarm.place} ({alarm.trace_id}) of {moment(alarm.timestamp)}, "
+        f"after {alarm.observations} observations since the baseline"
+    )
+    say(f"began about trace {alarm.onset_place}, {moment(alarm.onset_timestamp)}")
+    say(f"effect since then: {effect_text(alarm.effect)} against the baseline's mean (95% confidence sequence)")
+    say(
+        f"evidence: {alarm.evidence_log:.2f} of the alarm's (log e / log A); a stream that has not drifted "
+        f"alarms once in {settings.drift.average_run_length:,.0f} observations or less often"
+    )
+    say(f"examples: {', '.join(alarm.examples)}")
 
 
 @jobs.command("list")
@@ -273,22 +287,6 @@ def _window(traces: int, last: int | None, first_index: int | None, stop_index: 
     if start is None or not 0 <= start < stop <= traces:
         raise InvalidInput(f"baseline freeze: the window {start} to {stop} is not within the {traces} traces stored")
     return start, stop
-
-
-def _explanation(stored: StoredAlarm, settings: Settings) -> Sequence[str]:
-    alarm = stored.alarm
-    run_length = f"{settings.drift.average_run_length:,.0f}"
-    return (
-        f"alarm {stored.alarm_id} ({stored.state}, {alarm.severity}): {alarm.stream.signal} of cohort "
-        f"{alarm.stream.cohort} under {alarm.stream.policy_model} went {alarm.direction}",
-        f"decided at trace {alarm.place} ({alarm.trace_id}) of {moment(alarm.timestamp)}, "
-        f"after {alarm.observations} observations since the baseline",
-        f"began about trace {alarm.onset_place}, {moment(alarm.onset_timestamp)}",
-        f"effect since then: {effect_text(alarm.effect)} against the baseline's mean (95% confidence sequence)",
-        f"evidence: {alarm.evidence_log:.2f} of the alarm's (log e / log A); a stream that has not drifted "
-        f"alarms once in {run_length} observations or less often",
-        f"examples: {', '.join(alarm.examples)}",
-    )
 
 
 def _tell(job: Job) -> None:

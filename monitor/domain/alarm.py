@@ -56,6 +56,15 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True)
+class Recovery:
+    """A stream's open episode has ended: nothing of late says that it is still drifted."""
+
+    stream: StreamKey
+    episode: int
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredAlarm:
     alarm_id: int
     state: AlarmState

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 import structlog
 
-from monitor.domain.alarm import Alarm
+from monitor.domain.alarm import Alarm, Recovery
 from monitor.domain.observation import LogEnd, PlacedEntry
-from monitor.domain.stream import StreamKey, StreamNumbers, StreamStatus
+from monitor.domain.stream import StreamNumbers, StreamStatus
 from monitor.drift.baseline import Baseline, NullRule, build_baseline
 from monitor.drift.diagnosis import describe
-from monitor.drift.fold import Decision, Fold, FoldRules, Recovery, in_fold_order
+from monitor.drift.fold import Decision, Fold, FoldRules, in_fold_order, restore, store
 from monitor.drift.log import ObservationLog, windows_of
 from monitor.drift.status import status_of
-from monitor.drift.stored import ActiveBaseline, FoldPosition, StoredStream, restore, store
+from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold
 
 FOLD_PLACES = 20_000  # places folded in one transaction
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFold:
-    """Where the fold stands under one baseline."""
-
-    position: FoldPosition
-    at: datetime | None  # the log's time there
-    streams: dict[StreamKey, StoredStream]
-
-
-@dataclass(frozen=True, slots=True)
-class FoldStep:
-    """What one step of the fold makes true together."""
-
-    baseline_id: int
-    start: FoldPosition
-    stop: FoldPosition
-    streams: dict[StreamKey, StoredStream]  # that changed
-    alarms: Sequence[Alarm]
-    recoveries: Sequence[Recovery]
 
 
 class FoldStore(ObservationLog, Protocol):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.domain.alarm import Direction, Severity
+from monitor.domain.alarm import Direction, Recovery, Severity
 from monitor.domain.cohort import ALL, OTHER, UNLABELLED
 from monitor.domain.observation import ObservationBatch, PlacedEntry, Series
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline, SignalBaseline, Stratum
 from monitor.drift.detector import DETECTORS, Detector, Evidence
+from monitor.drift.stored import StoredStream
 from monitor.stats.edetector import Crossing, Threshold
 
 WARNING_SHARE = 0.1  # a warning is raised at this share of A
@@ -78,15 +79,6 @@ class Decision:
     onset_place: int
     observations: int
     evidence_log: float  # log e / log A
-
-
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """A stream's open episode has ended: nothing of late says that it is still drifted."""
-
-    stream: StreamKey
-    episode: int
-    place: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,3 +250,47 @@ def _fold(
 def in_fold_order(decisions: Iterable[Decision]) -> list[Decision]:
     """Order by place, roll-up first, so that the same log always tells the same story."""
     return sorted(decisions, key=lambda d: (d.place, d.stream.cohort != ALL, d.stream, d.severity))
+
+
+def store(fold: Fold, keys: Iterable[StreamKey]) -> dict[StreamKey, StoredStream]:
+    """Return the streams *keys* of *fold* as they are kept."""
+    stored = {}
+    for key in keys:
+        stream = fold.streams[key]
+        episode = stream.episode
+        stored[key] = StoredStream(
+            evidence=stream.evidence.to_bytes(),
+            evidence_log=fold.evidence_log(key),
+            observations=stream.observations,
+            mean=stream.mean,
+            last_timestamp=stream.last_timestamp,
+            episode=stream.episode_number,
+            severity=None if episode is None else episode.severity,
+            since=None if episode is None else episode.since,
+            renewed=None if episode is None or episode.renewed is None else episode.renewed.to_bytes(),
+        )
+    return stored
+
+
+def restore(fold: Fold, stored: Mapping[StreamKey, StoredStream]) -> dict[StreamKey, Stream]:
+    """Return *stored* as *fold* goes on with it; what its baseline holds no law for is left out."""
+    streams = {}
+    for key, kept in stored.items():
+        detector = fold.detector(key)
+        if detector is None:
+            continue
+        episode = None
+        if kept.severity is not None and kept.since is None:
+            episode = Episode(kept.severity, kept.observations, detector.empty())
+        elif kept.severity is not None and kept.since is not None:
+            renewed = None if kept.renewed is None else detector.load(kept.renewed)
+            episode = Episode(kept.severity, kept.since, renewed)
+        streams[key] = Stream(
+            evidence=detector.load(kept.evidence),
+            observations=kept.observations,
+            mean=kept.mean,
+            last_timestamp=kept.last_timestamp,
+            episode_number=kept.episode,
+            episode=episode,
+        )
+    return streams

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from monitor.domain.alarm import Severity
+from monitor.domain.alarm import Alarm, Recovery, Severity
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline
-from monitor.drift.fold import Episode, Fold, Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,45 +57,22 @@ class StoredStream:
     renewed: bytes | None
 
 
-def store(fold: Fold, keys: Iterable[StreamKey]) -> dict[StreamKey, StoredStream]:
-    """Return the streams *keys* of *fold* as they are kept."""
-    stored = {}
-    for key in keys:
-        stream = fold.streams[key]
-        episode = stream.episode
-        stored[key] = StoredStream(
-            evidence=stream.evidence.to_bytes(),
-            evidence_log=fold.evidence_log(key),
-            observations=stream.observations,
-            mean=stream.mean,
-            last_timestamp=stream.last_timestamp,
-            episode=stream.episode_number,
-            severity=None if episode is None else episode.severity,
-            since=None if episode is None else episode.since,
-            renewed=None if episode is None or episode.renewed is None else episode.renewed.to_bytes(),
-        )
-    return stored
+@dataclass(frozen=True, slots=True)
+class StoredFold:
+    """Where the fold stands under one baseline."""
+
+    position: FoldPosition
+    at: datetime | None  # the log's time there
+    streams: dict[StreamKey, StoredStream]
 
 
-def restore(fold: Fold, stored: Mapping[StreamKey, StoredStream]) -> dict[StreamKey, Stream]:
-    """Return *stored* as *fold* goes on with it; what its baseline holds no law for is left out."""
-    streams = {}
-    for key, kept in stored.items():
-        detector = fold.detector(key)
-        if detector is None:
-            continue
-        episode = None
-        if kept.severity is not None and kept.since is None:
-            episode = Episode(kept.severity, kept.observations, detector.empty())
-        elif kept.severity is not None and kept.since is not None:
-            renewed = None if kept.renewed is None else detector.load(kept.renewed)
-            episode = Episode(kept.severity, kept.since, renewed)
-        streams[key] = Stream(
-            evidence=detector.load(kept.evidence),
-            observations=kept.observations,
-            mean=kept.mean,
-            last_timestamp=kept.last_timestamp,
-            episode_number=kept.episode,
-            episode=episode,
-        )
-    return streams
+@dataclass(frozen=True, slots=True)
+class FoldStep:
+    """What one step of the fold makes true together."""
+
+    baseline_id: int
+    start: FoldPosition
+    stop: FoldPosition
+    streams: dict[StreamKey, StoredStream]  # that changed
+    alarms: Sequence[Alarm]
+    recoveries: Sequence[Recovery]

@@ -155,20 +155,20 @@ class KafkaDeadLetters:
         """Return the letters that are too large when all others are durable."""
         if self._producer is None:
             self._producer = connect(KafkaProducer, self._options)
-        sent = [(letter, self._sent(self._producer, letter)) for letter in letters]
+        too_large, sent = [], []
+        for letter in letters:
+            headers = [*letter.headers, *letter.reasons]
+            try:
+                sent.append((letter, self._producer.send(self._topic, letter.value, letter.key, headers=headers)))
+            except TOO_LARGE:
+                too_large.append(letter)
         self._producer.flush(timeout=FLUSH_SECONDS + REQUEST_SECONDS)
-        failures = [(letter, future if isinstance(future, KafkaError) else future.exception) for letter, future in sent]
-        for _, error in failures:
-            if error is not None and not isinstance(error, TOO_LARGE):
-                raise error
-        return [letter for letter, error in failures if error is not None]
-
-    def _sent(self, producer: KafkaProducer, letter: DeadLetter) -> Any:
-        headers = [*letter.headers, *letter.reasons]
-        try:
-            return producer.send(self._topic, key=letter.key, value=letter.value, headers=headers)
-        except TOO_LARGE as error:
-            return error
+        for letter, future in sent:
+            if isinstance(future.exception, TOO_LARGE):
+                too_large.append(letter)
+            elif future.exception is not None:
+                raise future.exception
+        return too_large
 
 
 def _size(headers: Headers) -> int:

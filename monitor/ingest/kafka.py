@@ -87,21 +87,23 @@ class KafkaSource:
         the header `unreadable`, after some attempts that end in `Unavailable`; so do
         the records after it in its batch.
         """
+        passed: list[Record] = []
         try:
             self._watch_topic_ids()
             self._start_pending()
             self._keep_rejoining()
             self._hold_back()
             fetched = self._consumer.poll(timeout_ms=0 if self._has_more else round(timeout_seconds * 1000))
-            self._order.add(_record(item) for items in fetched.values() for item in items)
             self._ask_when_quiet(heard=bool(fetched))
+            passed = self._sort_in(fetched)
         except (OffsetOutOfRangeError, LogTruncationError) as error:
             self._start_anew(error)
         except CorruptRecordError as error:
-            self._order.add([self._unreadable_record(error)])
+            unreadable = self._unreadable_record(error)
+            self._order.add(unreadable.topic_partition, [unreadable])
         except KafkaError as error:
             raise self._rebalance.take_failure() or translated(error) from error
-        return self._take()
+        return passed or self._take()
 
     def pause(self) -> None:
         """Return no records until `resume`; partitions assigned meanwhile are paused too."""
@@ -154,6 +156,18 @@ class KafkaSource:
             if failure is not None:
                 raise failure from error
             log.warning("kafka_close_failed", error=str(error))
+
+    def _sort_in(self, fetched: Mapping[KafkaPartition, Sequence[Any]]) -> list[Record]:
+        """Take up what was fetched; return what may go on at once, since nothing else is to be read."""
+        for partition, items in fetched.items():
+            records = [_record(item) for item in items]
+            if len(fetched) == 1 and not self._paused:
+                passed = self._order.pass_on(tuple(partition), records, self._behind())
+                if passed is not None:
+                    self._has_more = False
+                    return passed
+            self._order.add(tuple(partition), records)
+        return []
 
     def _take(self) -> list[Record]:
         """Give out what is due; nothing while paused."""

@@ -47,16 +47,29 @@ class TimeOrder:
         self._now = now
         self._monotonic = monotonic
 
-    def add(self, records: Iterable[Record]) -> None:
-        """Hold *records*, which follow those that were added of their partitions before."""
+    def add(self, partition: TopicPartition, records: Iterable[Record]) -> None:
+        """Hold *records* of one partition, which follow those that were added of it before."""
         latest = int(self._now() * 1000)
+        lane = self._lanes[partition]
+        last_ms, held = lane.last_ms, lane.held
         for record in records:
-            lane = self._lanes[record.topic_partition]
             if record.timestamp_ms >= 0:
-                lane.last_ms = min(record.timestamp_ms, latest)
-            lane.held.append((lane.last_ms, record))
+                last_ms = min(record.timestamp_ms, latest)
+            held.append((last_ms, record))
             lane.held_bytes += _size(record)
-            lane.empty_since = None
+        lane.last_ms, lane.empty_since = last_ms, None
+
+    def pass_on(
+        self, partition: TopicPartition, records: list[Record], behind: Collection[TopicPartition]
+    ) -> list[Record] | None:
+        """Give *records* out as they are where there is nothing to merge them with, else None: nothing was done."""
+        if any(lane.held for lane in self._lanes.values()) or any(other != partition for other in behind):
+            return None
+        lane = self._lanes[partition]
+        lane.empty_since = None
+        if records[-1].timestamp_ms >= 0:
+            lane.last_ms = min(records[-1].timestamp_ms, int(self._now() * 1000))
+        return records
 
     def take(self, behind: Collection[TopicPartition], limit: int) -> list[Record]:
         """Give out at most *limit* records; *behind* are the partitions of which more is to be fetched."""
@@ -68,7 +81,11 @@ class TimeOrder:
         while heads and len(taken) < limit and heads[0][0] <= bound:
             _, partition = heapq.heappop(heads)
             lane = self._lanes[partition]
-            self._move(lane, taken, limit, min(bound, heads[0][0] if heads else math.inf))
+            until = min(bound, heads[0][0] if heads else math.inf)
+            while lane.held and lane.held[0][0] <= until and len(taken) < limit:
+                _, record = lane.held.popleft()
+                lane.held_bytes -= _size(record)
+                taken.append(record)
             if lane.held:
                 heapq.heappush(heads, (lane.key, partition))
             elif partition in behind:  # its next record may be the next of all
@@ -103,13 +120,6 @@ class TimeOrder:
             if now - lane.empty_since < PATIENCE_SECONDS:
                 awaited.append(partition)
         return awaited
-
-    def _move(self, lane: _Lane, taken: list[Record], limit: int, bound: float) -> None:
-        held = lane.held
-        while held and held[0][0] <= bound and len(taken) < limit:
-            _, record = held.popleft()
-            lane.held_bytes -= _size(record)
-            taken.append(record)
 
 
 def _size(record: Record) -> int:

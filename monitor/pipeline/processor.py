@@ -146,7 +146,7 @@ class Processor:
     def _store(
         self, batch: RecordBatch, decoded: RoutedBatch, spans: dict[TopicPartition, Span]
     ) -> dict[TopicPartition, int]:
-        """Try until the batch is durable or the stop comes.
+        """Try until the batch is durable, and its cursors moved, or the stop comes.
 
         It is built, and so scored, once; again only where a trace of it was stored elsewhere.
         """
@@ -167,7 +167,10 @@ class Processor:
                 self.backoff.reset()
                 self.health.set_ready(PART)
                 self._count(checkpoint, decoded)
-                return _advance(batch, spans)
+                for partition, span in spans.items():
+                    batch.cursors[partition].next_offset = span.stop
+                    batch.cursors[partition].bad_run = span.bad_run
+                return {partition: span.stop for partition, span in spans.items()}
         return {}
 
     def _set_aside(self, batch: RecordBatch, decoded: RoutedBatch) -> None:
@@ -205,11 +208,3 @@ def plan_spans(batch: RecordBatch, bad_runs: Mapping[TopicPartition, int]) -> di
         run = bad_runs.get(partition, 0)
         spans[partition] = Span(cursor.next_offset, record.offset + 1, cursor.topic_id, epoch, run)
     return spans
-
-
-def _advance(batch: RecordBatch, spans: Mapping[TopicPartition, Span]) -> dict[TopicPartition, int]:
-    """Move the cursors to what is stored now; return the new next offsets."""
-    for partition, span in spans.items():
-        batch.cursors[partition].next_offset = span.stop
-        batch.cursors[partition].bad_run = span.bad_run
-    return {partition: span.stop for partition, span in spans.items()}

@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -148,18 +148,14 @@ class Worker:
         thread.start()
         try:
             source = self._connect(stop)
-            if source is not None:
-                self._serve(source, thread, stop)
+            if source is None:
+                return
+            with closing(source):
+                while not stop.is_set() and self._health.failure is None:
+                    self._step(source, stop)
+                self._drain(source, thread)
         finally:
             self._dismiss()
-
-    def _serve(self, source: Source, thread: threading.Thread, stop: threading.Event) -> None:
-        try:
-            while not stop.is_set() and self._health.failure is None:
-                self._step(source, stop)
-            self._drain(source, thread)
-        finally:
-            source.close()
 
     def _connect(self, stop: threading.Event) -> Source | None:
         while not stop.is_set():
@@ -177,7 +173,10 @@ class Worker:
                     self._rejoin(source)
                 with self._metrics.timed(Stage.POLL):
                     polled = source.poll(POLL_SECONDS if self._held is None else HELD_POLL_SECONDS)
-                self._take(polled)
+                if polled and not self._records:
+                    self._oldest = time.monotonic()
+                cursors = self._assignment.cursors  # each record is kept with the assignment it was read under
+                self._records += [(item, cursors[at]) for item in polled if (at := item.topic_partition) in cursors]
                 self._hand_over(source)
                 self._report(source)
             self._backoff.reset()
@@ -208,13 +207,6 @@ class Worker:
         self._health.set_not_ready(PART, str(reason).splitlines()[0], plain=reason.plain)
         log.warning("worker_waits", reason=str(reason))
         stop.wait(self._backoff.next_seconds())
-
-    def _take(self, polled: list[Record]) -> None:
-        """Keep each record with the assignment it was read under."""
-        if polled and not self._records:
-            self._oldest = time.monotonic()
-        cursors = self._assignment.cursors
-        self._records += [(item, cursors[item.topic_partition]) for item in polled if item.topic_partition in cursors]
 
     def _hand_over(self, source: Source) -> None:
         """Queue what is due; under back-pressure hold one batch, pause, and keep polling."""

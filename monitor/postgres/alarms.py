@@ -7,11 +7,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, func, insert, select, update
 
-from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
+from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Recovery, Severity, StoredAlarm
 from monitor.domain.job import Action
 from monitor.domain.order import Actor
 from monitor.domain.stream import StreamKey
-from monitor.drift.fold import Recovery
 from monitor.errors import Conflict, NotFound
 from monitor.postgres import schema
 from monitor.postgres.audit import PostgresAudit

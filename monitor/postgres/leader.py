@@ -72,7 +72,9 @@ class Leadership:
         asked_at = self._clock()
         try:
             with named_failures():
-                leads = self._take(self._connected())
+                connection = self._connected()
+                mine = _WORDS | {"owner": self._owner, "session_lock": self._session_lock}
+                leads = any(connection.execute(statement, mine).rowcount == 1 for statement in (_TAKE, _TAKE_FIRST))
         except Unavailable:
             self._disconnect()
             raise
@@ -113,10 +115,6 @@ class Leadership:
                 text("select pg_advisory_lock(:locks, :lock)"), {"locks": _SESSION_LOCKS, "lock": self._session_lock}
             )
         return self._connection
-
-    def _take(self, connection: Connection) -> bool:
-        mine = _WORDS | {"owner": self._owner, "session_lock": self._session_lock}
-        return any(connection.execute(statement, mine).rowcount == 1 for statement in (_TAKE, _TAKE_FIRST))
 
     def _disconnect(self) -> None:
         connection, self._connection, self._renewed_at = self._connection, None, None

@@ -25,9 +25,8 @@ from monitor.domain.observation import (
 )
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline
-from monitor.drift.controller import FoldStep, StoredFold
 from monitor.drift.log import Excerpt, excerpt_of
-from monitor.drift.stored import ActiveBaseline, FoldPosition, StoredStream
+from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold, StoredStream
 from monitor.errors import Fenced, InvalidInput
 from monitor.postgres import schema
 from monitor.postgres.alarms import insert_alarm, recover_alarm
@@ -195,8 +194,13 @@ class PostgresFoldStore:
             if connection.execute(advance).rowcount != 1:
                 raise Fenced(f"baseline {step.baseline_id}: the fold is not at place {step.start.next_place} any more")
             if step.streams:
+                statement = upsert(schema.detector)
+                changed = (*_STREAM_VALUES, "state", "renewed_state", "renewed_since")
+                statement = statement.on_conflict_do_update(
+                    constraint=schema.detector.primary_key, set_={name: statement.excluded[name] for name in changed}
+                )
                 rows = [_stream_row(step.baseline_id, key, stream) for key, stream in sorted(step.streams.items())]
-                connection.execute(_upsert_streams(), rows)
+                connection.execute(statement, rows)
             for alarm in step.alarms:
                 insert_alarm(connection, step.baseline_id, alarm)
             for recovery in step.recoveries:
@@ -274,11 +278,3 @@ def _stream_row(baseline_id: int, key: StreamKey, stream: StoredStream) -> dict[
     values = {name: getattr(stream, name) for name in _STREAM_VALUES}
     states = {"state": stream.evidence, "renewed_state": stream.renewed, "renewed_since": stream.since}
     return {"baseline_id": baseline_id, **asdict(key), **values, **states}
-
-
-def _upsert_streams() -> Any:
-    statement = upsert(schema.detector)
-    changed = (*_STREAM_VALUES, "state", "renewed_state", "renewed_since")
-    return statement.on_conflict_do_update(
-        constraint=schema.detector.primary_key, set_={name: statement.excluded[name] for name in changed}
-    )

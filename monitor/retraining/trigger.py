@@ -39,7 +39,11 @@ def decide_trigger(
     matching = [alarm for alarm in alarms if _counts(rule, alarm)]
     if not matching:
         return Hold("no_alarm", f"no {rule.severity} or worse on {', '.join(rule.signals)}")
-    unanswered = [alarm for alarm in matching if not _answered(alarm, last_started)]
+    unanswered = [
+        alarm
+        for alarm in matching
+        if not (alarm.has_job or (last_started is not None and alarm.created_at <= last_started))
+    ]
     if not unanswered:
         return Hold("alarm_answered", "every alarm that counts already has a job")
     if live_job:
@@ -68,18 +72,13 @@ def answer_alarms(
             last_started=known.last_started,
             now=now,
         )
-        decisions.append(_start(decision, known, jobs) if isinstance(decision, Launch) else decision)
+        if isinstance(decision, Launch):
+            signal = next(alarm.signal for alarm in known.alarms if alarm.alarm_id == decision.alarm_id)
+            reason = f"alarm {decision.alarm_id} on {signal}, {known.pairs_new} new preference pairs"
+            started = jobs.launch(decision, reason=reason, actor="trigger")
+            decision = started if isinstance(started, Hold) else decision
+        decisions.append(decision)
     return tuple(decisions)
-
-
-def _start(launch: Launch, known: TriggerFacts, jobs: JobStarter) -> Launch | Hold:
-    reason = f"alarm {launch.alarm_id} on {_signal(launch, known)}, {known.pairs_new} new preference pairs"
-    started = jobs.launch(launch, reason=reason, actor="trigger")
-    return started if isinstance(started, Hold) else launch
-
-
-def _signal(launch: Launch, known: TriggerFacts) -> str:
-    return next(alarm.signal for alarm in known.alarms if alarm.alarm_id == launch.alarm_id)
 
 
 def _counts(rule: TriggerRule, alarm: AlarmFact) -> bool:
@@ -88,7 +87,3 @@ def _counts(rule: TriggerRule, alarm: AlarmFact) -> bool:
         and _RANK[alarm.severity] >= _RANK[rule.severity]
         and alarm.state is not AlarmState.SUPERSEDED
     )
-
-
-def _answered(alarm: AlarmFact, last_started: datetime | None) -> bool:
-    return alarm.has_job or (last_started is not None and alarm.created_at <= last_started)

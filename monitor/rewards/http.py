@@ -147,7 +147,21 @@ class HttpEnsemble:
         The version is of all members' names, roots and lengths, in order, and of
         the form they are asked in: where the servers are is no part of it.
         """
-        members = [member for endpoint in self._endpoints for member in self._members_at(endpoint)]
+        members: list[Member] = []
+        limit = self._limits.max_tokens
+        for endpoint in self._endpoints:
+            url = f"{endpoint.url}/v1/models"
+            response = self._send(endpoint.url, partial(self._client.get, url))
+            if response.status_code != 200:
+                raise Unavailable(f"{url}: HTTP {response.status_code} in place of a list of models", plain=UNFIT)
+            try:
+                cards = msgspec.json.decode(response.content, type=_Cards).data
+            except msgspec.MsgspecError:
+                raise Unavailable(f"{url}: this is not a list of models as vLLM answers it", plain=UNFIT) from None
+            members += [
+                Member(endpoint.url, card.id, card.root, min(limit, card.max_model_len or limit))
+                for card in select_cards(cards, endpoint)
+            ]
         identity = [self._form, *([member.model, member.root, member.max_tokens] for member in members)]
         version = short_version(sha256(json.dumps(identity).encode()).hexdigest())
         return Served(version, tuple(members))
@@ -230,22 +244,6 @@ class HttpEnsemble:
             headers={"Content-Type": "application/json"},
         )
         return _read_scores(member, self._send(member.url, ask), len(rows))
-
-    def _members_at(self, endpoint: Endpoint) -> list[Member]:
-        response = self._send(endpoint.url, partial(self._client.get, f"{endpoint.url}/v1/models"))
-        if response.status_code != 200:
-            raise Unavailable(
-                f"{endpoint.url}/v1/models: HTTP {response.status_code} in place of a list of models", plain=UNFIT
-            )
-        try:
-            cards = msgspec.json.decode(response.content, type=_Cards).data
-        except msgspec.MsgspecError:
-            raise Unavailable(
-                f"{endpoint.url}/v1/models: this is not a list of models as vLLM answers it", plain=UNFIT
-            ) from None
-        chosen = select_cards(cards, endpoint)
-        limit = self._limits.max_tokens
-        return [Member(endpoint.url, card.id, card.root, min(limit, card.max_model_len or limit)) for card in chosen]
 
     def _send(self, url: str, ask: Callable[[], httpx.Response]) -> httpx.Response:
         """Return the first answer that another attempt would not change; raises `Unavailable` after the last attempt.

@@ -66,7 +66,14 @@ class _Classify:
     async def answer(self, request: Request) -> Response:
         self._in_flight += 1
         try:
-            response = await self._answer(request)
+            if self._in_flight > self._limits.max_requests:
+                raise Unavailable(f"{self._limits.max_requests} requests wait already")
+            body = await self._read(request)
+            encoded = await run_in_threadpool(
+                lambda: self._served.encode(parse_request(body, max_rows=self._limits.max_rows))
+            )
+            scores = await asyncio.wrap_future(self._thread.submit(encoded))
+            response = JSONResponse(_answer(encoded, finish(encoded, scores)))
         except Rejected as rejected:
             response = JSONResponse(rejected.body(), status_code=rejected.status)
         except Unavailable as reason:
@@ -76,16 +83,6 @@ class _Classify:
             self._in_flight -= 1
         self._metrics.count_request(response.status_code)
         return response
-
-    async def _answer(self, request: Request) -> Response:
-        if self._in_flight > self._limits.max_requests:
-            raise Unavailable(f"{self._limits.max_requests} requests wait already")
-        body = await self._read(request)
-        encoded = await run_in_threadpool(
-            lambda: self._served.encode(parse_request(body, max_rows=self._limits.max_rows))
-        )
-        scores = await asyncio.wrap_future(self._thread.submit(encoded))
-        return JSONResponse(_answer(encoded, finish(encoded, scores)))
 
     async def _read(self, request: Request) -> bytes:
         body = bytearray()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
@@ -171,7 +171,15 @@ class Metrics:
             evidence[labels] = max(evidence.get(labels, status.evidence_log), status.evidence_log)
         self._streams.show(
             {labels: status.mean for labels, status in latest.items()},
-            {(*labels, bound): value for labels, status in latest.items() for bound, value in _bounds(status)},
+            {
+                (*labels, bound): value
+                for labels, status in latest.items()
+                for bound, value in (
+                    ("lower", status.baseline_lower),
+                    ("mean", status.baseline_mean),
+                    ("upper", status.baseline_upper),
+                )
+            },
             evidence,
         )
 
@@ -216,11 +224,3 @@ class Metrics:
             self._last_refresh,
         ):
             gauges.withdraw()
-
-
-def _bounds(status: StreamStatus) -> Sequence[tuple[str, float]]:
-    return (
-        ("lower", status.baseline_lower),
-        ("mean", status.baseline_mean),
-        ("upper", status.baseline_upper),
-    )

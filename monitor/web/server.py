@@ -62,7 +62,12 @@ class WebServer:
         host and port cannot be listened on.
         """
         listener = _listen(self._host, self._port, self._settings_part)
-        self._thread = threading.Thread(target=self._serve, args=(listener,), name="web", daemon=True)
+
+        def serve() -> None:
+            with self._health.guard(PART), listener:
+                self._server.run(sockets=[listener])
+
+        self._thread = threading.Thread(target=serve, name="web", daemon=True)
         self._thread.start()
         self._health.set_ready(PART)
         port: int = listener.getsockname()[1]
@@ -73,10 +78,6 @@ class WebServer:
         self._server.should_exit = True
         if self._thread is not None:
             self._thread.join(2 * _GRACE_SECONDS)
-
-    def _serve(self, listener: socket.socket) -> None:
-        with self._health.guard(PART), listener:
-            self._server.run(sockets=[listener])
 
 
 def _listen(host: str, port: int, part: str) -> socket.socket:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.structs import TopicPartition as KafkaPartition
+from msgspec import structs
 
 from monitor.errors import InvalidSetting, InvalidTrace, Unavailable
 from monitor.ingest.dead_letter import TRUNCATED_BYTES, KafkaDeadLetters
@@ -30,7 +30,7 @@ def test_records_come_whole_and_in_order_from_the_log_s_beginning(
     records = read_until(read(listener), 4)
     assert [(record.offset, record.value) for record in records] == [(0, b"0"), (1, None), (2, b""), (3, b"3")]
     assert (records[0].timestamp_ms > 0, records[0].leader_epoch >= -1) == (True, True)
-    assert replace(records[0], timestamp_ms=-1, leader_epoch=-1) == Record(
+    assert structs.replace(records[0], timestamp_ms=-1, leader_epoch=-1) == Record(
         topic, 0, 0, b"k", b"0", (("format", b"native"),)
     )
     assert listener.places == {(topic, 0): (0, None)}

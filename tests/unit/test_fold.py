@@ -11,14 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from monitor.domain.alarm import Direction, Severity
+from monitor.domain.alarm import Direction, Recovery, Severity
 from monitor.domain.cohort import ALL, OTHER, UNLABELLED
 from monitor.domain.observation import ObservationBatch, PlacedEntry, Series, Source
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline, NullRule, Window, build_baseline
-from monitor.drift.fold import MAX_POLICY_MODELS, Decision, Fold, FoldRules, Recovery, in_fold_order
+from monitor.drift.fold import MAX_POLICY_MODELS, Decision, Fold, FoldRules, in_fold_order, restore, store
 from monitor.drift.log import excerpt_of
-from monitor.drift.stored import restore, store
 
 AT = datetime(2025, 3, 1, tzinfo=UTC)
 BASELINE = 400

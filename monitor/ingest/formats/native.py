@@ -17,8 +17,7 @@ from msgspec import Meta, Struct
 from monitor.domain.trace import Message, Preference, TokenSource, Trace
 from monitor.errors import InvalidTrace
 from monitor.ingest.decode import DecodeLimits, check_preference, check_trace, parse_json
-from monitor.ingest.outcome import Carries, Format, Outcome
-from monitor.ingest.record import Record
+from monitor.ingest.outcome import Carries, Format
 
 MAX_NAME_CHARACTERS = 512
 MAX_NUMBER = 1_000_000_000  # keeps sums of counts and squares exact in a double
@@ -208,17 +207,14 @@ def _labels(labels: Mapping[str, str | int | float | bool | None]) -> Mapping[st
     }
 
 
-def _traces(record: Record, limits: DecodeLimits, now: datetime) -> tuple[Outcome, ...]:
-    return (decode_trace(record.value, limits, now),)
-
-
-def _preferences(record: Record, limits: DecodeLimits, now: datetime) -> tuple[Outcome, ...]:
-    return (decode_preference(record.value, limits, now),)
-
-
 _TRACE = msgspec.json.Decoder(NativeTrace)
 _PREFERENCE = msgspec.json.Decoder(NativePreference)
-FORMAT = Format({Carries.TRACES: _traces, Carries.PREFERENCES: _preferences})
+FORMAT = Format(
+    {
+        Carries.TRACES: lambda record, limits, now: (decode_trace(record.value, limits, now),),
+        Carries.PREFERENCES: lambda record, limits, now: (decode_preference(record.value, limits, now),),
+    }
+)
 
 
 if __name__ == "__main__":
