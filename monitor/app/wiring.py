@@ -38,7 +38,7 @@ from monitor.observe.step import ObserveRules
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.batch import BatchBuilder
 from monitor.pipeline.processor import BadRecordLimit, Processor
-from monitor.pipeline.worker import Assignment, BatchLimits, Worker
+from monitor.pipeline.worker import BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.checkpoints import PostgresCheckpoints
@@ -160,7 +160,11 @@ class Daemon:
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB))
         self.port = 0
         self._registry = _registry()
-        self._metrics = _metrics_of(settings, self._registry)
+        reached = [Dependency.POSTGRES, Dependency.KAFKA]
+        if settings.rewards.backend == "http":
+            reached.append(Dependency.REWARDS)
+        leader_seconds = FRESH_SECONDS + settings.drift.fold_seconds
+        self._metrics = Metrics(self._registry, dependencies=reached, leader_seconds=leader_seconds)
         self._metrics.follow_health(self.health)
         self._engine = create_engine_for(settings.postgres.url.get_secret_value(), settings.postgres.pool_size)
         event.listen(
@@ -174,7 +178,11 @@ class Daemon:
         with transaction(self._engine) as connection:
             require_current(connection)
         self._models = RewardRegistry(self._engine)
-        self._scorer = self._choose_scorer()
+        self._scorer = (
+            http_scorer_of(settings.rewards)
+            if settings.rewards.backend == "http"
+            else ChampionScorer(self._models, self._load)
+        )
         self._worker: Worker | None = None
         self._supervisor = Supervisor(self.health, leave_seconds=settings.drain_seconds + LEAVE_SECONDS)
         with ExitStack() as failing:
@@ -234,7 +242,7 @@ class Daemon:
             stop=threading.Event(),
         )
         worker = Worker(
-            self._open_source,
+            lambda assignment: KafkaSource(kafka, [route.topic for route in routes_of(kafka)], assignment),
             processor,
             limits=BatchLimits(ingest.batch_max_traces, ingest.batch_max_seconds),
             metrics=self._metrics,
@@ -252,10 +260,6 @@ class Daemon:
 
     def _lag_records(self) -> int | None:
         return self._worker.lag_records if self._worker is not None else None
-
-    def _open_source(self, assignment: Assignment) -> KafkaSource:
-        kafka = self.settings.kafka
-        return KafkaSource(kafka, [route.topic for route in routes_of(kafka)], assignment)
 
     def _run_controller(self) -> None:
         settings, leadership = self.settings, Leadership(self._engine)
@@ -320,11 +324,6 @@ class Daemon:
         if releases_of(self._engine, self.settings).adopt(artifact, by=Author("settings", "daemon")):
             log.info("champion_adopted", version=artifact.version, path=artifact.path)
 
-    def _choose_scorer(self) -> ChampionScorer | HttpScorer:
-        if self.settings.rewards.backend == "http":
-            return http_scorer_of(self.settings.rewards)
-        return ChampionScorer(self._models, self._load)
-
     def _load(self, artifact: Artifact) -> HuggingFaceEnsemble:
         from monitor.rewards.huggingface import load_ensemble  # noqa: PLC0415 - torch takes seconds to import
 
@@ -343,13 +342,6 @@ class Daemon:
         )
         ensemble.on_forward = count_tokens
         return ensemble
-
-
-def _metrics_of(settings: Settings, registry: CollectorRegistry) -> Metrics:
-    dependencies = [Dependency.POSTGRES, Dependency.KAFKA]
-    if settings.rewards.backend == "http":
-        dependencies.append(Dependency.REWARDS)
-    return Metrics(registry, dependencies=dependencies, leader_seconds=FRESH_SECONDS + settings.drift.fold_seconds)
 
 
 def _require_extras(settings: Settings) -> None:

@@ -96,35 +96,31 @@ def preferences(era: Era, *, count: int, seed: int, start: datetime, step: timed
     """
     rng = Random(f"preferences:{era}:{seed}")
     for index in range(count):
-        yield _preference(rng, era, start + index * step)
+        question = compose_question(rng)
+        taste = TASTES[era]
+        first, second = _answer(rng, era, question), _answer(rng, era, question)
+        for _ in range(MAX_REDRAWS):
+            if abs(first.utility(taste) - second.utility(taste)) >= CLEAR_MARGIN:
+                break
+            second = _answer(rng, era, question)
+        lead = first.utility(taste) - second.utility(taste)
+        chosen, rejected = (first, second) if (lead > 0) != (rng.random() < LABEL_NOISE) else (second, first)
+        yield Preference(
+            preference_id=f"p-{rng.getrandbits(64):016x}",
+            timestamp=start + index * step,
+            messages=(Message("user", question.text),),
+            chosen=chosen.text,
+            rejected=rejected.text,
+            tie=abs(lead) < TIE_MARGIN,
+            annotator_id=rng.choice(ANNOTATORS),
+            criteria_version=CRITERIA[era],
+            cohort={"product": question.product.name},
+        )
 
 
 def encode_preference(preference: Preference) -> bytes:
     """Return the record of a preference as the topic carries it."""
     return msgspec.json.encode(preference)
-
-
-def _preference(rng: Random, era: Era, now: datetime) -> Preference:
-    question = compose_question(rng)
-    taste = TASTES[era]
-    first, second = _answer(rng, era, question), _answer(rng, era, question)
-    for _ in range(MAX_REDRAWS):
-        if abs(first.utility(taste) - second.utility(taste)) >= CLEAR_MARGIN:
-            break
-        second = _answer(rng, era, question)
-    lead = first.utility(taste) - second.utility(taste)
-    chosen, rejected = (first, second) if (lead > 0) != (rng.random() < LABEL_NOISE) else (second, first)
-    return Preference(
-        preference_id=f"p-{rng.getrandbits(64):016x}",
-        timestamp=now,
-        messages=(Message("user", question.text),),
-        chosen=chosen.text,
-        rejected=rejected.text,
-        tie=abs(lead) < TIE_MARGIN,
-        annotator_id=rng.choice(ANNOTATORS),
-        criteria_version=CRITERIA[era],
-        cohort={"product": question.product.name},
-    )
 
 
 def _answer(rng: Random, era: Era, question: Question) -> _Answer:

@@ -97,7 +97,11 @@ class Controller:
         if active is None:
             return Tick(end.next_place, end.next_place, None, (), ())
         if self._fold is None or active is not self._active:
-            self._load(active)
+            stored = self._store.load_fold(active.baseline_id)
+            fold = Fold(active.baseline, self._rules.fold_rules)
+            fold.at = stored.at
+            fold.streams |= restore(fold, stored.streams)
+            self._fold, self._active, self._position = fold, active, stored.position
         alarms = self._advance() if self._position.next_sequence < end.next_sequence else []
         assert self._fold is not None
         return Tick(end.next_place, self._position.next_place, self._fold.at, tuple(alarms), self._statuses())
@@ -114,13 +118,6 @@ class Controller:
                 return active
             traces *= 2
         return None
-
-    def _load(self, active: ActiveBaseline) -> None:
-        stored = self._store.load_fold(active.baseline_id)
-        fold = Fold(active.baseline, self._rules.fold_rules)
-        fold.at = stored.at
-        fold.streams |= restore(fold, stored.streams)
-        self._fold, self._active, self._position = fold, active, stored.position
 
     def _advance(self) -> list[Alarm]:
         """Fold a step; what fails leaves no half-folded state behind."""

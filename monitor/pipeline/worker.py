@@ -169,8 +169,12 @@ class Worker:
     def _step(self, source: Source, stop: threading.Event) -> None:
         try:
             with self._asking_brokers():
-                if self._fenced.is_set() or self._was_set_back():
-                    self._rejoin(source)
+                if self._fenced.is_set() or self._was_set_back():  # begin again at the stored offsets
+                    self._assignment.drop_all()
+                    self._records, self._held = [], None
+                    self._fenced.clear()
+                    source.restart()
+                    source.resume()
                 with self._metrics.timed(Stage.POLL):
                     polled = source.poll(POLL_SECONDS if self._held is None else HELD_POLL_SECONDS)
                 if polled and not self._records:
@@ -258,14 +262,6 @@ class Worker:
             committed |= self._committed.get()
         if committed:
             source.commit(committed)
-
-    def _rejoin(self, source: Source) -> None:
-        """Forget everything read and begin again at the stored offsets."""
-        self._assignment.drop_all()
-        self._records, self._held = [], None
-        self._fenced.clear()
-        source.restart()
-        source.resume()
 
     def _process(self) -> None:
         """The processor's thread; its failure is the process's."""

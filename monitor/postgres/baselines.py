@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, func, select, text, update
+from sqlalchemy import Connection, Engine, func, select, text, update
 
 from monitor.domain.baseline import BaselineExtension
 from monitor.drift.stored import BaselineWindow, WindowTrace
@@ -36,7 +34,16 @@ class PostgresBaselineTraces:
             active = active_baseline(connection)
             if active is None:
                 return None
-            return _write(path, connection.execute(_WINDOW, {"baseline_id": active.baseline_id}))
+            rows = connection.execute(_WINDOW, {"baseline_id": active.baseline_id})
+            digest, count = hashlib.sha256(), 0
+            with path.open("wb") as target:
+                for row in rows:
+                    form = {"index": row.trace_index, "messages": row.messages, "response": row.response}
+                    line = msgspec.json.encode(form) + b"\n"
+                    target.write(line)
+                    digest.update(line)
+                    count += 1
+        return HashedFile(str(path.absolute()), digest.hexdigest(), count)
 
     def window(self) -> BaselineWindow | None:
         with transaction(self._engine) as connection:
@@ -62,14 +69,3 @@ class PostgresBaselines:
         same = baseline.baseline_id == extension.baseline_id, baseline.revision == extension.revision, baseline.active
         changed = {"content": extension.content, "revision": baseline.revision + 1}
         return self._connection.execute(update(schema.baseline).where(*same).values(changed)).rowcount == 1
-
-
-def _write(path: Path, rows: Iterable[Row[Any]]) -> HashedFile:
-    digest, count = hashlib.sha256(), 0
-    with path.open("wb") as target:
-        for row in rows:
-            line = msgspec.json.encode({"index": row.trace_index, "messages": row.messages, "response": row.response})
-            target.write(line + b"\n")
-            digest.update(line + b"\n")
-            count += 1
-    return HashedFile(str(path.absolute()), digest.hexdigest(), count)

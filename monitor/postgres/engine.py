@@ -58,14 +58,14 @@ def create_engine_for(url: str, pool_size: int = 5) -> Engine:
         hide_parameters=True,  # they hold prompts and responses, and an error is logged
         connect_args={name: value for name, value in CONNECTION.items() if name not in parsed.query},
     )
-    event.listen(engine, "connect", _set_server_side)
+
+    @event.listens_for(engine, "connect")
+    def set_server_side(connection: Any, _record: object) -> None:
+        connection.autocommit = True  # else the first rollback would undo it
+        connection.execute(_SERVER_SIDE)
+        connection.autocommit = False
+
     return engine
-
-
-def _set_server_side(connection: Any, _record: object) -> None:
-    connection.autocommit = True  # else the first rollback would undo it
-    connection.execute(_SERVER_SIDE)
-    connection.autocommit = False
 
 
 @contextmanager

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from sqlalchemy import Connection, text
 
-from monitor.domain.observation import LogEnd, LogEntry, ObservationBatch
+from monitor.domain.observation import LogEnd, LogEntry
 from monitor.postgres.copy import copy_rows, driver_of
 
 PLACE_LOCK = 0x524C4846_03
@@ -81,7 +79,21 @@ def append_entry(connection: Connection, entry: LogEntry) -> AppendedEntry:
         timestamps = subjects.timestamps.astype("<i8").tobytes()
         covariates = subjects.covariates, subjects.covariates_version
         driver_of(connection).execute(_SUBJECTS, [row.entry_id, list(subjects.ids), timestamps, *covariates])
-    copy_rows(connection, _OBSERVATIONS, _observation_rows(row.entry_id, entry.observations))
+    rows = (
+        (
+            row.entry_id,
+            batch.series.signal,
+            batch.series.policy_model,
+            batch.series.scorer_version,
+            list(batch.cohorts),
+            batch.cohort_codes.astype("<i4").tobytes(),
+            batch.places.astype("<i4").tobytes(),
+            batch.values.astype("<f8").tobytes(),
+            None if batch.inclusion is None else batch.inclusion.astype("<f8").tobytes(),
+        )
+        for batch in entry.observations
+    )
+    copy_rows(connection, _OBSERVATIONS, rows)
     return AppendedEntry(row.entry_id, row.stored_on)
 
 
@@ -106,18 +118,3 @@ def log_end(connection: Connection) -> LogEnd:
 def placed_traces(connection: Connection) -> int:
     """Return how many traces have a place."""
     return connection.execute(_TRACES).scalar_one_or_none() or 0
-
-
-def _observation_rows(entry_id: int, observations: Sequence[ObservationBatch]) -> Iterator[tuple[Any, ...]]:
-    for batch in observations:
-        yield (
-            entry_id,
-            batch.series.signal,
-            batch.series.policy_model,
-            batch.series.scorer_version,
-            list(batch.cohorts),
-            batch.cohort_codes.astype("<i4").tobytes(),
-            batch.places.astype("<i4").tobytes(),
-            batch.values.astype("<f8").tobytes(),
-            None if batch.inclusion is None else batch.inclusion.astype("<f8").tobytes(),
-        )

@@ -8,7 +8,7 @@ from datetime import datetime
 from hashlib import blake2b, sha256
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, Row, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from monitor.postgres import schema
 from monitor.postgres.engine import transaction
@@ -42,7 +42,16 @@ class PostgresPreferences:
             connection.execution_options(yield_per=_FETCH_ROWS).execute(query) as pairs,
         ):
             for row in pairs:
-                line = json.dumps(_pair(row), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+                pair = {
+                    "preference_id": row.preference_id,
+                    "conversation_id": conversation_of(row.messages),
+                    "messages": row.messages,
+                    "chosen": row.chosen,
+                    "rejected": row.rejected,
+                    "cohort": row.cohort,
+                    "timestamp": row.timestamp.isoformat(),
+                }
+                line = json.dumps(pair, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
                 digest.update(line)
                 file.write(line)
                 rows += 1
@@ -54,18 +63,6 @@ def count_pairs(connection: Connection, time: datetime | None) -> int:
     if time is not None:
         query = query.where(schema.preference.c.received_at > time)
     return connection.execute(query).scalar_one()
-
-
-def _pair(row: Row[tuple[object, ...]]) -> dict[str, object]:
-    return {
-        "preference_id": row.preference_id,
-        "conversation_id": conversation_of(row.messages),
-        "messages": row.messages,
-        "chosen": row.chosen,
-        "rejected": row.rejected,
-        "cohort": row.cohort,
-        "timestamp": row.timestamp.isoformat(),
-    }
 
 
 def conversation_of(messages: Sequence[Mapping[str, str]]) -> str:

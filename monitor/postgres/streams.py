@@ -199,7 +199,17 @@ class PostgresFoldStore:
                 statement = statement.on_conflict_do_update(
                     constraint=schema.detector.primary_key, set_={name: statement.excluded[name] for name in changed}
                 )
-                rows = [_stream_row(step.baseline_id, key, stream) for key, stream in sorted(step.streams.items())]
+                rows = [
+                    {
+                        "baseline_id": step.baseline_id,
+                        **asdict(key),
+                        **{name: getattr(stream, name) for name in _STREAM_VALUES},
+                        "state": stream.evidence,
+                        "renewed_state": stream.renewed,
+                        "renewed_since": stream.since,
+                    }
+                    for key, stream in sorted(step.streams.items())
+                ]
                 connection.execute(statement, rows)
             for alarm in step.alarms:
                 insert_alarm(connection, step.baseline_id, alarm)
@@ -272,9 +282,3 @@ def _stream(row: Row[Any]) -> tuple[StreamKey, StoredStream]:
         since=row.renewed_since,
         renewed=row.renewed_state,
     )
-
-
-def _stream_row(baseline_id: int, key: StreamKey, stream: StoredStream) -> dict[str, Any]:
-    values = {name: getattr(stream, name) for name in _STREAM_VALUES}
-    states = {"state": stream.evidence, "renewed_state": stream.renewed, "renewed_since": stream.since}
-    return {"baseline_id": baseline_id, **asdict(key), **values, **states}

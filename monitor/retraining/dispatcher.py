@@ -184,7 +184,10 @@ class Dispatcher:
             result = collect_result(folder, spec, exit_code=status.exit_code, last_words=status.progress)
             self._jobs.evaluating(lease, result, seconds=self._slow_seconds)
             verify_result(folder, result)
-            self._same_champion(spec, result)
+            judged_against = spec.champion.version if spec.champion is not None else None
+            champion = self._folders.champion_version(result.role)
+            if champion != judged_against:
+                raise InvalidInput(f"the champion changed during the run from {judged_against} to {champion}")
             self._jobs.judged(lease, result, judge(spec.action, result, self._settings.gate))
         except (InvalidInput, Conflict, OSError) as error:  # OSError: its files cannot be read
             hopeless = status.exit_code == ExitCode.BAD_SPEC
@@ -192,12 +195,6 @@ class Dispatcher:
             return self._give_up(lease, str(error), max_attempts=attempts, log_tail=status.log_tail)
         self._end()
         return Step.JUDGED
-
-    def _same_champion(self, spec: RunSpec, result: RunResult) -> None:
-        judged_against = spec.champion.version if spec.champion is not None else None
-        champion = self._folders.champion_version(result.role)
-        if champion != judged_against:
-            raise InvalidInput(f"the champion changed during the run from {judged_against} to {champion}")
 
     def _give_up(self, lease: Lease, error: str, *, max_attempts: int | None = None, log_tail: str = "") -> Step:
         attempts = max_attempts or self._settings.max_attempts

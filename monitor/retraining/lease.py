@@ -90,10 +90,14 @@ class LeasedJobs:
             "candidate_version": result.candidate.version,
             "error": None,
         }
+        failed = [f"{check.name}: {check.reason}" for check in verdict.checks if not check.passed]
+        note = (
+            "the gate failed: " + "; ".join(failed) if failed else f"the gate passed all {len(verdict.checks)} checks"
+        )
         with self._begin() as work:
             record = _held(work, lease)
             register(work, result.candidate, result.metrics, lease.job_id)
-            move(work, record, state, outcome, by=_DAEMON, note=_in_words(verdict))
+            move(work, record, state, outcome, by=_DAEMON, note=note)
         return state
 
     def attempt_failed(self, lease: Lease, error: str, *, max_attempts: int, log_tail: str = "") -> JobState:
@@ -176,8 +180,3 @@ def _held(work: UnitOfWork, lease: Lease) -> JobRecord:
     if not (job.state in HELD and record.lease_owner == lease.owner and job.attempt == lease.attempt):
         raise Fenced(f"job {job.job_id} is {job.state} with {record.lease_owner}, attempt {job.attempt}")
     return record
-
-
-def _in_words(verdict: Verdict) -> str:
-    failed = [f"{check.name}: {check.reason}" for check in verdict.checks if not check.passed]
-    return "the gate failed: " + "; ".join(failed) if failed else f"the gate passed all {len(verdict.checks)} checks"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Literal, Protocol
 
 from monitor.domain.baseline import BaselineExtension
@@ -51,7 +50,14 @@ class Releases:
 
     def override(self, job_id: int, reason: str, *, by: Author) -> Job:
         """Promote a job that failed its gate, against whichever champion; raise `Conflict` for any other job."""
-        sign = partial(_sign_override, reason=reason, by=by)
+
+        def sign(work: UnitOfWork, record: JobRecord) -> None:
+            verdict = record.job.verdict
+            assert verdict is not None
+            failed = [check.name for check in verdict.checks if not check.passed]
+            detail = {"reason": reason, "failed_checks": failed, "evidence_sha256": verdict.evidence_sha256}
+            work.audit.record("gate.override", f"job {job_id}", by=by, detail=detail)
+
         return self._promote(job_id, JobState.FAILED_GATE, sign, by=by, note=f"gate overridden: {reason}")
 
     def promote_passed(self, mode: Literal["automatic", "manual"]) -> Hold | int | None:
@@ -173,14 +179,6 @@ def _require(record: JobRecord, wanted: JobState) -> None:
     if record.job.state is not wanted:
         verb = "overridden" if wanted is JobState.FAILED_GATE else "promoted"
         raise Conflict(f"job {record.job.job_id} is {record.job.state}; only a job that is {wanted} can be {verb}")
-
-
-def _sign_override(work: UnitOfWork, record: JobRecord, *, reason: str, by: Author) -> None:
-    verdict = record.job.verdict
-    assert verdict is not None
-    failed = [check.name for check in verdict.checks if not check.passed]
-    detail = {"reason": reason, "failed_checks": failed, "evidence_sha256": verdict.evidence_sha256}
-    work.audit.record("gate.override", f"job {record.job.job_id}", by=by, detail=detail)
 
 
 def _result(record: JobRecord) -> RunResult:

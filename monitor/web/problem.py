@@ -55,7 +55,13 @@ def install(app: FastAPI) -> None:
 
     def on_invalid_request(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return answer(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(_explain(item) for item in error.errors()))
+        wrong = []
+        for item in error.errors():
+            # ASCII: a value may hold lone surrogates, which no encoding of the answer can carry.
+            value = ascii(item["input"])
+            shown = value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "..."
+            wrong.append(f"{'.'.join(str(part) for part in item['loc'])} = {shown}: {item['msg']}")
+        return answer(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(wrong))
 
     def on_known(_: Request, error: Exception) -> Response:
         status = _STATUSES[type(error)]
@@ -70,11 +76,3 @@ def install(app: FastAPI) -> None:
     for kind in _STATUSES:
         app.add_exception_handler(kind, on_known)
     app.add_exception_handler(Exception, on_bug)
-
-
-def _explain(item: dict[str, Any]) -> str:
-    name = ".".join(str(part) for part in item["loc"])
-    # ASCII: a value may hold lone surrogates, which no encoding of the answer can carry.
-    value = ascii(item["input"])
-    shown = value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "..."
-    return f"{name} = {shown}: {item['msg']}"
