@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from monitor.domain.job import Job
@@ -23,6 +23,7 @@ class Overview:
     kafka_lag_records: int | None  # None where this process reads no partition
     has_leader: bool
     last_timestamp: datetime | None  # of the newest trace
+    skipped: Mapping[str, int] = field(default_factory=dict)  # records that carry no trace, by reason
     placement_blocked_by: str | None = None  # the transaction that traces have waited for, a minute or longer
 
 

@@ -108,6 +108,21 @@ def test_placing_raises_the_totals_and_counts_a_preference_that_came_twice_once(
     }
 
 
+def test_the_overview_counts_what_waits_for_its_place_and_what_has_it_once(
+    engine: Engine, store: PostgresCheckpoints
+) -> None:
+    view = overview.PostgresOverview(engine, kafka_lag=lambda: 7)
+    for number in range(2):
+        read = checkpoint(scored([trace(number)]), start=number, dead_letters={"not_json": 1})
+        store.write(replace(read, skipped={"other_span": 2}))
+        with engine.begin() as connection:
+            seen = view.overview()
+            postgres_log.place_entries(connection)
+        assert seen == view.overview()
+    assert (seen.traces, seen.dead_letters, seen.skipped) == (2, {"not_json": 2}, {"other_span": 4})
+    assert (seen.last_timestamp, seen.kafka_lag_records) == (trace(1).timestamp, 7)
+
+
 def totals(connection: Connection) -> dict[tuple[str, str], int]:
     rows = connection.execute(text("select name, label, value from running_total"))
     return {(row.name, row.label): row.value for row in rows}

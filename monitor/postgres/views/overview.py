@@ -47,6 +47,7 @@ class PostgresOverview:
             duplicates=totals.get(("duplicates", ""), 0),
             preferences=totals.get(("preferences", ""), 0),
             dead_letters={reason: value for (name, reason), value in totals.items() if name == "dead_letters"},
+            skipped={reason: value for (name, reason), value in totals.items() if name == "skipped"},
             open_alarms=open_alarms,
             fold_lag_traces=lag,
             kafka_lag_records=self._kafka_lag(),
