@@ -17,7 +17,7 @@ from uuid import uuid4
 import pytest
 
 _CLONE_NEWNET = 0x40000000
-NEAR, FAR = "198.18.77.1", "198.18.77.2"  # of the range kept for tests between networks (RFC 2544)
+_NETWORKS = "198.18.{}.{}"  # of the range kept for tests between networks (RFC 2544)
 
 
 class OtherMachine:
@@ -27,6 +27,8 @@ class OtherMachine:
         self._target = str(target)
         self._name = f"rm{uuid4().hex[:8]}"
         self._cable = f"{self._name}n", f"{self._name}f"
+        net = int(self._name[2:4], 16), int(self._name[4:6], 16) & 0xFC  # one of its own: two may be up at once
+        self._near, self._far = (_NETWORKS.format(net[0], net[1] + host) for host in (1, 2))
         self._sockets: list[socket.socket] = []
         self.port = 0
 
@@ -34,15 +36,15 @@ class OtherMachine:
         try:
             self._ip("netns", "add", self._name)
             self._ip("link", "add", self._cable[0], "type", "veth", "peer", "name", self._cable[1], "netns", self._name)
-            self._ip("addr", "add", f"{NEAR}/30", "dev", self._cable[0])
+            self._ip("addr", "add", f"{self._near}/30", "dev", self._cable[0])
             self._ip("link", "set", self._cable[0], "up")
-            self._ip("-n", self._name, "addr", "add", f"{FAR}/30", "dev", self._cable[1])
+            self._ip("-n", self._name, "addr", "add", f"{self._far}/30", "dev", self._cable[1])
             self.restore_power()
         except (FileNotFoundError, subprocess.CalledProcessError) as error:
             self.__exit__(None, None, None)
             pytest.skip(f"no network namespace can be made here: {error}")
         with self._inside():
-            listener = socket.create_server((FAR, 0))
+            listener = socket.create_server((self._far, 0))
         self.port = listener.getsockname()[1]
         self._sockets.append(listener)
         threading.Thread(target=self._serve, args=(listener,), daemon=True).start()
@@ -63,7 +65,7 @@ class OtherMachine:
         """Return the URL of the same database on this machine."""
         address, _, query = database_url.partition("?")
         assert query.startswith("host=")
-        return address.replace("@/", f"@{FAR}:{self.port}/")
+        return address.replace("@/", f"@{self._far}:{self.port}/")
 
     def lose_power(self) -> None:
         """Nothing that is sent arrives from now on, in either direction, and nobody is told."""

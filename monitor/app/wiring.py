@@ -199,7 +199,7 @@ class Daemon:
             WORKER: self._run_worker,
             CONTROLLER: self._run_controller,
             DISPATCHER: self._run_dispatcher,
-            REWARDS: self._run_rewards,
+            REWARDS: lambda: self._supervisor.repeat(REWARDS, self._follow, pause_seconds=FOLLOW_SECONDS),
         }
         try:
             self._supervisor.run(parts, stop)
@@ -224,7 +224,7 @@ class Daemon:
 
     def _run_worker(self) -> None:
         ingest, kafka = self.settings.ingest, self.settings.kafka
-        store = self._checkpoints(self._engine)
+        store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
         rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
         builder = BatchBuilder(rules, store, store, reward_model=self._scorer.current, metrics=self._metrics)
@@ -253,10 +253,6 @@ class Daemon:
         self._worker = worker
         worker.run(self._supervisor.stopping)
         dead_letters.close()
-
-    def _checkpoints(self, engine: Engine) -> PostgresCheckpoints:
-        settings = self.settings
-        return PostgresCheckpoints(engine, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts)
 
     def _lag_records(self) -> int | None:
         return self._worker.lag_records if self._worker is not None else None
@@ -294,9 +290,6 @@ class Daemon:
             self._supervisor.repeat(DISPATCHER, tick, pause_seconds=DISPATCH_SECONDS)
         finally:
             dispatcher.close()
-
-    def _run_rewards(self) -> None:
-        self._supervisor.repeat(REWARDS, self._follow, pause_seconds=FOLLOW_SECONDS)
 
     def _follow(self) -> None:
         if self.settings.rewards.backend == "none":

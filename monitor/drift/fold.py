@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from monitor.domain.alarm import Direction, Recovery, Severity
 from monitor.domain.cohort import ALL, OTHER, UNLABELLED
-from monitor.domain.observation import ObservationBatch, PlacedEntry, Series
+from monitor.domain.observation import ObservationBatch, PlacedEntry
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline, SignalBaseline, Stratum
 from monitor.drift.detector import DETECTORS, Detector, Evidence
@@ -140,7 +140,9 @@ class Fold:
         law = self.baseline.get(series.signal, series.scorer_version)
         if law is None or not len(batch.values):
             return []
-        policy_model = self._capped(series)
+        known = {key.policy_model for key in self.streams}
+        followed = series.policy_model in known or len(known) < MAX_POLICY_MODELS
+        policy_model = series.policy_model if followed else OTHER
         strata = law.for_policy(policy_model)
         channels = law.channels(batch.values)
         outcomes: list[Decision | Recovery] = []
@@ -231,11 +233,6 @@ class Fold:
             rows = {row.cohort: number for number, row in enumerate(chosen)}
             self._detectors[key] = rows, DETECTORS[law.detector](mean - half, mean + half, sd)
         return self._detectors[key]
-
-    def _capped(self, series: Series) -> str:
-        known = {key.policy_model for key in self.streams}
-        new = series.policy_model not in known
-        return OTHER if new and len(known) >= MAX_POLICY_MODELS else series.policy_model
 
 
 def _fold(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from monitor.domain.trace import Trace
-from monitor.ingest.record import Record, TopicPartition
+from monitor.ingest.record import TopicPartition
 from monitor.ingest.route import RoutedBatch
 from monitor.observe.cohorts import CohortNames
 from monitor.observe.scoring import RewardModel
@@ -40,7 +39,12 @@ class BatchBuilder:
 
     def build(self, batch: RoutedBatch, spans: dict[TopicPartition, Span]) -> Checkpoint:
         """Drop duplicates, mark repeats, score and observe the rest; raises `Unavailable`."""
-        fresh = self._fresh(batch.traces)
+        known = self._store.known_traces([trace.trace_id for trace, _ in batch.traces])
+        fresh = []
+        for trace, record in batch.traces:
+            if trace.trace_id not in known:
+                known.add(trace.trace_id)
+                fresh.append((trace, record))
         observed = self._observer.observe([trace for trace, _ in fresh])
         labels = [self._rules.cohorts.name(preference.cohort) for preference, _ in batch.preferences]
         names = self._names.admit(labels)
@@ -55,13 +59,3 @@ class BatchBuilder:
             dead_letters=Counter(rejected.invalid.reason for rejected in batch.rejected),
             skipped={reason.value: count for reason, count in batch.skipped.items()},
         )
-
-    def _fresh(self, traces: list[tuple[Trace, Record]]) -> list[tuple[Trace, Record]]:
-        """Keep the first trace of each id that is not stored yet."""
-        known = self._store.known_traces([trace.trace_id for trace, _ in traces])
-        fresh = []
-        for trace, record in traces:
-            if trace.trace_id not in known:
-                known.add(trace.trace_id)
-                fresh.append((trace, record))
-        return fresh

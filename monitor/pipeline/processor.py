@@ -130,18 +130,14 @@ class Processor:
         try:
             with self.metrics.timed(Stage.DECODE):
                 decoded = self.router.decode(batch.records, self.clock())
-            return self._store(batch, decoded, plan_spans(batch, self._bad_runs(batch, decoded)))
+            invalid = {id(rejected.record) for rejected in decoded.rejected}
+            runs = {partition: cursor.bad_run for partition, cursor in batch.cursors.items()}  # bad ones in a row
+            for record in batch.records:
+                partition = record.topic_partition
+                runs[partition] = self.limit.add(record, runs[partition], bad=id(record) in invalid)
+            return self._store(batch, decoded, plan_spans(batch, runs))
         finally:
             self.health.set_ready(BATCH_PART)
-
-    def _bad_runs(self, batch: RecordBatch, decoded: RoutedBatch) -> dict[TopicPartition, int]:
-        """Return how many invalid records in a row each partition ends with."""
-        invalid = {id(rejected.record) for rejected in decoded.rejected}
-        runs = {partition: cursor.bad_run for partition, cursor in batch.cursors.items()}
-        for record in batch.records:
-            partition = record.topic_partition
-            runs[partition] = self.limit.add(record, runs[partition], bad=id(record) in invalid)
-        return runs
 
     def _store(
         self, batch: RecordBatch, decoded: RoutedBatch, spans: dict[TopicPartition, Span]

@@ -140,31 +140,27 @@ def _columns(change: JobChange) -> dict[str, Any]:
 def _record(row: RowMapping) -> JobRecord:
     action = Action(row["action"])
     return JobRecord(
-        job=_job(row, action),
+        job=Job(
+            job_id=row["job_id"],
+            action=action,
+            state=JobState(row["state"]),
+            reason=row["reason"],
+            requested_by=row["requested_by"],
+            alarm_id=row["alarm_id"],
+            attempt=row["attempt"],
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+            progress=row["progress"],
+            verdict=_parse(row["verdict"], Verdict),
+            error=row["error"],
+            candidate_version=row["candidate_version"],
+        ),
         spec=_parse(row["spec"], RunSpec),
         result=None if action not in ACTIONS else _parse(row["result"], ACTIONS[action].result),
         handle=_parse(row["handle"], RunHandle),
         lease_owner=row["lease_owner"],
         lease_expired=row["lease_expired"],
         lost=row["lost"],
-    )
-
-
-def _job(row: RowMapping, action: Action) -> Job:
-    return Job(
-        job_id=row["job_id"],
-        action=action,
-        state=JobState(row["state"]),
-        reason=row["reason"],
-        requested_by=row["requested_by"],
-        alarm_id=row["alarm_id"],
-        attempt=row["attempt"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        progress=row["progress"],
-        verdict=_parse(row["verdict"], Verdict),
-        error=row["error"],
-        candidate_version=row["candidate_version"],
     )
 
 

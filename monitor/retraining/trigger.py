@@ -36,7 +36,13 @@ def decide_trigger(
     One drift raises alarms in many streams at once; a job answers all that were
     raised before it was created, so a later one needs an alarm of its own.
     """
-    matching = [alarm for alarm in alarms if _counts(rule, alarm)]
+    matching = [
+        alarm
+        for alarm in alarms
+        if alarm.signal in rule.signals
+        and _RANK[alarm.severity] >= _RANK[rule.severity]
+        and alarm.state is not AlarmState.SUPERSEDED
+    ]
     if not matching:
         return Hold("no_alarm", f"no {rule.severity} or worse on {', '.join(rule.signals)}")
     unanswered = [
@@ -79,11 +85,3 @@ def answer_alarms(
             decision = started if isinstance(started, Hold) else decision
         decisions.append(decision)
     return tuple(decisions)
-
-
-def _counts(rule: TriggerRule, alarm: AlarmFact) -> bool:
-    return (
-        alarm.signal in rule.signals
-        and _RANK[alarm.severity] >= _RANK[rule.severity]
-        and alarm.state is not AlarmState.SUPERSEDED
-    )

@@ -218,7 +218,10 @@ def fold(
     """
     crossings: list[Crossing] = []
     waiting = sorted(thresholds, key=lambda threshold: threshold.e)
-    size = _rows_at_once(increments)
+    size = CHUNK  # rows whose products surely stay inside float64: more where the increments are small
+    if len(increments) > CHUNK:
+        steepest = max(float(np.log(increments.max())), -float(np.log(increments.min())), LOG_RANGE / LONGEST_CHUNK)
+        size = max(CHUNK, int(LOG_RANGE / steepest))
     for start in range(0, len(increments), size):
         products = _Products.of(increments[start : start + size])
         where = indices[start : start + size]
@@ -227,14 +230,6 @@ def fold(
         waiting = waiting[len(found) :]
         state = state.apply(AffineMap.over(products, where))
     return state, crossings
-
-
-def _rows_at_once(increments: Floats) -> int:
-    """Return how many rows' products surely stay inside float64."""
-    if len(increments) <= CHUNK:
-        return CHUNK
-    steepest = max(float(np.log(increments.max())), -float(np.log(increments.min())), LOG_RANGE / LONGEST_CHUNK)
-    return max(CHUNK, int(LOG_RANGE / steepest))
 
 
 def _crossings(state: State, products: _Products, indices: Integers, waiting: list[Threshold]) -> list[Crossing]:

@@ -82,6 +82,7 @@ def test_a_leader_whose_one_duty_takes_longer_than_the_lease_keeps_it(engine: En
         with transaction(fenced) as connection:
             connection.execute(text("select 1"))
         assert not follows.acquire()
+    follows.release()
     busy.release()
 
 
