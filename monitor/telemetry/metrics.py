@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
-from functools import partial
 
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from monitor.domain.alarm import Severity, StoredAlarm
 from monitor.domain.job import Action, JobState
@@ -92,7 +93,7 @@ class Metrics:
         self._leads = Freshness(leader_seconds, clock)
         gauge_of(series.LEADER, registry).set_function(self._leads.holds)
         self._reached = {name: Freshness(FRESH_SECONDS, clock) for name in dependencies}
-        self._part_ready = gauge_of(series.PART_READY, registry)
+        self._part_ready = _PartGauge(registry)
         up = gauge_of(series.DEPENDENCY_UP, registry)
         for name, freshness in self._reached.items():
             up.labels(name).set_function(freshness.holds)
@@ -144,13 +145,8 @@ class Metrics:
         self._ensemble_disagreement.set(mean)
 
     def follow_health(self, health: Health) -> None:
-        """Show which parts of *health* are ready when scraped."""
-
-        def is_ready(part: str) -> bool:
-            return health.ready()[1][part] == READY
-
-        for part in health.ready()[1]:
-            self._part_ready.labels(part).set_function(partial(is_ready, part))
+        """Show which parts of *health* are ready when scraped, those that it names later included."""
+        self._part_ready.health = health
 
     def confirm_reached(self, dependency: Dependency) -> None:
         """Note that a call to *dependency* has succeeded; safe from any thread."""
@@ -224,3 +220,22 @@ class Metrics:
             self._last_refresh,
         ):
             gauges.withdraw()
+
+
+class _PartGauge(Collector):
+    """Which parts of `health` are ready; it is asked anew at each scrape, since some are named when they first work."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.health: Health | None = None
+        registry.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        [family] = self.describe()
+        parts = {} if self.health is None else self.health.ready()[1]
+        for part, reason in parts.items():
+            family.add_metric((part,), reason == READY)
+        return [family]
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        declared = series.PART_READY
+        return [GaugeMetricFamily(declared.name, declared.help, labels=declared.labels)]

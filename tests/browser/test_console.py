@@ -76,6 +76,18 @@ def test_a_cohort_named_in_html_is_shown_as_text(page: Page, address: str, monit
     assert page.locator("main img").count() == 0
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_transaction_that_keeps_traces_from_the_detectors_is_named(
+    page: Page, address: str, monitor: InMemoryMonitor, width: int
+) -> None:
+    named = "a transaction keeps stored traces from being folded: 'nightly import' of user 'postgres'"
+    monitor.counts = replace(monitor.counts, fold_lag_traces=1200, placement_blocked_by=named)
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(address)
+    expect(page.get_by_text(named)).to_be_visible()
+    expect(page.get_by_text("pairs that can teach a refresh")).to_be_visible(visible=width > 600)
+
+
 def test_hostile_labels_are_shown_as_visible_text_everywhere(
     page: Page, address: str, monitor: InMemoryMonitor
 ) -> None:
@@ -250,7 +262,7 @@ def test_a_lost_database_is_said_and_its_return_clears_it(page: Page, address: s
     page.goto(address)
     expect(page.locator("#chips")).to_contain_text("ready")
     monitor.away = True
-    expect(page.locator("#lost")).to_contain_text("connection refused")
+    expect(page.locator("#lost")).to_contain_text("connection refused. What is shown is from")
     monitor.away = False
     expect(page.locator("#lost")).to_be_hidden()
 

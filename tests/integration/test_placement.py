@@ -16,6 +16,7 @@ from monitor.domain.blocker import PlacementBlocker
 from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.migrate import upgrade
 from monitor.postgres.placement import PostgresPlacement, long_blocker
+from monitor.postgres.views.overview import PostgresOverview
 
 pytestmark = pytest.mark.postgres
 ENTRY = "insert into log_entry (source, places) values ('traces', 3)"
@@ -73,6 +74,18 @@ def test_only_one_that_lasts_is_told_in_the_overview(engine: Engine, postgres: E
         store(engine)
         with transaction(engine) as connection:
             assert long_blocker(connection) is None
+
+
+def test_one_that_lasts_is_named_in_the_overview(
+    engine: Engine, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.postgres.placement.NAMED_AFTER_SECONDS", 0.0)
+    overviews = PostgresOverview(engine, kafka_lag=lambda: None)
+    with psycopg.connect(postgres.url, application_name="nightly import") as other:
+        other.execute("create temporary table written (number int)")
+        store(engine)
+        assert "'nightly import' of user 'postgres'" in str(overviews.overview().placement_blocked_by)
+    assert overviews.overview().placement_blocked_by is None
 
 
 def test_an_ordinary_role_names_what_it_may_see(engine: Engine, postgres: EmbeddedPostgres, postgres_url: str) -> None:

@@ -146,4 +146,4 @@ class InMemoryMonitor:
 
     def _reach(self) -> None:
         if self.away:
-            raise Unavailable("postgres at 127.0.0.1:5432 is away: connection refused")
+            raise Unavailable("postgres at 127.0.0.1:5432 is away: connection refused\n\tIs it running?")

@@ -234,6 +234,19 @@ def test_a_part_that_hangs_is_shown_as_not_ready_when_scraped(
     assert (ready("worker"), ready("web")) == (0, 1)
 
 
+def test_a_part_that_readyz_names_later_has_a_series_when_it_hangs_at_its_first_work(
+    metrics: Metrics, registry: CollectorRegistry, clock: Clock
+) -> None:
+    health = Health(["worker"], clock=clock)
+    metrics.follow_health(health)
+    health.set_busy("batch", 30.0, "storing a batch")
+    clock.now += 30.1
+    assert health.ready()[1]["batch"] == "storing a batch: not done after 30 s"
+    assert registry.get_sample_value("monitor_part_ready", {"part": "batch"}) == 0
+    health.set_ready("batch")
+    assert registry.get_sample_value("monitor_part_ready", {"part": "batch"}) == 1
+
+
 def test_an_open_alarm_tells_cohort_direction_and_effect(metrics: Metrics, registry: CollectorRegistry) -> None:
     down = Effect(-0.3, -0.4, -0.2, "ratio")
     metrics.show_alarms(

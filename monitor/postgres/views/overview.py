@@ -12,6 +12,7 @@ from monitor.domain.view import Overview
 from monitor.postgres.engine import transaction
 from monitor.postgres.leader import is_led
 from monitor.postgres.log import COMBINED, TOTALS_OF
+from monitor.postgres.placement import long_blocker
 
 # One statement, so one snapshot: an entry that is placed meanwhile is counted once.
 _TOTALS = text(
@@ -40,6 +41,7 @@ class PostgresOverview:
             open_alarms = connection.execute(_OPEN_ALARMS, {"state": AlarmState.OPEN}).scalar_one()
             lag = _fold_lag(connection)
             led = is_led(connection)
+            blocker = long_blocker(connection)
         last = totals.get(("last_timestamp", ""))
         return Overview(
             traces=totals.get(("traces", ""), 0),
@@ -53,6 +55,7 @@ class PostgresOverview:
             kafka_lag_records=self._kafka_lag(),
             has_leader=led,
             last_timestamp=None if last is None else moment_of(last),
+            placement_blocked_by=None if blocker is None else str(blocker),
         )
 
     def fold_lag(self) -> int:

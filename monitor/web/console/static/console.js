@@ -28,7 +28,7 @@ async function refresh() {
   } catch (error) {
     if (error.status === 401) return askAgain(error.message);
     const since = lastGood === null ? "" : ` What is shown is from ${utc(lastGood)}.`;
-    const said = error.status === undefined ? "The monitor does not answer." : `The monitor cannot say: ${error.message}.`;
+    const said = error.status === undefined ? "The monitor does not answer." : `The monitor cannot say: ${firstLine(error.message)}.`;
     showMessage(byId("lost"), said + since);
   }
 }
@@ -74,6 +74,11 @@ function show({ ready, overview, streams, alarms, items, models, baseline }) {
   byId("start").hidden = !context.operator;
   setText(byId("who"), `${who.name} (${who.role})`);
   document.title = overview.open_alarms ? `(${overview.open_alarms}) rlhf-monitor` : "rlhf-monitor";
+}
+
+// What a service said may go on for lines; its log holds them.
+function firstLine(text) {
+  return text.split("\n", 1)[0].replace(/[.?!]$/, "");
 }
 
 function tick() {

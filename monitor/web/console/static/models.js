@@ -73,9 +73,14 @@ export function showCounts(overview) {
     update: (tile, [name, value, note]) => {
       setText(parts(tile).value, value);
       setText(parts(tile).note, note);
-      setAttribute(tile, "data-tone", name === "Dead letters" && dead ? "warning" : null);
+      setAttribute(tile, "data-tone", toneOf(name, { dead, blocked: overview.placement_blocked_by !== null }));
     },
   });
+}
+
+function toneOf(name, { dead, blocked }) {
+  if (name === "To be folded" && blocked) return "bad";
+  return name === "Dead letters" && dead ? "warning" : null;
 }
 
 export function showChips(readiness, overview) {
