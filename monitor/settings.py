@@ -173,7 +173,7 @@ class DriftSettings(_Part):
     )
     fold_seconds: float = Field(1.0, gt=0, le=60, description="pause between two folds")
     recovery_observations: int = Field(
-        2000, ge=1, description="an alarm has recovered when so many observations did not bring it about again"
+        2000, ge=1, description="an alert has recovered when so many observations did not bring it about again"
     )
     detectors: dict[str, str] = Field(
         default_factory=dict, description="what follows a signal, by name, from the next baseline on; e_detector"

@@ -238,6 +238,7 @@ def _move_baselines() -> None:
 def _move_detectors_and_alarms() -> None:
     op.add_column("detector", sa.Column("renewed_state", sa.LargeBinary(), nullable=True))
     op.add_column("detector", sa.Column("renewed_since", sa.BigInteger(), nullable=True))
+    op.add_column("detector", sa.Column("renewed_for", sa.BigInteger(), nullable=True))
     op.add_column("detector", sa.Column("episode", sa.Integer(), server_default="0", nullable=False))
     op.add_column("detector", sa.Column("severity", sa.Text(), nullable=True))
     op.execute(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -19,7 +20,8 @@ from monitor.drift.log import ObservationLog, windows_of
 from monitor.drift.status import status_of
 from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold
 
-FOLD_PLACES = 20_000  # places folded in one transaction
+FOLD_PLACES = 20_000  # places folded in one transaction, at most
+FOLD_SECONDS = 5.0  # after which a step ends with the entry at hand: no step may outlast the lease
 log = structlog.get_logger(__name__)
 
 
@@ -83,15 +85,18 @@ class Tick:
 class Controller:
     """One leader's loop body. After any exception the next tick begins from what is stored."""
 
-    def __init__(self, store: FoldStore, rules: ControllerRules) -> None:
+    def __init__(
+        self, store: FoldStore, rules: ControllerRules, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
         self._rules = rules
+        self._clock = clock
         self._active: ActiveBaseline | None = None
         self._fold: Fold | None = None
         self._position = FoldPosition(1, 0)
 
     def tick(self) -> Tick:
-        """Fold what is new, FOLD_PLACES at most: whoever folds a long history again must hear of a stop."""
+        """Fold what is new, a step at most: whoever folds a long history again must hear of a stop."""
         end = self._store.place_entries()
         active = self._store.active(self._active) or self._freeze_first()
         if active is None:
@@ -126,9 +131,12 @@ class Controller:
         assert self._active is not None
         before, stop = dict(fold.streams), self._position
         outcomes: list[Decision | Recovery] = []
+        until = self._clock() + FOLD_SECONDS
         for entry in self._store.entries(self._position, max_places=FOLD_PLACES):
             outcomes += fold.add(entry)
             stop = FoldPosition(entry.sequence + 1, entry.first_place + entry.places)
+            if self._clock() >= until:
+                break
         decisions = in_fold_order(outcome for outcome in outcomes if isinstance(outcome, Decision))
         alarms = [describe(decision, fold.baseline, self._store) for decision in decisions]
         step = FoldStep(

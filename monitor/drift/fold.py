@@ -27,7 +27,7 @@ class FoldRules:
     """When a stream alarms, and when it has come back."""
 
     average_run_length: float  # A
-    # An alarm has recovered when so many observations in a row, taken by themselves, do not bring it about again.
+    # An alert has recovered when so many observations in a row, taken by themselves, do not bring it about again.
     recovery_observations: int = 2000
 
     def thresholds(self, reached: Severity | None) -> tuple[Threshold, ...]:
@@ -43,14 +43,15 @@ class FoldRules:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """A stream's alarm that is still open, looked at again every `recovery_observations`.
+    """A stream's alarm that is still open, looked at again every `patience` observations.
 
-    `renewed` is evidence gathered from nothing since the last look, at `since` observations of the
-    stream; None once it has reached the severity's threshold, which confirms the episode.
+    `renewed` is an alert's evidence, gathered from nothing since the last look, at `since`
+    observations of the stream; None once it has reached the threshold, which confirms the alert.
     """
 
     severity: Severity
     since: int
+    patience: int
     renewed: Evidence | None
 
 
@@ -179,9 +180,9 @@ class Fold:
         self, key: StreamKey, stream: Stream, detector: Detector, rows: _Rows
     ) -> tuple[Stream, int, list[Decision | Recovery]]:
         """Fold *rows* as far as the episode stays what it is; return how many that were and what came of it."""
-        episode, patience = stream.episode, self.rules.recovery_observations
+        episode = stream.episode
         if episode is not None:
-            rows = rows.first(max(episode.since + patience - stream.observations, 1))
+            rows = rows.first(max(episode.since + episode.patience - stream.observations, 1))
         waiting = self.rules.thresholds(None if episode is None else episode.severity)
         evidence, crossings = _fold(detector, stream.evidence, rows, waiting)
         if crossings and min(crossing.row for crossing in crossings) + 1 < len(rows):
@@ -190,22 +191,36 @@ class Fold:
         observations = stream.observations + len(rows)
         after = replace(stream, evidence=evidence, observations=observations)
         if crossings:
-            severity = Severity(crossings[-1].threshold.name)
-            after = replace(after, episode=Episode(severity, observations, detector.empty()))
+            after = replace(after, episode=self._episode(after, detector, crossings[-1], rows))
             return after, len(rows), [self._decision(key, after, crossing, rows) for crossing in crossings]
         if episode is None:
             return after, len(rows), []
-        renewed = episode.renewed
-        if renewed is not None:
-            renewed, confirmed = _fold(detector, renewed, rows, (self.rules.threshold(episode.severity),))
-            renewed = None if confirmed else renewed
-        if observations - episode.since < patience:
-            return replace(after, episode=replace(episode, renewed=renewed)), len(rows), []
-        if renewed is None:
-            return replace(after, episode=Episode(episode.severity, observations, detector.empty())), len(rows), []
+        if episode.renewed is not None:
+            renewed, reached = _fold(detector, episode.renewed, rows, (self.rules.threshold(episode.severity),))
+            episode = replace(episode, renewed=None if reached else renewed)
+        if observations - episode.since < episode.patience:
+            return replace(after, episode=episode), len(rows), []
+        if episode.severity is Severity.ALERT:
+            confirmed, calm = episode.renewed is None, detector.empty()
+            again = replace(episode, since=observations, renewed=detector.empty())
+        else:  # a slow drift may be on its way to an alert: what it has gathered is kept
+            confirmed, calm = evidence.log_e >= np.log(self.rules.threshold(episode.severity).e), evidence
+            again = replace(episode, since=observations)
+        if confirmed:
+            return replace(after, episode=again), len(rows), []
+        recovery = Recovery(key, stream.episode_number, int(rows.places[-1]))
         number = stream.episode_number + 1
-        calm = replace(after, evidence=detector.empty(), episode=None, episode_number=number)
-        return calm, len(rows), [Recovery(key, stream.episode_number, int(rows.places[-1]))]
+        return replace(after, evidence=calm, episode=None, episode_number=number), len(rows), [recovery]
+
+    def _episode(self, stream: Stream, detector: Detector, crossing: Crossing, rows: _Rows) -> Episode:
+        """Begin an episode; a drift that took long to show is given four times as long to show again."""
+        severity, patience = Severity(crossing.threshold.name), self.rules.recovery_observations
+        if severity is Severity.WARNING:
+            return Episode(severity, stream.observations, patience, None)
+        place = int(rows.places[crossing.row])
+        share = stream.observations / (place + 1 - self.baseline.stop_place)  # of the places that the stream reads
+        took = (place + 1 - max(crossing.onset, self.baseline.stop_place)) * share
+        return Episode(severity, stream.observations, max(patience, round(4.0 * took)), detector.empty())
 
     def _decision(self, key: StreamKey, stream: Stream, crossing: Crossing, rows: _Rows) -> Decision:
         return Decision(
@@ -264,6 +279,7 @@ def store(fold: Fold, keys: Iterable[StreamKey]) -> dict[StreamKey, StoredStream
             episode=stream.episode_number,
             severity=None if episode is None else episode.severity,
             since=None if episode is None else episode.since,
+            patience=None if episode is None else episode.patience,
             renewed=None if episode is None or episode.renewed is None else episode.renewed.to_bytes(),
         )
     return stored
@@ -277,11 +293,12 @@ def restore(fold: Fold, stored: Mapping[StreamKey, StoredStream]) -> dict[Stream
         if detector is None:
             continue
         episode = None
-        if kept.severity is not None and kept.since is None:
-            episode = Episode(kept.severity, kept.observations, detector.empty())
-        elif kept.severity is not None and kept.since is not None:
+        if kept.severity is not None and kept.since is not None and kept.patience is not None:
             renewed = None if kept.renewed is None else detector.load(kept.renewed)
-            episode = Episode(kept.severity, kept.since, renewed)
+            episode = Episode(kept.severity, kept.since, kept.patience, renewed)
+        elif kept.severity is not None:
+            renewed = detector.empty() if kept.severity is Severity.ALERT else None
+            episode = Episode(kept.severity, kept.observations, fold.rules.recovery_observations, renewed)
         streams[key] = Stream(
             evidence=detector.load(kept.evidence),
             observations=kept.observations,

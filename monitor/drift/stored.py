@@ -54,6 +54,7 @@ class StoredStream:
     episode: int
     severity: Severity | None  # of the open episode; None where none is open
     since: int | None  # of the open episode; None where the release that stored it knew none
+    patience: int | None  # likewise
     renewed: bytes | None
 
 

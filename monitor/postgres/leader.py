@@ -96,6 +96,9 @@ class Leadership:
         return engine
 
     def _keep(self, connection: Connection) -> None:
+        """Hold the lease to the transaction's end, renewed first: one duty may take longer than it lasts."""
+        if self._renewed_at is not None:
+            self.acquire()
         if connection.execute(_KEEP, {"role": ROLE, "owner": self._owner}).first() is None:
             self._renewed_at = None
             log.warning("leads_no_more", owner=self._owner)

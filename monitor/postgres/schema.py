@@ -235,6 +235,7 @@ detector = Table(
     # observations at that look.
     Column("renewed_state", LargeBinary),
     Column("renewed_since", BigInteger),
+    Column("renewed_for", BigInteger),  # observations between two looks
     Column("episode", Integer, nullable=False, server_default="0"),
     Column("severity", Text),  # reached in this episode
     PrimaryKeyConstraint("baseline_id", "signal", "cohort", "policy_model", "scorer_version"),

@@ -195,7 +195,7 @@ class PostgresFoldStore:
                 raise Fenced(f"baseline {step.baseline_id}: the fold is not at place {step.start.next_place} any more")
             if step.streams:
                 statement = upsert(schema.detector)
-                changed = (*_STREAM_VALUES, "state", "renewed_state", "renewed_since")
+                changed = (*_STREAM_VALUES, "state", "renewed_state", "renewed_since", "renewed_for")
                 statement = statement.on_conflict_do_update(
                     constraint=schema.detector.primary_key, set_={name: statement.excluded[name] for name in changed}
                 )
@@ -207,6 +207,7 @@ class PostgresFoldStore:
                         "state": stream.evidence,
                         "renewed_state": stream.renewed,
                         "renewed_since": stream.since,
+                        "renewed_for": stream.patience,
                     }
                     for key, stream in sorted(step.streams.items())
                 ]
@@ -280,5 +281,6 @@ def _stream(row: Row[Any]) -> tuple[StreamKey, StoredStream]:
         episode=row.episode,
         severity=None if row.severity is None else Severity(row.severity),
         since=row.renewed_since,
+        patience=row.renewed_for,
         renewed=row.renewed_state,
     )

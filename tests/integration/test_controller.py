@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from monitor.domain.score import Reward
 from monitor.domain.signal import DISAGREEMENT, REWARD
 from monitor.domain.trace import Trace
 from monitor.drift.baseline import NullRule
-from monitor.drift.controller import Controller, ControllerRules, freeze_window
+from monitor.drift.controller import FOLD_SECONDS, Controller, ControllerRules, freeze_window
 from monitor.drift.rescore import RescoredBaselines
 from monitor.drift.status import Streams
 from monitor.errors import Fenced, InvalidInput
@@ -37,6 +37,7 @@ from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
 from monitor.runs.artifact import Artifact, HashedFile
 from monitor.runs.result import PairMetrics, RewardResult
+from tests.program import wait_for
 from tests.traces import checkpoint, drifting, scored, trace
 
 pytestmark = pytest.mark.postgres
@@ -115,6 +116,22 @@ def test_a_leader_that_goes_on_raises_the_same_alarms_as_one_that_restarts(engin
         write(TRACES[start : start + 100])
         raised += controller.tick().alarms
     assert described(raised) == stored(engine)
+    assert by_stream(stored(engine)) == by_stream(expected())
+
+
+def test_a_step_ends_when_its_time_is_over_so_that_no_step_outlasts_the_lease(
+    engine: Engine, store: PostgresFoldStore, write: Write
+) -> None:
+    def slow() -> float:  # every look at the clock finds a step's time gone
+        return next(times)
+
+    times = count(0.0, FOLD_SECONDS)
+    controller = Controller(store, RULES, clock=slow)
+    for start in range(0, 1500, 300):
+        write(TRACES[start : start + 300])
+    wait_for(lambda: store.place_entries().next_place == 1500, "the places")  # the server's own work may hold them up
+    ticks = [controller.tick() for _ in range(3)]
+    assert [tick.folded for tick in ticks] == [900, 1200, 1500]
     assert by_stream(stored(engine)) == by_stream(expected())
 
 

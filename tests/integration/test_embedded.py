@@ -40,6 +40,7 @@ def consume(broker: EmbeddedBroker | Kafka, topic: str, count: int, group: str) 
         enable_auto_commit=False,
         session_timeout_ms=6000,  # the least a real broker takes; the embedded one rebalances for as long
         heartbeat_interval_ms=500,
+        metadata_max_age_ms=1000,  # a broker just started may not name all of its topics yet
     )
     values: list[bytes] = []
     try:

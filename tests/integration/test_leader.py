@@ -72,6 +72,20 @@ def test_a_leader_that_is_slow_keeps_its_lease_where_nobody_wants_it(engine: Eng
     slow.release()
 
 
+def test_a_leader_whose_one_duty_takes_longer_than_the_lease_keeps_it(engine: Engine, clock: Clock) -> None:
+    busy, follows = Leadership(engine, clock=clock), Leadership(engine)
+    assert busy.acquire()
+    fenced = busy.fenced_engine()
+    for _ in range(3):
+        pass_time(engine, LEASE_SECONDS * 0.6)
+        clock.now += LEASE_SECONDS * 0.6
+        with transaction(fenced) as connection:
+            connection.execute(text("select 1"))
+        assert not follows.acquire()
+    follows.release()
+    busy.release()
+
+
 def test_a_leader_that_dies_is_replaced_at_once(engine: Engine) -> None:
     dies, follows = Leadership(engine), Leadership(engine)
     assert dies.acquire()
