@@ -115,7 +115,7 @@ def test_a_window_that_takes_long_to_write_is_exported_whole_though_an_idle_tran
         connection.execute(text("set local idle_in_transaction_session_timeout = '1s'"))
 
     monkeypatch.setattr(baselines, "EXPORT_ROWS", 50)
-    monkeypatch.setattr(baselines.msgspec.json, "encode", slow)
+    monkeypatch.setattr("msgspec.json.encode", slow)
     file = PostgresBaselineTraces(engine).export(tmp_path / "window.jsonl")
     assert file is not None
     assert file.rows == BASELINE
