@@ -60,7 +60,7 @@ def baseline_freeze(
     stop_index: Annotated[int | None, typer.Option("--stop", min=1, help="Index after the last trace.")] = None,
     note: Annotated[str, typer.Option("--note", help="Why this window.")] = "",
 ) -> None:
-    """Freeze a new baseline from a window of traces; alarms against the old one are closed."""
+    """Freeze a new baseline from a window of traces; alarms against the old one are superseded."""
     from monitor.app.wiring import null_rule_of
     from monitor.drift.controller import freeze_window
     from monitor.postgres.streams import PostgresFoldStore
@@ -174,6 +174,8 @@ def alarms_explain(alarm_id: AlarmNumber) -> None:
         f"after {alarm.observations} observations since the baseline"
     )
     say(f"began about trace {alarm.onset_place}, {moment(alarm.onset_timestamp)}")
+    if stored.recovered_at is not None:
+        say(f"recovered: {moment(stored.recovered_at)}")
     say(f"effect since then: {effect_text(alarm.effect)} against the baseline's mean (95% confidence sequence)")
     say(
         f"evidence: {alarm.evidence_log:.2f} of the alarm's (log e / log A); a stream that has not drifted "

@@ -71,3 +71,4 @@ class StoredAlarm:
     alarm: Alarm
     created_at: datetime
     acknowledged_by: str | None = None
+    recovered_at: datetime | None = None

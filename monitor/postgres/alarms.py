@@ -143,4 +143,5 @@ def _stored(row: Row[Any]) -> StoredAlarm:
         examples=tuple(row.examples),
         episode=row.episode,
     )
-    return StoredAlarm(row.alarm_id, AlarmState(row.state), alarm, row.created_at, row.acknowledged_by)
+    state = AlarmState(row.state)
+    return StoredAlarm(row.alarm_id, state, alarm, row.created_at, row.acknowledged_by, row.recovered_at)

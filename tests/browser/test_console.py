@@ -72,6 +72,8 @@ def test_a_cohort_named_in_html_is_shown_as_text(page: Page, address: str, monit
     expect(page.locator("#streams-rows [data-part=cohort]")).to_have_text(HOSTILE)
     expect(page.locator("#alarms-list .effect")).to_have_text("+214 tokens [+120.5, +310.2]")
     expect(page.locator("#alarms-list")).to_contain_text("after 37 traces")
+    page.locator("#alarms-list summary").click()
+    expect(page.get_by_text("alarm 1", exact=True)).to_be_visible()
     expect(page).to_have_title("(1) rlhf-monitor")
     assert page.locator("main img").count() == 0
 

@@ -168,6 +168,22 @@ def test_db_check_says_whether_the_schema_is_the_declared_one_and_upgrade_is_ide
 
 
 @pytest.mark.postgres
+def test_an_alarm_that_has_recovered_says_when(run: Run, postgres_url: str) -> None:
+    run("db", "check", POSTGRES__URL=postgres_url)
+    watch(postgres_url, TRACES, baseline=600)
+    number = json.loads(run("alarms", "list", "--json", "--state", "open").out)[0]["alarm_id"]
+    assert "recovered" not in run("alarms", "explain", number).out
+    engine = create_engine_for(postgres_url)
+    with engine.begin() as connection:
+        ended = "update alarm set state = 'recovered', recovered_at = '2026-11-21 05:00:00+00' where alarm_id = :number"
+        connection.execute(text(ended), {"number": number})
+    engine.dispose()
+    assert "recovered: 2026-11-21 05:00:00Z" in run("alarms", "explain", number).out
+    [listed] = json.loads(run("alarms", "list", "--json", "--state", "recovered").out)
+    assert (listed["alarm_id"], listed["recovered_at"]) == (number, "2026-11-21T05:00:00+00:00")
+
+
+@pytest.mark.postgres
 def test_an_operator_sees_the_drift_acknowledges_its_alarm_and_freezes_anew(run: Run, postgres_url: str) -> None:
     assert run("baseline", "show", POSTGRES__URL=postgres_url).code == FAILED
     watch(postgres_url, TRACES, baseline=600)

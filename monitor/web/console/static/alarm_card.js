@@ -86,6 +86,7 @@ function createMember(card, item, refresh) {
     element(
       "p",
       { class: "note" },
+      element("span", {}, `alarm ${item.alarm_id}`),
       element("span", {}, "onset ", element("time", { "data-part": "onset" })),
       element("span", {}, `caught at trace ${count(alarm.place)}, ${utc(new Date(alarm.timestamp))}`),
     ),
