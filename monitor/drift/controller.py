@@ -41,15 +41,21 @@ class FoldStore(ObservationLog, Protocol):
         ...
 
     def place_of_trace(self, number: int) -> int:
-        """Return the place of trace *number*, counted from 0 over the log's traces alone."""
+        """Return the place of trace *number*, counted from 0 over the log's traces alone.
+
+        Raises `InvalidInput` where the log has forgotten it.
+        """
         ...
 
     def active(self, known: ActiveBaseline | None = None) -> ActiveBaseline | None:
         """Return the active baseline; *known* itself, unread, where it is that one as it stands."""
         ...
 
-    def freeze(self, baseline: Baseline, *, by: str, note: str) -> ActiveBaseline:
-        """Make *baseline* the active one; alarms of the one before are superseded."""
+    def freeze(self, baseline: Baseline, *, by: str, note: str, only_first: bool = False) -> ActiveBaseline:
+        """Make *baseline* the active one; alarms of the one before are superseded.
+
+        Where *only_first* is set and one is active already, that one stays and is returned.
+        """
         ...
 
     def load_fold(self, baseline_id: int) -> StoredFold: ...
@@ -118,7 +124,8 @@ class Controller:
             stop = self._store.place_of_trace(traces - 1) + 1
             baseline = freeze_window(self._store, self._rules.null_rule, first_place=0, stop_place=stop)
             if baseline.signals:
-                active = self._store.freeze(baseline, by="controller", note=f"the first {traces} traces")
+                note = f"the first {traces} traces"
+                active = self._store.freeze(baseline, by="controller", note=note, only_first=True)
                 log.info("baseline_frozen", baseline=active.baseline_id, traces=traces)
                 return active
             traces *= 2

@@ -260,8 +260,12 @@ def _fold(
 
 
 def in_fold_order(decisions: Iterable[Decision]) -> list[Decision]:
-    """Order by place, roll-up first, so that the same log always tells the same story."""
-    return sorted(decisions, key=lambda d: (d.place, d.stream.cohort != ALL, d.stream, d.severity))
+    """Order by place, roll-up first, so that the same log always tells the same story.
+
+    One observation may reach both severities: the warning comes first, for the alert takes its place.
+    """
+    rank = list(Severity).index
+    return sorted(decisions, key=lambda d: (d.place, d.stream.cohort != ALL, d.stream, rank(d.severity)))
 
 
 def store(fold: Fold, keys: Iterable[StreamKey]) -> dict[StreamKey, StoredStream]:

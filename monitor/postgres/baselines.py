@@ -15,6 +15,7 @@ from monitor.postgres.engine import transaction
 from monitor.postgres.streams import active_baseline
 from monitor.runs.artifact import HashedFile
 
+EXPORT_ROWS = 500  # fetched at once: more would be memory, and a transaction that is idle while they are written
 _WINDOW = text(
     "select place as trace_index, cohort, policy_model, messages, response from baseline_trace"
     " where baseline_id = :baseline_id order by place"
@@ -34,7 +35,8 @@ class PostgresBaselineTraces:
             active = active_baseline(connection)
             if active is None:
                 return None
-            rows = connection.execute(_WINDOW, {"baseline_id": active.baseline_id})
+            paged = connection.execution_options(yield_per=EXPORT_ROWS)
+            rows = paged.execute(_WINDOW, {"baseline_id": active.baseline_id})
             digest, count = hashlib.sha256(), 0
             with path.open("wb") as target:
                 for row in rows:

@@ -107,7 +107,12 @@ class PostgresFoldStore:
 
     def place_of_trace(self, number: int) -> int:
         with transaction(self._engine) as connection:
-            return int(connection.execute(_PLACE_OF_TRACE, {"number": number}).scalar_one())
+            place = connection.execute(_PLACE_OF_TRACE, {"number": number}).scalar_one_or_none()
+        if place is None:
+            raise InvalidInput(
+                f"trace {number}: its observations are forgotten (retention.log_days): take a later window"
+            )
+        return int(place)
 
     def entries(self, start: FoldPosition, *, max_places: int) -> Iterator[PlacedEntry]:
         bounds = {"sequence": start.next_sequence, "limit": max_places, "stop": start.next_place + max_places}
@@ -143,7 +148,7 @@ class PostgresFoldStore:
         with transaction(self._engine) as connection:
             return active_baseline(connection, known)
 
-    def freeze(self, baseline: Baseline, *, by: str, note: str) -> ActiveBaseline:
+    def freeze(self, baseline: Baseline, *, by: str, note: str, only_first: bool = False) -> ActiveBaseline:
         if not baseline.signals:
             raise InvalidInput(
                 f"baseline of the places {baseline.first_place} to {baseline.stop_place}:"
@@ -151,6 +156,8 @@ class PostgresFoldStore:
             )
         with transaction(self._engine) as connection:
             hold_freezes(connection)
+            if only_first and (there := active_baseline(connection)) is not None:
+                return there
             connection.execute(update(schema.baseline).where(schema.baseline.c.active).values(active=False))
             superseded = schema.alarm.c.state != AlarmState.SUPERSEDED
             connection.execute(update(schema.alarm).where(superseded).values(state=AlarmState.SUPERSEDED))

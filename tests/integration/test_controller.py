@@ -8,6 +8,7 @@ from dataclasses import replace
 from hashlib import sha256
 from itertools import count, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,10 +20,11 @@ from monitor.domain.cohort import CohortRule
 from monitor.domain.score import Reward
 from monitor.domain.signal import DISAGREEMENT, REWARD
 from monitor.domain.trace import Trace
-from monitor.drift.baseline import NullRule
+from monitor.drift.baseline import Baseline, NullRule
 from monitor.drift.controller import FOLD_SECONDS, Controller, ControllerRules, freeze_window
 from monitor.drift.rescore import RescoredBaselines
 from monitor.drift.status import Streams
+from monitor.drift.stored import ActiveBaseline
 from monitor.errors import Fenced, InvalidInput
 from monitor.ingest.offset import StoredOffset
 from monitor.observe.step import ObserveRules
@@ -216,6 +218,22 @@ def test_a_new_baseline_supersedes_the_old_one_s_alarms_and_starts_all_streams_a
     assert {item.state for item in PostgresAlarms(engine).alarms(state=None, limit=100)} == {AlarmState.SUPERSEDED}
     assert {status.observations for status in tick.statuses if status.key.cohort == "*"} == {100}
     assert tick.alarms == ()
+
+
+def test_a_baseline_that_an_operator_freezes_while_the_leader_makes_the_first_one_stays(
+    engine: Engine, store: PostgresFoldStore, write: Write
+) -> None:
+    class Overtaken(PostgresFoldStore):
+        def freeze(self, baseline: Baseline, **kind: Any) -> ActiveBaseline:
+            mine = freeze_window(store, NullRule(), first_place=100, stop_place=650)
+            store.freeze(mine, by="operator", note="after the release")
+            return super().freeze(baseline, **kind)
+
+    write(TRACES)
+    Controller(Overtaken(engine), RULES).tick()
+    active = store.active()
+    assert active is not None
+    assert (active.baseline.first_place, active.baseline.stop_place) == (100, 650)
 
 
 def test_a_leader_that_folds_under_a_replaced_baseline_is_fenced_so_its_alarms_are_not_left_open(

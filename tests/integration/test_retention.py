@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, event, text
 
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
+from monitor.errors import InvalidInput
 from monitor.ingest.offset import StoredOffset
 from monitor.pipeline.checkpoint import DuplicateTrace
-from monitor.postgres import retention
+from monitor.postgres import baselines, retention
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.checkpoints import PostgresCheckpoints
@@ -101,6 +103,24 @@ def test_the_baseline_s_window_can_be_scored_again_and_the_alarms_name_their_exa
     assert all(item.alarm.trace_id and item.alarm.examples for item in after)
 
 
+def test_a_window_that_takes_long_to_write_is_exported_whole_though_an_idle_transaction_is_ended(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(form: object) -> bytes:
+        time.sleep(0.003)
+        return json.dumps(form).encode()
+
+    @event.listens_for(engine, "begin")
+    def end_idle_ones(connection: Connection) -> None:
+        connection.execute(text("set local idle_in_transaction_session_timeout = '1s'"))
+
+    monkeypatch.setattr(baselines, "EXPORT_ROWS", 50)
+    monkeypatch.setattr("msgspec.json.encode", slow)
+    file = PostgresBaselineTraces(engine).export(tmp_path / "window.jsonl")
+    assert file is not None
+    assert file.rows == BASELINE
+
+
 def test_the_fold_goes_on_to_the_same_alarms_when_texts_ids_and_the_log_s_beginning_are_gone(engine: Engine) -> None:
     store = worker(engine)
     tidy(engine, texts=1, ids=1, log=1)
@@ -125,6 +145,8 @@ def test_the_log_before_the_active_baseline_is_forgotten_with_all_that_hangs_on_
     assert [tuple(row) for row in rows] == [(2, 700), (3, STORED)]
     store = PostgresFoldStore(engine)
     assert [store.place_of_trace(number) for number in (700, 1399, 1400, 1499)] == [700, 1399, 1400, 1499]
+    with pytest.raises(InvalidInput, match="trace 699: its observations are forgotten"):
+        store.place_of_trace(699)
 
 
 def test_a_window_s_texts_go_when_its_baseline_is_replaced_and_old(engine: Engine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -98,6 +99,13 @@ def test_each_stream_warns_before_it_alerts_once_each_and_in_the_drift_s_directi
         assert {decision.direction for decision in mine} == {Direction.UP}
         assert [decision.evidence_log >= 1.0 for decision in mine] == [False, True]
         assert all(abs(decision.onset_place - (BASELINE + 300)) < 100 for decision in mine)
+
+
+def test_a_warning_comes_before_the_alert_that_one_observation_reaches_with_it() -> None:
+    _, decisions = folded([])
+    alert = decisions[-1]
+    warning = replace(alert, severity=Severity.WARNING)
+    assert in_fold_order([alert, warning]) == [warning, alert]
 
 
 def test_traces_without_a_label_count_in_the_roll_up_and_have_no_stream_of_their_own() -> None:
