@@ -44,7 +44,7 @@ def engine(postgres_url: str, role: str) -> Iterator[Engine]:
 def test_a_server_that_is_away_is_told_in_one_line() -> None:
     """Its second line begins with a tab, which a terminal and the console showed as an escape."""
     engine = create_engine_for("postgresql://postgres@127.0.0.1:1/none")
-    with pytest.raises(Unavailable, match="^PostgreSQL: .*Connection refused") as away, transaction(engine):
+    with pytest.raises(Unavailable, match="Connection refused") as away, transaction(engine):
         pass
     assert not {"\n", "\t"} & set(str(away.value))
 
