@@ -20,7 +20,7 @@ class Overview:
     dead_letters: Mapping[str, int]  # by reason
     open_alarms: int
     fold_lag_traces: int  # checkpointed, not folded yet
-    kafka_lag_records: int | None  # None where this process reads no partition
+    kafka_lag_records: int | None  # None where this process reads no partition, or no broker answers
     has_leader: bool
     last_timestamp: datetime | None  # of the newest trace
     skipped: Mapping[str, int] = field(default_factory=dict)  # records that carry no trace, by reason

@@ -141,7 +141,7 @@ class Worker:
         self._oldest = 0.0
         self._lag_due = 0.0
         self._compare_due = 0.0
-        self.lag_records: int | None = None  # behind the log's ends, over all partitions read here
+        self.lag_records: int | None = None  # behind the log's ends, over all partitions read here; None if unknown
 
     def run(self, stop: threading.Event) -> None:
         thread = threading.Thread(target=self._process, name="processor", daemon=True)
@@ -210,6 +210,7 @@ class Worker:
     def _wait(self, reason: Unavailable, stop: threading.Event) -> None:
         self._health.set_not_ready(PART, str(reason).splitlines()[0], plain=reason.plain)
         log.warning("worker_waits", reason=str(reason))
+        self.lag_records = None  # what was known is of then
         stop.wait(self._backoff.next_seconds())
 
     def _hand_over(self, source: Source) -> None:

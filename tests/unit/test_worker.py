@@ -155,6 +155,21 @@ def test_a_group_that_cannot_be_joined_yet_is_waited_for() -> None:
     assert bench.health.failure is None
 
 
+def test_the_lag_is_unknown_while_no_broker_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.pipeline.worker.LAG_SECONDS", 0.0)
+    bench = Bench(ScriptedSource({A: lines(*range(5))}))
+    worker = bench.worker()
+    monkeypatch.setattr(bench, "worker", lambda: worker)
+
+    def refuse() -> dict[tuple[str, int], int]:
+        raise Unavailable("no broker")
+
+    with bench.running():
+        wait_for(lambda: worker.lag_records == 0, "the lag")
+        bench.source.lag = refuse  # type: ignore[method-assign]
+        wait_for(lambda: worker.lag_records is None, "that it is not known")
+
+
 def test_a_bad_record_is_durable_in_the_dead_letters_before_the_offset_that_skips_it() -> None:
     class ChecksLetters(InMemoryCheckpoints):
         def write(self, checkpoint: object) -> None:
