@@ -98,7 +98,7 @@ def named_failures() -> Iterator[None]:
 def _unavailable(error: BaseException | None) -> Unavailable:
     refused = _REFUSED.get(getattr(error, "sqlstate", None) or "")
     plain = AWAY if refused is None else f"PostgreSQL: {refused}"
-    return Unavailable(f"{'PostgreSQL' if refused is None else plain}: {str(error).strip()}", plain=plain)
+    return Unavailable(f"{'PostgreSQL' if refused is None else plain}: {' '.join(str(error).split())}", plain=plain)
 
 
 def is_unavailable(error: DBAPIError) -> bool:

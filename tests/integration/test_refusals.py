@@ -41,6 +41,14 @@ def engine(postgres_url: str, role: str) -> Iterator[Engine]:
     engine.dispose()
 
 
+def test_a_server_that_is_away_is_told_in_one_line() -> None:
+    """Its second line begins with a tab, which a terminal and the console showed as an escape."""
+    engine = create_engine_for("postgresql://postgres@127.0.0.1:1/none")
+    with pytest.raises(Unavailable, match="Connection refused") as away, transaction(engine):
+        pass
+    assert not {"\n", "\t"} & set(str(away.value))
+
+
 def test_a_right_that_was_withdrawn_is_waited_for(engine: Engine, postgres_url: str, role: str) -> None:
     """Before, the worker ended, and every restart with it."""
     with transaction(engine) as connection:
