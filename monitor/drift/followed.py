@@ -36,14 +36,15 @@ def capped(
     ]
     apart = [batch for batch in batches if batch.series.policy_model not in past]
     groups = groupby(sorted(joined, key=_series), key=_series)
-    return apart + [_join(series, list(parts)) for series, parts in groups]
+    return apart + [join(series, list(parts)) for series, parts in groups]
 
 
 def _series(batch: ObservationBatch) -> Series:
     return batch.series
 
 
-def _join(series: Series, parts: Sequence[ObservationBatch]) -> ObservationBatch:
+def join(series: Series, parts: Sequence[ObservationBatch]) -> ObservationBatch:
+    """Return the observations of *parts* as one batch of *series*, in the order of places."""
     names = tuple(sorted({name for part in parts for name in part.cohorts}))
     codes = [
         np.array([names.index(name) for name in part.cohorts], dtype=np.int32)[part.cohort_codes] for part in parts

@@ -133,7 +133,7 @@ def test_policy_models_past_the_cap_share_one_stream_that_does_not_depend_on_who
 
 
 @pytest.mark.parametrize("restart", [False, True])
-@pytest.mark.parametrize("size", [1, 7, 100, 2000])
+@pytest.mark.parametrize("size", [7, 100])
 def test_where_the_log_is_cut_changes_neither_which_models_share_a_stream_nor_what_it_decides(
     size: int, restart: bool
 ) -> None:
