@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.domain.alarm import Direction, Recovery, Severity
-from monitor.domain.cohort import ALL, OTHER, UNLABELLED
+from monitor.domain.cohort import ALL, UNLABELLED
 from monitor.domain.observation import ObservationBatch, PlacedEntry
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline, SignalBaseline, Stratum
 from monitor.drift.detector import DETECTORS, Detector, Evidence
+from monitor.drift.followed import capped
 from monitor.drift.stored import StoredStream
 from monitor.stats.edetector import Crossing, Threshold
 
 WARNING_SHARE = 0.1  # a warning is raised at this share of A
-MAX_POLICY_MODELS = 50  # models followed apart under one baseline; the rest share one stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +118,11 @@ class Fold:
         """Fold *entry*: its time, and its observations past the baseline's window."""
         self.at = entry.at if self.at is None else max(self.at, entry.at)
         outcomes: list[Decision | Recovery] = []
-        for batch in entry.observations:
+        known = {key.policy_model for key in self.streams}
+        watched = [batch.between(self.baseline.stop_place) for batch in entry.observations]
+        for batch in capped(watched, known, self._first_watched):
             assert entry.last_timestamp is not None  # an entry with observations has subjects
-            outcomes += self._observe(batch.between(self.baseline.stop_place), entry.last_timestamp)
+            outcomes += self._observe(batch, entry.last_timestamp)
         return outcomes
 
     def evidence_log(self, key: StreamKey) -> float:
@@ -135,22 +137,27 @@ class Fold:
             return None
         return self._detector_of(key, law, strata)[1]
 
+    def _first_watched(self, batch: ObservationBatch) -> int | None:
+        """Return the first place of *batch* that a stream reads; None where none does."""
+        law = self.baseline.get(batch.series.signal, batch.series.scorer_version)
+        strata = {} if law is None else law.for_policy(batch.series.policy_model)
+        codes = [code for code, name in enumerate(batch.cohorts) if name in strata]
+        places = batch.places[np.isin(batch.cohort_codes, codes)]
+        return int(places[0]) if len(places) else None
+
     def _observe(self, batch: ObservationBatch, timestamp: datetime) -> list[Decision | Recovery]:
         """Fold *batch* into its cohorts' streams and the roll-up."""
         series = batch.series
         law = self.baseline.get(series.signal, series.scorer_version)
         if law is None or not len(batch.values):
             return []
-        known = {key.policy_model for key in self.streams}
-        followed = series.policy_model in known or len(known) < MAX_POLICY_MODELS
-        policy_model = series.policy_model if followed else OTHER
-        strata = law.for_policy(policy_model)
+        strata = law.for_policy(series.policy_model)
         channels = law.channels(batch.values)
         outcomes: list[Decision | Recovery] = []
         for cohort in (ALL, *batch.cohorts):
             if cohort == UNLABELLED or (cohort != ALL and cohort not in strata):
                 continue
-            key = StreamKey(series.signal, cohort, policy_model, series.scorer_version)
+            key = StreamKey(series.signal, cohort, series.policy_model, series.scorer_version)
             numbers, detector = self._detector_of(key, law, strata)
             row_of = np.array([numbers.get(name, -1) for name in batch.cohorts], dtype=np.int64)[batch.cohort_codes]
             chosen = row_of >= 0

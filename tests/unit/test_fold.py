@@ -17,7 +17,8 @@ from monitor.domain.cohort import ALL, OTHER, UNLABELLED
 from monitor.domain.observation import ObservationBatch, PlacedEntry, Series, Source
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline, NullRule, Window, build_baseline
-from monitor.drift.fold import MAX_POLICY_MODELS, Decision, Fold, FoldRules, in_fold_order, restore, store
+from monitor.drift.fold import Decision, Fold, FoldRules, in_fold_order, restore, store
+from monitor.drift.followed import MAX_POLICY_MODELS
 from monitor.drift.log import excerpt_of
 
 AT = datetime(2025, 3, 1, tzinfo=UTC)
@@ -129,6 +130,44 @@ def test_policy_models_past_the_cap_share_one_stream_that_does_not_depend_on_who
         fold.add(entry(binary(30, 0.1), policy_model=f"m{number:03}"))
     assert len({key.policy_model for key in fold.streams}) == MAX_POLICY_MODELS + 1
     assert fold.streams[StreamKey("refusal", ALL, OTHER, "1")].observations == 3 * 30
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("size", [7, 100])
+def test_where_the_log_is_cut_changes_neither_which_models_share_a_stream_nor_what_it_decides(
+    size: int, restart: bool
+) -> None:
+    values, rng = np.concatenate((binary(1000, 0.1), binary(1000, 0.7))), np.random.default_rng(1)
+    models = [f"m{number:03}" for number in rng.integers(0, MAX_POLICY_MODELS + 30, len(values))]
+
+    def cut(size: int, *, restart: bool) -> tuple[dict[StreamKey, int], list[tuple[object, ...]]]:
+        fold, outcomes = Fold(baseline(), RULES), list[Decision | Recovery]()
+        for start in range(0, len(values), size):
+            whole = batch(values[start : start + size], first=BASELINE + start)
+            names = np.array(models[start : start + size])
+            parts = [_of_model(whole, name, names == name) for name in sorted(set(names))]
+            outcomes += fold.add(PlacedEntry(Source.TRACES, 1, whole.places[0], size, AT, AT, tuple(parts)))
+            if restart:
+                resumed = Fold(baseline(), RULES)
+                resumed.streams |= restore(resumed, store(fold, fold.streams))
+                fold = resumed
+        decisions = in_fold_order(item for item in outcomes if isinstance(item, Decision))
+        seen = {key: stream.observations for key, stream in fold.streams.items()}
+        return seen, [(item.stream, item.severity, item.place, item.onset_place) for item in decisions]
+
+    expected = cut(len(values), restart=False)
+    assert any(stream.policy_model == OTHER for stream, *_ in expected[1])  # type: ignore[attr-defined]
+    assert cut(size, restart=restart) == expected
+
+
+def _of_model(whole: ObservationBatch, name: str, chosen: NDArray[np.bool_]) -> ObservationBatch:
+    return ObservationBatch(
+        series=Series("refusal", name, "1"),
+        cohorts=whole.cohorts,
+        cohort_codes=whole.cohort_codes[chosen],
+        places=whole.places[chosen],
+        values=whole.values[chosen],
+    )
 
 
 def test_an_excerpt_is_the_stream_s_own_observations_between_two_traces() -> None:
