@@ -191,7 +191,7 @@ class DriftSettings(_Part):
 class TriggerRule(_Part):
     signals: tuple[str, ...] = Field(min_length=1, description="signals whose alarms count")
     severity: Severity = Field(Severity.ALERT, description="least severity that counts")
-    action: Action = Field(Action.REWARD_REFRESH, description="what is started")
+    action: Action = Field(Action.REWARD_REFRESH, description="what is started; dpo is not available yet")
     approval: Literal["automatic", "manual"] = Field("manual", description="manual waits for an operator")
     cooldown_seconds: float = Field(6 * 3600.0, ge=0, description="least time between two jobs of the action")
     min_new_pairs: int = Field(500, ge=1, description="preference pairs since the champion's training")

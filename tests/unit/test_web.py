@@ -214,6 +214,12 @@ def test_a_number_the_database_cannot_hold_is_refused_before_it_gets_there(local
     assert local.get(f"/api/v1/jobs/{number}").status_code == 422
 
 
+def test_the_console_offers_only_actions_that_can_be_started(local: TestClient) -> None:
+    page = local.get("/").text
+    assert 'value="reward_refresh"' in page
+    assert 'value="dpo"' not in page
+
+
 def test_long_bodies_are_refused_before_they_are_read(local: TestClient) -> None:
     headers = {**CHANGE, "Content-Type": "application/json"}
     assert local.post("/api/v1/jobs", content=b" " * (MAX_BODY_BYTES + 1), headers=headers).status_code == 413

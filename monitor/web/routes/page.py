@@ -10,8 +10,8 @@ from fastapi.templating import Jinja2Templates
 from pydantic import BaseModel
 
 from monitor import __version__
-from monitor.domain.job import Action
 from monitor.domain.order import Role
+from monitor.runs.action import ACTIONS
 from monitor.web.auth import AnyActor, Gatekeeper
 
 CONSOLE = Path(__file__).parent.parent / "console"
@@ -28,7 +28,7 @@ class WhoAmI(BaseModel):
 @router.get("/", response_class=HTMLResponse, include_in_schema=False)
 def console(request: Request) -> Response:
     gatekeeper: Gatekeeper = request.app.state.gatekeeper
-    context = {"version": __version__, "wants_token": gatekeeper.wants_token, "actions": list(Action)}
+    context = {"version": __version__, "wants_token": gatekeeper.wants_token, "actions": list(ACTIONS)}
     return _templates.TemplateResponse(request, "console.html", context)
 
 
