@@ -43,7 +43,8 @@ _IDS = text(
 # what it says of an onset, and a baseline that is frozen anew read them.
 _ENTRIES = text(
     "with old as materialized ("
-    "  select entry_id from log_entry where sequence is not null and created_at < cast(:day as date) at time zone 'utc'"
+    "  select entry_id from log_entry where sequence is not null"
+    "  and created_at < cast(:day as timestamp) at time zone 'utc'"
     "  and first_place + places <= (select first_place from baseline where active) order by sequence limit :limit"
     "), batches as (delete from observation_batch b using old where b.entry_id = old.entry_id),"
     " subjects as (delete from log_subject s using old where s.entry_id = old.entry_id),"

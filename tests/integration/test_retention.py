@@ -149,6 +149,21 @@ def test_the_log_before_the_active_baseline_is_forgotten_with_all_that_hangs_on_
         store.place_of_trace(699)
 
 
+def test_the_log_s_days_are_days_in_utc_wherever_the_server_stands(engine: Engine) -> None:
+    @event.listens_for(engine, "begin")
+    def stand_in_the_west(connection: Connection) -> None:
+        connection.execute(text("set local timezone = 'America/Los_Angeles'"))
+
+    first_kept = "((now() at time zone 'utc')::date - 30)::timestamp at time zone 'utc'"
+    with engine.begin() as connection:
+        connection.execute(text("update baseline set first_place = 700, stop_place = 1300"))
+        connection.execute(text(f"update log_entry set created_at = {first_kept}"))  # noqa: S608
+    tidy(engine, log=30)
+    assert count(engine, "log_entry") == 2
+    tidy(engine, log=29)
+    assert count(engine, "log_entry") == 1
+
+
 def test_a_window_s_texts_go_when_its_baseline_is_replaced_and_old(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("update baseline set created_at = created_at - interval '50 days'"))
