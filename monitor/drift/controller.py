@@ -22,6 +22,7 @@ from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredF
 
 FOLD_PLACES = 20_000  # places folded in one transaction, at most
 FOLD_SECONDS = 5.0  # after which a step ends with the entry at hand: no step may outlast the lease
+FOLD_OUTCOMES = 100  # after which it ends too: each alarm reads the log since its onset
 log = structlog.get_logger(__name__)
 
 
@@ -142,7 +143,7 @@ class Controller:
         for entry in self._store.entries(self._position, max_places=FOLD_PLACES):
             outcomes += fold.add(entry)
             stop = FoldPosition(entry.sequence + 1, entry.first_place + entry.places)
-            if self._clock() >= until:
+            if self._clock() >= until or len(outcomes) >= FOLD_OUTCOMES:
                 break
         decisions = in_fold_order(outcome for outcome in outcomes if isinstance(outcome, Decision))
         alarms = [describe(decision, fold.baseline, self._store) for decision in decisions]

@@ -137,6 +137,21 @@ def test_a_step_ends_when_its_time_is_over_so_that_no_step_outlasts_the_lease(
     assert by_stream(stored(engine)) == by_stream(expected())
 
 
+def test_a_step_ends_when_it_has_raised_enough_so_that_a_drift_of_everything_is_told_bit_by_bit(
+    engine: Engine, store: PostgresFoldStore, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.drift.controller.FOLD_OUTCOMES", 1)
+    for start in range(0, 1500, 20):
+        write(TRACES[start : start + 20])
+    wait_for(lambda: store.place_entries().next_place == 1500, "the places")
+    controller, raised = Controller(store, RULES), list[int]()
+    while (tick := controller.tick()).folded < 1500:
+        raised.append(len(tick.alarms))
+    assert len(raised) >= 3
+    assert min(raised) >= 1
+    assert by_stream(stored(engine)) == by_stream(expected())
+
+
 def test_the_first_baseline_is_frozen_at_exactly_its_size_though_that_falls_inside_a_batch(
     store: PostgresFoldStore, write: Write
 ) -> None:
