@@ -291,7 +291,7 @@ def test_a_scoring_thread_that_dies_ends_the_service_and_answers_who_waits(plain
         with serving(plain) as (service, client), ThreadPoolExecutor(2) as pool:
             service._served.score = held.around(service._served.score)  # type: ignore[method-assign]
             waiting = [pool.submit(ask, client, input="x") for _ in range(2)]
-            wait_for(lambda: len(held.sizes) + len(service._thread._waiting) == 2, "both requests")
+            wait_for(lambda: sum(held.sizes) + len(service._thread._waiting) == 2, "both requests")
             held.go.set()
             statuses.extend(answer.result(30).status_code for answer in waiting)
             with pytest.raises(Unavailable):
