@@ -65,6 +65,12 @@ def duties_of(
     ]
     if retrain.refresh_cron is not None:
         duties.append(Duty("refresh_on_schedule", 0.0, RefreshOnSchedule(retrain.refresh_cron, jobs, jobs)))
-    watch = WatchPlacement(PostgresPlacement(engine).blocker, metrics)
+    placement = PostgresPlacement(engine)
+
+    def end_silent() -> None:
+        placement.end_silent()
+
+    duties.append(Duty("end_silent_sessions", PLACEMENT_SECONDS, end_silent))
+    watch = WatchPlacement(placement.blocker, metrics)
     duties.append(Duty("watch_placement", PLACEMENT_SECONDS, watch))  # last: where it finds a blocker the turn ends
     return duties

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC
 
+import structlog
 from sqlalchemy import Connection, Engine, text
 
 from monitor.domain.blocker import NAMED_AFTER_SECONDS, PlacementBlocker
 from monitor.postgres.engine import transaction
 
+log = structlog.get_logger(__name__)
 # Every role sees a session's database, user, name and transaction; when it began, only its own user and monitors see.
 _OLDEST = text(
     "with oldest as (select pg_snapshot_xmin(pg_current_snapshot())::xid as xid),"
@@ -25,6 +27,17 @@ _OLDEST = text(
 )
 
 
+SILENT_SECONDS = 30.0  # as for one that is idle in a transaction, which the server ends by itself
+# A process that is stopped in the middle of COPY is not idle: the server waits for its next row without end.
+_END_SILENT = text(
+    "with silent as materialized ("  # chosen before any is ended
+    "  select pid from pg_stat_activity where datname = current_database() and usename = current_user"
+    "  and application_name = current_setting('application_name') and backend_xid is not null and state = 'active'"
+    "  and wait_event = 'ClientRead' and query_start < clock_timestamp() - make_interval(secs => :seconds)"
+    ") select pid from silent where pg_terminate_backend(pid)"
+)
+
+
 class PostgresPlacement:
     """Looks for what keeps rows from their place."""
 
@@ -35,6 +48,14 @@ class PostgresPlacement:
         """Return what rows have waited for, however short; None where none waits."""
         with transaction(self._engine) as connection:
             return _oldest(connection)
+
+    def end_silent(self, *, after_seconds: float = SILENT_SECONDS) -> int:
+        """End our own sessions that write and whose process has sent nothing for so long; return how many."""
+        with transaction(self._engine) as connection:
+            ended = connection.execute(_END_SILENT, {"seconds": after_seconds}).scalars().all()
+        for process in ended:
+            log.warning("silent_session_ended", process=process, seconds=after_seconds)
+        return len(ended)
 
 
 def long_blocker(connection: Connection) -> PlacementBlocker | None:

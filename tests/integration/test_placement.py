@@ -126,3 +126,27 @@ def test_a_prepared_transaction_that_nobody_ended_is_named(tmp_path: Path) -> No
     assert (found.kind, found.database, found.user) == ("prepared transaction", "postgres", "postgres")
     assert (found.name, found.process) == ("forgotten", None)
     assert "it can be ended by rollback prepared" in str(found)
+
+
+def test_a_session_of_ours_that_is_stopped_in_the_middle_of_copy_is_ended_and_no_other(
+    engine: Engine, postgres_url: str
+) -> None:
+    """The server waits for the next row without end, and every row after it waits for its place."""
+    with (
+        psycopg.connect(postgres_url, application_name="rlhf-monitor") as stopped,
+        psycopg.connect(postgres_url, application_name="somebody") as other,
+    ):
+        for connection in (stopped, other):
+            connection.execute("create temporary table line (line text)")
+        theirs, ours = (connection.cursor().copy("copy line from stdin") for connection in (other, stopped))
+        with theirs as copy:
+            ours.__enter__()
+            store(engine)
+            placement = PostgresPlacement(engine)
+            assert placement.end_silent() == 0  # not for long yet
+            assert placement.end_silent(after_seconds=0.0) == 1
+            copy.write(b"row\n")
+        assert other.execute("select count(*) from line").fetchone() == (1,)
+        with pytest.raises(psycopg.OperationalError):
+            ours.__exit__(None, None, None)
+        assert placement.end_silent(after_seconds=0.0) == 0
