@@ -50,7 +50,10 @@ class PostgresPlacement:
             return _oldest(connection)
 
     def end_silent(self, *, after_seconds: float = SILENT_SECONDS) -> int:
-        """End our own sessions that write and whose process has sent nothing for so long; return how many."""
+        """End our own sessions whose COPY began so long ago and that the server waits for; return how many.
+
+        A batch is sent in about a second. One that truly takes longer than this is sent again.
+        """
         with transaction(self._engine) as connection:
             ended = connection.execute(_END_SILENT, {"seconds": after_seconds}).scalars().all()
         for process in ended:
