@@ -13,13 +13,13 @@ import annotated_types
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from monitor.settings import Settings
+from monitor.settings.root import Settings
 
 PAGE = Path(__file__).with_name("settings.md")
 HEAD = """\
 # Settings
 
-Made from `monitor/settings.py` by `python docs/build_settings.py`; do not edit.
+Made from `monitor/settings/` by `python docs/build_settings.py`; do not edit.
 
 A setting is read from the environment as `MONITOR_<PART>__<FIELD>`, else from the YAML file that `MONITOR_CONFIG`
 names (`monitor.yaml` in the working folder where it is not set), else it has its default. Lists and mappings are JSON

@@ -19,7 +19,7 @@ import psycopg
 from kafka import KafkaProducer
 
 from monitor.app.wiring import Daemon
-from monitor.settings import Settings
+from monitor.settings.root import Settings
 from tests.real_kafka import Kafka
 
 WAIT_SECONDS = 60.0

@@ -16,7 +16,7 @@ from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.jobs import job_counts
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.retraining.service import JobService
-from monitor.settings import Settings
+from monitor.settings.root import Settings
 from monitor.telemetry.metrics import Metrics
 
 FORGET_SECONDS = 600.0

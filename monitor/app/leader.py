@@ -16,7 +16,7 @@ from monitor.drift.controller import Tick
 from monitor.errors import Unavailable
 from monitor.retraining.schedule import decide_refresh
 from monitor.retraining.trigger import FactSource, JobStarter, answer_alarms
-from monitor.settings import RetrainSettings
+from monitor.settings.retrain import RetrainSettings
 from monitor.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)

@@ -62,7 +62,8 @@ from monitor.retraining.service import JobService
 from monitor.rewards.champion import ChampionScorer, gather_artifact
 from monitor.rewards.http import Endpoint, HttpEnsemble, HttpLimits, HttpScorer
 from monitor.runs.artifact import Artifact
-from monitor.settings import RewardsSettings, Settings
+from monitor.settings.rewards import RewardsSettings
+from monitor.settings.root import Settings
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
 from monitor.web.app import Ports, create_app

@@ -11,7 +11,8 @@ import typer
 
 from monitor.cli.terminal import complain, say
 from monitor.errors import InvalidSetting
-from monitor.settings import Settings, load_settings
+from monitor.settings.load import load_settings
+from monitor.settings.root import Settings
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -138,7 +138,7 @@ class Story:
         from monitor.demo.training import demo_recipe
         from monitor.postgres.engine import create_engine_for
         from monitor.postgres.migrate import upgrade
-        from monitor.settings import Settings
+        from monitor.settings.root import Settings
         from monitor.telemetry.logs import configure_logging
 
         self._heading("1. Parts")
@@ -204,7 +204,7 @@ class Story:
 
     def _start_daemon(self, settings: object) -> None:
         from monitor.app.wiring import Daemon, ports_of
-        from monitor.settings import Settings
+        from monitor.settings.root import Settings
 
         assert isinstance(settings, Settings)
         self._stop = stop_on_signals(settings)

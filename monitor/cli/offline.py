@@ -135,7 +135,7 @@ def _reading(files: list[Path], tokenizer: Path | None) -> Iterator[FileReader]:
     from monitor.ingest.decode import load_tokenizer
     from monitor.ingest.limits import limits_of
     from monitor.offline.file import FileReader
-    from monitor.settings import IngestSettings
+    from monitor.settings.ingest import IngestSettings
 
     console = Console(stderr=True)
     total = sum(path.stat().st_size for path in files if path.is_file())

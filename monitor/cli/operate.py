@@ -17,7 +17,8 @@ from monitor.domain.alarm import AlarmState
 from monitor.domain.job import Action, Job
 from monitor.domain.order import Actor, JobOrder, Role
 from monitor.errors import InvalidInput, NotFound
-from monitor.settings import Settings, load_settings
+from monitor.settings.load import load_settings
+from monitor.settings.root import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

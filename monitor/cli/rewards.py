@@ -13,7 +13,8 @@ import typer
 
 from monitor.cli.daemon import stop_on_signals
 from monitor.errors import InvalidSetting
-from monitor.settings import Settings, load_settings
+from monitor.settings.load import load_settings
+from monitor.settings.root import Settings
 
 log = structlog.get_logger(__name__)
 Folders = Annotated[

@@ -12,7 +12,7 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLarg
 from monitor.errors import InvalidTrace, Unavailable
 from monitor.ingest.kafka_client import client_options, connect, translated
 from monitor.ingest.record import Record
-from monitor.settings import KafkaSettings
+from monitor.settings.kafka import KafkaSettings
 
 MAX_BUFFERED_LETTERS = 10_000
 MAX_REMEMBERED_LETTERS = 50_000

@@ -20,7 +20,7 @@ from monitor.ingest.kafka_records import PartitionRecords
 from monitor.ingest.offset import StartOffset, StoredOffset, plan_start
 from monitor.ingest.order import TimeOrder
 from monitor.ingest.record import Record, TopicPartition
-from monitor.settings import KafkaSettings
+from monitor.settings.kafka import KafkaSettings
 
 REQUEST_SECONDS = 5.0  # for a question about offsets
 METADATA_SECONDS = 20  # a new partition is noticed and read within 30

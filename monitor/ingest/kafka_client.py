@@ -16,7 +16,7 @@ from kafka.errors import (
 from kafka.net.compat import KafkaNetClient
 
 from monitor.errors import InvalidSetting, MissingCodec, Unavailable
-from monitor.settings import KafkaSettings
+from monitor.settings.kafka import KafkaSettings
 
 CLIENT_ID = "rlhf-monitor"
 BOOTSTRAP_SECONDS = 10.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from monitor.ingest.decode import DecodeLimits
-from monitor.settings import IngestSettings
+from monitor.settings.ingest import IngestSettings
 
 
 def limits_of(settings: IngestSettings) -> DecodeLimits:

@@ -15,7 +15,7 @@ from monitor.errors import InvalidSetting, InvalidTrace
 from monitor.ingest.decode import DecodeLimits, count_output_tokens
 from monitor.ingest.outcome import Carries, Decode, Format, Fragment, Outcome, Skipped, SkipReason
 from monitor.ingest.record import Record
-from monitor.settings import KafkaSettings
+from monitor.settings.kafka import KafkaSettings
 
 # One line a format. Its module is loaded when a route names it, so that its libraries are needed only then.
 FORMATS = {

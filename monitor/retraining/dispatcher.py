@@ -18,7 +18,7 @@ from monitor.retraining.records import JobRecord, Lease, RunHandle
 from monitor.retraining.run_folder import RunFolders, collect_result, verify_result
 from monitor.runs.result import ExitCode, RunResult
 from monitor.runs.spec import RunSpec
-from monitor.settings import RetrainSettings
+from monitor.settings.retrain import RetrainSettings
 
 _SLOW_STEP_LEASES = 10  # exporting and hashing beat no heart, so they hold the lease for this many terms
 # What another attempt would meet again until somebody sees to the disk.

@@ -16,7 +16,7 @@ from monitor.domain.job import JobState
 from monitor.retraining.records import HELD, JobRecord
 from monitor.retraining.work import Transactions
 from monitor.runs.action import ACTIONS
-from monitor.settings import RetrainSettings
+from monitor.settings.retrain import RetrainSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from monitor.runs.action import ACTIONS
 from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256
 from monitor.runs.result import RESULT_FILE, Failure, RewardResult, RunResult, read_result
 from monitor.runs.spec import SPEC_FILE, RunSpec, write_spec
-from monitor.settings import RetrainSettings
+from monitor.settings.retrain import RetrainSettings
 
 PREFERENCES_FILE = "preferences.jsonl"
 RESCORE_FILE = "rescore.jsonl"

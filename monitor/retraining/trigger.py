@@ -9,7 +9,7 @@ from typing import Protocol
 from monitor.domain.alarm import AlarmState, Severity
 from monitor.domain.job import Action, Hold, Job, Launch
 from monitor.retraining.records import AlarmFact, TriggerFacts
-from monitor.settings import TriggerRule
+from monitor.settings.retrain import TriggerRule
 
 _RANK = {Severity.WARNING: 0, Severity.ALERT: 1}
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from monitor.settings import Settings
+from monitor.settings.root import Settings
 from tests.real_kafka import ROOT
 
 PAGE = ROOT / "docs" / "settings.md"

@@ -22,7 +22,7 @@ from monitor.demo.broker import EmbeddedBroker
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.errors import Unavailable
 from monitor.postgres.migrate import upgrade
-from monitor.settings import Settings
+from monitor.settings.root import Settings
 from tests.real_kafka import EmbeddedKafka, Kafka, RealKafka, fetch_libraries
 
 TEMPLATE = "migrated"

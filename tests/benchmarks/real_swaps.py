@@ -41,7 +41,12 @@ from monitor.cli.root import app
 from monitor.domain.cohort import ALL
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.engine import create_engine_for
-from monitor.settings import DriftSettings, IngestSettings, KafkaSettings, PostgresSettings, Settings, WebSettings
+from monitor.settings.drift import DriftSettings
+from monitor.settings.ingest import IngestSettings
+from monitor.settings.kafka import KafkaSettings
+from monitor.settings.root import Settings
+from monitor.settings.store import PostgresSettings
+from monitor.settings.web import WebSettings
 from monitor.signals.length import RESPONSE_LENGTH
 from monitor.telemetry.logs import configure_logging
 from tests.benchmarks.harness import Servers, running, servers, wait_until

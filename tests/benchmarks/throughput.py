@@ -39,16 +39,14 @@ from monitor.app.wiring import Daemon
 from monitor.demo.models import build_tiny_base
 from monitor.demo.traffic import NORMAL, traffic
 from monitor.ingest.kafka import FETCH_OPTIONS
-from monitor.settings import (
-    DriftSettings,
-    IngestSettings,
-    KafkaSettings,
-    PostgresSettings,
-    RetrainSettings,
-    RewardsSettings,
-    Settings,
-    WebSettings,
-)
+from monitor.settings.drift import DriftSettings
+from monitor.settings.ingest import IngestSettings
+from monitor.settings.kafka import KafkaSettings
+from monitor.settings.retrain import RetrainSettings
+from monitor.settings.rewards import RewardsSettings
+from monitor.settings.root import Settings
+from monitor.settings.store import PostgresSettings
+from monitor.settings.web import WebSettings
 from monitor.telemetry.logs import configure_logging
 from monitor.telemetry.metrics import Stage, TraceOutcome
 from monitor.telemetry.series import STAGE_SECONDS, TRACES

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from monitor.ingest.kafka import KafkaSource
 from monitor.postgres.engine import create_engine_for
-from monitor.settings import KafkaSettings
+from monitor.settings.kafka import KafkaSettings
 from tests.integration.job_parts import Parts
 from tests.integration.kafka_reading import InMemoryOffsets, Read
 from tests.real_kafka import Kafka

@@ -30,7 +30,7 @@ from monitor.retraining.run_folder import RunFolders
 from monitor.retraining.service import JobService
 from monitor.runs.artifact import Artifact, artifact_sha256
 from monitor.runs.result import RunResult
-from monitor.settings import RetrainSettings
+from monitor.settings.retrain import RetrainSettings
 
 OPERATOR = Actor("ada", Role.OPERATOR)
 LAUNCH = Launch(Action.REWARD_REFRESH, alarm_id=None, needs_approval=False)

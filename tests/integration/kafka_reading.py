@@ -14,7 +14,7 @@ from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.kafka_client import client_options
 from monitor.ingest.offset import StartOffset, StoredOffset
 from monitor.ingest.record import Record, TopicPartition
-from monitor.settings import KafkaSettings
+from monitor.settings.kafka import KafkaSettings
 from tests.real_kafka import Kafka
 
 WAIT_SECONDS = 60.0  # the embedded broker forgets a member after 30

@@ -208,7 +208,7 @@ LAUNCHER_PROGRAM = """
 import os, sys, time
 from pathlib import Path
 from monitor.retraining.launchers import launcher_of
-from monitor.settings import RetrainSettings
+from monitor.settings.retrain import RetrainSettings
 
 folder = Path(sys.argv[1])
 handle = launcher_of(RetrainSettings(launcher="nice_process")).handle(folder)
@@ -238,7 +238,7 @@ from monitor.retraining.housekeeping import AttemptFolders
 from monitor.retraining.launchers import launcher_of
 from monitor.retraining.lease import LeasedJobs
 from monitor.retraining.run_folder import RunFolders
-from monitor.settings import RetrainSettings
+from monitor.settings.retrain import RetrainSettings
 from tests.integration.job_parts import OPERATOR, Parts, drive, prefer
 
 engine, folder = create_engine_for(sys.argv[1]), Path(sys.argv[2])

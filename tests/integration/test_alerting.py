@@ -16,7 +16,7 @@ from monitor.app.wiring import Daemon
 from monitor.demo.broker import EmbeddedBroker
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.postgres.migrate import upgrade
-from monitor.settings import Settings
+from monitor.settings.root import Settings
 from tests.other_machine import OtherMachine
 from tests.program import Site, running, wait_for
 from tests.real_kafka import EmbeddedKafka, Kafka

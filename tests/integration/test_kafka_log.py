@@ -12,7 +12,7 @@ from kafka import KafkaAdminClient
 from monitor.errors import MissingCodec, ReplacedLog
 from monitor.ingest.offset import StoredOffset
 from monitor.ingest.record import Record
-from monitor.settings import KafkaSettings
+from monitor.settings.kafka import KafkaSettings
 from tests.integration.kafka_reading import (
     InMemoryOffsets,
     Read,

@@ -12,7 +12,7 @@ from monitor.domain.trace import Trace
 from monitor.ingest.kafka import FETCH_OPTIONS
 from monitor.ingest.record import Record
 from monitor.observe.repeat import mark_repeats
-from monitor.settings import KafkaSettings
+from monitor.settings.kafka import KafkaSettings
 from tests.integration.kafka_reading import InMemoryOffsets, Read, produce, read_until
 from tests.real_kafka import Kafka
 from tests.traces import START, trace

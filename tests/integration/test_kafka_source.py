@@ -17,7 +17,7 @@ from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.kafka_client import client_options, connect
 from monitor.ingest.offset import StartOffset, StoredOffset, plan_start
 from monitor.ingest.record import Record, TopicPartition
-from monitor.settings import KafkaSettings
+from monitor.settings.kafka import KafkaSettings
 from tests.integration.kafka_reading import InMemoryOffsets, Read, offsets, patiently, produce, read_until, wait_until
 from tests.real_kafka import Kafka, RealKafka
 

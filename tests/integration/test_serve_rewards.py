@@ -28,7 +28,8 @@ from monitor.domain.trace import Message
 from monitor.errors import InvalidSetting, Unavailable
 from monitor.rewards.http import Row
 from monitor.rewards.huggingface import load_ensemble
-from monitor.settings import RewardsSettings, Settings
+from monitor.settings.rewards import RewardsSettings
+from monitor.settings.root import Settings
 from tests.program import Site, running, wait_for
 from tests.real_kafka import RealKafka
 from tests.traces import line, trace

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from monitor.settings import load_settings
+from monitor.settings.load import load_settings
 from tests.real_kafka import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())

@@ -13,7 +13,7 @@ from monitor.retraining.gate import hash_evidence
 from monitor.retraining.gate import judge as judge_action
 from monitor.runs.artifact import Artifact
 from monitor.runs.result import PairMetrics, RewardResult
-from monitor.settings import GateSettings
+from monitor.settings.retrain import GateSettings
 
 CHAMPION = PairMetrics(
     pairs=200,

@@ -14,7 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from monitor.settings import load_settings
+from monitor.settings.load import load_settings
 from tests.real_kafka import ROOT, in_ci
 
 CHART = ROOT / "helm"

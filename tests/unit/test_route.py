@@ -17,7 +17,7 @@ from monitor.ingest.outcome import Carries, Format, Fragment, Outcome, Skipped, 
 from monitor.ingest.record import Record
 from monitor.ingest.route import Route, Router, routes_of
 from monitor.pipeline.processor import PartitionCursor, RecordBatch
-from monitor.settings import KafkaSettings, RouteSettings
+from monitor.settings.kafka import KafkaSettings, RouteSettings
 from monitor.telemetry.metrics import Metrics
 from tests.traces import START, line, trace
 from tests.unit.memory import NOW, Bench, ScriptedSource

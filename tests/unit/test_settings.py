@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from monitor.domain.job import Action
 from monitor.errors import InvalidSetting
-from monitor.settings import load_settings
+from monitor.settings.load import load_settings
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from monitor.errors import InvalidSetting
 from monitor.retraining.records import AlarmFact, TriggerFacts
 from monitor.retraining.schedule import decide_refresh, due, parse_cron
 from monitor.retraining.trigger import answer_alarms, decide_trigger
-from monitor.settings import TriggerRule
+from monitor.settings.retrain import TriggerRule
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 RULE = TriggerRule(signals=("reward", "refusal"), cooldown_seconds=3600, min_new_pairs=100)

@@ -12,7 +12,7 @@ from typing import Any
 from monitor.domain.job import Action, Check, Verdict
 from monitor.runs.action import ACTIONS
 from monitor.runs.result import RunResult
-from monitor.settings import GateSettings
+from monitor.settings.retrain import GateSettings
 
 Gate = Callable[[Any, GateSettings], tuple[Check, ...]]
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 from monitor.domain.job import Check
 from monitor.runs.result import PairMetrics, RewardResult
-from monitor.settings import GateSettings
+from monitor.settings.retrain import GateSettings
 
 CHANCE = 0.5
 _ROUNDING = 1e-9  # 0.58 against 0.60 with a margin of 0.02 passes

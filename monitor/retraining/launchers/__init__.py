@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from monitor.errors import InvalidSetting
 from monitor.retraining.launcher import Launcher
 from monitor.retraining.launchers.local_process import LocalProcessLauncher
-from monitor.settings import RetrainSettings
+from monitor.settings.retrain import RetrainSettings
 
 LAUNCHERS: Mapping[str, Callable[[RetrainSettings], Launcher]] = {
     "local_process": LocalProcessLauncher.of,

@@ -19,7 +19,7 @@ from monitor.retraining.records import RunHandle
 from monitor.runs.file import read_file, write_file
 from monitor.runs.progress import PROGRESS_FILE, read_progress
 from monitor.runs.spec import SPEC_FILE
-from monitor.settings import RetrainSettings
+from monitor.settings.retrain import RetrainSettings
 
 NAME = "local_process"
 LOG_FILE = "run.log"

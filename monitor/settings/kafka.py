@@ -1,0 +1,64 @@
+"""Settings of Kafka: which topics are read, and how the brokers are reached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
+
+from monitor.settings.part import Part
+
+
+class RouteSettings(Part):
+    topic: str = Field(min_length=1, description="a topic beside those of trace_topics and preference_topic")
+    carries: Literal["traces", "preferences"] = Field("traces", description="what its records are")
+    format: str = Field("native", min_length=1, description="how they are written")
+
+
+class KafkaSettings(Part):
+    bootstrap_servers: str = Field("127.0.0.1:9092", min_length=1, description="host:port, comma separated")
+    trace_topics: tuple[str, ...] = Field(("traces",), min_length=1, description="topics that carry traces")
+    preference_topic: str = Field("preferences", min_length=1, description="topic of preference events")
+    routes: tuple[RouteSettings, ...] = Field(
+        (), description="more topics, each with what it carries and its format; the two above are native"
+    )
+    dead_letter_topic: str = Field("traces.dead-letters", min_length=1, description="topic for rejected records")
+    group_id: str = Field("rlhf-monitor", min_length=1, description="consumer group; workers share it")
+    auto_offset_reset: Literal["earliest", "latest"] = Field(
+        "earliest",
+        description="where a topic starts that was never read; a partition added later starts at its beginning",
+    )
+    replaced_log: Literal["stop", "continue"] = Field(
+        "stop",
+        description="what to do where a topic was created again or its log was cut and has grown anew:"
+        " end with an error, or read the new log from its beginning",
+    )
+    api_version: tuple[int, int] | None = Field(
+        None, description="pin the protocol, [2, 3] for librdkafka's mock broker; null asks the broker"
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="Kafka security protocol"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="SASL mechanism, where the protocol is SASL_*"
+    )
+    sasl_username: str | None = Field(None, description="SASL user")
+    sasl_password: SecretStr | None = Field(None, description="SASL password")
+    ssl_cafile: Path | None = Field(None, description="certificate authority file for SSL")
+    session_timeout_seconds: float = Field(
+        30.0, ge=1, le=1800, description="silence after which a worker's partitions go to another"
+    )
+    max_poll_records: int = Field(2000, ge=1, le=50_000, description="records a poll returns at most")
+
+    @model_validator(mode="after")
+    def _topics_differ(self) -> KafkaSettings:
+        """A worker that reads its own dead letters writes them again, without end."""
+        named = [route.topic for route in self.routes]
+        topics = (*self.trace_topics, self.preference_topic, self.dead_letter_topic, *named)
+        twice = sorted({topic for topic in topics if topics.count(topic) > 1})
+        if twice:
+            raise ValueError(
+                f"the topic {twice[0]!r} is named twice; traces, preferences and dead letters want their own"
+            )
+        return self

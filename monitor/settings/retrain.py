@@ -1,0 +1,54 @@
+"""Settings of retraining: which alarm starts what, how it runs, and what its candidate must pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from monitor.domain.alarm import Severity
+from monitor.domain.job import Action
+from monitor.settings.part import Part
+from monitor.signals.table import SIGNALS
+
+
+class TriggerRule(Part):
+    signals: tuple[str, ...] = Field(min_length=1, description="signals whose alarms count")
+    severity: Severity = Field(Severity.ALERT, description="least severity that counts")
+    action: Action = Field(Action.REWARD_REFRESH, description="what is started; dpo is not available yet")
+    approval: Literal["automatic", "manual"] = Field("manual", description="manual waits for an operator")
+    cooldown_seconds: float = Field(6 * 3600.0, ge=0, description="least time between two jobs of the action")
+    min_new_pairs: int = Field(500, ge=1, description="preference pairs since the champion's training")
+
+    @model_validator(mode="after")
+    def _known_signals(self) -> TriggerRule:
+        for name in self.signals:
+            if name not in SIGNALS:
+                raise ValueError(f"signals names {name!r}; known are {', '.join(SIGNALS)}")
+        return self
+
+
+class GateSettings(Part):
+    accuracy_margin: float = Field(0.02, ge=0, le=1, description="held-out accuracy the candidate may lose")
+    cohort_accuracy_margin: float = Field(0.10, ge=0, le=1, description="the same within one cohort")
+    min_cohort_pairs: int = Field(30, ge=1, description="cohorts with fewer held-out pairs are not judged")
+    length_balanced_margin: float = Field(0.05, ge=0, le=1, description="the same on length-balanced pairs")
+    calibration_margin: float = Field(0.05, ge=0, le=1, description="expected calibration error it may add")
+    min_held_out_pairs: int = Field(50, ge=1, description="fewer held-out pairs fail the gate")
+
+
+class RetrainSettings(Part):
+    folder: Path = Field(Path("var/retrain"), description="where runs and candidates are kept")
+    base_model: Path | None = Field(None, description="folder a new member is fine-tuned from; null: the champion's")
+    recipe: Path | None = Field(None, description="YAML recipe; null takes the packaged reward recipe")
+    lease_seconds: float = Field(60.0, ge=5, description="a launcher silent for longer loses its job")
+    max_attempts: int = Field(3, ge=1, description="launches of one job before it fails")
+    launcher: str = Field("local_process", description="how runs are started; `local_process`: beside the daemon")
+    keep_candidates: int = Field(
+        5, ge=0, description="candidates kept beside champion, the one before it and those that wait"
+    )
+    promotion: Literal["automatic", "manual"] = Field("automatic", description="what follows a passed gate")
+    rules: tuple[TriggerRule, ...] = Field((), description="which alarms start which job")
+    refresh_cron: str | None = Field(None, description="crontab of a periodic reward_refresh, UTC")
+    gate: GateSettings = GateSettings()

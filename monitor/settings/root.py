@@ -1,0 +1,67 @@
+"""All parts together, and the sources they are read from."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from monitor.errors import InvalidSetting
+from monitor.settings.drift import DriftSettings
+from monitor.settings.ingest import IngestSettings
+from monitor.settings.kafka import KafkaSettings
+from monitor.settings.log import LogSettings
+from monitor.settings.retrain import RetrainSettings
+from monitor.settings.rewards import RewardsSettings, ServeSettings
+from monitor.settings.store import PostgresSettings, RetentionSettings
+from monitor.settings.web import WebSettings
+
+CONFIG_VARIABLE = "MONITOR_CONFIG"
+DEFAULT_CONFIG = "monitor.yaml"
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="MONITOR_", env_nested_delimiter="__", frozen=True, extra="ignore", hide_input_in_errors=False
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    ingest: IngestSettings = IngestSettings()
+    rewards: RewardsSettings = RewardsSettings()
+    serve: ServeSettings = ServeSettings()
+    drift: DriftSettings = DriftSettings()
+    retrain: RetrainSettings = RetrainSettings()
+    retention: RetentionSettings = RetentionSettings()
+    web: WebSettings = WebSettings()
+    log: LogSettings = LogSettings()
+    drain_seconds: float = Field(30.0, gt=0, description="time to leave in after SIGTERM")
+
+    @property
+    def repeat_window(self) -> timedelta:
+        return timedelta(seconds=self.ingest.repeat_window_seconds)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        yaml = YamlConfigSettingsSource(settings_cls, yaml_file=config_file())
+        return init_settings, env_settings, yaml
+
+
+def config_file() -> Path | None:
+    """Return the YAML file to read: $MONITOR_CONFIG, which must exist, or ./monitor.yaml if it does."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named is None:
+        return Path(DEFAULT_CONFIG) if Path(DEFAULT_CONFIG).exists() else None
+    if not Path(named).is_file():
+        raise InvalidSetting(f"{CONFIG_VARIABLE}={named!r}: no such file; name a YAML file that is there")
+    return Path(named)

@@ -1,0 +1,34 @@
+"""Settings of API, console and /metrics: where they listen, and who may use them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from monitor.settings.part import Part
+
+MIN_TOKEN_CHARACTERS = 16  # of a token that others than this machine can try
+
+
+class WebSettings(Part):
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="port of API, console and /metrics; 0 picks one")
+    tokens: dict[str, Literal["viewer", "annotator", "operator"]] = Field(
+        default_factory=dict,
+        description="bearer token (16 characters or more unless on loopback) -> role; none: loopback alone is served",
+    )
+
+    @model_validator(mode="after")
+    def _guarded(self) -> WebSettings:
+        if self.host in {"127.0.0.1", "localhost", "::1"}:
+            return self
+        if not self.tokens:
+            raise ValueError(f"host {self.host!r} is reachable from outside: set web.tokens first")
+        for token, role in self.tokens.items():
+            if len(token) < MIN_TOKEN_CHARACTERS:
+                raise ValueError(
+                    f"host {self.host!r} is reachable from outside, and a token of the role {role!r} is shorter than "
+                    f"{MIN_TOKEN_CHARACTERS} characters: `openssl rand -hex 16` makes a good one"
+                )
+        return self
