@@ -241,18 +241,43 @@ detector = Table(
     PrimaryKeyConstraint("baseline_id", "signal", "cohort", "policy_model", "scorer_version"),
 )
 
+# What one cause has raised; all but what people set is made of its alarms, whenever one of them changes.
+incident = Table(
+    "incident",
+    metadata,
+    Column("incident_id", BigInteger, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),  # of its alarms; a drift's may hold input shifts too
+    Column("state", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    _timestamp("opened_at"),  # in the traces' time, as the next two
+    _timestamp("paged_at", nullable=True),  # when its first alert was decided
+    _timestamp("onset_timestamp"),
+    Column("onset_place", BigInteger, nullable=False),
+    Column("members", Integer, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("causes", JSONB, nullable=False),  # a list of `domain.incident.LikelyCause`, the likeliest first
+    _timestamp("created_at", default_now=True),
+    Column("acknowledged_by", Text),
+    _timestamp("snoozed_until", nullable=True),
+    _timestamp("recovered_at", nullable=True),
+    CheckConstraint("state in ('open', 'acknowledged', 'snoozed', 'recovered', 'superseded')", name="state"),
+    Index(None, "state"),
+)
+
 alarm = Table(
     "alarm",
     metadata,
     Column("alarm_id", BigInteger, primary_key=True, autoincrement=True),
-    Column("baseline_id", BigInteger, ForeignKey("baseline.baseline_id"), nullable=False),
+    Column("baseline_id", BigInteger, ForeignKey("baseline.baseline_id")),  # null: not against a baseline
+    Column("incident_id", BigInteger, ForeignKey("incident.incident_id")),
+    Column("kind", Text, nullable=False, server_default="drift"),
     Column("state", Text, nullable=False),
     Column("severity", Text, nullable=False),
     Column("signal", Text, nullable=False),
     Column("cohort", Text, nullable=False),
     Column("policy_model", Text, nullable=False),
     Column("scorer_version", Text, nullable=False),
-    Column("direction", Text, nullable=False),
+    Column("direction", Text),
     Column("episode", Integer, nullable=False, server_default="0"),  # of its stream, from alarm to recovery
     Column("place", BigInteger, nullable=False),
     Column("trace_id", Text),  # the subject, where it has a name
@@ -260,27 +285,40 @@ alarm = Table(
     Column("onset_place", BigInteger, nullable=False),
     _timestamp("onset_timestamp"),
     Column("observations", BigInteger, nullable=False),
-    Column("evidence_log", Float, nullable=False),
-    Column("effect_estimate", Float, nullable=False),
-    Column("effect_lower", Float, nullable=False),
-    Column("effect_upper", Float, nullable=False),
-    Column("effect_unit", Text, nullable=False),
+    Column("evidence_log", Float),
+    Column("effect_estimate", Float),
+    Column("effect_lower", Float),
+    Column("effect_upper", Float),
+    Column("effect_unit", Text),
     Column("examples", ARRAY(Text), nullable=False),
+    Column("detail", Text, nullable=False, server_default=""),
+    Column("decomposition", JSONB),  # `domain.alarm.Decomposition`
+    _timestamp("policy_since", nullable=True),  # when its policy model came, if that was shortly before the onset
     _timestamp("created_at", default_now=True),
     Column("acknowledged_by", Text),
     _timestamp("recovered_at", nullable=True),
     Column("recovered_place", BigInteger),
-    UniqueConstraint(
-        "baseline_id",
+    _timestamp("snoozed_until", nullable=True),
+    Column("reference_verdict", Text),
+    _timestamp("reference_verdict_at", nullable=True),
+    Column("reference_note", Text, nullable=False, server_default=""),
+    Column("scorer_verdict", Text),
+    _timestamp("scorer_verdict_at", nullable=True),
+    Column("scorer_note", Text, nullable=False, server_default=""),
+    CheckConstraint("state in ('open', 'acknowledged', 'snoozed', 'recovered', 'superseded')", name="state"),
+    Index(None, "incident_id"),
+    Index(
+        "uq_alarm_stream_severity_episode",
+        text("coalesce(baseline_id, 0)"),
+        "kind",
         "signal",
         "cohort",
         "policy_model",
         "scorer_version",
         "severity",
         "episode",
-        name="uq_alarm_stream_severity_episode",
+        unique=True,
     ),
-    CheckConstraint("state in ('open', 'acknowledged', 'recovered', 'superseded')", name="state"),
 )
 
 preference = Table(
