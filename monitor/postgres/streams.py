@@ -176,8 +176,8 @@ class PostgresFoldStore:
             if only_first and (there := active_baseline(connection)) is not None:
                 return there
             connection.execute(update(schema.baseline).where(schema.baseline.c.active).values(active=False))
-            superseded = schema.alarm.c.state != AlarmState.SUPERSEDED
-            connection.execute(update(schema.alarm).where(superseded).values(state=AlarmState.SUPERSEDED))
+            before = schema.alarm.c.state != AlarmState.SUPERSEDED, schema.alarm.c.baseline_id.is_not(None)
+            connection.execute(update(schema.alarm).where(*before).values(state=AlarmState.SUPERSEDED))
             values = {
                 "created_by": by,
                 "note": note,
