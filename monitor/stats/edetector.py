@@ -20,9 +20,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 BETS = 6
-# Lambda times the baseline's standard deviation. Larger bets would find a huge shift a few dozen observations
-# sooner, and take every burst of alike traces for one: real prompts come in such bursts.
-STANDARDISED_BETS: Floats = np.geomspace(0.05, 0.3, BETS)
+STANDARDISED_BETS: Floats = np.geomspace(0.05, 0.5, BETS)  # lambda times the baseline's standard deviation
 LOSS_LIMIT = 0.6  # the share of its capital that a bet may lose on one observation
 CHUNK = 64  # rows whose products stay far inside float64 whatever was bet: 0.4**64 to 1200**64
 LONGEST_CHUNK = 1024  # rows taken at once where the growth factors allow it
@@ -32,43 +30,50 @@ SMALLEST_UPPER = 5e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Wagers:
-    """What is bet in each of S strata on each of C channels with values in [0, 1].
+class NullIntervals:
+    """Where each of n observations' conditional mean lies if nothing has changed.
 
-    Shapes: `lower`, `upper` (S, C), the null interval of the conditional mean;
-    `up`, `down` (S, C, BETS), the stakes lambda against it. A bound that no mean can
-    pass lies far outside of [0, 1].
+    Shapes: `lower`, `upper` (n, T, C) for T tiers, from the narrowest question to the widest, and C
+    channels with values in [0, 1]; a bound that no mean can pass may lie outside. `sd` (n, C) is the
+    spread about the mean that sets the stakes; `stakes` (n,), 0 to 1, is the share of them that is
+    placed. All of it must be known before the observation is.
     """
 
     lower: Floats
     upper: Floats
-    up: Floats
-    down: Floats
+    sd: Floats
+    stakes: Floats
 
-    @classmethod
-    def against(cls, lower: Floats, upper: Floats, sd: Floats) -> Wagers:
-        """Spread the stakes over the shifts worth catching, capped so that no capital reaches zero."""
+    def __len__(self) -> int:
+        return len(self.stakes)
+
+    def rows(self, chosen: slice) -> NullIntervals:
+        return NullIntervals(self.lower[chosen], self.upper[chosen], self.sd[chosen], self.stakes[chosen])
+
+    def increments(self, values: Floats) -> Floats:
+        """Return each bet's growth factor for *values* (n, C): shape (n, T * C * 2 * BETS).
+
+        The order is tier, channel, side (up, down), bet. The stakes are spread over the shifts worth
+        catching, capped so that no capital reaches zero.
+        """
         # With a bound at 0 or 1 itself a signal that keeps to it would win nothing and lose nothing, and e would
         # grow by one with each observation until it reached any threshold: such a bet must lose instead.
-        upper = np.where(upper < 1.0, np.maximum(upper, SMALLEST_UPPER), 2.0)
-        lower = np.where(lower > 0.0, np.minimum(lower, 1.0 - SMALLEST_UPPER), -1.0)
-        wanted = STANDARDISED_BETS / np.maximum(sd, SMALLEST_SD)[..., None]
-        up = np.minimum(wanted, LOSS_LIMIT / upper[..., None])
-        down = np.minimum(wanted, LOSS_LIMIT / (1.0 - lower)[..., None])
-        return cls(lower=lower, upper=upper, up=up, down=down)
+        upper = np.where(self.upper < 1.0, np.maximum(self.upper, SMALLEST_UPPER), 2.0)[..., None]
+        lower = np.where(self.lower > 0.0, np.minimum(self.lower, 1.0 - SMALLEST_UPPER), -1.0)[..., None]
+        wanted = (STANDARDISED_BETS / np.maximum(self.sd, SMALLEST_SD)[..., None])[:, None]
+        seen, placed = values[:, None, :, None], self.stakes[:, None, None, None]
+        gains = np.empty((*self.upper.shape, 2, BETS))
+        gains[..., 0, :] = np.minimum(wanted, LOSS_LIMIT / upper) * (seen - upper)
+        gains[..., 1, :] = np.minimum(wanted, LOSS_LIMIT / (1.0 - lower)) * (lower - seen)
+        gains *= placed[..., None]
+        gains += 1.0
+        return gains.reshape(len(values), -1)
 
-    @property
-    def components(self) -> int:
-        return int(self.up.shape[1]) * 2 * BETS
 
-    def increments(self, values: Floats, strata: Integers) -> Floats:
-        """Return each bet's growth factor, shape (n, components), in the order channel, side, bet.
-
-        *values* has shape (n, C); *strata* (n,) picks the row each observation bets against.
-        """
-        gain_up = (values - self.upper[strata])[..., None] * self.up[strata]
-        gain_down = (self.lower[strata] - values)[..., None] * self.down[strata]
-        return 1.0 + np.stack((gain_up, gain_down), axis=2).reshape(len(values), -1)
+def component_weights(channels: Sequence[float], tiers: int) -> Floats:
+    """Return each component's weight in its tier's evidence, in the order of `NullIntervals.increments`."""
+    share = np.asarray(channels, dtype=np.float64) / sum(channels)
+    return np.tile(np.repeat(share / (2 * BETS), 2 * BETS), tiers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +156,9 @@ class State:
         nothing = np.full(components, -np.inf)
         return cls(log_m=nothing, log_c=nothing, onset=np.full(components, -1, dtype=np.int64))
 
-    @property
-    def log_e(self) -> float:
-        return float(_log_mean(self.log_m[None])[0])
+    def log_e(self, log_weights: Floats, tiers: int) -> Floats:
+        """Return the logarithm of each tier's evidence, (T,)."""
+        return np.asarray(_log_evidence(self.log_m[None], log_weights, tiers)[0])
 
     def apply(self, step: AffineMap) -> State:
         carried = self.log_c + step.log_p
@@ -180,6 +185,7 @@ class Threshold:
 
     name: str
     e: float  # the average run length that it guarantees
+    tier: int = 0  # whose evidence must reach it
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,25 +205,33 @@ class Crossing:
 
 
 def fold(
-    state: State, increments: Floats, indices: Integers, *, thresholds: Sequence[Threshold] = ()
+    state: State,
+    increments: Floats,
+    indices: Integers,
+    *,
+    weights: Floats,
+    tiers: int = 1,
+    thresholds: Sequence[Threshold] = (),
 ) -> tuple[State, list[Crossing]]:
     """Carry *state* over n observations and report the first crossing of each of *thresholds*.
 
     Parameters
     ----------
-    increments : (n, components), from `Wagers.increments`, in the stream's order.
+    increments : (n, components), from `NullIntervals.increments`, in the stream's order.
     indices : (n,), ascending; what a change point is dated in.
+    weights : (components,), each component's weight in its tier's evidence.
     thresholds : those that were not reached before.
 
     Guarantee
     ---------
-    For every process whose conditional mean stays inside its stratum's null interval on
-    every channel, the expected number of observations before e >= A is at least A. No
+    For every process whose conditional mean stays inside a tier's null interval on every
+    channel, the expected number of observations before that tier's e >= A is at least A. No
     independence and no variance model is assumed. Where the rows are cut into calls does
     not matter: crossings are sought at every observation, not at the ends of batches.
     """
     crossings: list[Crossing] = []
-    waiting = sorted(thresholds, key=lambda threshold: threshold.e)
+    waiting = list(thresholds)
+    log_weights = np.log(weights)
     size = CHUNK  # rows whose products surely stay inside float64: more where the increments are small
     if len(increments) > CHUNK:
         steepest = max(float(np.log(increments.max())), -float(np.log(increments.min())), LOG_RANGE / LONGEST_CHUNK)
@@ -225,70 +239,97 @@ def fold(
     for start in range(0, len(increments), size):
         products = _Products.of(increments[start : start + size])
         where = indices[start : start + size]
-        found = _crossings(state, products, where, waiting) if waiting else []
+        found = _crossings(state, products, where, log_weights, tiers, waiting) if waiting else []
         crossings += [replace(crossing, row=crossing.row + start) for crossing in found]
-        waiting = waiting[len(found) :]
+        reached = {crossing.threshold for crossing in found}
+        waiting = [threshold for threshold in waiting if threshold not in reached]
         state = state.apply(AffineMap.over(products, where))
-    return state, crossings
+    return state, sorted(crossings, key=lambda crossing: crossing.row)
 
 
-def _crossings(state: State, products: _Products, indices: Integers, waiting: list[Threshold]) -> list[Crossing]:
-    """Return the first crossings of the thresholds, lowest first, as far as they are reached."""
+def _crossings(
+    state: State,
+    products: _Products,
+    indices: Integers,
+    log_weights: Floats,
+    tiers: int,
+    waiting: Sequence[Threshold],
+) -> list[Crossing]:
+    """Return the first crossings of the thresholds, as far as they are reached."""
     sums = products.sums()
     # A bound of log e on all the rows at once: most chunks need not be looked at row by row.
     peak = np.logaddexp(state.log_m + np.log(products.upto.max(axis=0)), np.log(sums.max(axis=0)))
-    if _log_mean(peak[None])[0] < np.log(waiting[0].e):
+    bound = _log_evidence(peak[None], log_weights, tiers)[0]
+    possible = [threshold for threshold in waiting if bound[threshold.tier] >= np.log(threshold.e)]
+    if not possible:
         return []
     log_m = np.logaddexp(state.log_m + np.log(products.upto), np.log(sums))
-    log_e = _log_mean(log_m)
+    log_e = _log_evidence(log_m, log_weights, tiers)
     found = []
-    for threshold in waiting:
-        over = np.flatnonzero(log_e >= np.log(threshold.e))
+    for threshold in possible:
+        over = np.flatnonzero(log_e[:, threshold.tier] >= np.log(threshold.e))
         if not len(over):
-            break
+            continue
         row = int(over[0])
         at = state.apply(AffineMap.over(products.first(row + 1), indices[: row + 1]))
-        best = int(np.argmax(log_m[row]))
-        up, down = np.logaddexp.reduce(log_m[row].reshape(-1, 2, BETS), axis=(0, 2))
+        size = log_m.shape[1] // tiers
+        part = slice(threshold.tier * size, (threshold.tier + 1) * size)
+        won = log_m[row, part] + log_weights[part]
+        best = int(np.argmax(won))
+        up, down = np.logaddexp.reduce(won.reshape(-1, 2, BETS), axis=(0, 2))
         found.append(
             Crossing(
                 threshold=threshold,
                 row=row,
-                onset=int(at.onset[best]),
+                onset=int(at.onset[part][best]),
                 up=bool(up >= down),
                 channel=best // (2 * BETS),
-                log_e=float(log_e[row]),
+                log_e=float(log_e[row, threshold.tier]),
             )
         )
     return found
 
 
-def _log_mean(log_m: Floats) -> Floats:
-    highest = log_m.max(axis=1)
+def _log_evidence(log_m: Floats, log_weights: Floats, tiers: int) -> Floats:
+    """Return the logarithm of each tier's weighted mean, (n, T)."""
+    weighted = (log_m + log_weights).reshape(len(log_m), tiers, -1)
+    highest = weighted.max(axis=2)
     safe = np.where(np.isfinite(highest), highest, 0.0)
     with np.errstate(divide="ignore"):
-        return np.asarray(safe + np.log(np.exp(log_m - safe[:, None]).mean(axis=1)))
+        return np.asarray(safe + np.log(np.exp(weighted - safe[..., None]).sum(axis=2)))
 
 
+@dataclass(frozen=True, slots=True)
 class EDetector:
-    """The detector of one stream: bets of `Wagers.against` its null interval, folded by `fold`."""
+    """What follows a stream: bets against its null intervals, folded by `fold`; holds no state of its own."""
 
-    def __init__(self, lower: Floats, upper: Floats, sd: Floats) -> None:
-        self._wagers = Wagers.against(lower, upper, sd)
+    channels: tuple[float, ...]  # the weight of each channel
+    tiers: int = 1
+
+    @property
+    def weights(self) -> Floats:
+        return component_weights(self.channels, self.tiers)
 
     def empty(self) -> State:
-        return State.empty(self._wagers.components)
+        return State.empty(self.tiers * len(self.channels) * 2 * BETS)
 
     def load(self, data: bytes) -> State:
         return State.from_bytes(data)
+
+    def log_e(self, evidence: State) -> Floats:
+        """Return the logarithm of each tier's evidence, (T,)."""
+        return evidence.log_e(np.log(self.weights), self.tiers)
 
     def fold(
         self,
         evidence: State,
         channels: Floats,
-        strata: Integers,
+        null: NullIntervals,
         *,
         places: Integers,
         thresholds: Sequence[Threshold] = (),
     ) -> tuple[State, list[Crossing]]:
-        return fold(evidence, self._wagers.increments(channels, strata), places, thresholds=thresholds)
+        increments = null.increments(channels)
+        return fold(
+            evidence, increments, places, weights=self.weights, tiers=self.tiers, thresholds=thresholds
+        )
