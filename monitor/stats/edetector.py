@@ -330,6 +330,4 @@ class EDetector:
         thresholds: Sequence[Threshold] = (),
     ) -> tuple[State, list[Crossing]]:
         increments = null.increments(channels)
-        return fold(
-            evidence, increments, places, weights=self.weights, tiers=self.tiers, thresholds=thresholds
-        )
+        return fold(evidence, increments, places, weights=self.weights, tiers=self.tiers, thresholds=thresholds)

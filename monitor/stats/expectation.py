@@ -10,7 +10,7 @@ contiguous blocks, since rows near in time are alike and a random fold would fla
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ Integers = NDArray[np.int64]
 ITERATIONS = 30  # of LSQR; the penalty makes the system well conditioned
 LEAST_SPREAD = 0.2  # of the residuals' root mean square: nothing is so regular that a bet may take it as certain
 CLIP = 4.0  # spreads; a residual beyond counts as this far
+TINY = 1e-9
 GAIN = 1.0  # standard errors over the blocks by which a richer model must beat a simpler one
 
 
@@ -45,12 +46,10 @@ class Fit:
     name: str
     location: Linear
     log_spread: Linear
+    least_spread: float
     held_out_location: Floats
     held_out_spread: Floats
     r2: float  # of the held-out location; 0 for the mean
-
-    def spread(self, matrix: csr_matrix) -> Floats:
-        return np.exp(self.log_spread(matrix))
 
 
 def contiguous_blocks(rows: int, count: int) -> Integers:
@@ -97,7 +96,15 @@ def fit_location_scale(candidates: Mapping[str, csr_matrix], values: Floats, blo
         log_spread = Linear(log_spread.intercept + float(np.log(scale)), log_spread.coefficients)
     total = float(np.var(values))
     explained = 1.0 - float(np.mean(residuals**2)) / total if total > 0.0 and chosen != names[0] else 0.0
-    return Fit(chosen, location, log_spread, held_out, spread * scale, max(explained, 0.0))
+    return Fit(
+        name=chosen,
+        location=location,
+        log_spread=log_spread,
+        least_spread=LEAST_SPREAD * _rms(residuals) + TINY,
+        held_out_location=held_out,
+        held_out_spread=np.maximum(spread * scale, LEAST_SPREAD * _rms(residuals) + TINY),
+        r2=max(explained, 0.0),
+    )
 
 
 def ridge(matrix: csr_matrix, values: Floats, *, weights: Floats | None = None, penalty: float = 3.0) -> Linear:
@@ -137,13 +144,12 @@ def block_means(values: Floats, weights: Floats, blocks: Integers) -> tuple[Floa
 
 
 def _fit_log_spread(matrix: csr_matrix, residuals: Floats) -> Linear:
-    floor = LEAST_SPREAD * _rms(residuals) + 1e-12
-    fitted = ridge(matrix, np.log(np.abs(residuals) + floor), penalty=6.0)
-    return fitted
+    floor = LEAST_SPREAD * _rms(residuals) + TINY
+    return ridge(matrix, np.log(np.abs(residuals) + floor))
 
 
 def _held_out_spread(matrix: csr_matrix, residuals: Floats, blocks: Integers) -> Floats:
-    floor = LEAST_SPREAD * _rms(residuals) + 1e-12
+    floor = LEAST_SPREAD * _rms(residuals) + TINY
     said = np.exp(cross_fit(matrix, np.log(np.abs(residuals) + floor), blocks))
     return np.maximum(said * _rms(np.clip(residuals / said, -CLIP, CLIP)), floor)
 
@@ -173,7 +179,3 @@ def _in_errors(gains: Floats, blocks: Integers) -> float:
     error = float(means.std(ddof=1)) / len(means) ** 0.5 if len(means) > 1 else np.inf
     mean = float(means.mean())
     return mean / error if error > 0.0 else (np.inf if mean > 0.0 else -np.inf)
-
-
-def parts_of(columns: Sequence[csr_matrix]) -> csr_matrix:  # pragma: no cover - placeholder
-    raise NotImplementedError
