@@ -23,7 +23,9 @@ class AlarmState(StrEnum):
     OPEN = "open"  # -> acknowledged, recovered, superseded
     ACKNOWLEDGED = "acknowledged"  # an operator has seen it -> recovered, superseded
     RECOVERED = "recovered"  # nothing of late says that the stream is still drifted; it may alarm again -> superseded
-    SUPERSEDED = "superseded"  # a new baseline was frozen, or an alert took a warning's place; final
+    # A new baseline was frozen, or an alert took a warning's place, or another scorer the stream's: a roll-back to that
+    # scorer opens the alarm again. Otherwise final.
+    SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True, slots=True)

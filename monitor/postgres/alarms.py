@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, case, func, insert, select, update
 
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Recovery, Severity, StoredAlarm
 from monitor.domain.job import Action
@@ -20,15 +20,15 @@ from monitor.retraining.records import AlarmFact, Author
 MAX_OPEN = 10_000
 
 
-def insert_alarm(connection: Connection, baseline_id: int, alarm: Alarm) -> None:
-    """Store *alarm* as open; an alert takes the place of its stream's warning."""
+def insert_alarm(connection: Connection, baseline_id: int, alarm: Alarm, state: AlarmState = AlarmState.OPEN) -> None:
+    """Store *alarm*; an alert takes the place of its stream's warning."""
     if alarm.severity is Severity.ALERT:
         warning = schema.alarm.c.severity == Severity.WARNING
         same = _of_episode(baseline_id, alarm.stream, alarm.episode)
         connection.execute(update(schema.alarm).where(*same, warning).values(state=AlarmState.SUPERSEDED))
     values = {
         "baseline_id": baseline_id,
-        "state": AlarmState.OPEN,
+        "state": state,
         "severity": alarm.severity,
         "episode": alarm.episode,
         "direction": alarm.direction,
@@ -109,6 +109,21 @@ class PostgresAlarmFacts:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def hand_over(self, former: str, scorer: str) -> None:
+        table, baseline, stream = schema.alarm.c, schema.baseline.c, schema.detector.c
+        # A fold's step holds the baseline until its alarms are stored; it either ends before or sees the new pointer.
+        active = select(baseline.baseline_id).where(baseline.active).with_for_update(key_share=True)
+        baseline_id = self._connection.execute(active).scalar_one_or_none()
+        live = table.state.not_in((AlarmState.RECOVERED, AlarmState.SUPERSEDED))
+        of_former = update(schema.alarm).where(table.scorer_version == former, live)
+        self._connection.execute(of_former.values(state=AlarmState.SUPERSEDED))
+        open_episode = "signal", "cohort", "policy_model", "scorer_version", "baseline_id", "episode", "severity"
+        goes_on = [table[name] == stream[name] for name in open_episode]
+        superseded = table.state == AlarmState.SUPERSEDED
+        seen = case((table.acknowledged_by.is_(None), AlarmState.OPEN), else_=AlarmState.ACKNOWLEDGED)
+        of_scorer = update(schema.alarm).where(table.scorer_version == scorer, superseded, *goes_on)
+        self._connection.execute(of_scorer.where(table.baseline_id == baseline_id).values(state=seen))
 
     def facts(self, action: Action) -> tuple[AlarmFact, ...]:
         table, job = schema.alarm.c, schema.job.c
