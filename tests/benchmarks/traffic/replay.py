@@ -129,6 +129,7 @@ def replay(play: Play) -> Played:
             unit=alarm.effect.unit,
         )
         for alarm in backtest(traces, plan).alarms
+        if alarm.direction is not None and alarm.effect is not None  # a drift
     )
     return Played(play, len(traces) - play.baseline, alarms)
 
