@@ -118,6 +118,25 @@ class Covariates:
             embedding=None if self.embedding is None else self.embedding[rows],
         )
 
+    def take(self, chosen: NDArray[np.int64]) -> Covariates:
+        """Return the subjects with the indices *chosen*, in that order."""
+        sizes = np.diff(self.sketch_starts)[chosen]
+        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        at = np.arange(starts[-1]) + np.repeat(self.sketch_starts[:-1][chosen] - starts[:-1], sizes)
+        return replace(
+            self,
+            sketch=self.sketch[at],
+            sketch_starts=starts,
+            input_tokens=self.input_tokens[chosen],
+            prompt_words=self.prompt_words[chosen],
+            turns=self.turns[chosen],
+            contexts=self.contexts[chosen],
+            languages=self.languages[chosen],
+            cohort_codes=self.cohort_codes[chosen],
+            observed=self.observed[chosen],
+            embedding=None if self.embedding is None else self.embedding[chosen],
+        )
+
     def encode(self) -> bytes:
         """Return the columns as bytes: 17 a subject, 2 an id of its sketch or a number of its embedding."""
         names = json.dumps(self.cohorts).encode()

@@ -10,6 +10,7 @@ class SignalKind(StrEnum):
     BINARY = "binary"  # 0 or 1; the value itself is bet on
     LENGTH = "length"  # a count with a heavy tail
     RANKED = "ranked"  # any real number; its rank in the baseline is bet on
+    MIX = "mix"  # which of several kinds; the share of each is bet on
 
 
 @dataclass(frozen=True, slots=True)

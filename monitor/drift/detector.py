@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from monitor.stats.edetector import Crossing, EDetector, Floats, Integers, Threshold
+from monitor.stats.edetector import Crossing, EDetector, Floats, Integers, NullIntervals, Threshold
 
 DEFAULT = "e_detector"
 
@@ -13,14 +13,16 @@ DEFAULT = "e_detector"
 class Evidence(Protocol):
     """What one stream's observations have come to so far; frozen."""
 
-    @property
-    def log_e(self) -> float: ...
-
     def to_bytes(self) -> bytes: ...
 
 
 class Detector(Protocol):
     """One stream's bets against its baseline; holds no state of its own."""
+
+    @property
+    def tiers(self) -> int:
+        """How many questions it answers, from the narrowest null interval to the widest."""
+        ...
 
     def empty(self) -> Any:
         """Return the evidence before the first observation."""
@@ -30,16 +32,20 @@ class Detector(Protocol):
         """Return the evidence that `to_bytes` wrote."""
         ...
 
+    def log_e(self, evidence: Any) -> Floats:
+        """Return the logarithm of each tier's evidence, (T,)."""
+        ...
+
     def fold(
         self,
         evidence: Any,
         channels: Floats,
-        strata: Integers,
+        null: NullIntervals,
         *,
         places: Integers,
         thresholds: Sequence[Threshold] = (),
     ) -> tuple[Any, list[Crossing]]:
-        """Carry *evidence* over observations: channels (n, C), strata and places (n,), in the log's order.
+        """Carry *evidence* over observations: channels (n, C), places (n,), in the log's order.
 
         Return it with the first crossing of each of *thresholds*, wherever the rows are cut into calls.
         """
@@ -47,10 +53,10 @@ class Detector(Protocol):
 
 
 class DetectorKind(Protocol):
-    """Makes a stream's detector of its baseline."""
+    """Makes a stream's detector."""
 
-    def __call__(self, lower: Floats, upper: Floats, sd: Floats) -> Detector:
-        """Bet against the null interval [lower, upper] of strata by channels (S, C), whose values spread by *sd*."""
+    def __call__(self, channels: tuple[float, ...], tiers: int) -> Detector:
+        """Follow channels of these weights, and so many tiers."""
         ...
 
 

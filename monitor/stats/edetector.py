@@ -50,6 +50,11 @@ class NullIntervals:
     def rows(self, chosen: slice) -> NullIntervals:
         return NullIntervals(self.lower[chosen], self.upper[chosen], self.sd[chosen], self.stakes[chosen])
 
+    def tier(self, number: int) -> NullIntervals:
+        """Return one tier's intervals alone."""
+        part = (slice(None), slice(number, number + 1))
+        return NullIntervals(self.lower[part], self.upper[part], self.sd, self.stakes)
+
     def increments(self, values: Floats) -> Floats:
         """Return each bet's growth factor for *values* (n, C): shape (n, T * C * 2 * BETS).
 

@@ -5,22 +5,39 @@ from __future__ import annotations
 import numpy as np
 
 from monitor.domain.signal import Signal
+from monitor.drift.scale.law import WindowLaw
 from monitor.drift.scale.measure import Measure
-from monitor.drift.scale.quantile import Floats, Grid
+from monitor.drift.scale.quantile import Floats
+from monitor.drift.tolerance import Tolerance
 
 
 class BinaryScale:
-    """The value itself is bet on."""
+    """The value itself is bet on, against its cohort's rate: a rate given the prompt is too ill known for a bet."""
 
-    tolerance: tuple[float, ...] = (0.002,)
+    weights: tuple[float, ...] = (1.0,)
+    least: float = 0.001
+    given_prompt: bool = False
 
     def grid(self, values: Floats) -> tuple[float, ...]:
         return ()
 
-    def channels(self, values: Floats, grid: Grid) -> Floats:
+    def locate(self, values: Floats, grid: Floats) -> Floats:
+        return np.clip(values, 0.0, 1.0)
+
+    def channels(self, values: Floats, location: Floats, spread: Floats, law: WindowLaw) -> Floats:
         return np.clip(values, 0.0, 1.0)[:, None]
 
-    def bounds(self, grid: Grid) -> tuple[float, float]:
+    def expected(self, location: Floats, spread: Floats, shift: Floats, law: WindowLaw) -> Floats:
+        return np.asarray((location + shift)[:, None])
+
+    def expected_value(self, location: Floats, spread: Floats, law: WindowLaw) -> Floats:
+        return np.clip(location, 0.0, 1.0)
+
+    def shift(self, tolerance: Tolerance, mean: Floats, spread: float) -> tuple[Floats, Floats]:
+        accepted = np.maximum(tolerance.points, tolerance.share * mean)
+        return accepted, accepted
+
+    def bounds(self, grid: Floats) -> tuple[float, float]:
         return 0.0, 1.0
 
     def unit(self, signal: Signal, scorer_version: str) -> str:

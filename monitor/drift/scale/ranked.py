@@ -5,32 +5,57 @@ from __future__ import annotations
 import numpy as np
 
 from monitor.domain.signal import Signal
+from monitor.drift.scale.law import STEPS, WindowLaw
 from monitor.drift.scale.measure import Measure
-from monitor.drift.scale.quantile import QUANTILES, TAIL, Floats, Grid, quantile_grid
+from monitor.drift.scale.quantile import QUANTILES, TAIL, Floats, quantile_grid
+from monitor.drift.tolerance import Tolerance
 
 # One for each channel: a mean says little of the tails, so the effect is told in what decided.
 MEASURES = (Measure("percentiles", 0, 100.0), Measure("share above q1", 1), Measure("share above q99", 2))
 
 
 class RankedScale:
-    """The rank in the baseline, and on which side of its 1% and 99% quantiles the value lies."""
+    """The residual's rank among the baseline's, and on which side of its 1% and 99% quantiles the value lies."""
 
-    tolerance: tuple[float, ...] = (0.01, 0.002, 0.002)
+    weights: tuple[float, ...] = (0.8, 0.1, 0.1)
+    least: float = 0.01
+    given_prompt: bool = True
 
     def grid(self, values: Floats) -> tuple[float, ...]:
         return quantile_grid(values)
 
-    def channels(self, values: Floats, grid: Grid) -> Floats:
-        below = np.searchsorted(grid, values, side="left")
-        upto = np.searchsorted(grid, values, side="right")
-        low, high = np.interp(1.0 - TAIL, QUANTILES, grid), np.interp(TAIL, QUANTILES, grid)
+    def locate(self, values: Floats, grid: Floats) -> Floats:
+        return np.clip(values, *self.bounds(grid))
+
+    def channels(self, values: Floats, location: Floats, spread: Floats, law: WindowLaw) -> Floats:
+        low, high = tails(law)
+        residuals = (self.locate(values, law.grid) - location) / spread
         # Both tails are oriented as the values are: "down" on any channel means that the signal went down.
         return np.stack(
-            ((below + upto) / (2.0 * len(grid)), (values >= low).astype(float), (values > high).astype(float)), axis=1
+            (law.rank(residuals), (values >= low).astype(float), (values > high).astype(float)), axis=1
         )
 
-    def bounds(self, grid: Grid) -> tuple[float, float]:
-        low, high = grid[1], grid[-2]
+    def expected(self, location: Floats, spread: Floats, shift: Floats, law: WindowLaw) -> Floats:
+        low, high = tails(law)
+        moved = location + shift
+        return np.stack(
+            (
+                np.interp(shift / spread, STEPS, law.mean_rank),
+                1.0 - law.rank((low - moved) / spread),
+                1.0 - law.rank((high - moved) / spread),
+            ),
+            axis=1,
+        )
+
+    def expected_value(self, location: Floats, spread: Floats, law: WindowLaw) -> Floats:
+        return np.clip(location, *self.bounds(law.grid))
+
+    def shift(self, tolerance: Tolerance, mean: Floats, spread: float) -> tuple[Floats, Floats]:
+        accepted = np.maximum(tolerance.points * spread, tolerance.share * np.abs(mean))
+        return accepted, accepted
+
+    def bounds(self, grid: Floats) -> tuple[float, float]:
+        low, high = float(grid[1]), float(grid[-2])
         spread = max(high - low, 1e-9)
         return low - spread, high + spread
 
@@ -39,3 +64,9 @@ class RankedScale:
 
     def measure(self, unit: str, channel: int) -> Measure:
         return MEASURES[channel]
+
+
+def tails(law: WindowLaw) -> tuple[float, float]:
+    """Return the window's 1% and 99% quantiles."""
+    low, high = np.interp((1.0 - TAIL, TAIL), QUANTILES, law.grid)
+    return float(low), float(high)

@@ -6,31 +6,51 @@ from typing import Protocol
 
 from monitor.domain.signal import Signal, SignalKind
 from monitor.drift.scale.binary import BinaryScale
+from monitor.drift.scale.law import Floats, WindowLaw
 from monitor.drift.scale.length import LengthScale
 from monitor.drift.scale.measure import Measure
-from monitor.drift.scale.quantile import Floats, Grid
 from monitor.drift.scale.ranked import RankedScale
+from monitor.drift.tolerance import Tolerance
 from monitor.signals.table import SIGNALS
 
 
 class Scale(Protocol):
     """How one kind of signal is bet on and told.
 
-    A scale holds no state. What it must know of the baseline's window is the *grid* it made of the
-    window's values, which is frozen with the baseline and given back to it.
+    A value is *located* on an axis on which a prompt moves it by adding (for a length its logarithm). Given
+    the location and the spread expected there, it is bet on in *channels* between 0 and 1. A scale holds no
+    state: what it must know of the window is frozen with the baseline and given back to it.
     """
 
-    tolerance: tuple[float, ...]  # per channel: the half width its null interval has however well its mean is known
+    weights: tuple[float, ...]  # of the channels, in the evidence
+    least: float  # on the axis: the smallest change that is told at all
+    given_prompt: bool  # False: bet on against the cohort's mean, whatever was asked
 
     def grid(self, values: Floats) -> tuple[float, ...]:
-        """Return what `channels` and `bounds` need of the window's *values*; () for nothing."""
+        """Return what the scale keeps of the window's *values*; () for nothing."""
         ...
 
-    def channels(self, values: Floats, grid: Grid) -> Floats:
+    def locate(self, values: Floats, grid: Floats) -> Floats:
+        """Return where (n,) values lie on the axis."""
+        ...
+
+    def channels(self, values: Floats, location: Floats, spread: Floats, law: WindowLaw) -> Floats:
         """Map (n,) values to (n, C) channels in [0, 1], each rising with the value."""
         ...
 
-    def bounds(self, grid: Grid) -> tuple[float, float]:
+    def expected(self, location: Floats, spread: Floats, shift: Floats, law: WindowLaw) -> Floats:
+        """Return the mean (n, C) of the channels if each value's location were *shift* (n,) away from *location*."""
+        ...
+
+    def expected_value(self, location: Floats, spread: Floats, law: WindowLaw) -> Floats:
+        """Return the mean (n,) of the values themselves, within their bounds."""
+        ...
+
+    def shift(self, tolerance: Tolerance, mean: Floats, spread: float) -> tuple[Floats, Floats]:
+        """Return how far up and down, on the axis, *tolerance* lets values with this *mean* and *spread* move."""
+        ...
+
+    def bounds(self, grid: Floats) -> tuple[float, float]:
         """Return the range in which means are taken; values outside count as its ends."""
         ...
 

@@ -1,0 +1,309 @@
+"""Freezing a window: from its observations and what was asked to the laws of a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from monitor.domain.cohort import ALL
+from monitor.domain.observation import SubjectWindow
+from monitor.drift.baseline import ANY_POLICY, Baseline, CohortMix, PromptLaw, SignalBaseline, Stratum
+from monitor.drift.design import Columns, Encoder
+from monitor.drift.detector import DEFAULT as DEFAULT_DETECTOR
+from monitor.drift.expectation import Expected, fit_expectation
+from monitor.drift.kinds import find_kinds, shares_of
+from monitor.drift.scale.law import WindowLaw
+from monitor.drift.scale.table import scale_of
+from monitor.drift.tolerance import Tolerance, tolerance_of
+from monitor.stats.expectation import block_means, contiguous_blocks
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+MIN_STRATUM = 20  # observations; a smaller cohort or policy model is not judged by itself
+POOL_WEIGHT = 10.0  # observations' worth of the parent's variance in each stratum's variance
+MOST_BLOCKS, ROWS_PER_BLOCK, FEWEST_BLOCKS = 16, 100, 4  # of a window, in time
+OWN_WANDER = 400  # observations from which a stratum's own wander is told from chance
+CERTAINTY = 0.9  # that what differs between blocks is more than chance
+CELL = 5  # observations of a kind in a block that say something of its mean there
+CLIP = 4.0  # spreads
+MICROS_PER_DAY = 86_400_000_000
+LEAST_SHARE = 0.01  # the smallest change of a kind's share that is told
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One signal's observations under one scorer; parallel arrays in fold order."""
+
+    signal: str
+    scorer_version: str
+    cohorts: Sequence[str]
+    policy_models: Sequence[str]
+    values: Floats
+    places: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class NullRule:
+    """How wide a null interval is, and what is accepted.
+
+    The statistical part is standard_errors * se, se over blocks of time. A cohort's own stream has a factor
+    of its own: there are many of them, and a small window that erred by k standard errors looks like a
+    drift after some 24 / (k - factor)^2 windows.
+    """
+
+    standard_errors: float = 1.0  # of the roll-up
+    cohort_standard_errors: float = 2.0
+    tolerance: Mapping[str, Tolerance] | None = None  # per signal; None takes its kind's
+    detectors: Mapping[str, str] | None = None  # names in `drift.detector.DETECTORS`, per signal
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """What was asked in the window, a row a subject."""
+
+    law: PromptLaw
+    places: Integers  # ascending
+    columns: Columns
+    kinds: Integers | None
+
+    def rows(self, places: Integers) -> Integers:
+        return np.searchsorted(self.places, places)
+
+
+def build_baseline(
+    windows: Iterable[Window], rule: NullRule, *, first_place: int, stop_place: int, subjects: SubjectWindow | None = None
+) -> Baseline:
+    """Freeze every window that holds enough observations."""
+    prompts = None if subjects is None else read_prompts(subjects)
+    built = (build_signal_baseline(window, rule, prompts) for window in windows)
+    signals = tuple(row for row in built if row is not None)
+    micros = np.empty(0) if subjects is None else subjects.timestamps
+    days = float(micros.max() - micros.min()) / MICROS_PER_DAY if len(micros) else 0.0
+    return Baseline(first_place, stop_place, signals, None if prompts is None else prompts.law, days)
+
+
+def read_prompts(subjects: SubjectWindow) -> Prompts | None:
+    """Freeze how the window's prompts are read; None where the log holds no covariates of them."""
+    if subjects.covariates is None or not subjects.covariates.observed.any():
+        return None
+    observed = np.flatnonzero(subjects.covariates.observed)
+    covariates, timestamps = subjects.covariates.take(observed), subjects.timestamps[observed]
+    encoder = Encoder.of(covariates, timestamps)
+    columns = encoder.columns(covariates, timestamps)
+    found = find_kinds(encoder, columns, covariates)
+    if found is None:
+        return Prompts(PromptLaw(encoder, None, ()), subjects.places[observed], columns, None)
+    kinds, codes = found
+    cohorts = np.asarray(covariates.cohorts, dtype=np.str_)[covariates.cohort_codes]
+    blocks = blocks_of(len(codes))
+    mixes = [_mix(ALL, codes, blocks, kinds.count)]
+    for cohort in np.unique(cohorts):
+        own = cohorts == cohort
+        if own.sum() >= MIN_STRATUM:
+            mixes.append(_mix(str(cohort), codes[own], blocks[own], kinds.count))
+    return Prompts(PromptLaw(encoder, kinds, tuple(mixes)), subjects.places[observed], columns, codes)
+
+
+def _mix(cohort: str, codes: Integers, blocks: Integers, count: int) -> CohortMix:
+    shares = shares_of(codes, count)
+    seen = np.zeros((len(codes), count))
+    seen[np.arange(len(codes)), codes] = 1.0
+    widths = []
+    for kind in range(count):
+        means, chance = block_means(seen[:, kind], np.ones(len(codes)), blocks)
+        error = np.sqrt(max(float(means.var(ddof=1)) if len(means) > 1 else 0.0, float(chance.mean())) / len(means))
+        widths.append(float(error + 0.5 / len(codes) + LEAST_SHARE + excess(means, chance)))
+    return CohortMix(cohort, len(codes), tuple(shares.tolist()), tuple(widths))
+
+
+def build_signal_baseline(window: Window, rule: NullRule, prompts: Prompts | None) -> SignalBaseline | None:
+    """Freeze *window*; None where it holds fewer than MIN_STRATUM observations.
+
+    Cohorts with fewer than MIN_STRATUM observations are left out: too little is known of
+    them, and betting against somebody else's law would make a change of mix an alarm.
+    """
+    if len(window.values) < MIN_STRATUM:
+        return None
+    scale = scale_of(window.signal)
+    grid = np.asarray(scale.grid(window.values))
+    rows = None if prompts is None else prompts.rows(window.places)
+    columns = None if prompts is None or rows is None else prompts.columns.rows(rows)
+    located = scale.locate(window.values, grid)
+    expected = fit_expectation(columns, None if prompts is None else prompts.law.encoder, located)
+    law = WindowLaw.of(grid, np.asarray(expected.expectation.residuals))
+    clipped = np.clip(window.values, *scale.bounds(grid))
+    sample = Sample(
+        signal=window.signal,
+        cohorts=np.asarray(window.cohorts, dtype=np.str_),
+        policies=np.asarray(window.policy_models, dtype=np.str_),
+        clipped=clipped,
+        located=located,
+        expected=expected,
+        channels=scale.channels(window.values, expected.location, expected.spread, law),
+        law=law,
+        blocks=blocks_of(len(window.values)),
+    )
+    models = [str(name) for name in np.unique(sample.policies)]
+    policies = [ANY_POLICY, *models] if len(models) > 1 else [ANY_POLICY]
+    codes = None if prompts is None or prompts.kinds is None or rows is None else prompts.kinds[rows]
+    return SignalBaseline(
+        signal=window.signal,
+        scorer_version=window.scorer_version,
+        quantiles=tuple(grid.tolist()),
+        expectation=expected.expectation,
+        value_offset=float((clipped - scale.expected_value(expected.location, expected.spread, law)).mean()),
+        kind_wander=0.0 if codes is None else sample.kind_wander(codes),
+        strata=tuple(row for policy in policies for row in sample.strata(policy, rule)),
+        detector=(rule.detectors or {}).get(window.signal, DEFAULT_DETECTOR),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One signal's window beside what was expected of it; parallel arrays."""
+
+    signal: str
+    cohorts: NDArray[np.str_]
+    policies: NDArray[np.str_]
+    clipped: Floats  # in the signal's unit
+    located: Floats
+    expected: Expected
+    channels: Floats  # (n, C)
+    law: WindowLaw
+    blocks: Integers
+
+    def members(self, policy: str) -> dict[str, NDArray[np.bool_]]:
+        """Return a mask per cohort that is large enough to stand by itself."""
+        eligible = np.ones(len(self.clipped), dtype=bool) if policy == ANY_POLICY else self.policies == policy
+        masks = {str(name): eligible & (self.cohorts == name) for name in np.unique(self.cohorts)}
+        return {name: mask for name, mask in masks.items() if mask.sum() >= MIN_STRATUM}
+
+    def strata(self, policy: str, rule: NullRule) -> Iterable[Stratum]:
+        """Yield each cohort's law under *policy*."""
+        masks = self.members(policy)
+        if not masks:
+            return
+        scale = scale_of(self.signal)
+        counts = np.array([mask.sum() for mask in masks.values()], dtype=float)[:, None]
+        located = [float(self.located[mask].mean()) for mask in masks.values()]
+        location = self.expected.location.copy()
+        if not scale.given_prompt:
+            for mask, mean in zip(masks.values(), located, strict=True):
+                location[mask] = mean
+        errors_of = self.channels - scale.expected(location, self.expected.spread, np.zeros(len(location)), self.law)
+        offsets = np.stack([errors_of[mask].mean(axis=0) for mask in masks.values()])
+        for mask, offset in zip(masks.values(), offsets, strict=True):
+            errors_of[mask] -= offset
+        inside = np.any(list(masks.values()), axis=0)
+        parent, inflation = errors_of[inside].var(axis=0), self.inflation(errors_of, inside)
+        own = np.stack([errors_of[mask].var(axis=0) for mask in masks.values()])
+        variances = (counts * own + POOL_WEIGHT * parent) / (counts + POOL_WEIGHT)
+        errors = np.sqrt(variances / counts) * inflation + 0.5 / counts
+        half = rule.cohort_standard_errors * errors
+        means = np.stack([self.channels[mask].mean(axis=0) for mask in masks.values()])
+        tolerance = tolerance_of(self.signal, rule.tolerance)
+        overall = float(self.located.std())
+        ups, downs = scale.shift(tolerance, np.array([float(self.clipped[m].mean()) for m in masks.values()]), overall)
+        wander = self.wander(inside)
+        sds = np.maximum(np.sqrt(variances), _indicator_sd(self.channels, means, half))
+        rollup = rule.standard_errors * _rollup_share(counts, errors) * errors
+        for number, (cohort, mask) in enumerate(masks.items()):
+            enough = mask.sum() >= OWN_WANDER
+            yield Stratum(
+                cohort=cohort,
+                policy_model=policy,
+                observations=int(counts[number, 0]),
+                mean=float(self.clipped[mask].mean()),
+                standard_error=float(self.clipped[mask].std() / np.sqrt(counts[number, 0])) * float(inflation[0]),
+                location=located[number],
+                channel_offset=tuple(offsets[number].tolist()),
+                channel_sd=tuple(sds[number].tolist()),
+                half_width=tuple(half[number].tolist()),
+                rollup_half_width=tuple(rollup[number].tolist()),
+                tolerance_up=float(ups[number]),
+                tolerance_down=float(downs[number]),
+                wander=max(wander, self.wander(mask)) if enough else wander,
+            )
+
+    def inflation(self, errors: Floats, inside: NDArray[np.bool_]) -> Floats:
+        """Return per channel how much larger the standard error over blocks of time is than of independent rows."""
+        found = []
+        for channel in errors[inside].T:
+            means, chance = block_means(channel, np.ones(len(channel)), self.blocks[inside])
+            usual = float(chance.mean())
+            found.append(np.sqrt(max(float(means.var(ddof=1)) / usual, 1.0)) if usual > 0.0 and len(means) > 1 else 1.0)
+        return np.array(found)
+
+    def weighted(self) -> tuple[Floats, Floats]:
+        """Return the residuals on the axis, clipped, and the weight that their spread gives each; (n,) both."""
+        if not scale_of(self.signal).given_prompt:
+            means = {name: self.located[self.cohorts == name].mean() for name in np.unique(self.cohorts)}
+            residuals = self.located - np.array([means[name] for name in self.cohorts])
+            return residuals, np.ones(len(residuals))
+        spread = self.expected.spread
+        return np.clip((self.located - self.expected.location) / spread, -CLIP, CLIP) * spread, 1.0 / spread**2
+
+    def wander(self, chosen: NDArray[np.bool_]) -> float:
+        """Return how much blocks' means of the residuals differ beyond chance, on the axis."""
+        residuals, weights = self.weighted()
+        return excess(*block_means(residuals[chosen], weights[chosen], self.blocks[chosen]))
+
+    def kind_wander(self, kinds: Integers) -> float:
+        """Return how much a kind of prompt's means differ between blocks of time beyond chance, on the axis.
+
+        A random effect of kind and block, from the cells with CELL observations or more.
+        """
+        residuals, weights = self.weighted()
+        cells = kinds * (int(self.blocks.max()) + 1) + self.blocks
+        names, codes, counts = np.unique(cells, return_inverse=True, return_counts=True)
+        means, _ = block_means(residuals, weights, cells)
+        total = np.bincount(codes, weights, len(names))
+        centre = float((residuals * weights).sum() / weights.sum())
+        chance = float(np.mean((residuals - centre) ** 2 * weights)) / total
+        large = counts >= CELL
+        if large.sum() < 2:
+            return 0.0
+        share = 1.0 / (chance[large] + float(np.median(chance[large])))
+        return float(np.sqrt(max(((share * ((means - centre) ** 2 - chance)[large]).sum()) / share.sum(), 0.0)))
+
+
+def blocks_of(rows: int) -> Integers:
+    """Return each row's block of time."""
+    return contiguous_blocks(rows, min(MOST_BLOCKS, max(rows // ROWS_PER_BLOCK, FEWEST_BLOCKS)))
+
+
+def excess(means: Floats, chance: Floats) -> float:
+    """Return the standard deviation of blocks' *means* that *chance*, their variances, does not explain.
+
+    It is told with CERTAINTY: independent rows come to 0 nine times of ten.
+    """
+    free = len(means) - 1
+    if free < 1:
+        return 0.0
+    surely = float(means.var(ddof=1)) * free / float(chi2.ppf(CERTAINTY, free))
+    return float(np.sqrt(max(surely - float(chance.mean()), 0.0)))
+
+
+def _indicator_sd(channels: Floats, means: Floats, half_widths: Floats) -> Floats:
+    """Return for channels of zeros and ones the widest spread their null interval allows, 0 for the others.
+
+    A window that saw no refusal would otherwise stake everything on the first two it meets.
+    """
+    ends = np.clip(np.stack((means - half_widths, means + half_widths)), 0.0, 1.0)
+    widest = np.sqrt((ends * (1.0 - ends)).max(axis=0))
+    return np.asarray(np.where(np.isin(channels, (0.0, 1.0)).all(axis=0), widest, 0.0))
+
+
+def _rollup_share(counts: Floats, errors: Floats) -> Floats:
+    """Return per channel the share of each stratum's standard error that the roll-up needs.
+
+    The strata's means err independently, so under the window's own mix the roll-up's mean
+    errs by sqrt(sum w^2 se^2), which is less than the mix of the strata's errors. Their half
+    widths are shrunk until, weighted by that mix, they add up to just this.
+    """
+    weights = counts / counts.sum()
+    return np.asarray(np.sqrt((weights**2 * errors**2).sum(axis=0)) / (weights * errors).sum(axis=0))

@@ -1,0 +1,33 @@
+"""How large a change anybody accepts, in the operator's unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from monitor.domain.signal import SignalKind
+from monitor.signals.table import SIGNALS
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """The larger of two: a share of what the signal was, and an absolute change.
+
+    `points` are in the signal's own unit for a rate (0.01 is one point) and in the spread of the baseline's
+    values for a signal that is ranked.
+    """
+
+    share: float = 0.0
+    points: float = 0.0
+
+
+DEFAULTS: Mapping[SignalKind, Tolerance] = {
+    SignalKind.LENGTH: Tolerance(share=0.10),
+    SignalKind.BINARY: Tolerance(share=1.0 / 3.0, points=0.01),
+    SignalKind.RANKED: Tolerance(points=0.10),
+}
+
+
+def tolerance_of(signal: str, chosen: Mapping[str, Tolerance] | None) -> Tolerance:
+    """Return what *chosen* says of *signal*, or its kind's default."""
+    return (chosen or {}).get(signal) or DEFAULTS[SIGNALS[signal].kind]
