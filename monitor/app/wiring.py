@@ -23,8 +23,8 @@ from monitor.app.duties import duties_of
 from monitor.app.leader import Leader
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
-from monitor.drift.baseline import NullRule
 from monitor.drift.detector import DETECTORS
+from monitor.drift.freeze import NullRule
 from monitor.drift.rescore import RescoredBaselines
 from monitor.drift.status import Streams
 from monitor.embedding import embedder_of

@@ -84,6 +84,7 @@ def backtest(
     from monitor.cli.table import alarm_table
     from monitor.domain.alarm import Severity
     from monitor.domain.cohort import CohortRule
+    from monitor.drift.budget import Budget
     from monitor.drift.fold import FoldRules
     from monitor.embedding import embedder_of
     from monitor.observe.step import ObserveRules
@@ -99,7 +100,7 @@ def backtest(
     plan = BacktestPlan(
         baseline_traces=baseline,
         observe=ObserveRules(CohortRule(tuple(cohort_key or ())), timedelta(seconds=repeat_window)),
-        fold=FoldRules(average_run_length),
+        fold=FoldRules(Budget(average_run_length=average_run_length)),
     )
     with _reading(files, tokenizer) as reader:
         result = run(reader.read(files), plan, lambda: ensemble, embedder)

@@ -30,6 +30,7 @@ class Stratum:
     observations: int
     mean: float  # in the signal's unit, clipped to the channels' range
     standard_error: float  # of `mean`
+    value_offset: float  # of the values' mean from what was expected, held out, in the signal's unit
     location: float  # mean on the scale's axis: what is expected of a signal that is judged without its prompt
     channel_offset: tuple[float, ...]  # of the channels' means from what was expected, held out
     channel_sd: tuple[float, ...]
@@ -53,7 +54,6 @@ class SignalBaseline:
     scorer_version: str
     quantiles: tuple[float, ...]  # the scale's grid; empty for a binary signal
     expectation: Expectation
-    value_offset: float  # of the values' mean from what was expected, in the signal's unit
     kind_wander: float  # tau_g, on the axis: how much a kind of prompt's means over time differed beyond chance
     strata: tuple[Stratum, ...]
     detector: str = DEFAULT_DETECTOR  # the name in `drift.detector.DETECTORS` of what follows its streams

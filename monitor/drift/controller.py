@@ -13,12 +13,14 @@ import structlog
 from monitor.domain.alarm import Alarm, Recovery
 from monitor.domain.observation import LogEnd, PlacedEntry
 from monitor.domain.stream import StreamNumbers, StreamStatus
-from monitor.drift.baseline import Baseline, NullRule, build_baseline
+from monitor.drift.baseline import Baseline
 from monitor.drift.diagnosis import describe
-from monitor.drift.fold import Decision, Fold, FoldRules, in_fold_order, restore, store
+from monitor.drift.fold import Fold, FoldRules, in_fold_order, restore, store
+from monitor.drift.freeze import NullRule, build_baseline
 from monitor.drift.log import ObservationLog, windows_of
 from monitor.drift.status import status_of
 from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold
+from monitor.drift.stream import Decision
 
 FOLD_PLACES = 20_000  # places folded in one transaction, at most
 FOLD_SECONDS = 5.0  # after which a step ends with the entry at hand: no step may outlast the lease
@@ -68,14 +70,9 @@ class FoldStore(ObservationLog, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ControllerRules:
-    average_run_length: float
+    fold: FoldRules
     baseline_traces: int  # 0: an operator freezes the first baseline
     null_rule: NullRule
-    recovery_observations: int = FoldRules(1.0).recovery_observations
-
-    @property
-    def fold_rules(self) -> FoldRules:
-        return FoldRules(self.average_run_length, self.recovery_observations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +103,15 @@ class Controller:
         """Fold what is new, a step at most: whoever folds a long history again must hear of a stop."""
         end = self._store.place_entries()
         active = self._store.active(self._active) or self._freeze_first()
+        if active is not None and active.baseline.outdated:
+            active = self._freeze_again(active)
         if active is None:
             return Tick(end.next_place, end.next_place, None, (), ())
         if self._fold is None or active is not self._active:
             stored = self._store.load_fold(active.baseline_id)
-            fold = Fold(active.baseline, self._rules.fold_rules)
+            fold = Fold(active.baseline, self._rules.fold)
             fold.at = stored.at
-            fold.streams |= restore(fold, stored.streams)
+            restore(fold, stored.streams)
             self._fold, self._active, self._position = fold, active, stored.position
         alarms = self._advance() if self._position.next_sequence < end.next_sequence else []
         assert self._fold is not None
@@ -131,6 +130,16 @@ class Controller:
                 return active
             traces *= 2
         return None
+
+    def _freeze_again(self, active: ActiveBaseline) -> ActiveBaseline:
+        """Make the laws of an earlier release's baseline anew, from the same window of the log."""
+        window = active.baseline
+        baseline = freeze_window(
+            self._store, self._rules.null_rule, first_place=window.first_place, stop_place=window.stop_place
+        )
+        note = f"baseline {active.baseline_id} again, as this release reads it"
+        log.info("baseline_frozen_again", baseline=active.baseline_id)
+        return self._store.freeze(baseline, by="controller", note=note)
 
     def _advance(self) -> list[Alarm]:
         """Fold a step; what fails leaves no half-folded state behind."""
@@ -180,4 +189,5 @@ class Controller:
 def freeze_window(store: ObservationLog, rule: NullRule, *, first_place: int, stop_place: int) -> Baseline:
     """Build a baseline from the log's own observations."""
     windows = windows_of(store.window(first_place, stop_place))
-    return build_baseline(windows, rule, first_place=first_place, stop_place=stop_place)
+    subjects = store.subjects(first_place, stop_place)
+    return build_baseline(windows, rule, first_place=first_place, stop_place=stop_place, subjects=subjects)

@@ -20,6 +20,11 @@ class Detector(Protocol):
     """One stream's bets against its baseline; holds no state of its own."""
 
     @property
+    def channels(self) -> tuple[float, ...]:
+        """The weight of each channel in the evidence."""
+        ...
+
+    @property
     def tiers(self) -> int:
         """How many questions it answers, from the narrowest null interval to the widest."""
         ...

@@ -16,7 +16,7 @@ from monitor.domain.observation import ObservationBatch, PlacedEntry
 from monitor.domain.stream import StreamKey
 from monitor.drift.asked import Asked, Shift, read_asked, shift_key
 from monitor.drift.baseline import Baseline
-from monitor.drift.budget import Budget, expected_per_day, planned
+from monitor.drift.budget import Budget, WindowPaces
 from monitor.drift.daily import Days, StreamDay
 from monitor.drift.detector import Detector
 from monitor.drift.followed import capped
@@ -25,6 +25,7 @@ from monitor.drift.null import Null, shift_detector
 from monitor.drift.stored import StoredStream
 from monitor.drift.stream import Decision, Episode, Follower, Rows, Stream
 from monitor.stats.edetector import State
+from monitor.stats.eprocess import Mixture
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,12 @@ class Fold:
         self.streams: dict[StreamKey, Stream] = {}
         self.mixes: dict[StreamKey, Mix] = {}  # of recent prompts, by the streams of the input shift
         self._nulls: dict[StreamKey, Null | None] = {}
-        self._days = Days(rules.budget, planned(baseline), self._per_day)
+        self.days = Days(rules.budget, WindowPaces.of(baseline, baseline.window_days))
 
     def add(self, entry: PlacedEntry) -> list[Decision | Recovery]:
         """Fold *entry*: its time, what was asked, and its observations past the baseline's window."""
         self.at = entry.at if self.at is None else max(self.at, entry.at)
-        self._days.turn(self.at, {key: stream.day for key, stream in self.streams.items()})
+        self.days.turn(self.at, ((key, stream.day) for key, stream in self.streams.items()))
         asked = read_asked(entry, self.baseline, self.mixes)
         outcomes: list[Decision | Recovery] = []
         known = {key.policy_model for key in self.streams}
@@ -119,9 +120,7 @@ class Fold:
             if channels is None:
                 channels = law.scale.channels(batch.values, location, spread, null.law)
             moved, stakes = asked.of_cohort(cohort, at[chosen])
-            intervals = null.intervals(
-                row_of[chosen], location[chosen], spread[chosen], distance=moved, stakes=stakes
-            )
+            intervals = null.intervals(row_of[chosen], location[chosen], spread[chosen], distance=moved, stakes=stakes)
             rows = Rows(channels[chosen], intervals, batch.places[chosen])
             outcomes += self._carry(key, null.detector, rows, batch.values[chosen], entry.last_timestamp)
         return outcomes
@@ -131,8 +130,8 @@ class Fold:
     ) -> list[Decision | Recovery]:
         """Carry *key* on over *rows*, whose values in the signal's unit are *values*."""
         before = self.streams.get(key)
-        size = len(detector.empty().log_m) // detector.tiers
-        day = self._days.begin(key, None if before is None else before.day, size)
+        mixture = Mixture.of(np.asarray(detector.channels))
+        day = self.days.begin(key, None if before is None else before.day, mixture)
         if before is None:
             before = Stream(detector.empty(), 0, 0.0, timestamp, day)
         growth = np.log(rows.null.tier(0).increments(rows.channels)).sum(axis=0)
@@ -148,8 +147,8 @@ class Fold:
         return found
 
     def _follower(self, key: StreamKey, detector: Detector, day: StreamDay) -> Follower:
-        lengths = self._days.thresholds(day)
-        null = None if detector.tiers == 1 else self._null(key)
+        lengths = self.days.thresholds(day)
+        null = self._null(key)
         if null is not None and not null.steady:
             lengths = {Severity.WARNING: lengths[Severity.WARNING], Severity.ALERT: np.inf}
         return Follower(key, detector, lengths, self.rules.patience)
@@ -162,14 +161,6 @@ class Fold:
             found = law is not None and bool(strata) and (key.cohort == ALL or key.cohort in strata)
             self._nulls[key] = Null.of(law, strata, key.cohort) if law is not None and found else None
         return self._nulls[key]
-
-    def _per_day(self, key: StreamKey) -> float:
-        days = self.baseline.window_days
-        if key == shift_key(key.cohort):
-            law = self.baseline.prompts
-            mix = None if law is None else law.mix(key.cohort)
-            return 0.0 if mix is None else mix.observations / days
-        return expected_per_day(self.baseline, key, days)
 
 
 def in_fold_order(decisions: Iterable[Decision]) -> list[Decision]:

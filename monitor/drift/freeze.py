@@ -75,7 +75,12 @@ class Prompts:
 
 
 def build_baseline(
-    windows: Iterable[Window], rule: NullRule, *, first_place: int, stop_place: int, subjects: SubjectWindow | None = None
+    windows: Iterable[Window],
+    rule: NullRule,
+    *,
+    first_place: int,
+    stop_place: int,
+    subjects: SubjectWindow | None = None,
 ) -> Baseline:
     """Freeze every window that holds enough observations."""
     prompts = None if subjects is None else read_prompts(subjects)
@@ -86,14 +91,20 @@ def build_baseline(
     return Baseline(first_place, stop_place, signals, None if prompts is None else prompts.law, days)
 
 
-def read_prompts(subjects: SubjectWindow) -> Prompts | None:
-    """Freeze how the window's prompts are read; None where the log holds no covariates of them."""
+def read_prompts(subjects: SubjectWindow, frozen: PromptLaw | None = None) -> Prompts | None:
+    """Freeze how the window's prompts are read; None where the log holds no covariates of them.
+
+    Where they were *frozen* before, they are read as they were then.
+    """
     if subjects.covariates is None or not subjects.covariates.observed.any():
         return None
     observed = np.flatnonzero(subjects.covariates.observed)
     covariates, timestamps = subjects.covariates.take(observed), subjects.timestamps[observed]
-    encoder = Encoder.of(covariates, timestamps)
+    encoder = Encoder.of(covariates, timestamps) if frozen is None else frozen.encoder
     columns = encoder.columns(covariates, timestamps)
+    if frozen is not None:
+        codes = None if frozen.kinds is None else frozen.kinds.of(encoder, columns, covariates)
+        return Prompts(frozen, subjects.places[observed], columns, codes)
     found = find_kinds(encoder, columns, covariates)
     if found is None:
         return Prompts(PromptLaw(encoder, None, ()), subjects.places[observed], columns, None)
@@ -155,7 +166,6 @@ def build_signal_baseline(window: Window, rule: NullRule, prompts: Prompts | Non
         scorer_version=window.scorer_version,
         quantiles=tuple(grid.tolist()),
         expectation=expected.expectation,
-        value_offset=float((clipped - scale.expected_value(expected.location, expected.spread, law)).mean()),
         kind_wander=0.0 if codes is None else sample.kind_wander(codes),
         strata=tuple(row for policy in policies for row in sample.strata(policy, rule)),
         detector=(rule.detectors or {}).get(window.signal, DEFAULT_DETECTOR),
@@ -209,6 +219,7 @@ class Sample:
         overall = float(self.located.std())
         ups, downs = scale.shift(tolerance, np.array([float(self.clipped[m].mean()) for m in masks.values()]), overall)
         wander = self.wander(inside)
+        told = scale.expected_value(self.expected.location, self.expected.spread, self.law)
         sds = np.maximum(np.sqrt(variances), _indicator_sd(self.channels, means, half))
         rollup = rule.standard_errors * _rollup_share(counts, errors) * errors
         for number, (cohort, mask) in enumerate(masks.items()):
@@ -219,6 +230,7 @@ class Sample:
                 observations=int(counts[number, 0]),
                 mean=float(self.clipped[mask].mean()),
                 standard_error=float(self.clipped[mask].std() / np.sqrt(counts[number, 0])) * float(inflation[0]),
+                value_offset=float((self.clipped - told)[mask].mean()),
                 location=located[number],
                 channel_offset=tuple(offsets[number].tolist()),
                 channel_sd=tuple(sds[number].tolist()),

@@ -77,7 +77,9 @@ def points_of(
         _standard(np.log1p(covariates.input_tokens), tokens)[:, None],
         _standard(np.log1p(covariates.prompt_words), prompt)[:, None],
     ]
-    starts = np.cumsum([0, *(size + 1 for size in (len(encoder.cohorts), len(encoder.languages), len(encoder.contexts)))])
+    starts = np.cumsum(
+        [0, *(size + 1 for size in (len(encoder.cohorts), len(encoder.languages), len(encoder.contexts)))]
+    )
     for feature, (first, stop) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
         if stop - first > 2:
             one_hot = np.zeros((len(covariates), stop - first))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from monitor.domain.cohort import ALL
 from monitor.domain.observation import ObservationBatch, SubjectRef, SubjectWindow
 from monitor.domain.stream import StreamKey
-from monitor.drift.baseline import Window
+from monitor.drift.freeze import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +61,21 @@ def excerpt_of(batches: Iterable[ObservationBatch], stream: StreamKey) -> Excerp
 
 
 def windows_of(batches: Iterable[ObservationBatch]) -> Iterator[Window]:
-    """Yield each signal's observations, per scorer."""
+    """Yield each signal's observations, per scorer, in the order of places: blocks of them are blocks of time."""
 
     def law(batch: ObservationBatch) -> tuple[str, str]:
         return batch.series.signal, batch.series.scorer_version
 
     for (signal, scorer_version), group in groupby(sorted(batches, key=law), key=law):
         members = list(group)
+        places = np.concatenate([part.places for part in members])
+        order = np.argsort(places, kind="stable")
+        models = np.repeat([part.series.policy_model for part in members], [len(part.values) for part in members])
         yield Window(
             signal=signal,
             scorer_version=scorer_version,
-            cohorts=np.concatenate([part.cohort_names() for part in members]).tolist(),
-            policy_models=[part.series.policy_model for part in members for _ in range(len(part.values))],
-            values=np.concatenate([part.values for part in members]),
+            cohorts=np.concatenate([part.cohort_names() for part in members])[order].tolist(),
+            policy_models=models[order].tolist(),
+            values=np.concatenate([part.values for part in members])[order],
+            places=places[order],
         )

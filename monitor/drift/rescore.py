@@ -10,7 +10,8 @@ import numpy as np
 
 from monitor.domain.baseline import BaselineExtension
 from monitor.domain.signal import DISAGREEMENT, REWARD
-from monitor.drift.baseline import NullRule, SignalBaseline, Window, build_signal_baseline
+from monitor.drift.baseline import SignalBaseline
+from monitor.drift.freeze import NullRule, Prompts, Window, build_signal_baseline, read_prompts
 from monitor.drift.stored import BaselineWindow, WindowTrace
 from monitor.errors import InvalidInput
 from monitor.runs.rescored import RescoredTrace, read_rescored
@@ -51,13 +52,19 @@ class RescoredBaselines:
                 f"the run scored {len(strangers)} traces that are not in baseline {window.baseline_id}: "
                 "it was frozen anew; wanted a run on the present baseline"
             )
-        laws = laws_of_scorer(result.candidate.version, window.traces, scores, rule=self._rule)
+        prompts = None if window.baseline.prompts is None else read_prompts(window.subjects, window.baseline.prompts)
+        laws = laws_of_scorer(result.candidate.version, window.traces, scores, rule=self._rule, prompts=prompts)
         extended = window.baseline.extended(laws)
         return BaselineExtension(window.baseline_id, window.revision, extended.to_json())
 
 
 def laws_of_scorer(
-    version: str, traces: Mapping[int, WindowTrace], scores: Sequence[RescoredTrace], *, rule: NullRule
+    version: str,
+    traces: Mapping[int, WindowTrace],
+    scores: Sequence[RescoredTrace],
+    *,
+    rule: NullRule,
+    prompts: Prompts | None = None,
 ) -> Iterator[SignalBaseline]:
     """Yield the laws of the rewards and of their disagreement, where the scores are enough for one."""
     ordered = sorted(scores, key=lambda score: score.index)
@@ -72,7 +79,8 @@ def laws_of_scorer(
             cohorts=[traces[score.index].cohort for score in ordered],
             policy_models=[traces[score.index].policy_model for score in ordered],
             values=np.array(values, dtype=np.float64),
+            places=np.array([score.index for score in ordered], dtype=np.int64),
         )
-        law = build_signal_baseline(window, rule)
+        law = build_signal_baseline(window, rule, prompts)
         if law is not None:
             yield law

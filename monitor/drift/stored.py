@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from monitor.domain.alarm import Alarm, Recovery, Severity
+from monitor.domain.observation import SubjectWindow
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline
 
@@ -32,6 +33,7 @@ class BaselineWindow:
     revision: int
     baseline: Baseline
     traces: Mapping[int, WindowTrace]
+    subjects: SubjectWindow  # what was asked there
 
 
 @dataclass(frozen=True, slots=True)

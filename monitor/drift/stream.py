@@ -13,7 +13,7 @@ from monitor.domain.alarm import Direction, Recovery, Severity
 from monitor.domain.stream import StreamKey
 from monitor.drift.daily import StreamDay
 from monitor.drift.detector import Detector, Evidence
-from monitor.stats.edetector import BETS, Crossing, NullIntervals, State, Threshold, fold
+from monitor.stats.edetector import BETS, Crossing, NullIntervals, State, Threshold, component_weights, fold
 
 TIERS: tuple[Severity, ...] = (Severity.WARNING, Severity.ALERT)  # from "changed at all" to "by more than is accepted"
 RETURN_E = 1000.0  # the evidence, by observations, that a stream is back inside of what is accepted
@@ -161,10 +161,8 @@ class Follower:
             sd=null.sd[:, episode.channel : episode.channel + 1],
             stakes=null.stakes,
         )
-        sides = inside.increments(rows.channels[:, episode.channel : episode.channel + 1])
-        increments = sides[:, BETS:] if episode.up else sides[:, :BETS]
-        enough = (Threshold("returned", RETURN_E),)
-        weights = np.full(BETS, 1.0 / BETS)
+        increments = inside.increments(rows.channels[:, episode.channel : episode.channel + 1])
+        enough, weights = (Threshold("returned", RETURN_E),), component_weights((1.0,), 1)
         state, crossings = fold(episode.returned, increments, rows.places, weights=weights, thresholds=enough)
         return state, crossings[0].row if crossings else None
 
@@ -175,7 +173,7 @@ class Follower:
             patience=self.patience,
             up=crossing.up,
             channel=crossing.channel,
-            returned=State.empty(BETS),
+            returned=State.empty(2 * BETS),
         )
 
     def _decision(self, stream: Stream, crossing: Crossing, rows: Rows) -> Decision:

@@ -8,10 +8,13 @@ from itertools import islice
 
 from monitor.domain.alarm import Alarm
 from monitor.domain.trace import Trace
-from monitor.drift.baseline import Baseline, NullRule
+from monitor.drift.baseline import Baseline
+from monitor.drift.budget import Budget
 from monitor.drift.controller import freeze_window
 from monitor.drift.diagnosis import describe
-from monitor.drift.fold import Decision, Fold, FoldRules, in_fold_order
+from monitor.drift.fold import Fold, FoldRules, in_fold_order
+from monitor.drift.freeze import NullRule
+from monitor.drift.stream import Decision
 from monitor.errors import InvalidInput
 from monitor.observe.cohorts import InMemoryCohortNames
 from monitor.observe.embedding import Embedder
@@ -27,7 +30,7 @@ BLOCK = 1000
 class BacktestPlan:
     baseline_traces: int
     observe: ObserveRules = ObserveRules()
-    fold: FoldRules = FoldRules(average_run_length=10_000.0)
+    fold: FoldRules = FoldRules(Budget(average_run_length=10_000.0))
     null_rule: NullRule = NullRule()
     max_cohorts: int = 50
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from monitor.domain.signal import DISAGREEMENT, REWARD, Observation, Signal
 from monitor.domain.trace import Trace
 from monitor.signals.feedback import NEGATIVE_FEEDBACK, observe_negative_feedback
+from monitor.signals.input_shift import INPUT_SHIFT
 from monitor.signals.length import RESPONSE_LENGTH, observe_length
 from monitor.signals.outcome import ERROR, TRUNCATION, observe_error, observe_truncation
 from monitor.signals.refusal import REFUSAL, observe_refusal
@@ -21,4 +22,4 @@ TRACE_SIGNALS: dict[Signal, Observer] = {
     NEGATIVE_FEEDBACK: observe_negative_feedback,
 }
 
-SIGNALS: dict[str, Signal] = {signal.name: signal for signal in (*TRACE_SIGNALS, REWARD, DISAGREEMENT)}
+SIGNALS: dict[str, Signal] = {signal.name: signal for signal in (*TRACE_SIGNALS, REWARD, DISAGREEMENT, INPUT_SHIFT)}

@@ -31,9 +31,7 @@ class RankedScale:
         low, high = tails(law)
         residuals = (self.locate(values, law.grid) - location) / spread
         # Both tails are oriented as the values are: "down" on any channel means that the signal went down.
-        return np.stack(
-            (law.rank(residuals), (values >= low).astype(float), (values > high).astype(float)), axis=1
-        )
+        return np.stack((law.rank(residuals), (values >= low).astype(float), (values > high).astype(float)), axis=1)
 
     def expected(self, location: Floats, spread: Floats, shift: Floats, law: WindowLaw) -> Floats:
         low, high = tails(law)

@@ -15,6 +15,7 @@ from typing import Any
 from monitor.domain.alarm import AlarmKind, Severity
 from monitor.domain.cohort import CohortRule
 from monitor.domain.trace import Message, Trace
+from monitor.drift.budget import Budget
 from monitor.drift.fold import FoldRules
 from monitor.ingest.decode import count_output_tokens
 from monitor.observe.step import ObserveRules
@@ -117,7 +118,7 @@ def replay(play: Play) -> Played:
     plan = BacktestPlan(
         baseline_traces=play.baseline,
         observe=ObserveRules(CohortRule((COHORT_KEY,))),
-        fold=FoldRules(AVERAGE_RUN_LENGTH),
+        fold=FoldRules(Budget(average_run_length=AVERAGE_RUN_LENGTH)),
     )
     alarms = tuple(
         Found(
