@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.domain.cohort import ALL, UNLABELLED
+from monitor.domain.cohort import ALL
 from monitor.domain.covariates import Covariates
 from monitor.domain.observation import PlacedEntry
 from monitor.domain.stream import StreamKey
-from monitor.drift.baseline import ANY_POLICY, Baseline, PromptLaw, SignalBaseline
+from monitor.drift.baseline import ANY_POLICY, Baseline, CohortMix, SignalBaseline
 from monitor.drift.design import Columns
 from monitor.drift.kinds import Mix, distance
 from monitor.drift.stream import Rows
@@ -21,6 +21,7 @@ from monitor.stats.edetector import NullIntervals
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+NEAR, FARTHEST = 0.2, 0.6  # distances from which less is staked, and from which nothing is
 FULL_STAKE = 1.5  # times its usual share up to which a kind's answers are bet on in full
 
 
@@ -48,7 +49,7 @@ class Asked:
 
     first_place: int
     columns: Columns | None
-    moved: Mapping[str, Moved]  # by cohort; ALL: among all
+    moved: Moved | None
     shifts: tuple[Shift, ...]
 
     def expected(self, law: SignalBaseline, places: int) -> tuple[Floats, Floats]:
@@ -60,12 +61,14 @@ class Asked:
             )
         return law.expectation(self.columns)
 
-    def of_cohort(self, cohort: str, rows: Integers) -> tuple[Floats, Floats]:
-        """Return distance and stakes of the entry's *rows* as the stream of *cohort* sees them."""
-        moved = self.moved.get(cohort)
-        if moved is None:
+    def of_rows(self, rows: Integers) -> tuple[Floats, Floats]:
+        """Return how far each of the entry's *rows* lies, and what is staked on it, by the mix in its own cohort.
+
+        Each bets against its own cohort's law, in the roll-up too, so a change in the mix of cohorts is nothing.
+        """
+        if self.moved is None:
             return np.zeros(len(rows)), np.ones(len(rows))
-        return moved.distance[rows], moved.stakes[rows]
+        return self.moved.distance[rows], self.moved.stakes[rows]
 
 
 def read_asked(entry: PlacedEntry, baseline: Baseline, mixes: Mapping[StreamKey, Mix]) -> Asked:
@@ -75,52 +78,53 @@ def read_asked(entry: PlacedEntry, baseline: Baseline, mixes: Mapping[StreamKey,
     """
     law = baseline.prompts
     if law is None or not entry.places:
-        return Asked(entry.first_place, None, {}, ())
+        return Asked(entry.first_place, None, None, ())
     known = entry.covariates or Covariates.unknown(entry.places)
     timestamps = np.zeros(entry.places, np.int64) if entry.timestamps is None else entry.timestamps
     columns = law.encoder.columns(known, timestamps)
     if law.kinds is None or not known.observed.any():
-        return Asked(entry.first_place, columns, {}, ())
+        return Asked(entry.first_place, columns, None, ())
     kinds = law.kinds.of(law.encoder, columns, known)
     watched = known.observed & (np.arange(entry.places) + entry.first_place >= baseline.stop_place)
-    moved: dict[str, Moved] = {}
-    shifts = []
+    far, stakes, shifts = np.zeros(entry.places), np.ones(entry.places), []
     for cohort in (ALL, *known.cohorts):
         own = watched if cohort == ALL else watched & (known.cohort_codes == known.cohorts.index(cohort))
-        rows = np.flatnonzero(own)
-        if not len(rows) or cohort == UNLABELLED or law.mix(cohort) is None:
+        rows, mix = np.flatnonzero(own), law.mix(cohort)
+        if not len(rows) or mix is None:
             continue
-        found, shift = _shift(law, cohort, kinds, rows, entry, mixes)
-        moved[cohort] = found
-        shifts.append(shift)
-    return Asked(entry.first_place, columns, moved, tuple(shifts))
+        key = shift_key(cohort)
+        before, after = (mixes.get(key) or Mix(mix.usual)).after(kinds[rows])
+        far[rows] = distance(before, mix.usual)
+        stakes[rows] = staked(before[np.arange(len(rows)), kinds[rows]] / mix.usual[kinds[rows]], far[rows])
+        shifts.append(Shift(key, _shares(kinds[rows], mix, rows + entry.first_place), far[rows], after))
+    return Asked(entry.first_place, columns, Moved(far, stakes), tuple(shifts))
+
+
+def staked(often: Floats, far: Floats) -> Floats:
+    """Return the share of its stakes that is placed on each subject.
+
+    A kind that is asked *often* times as often as it used to be counts no more than it used to; and the further
+    the mix lies from the window's, the less the window says of what is expected.
+    """
+    near = np.clip((FARTHEST - far) / (FARTHEST - NEAR), 0.0, 1.0)
+    return np.minimum(1.0, FULL_STAKE / np.maximum(often, 1e-9)) * near
 
 
 def shift_key(cohort: str) -> StreamKey:
     return StreamKey(INPUT_SHIFT.name, cohort, ANY_POLICY, VERSION)
 
 
-def _shift(
-    law: PromptLaw, cohort: str, kinds: Integers, rows: Integers, entry: PlacedEntry, mixes: Mapping[StreamKey, Mix]
-) -> tuple[Moved, Shift]:
-    usual = law.mix(cohort)
-    assert usual is not None
-    key = shift_key(cohort)
-    own = kinds[rows]
-    before, after = (mixes.get(key) or Mix(usual.usual)).after(own)
-    far = distance(before, usual.usual)
-    often = before[np.arange(len(rows)), own] / usual.usual[own]
-    whole, stakes = np.zeros(entry.places), np.ones(entry.places)
-    whole[rows], stakes[rows] = far, np.minimum(1.0, FULL_STAKE / np.maximum(often, 1e-9))
-    seen = np.zeros((len(rows), len(usual.shares)))
-    seen[np.arange(len(rows)), own] = 1.0
-    centre, half = usual.usual, np.asarray(usual.half_width)
+def _shares(kinds: Integers, mix: CohortMix, places: Integers) -> Rows:
+    """Return what the stream of the input shift bets on: which of the kinds each subject is."""
+    seen = np.zeros((len(kinds), len(mix.shares)))
+    seen[np.arange(len(kinds)), kinds] = 1.0
+    centre, half = mix.usual, np.asarray(mix.half_width)
     ends = np.clip(centre + half, 0.0, 1.0)
-    shape = (len(rows), 1, len(centre))
+    shape = (len(kinds), 1, len(centre))
     null = NullIntervals(
         lower=np.broadcast_to(centre - half, shape),
         upper=np.broadcast_to(centre + half, shape),
-        sd=np.broadcast_to(np.sqrt(ends * (1.0 - ends)), (len(rows), len(centre))),
-        stakes=np.ones(len(rows)),
+        sd=np.broadcast_to(np.sqrt(ends * (1.0 - ends)), (len(kinds), len(centre))),
+        stakes=np.ones(len(kinds)),
     )
-    return Moved(whole, stakes), Shift(key, Rows(seen, null, rows + entry.first_place), far, after)
+    return Rows(seen, null, places)

@@ -19,6 +19,7 @@ from monitor.drift.scale.table import Scale, scale_of
 from monitor.signals.table import SIGNALS
 
 ANY_POLICY = "*"
+STEADY = 3.0  # tolerances that a stream's own blocks of time may differ by, and it still be judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Stratum:
     standard_error: float  # of `mean`
     value_offset: float  # of the values' mean from what was expected, held out, in the signal's unit
     location: float  # mean on the scale's axis: what is expected of a signal that is judged without its prompt
+    foretold: float  # mean on the axis of what the prompts let expect, held out
+    foretold_sd: float
     channel_offset: tuple[float, ...]  # of the channels' means from what was expected, held out
     channel_sd: tuple[float, ...]
     half_width: tuple[float, ...]  # statistical part of the cohort's own null interval
@@ -42,8 +45,8 @@ class Stratum:
 
     @property
     def steady(self) -> bool:
-        """Say whether the window's own blocks kept within what is accepted; else no page can be trusted."""
-        return self.wander <= max(self.tolerance_up, self.tolerance_down)
+        """Say whether the window's own blocks kept near what is accepted; else no page can be trusted."""
+        return self.wander <= STEADY * max(self.tolerance_up, self.tolerance_down)
 
 
 @dataclass(frozen=True, slots=True)

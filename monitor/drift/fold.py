@@ -21,7 +21,7 @@ from monitor.drift.daily import Days, StreamDay
 from monitor.drift.detector import Detector
 from monitor.drift.followed import capped
 from monitor.drift.kinds import Mix
-from monitor.drift.null import Null, shift_detector
+from monitor.drift.null import Foretold, Null, shift_detector
 from monitor.drift.stored import StoredStream
 from monitor.drift.stream import Decision, Episode, Follower, Rows, Stream
 from monitor.stats.edetector import State
@@ -49,6 +49,7 @@ class Fold:
         self.at: datetime | None = None  # the log's own time, told by every entry; it never goes back
         self.streams: dict[StreamKey, Stream] = {}
         self.mixes: dict[StreamKey, Mix] = {}  # of recent prompts, by the streams of the input shift
+        self.leans: dict[StreamKey, float] = {}  # how far what recent prompts let expect lies from the window's
         self._nulls: dict[StreamKey, Null | None] = {}
         self.days = Days(rules.budget, WindowPaces.of(baseline, baseline.window_days))
 
@@ -119,8 +120,11 @@ class Fold:
                 continue
             if channels is None:
                 channels = law.scale.channels(batch.values, location, spread, null.law)
-            moved, stakes = asked.of_cohort(cohort, at[chosen])
-            intervals = null.intervals(row_of[chosen], location[chosen], spread[chosen], distance=moved, stakes=stakes)
+            moved, stakes = asked.of_rows(at[chosen])
+            before = self.leans.get(key, 0.0)
+            lean, self.leans[key] = null.leaning(row_of[chosen], location[chosen], before)
+            foretold = Foretold(row_of[chosen], location[chosen], spread[chosen], lean)
+            intervals = null.intervals(foretold, distance=moved, stakes=stakes)
             rows = Rows(channels[chosen], intervals, batch.places[chosen])
             outcomes += self._carry(key, null.detector, rows, batch.values[chosen], entry.last_timestamp)
         return outcomes
@@ -178,6 +182,7 @@ class Kept(msgspec.Struct, frozen=True):
     evidence: bytes
     day: bytes
     mix: bytes | None
+    lean: float = 0.0
 
 
 class KeptEpisode(msgspec.Struct, frozen=True):
@@ -198,6 +203,7 @@ def store(fold: Fold, keys: Iterable[StreamKey]) -> dict[StreamKey, StoredStream
             evidence=stream.evidence.to_bytes(),
             day=stream.day.to_bytes(),
             mix=None if mix is None else mix.shares.astype("<f8").tobytes(),
+            lean=fold.leans.get(key, 0.0),
         )
         going = None if episode is None else KeptEpisode(episode.up, episode.channel, episode.returned.to_bytes())
         stored[key] = StoredStream(
@@ -227,6 +233,7 @@ def restore(fold: Fold, stored: Mapping[StreamKey, StoredStream]) -> None:
             going = msgspec.msgpack.decode(row.renewed, type=KeptEpisode)
             returned = State.from_bytes(going.returned)
             episode = Episode(row.severity, row.since, row.patience, going.up, going.channel, returned)
+        fold.leans[key] = kept.lean
         if kept.mix is not None:
             fold.mixes[key] = Mix(np.frombuffer(kept.mix, "<f8").copy())
         fold.streams[key] = Stream(

@@ -232,6 +232,8 @@ class Sample:
                 standard_error=float(self.clipped[mask].std() / np.sqrt(counts[number, 0])) * float(inflation[0]),
                 value_offset=float((self.clipped - told)[mask].mean()),
                 location=located[number],
+                foretold=float(self.expected.location[mask].mean()),
+                foretold_sd=float(self.expected.location[mask].std()),
                 channel_offset=tuple(offsets[number].tolist()),
                 channel_sd=tuple(sds[number].tolist()),
                 half_width=tuple(half[number].tolist()),
@@ -252,12 +254,13 @@ class Sample:
 
     def weighted(self) -> tuple[Floats, Floats]:
         """Return the residuals on the axis, clipped, and the weight that their spread gives each; (n,) both."""
-        if not scale_of(self.signal).given_prompt:
-            means = {name: self.located[self.cohorts == name].mean() for name in np.unique(self.cohorts)}
-            residuals = self.located - np.array([means[name] for name in self.cohorts])
-            return residuals, np.ones(len(residuals))
-        spread = self.expected.spread
-        return np.clip((self.located - self.expected.location) / spread, -CLIP, CLIP) * spread, 1.0 / spread**2
+        spread = self.expected.spread if scale_of(self.signal).given_prompt else np.ones(len(self.located))
+        told = self.expected.location if scale_of(self.signal).given_prompt else np.zeros(len(self.located))
+        residuals = (self.located - told) / spread
+        for name in np.unique(self.cohorts):
+            own = self.cohorts == name
+            residuals[own] -= (residuals[own] / spread[own]).sum() / (1.0 / spread[own]).sum()
+        return np.clip(residuals, -CLIP, CLIP) * spread, 1.0 / spread**2
 
     def wander(self, chosen: NDArray[np.bool_]) -> float:
         """Return how much blocks' means of the residuals differ beyond chance, on the axis."""

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 from monitor.domain.cohort import ALL
 from monitor.drift.baseline import SignalBaseline, Stratum
 from monitor.drift.detector import DEFAULT, DETECTORS, Detector
+from monitor.drift.kinds import MEMORY
 from monitor.drift.scale.law import WindowLaw
 from monitor.drift.scale.table import Scale
 from monitor.drift.stream import TIERS
@@ -18,6 +20,8 @@ from monitor.stats.edetector import NullIntervals
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+LEAN_ERRORS = 2.0  # of a recent mean by chance alone, which explain nothing
+LEAST_R2 = 0.05  # A model that explains less says nothing of the mix either.
 DISTANCES = 2.0  # standard deviations of what kinds of prompts wander, for the mix that has moved
 
 
@@ -37,6 +41,9 @@ class Null:
     offset: Floats  # (S, C)
     half_width: Floats  # (S, C)
     sd: Floats  # (S, C)
+    foretold: Floats  # (S,)
+    foretold_sd: Floats  # (S,)
+    attenuation: float  # what the prompts do to the mean beyond what they let expect, per unit of that
     steady: bool  # False: the window's own blocks moved by more than is accepted, so no page can be trusted
 
     @classmethod
@@ -44,6 +51,7 @@ class Null:
         """Return what the stream of *cohort* bets against; ALL: every cohort against its own stratum."""
         rollup = cohort == ALL
         chosen = list(strata.values()) if rollup else [strata[cohort]]
+        r2 = law.expectation.r2
         return cls(
             scale=law.scale,
             law=law.law(),
@@ -57,30 +65,52 @@ class Null:
             offset=np.array([row.channel_offset for row in chosen]),
             half_width=np.array([row.rollup_half_width if rollup else row.half_width for row in chosen]),
             sd=np.array([row.channel_sd for row in chosen]),
+            foretold=np.array([row.foretold for row in chosen]),
+            foretold_sd=np.array([row.foretold_sd for row in chosen]),
+            attenuation=0.0 if r2 < LEAST_R2 else 1.0 / r2 - (1.0 if law.scale.given_prompt else 0.0),
             steady=all(row.steady for row in chosen),
         )
 
-    def intervals(
-        self, strata: Integers, location: Floats, spread: Floats, *, distance: Floats, stakes: Floats
-    ) -> NullIntervals:
-        """Return the null intervals of n observations: h = z se + tolerance + tau_t + 2 tau_g D_t.
+    def intervals(self, rows: Foretold, *, distance: Floats, stakes: Floats) -> NullIntervals:
+        """Return the null intervals of n observations: h = z se + tolerance + tau_t + 2 tau_g D_t + what leans.
 
-        Arrays of shape (n,): the rows of *strata*, the location and the spread expected, the mix's
-        *distance* before each, and the share of the *stakes* that is placed.
+        Arrays of shape (n,): the mix's *distance* before each, and the share of the *stakes* that is placed.
         """
+        strata, location, spread = rows.strata, rows.location, rows.spread
         if not self.scale.given_prompt:
             location = self.location[strata]
-        width = self.widths(strata, distance)
+        width = self.scale.least + self.wander[strata] + DISTANCES * self.kind_wander * distance
+        chance = LEAN_ERRORS * self.foretold_sd[strata] / MEMORY**0.5
         centre, half = self.offset[strata], self.half_width[strata]
         upper, lower = [], []
         for up, down in ((0.0, 0.0), (self.tolerance_up[strata], self.tolerance_down[strata])):
-            upper.append(self.scale.expected(location, spread, width + up, self.law) + centre + half)
-            lower.append(self.scale.expected(location, spread, -(width + down), self.law) + centre - half)
+            above = width + up + self.attenuation * np.maximum(rows.lean - chance, 0.0)
+            below = width + down + self.attenuation * np.maximum(-rows.lean - chance, 0.0)
+            upper.append(self.scale.expected(location, spread, above, self.law) + centre + half)
+            lower.append(self.scale.expected(location, spread, -below, self.law) + centre - half)
         return NullIntervals(np.stack(lower, axis=1), np.stack(upper, axis=1), self.sd[strata], stakes)
 
-    def widths(self, strata: Integers, distance: Floats) -> Floats:
-        """Return the half width (n,) on the axis that is not tolerance and not the window's own error."""
-        return self.scale.least + self.wander[strata] + DISTANCES * self.kind_wander * distance
+    def leaning(self, strata: Integers, location: Floats, lean: float) -> tuple[Floats, float]:
+        """Return before each row, and after all, how far the recent rows' foretold mean lies from the window's.
+
+        An exponential average over `kinds.MEMORY` rows, that began at *lean*.
+        """
+        if not len(strata):
+            return np.zeros(0), lean
+        pace = 2.0 / (MEMORY + 1)
+        away = location - self.foretold[strata]
+        passed, state = lfilter([pace], [1.0, pace - 1.0], away, zi=[(1.0 - pace) * lean])
+        return np.concatenate(([lean], passed[:-1])), float(state[0]) / (1.0 - pace)
+
+
+@dataclass(frozen=True, slots=True)
+class Foretold:
+    """What the prompts of n observations let expect; arrays (n,)."""
+
+    strata: Integers  # rows of the `Null`
+    location: Floats
+    spread: Floats
+    lean: Floats  # how far the recent foretold mean lay from the window's
 
 
 def shift_detector(kinds: int) -> Detector:
