@@ -35,6 +35,8 @@ from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.limits import limits_of
 from monitor.ingest.route import Router, routes_of
+from monitor.observe.embedding import Embedder
+from monitor.observe.scoring import RewardModel
 from monitor.observe.step import ObserveRules
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.batch import BatchBuilder
@@ -229,10 +231,8 @@ class Daemon:
         store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
         rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
-        embedder = embedder_of(ingest.embedding, on_missing=self._metrics.count_unembedded)
-        builder = BatchBuilder(
-            rules, store, store, reward_model=self._scorer.current, embedder=embedder, metrics=self._metrics
-        )
+        embedder, reward_model = self._open_embedder()
+        builder = BatchBuilder(rules, store, store, reward_model=reward_model, embedder=embedder, metrics=self._metrics)
         dead_letters = KafkaDeadLetters(kafka)
         processor = Processor(
             router=Router(routes_of(kafka), limits_of(ingest), tokenizer=tokenizer),
@@ -260,6 +260,16 @@ class Daemon:
         dead_letters.close()
         if embedder is not None:
             embedder.close()
+
+    def _open_embedder(self) -> tuple[Embedder | None, Callable[[], RewardModel | None]]:
+        """Return what embeds prompts, if anything does, and what scores; both are one where its states are wanted."""
+        embedding, on_missing = self.settings.ingest.embedding, self._metrics.count_unembedded
+        if embedding.backend == "reward" and isinstance(self._scorer, ChampionScorer):
+            from monitor.embedding.huggingface_reward import RewardStates  # noqa: PLC0415 - torch takes seconds to import
+
+            states = RewardStates(self._scorer.current, dimensions=embedding.dimensions, on_missing=on_missing)
+            return states, states.reward_model
+        return embedder_of(embedding, on_missing=on_missing), self._scorer.current
 
     def _lag_records(self) -> int | None:
         return self._worker.lag_records if self._worker is not None else None
@@ -349,6 +359,11 @@ def _require_extras(settings: Settings) -> None:
     retrain = settings.retrain
     if settings.rewards.backend == "huggingface":
         require("gpu", "torch", "rewards.backend = 'huggingface'")
+    if settings.ingest.embedding.backend == "reward" and settings.rewards.backend != "huggingface":
+        raise InvalidSetting(
+            "ingest.embedding.backend = 'reward' reads the reward model's own states, so it wants rewards.backend ="
+            f" 'huggingface' and not {settings.rewards.backend!r}; 'huggingface' and 'http' embed without one"
+        )
     if settings.ingest.embedding.backend == "huggingface":
         require("gpu", "torch", "ingest.embedding.backend = 'huggingface'")
     if retrain.launcher == "local_process" and (retrain.rules or retrain.refresh_cron is not None):
