@@ -25,6 +25,7 @@ from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
 from monitor.drift.baseline import NullRule
 from monitor.drift.detector import DETECTORS
+from monitor.drift.moved import MovedDays
 from monitor.drift.rescore import RescoredBaselines
 from monitor.drift.status import Streams
 from monitor.errors import InvalidSetting, Unavailable
@@ -42,6 +43,7 @@ from monitor.pipeline.worker import BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.days import PostgresDays
 from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.leader import Leadership
 from monitor.postgres.migrate import require_current
@@ -98,11 +100,16 @@ def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int 
     return Ports(
         overview=PostgresOverview(engine, kafka_lag=kafka_lag),
         streams=Streams(streams),
+        days=moved_days_of(engine, settings),
         baselines=streams,
         alarms=PostgresAlarms(engine),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),
     )
+
+
+def moved_days_of(engine: Engine, settings: Settings) -> MovedDays:
+    return MovedDays(PostgresDays(engine), settings.drift.moved_false_share)
 
 
 def releases_of(engine: Engine, settings: Settings) -> Releases:
