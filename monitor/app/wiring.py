@@ -28,6 +28,7 @@ from monitor.drift.detector import DETECTORS
 from monitor.drift.moved import MovedDays
 from monitor.drift.rescore import RescoredBaselines
 from monitor.drift.status import Streams
+from monitor.embedding import embedder_of
 from monitor.errors import InvalidSetting, Unavailable
 from monitor.extra import require
 from monitor.ingest.dead_letter import KafkaDeadLetters
@@ -235,7 +236,10 @@ class Daemon:
         store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
         rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
-        builder = BatchBuilder(rules, store, store, reward_model=self._scorer.current, metrics=self._metrics)
+        embedder = embedder_of(ingest.embedding, on_missing=self._metrics.count_unembedded)
+        builder = BatchBuilder(
+            rules, store, store, reward_model=self._scorer.current, embedder=embedder, metrics=self._metrics
+        )
         dead_letters = KafkaDeadLetters(kafka)
         processor = Processor(
             router=Router(routes_of(kafka), limits_of(ingest), tokenizer=tokenizer),
@@ -261,6 +265,8 @@ class Daemon:
         self._worker = worker
         worker.run(self._supervisor.stopping)
         dead_letters.close()
+        if embedder is not None:
+            embedder.close()
 
     def _lag_records(self) -> int | None:
         return self._worker.lag_records if self._worker is not None else None
@@ -350,6 +356,8 @@ def _require_extras(settings: Settings) -> None:
     retrain = settings.retrain
     if settings.rewards.backend == "huggingface":
         require("gpu", "torch", "rewards.backend = 'huggingface'")
+    if settings.ingest.embedding.backend == "huggingface":
+        require("gpu", "torch", "ingest.embedding.backend = 'huggingface'")
     if retrain.launcher == "local_process" and (retrain.rules or retrain.refresh_cron is not None):
         require("train", "trl", "retrain.rules or retrain.refresh_cron, with runs beside the daemon,")
 
