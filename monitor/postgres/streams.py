@@ -221,7 +221,7 @@ class PostgresFoldStore:
                 raise Fenced(f"baseline {step.baseline_id}: the fold is not at place {step.start.next_place} any more")
             if step.streams:
                 statement = upsert(schema.detector)
-                changed = (*_STREAM_VALUES, "state", "renewed_state", "renewed_since", "renewed_for", "day_state")
+                changed = (*_STREAM_VALUES, "state", "renewed_state", "renewed_since", "renewed_for")
                 statement = statement.on_conflict_do_update(
                     constraint=schema.detector.primary_key, set_={name: statement.excluded[name] for name in changed}
                 )
@@ -234,7 +234,6 @@ class PostgresFoldStore:
                         "renewed_state": stream.renewed,
                         "renewed_since": stream.since,
                         "renewed_for": stream.patience,
-                        "day_state": stream.day,
                     }
                     for key, stream in sorted(step.streams.items())
                 ]
@@ -315,5 +314,4 @@ def _stream(row: Row[Any]) -> tuple[StreamKey, StoredStream]:
         since=row.renewed_since,
         patience=row.renewed_for,
         renewed=row.renewed_state,
-        day=row.day_state,
     )
