@@ -25,7 +25,7 @@ class Unavailable(Exception):
     """A service the daemon needs is away: keep the offsets, back off, try again.
 
     The message quotes the service, for the log and the operator; `plain` says the
-    same in words of our own, since `/readyz` tells it to everybody.
+    same in words of our own, since `/readyz` and the API tell it.
     """
 
     def __init__(self, message: str, *, plain: str = "a service it needs is away; the log says which") -> None:

@@ -178,7 +178,8 @@ def _as_json(result: BacktestResult, alarms: list[Alarm], average_run_length: fl
                 "signal": alarm.stream.signal,
                 "cohort": alarm.stream.cohort,
                 "policy_model": alarm.stream.policy_model,
-                "direction": alarm.direction.value,
+                "kind": alarm.kind.value,
+                "direction": alarm.direction,
                 "severity": alarm.severity.value,
                 "trace_index": alarm.place,  # in a file every place is a trace
                 "trace_id": alarm.trace_id,
@@ -186,7 +187,9 @@ def _as_json(result: BacktestResult, alarms: list[Alarm], average_run_length: fl
                 "onset_index": alarm.onset_place,
                 "onset_timestamp": alarm.onset_timestamp.isoformat(),
                 "observations": alarm.observations,
-                "effect": asdict(alarm.effect),
+                "effect": None if alarm.effect is None else asdict(alarm.effect),
+                "decomposition": None if alarm.decomposition is None else asdict(alarm.decomposition),
+                "detail": alarm.detail,
                 "examples": list(alarm.examples),
             }
             for alarm in alarms

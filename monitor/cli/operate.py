@@ -13,7 +13,7 @@ import typer
 
 from monitor.cli.table import effect_text, job_table, moment, stored_alarm_table, stream_table
 from monitor.cli.terminal import plain, say, show_json, show_table
-from monitor.domain.alarm import AlarmState
+from monitor.domain.alarm import AlarmKind, AlarmState
 from monitor.domain.job import Action, Job
 from monitor.domain.order import Actor, JobOrder, Role
 from monitor.errors import InvalidInput, NotFound
@@ -169,6 +169,8 @@ def alarms_explain(alarm_id: AlarmNumber) -> None:
     say(
         f"alarm {stored.alarm_id} ({stored.state}, {alarm.severity}): {alarm.stream.signal} of cohort "
         f"{alarm.stream.cohort} under {alarm.stream.policy_model} went {alarm.direction}"
+        if alarm.kind is AlarmKind.DRIFT
+        else f"alarm {stored.alarm_id} ({stored.state}, {alarm.severity}): {alarm.kind}: {alarm.detail}"
     )
     say(
         f"decided at trace {alarm.place} ({alarm.trace_id}) of {moment(alarm.timestamp)}, "
@@ -178,6 +180,8 @@ def alarms_explain(alarm_id: AlarmNumber) -> None:
     if stored.recovered_at is not None:
         say(f"recovered: {moment(stored.recovered_at)}")
     say(f"effect since then: {effect_text(alarm.effect)} against the baseline's mean (95% confidence sequence)")
+    if alarm.evidence_log is None:
+        return
     say(
         f"evidence: {alarm.evidence_log:.2f} of the alarm's (log e / log A); a stream that has not drifted "
         f"alarms once in {settings.drift.average_run_length:,.0f} observations or less often"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from rich.table import Table
 
 from monitor.cli.terminal import cell
-from monitor.domain.alarm import Alarm, Effect, StoredAlarm
+from monitor.domain.alarm import Alarm, AlarmKind, Effect, StoredAlarm
 from monitor.domain.job import Job
 from monitor.domain.stream import StreamStatus
 
@@ -43,10 +43,10 @@ def stored_alarm_table(alarms: Iterable[StoredAlarm]) -> Table:
             str(stored.alarm_id),
             stored.state.value,
             alarm.severity.value,
-            alarm.stream.signal,
+            alarm.stream.signal if alarm.kind is AlarmKind.DRIFT else alarm.kind.value,
             alarm.stream.cohort,
             alarm.stream.policy_model,
-            alarm.direction.value,
+            "-" if alarm.direction is None else alarm.direction.value,
             moment(alarm.onset_timestamp),
             effect_text(alarm.effect),
         )
@@ -59,10 +59,10 @@ def alarm_table(alarms: Iterable[Alarm]) -> Table:
     for alarm in alarms:
         _add(
             table,
-            alarm.stream.signal,
+            alarm.stream.signal if alarm.kind is AlarmKind.DRIFT else alarm.kind.value,
             alarm.stream.cohort,
             alarm.stream.policy_model,
-            alarm.direction.value,
+            "-" if alarm.direction is None else alarm.direction.value,
             alarm.severity.value,
             f"{alarm.place} ({(alarm.trace_id or '-')[:24]})",
             str(alarm.onset_place),
@@ -80,7 +80,9 @@ def job_table(jobs: Iterable[Job]) -> Table:
     return table
 
 
-def effect_text(effect: Effect) -> str:
+def effect_text(effect: Effect | None) -> str:
+    if effect is None:
+        return "-"
     return f"{effect.estimate:+.3g} [{effect.lower:+.3g}, {effect.upper:+.3g}] {effect.unit}"
 
 

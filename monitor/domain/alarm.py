@@ -9,6 +9,20 @@ from enum import StrEnum
 from monitor.domain.stream import StreamKey
 
 
+class AlarmKind(StrEnum):
+    DRIFT = "drift"  # a stream's values moved, by more than its baseline allows
+    INPUT_SHIFT = "input_shift"  # what is asked moved: a possible cause of the others, never a page by itself
+    NO_DATA = "no_data"  # nothing comes, though by its own rhythm something should
+    SCORER_SILENT = "scorer_silent"  # traces come, and their scores do not
+    PRODUCER_STALLED = "producer_stalled"  # one of the producers has stopped, while others go on
+    UNWATCHED_COHORT = "unwatched_cohort"  # a cohort has traffic and no baseline
+
+    @property
+    def against_baseline(self) -> bool:
+        """Say whether such an alarm means nothing any more once another baseline is frozen."""
+        return self in {AlarmKind.DRIFT, AlarmKind.INPUT_SHIFT, AlarmKind.UNWATCHED_COHORT}
+
+
 class Direction(StrEnum):
     UP = "up"
     DOWN = "down"
@@ -20,10 +34,32 @@ class Severity(StrEnum):
 
 
 class AlarmState(StrEnum):
-    OPEN = "open"  # -> acknowledged, recovered, superseded
-    ACKNOWLEDGED = "acknowledged"  # an operator has seen it -> recovered, superseded
+    OPEN = "open"  # -> acknowledged, snoozed, recovered, superseded
+    ACKNOWLEDGED = "acknowledged"  # an operator has seen it -> open (by hand), snoozed, recovered, superseded
+    SNOOZED = "snoozed"  # tells nobody until a time -> open (by itself, then, or by hand), acknowledged, and as above
     RECOVERED = "recovered"  # nothing of late says that the stream is still drifted; it may alarm again -> superseded
     SUPERSEDED = "superseded"  # a new baseline was frozen, or an alert took a warning's place; final
+
+    @property
+    def is_live(self) -> bool:
+        """Say whether what the alarm tells still holds, whatever people did about it."""
+        return self in {AlarmState.OPEN, AlarmState.ACKNOWLEDGED, AlarmState.SNOOZED}
+
+
+class ReferenceVerdict(StrEnum):
+    """What asking the released policy again has told about a drift."""
+
+    POLICY_CHANGED = "policy_changed"  # to the same prompts it answers otherwise than the policy that is watched
+    TRAFFIC_CHANGED = "traffic_changed"  # it answers alike: the prompts moved; such an alarm pages nobody
+    UNDECIDED = "undecided"  # the budget was spent first
+
+
+class ScorerVerdict(StrEnum):
+    """What the anchor set, scored again, has told about a drift of rewards."""
+
+    SCORER_CHANGED = "scorer_changed"  # fixed answers are scored otherwise than before
+    POLICY_CHANGED = "policy_changed"  # they are scored as before
+    UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +73,39 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
+class Decomposition:
+    """How much of a raw change what was asked explains, and how much the model; `raw` is their sum."""
+
+    raw: float
+    prompts: float
+    model: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
 class Alarm:
-    """What one stream was found to do; places count all subjects in the log, from 0."""
+    """What was found; places count all subjects in the log, from 0.
+
+    A drift names its stream. Another kind has a `StreamKey` with `cohort.ALL` wherever nothing applies,
+    no direction, no evidence and no effect, and tells in `detail` what it found.
+    """
 
     stream: StreamKey
-    direction: Direction
+    direction: Direction | None
     severity: Severity
-    place: int  # of the observation that decided
+    place: int  # of the observation that decided; the log's next place where none did
     trace_id: str | None  # of its subject, if that is a trace
     timestamp: datetime
     onset_place: int
     onset_timestamp: datetime
     observations: int  # of the stream, since the baseline was frozen
-    evidence_log: float  # log e / log A at the decision
-    effect: Effect
+    evidence_log: float | None  # log e / log A at the decision
+    effect: Effect | None
     examples: tuple[str, ...] = ()  # trace ids since the onset, most telling first
     episode: int = 0  # of the stream under its baseline; a stream that has recovered may begin another
+    kind: AlarmKind = AlarmKind.DRIFT
+    detail: str = ""  # for people
+    decomposition: Decomposition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +115,7 @@ class Recovery:
     stream: StreamKey
     episode: int
     place: int
+    kind: AlarmKind = AlarmKind.DRIFT
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +126,11 @@ class StoredAlarm:
     created_at: datetime
     acknowledged_by: str | None = None
     recovered_at: datetime | None = None
+    snoozed_until: datetime | None = None  # None unless it is snoozed
+    incident_id: int | None = None  # None for the moment between an older release's insert and the leader's next step
+    reference_verdict: ReferenceVerdict | None = None  # None: nobody has asked
+    reference_verdict_at: datetime | None = None
+    reference_note: str = ""  # what the verdict rests on, for people
+    scorer_verdict: ScorerVerdict | None = None
+    scorer_verdict_at: datetime | None = None
+    scorer_note: str = ""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.domain.cohort import OTHER
+from monitor.domain.covariates import Covariates
 from monitor.domain.stream import StreamKey
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -98,6 +99,13 @@ class Subjects:
         return len(self.ids)
 
     @property
+    def decoded(self) -> Covariates | None:
+        """The covariates as columns; None where the source has none."""
+        if self.covariates is None or self.covariates_version is None:
+            return None
+        return Covariates.decode(self.covariates, self.covariates_version)
+
+    @property
     def last_timestamp(self) -> datetime | None:
         return moment_of(int(self.timestamps.max())) if len(self.timestamps) else None
 
@@ -119,12 +127,18 @@ class LogEntry:
             at=at,
             last_timestamp=self.subjects.last_timestamp,
             observations=tuple(batch.placed(first_place) for batch in self.observations),
+            timestamps=self.subjects.timestamps,
+            covariates=self.subjects.decoded,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedEntry:
-    """An entry as the fold reads it: in commit order, its observations at their places in the log."""
+    """An entry as the fold reads it: in commit order, its observations at their places in the log.
+
+    Where a fold goes on in the middle of an entry, the observations before that place are cut
+    off; the subjects' columns are whole, so that row 0 is `first_place`.
+    """
 
     source: Source
     sequence: int  # 1, 2, 3, ... over all entries
@@ -133,6 +147,39 @@ class PlacedEntry:
     at: datetime  # when it was written
     last_timestamp: datetime | None  # the latest of its subjects' own
     observations: tuple[ObservationBatch, ...]
+    timestamps: NDArray[np.int64] | None = None  # the subjects' own, microseconds since 1970; None: not read
+    covariates: Covariates | None = None  # None: written by a source, or a release, that has none
+
+    def subjects(self, start: int, stop: int) -> SubjectWindow:
+        """Return what is known of the subjects on the places start <= place < stop."""
+        first, last = (min(max(place - self.first_place, 0), self.places) for place in (start, stop))
+        known = self.covariates
+        if known is None and self.source is not Source.TRACES:
+            known = Covariates.unknown(self.places)
+        return SubjectWindow(
+            places=np.arange(first, last, dtype=np.int64) + self.first_place,
+            timestamps=np.empty(0, np.int64) if self.timestamps is None else self.timestamps[first:last],
+            covariates=None if known is None else known.between(first, last),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectWindow:
+    """The subjects on some places of the log; arrays of the same length, in the log's order."""
+
+    places: NDArray[np.int64]
+    timestamps: NDArray[np.int64]  # the subjects' own, microseconds since 1970
+    covariates: Covariates | None  # None: some of its traces were logged by a release that kept none
+
+    @classmethod
+    def join(cls, parts: Sequence[SubjectWindow]) -> SubjectWindow:
+        """Return *parts* one after another."""
+        known = [part.covariates for part in parts if part.covariates is not None]
+        return cls(
+            places=np.concatenate([np.empty(0, np.int64), *(part.places for part in parts)]),
+            timestamps=np.concatenate([np.empty(0, np.int64), *(part.timestamps for part in parts)]),
+            covariates=Covariates.join(known) if len(known) == len(parts) else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

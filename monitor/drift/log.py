@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.domain.cohort import ALL
-from monitor.domain.observation import ObservationBatch, SubjectRef
+from monitor.domain.observation import ObservationBatch, SubjectRef, SubjectWindow
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Window
 
@@ -34,6 +34,14 @@ class ObservationLog(Protocol):
 
     def excerpt(self, stream: StreamKey, start: int, stop: int) -> Excerpt:
         """Return *stream*'s observations on the places start <= place < stop; cohort "*" means all."""
+        ...
+
+    def subjects(self, start: int, stop: int) -> SubjectWindow:
+        """Return what was known before the answers of the subjects on the places start <= place < stop.
+
+        A subject of a source that has no covariates stands among them as one that is not observed.
+        Places that the log has forgotten are left out.
+        """
         ...
 
     def locate(self, places: Sequence[int]) -> list[SubjectRef]:

@@ -11,6 +11,7 @@ import numpy as np
 from monitor.domain.observation import LogEntry, ObservationBatch, Series, Source, Subjects, micros_of
 from monitor.domain.score import Reward
 from monitor.domain.trace import Trace
+from monitor.observe.covariates import covariates_of
 from monitor.signals.observe import observe
 
 
@@ -27,7 +28,7 @@ class ObservedTrace:
 def gather(observed: Sequence[ObservedTrace]) -> LogEntry:
     """Return the entry of *observed*: every trace is a subject, every one that is no repeat is observed.
 
-    The batches are sorted by signal, policy model and scorer.
+    Each subject has its covariates, a repeat too. The batches are sorted by signal, policy model and scorer.
     """
     rows: dict[tuple[str, str, str], list[tuple[int, str, float]]] = defaultdict(list)
     for place, item in enumerate(observed):
@@ -35,9 +36,16 @@ def gather(observed: Sequence[ObservedTrace]) -> LogEntry:
             continue
         for seen in observe(item.trace, item.reward):
             rows[seen.signal, item.trace.policy_model, seen.scorer_version].append((place, item.cohort, seen.value))
+    known = covariates_of(
+        [item.trace for item in observed],
+        cohorts=[item.cohort for item in observed],
+        repeated=[item.repeated for item in observed],
+    )
     subjects = Subjects(
         ids=tuple(item.trace.trace_id for item in observed),
         timestamps=micros_of([item.trace.timestamp for item in observed]),
+        covariates=known.encode() if observed else None,
+        covariates_version=known.version if observed else None,
     )
     batches = tuple(batch_of(Series(*series), found) for series, found in sorted(rows.items()))
     return LogEntry(Source.TRACES, subjects, batches)

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from monitor.domain.observation import LogEnd, LogEntry, ObservationBatch, PlacedEntry, SubjectRef, moment_of
+from monitor.domain.observation import (
+    LogEnd,
+    LogEntry,
+    ObservationBatch,
+    PlacedEntry,
+    SubjectRef,
+    SubjectWindow,
+    moment_of,
+)
 from monitor.domain.stream import StreamKey
 from monitor.drift.log import Excerpt, excerpt_of
 
@@ -33,12 +41,20 @@ class InMemoryLog:
         return placed
 
     def window(self, start: int, stop: int) -> list[ObservationBatch]:
-        inside = (e for e in self.entries if e.first_place < stop and e.first_place + e.places > start)
-        parts = (batch.between(start, stop) for entry in inside for batch in entry.observations)
+        parts = (batch.between(start, stop) for entry in self._inside(start, stop) for batch in entry.observations)
         return [part for part in parts if len(part.places)]
 
     def excerpt(self, stream: StreamKey, start: int, stop: int) -> Excerpt:
         return excerpt_of(self.window(start, stop), stream)
 
+    def subjects(self, start: int, stop: int) -> SubjectWindow:
+        return SubjectWindow.join([entry.subjects(start, stop) for entry in self._inside(start, stop)])
+
     def locate(self, places: Sequence[int]) -> list[SubjectRef]:
         return [SubjectRef(place, self._ids[place], moment_of(self._micros[place])) for place in places]
+
+    def _inside(self, start: int, stop: int) -> list[PlacedEntry]:
+        """Return the entries that hold some of the places start <= place < stop."""
+        return [
+            entry for entry in self.entries if entry.first_place < stop and entry.first_place + entry.places > start
+        ]

@@ -5,29 +5,46 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, Row, func, insert, select, update
 
-from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Recovery, Severity, StoredAlarm
+from monitor.domain.alarm import (
+    Alarm,
+    AlarmKind,
+    AlarmState,
+    Decomposition,
+    Direction,
+    Effect,
+    Recovery,
+    ReferenceVerdict,
+    ScorerVerdict,
+    Severity,
+    StoredAlarm,
+)
 from monitor.domain.job import Action
 from monitor.domain.order import Actor
 from monitor.domain.stream import StreamKey
 from monitor.errors import Conflict, NotFound
 from monitor.postgres import schema
 from monitor.postgres.audit import PostgresAudit
+from monitor.postgres.document import clean, document
 from monitor.postgres.engine import transaction
 from monitor.retraining.records import AlarmFact, Author
 
 MAX_OPEN = 10_000
+DAEMON = Author("controller", "daemon")
 
 
 def insert_alarm(connection: Connection, baseline_id: int, alarm: Alarm) -> None:
     """Store *alarm* as open; an alert takes the place of its stream's warning."""
     if alarm.severity is Severity.ALERT:
         warning = schema.alarm.c.severity == Severity.WARNING
-        same = _of_episode(baseline_id, alarm.stream, alarm.episode)
+        same = _of_episode(baseline_id, alarm.kind, alarm.stream, alarm.episode)
         connection.execute(update(schema.alarm).where(*same, warning).values(state=AlarmState.SUPERSEDED))
+    effect = alarm.effect
     values = {
-        "baseline_id": baseline_id,
+        "baseline_id": baseline_id if alarm.kind.against_baseline else None,
+        "kind": alarm.kind,
         "state": AlarmState.OPEN,
         "severity": alarm.severity,
         "episode": alarm.episode,
@@ -39,29 +56,32 @@ def insert_alarm(connection: Connection, baseline_id: int, alarm: Alarm) -> None
         "onset_timestamp": alarm.onset_timestamp,
         "observations": alarm.observations,
         "evidence_log": alarm.evidence_log,
-        "effect_estimate": alarm.effect.estimate,
-        "effect_lower": alarm.effect.lower,
-        "effect_upper": alarm.effect.upper,
-        "effect_unit": alarm.effect.unit,
+        "effect_estimate": None if effect is None else effect.estimate,
+        "effect_lower": None if effect is None else effect.lower,
+        "effect_upper": None if effect is None else effect.upper,
+        "effect_unit": None if effect is None else effect.unit,
         "examples": list(alarm.examples),
+        "detail": clean(alarm.detail),
+        "decomposition": None if alarm.decomposition is None else document(asdict(alarm.decomposition)),
     }
     connection.execute(insert(schema.alarm).values(asdict(alarm.stream) | values))
 
 
 def recover_alarm(connection: Connection, baseline_id: int, recovery: Recovery) -> None:
     """End the episode whose stream has recovered."""
-    seen = schema.alarm.c.state.in_((AlarmState.OPEN, AlarmState.ACKNOWLEDGED))
+    live = schema.alarm.c.state.in_([state for state in AlarmState if state.is_live])
     connection.execute(
         update(schema.alarm)
-        .where(*_of_episode(baseline_id, recovery.stream, recovery.episode), seen)
+        .where(*_of_episode(baseline_id, recovery.kind, recovery.stream, recovery.episode), live)
         .values(state=AlarmState.RECOVERED, recovered_at=func.now(), recovered_place=recovery.place)
     )
 
 
-def _of_episode(baseline_id: int, stream: StreamKey, episode: int) -> list[ColumnElement[bool]]:
+def _of_episode(baseline_id: int, kind: AlarmKind, stream: StreamKey, episode: int) -> list[ColumnElement[bool]]:
     table = schema.alarm.c
     same = [table[name] == value for name, value in asdict(stream).items()]
-    return [table.baseline_id == baseline_id, table.episode == episode, *same]
+    under = table.baseline_id == baseline_id if kind.against_baseline else table.baseline_id.is_(None)
+    return [under, table.kind == kind, table.episode == episode, *same]
 
 
 class PostgresAlarms:
@@ -103,6 +123,32 @@ class PostgresAlarms:
             PostgresAudit(connection).record("alarm.acknowledge", f"alarm {alarm_id}", by=by, detail={})
             return _stored(after)
 
+    def set_reference_verdict(
+        self, alarm_id: int, verdict: ReferenceVerdict, *, note: str = "", by: Author = DAEMON
+    ) -> StoredAlarm:
+        """Keep what asking again has told, in place of what it told before; raises `NotFound`."""
+        return self._judge(alarm_id, "reference", verdict, note=note, by=by)
+
+    def set_scorer_verdict(
+        self, alarm_id: int, verdict: ScorerVerdict, *, note: str = "", by: Author = DAEMON
+    ) -> StoredAlarm:
+        """Keep what the anchor set has told, in place of what it told before; raises `NotFound`."""
+        return self._judge(alarm_id, "scorer", verdict, note=note, by=by)
+
+    def _judge(self, alarm_id: int, about: str, verdict: str, *, note: str, by: Author) -> StoredAlarm:
+        values = {f"{about}_verdict": verdict, f"{about}_verdict_at": func.now(), f"{about}_note": clean(note)}
+        chosen = schema.alarm.c.alarm_id == alarm_id
+        with transaction(self._engine) as connection:
+            row = connection.execute(
+                update(schema.alarm).where(chosen).values(values).returning(schema.alarm)
+            ).one_or_none()
+            if row is None:
+                raise NotFound(f"alarm {alarm_id}: no such alarm")
+            if by is not DAEMON:
+                detail = {"verdict": verdict, "note": note}
+                PostgresAudit(connection).record(f"alarm.{about}_verdict", f"alarm {alarm_id}", by=by, detail=detail)
+            return _stored(row)
+
 
 class PostgresAlarmFacts:
     """`retraining.work.Alarms` within one transaction."""
@@ -128,9 +174,10 @@ class PostgresAlarmFacts:
 
 
 def _stored(row: Row[Any]) -> StoredAlarm:
+    effect = (row.effect_estimate, row.effect_lower, row.effect_upper, row.effect_unit)
     alarm = Alarm(
         stream=StreamKey(row.signal, row.cohort, row.policy_model, row.scorer_version),
-        direction=Direction(row.direction),
+        direction=None if row.direction is None else Direction(row.direction),
         severity=Severity(row.severity),
         place=row.place,
         trace_id=row.trace_id,
@@ -139,9 +186,26 @@ def _stored(row: Row[Any]) -> StoredAlarm:
         onset_timestamp=row.onset_timestamp,
         observations=row.observations,
         evidence_log=row.evidence_log,
-        effect=Effect(row.effect_estimate, row.effect_lower, row.effect_upper, row.effect_unit),
+        effect=None if row.effect_unit is None else Effect(*effect),
         examples=tuple(row.examples),
         episode=row.episode,
+        kind=AlarmKind(row.kind),
+        detail=row.detail,
+        decomposition=None if row.decomposition is None else msgspec.convert(row.decomposition, Decomposition),
     )
-    state = AlarmState(row.state)
-    return StoredAlarm(row.alarm_id, state, alarm, row.created_at, row.acknowledged_by, row.recovered_at)
+    return StoredAlarm(
+        alarm_id=row.alarm_id,
+        state=AlarmState(row.state),
+        alarm=alarm,
+        created_at=row.created_at,
+        acknowledged_by=row.acknowledged_by,
+        recovered_at=row.recovered_at,
+        snoozed_until=row.snoozed_until,
+        incident_id=row.incident_id,
+        reference_verdict=None if row.reference_verdict is None else ReferenceVerdict(row.reference_verdict),
+        reference_verdict_at=row.reference_verdict_at,
+        reference_note=row.reference_note,
+        scorer_verdict=None if row.scorer_verdict is None else ScorerVerdict(row.scorer_verdict),
+        scorer_verdict_at=row.scorer_verdict_at,
+        scorer_note=row.scorer_note,
+    )

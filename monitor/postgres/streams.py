@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, Row, func, insert, select, text, upda
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from monitor.domain.alarm import AlarmState, Severity
+from monitor.domain.covariates import Covariates
 from monitor.domain.observation import (
     LogEnd,
     LogEntry,
@@ -21,6 +22,7 @@ from monitor.domain.observation import (
     Source,
     SubjectRef,
     Subjects,
+    SubjectWindow,
     moment_of,
 )
 from monitor.domain.stream import StreamKey
@@ -42,12 +44,14 @@ _COLUMNS = (
     " from log_entry e left join observation_batch b using (entry_id)"
 )
 _ORDER = " order by e.sequence, b.signal, b.policy_model, b.scorer_version"
-_ENTRIES = text(
-    _COLUMNS + " where e.sequence >= :sequence and e.sequence < :sequence + :limit and e.first_place < :stop" + _ORDER
+_SUBJECTS = (  # one row an entry that has any, apart from its batches: they would repeat it
+    "select e.sequence, e.source, e.first_place, e.places, e.created_at, e.last_timestamp, s.timestamps, s.covariates,"
+    " s.covariates_version from log_entry e join log_subject s using (entry_id)"
 )
-_WINDOW = text(
-    _COLUMNS + " where e.first_place < :stop and e.first_place >= :floor and e.first_place + e.places > :start" + _ORDER
-)
+_STEP = " where e.sequence >= :sequence and e.sequence < :sequence + :limit and e.first_place < :stop"
+_PART = " where e.first_place < :stop and e.first_place >= :floor and e.first_place + e.places > :start"
+_ENTRIES, _ENTRY_SUBJECTS = text(_COLUMNS + _STEP + _ORDER), text(_SUBJECTS + _STEP)
+_WINDOW, _WINDOW_SUBJECTS = text(_COLUMNS + _PART + _ORDER), text(_SUBJECTS + _PART + " order by e.sequence")
 _FLOOR = text(  # the entry that holds the first place begins at or before it
     "select coalesce(max(first_place), 0) from log_entry where first_place <= :start and places > 0"
 )
@@ -118,8 +122,11 @@ class PostgresFoldStore:
         bounds = {"sequence": start.next_sequence, "limit": max_places, "stop": start.next_place + max_places}
         with transaction(self._engine) as connection:
             rows = connection.execute(_ENTRIES, bounds).all()
-        for _, group in groupby(rows, key=lambda row: row.sequence):
-            yield _entry(list(group), start.next_place)
+            subjects = {row.sequence: row for row in connection.execute(_ENTRY_SUBJECTS, bounds)}
+        for sequence, group in groupby(rows, key=lambda row: row.sequence):
+            batches = list(group)
+            observations = tuple(_batch(row).between(start.next_place) for row in batches if row.signal is not None)
+            yield _entry(batches[0], subjects.get(sequence), observations)
 
     def window(self, start: int, stop: int) -> Iterator[ObservationBatch]:
         for first in range(start, stop, PAGE_PLACES):
@@ -129,6 +136,16 @@ class PostgresFoldStore:
                 rows = connection.execute(_WINDOW, {"start": first, "stop": last, "floor": floor}).all()
             parts = (_batch(row).between(first, last) for row in rows if row.signal is not None)
             yield from (part for part in parts if len(part.places))
+
+    def subjects(self, start: int, stop: int) -> SubjectWindow:
+        parts = []
+        for first in range(start, stop, PAGE_PLACES):
+            last = min(first + PAGE_PLACES, stop)
+            with transaction(self._engine) as connection:
+                floor = connection.execute(_FLOOR, {"start": first}).scalar_one()
+                rows = connection.execute(_WINDOW_SUBJECTS, {"start": first, "stop": last, "floor": floor}).all()
+            parts += [_entry(row, row, ()).subjects(first, last) for row in rows]
+        return SubjectWindow.join(parts)
 
     def excerpt(self, stream: StreamKey, start: int, stop: int) -> Excerpt:
         return excerpt_of(self.window(start, stop), stream)
@@ -159,8 +176,8 @@ class PostgresFoldStore:
             if only_first and (there := active_baseline(connection)) is not None:
                 return there
             connection.execute(update(schema.baseline).where(schema.baseline.c.active).values(active=False))
-            superseded = schema.alarm.c.state != AlarmState.SUPERSEDED
-            connection.execute(update(schema.alarm).where(superseded).values(state=AlarmState.SUPERSEDED))
+            before = schema.alarm.c.state != AlarmState.SUPERSEDED, schema.alarm.c.baseline_id.is_not(None)
+            connection.execute(update(schema.alarm).where(*before).values(state=AlarmState.SUPERSEDED))
             values = {
                 "created_by": by,
                 "note": note,
@@ -253,9 +270,9 @@ def _require_active(connection: Connection, baseline_id: int) -> None:
         raise Fenced(f"baseline {baseline_id} was replaced meanwhile")
 
 
-def _entry(rows: Sequence[Row[Any]], start: int) -> PlacedEntry:
-    """Return the entry of *rows*, one a batch, without what lies before the place *start*."""
-    head = rows[0]
+def _entry(head: Row[Any], subjects: Row[Any] | None, observations: tuple[ObservationBatch, ...]) -> PlacedEntry:
+    """Return the entry of *head*; *subjects* is its row of them, None where it holds none."""
+    version = None if subjects is None else subjects.covariates_version
     return PlacedEntry(
         source=Source(head.source),
         sequence=head.sequence,
@@ -263,7 +280,9 @@ def _entry(rows: Sequence[Row[Any]], start: int) -> PlacedEntry:
         places=head.places,
         at=head.created_at,
         last_timestamp=head.last_timestamp,
-        observations=tuple(_batch(row).between(start) for row in rows if row.signal is not None),
+        observations=observations,
+        timestamps=np.frombuffer(b"" if subjects is None else subjects.timestamps, dtype="<i8"),
+        covariates=None if subjects is None or version is None else Covariates.decode(subjects.covariates, version),
     )
 
 

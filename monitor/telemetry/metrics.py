@@ -201,6 +201,8 @@ class Metrics:
             stream, alarm, effect = stored.alarm.stream, stored.alarm, stored.alarm.effect
             counted = (stream.signal, alarm.severity)
             counts[counted] = counts.get(counted, 0) + 1
+            if effect is None or alarm.direction is None:
+                continue
             labels = (stream.signal, stream.cohort, alarm.direction, alarm.severity, effect.unit)
             effects[labels] = max(effects.get(labels, 0.0), effect.estimate, key=abs)
         self._alarms.show(counts, effects)

@@ -6,6 +6,7 @@ import json
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
@@ -14,13 +15,13 @@ from starlette.responses import Response
 
 from monitor.errors import Conflict, InvalidInput, NotFound, Unavailable
 
+log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
 _SHOWN_CHARACTERS = 100
 _STATUSES: dict[type[Exception], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
     InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
-    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
@@ -64,9 +65,12 @@ def install(app: FastAPI) -> None:
         return answer(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(wrong))
 
     def on_known(_: Request, error: Exception) -> Response:
-        status = _STATUSES[type(error)]
-        headers = {"Retry-After": "5"} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
-        return answer(status, str(error), headers)
+        return answer(_STATUSES[type(error)], str(error))
+
+    def on_unavailable(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Unavailable)
+        log.warning("request_unavailable", path=request.url.path, reason=str(error))  # it may quote a host or a user
+        return answer(HTTPStatus.SERVICE_UNAVAILABLE, error.plain, {"Retry-After": "5"})
 
     def on_bug(_: Request, _error: Exception) -> Response:
         return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "the request failed inside the monitor; its log says why")
@@ -75,4 +79,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, on_invalid_request)
     for kind in _STATUSES:
         app.add_exception_handler(kind, on_known)
+    app.add_exception_handler(Unavailable, on_unavailable)
     app.add_exception_handler(Exception, on_bug)

@@ -252,7 +252,7 @@ def stored_alarms(url: str) -> tuple[Found, ...]:
             signal=alarm.stream.signal,
             cohort=alarm.stream.cohort,
             policy_model=alarm.stream.policy_model,
-            direction=alarm.direction.value,
+            direction=str(alarm.direction),
             severity=alarm.severity.value,
             onset_index=alarm.onset_place,
         )

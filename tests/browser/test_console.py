@@ -264,7 +264,7 @@ def test_a_lost_database_is_said_and_its_return_clears_it(page: Page, address: s
     page.goto(address)
     expect(page.locator("#chips")).to_contain_text("ready")
     monitor.away = True
-    expect(page.locator("#lost")).to_contain_text("connection refused. What is shown is from")
+    expect(page.locator("#lost")).to_contain_text("PostgreSQL is away, or refuses its work. What is shown is from")
     monitor.away = False
     expect(page.locator("#lost")).to_be_hidden()
 

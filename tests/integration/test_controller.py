@@ -81,6 +81,7 @@ def described(alarms: Sequence[Alarm]) -> list[tuple[object, ...]]:
 
 
 def alarm_key(alarm: Alarm) -> tuple[object, ...]:
+    assert alarm.effect is not None
     effect = tuple(round(number, 9) for number in (alarm.effect.estimate, alarm.effect.lower, alarm.effect.upper))
     return alarm.stream, alarm.direction, alarm.severity, alarm.place, alarm.trace_id, alarm.onset_place, effect
 

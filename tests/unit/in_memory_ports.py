@@ -13,6 +13,7 @@ from monitor.domain.order import ORDERS, Actor, JobOrder
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Overview
 from monitor.errors import Conflict, NotFound, Unavailable
+from monitor.postgres.engine import AWAY
 from monitor.runs.model import Models
 from monitor.web.app import Ports
 
@@ -146,4 +147,4 @@ class InMemoryMonitor:
 
     def _reach(self) -> None:
         if self.away:
-            raise Unavailable("postgres at 127.0.0.1:5432 is away: connection refused\n\tIs it running?")
+            raise Unavailable("postgres at 127.0.0.1:5432: connection refused\n\tIs it running?", plain=AWAY)

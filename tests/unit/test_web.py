@@ -5,19 +5,24 @@ from __future__ import annotations
 import math
 import socket
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from monitor.domain.alarm import AlarmState
 from monitor.domain.job import TRANSITIONS, JobState
 from monitor.domain.order import ORDERS
 from monitor.domain.stream import StreamKey
 from monitor.domain.view import Overview
+from monitor.drift.status import Streams
 from monitor.errors import InvalidSetting
+from monitor.postgres.engine import AWAY, create_engine_for
+from monitor.postgres.views.streams import PostgresStreams
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics
 from monitor.web.app import create_app
@@ -232,12 +237,29 @@ def test_a_lost_database_is_503_and_a_bug_is_500_and_both_are_problems(
     monitor.away = True
     lost = local.get("/api/v1/streams")
     assert (lost.status_code, lost.headers["retry-after"]) == (503, "5")
-    assert "connection refused" in lost.json()["detail"]
     monitor.away = False
     monitor.statuses = [None]  # type: ignore[list-item]
     broken = local.get("/api/v1/streams")
     assert (broken.status_code, broken.headers["content-type"]) == (500, "application/problem+json")
     assert "NoneType" not in broken.text
+
+
+def test_a_client_hears_that_postgresql_is_away_and_the_log_alone_where_it_was_looked_for(
+    monitor: InMemoryMonitor, health: Health
+) -> None:
+    with socket.socket() as taken:  # bound and not listening: whoever connects is refused
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        engine = create_engine_for(f"postgresql://ada:secret@127.0.0.1:{port}/monitor")
+        ports = replace(monitor.ports(), streams=Streams(PostgresStreams(engine)))
+        app = create_app(ports, health=health, registry=CollectorRegistry(), tokens=TOKENS)
+        viewer = {"Authorization": "Bearer view-me"}
+        with capture_logs() as logs:
+            lost = TestClient(app, base_url="http://monitor.example.org").get("/api/v1/streams", headers=viewer)
+    assert (lost.status_code, lost.json()["detail"]) == (503, AWAY)
+    (entry,) = logs
+    assert (entry["event"], entry["path"]) == ("request_unavailable", "/api/v1/streams")
+    assert f"port {port} failed" in entry["reason"]
 
 
 def test_what_is_not_there_yet_is_null_and_not_an_error(local: TestClient) -> None:

@@ -1,0 +1,103 @@
+"""The tables of what answers an alarm: preferences, reward models, jobs and the audit."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, Table, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from monitor.postgres.column import timestamp as _timestamp
+from monitor.postgres.schema.metadata import metadata
+
+preference = Table(
+    "preference",
+    metadata,
+    Column("preference_id", Text, primary_key=True),
+    _timestamp("timestamp"),
+    Column("messages", JSONB, nullable=False),
+    Column("chosen", Text, nullable=False),
+    Column("rejected", Text, nullable=False),
+    Column("tie", Boolean, nullable=False),
+    Column("annotator_id", Text),
+    Column("criteria_version", Text),
+    Column("cohort", Text, nullable=False),
+    Column("dimensions", JSONB, nullable=False),
+    _timestamp("received_at", default_now=True),
+    Index(None, "received_at"),
+)
+
+reward_model = Table(
+    "reward_model",
+    metadata,
+    Column("version", Text, primary_key=True),
+    Column("path", Text, nullable=False),  # absolute folder with member-0, member-1, ...
+    Column("sha256", Text, nullable=False),
+    Column("job_id", BigInteger, ForeignKey("job.job_id")),
+    Column("metrics", JSONB, nullable=False),
+    _timestamp("created_at", default_now=True),
+)
+
+# One row a role; moving `version` is the promotion.
+registry = Table(
+    "registry",
+    metadata,
+    Column("role", Text, primary_key=True),  # "reward"
+    Column("version", Text, ForeignKey("reward_model.version"), nullable=False),
+    Column("previous_version", Text, ForeignKey("reward_model.version")),
+    _timestamp("promoted_at", default_now=True),
+    Column("promoted_by", Text, nullable=False),
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("job_id", BigInteger, primary_key=True, autoincrement=True),
+    Column("action", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("alarm_id", BigInteger, ForeignKey("alarm.alarm_id")),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    _timestamp("created_at", default_now=True),
+    _timestamp("updated_at", default_now=True),
+    Column("lease_owner", Text),
+    _timestamp("lease_expires_at", nullable=True),
+    Column("progress", Text),
+    Column("spec", JSONB),
+    Column("result", JSONB),
+    Column("verdict", JSONB),
+    Column("error", Text),
+    Column("candidate_version", Text),
+    Column("handle", JSONB),  # of a run that may be alive: `retraining.records.RunHandle`
+    Column("lost", Integer, nullable=False, server_default="0"),  # runs gone at a takeover; they are no attempts
+    Index(None, "state"),
+    Index(
+        "uq_job_live_action",
+        "action",
+        unique=True,
+        postgresql_where=text("state in ('awaiting_approval', 'queued', 'leased', 'running', 'evaluating', 'passed')"),
+    ),
+)
+
+job_event = Table(
+    "job_event",
+    metadata,
+    Column("job_event_id", BigInteger, primary_key=True, autoincrement=True),
+    Column("job_id", BigInteger, ForeignKey("job.job_id"), nullable=False),
+    _timestamp("at", default_now=True),
+    Column("state", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Index(None, "job_id"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("audit_id", BigInteger, primary_key=True, autoincrement=True),
+    _timestamp("at", default_now=True),
+    Column("actor", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", JSONB, nullable=False),
+)
