@@ -132,6 +132,7 @@ class AnchorHistory:
             evidence_log=shift.excess(tolerance),
             effect=Effect(shift.mean, shift.mean - slack, shift.mean + slack, UNIT),
             episode=episode,
+            detail=f"by the same scorer version the anchor set now scores otherwise than at first: {shift}",
         )
 
 
