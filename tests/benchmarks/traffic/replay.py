@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from monitor.domain.alarm import Severity
+from monitor.domain.alarm import AlarmKind, Severity
 from monitor.domain.cohort import CohortRule
 from monitor.domain.trace import Message, Trace
 from monitor.drift.fold import FoldRules
@@ -22,7 +22,7 @@ from monitor.offline.backtest import BacktestPlan, backtest
 from monitor.signals.length import RESPONSE_LENGTH
 
 AVERAGE_RUN_LENGTH = 10_000.0  # A
-INPUT_SHIFT = "input_shift"
+INPUT_SHIFT = AlarmKind.INPUT_SHIFT.value
 COHORT_KEY = "dataset"
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -37,10 +37,12 @@ class Found:
     signal: str
     cohort: str
     severity: str
-    direction: str
+    kind: str
+    direction: str  # "-" where the alarm has none
     onset: int  # as `after`; 0 and below lies in the baseline
-    effect: float
+    effect: float | None
     unit: str
+    detail: str
 
     @property
     def pages(self) -> bool:
@@ -79,7 +81,7 @@ class Played:
 
     @property
     def noticed_input(self) -> bool:
-        return any(alarm.signal == INPUT_SHIFT for alarm in self.alarms)
+        return any(INPUT_SHIFT in {alarm.signal, alarm.kind} for alarm in self.alarms)
 
     def length_page(self, direction: str | None = None, *, past: int = 0) -> Found | None:
         """Return the first page on the length, in *direction*, that came later than *past* traces."""
@@ -123,13 +125,14 @@ def replay(play: Play) -> Played:
             signal=alarm.stream.signal,
             cohort=alarm.stream.cohort,
             severity=alarm.severity.value,
-            direction=alarm.direction.value,
+            kind=alarm.kind.value,
+            direction="-" if alarm.direction is None else alarm.direction.value,
             onset=alarm.onset_place - play.baseline + 1,
-            effect=alarm.effect.estimate,
-            unit=alarm.effect.unit,
+            effect=None if alarm.effect is None else alarm.effect.estimate,
+            unit="-" if alarm.effect is None else alarm.effect.unit,
+            detail=alarm.detail,
         )
         for alarm in backtest(traces, plan).alarms
-        if alarm.direction is not None and alarm.effect is not None  # a drift
     )
     return Played(play, len(traces) - play.baseline, alarms)
 
