@@ -6,9 +6,10 @@ scoring is compared with the first one pair by pair, and no baseline, window or 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,9 +108,9 @@ class AnchorHistory:
     def episodes(self, tolerance: float) -> tuple[int, tuple[Look, ...]]:
         """Return how often the scorer had moved and come back, and the looks since it last moved; none: it stands."""
         moved = [look.shift.has_moved(tolerance) for look in self.looks]
-        ended = sum(before and not after for before, after in zip(moved, moved[1:], strict=False))
-        open_since = len(moved) - next((back for back, is_so in enumerate(reversed(moved)) if not is_so), len(moved))
-        return ended, self.looks[open_since:]
+        ended = sum(before and not after for before, after in pairwise(moved))
+        still = [number for number, has_moved in enumerate(moved) if not has_moved]
+        return ended, self.looks[still[-1] + 1 if still else 0 :]
 
     def alarm(self, tolerance: float) -> Alarm | None:
         """Return the alarm of a scorer that stands moved now; the same one, whenever it is asked for."""
@@ -179,7 +180,9 @@ def extend(
         if batch.series.signal == ANCHOR_REWARD.name:
             known = found.pop(batch.series, None)  # the series that was scored last stands last
             found[batch.series] = (
-                AnchorHistory.begin(entry, batch, window_stop=window_stop) if known is None else known.then(entry, batch)
+                AnchorHistory.begin(entry, batch, window_stop=window_stop)
+                if known is None
+                else known.then(entry, batch)
             )
     return found
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from monitor.domain.alarm import Alarm, Recovery, StoredAlarm
-from monitor.domain.observation import PlacedEntry, Series
+from monitor.domain.observation import EPOCH, PlacedEntry, Series
 from monitor.domain.signal import ANCHOR_REWARD
 from monitor.drift.anchor import AnchorHistory, AnchorShift, ScorerFinding, decide_scorer_verdict, extend
 
@@ -66,7 +66,7 @@ class AnchorJudge:
         self._tolerance = tolerance
         self._baseline_id: int | None = None
         self._histories: dict[Series, AnchorHistory] = {}
-        self._after, self._at = 0, datetime.min
+        self._after, self._at = 0, EPOCH
 
     def turn(self) -> AnchorView | None:
         """Read what is new, raise and end the anchors' alarm, judge the rewards'; None without a baseline."""

@@ -62,7 +62,7 @@ def excerpt_of(batches: Iterable[ObservationBatch], stream: StreamKey) -> Excerp
 
 
 def windows_of(batches: Iterable[ObservationBatch]) -> Iterator[Window]:
-    """Yield each signal's observations, per scorer; what no baseline holds, such as the anchors' scores, is left out."""
+    """Yield each signal's observations, per scorer; what no baseline holds, such as anchors' scores, is left out."""
 
     def law(batch: ObservationBatch) -> tuple[str, str]:
         return batch.series.signal, batch.series.scorer_version

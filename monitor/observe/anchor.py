@@ -100,6 +100,9 @@ class AnchorScoring:
         self._anchors: tuple[int, AnchorSet] | None = None  # and whose baseline's they are
         self._not_before: datetime | None = None
 
+    def turn(self) -> None:
+        self.tick()
+
     def tick(self) -> AnchorOutcome | None:
         """Score the set if that is due; return what came of it. What fails is counted and tried again later."""
         version, model = self._scorer.version(), self._scorer.current()

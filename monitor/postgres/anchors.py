@@ -67,9 +67,7 @@ class PostgresAnchors:
     def window_pairs(self, baseline_id: int, size: int) -> tuple[AnchorPair, ...]:
         with transaction(self._engine) as connection:
             rows = connection.execute(text(_DRAWN), {"baseline_id": baseline_id, "size": size}).all()
-        return tuple(
-            msgspec.convert({"messages": row.messages, "response": row.response}, AnchorPair) for row in rows
-        )
+        return tuple(msgspec.convert({"messages": row.messages, "response": row.response}, AnchorPair) for row in rows)
 
     def first_scores(self, baseline_id: int, size: int, scorer_version: str) -> list[float | None] | None:
         chosen = {"baseline_id": baseline_id, "size": size, "scorer_version": scorer_version}

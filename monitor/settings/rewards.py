@@ -27,7 +27,10 @@ class AnchorSettings(Part):
     size: int = Field(64, ge=0, le=MAX_ANCHORS, description="pairs drawn from the window; 0 keeps no anchor set")
     period_seconds: float = Field(3600.0, ge=10, le=7 * 86_400, description="time between two scorings of the set")
     tolerance: float = Field(
-        0.05, gt=0, le=1, description="mean shift of the pairs that is rounding, in the rewards' own sd; of a pair, twice"
+        0.05,
+        gt=0,
+        le=1,
+        description="what is rounding, in the rewards' sd: the pairs' mean shift; of one pair, twice",
     )
 
 
@@ -53,6 +56,11 @@ class RewardsSettings(Part):
     batch_tokens: int = Field(16_384, ge=64, description="padded tokens in one forward pass")
     lower_beta: float = Field(1.0, ge=0, description="standard deviations between the mean and the lower bound")
     anchor: AnchorSettings = AnchorSettings()
+
+    @property
+    def is_anchored(self) -> bool:
+        """Say whether an anchor set is scored: where no reward model is, there is nothing to score it."""
+        return self.backend != "none" and (self.anchor.file is not None or self.anchor.size > 0)
 
     @model_validator(mode="after")
     def _has_endpoints(self) -> RewardsSettings:

@@ -219,10 +219,12 @@ class Metrics:
         self._placement_blocked.show({(): seconds})
 
     def show_anchor(
-        self, *, age_seconds: float, period_seconds: float, scorer: str | None, mean: float, root_mean_square: float
+        self, *, age_seconds: float, period_seconds: float, scorer: str, moved: tuple[float, float] | None
     ) -> None:
-        """Show how old the last scoring of the anchor set is and, once it has a shift, how far *scorer* moved."""
-        shifts = {} if scorer is None else {(scorer, "mean"): mean, (scorer, "root_mean_square"): root_mean_square}
+        """Show how old the anchor set's last scores are and, where known, *scorer*'s shift: mean, root mean square."""
+        shifts: dict[tuple[str, ...], float] = {}
+        if moved is not None:
+            shifts = {(scorer, "mean"): moved[0], (scorer, "root_mean_square"): moved[1]}
         self._anchor.show({(): age_seconds}, {(): period_seconds}, shifts)
 
     def show_last_refresh(self, at: datetime | None) -> None:

@@ -66,7 +66,7 @@ def load(folder: Path, *, batch_tokens: int = 16_384) -> HuggingFaceEnsemble:
 
 def changed(folder: Path, change: Callable[[torch.nn.Module], torch.nn.Module], **limits: int) -> HuggingFaceEnsemble:
     ensemble = load(folder, **limits)
-    member = ensemble._members[0]  # noqa: SLF001 - no way in from outside: the model behind a name is to be another
+    member = ensemble._members[0]
     object.__setattr__(member, "model", change(member.model))
     return ensemble
 
@@ -105,25 +105,32 @@ def ways(folder: Path) -> Iterator[tuple[str, HuggingFaceEnsemble]]:
     (folder / "chat_template.jinja").unlink()
 
 
+MODELS = (("encoder", 64, 2), ("encoder", 256, 8), ("decoder", 256, 4), ("decoder", 512, 12))
+
+
 def main() -> None:
     torch.set_num_threads(1)
     rows = answers()
     texts = [text for messages, output in rows for text in (messages[0].content, output)]
     rng = np.random.default_rng(0)
     sets = [[rows[index] for index in rng.choice(len(rows), PAIRS, replace=False)] for _ in range(SETS)]
-    sys.stdout.write("| model | scored again | mean shift, sd | root mean square, sd | largest, sd |\n|---|---|---|---|---|\n")
+    sys.stdout.write(
+        "| model | scored again | mean, sd | root mean square, sd | largest, sd |\n|---|---|---|---|---|\n"
+    )
     with TemporaryDirectory() as given:
-        for name, hidden, layers in (("encoder", 64, 2), ("encoder", 256, 8), ("decoder", 256, 4), ("decoder", 512, 12)):
+        for name, hidden, layers in MODELS:
             folder = Path(given) / f"{name}-{layers}"
             build = build_tiny_base if name == "encoder" else build_decoder
             build(folder, texts, seed=layers, hidden=hidden, layers=layers)
             before = [scores(load(folder), pairs) for pairs in sets]
             for way, ensemble in ways(folder):
-                moved = [(scores(ensemble, pairs) - first) / first.std() for pairs, first in zip(sets, before, strict=True)]
-                means = max(abs(np.nanmean(move)) for move in moved)
+                after = [scores(ensemble, pairs) for pairs in sets]
+                moved = [(again - first) / first.std() for again, first in zip(after, before, strict=True)]
+                mean = max(abs(np.nanmean(move)) for move in moved)
                 spread = max(float(np.sqrt(np.nanmean(move**2))) for move in moved)
                 largest = max(float(np.nanmax(np.abs(move))) for move in moved)
-                sys.stdout.write(f"| {name}, {layers} layers of {hidden} | {way} | {means:.4f} | {spread:.4f} | {largest:.4f} |\n")
+                model = f"{name}, {layers} layers of {hidden}"
+                sys.stdout.write(f"| {model} | {way} | {mean:.4f} | {spread:.4f} | {largest:.4f} |\n")
                 sys.stdout.flush()
 
 
