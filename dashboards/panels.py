@@ -113,6 +113,11 @@ INGEST = Row(
             ),
         ),
         Panel(
+            "Prompts without an embedding",
+            "Logged without the one that ingest.embedding wants, in the last five minutes.",
+            (Query(f"sum by (job) (increase(monitor_unembedded_prompts_total{_ALL}[5m]))", "{{job}}"),),
+        ),
+        Panel(
             "Time of a batch, 95th percentile",
             "By stage of the worker; the widest stage bounds the throughput.",
             (Query(f"max by (stage) (monitor:stage_seconds:p95_5m{_ALL})", "{{stage}}"),),

@@ -12,6 +12,7 @@ from monitor.errors import InvalidInput, InvalidSetting
 from monitor.observe.anchor import AnchorPlan, AnchorScoring, Scorer, read_pairs
 from monitor.postgres.anchors import PostgresAnchors
 from monitor.settings.rewards import AnchorSettings
+from monitor.settings.root import Settings
 from monitor.telemetry.metrics import Metrics
 
 
@@ -34,9 +35,9 @@ class JudgeAnchor:
     metrics: Metrics
 
     @classmethod
-    def of(cls, settings: AnchorSettings, *, fenced: Engine, metrics: Metrics) -> JudgeAnchor:
-        judge = AnchorJudge(PostgresAnchors(fenced), tolerance=settings.tolerance)
-        return cls(judge, settings.period_seconds, metrics)
+    def of(cls, settings: Settings, *, fenced: Engine, metrics: Metrics) -> JudgeAnchor:
+        anchor = settings.rewards.anchor
+        return cls(AnchorJudge(PostgresAnchors(fenced), tolerance=anchor.tolerance), anchor.period_seconds, metrics)
 
     def __call__(self) -> None:
         view = self.judge.turn()

@@ -41,8 +41,7 @@ def duties_of(
     rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule, drift.recovery_observations)
     log_store = PostgresFoldStore(fenced)
     controller = Controller(log_store, rules)
-    group, max_cohorts = settings.kafka.group_id, settings.ingest.max_cohorts
-    store = PostgresCheckpoints(fenced, group_id=group, max_cohorts=max_cohorts)
+    store = PostgresCheckpoints(fenced, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts)
     alarms, models = PostgresAlarms(fenced), RewardRegistry(engine)
 
     kept = settings.retention
@@ -66,8 +65,7 @@ def duties_of(
         Duty("forget_texts", FORGET_SECONDS, retention.tidy),
     ]
     if settings.rewards.is_anchored:
-        judge = JudgeAnchor.of(settings.rewards.anchor, fenced=fenced, metrics=metrics)
-        duties.append(Duty("judge_anchor", ANCHOR_SECONDS, judge))
+        duties.append(Duty("judge_anchor", ANCHOR_SECONDS, JudgeAnchor.of(settings, fenced=fenced, metrics=metrics)))
     if retrain.refresh_cron is not None:
         duties.append(Duty("refresh_on_schedule", 0.0, RefreshOnSchedule(retrain.refresh_cron, jobs, jobs)))
     placement = PostgresPlacement(engine)

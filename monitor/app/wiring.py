@@ -26,8 +26,10 @@ from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
 from monitor.drift.baseline import NullRule
 from monitor.drift.detector import DETECTORS
+from monitor.drift.moved import MovedDays
 from monitor.drift.rescore import RescoredBaselines
 from monitor.drift.status import Streams
+from monitor.embedding import embedder_of
 from monitor.errors import InvalidSetting, Unavailable
 from monitor.extra import require
 from monitor.ingest.dead_letter import KafkaDeadLetters
@@ -43,6 +45,7 @@ from monitor.pipeline.worker import BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.days import PostgresDays
 from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.leader import Leadership
 from monitor.postgres.migrate import require_current
@@ -102,11 +105,16 @@ def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int 
     return Ports(
         overview=PostgresOverview(engine, kafka_lag=kafka_lag),
         streams=Streams(streams),
+        days=moved_days_of(engine, settings),
         baselines=streams,
         alarms=PostgresAlarms(engine),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),
     )
+
+
+def moved_days_of(engine: Engine, settings: Settings) -> MovedDays:
+    return MovedDays(PostgresDays(engine), settings.drift.moved_false_share)
 
 
 def releases_of(engine: Engine, settings: Settings) -> Releases:
@@ -238,7 +246,14 @@ class Daemon:
         store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
         rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
+<<<<<<< HEAD
         builder = BatchBuilder(rules, store, store, reward_model=self._shared_scorer.current, metrics=self._metrics)
+=======
+        embedder = embedder_of(ingest.embedding, on_missing=self._metrics.count_unembedded)
+        builder = BatchBuilder(
+            rules, store, store, reward_model=self._scorer.current, embedder=embedder, metrics=self._metrics
+        )
+>>>>>>> main
         dead_letters = KafkaDeadLetters(kafka)
         processor = Processor(
             router=Router(routes_of(kafka), limits_of(ingest), tokenizer=tokenizer),
@@ -264,6 +279,8 @@ class Daemon:
         self._worker = worker
         worker.run(self._supervisor.stopping)
         dead_letters.close()
+        if embedder is not None:
+            embedder.close()
 
     def _lag_records(self) -> int | None:
         return self._worker.lag_records if self._worker is not None else None
@@ -353,6 +370,8 @@ def _require_extras(settings: Settings) -> None:
     retrain = settings.retrain
     if settings.rewards.backend == "huggingface":
         require("gpu", "torch", "rewards.backend = 'huggingface'")
+    if settings.ingest.embedding.backend == "huggingface":
+        require("gpu", "torch", "ingest.embedding.backend = 'huggingface'")
     if retrain.launcher == "local_process" and (retrain.rules or retrain.refresh_cron is not None):
         require("train", "trl", "retrain.rules or retrain.refresh_cron, with runs beside the daemon,")
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from monitor.domain.alarm import Alarm, Recovery, Severity
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline
+from monitor.drift.daily import DayEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class StoredStream:
     since: int | None  # of the open episode; None where the release that stored it knew none
     patience: int | None  # likewise
     renewed: bytes | None
+    day: bytes | None = None  # `drift.daily.StreamDay`; None where the release that stored it knew none
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +79,4 @@ class FoldStep:
     streams: dict[StreamKey, StoredStream]  # that changed
     alarms: Sequence[Alarm]
     recoveries: Sequence[Recovery]
+    days: Sequence[DayEvidence] = ()  # of the streams that changed, and of days that ended

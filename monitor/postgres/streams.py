@@ -32,8 +32,10 @@ from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredF
 from monitor.errors import Fenced, InvalidInput
 from monitor.postgres import schema
 from monitor.postgres.alarms import insert_alarm, recover_alarm
+from monitor.postgres.days import save_days
 from monitor.postgres.engine import transaction
 from monitor.postgres.log import append_entry, place_entries, placed_traces
+from monitor.postgres.registry import replaced_scorers
 from monitor.postgres.window import copy_window
 
 FREEZE_LOCK = 0x524C4846_05  # an operator and the controller may freeze at once, or while a model is promoted
@@ -219,7 +221,7 @@ class PostgresFoldStore:
                 raise Fenced(f"baseline {step.baseline_id}: the fold is not at place {step.start.next_place} any more")
             if step.streams:
                 statement = upsert(schema.detector)
-                changed = (*_STREAM_VALUES, "state", "renewed_state", "renewed_since", "renewed_for")
+                changed = (*_STREAM_VALUES, "state", "renewed_state", "renewed_since", "renewed_for", "day_state")
                 statement = statement.on_conflict_do_update(
                     constraint=schema.detector.primary_key, set_={name: statement.excluded[name] for name in changed}
                 )
@@ -232,12 +234,16 @@ class PostgresFoldStore:
                         "renewed_state": stream.renewed,
                         "renewed_since": stream.since,
                         "renewed_for": stream.patience,
+                        "day_state": stream.day,
                     }
                     for key, stream in sorted(step.streams.items())
                 ]
                 connection.execute(statement, rows)
+            save_days(connection, step.baseline_id, step.days)
+            replaced = replaced_scorers(connection) if step.alarms else frozenset()
             for alarm in step.alarms:
-                insert_alarm(connection, step.baseline_id, alarm)
+                late = alarm.stream.scorer_version in replaced
+                insert_alarm(connection, step.baseline_id, alarm, AlarmState.SUPERSEDED if late else AlarmState.OPEN)
             for recovery in step.recoveries:
                 recover_alarm(connection, step.baseline_id, recovery)
 
@@ -309,4 +315,5 @@ def _stream(row: Row[Any]) -> tuple[StreamKey, StoredStream]:
         since=row.renewed_since,
         patience=row.renewed_for,
         renewed=row.renewed_state,
+        day=row.day_state,
     )

@@ -47,6 +47,7 @@ class Stage(StrEnum):
     POLL = "poll"
     DECODE = "decode"
     SCORE = "score"
+    EMBED = "embed"
     OBSERVE = "observe"
     CHECKPOINT = "checkpoint"
 
@@ -80,6 +81,7 @@ class Metrics:
         self._preferences = counter_of(series.PREFERENCES, registry)
         self._dead_letters = counter_of(series.DEAD_LETTERS, registry)
         self._skipped = counter_of(series.SKIPPED, registry)
+        self._unembedded = counter_of(series.UNEMBEDDED, registry)
         self._lost_records = counter_of(series.LOST_RECORDS, registry)
         self._replaced_logs = counter_of(series.REPLACED_LOGS, registry)
         self._stage_seconds = histogram_of(series.STAGE_SECONDS, registry)
@@ -124,6 +126,9 @@ class Metrics:
     def count_dead_letters(self, reason: str, count: int = 1) -> None:
         """Count dead letters; *reason* is `InvalidTrace.reason`, one of a bounded set of words."""
         self._dead_letters.labels(reason).inc(count)
+
+    def count_unembedded(self, count: int) -> None:
+        self._unembedded.inc(count)
 
     def count_skipped(self, reason: str, count: int) -> None:
         self._skipped.labels(reason).inc(count)

@@ -87,6 +87,13 @@ SKIPPED = Series(
     "Sound pieces of records that are not for us, such as other spans and cache hits, by the reason.",
     ("reason",),
 )
+UNEMBEDDED = Series(
+    "monitor_unembedded_prompts_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "prompts",
+    "Prompts that were logged without the embedding that ingest.embedding wants: refused, or its server was away.",
+)
 LOST_RECORDS = Series(
     "monitor_lost_records_total",
     Kind.COUNTER,
@@ -287,6 +294,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     PREFERENCES,
     DEAD_LETTERS,
     SKIPPED,
+    UNEMBEDDED,
     LOST_RECORDS,
     REPLACED_LOGS,
     STAGE_SECONDS,
