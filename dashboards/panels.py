@@ -230,7 +230,7 @@ REWARDS = Row(
         ),
         Panel(
             "Anchor set: shift of the scorer",
-            "How far fixed answers lie from their first scores, in the rewards' sd; a scorer that changed, not a policy.",
+            "How far fixed answers lie from their first scores, in the rewards' sd: the scorer's doing alone.",
             (Query(f"max by (job, scorer, measure) (monitor_anchor_shift{_ALL})", "{{job}} {{scorer}} {{measure}}"),),
         ),
         Panel(

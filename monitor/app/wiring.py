@@ -246,14 +246,10 @@ class Daemon:
         store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
         rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
-<<<<<<< HEAD
-        builder = BatchBuilder(rules, store, store, reward_model=self._shared_scorer.current, metrics=self._metrics)
-=======
         embedder = embedder_of(ingest.embedding, on_missing=self._metrics.count_unembedded)
         builder = BatchBuilder(
-            rules, store, store, reward_model=self._scorer.current, embedder=embedder, metrics=self._metrics
+            rules, store, store, reward_model=self._shared_scorer.current, embedder=embedder, metrics=self._metrics
         )
->>>>>>> main
         dead_letters = KafkaDeadLetters(kafka)
         processor = Processor(
             router=Router(routes_of(kafka), limits_of(ingest), tokenizer=tokenizer),
