@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -25,7 +26,7 @@ SAME_RATIO = 0.02  # of their length: states that differ by less are told apart 
 
 
 class RewardStates:
-    """Embeds prompts by the first member of the reward ensemble; for one thread at a time.
+    """Embeds prompts by the first member of the reward ensemble; for one thread, and others take turns by *lock*.
 
     A backbone that reads from left to right does not know the answer at the end of the prompt, so
     its state there comes with the score. One that reads both ways does: it reads the prompt once
@@ -37,10 +38,12 @@ class RewardStates:
         self,
         current: Callable[[], HuggingFaceEnsemble | None],
         *,
+        lock: threading.Lock,
         dimensions: int,
         on_missing: Callable[[int], None] = lambda _count: None,
     ) -> None:
         self._current = current
+        self._lock = lock
         self._dimensions = dimensions
         self._on_missing = on_missing
         self._ensemble: HuggingFaceEnsemble | None = None
@@ -66,7 +69,8 @@ class RewardStates:
         assert ensemble is not None
         self._known = {}
         if not self._one_way:
-            return ensemble.score(rows)
+            with self._lock:
+                return ensemble.score(rows)
         prompts = prompt_tokens(ensemble, [messages for messages, _ in rows])
 
         def take(states: torch.Tensor, batch: Sequence[int], ids: Sequence[list[int]]) -> None:
@@ -149,11 +153,12 @@ class RewardStates:
 
     @contextmanager
     def _taking(self, take: Watch) -> Iterator[None]:
-        self._take = take
-        try:
-            yield
-        finally:
-            self._take = _pass_over
+        with self._lock:
+            self._take = take
+            try:
+                yield
+            finally:
+                self._take = _pass_over
 
 
 def prompt_tokens(ensemble: HuggingFaceEnsemble, prompts: Sequence[Prompt]) -> list[list[int] | None]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from monitor.observe.repeat import InMemoryRepeats
 from monitor.observe.step import Observer, ObserveRules
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.rewards.huggingface import HuggingFaceEnsemble, load_ensemble
+from monitor.rewards.turns import SharedScorer
 from monitor.settings.embedding import EmbeddingSettings
 from monitor.settings.ingest import IngestSettings
 from monitor.settings.root import Settings
@@ -34,6 +36,19 @@ from tests.traces import line, prompts, trace
 Vectors = np.ndarray[Any, np.dtype[np.float64]]
 QUESTIONS = [text(3 + number % 30, number) for number in range(24)]
 ANSWERS = [text(1 + 7 * number % 50, 100 + number) for number in range(24)]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What scores, as the daemon holds it."""
+
+    ensemble: HuggingFaceEnsemble
+
+    def current(self) -> HuggingFaceEnsemble:
+        return self.ensemble
+
+    def version(self) -> str:
+        return self.ensemble.version
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +76,7 @@ def load(folder: Path, **changes: Any) -> HuggingFaceEnsemble:
 
 
 def states_of(ensemble: HuggingFaceEnsemble) -> RewardStates:
-    return RewardStates(lambda: ensemble, dimensions=32)
+    return RewardStates(lambda: ensemble, lock=threading.Lock(), dimensions=32)
 
 
 def embedded(states: RewardStates, questions: Sequence[str], answers: Sequence[str | None]) -> Vectors:
@@ -120,6 +135,24 @@ def test_scores_are_those_of_the_ensemble_alone(one_way: Path, both_ways: Path) 
         assert watched.score(rows) == load(folder).score(rows)
 
 
+def test_another_thread_may_score_with_the_same_ensemble(one_way: Path) -> None:
+    ensemble, stop = load(one_way), threading.Event()
+    shared = SharedScorer(Given(ensemble))
+    states = RewardStates(lambda: ensemble, lock=shared.lock, dimensions=32)
+    alone = embedded(states, QUESTIONS, ANSWERS)
+
+    def score() -> None:
+        while not stop.is_set() and (turn := shared.current()) is not None:
+            turn.score([((Message("user", "refund"),), "wait")])
+
+    thread = threading.Thread(target=score)
+    thread.start()
+    found = [embedded(states, QUESTIONS, [None, *ANSWERS[1:]]) for _ in range(5)]
+    stop.set()
+    thread.join()
+    assert all(np.allclose(vectors, alone, atol=2e-3) for vectors in found)
+
+
 def test_a_prompt_longer_than_the_model_reads_has_the_vector_of_its_end(one_way: Path) -> None:
     long = text(400, 3)
     first, second = embedded(states_of(load(one_way)), [long, "Tell me. " + long], [ANSWERS[0], None])
@@ -129,7 +162,9 @@ def test_a_prompt_longer_than_the_model_reads_has_the_vector_of_its_end(one_way:
 def test_each_champion_makes_a_version_of_its_own_and_none_makes_no_vector(one_way: Path, both_ways: Path) -> None:
     current: list[HuggingFaceEnsemble] = []
     missing: list[int] = []
-    states = RewardStates(lambda: current[-1] if current else None, dimensions=16, on_missing=missing.append)
+    states = RewardStates(
+        lambda: current[-1] if current else None, lock=threading.Lock(), dimensions=16, on_missing=missing.append
+    )
     assert states.reward_model() is None
     assert states.embed(prompts(["a", None])) is None
     assert missing == [1]
