@@ -10,6 +10,7 @@ from monitor.domain.alarm import Alarm, Recovery, Severity
 from monitor.domain.observation import SubjectWindow
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline
+from monitor.drift.daily import DayEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +80,4 @@ class FoldStep:
     streams: dict[StreamKey, StoredStream]  # that changed
     alarms: Sequence[Alarm]
     recoveries: Sequence[Recovery]
+    days: Sequence[DayEvidence] = ()  # of the streams that changed, and of days that ended
