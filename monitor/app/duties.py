@@ -7,7 +7,6 @@ from sqlalchemy import Engine
 from monitor.app.anchor import JudgeAnchor
 from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchPlacement
 from monitor.drift.controller import Controller, ControllerRules
-from monitor.drift.freeze import NullRule
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.placement import PostgresPlacement
@@ -32,13 +31,12 @@ def duties_of(
     *,
     engine: Engine,
     fenced: Engine,
-    null_rule: NullRule,
+    rules: ControllerRules,
     jobs: JobService,
     overview: PostgresOverview,
 ) -> list[Duty]:
     """Return what one replica does for all, in the order of a turn; every write goes through *fenced*."""
-    drift, retrain = settings.drift, settings.retrain
-    rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule, drift.recovery_observations)
+    retrain = settings.retrain
     log_store = PostgresFoldStore(fenced)
     controller = Controller(log_store, rules)
     store = PostgresCheckpoints(fenced, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts)

@@ -23,10 +23,9 @@ from monitor.app.anchor import anchor_scoring_of
 from monitor.app.duties import duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
 from monitor.app.leader import Leader
+from monitor.app.rules import controller_rules_of, null_rule_of
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
-from monitor.drift.detector import DETECTORS
-from monitor.drift.freeze import NullRule
 from monitor.drift.moved import MovedDays
 from monitor.drift.rescore import RescoredBaselines
 from monitor.drift.status import Streams
@@ -85,14 +84,6 @@ ANCHOR_SECONDS = 2.0  # between two looks at whether the anchor set is due
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
 ANCHOR = "anchor"
 log = structlog.get_logger(__name__)
-
-
-def null_rule_of(settings: Settings) -> NullRule:
-    drift = settings.drift
-    for signal, name in drift.detectors.items():
-        if name not in DETECTORS:
-            raise InvalidSetting(f"drift.detectors names {name!r} for {signal}; there are {', '.join(DETECTORS)}")
-    return NullRule(drift.standard_errors, drift.cohort_standard_errors, drift.tolerance, drift.detectors)
 
 
 def job_service_of(engine: Engine, settings: Settings) -> JobService:
@@ -288,7 +279,7 @@ class Daemon:
             self._metrics,
             engine=self._engine,
             fenced=fenced,
-            null_rule=null_rule_of(settings),
+            rules=controller_rules_of(settings),
             jobs=job_service_of(fenced, settings),
             overview=PostgresOverview(self._engine, kafka_lag=self._lag_records),
         )

@@ -63,7 +63,7 @@ def baseline_freeze(
     note: Annotated[str, typer.Option("--note", help="Why this window.")] = "",
 ) -> None:
     """Freeze a new baseline from a window of traces; alarms against the old one are superseded."""
-    from monitor.app.wiring import null_rule_of
+    from monitor.app.rules import null_rule_of
     from monitor.drift.controller import freeze_window
     from monitor.postgres.streams import PostgresFoldStore
 
@@ -94,6 +94,8 @@ def drift_status(as_json: AsJson = False) -> None:
         say("no stream is followed yet: `baseline freeze` starts them")
     else:
         show_table(stream_table(statuses))
+    if not all(status.is_steady for status in statuses):
+        say("unsteady: the baseline's own window moved too much for an alert; such a stream raises warnings alone")
     if unwatched:
         say(f"not watched, since the baseline has too few traces of them: {', '.join(unwatched)}")
     if unknown:
@@ -190,7 +192,7 @@ def alarms_ack(alarm_id: AlarmNumber) -> None:
 @alarms.command("explain")
 def alarms_explain(alarm_id: AlarmNumber) -> None:
     """Show what an alarm was decided on: when it began, how large it is, and examples."""
-    with _database() as (engine, settings):
+    with _database() as (engine, _):
         stored = _alarm(engine, alarm_id)
     alarm = stored.alarm
     say(
@@ -209,10 +211,12 @@ def alarms_explain(alarm_id: AlarmNumber) -> None:
     say(f"effect since then: {effect_text(alarm.effect)} against the baseline's mean (95% confidence sequence)")
     if alarm.evidence_log is None:
         return
-    say(
-        f"evidence: {alarm.evidence_log:.2f} of the alarm's (log e / log A); a stream that has not drifted "
-        f"alarms once in {settings.drift.average_run_length:,.0f} observations or less often"
-    )
+    if (split := alarm.decomposition) is not None:
+        say(
+            f"of a raw change of {split.raw:+.3g} {split.unit}, what was asked explains {split.prompts:+.3g}"
+            f" and the model {split.model:+.3g}"
+        )
+    say(f"evidence: {alarm.evidence_log:.2f} of what the alarm takes (log e / log A)")
     say(f"examples: {', '.join(alarm.examples)}")
 
 

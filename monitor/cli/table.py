@@ -21,6 +21,7 @@ def stream_table(statuses: Iterable[StreamStatus]) -> Table:
     columns = ("signal", "cohort", "policy model", "scorer", "observations", "mean", "baseline", "evidence", "last")
     table = Table(*columns)
     for status in statuses:
+        mark = (" ALARM" if status.evidence_log >= 1 else "") + ("" if status.is_steady else " unsteady")
         _add(
             table,
             status.key.signal,
@@ -30,7 +31,7 @@ def stream_table(statuses: Iterable[StreamStatus]) -> Table:
             str(status.observations),
             f"{status.mean:.4g} {status.unit}",
             f"{status.baseline_mean:.4g} [{status.baseline_lower:.4g}, {status.baseline_upper:.4g}]",
-            f"{max(status.evidence_log, 0.0):.2f}" + (" ALARM" if status.evidence_log >= 1 else ""),
+            f"{max(status.evidence_log, 0.0):.2f}{mark}",
             moment(status.last_timestamp),
         )
     return table

@@ -176,13 +176,16 @@ class Controller:
         fold = self._fold
         assert fold is not None
         return tuple(
-            status_of(
-                key,
-                law,
-                StreamNumbers(stream.observations, stream.mean, stream.last_timestamp, fold.evidence_log(key)),
-            )
+            status
             for key, stream in sorted(fold.streams.items())
-            if (law := fold.baseline.get(key.signal, key.scorer_version)) is not None
+            if (
+                status := status_of(
+                    key,
+                    fold.baseline,
+                    StreamNumbers(stream.observations, stream.mean, stream.last_timestamp, fold.evidence_log(key)),
+                )
+            )
+            is not None
         )
 
 

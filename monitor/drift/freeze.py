@@ -199,15 +199,7 @@ class Sample:
             return
         scale = scale_of(self.signal)
         counts = np.array([mask.sum() for mask in masks.values()], dtype=float)[:, None]
-        located = [float(self.located[mask].mean()) for mask in masks.values()]
-        location = self.expected.location.copy()
-        if not scale.given_prompt:
-            for mask, mean in zip(masks.values(), located, strict=True):
-                location[mask] = mean
-        errors_of = self.channels - scale.expected(location, self.expected.spread, np.zeros(len(location)), self.law)
-        offsets = np.stack([errors_of[mask].mean(axis=0) for mask in masks.values()])
-        for mask, offset in zip(masks.values(), offsets, strict=True):
-            errors_of[mask] -= offset
+        errors_of, offsets = self.channel_errors(list(masks.values()))
         inside = np.any(list(masks.values()), axis=0)
         parent, inflation = errors_of[inside].var(axis=0), self.inflation(errors_of, inside)
         own = np.stack([errors_of[mask].var(axis=0) for mask in masks.values()])
@@ -231,7 +223,7 @@ class Sample:
                 mean=float(self.clipped[mask].mean()),
                 standard_error=float(self.clipped[mask].std() / np.sqrt(counts[number, 0])) * float(inflation[0]),
                 value_offset=float((self.clipped - told)[mask].mean()),
-                location=located[number],
+                location=float(self.located[mask].mean()),
                 foretold=float(self.expected.location[mask].mean()),
                 foretold_sd=float(self.expected.location[mask].std()),
                 channel_offset=tuple(offsets[number].tolist()),
@@ -242,6 +234,18 @@ class Sample:
                 tolerance_down=float(downs[number]),
                 wander=max(wander, self.wander(mask)) if enough else wander,
             )
+
+    def channel_errors(self, masks: Sequence[NDArray[np.bool_]]) -> tuple[Floats, Floats]:
+        """Return the channels less what was expected of each row (n, C), centred in each mask, and the centres."""
+        scale, location = scale_of(self.signal), self.expected.location.copy()
+        if not scale.given_prompt:
+            for mask in masks:
+                location[mask] = float(self.located[mask].mean())
+        errors = self.channels - scale.expected(location, self.expected.spread, np.zeros(len(location)), self.law)
+        offsets = np.stack([errors[mask].mean(axis=0) for mask in masks])
+        for mask, offset in zip(masks, offsets, strict=True):
+            errors[mask] -= offset
+        return errors, offsets
 
     def inflation(self, errors: Floats, inside: NDArray[np.bool_]) -> Floats:
         """Return per channel how much larger the standard error over blocks of time is than of independent rows."""
