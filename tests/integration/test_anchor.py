@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 import torch
 from prometheus_client import CollectorRegistry
@@ -41,8 +43,11 @@ from monitor.rewards.huggingface import load_ensemble
 from monitor.rewards.turns import SharedScorer
 from monitor.settings.rewards import AnchorSettings, RewardsSettings
 from monitor.telemetry.metrics import AnchorOutcome, Metrics
+from tests import program
 from tests.integration.test_serve_rewards import build, serving
-from tests.traces import GivenRewards, checkpoint, scored, trace
+from tests.program import running, wait_for
+from tests.real_kafka import RealKafka
+from tests.traces import GivenRewards, checkpoint, line, scored, trace
 
 pytestmark = pytest.mark.postgres
 BASELINE, PAIRS, TOLERANCE = 400, 32, 0.05
@@ -387,3 +392,30 @@ def test_a_file_with_too_few_pairs_stops_the_start_and_names_the_setting(engine:
     missing = AnchorSettings(file=tmp_path / "nowhere.jsonl")
     with pytest.raises(InvalidSetting, match=r"nowhere\.jsonl: No such file"):
         anchor_scoring_of(missing, engine=engine, scorer=scorer, metrics=metrics)
+
+
+@pytest.mark.kafka
+def test_a_daemon_scores_its_anchors_and_tells_a_policy_that_changed_on_its_own(
+    kafka: RealKafka, postgres_url: str, models: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.observe.anchor.ASKED_SECONDS", 0.0)
+    member = tmp_path / "models" / "member-0"
+    shutil.copytree(models[0] / "member-0", member)
+    site = program.Site(kafka, postgres_url, baseline_traces=BASELINE, reward_model=member)
+    site.send([line(answered(number)) for number in range(500)])
+    with running(site.settings()) as daemon:
+        wait_for(lambda: daemon.port > 0, "the API")
+        url = f"http://127.0.0.1:{daemon.port}"
+        stored = 'monitor_anchor_scorings_total{outcome="stored"} 1.0'
+        wait_for(lambda: stored in httpx.get(f"{url}/metrics").text, "the first scoring")
+        wait_for(lambda: 'measure="root_mean_square"' in httpx.get(f"{url}/metrics").text, "the shift")
+        site.send([line(answered(number, words=("refund", "days"))) for number in range(500, 1100)])
+        judged = "select count(*) from alarm where signal = 'reward' and scorer_verdict = 'policy_changed'"
+        wait_for(lambda: site.query(judged) > [(0,)], "the verdict")
+        alarms = httpx.get(f"{url}/api/v1/alarms").json()
+        ready = httpx.get(f"{url}/readyz").json()
+    told = [alarm for alarm in alarms if alarm["scorer_verdict"] == "policy_changed"]
+    assert "root mean square" in told[0]["scorer_note"]
+    assert "anchor" in str(ready)
+    assert site.query("select count(*) from alarm where signal = 'anchor_reward'") == [(0,)]
+    assert site.query("select value from running_total where name = 'traces'") == [(1100,)]
