@@ -32,7 +32,7 @@ from monitor.errors import InvalidInput, InvalidSetting, Unavailable
 from monitor.ingest.offset import StoredOffset
 from monitor.observe.anchor import AnchorPlan, AnchorScoring, Scorer, read_pairs
 from monitor.observe.scoring import RewardModel
-from monitor.postgres.alarms import PostgresAlarms
+from monitor.postgres.alarms import PostgresAlarmFacts, PostgresAlarms
 from monitor.postgres.anchors import PostgresAnchors
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.streams import PostgresFoldStore
@@ -274,6 +274,40 @@ def test_a_promoted_scorer_starts_the_anchor_anew_and_ends_what_the_old_one_rais
     shift = site.score_anchors().shift
     assert shift is not None
     assert shift.root_mean_square < 1e-4
+
+
+def promote(engine: Engine, former: str, scorer: str) -> None:
+    """Move the pointer, as a promotion and a roll-back do."""
+    model = (
+        "insert into reward_model (version, path, sha256, metrics) values (:v, '/', :v, 'null') on conflict do nothing"
+    )
+    moved = (
+        "insert into registry (role, version, promoted_by) values ('reward', :v, 'a test')"
+        " on conflict (role) do update set version = excluded.version"
+    )
+    with engine.begin() as connection:
+        for version in (former, scorer):
+            connection.execute(text(model), {"v": version})
+        connection.execute(text(moved), {"v": scorer})
+        PostgresAlarmFacts(connection).hand_over(former, scorer)
+
+
+def test_a_roll_back_to_a_scorer_that_moved_opens_its_anchors_alarm_again(
+    engine: Engine, models: tuple[Path, Path]
+) -> None:
+    scorer = Fixed(load(models[0]), "scorer-1")
+    site = Site(engine, scorer, period=timedelta(0))
+    promote(engine, "scorer-0", "scorer-1")
+    site.write(BASELINE)
+    site.score_anchors()
+    scorer.model = load(models[1])
+    site.score_anchors()
+    promote(engine, "scorer-1", "scorer-2")
+    site.judged()
+    assert [stored.state for stored in site.alarms("anchor_reward")] == [AlarmState.SUPERSEDED]
+    promote(engine, "scorer-2", "scorer-1")
+    site.judged()
+    assert [stored.state for stored in site.alarms("anchor_reward")] == [AlarmState.OPEN]
 
 
 class Halting:
