@@ -19,6 +19,7 @@ from monitor.domain.alarm import (
 )
 from monitor.domain.incident import severity_of
 from monitor.domain.job import Action
+from monitor.domain.observation import moment_of
 from monitor.domain.order import Actor, AlarmOrder, target_of
 from monitor.domain.stream import StreamKey
 from monitor.errors import NotFound
@@ -33,15 +34,18 @@ from monitor.retraining.records import AlarmFact, Author
 MAX_OPEN = 10_000
 RECENT_PLACES = 10_000  # a policy model that came so shortly before an onset may be its cause
 DAEMON = Author("controller", "daemon")
-# When a model came: the first entry that knows it, unless that is one of the oldest looked at, or none is older.
+# When a model came: at its first place, unless that is one of the oldest looked at, or nothing is older.
 _POLICY_SINCE = text(
     "with seen as ("
-    "  select e.first_place, e.last_timestamp, bool_or(b.policy_model = :model) as knows"
+    "  select e.entry_id, e.first_place, b.policy_model, e.first_place + get_byte(b.ordinals, 0)"
+    "    + (get_byte(b.ordinals, 1) << 8) + (get_byte(b.ordinals, 2) << 16) + (get_byte(b.ordinals, 3) << 24) as place"
     "  from log_entry e join observation_batch b using (entry_id)"
-    "  where e.first_place > :start and e.first_place <= :stop and e.sequence is not null group by e.entry_id"
-    ") select last_timestamp from seen where knows and first_place >= :recent"
-    "   and first_place = (select min(first_place) from seen where knows)"
-    "   and first_place > (select min(first_place) from seen) order by last_timestamp limit 1"
+    "  where e.first_place > :start and e.first_place <= :stop and e.sequence is not null and length(b.ordinals) > 0"
+    ") select substring(s.timestamps from (8 * (place - first_place))::int + 1 for 8)"
+    " from seen join log_subject s using (entry_id)"
+    " where policy_model = :model and place between :recent and :stop"
+    "   and place = (select min(place) from seen where policy_model = :model)"
+    "   and place > (select min(place) from seen) limit 1"
 )
 
 
@@ -80,7 +84,8 @@ def insert_alarm(connection: Connection, baseline_id: int, alarm: Alarm) -> None
         "recent": alarm.onset_place - RECENT_PLACES,
         "stop": alarm.place,
     }
-    values["policy_since"] = connection.execute(_POLICY_SINCE, bounds).scalar_one_or_none()
+    since = connection.execute(_POLICY_SINCE, bounds).scalar_one_or_none()
+    values["policy_since"] = None if since is None else moment_of(int.from_bytes(since, "little", signed=True))
     connection.execute(insert(schema.alarm).values(asdict(alarm.stream) | values))
 
 
