@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Engine
 
-from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchPlacement
+from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchIncidents, WatchPlacement
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.postgres.alarms import PostgresAlarms
@@ -42,7 +42,7 @@ def duties_of(
     controller = Controller(log_store, rules)
     group, max_cohorts = settings.kafka.group_id, settings.ingest.max_cohorts
     store = PostgresCheckpoints(fenced, group_id=group, max_cohorts=max_cohorts)
-    alarms, incidents, models = PostgresAlarms(fenced), PostgresIncidents(fenced), RewardRegistry(engine)
+    alarms, models = PostgresAlarms(fenced), RewardRegistry(engine)
 
     kept = settings.retention
     retention = PostgresRetention(fenced, Retention(kept.text_days, kept.trace_id_days, kept.log_days))
@@ -56,9 +56,8 @@ def duties_of(
     duties = [
         Duty("tell_time", CLOCK_SECONDS, tell_time),
         Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
-        Duty("wake_snoozed", 0.0, incidents.wake),
         Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
-        Duty("show_incidents", 0.0, lambda: metrics.show_incidents(incidents.open_incidents())),
+        Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics)),
         Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
         Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
