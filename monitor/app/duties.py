@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy import Engine
 
+from monitor.app.anchor import JudgeAnchor
 from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchIncidents, WatchPlacement
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.incident import IncidentRule
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.incidents import PostgresIncidents
@@ -20,9 +24,21 @@ from monitor.retraining.service import JobService
 from monitor.settings.root import Settings
 from monitor.telemetry.metrics import Metrics
 
+ANCHOR_SECONDS = 2.0
 FORGET_SECONDS = 600.0
 PLACEMENT_SECONDS = 10.0
 CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a leader
+
+
+def controller_rules_of(settings: Settings, null_rule: NullRule) -> ControllerRules:
+    drift = settings.drift
+    return ControllerRules(
+        drift.average_run_length,
+        drift.baseline_traces,
+        null_rule,
+        drift.recovery_observations,
+        incidents=IncidentRule(timedelta(seconds=drift.incident_seconds)),
+    )
 
 
 def duties_of(
@@ -36,12 +52,9 @@ def duties_of(
     overview: PostgresOverview,
 ) -> list[Duty]:
     """Return what one replica does for all, in the order of a turn; every write goes through *fenced*."""
-    drift, retrain = settings.drift, settings.retrain
-    rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule, drift.recovery_observations)
-    log_store = PostgresFoldStore(fenced)
-    controller = Controller(log_store, rules)
-    group, max_cohorts = settings.kafka.group_id, settings.ingest.max_cohorts
-    store = PostgresCheckpoints(fenced, group_id=group, max_cohorts=max_cohorts)
+    retrain, log_store = settings.retrain, PostgresFoldStore(fenced)
+    controller = Controller(log_store, controller_rules_of(settings, null_rule))
+    store = PostgresCheckpoints(fenced, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts)
     alarms, models = PostgresAlarms(fenced), RewardRegistry(engine)
 
     kept = settings.retention
@@ -65,6 +78,8 @@ def duties_of(
         Duty("make_partitions", FORGET_SECONDS, retention.make_partitions),
         Duty("forget_texts", FORGET_SECONDS, retention.tidy),
     ]
+    if settings.rewards.is_anchored:
+        duties.append(Duty("judge_anchor", ANCHOR_SECONDS, JudgeAnchor.of(settings, fenced=fenced, metrics=metrics)))
     if retrain.refresh_cron is not None:
         duties.append(Duty("refresh_on_schedule", 0.0, RefreshOnSchedule(retrain.refresh_cron, jobs, jobs)))
     placement = PostgresPlacement(engine)

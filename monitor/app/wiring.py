@@ -19,14 +19,17 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import Engine, event
 
+from monitor.app.anchor import anchor_scoring_of
 from monitor.app.duties import duties_of
 from monitor.app.leader import Leader
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
 from monitor.drift.baseline import NullRule
 from monitor.drift.detector import DETECTORS
+from monitor.drift.moved import MovedDays
 from monitor.drift.rescore import RescoredBaselines
 from monitor.drift.status import Streams
+from monitor.embedding import embedder_of
 from monitor.errors import InvalidSetting, Unavailable
 from monitor.extra import require
 from monitor.ingest.dead_letter import KafkaDeadLetters
@@ -42,6 +45,7 @@ from monitor.pipeline.worker import BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.days import PostgresDays
 from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.leader import Leadership
@@ -62,6 +66,7 @@ from monitor.retraining.schedule import parse_cron
 from monitor.retraining.service import JobService
 from monitor.rewards.champion import ChampionScorer, gather_artifact
 from monitor.rewards.http import Endpoint, HttpEnsemble, HttpLimits, HttpScorer
+from monitor.rewards.turns import SharedScorer
 from monitor.runs.artifact import Artifact
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
@@ -77,7 +82,9 @@ DISPATCH_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
 LEADER_TURN_SECONDS = 60.0  # a leader that takes longer hangs; its lease is over before
 LEAVE_SECONDS = 5.0  # past the drain
+ANCHOR_SECONDS = 2.0  # between two looks at whether the anchor set is due
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
+ANCHOR = "anchor"
 log = structlog.get_logger(__name__)
 
 
@@ -99,12 +106,17 @@ def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int 
     return Ports(
         overview=PostgresOverview(engine, kafka_lag=kafka_lag),
         streams=Streams(streams),
+        days=moved_days_of(engine, settings),
         baselines=streams,
         alarms=PostgresAlarms(engine),
         incidents=PostgresIncidents(engine),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),
     )
+
+
+def moved_days_of(engine: Engine, settings: Settings) -> MovedDays:
+    return MovedDays(PostgresDays(engine), settings.drift.moved_false_share)
 
 
 def releases_of(engine: Engine, settings: Settings) -> Releases:
@@ -160,7 +172,8 @@ class Daemon:
     def __init__(self, settings: Settings) -> None:
         _require_extras(settings)
         self.settings = settings
-        self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB))
+        anchored = (ANCHOR,) if settings.rewards.is_anchored else ()
+        self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *anchored, WEB))
         self.port = 0
         self._registry = _registry()
         reached = [Dependency.POSTGRES, Dependency.KAFKA]
@@ -186,6 +199,9 @@ class Daemon:
             if settings.rewards.backend == "http"
             else ChampionScorer(self._models, self._load)
         )
+        self._shared_scorer = SharedScorer(self._scorer)
+        anchor, metrics = settings.rewards.anchor, self._metrics
+        self._anchors = anchor_scoring_of(anchor, engine=self._engine, scorer=self._shared_scorer, metrics=metrics)
         self._worker: Worker | None = None
         self._supervisor = Supervisor(self.health, leave_seconds=settings.drain_seconds + LEAVE_SECONDS)
         with ExitStack() as failing:
@@ -204,6 +220,8 @@ class Daemon:
             DISPATCHER: self._run_dispatcher,
             REWARDS: lambda: self._supervisor.repeat(REWARDS, self._follow, pause_seconds=FOLLOW_SECONDS),
         }
+        if self.settings.rewards.is_anchored:
+            parts[ANCHOR] = lambda: self._supervisor.repeat(ANCHOR, self._anchors.turn, pause_seconds=ANCHOR_SECONDS)
         try:
             self._supervisor.run(parts, stop)
         finally:
@@ -230,7 +248,10 @@ class Daemon:
         store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
         rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
-        builder = BatchBuilder(rules, store, store, reward_model=self._scorer.current, metrics=self._metrics)
+        embedder = embedder_of(ingest.embedding, on_missing=self._metrics.count_unembedded)
+        builder = BatchBuilder(
+            rules, store, store, reward_model=self._shared_scorer.current, embedder=embedder, metrics=self._metrics
+        )
         dead_letters = KafkaDeadLetters(kafka)
         processor = Processor(
             router=Router(routes_of(kafka), limits_of(ingest), tokenizer=tokenizer),
@@ -256,6 +277,8 @@ class Daemon:
         self._worker = worker
         worker.run(self._supervisor.stopping)
         dead_letters.close()
+        if embedder is not None:
+            embedder.close()
 
     def _lag_records(self) -> int | None:
         return self._worker.lag_records if self._worker is not None else None
@@ -345,6 +368,8 @@ def _require_extras(settings: Settings) -> None:
     retrain = settings.retrain
     if settings.rewards.backend == "huggingface":
         require("gpu", "torch", "rewards.backend = 'huggingface'")
+    if settings.ingest.embedding.backend == "huggingface":
+        require("gpu", "torch", "ingest.embedding.backend = 'huggingface'")
     if retrain.launcher == "local_process" and (retrain.rules or retrain.refresh_cron is not None):
         require("train", "trl", "retrain.rules or retrain.refresh_cron, with runs beside the daemon,")
 

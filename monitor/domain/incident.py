@@ -16,6 +16,7 @@ from monitor.domain.alarm import (
     StoredAlarm,
 )
 from monitor.domain.cohort import ALL
+from monitor.domain.signal import ANCHOR_REWARD
 
 MAX_FINDINGS = 4  # named in a summary
 MAX_NAME_CHARACTERS = 60  # of one cohort's or policy model's name in it
@@ -188,7 +189,7 @@ def likely_causes(members: Iterable[StoredAlarm]) -> tuple[LikelyCause, ...]:
 def pleas_of(member: StoredAlarm) -> Iterator[LikelyCause]:
     """Yield what one alarm says for each cause."""
     alarm, shown, likely = member.alarm, Likelihood.SHOWN, Likelihood.LIKELY
-    if member.scorer_verdict is ScorerVerdict.SCORER_CHANGED:
+    if ScorerVerdict.SCORER_CHANGED is member.scorer_verdict or alarm.stream.signal == ANCHOR_REWARD.name:
         yield LikelyCause(Cause.SCORER, shown, "the anchor set is scored otherwise than before")
     if member.scorer_verdict is ScorerVerdict.POLICY_CHANGED:
         yield LikelyCause(Cause.POLICY_MODEL, shown, "rewards moved, and the anchor set is scored as before")

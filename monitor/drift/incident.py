@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from monitor.domain.alarm import AlarmKind, AlarmState, Severity, StoredAlarm
 from monitor.domain.cohort import ALL
 from monitor.domain.incident import RANK, Filed, family_of, severity_of, state_of
+from monitor.domain.signal import ANCHOR_REWARD
 
 GROWTH = 7.0  # windows after which an incident takes no alarm any more, however early that one's onset lies
 
@@ -98,13 +99,15 @@ class Group:
         """Say whether an alarm of it had not ended at the place of *member*, whatever has ended since.
 
         *alerts* has the place of each episode's alert, which ends its warning. What was superseded without one was
-        so by a baseline: a former baseline's alarms, which an older release left without incident, were live then.
+        so by a baseline or another scorer: alarms of before, filed late, count each other as live.
         """
         place, history = member.alarm.place, member.state is AlarmState.SUPERSEDED
         for other in self.members:
             ended = other.recovered_place
-            if other.state is AlarmState.SUPERSEDED:
-                ended = alerts.get(episode_of(other), place if history else None)
+            if other.state is AlarmState.SUPERSEDED and ended is None:
+                ended = place if history else None
+            if other.alarm.severity is Severity.WARNING and not other.state.is_live:
+                ended = alerts.get(episode_of(other), ended)
             if other.state.is_live or (ended is not None and ended >= place):
                 return True
         return False
@@ -117,9 +120,9 @@ class Group:
         first, alarm = self.members[0], member.alarm
         if family_of(first.alarm.kind) is not family_of(alarm.kind) or first.baseline_id != member.baseline_id:
             return False
-        models = {other.alarm.stream.policy_model for other in self.members}
+        models = {model_of(other) for other in self.members}
         succession = [other.policy_since for other in (*self.members, member) if other.policy_since is not None]
-        return bool(succession) or ALL in {*models, alarm.stream.policy_model} or alarm.stream.policy_model in models
+        return bool(succession) or ALL in {*models, model_of(member)} or model_of(member) in models
 
     def closeness(self, member: StoredAlarm) -> tuple[timedelta, bool, int]:
         """Order the incidents that *member* fits: by how near their onsets lie, then the older first."""
@@ -134,14 +137,20 @@ class Group:
         if member.state is not AlarmState.OPEN or not live or state_of(live) is AlarmState.OPEN:
             return member
         seen = max(RANK[severity_of(other)] for other in live)
-        models = {other.alarm.stream.policy_model for other in self.members}
-        if RANK[severity_of(member)] > seen or member.alarm.stream.policy_model not in models | {ALL}:
+        models = {ALL, *map(model_of, self.members)}
+        if RANK[severity_of(member)] > seen or model_of(member) not in models:
             return member
         like = next(other for other in live if other.state is state_of(live))
         return replace(member, state=like.state, acknowledged_by=like.acknowledged_by, snoozed_until=like.snoozed_until)
 
     def with_member(self, member: StoredAlarm) -> Group:
         return replace(self, members=(*self.members, member))
+
+
+def model_of(member: StoredAlarm) -> str:
+    """Return the policy model that an alarm is about; the anchor set's is about the scorer, and so about all."""
+    stream = member.alarm.stream
+    return ALL if stream.signal == ANCHOR_REWARD.name else stream.policy_model
 
 
 def episode_of(member: StoredAlarm) -> Hashable:

@@ -11,6 +11,7 @@ from monitor.domain.alarm import Alarm, Recovery, Severity, StoredAlarm
 from monitor.domain.incident import Filed
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline
+from monitor.drift.daily import DayEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +89,4 @@ class FoldStep:
     alarms: Sequence[Alarm]
     recoveries: Sequence[Recovery]
     filing: Filing  # asked within the transaction, about the alarms that have no incident yet
+    days: Sequence[DayEvidence] = ()  # of the streams that changed, and of days that ended

@@ -33,6 +33,9 @@ class DriftSettings(Part):
         description="alarms that began before so long had passed since the page are its incident's; none is taken"
         " after seven times as long",
     )
+    moved_false_share: float = Field(
+        0.1, gt=0, le=0.5, description="of the streams told to have moved on a day, how many have not, in the mean"
+    )
     detectors: dict[str, str] = Field(
         default_factory=dict, description="what follows a signal, by name, from the next baseline on; e_detector"
     )

@@ -28,6 +28,7 @@ class Ports:
 
     overview: drift.Overviews
     streams: drift.Streams
+    days: drift.Days
     baselines: drift.Baselines
     alarms: alarm.Alarms
     incidents: alarm.Incidents

@@ -39,6 +39,7 @@ from monitor.postgres.views.overview import PostgresOverview
 pytestmark = pytest.mark.postgres
 HERE = Path(__file__).parent
 RULES = ControllerRules(average_run_length=10_000.0, baseline_traces=600, null_rule=NullRule())
+UPGRADED_AT = 1260  # where the fold stood; v1 was replaced by then, and opens no alarm any more
 EXPECTED: dict[str, Any] = json.loads((HERE / "previous_release.json").read_text())
 
 
@@ -75,7 +76,10 @@ def test_an_upgraded_database_folds_on_to_the_alarms_of_the_previous_release(pre
     controller = Controller(PostgresFoldStore(engine), RULES)
     assert controller.tick().folded == EXPECTED["overview"]["traces"]
     rows = PostgresAlarms(engine).alarms(state=None, limit=100)
-    assert [described(row) for row in reversed(rows)] == EXPECTED["alarms"]
+    assert [described(row) for row in reversed(rows)] == [
+        late | {"state": "superseded"} if late["scorer_version"] == "v1" and late["place"] >= UPGRADED_AT else late
+        for late in EXPECTED["alarms"]
+    ]
     incidents = PostgresIncidents(engine).incidents(states=(), limit=100)
     assert {row.incident_id for row in rows} == {incident.incident_id for incident in incidents}
     assert sum(len(members_of(engine, incident)) for incident in incidents) == len(rows)

@@ -148,7 +148,7 @@ def test_a_process_that_lost_the_lead_withdraws_what_only_a_leader_knows(
     assert registry.get_sample_value("monitor_alarms_open", {"signal": "refusal", "severity": "warning"}) == 0
     metrics.show_leader(leads=False)
     left = {sample.name for family in registry.collect() for sample in family.samples if sample.value}
-    assert not left & KNOWN_TO_A_LEADER
+    assert left.isdisjoint(KNOWN_TO_A_LEADER)
     assert registry.get_sample_value("monitor_jobs", {"action": "dpo", "status": "failed_gate"}) is None
 
 
