@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from monitor.drift.budget import Budget
 from monitor.drift.controller import ControllerRules
 from monitor.drift.detector import DETECTORS
 from monitor.drift.fold import FoldRules
 from monitor.drift.freeze import NullRule
+from monitor.drift.incident import IncidentRule
 from monitor.drift.tolerance import Tolerance
 from monitor.errors import InvalidSetting
 from monitor.settings.root import Settings
@@ -29,4 +32,5 @@ def controller_rules_of(settings: Settings) -> ControllerRules:
         fold=FoldRules(budget, drift.recovery_observations),
         baseline_traces=drift.baseline_traces,
         null_rule=null_rule_of(settings),
+        incidents=IncidentRule(timedelta(seconds=drift.incident_seconds)),
     )
