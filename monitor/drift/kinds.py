@@ -20,6 +20,7 @@ Integers = NDArray[np.int64]
 MOST_KINDS = 12
 ROWS_PER_KIND = 40
 TOPICS = 8  # singular directions of the words
+TOPIC_ROWS = 10  # of the window with a word that makes a topic: a word of fewer makes a kind that is gone with them
 TOPIC_SCALE = 1.5
 CATEGORY_SCALE = 0.7
 MEMORY = 64  # subjects that the recent mix remembers, as an exponential average
@@ -157,11 +158,11 @@ def shares_of(kinds: Integers, count: int) -> Floats:
 
 
 def _topics(words: csr_matrix, rows: int) -> Floats:
-    size = min(TOPICS, min(words.shape) - 1)
+    frequency = np.asarray((words > 0).sum(axis=0)).ravel()
+    rare = np.where(frequency >= TOPIC_ROWS, np.log((1.0 + rows) / (1.0 + frequency)), 0.0)
+    size = min(TOPICS, int((rare > 0.0).sum()) - 1, rows - 1)
     if size < 1:
         return np.zeros((words.shape[1], 0))
-    frequency = np.asarray((words > 0).sum(axis=0)).ravel()
-    rare = np.log((1.0 + rows) / (1.0 + frequency))
     scaled = csr_matrix(words.multiply(rare[None]))
     start = np.random.default_rng(SEED).normal(size=min(scaled.shape))
     _, strength, directions = svds(scaled, k=size, v0=start)

@@ -26,14 +26,16 @@ from monitor.domain.alarm import Severity
 from monitor.domain.cohort import ALL
 from monitor.domain.signal import Signal, SignalKind
 from monitor.domain.stream import StreamKey
-from monitor.drift.baseline import Baseline, NullRule, SignalBaseline, Window, build_baseline
+from monitor.drift.baseline import Baseline, SignalBaseline
 from monitor.drift.budget import Budget, WindowPaces
 from monitor.drift.daily import DayEvidence, Days, StreamDay, judge_day
+from monitor.drift.freeze import NullRule, Window, build_baseline
+from monitor.drift.null import Foretold, Null
 from monitor.signals.feedback import NEGATIVE_FEEDBACK
 from monitor.signals.length import RESPONSE_LENGTH
 from monitor.signals.outcome import ERROR, TRUNCATION
 from monitor.signals.refusal import REFUSAL
-from monitor.stats.edetector import State, Threshold, Wagers, fold
+from monitor.stats.edetector import State, Threshold, component_weights, fold
 from monitor.stats.eprocess import Mixture
 from monitor.stats.fdr import ELond
 from tests.benchmarks.report import machine, options, table, write_json
@@ -99,10 +101,16 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """One stream's observations after the window, as growth factors of its bets; places count traces from 0."""
+    """One stream's observations after the window; places count traces from 0.
+
+    `growth` holds the growth factors of the bets that it moved by more than is accepted, which pages; `moved`
+    those that it moved at all, which a day is told of.
+    """
 
     key: StreamKey
     growth: Floats
+    moved: Floats
+    weights: Floats
     places: Integers
     mixture: Mixture
 
@@ -129,29 +137,31 @@ def frozen(seed: int) -> Baseline:
     traffic = Traffic(seed, WINDOW_DAYS)
     names = [f"cohort-{code}" for code in traffic.cohorts.tolist()]
     models = ["model"] * len(names)
-    windows = (Window(signal.name, "1", names, models, traffic.values(signal)) for signal in SIGNALS)
+    places = np.arange(len(names))
+    windows = (Window(signal.name, "1", names, models, traffic.values(signal), places) for signal in SIGNALS)
     return build_baseline(windows, NullRule(), first_place=0, stop_place=0)
 
 
 def watched(law: SignalBaseline, traffic: Traffic, values: Floats, cohorts: tuple[str, ...]) -> Iterator[Watched]:
     """Yield the streams *cohorts* of one signal."""
-    strata = law.for_policy("model")
-    channels, places = law.channels(values), np.arange(len(values))
-    code_of = {f"cohort-{code}": code for code in range(COHORTS)}
+    strata, window = law.for_policy("model"), law.law()
+    expected = law.expectation
+    location = np.full(len(values), expected.location_intercept)
+    spread = np.full(len(values), max(float(np.exp(expected.log_spread_intercept)), expected.least_spread))
+    channels, places = law.scale.channels(values, location, spread, window), np.arange(len(values))
     for cohort in cohorts:
-        rows = list(strata.values()) if cohort == ALL else [strata[cohort]]
-        row_of = np.full(COHORTS, -1)
-        row_of[[code_of[row.cohort] for row in rows]] = np.arange(len(rows))
-        chosen = row_of[traffic.cohorts]
+        null = Null.of(law, strata, cohort, window=window)
+        chosen = np.array([null.rows.get(f"cohort-{code}", -1) for code in range(COHORTS)])[traffic.cohorts]
         kept = chosen >= 0
-        mean = np.array([row.channel_mean for row in rows])
-        half = np.array([row.rollup_half_width if cohort == ALL else row.half_width for row in rows])
-        wagers = Wagers.against(mean - half, mean + half, np.array([row.channel_sd for row in rows]))
+        rows = Foretold(chosen[kept], location[kept], spread[kept], np.zeros(int(kept.sum())))
+        intervals = null.intervals(rows, distance=np.zeros(len(rows.lean)), stakes=np.ones(len(rows.lean)))
         yield Watched(
             key=StreamKey(law.signal, cohort, "model", "1"),
-            growth=wagers.increments(channels[kept], chosen[kept]),
+            growth=intervals.tier(1).increments(channels[kept]),
+            moved=intervals.tier(0).increments(channels[kept]),
+            weights=component_weights(law.scale.weights, 1),
             places=places[kept],
-            mixture=Mixture.of(np.ones(mean.shape[1])),
+            mixture=Mixture.of(np.asarray(law.scale.weights)),
         )
 
 
@@ -168,7 +178,8 @@ def alerts(stream: Watched, budget: Budget, paces: WindowPaces, *, all_of_them: 
         threshold = Threshold("alert", days.thresholds(today)[Severity.ALERT])
         while first < stop:
             rows = slice(first, stop)
-            state, crossings = fold(state, stream.growth[rows], stream.places[rows], thresholds=(threshold,))
+            growth, where = stream.growth[rows], stream.places[rows]
+            state, crossings = fold(state, growth, where, weights=stream.weights, thresholds=(threshold,))
             if not crossings:
                 break
             first += crossings[0].row + 1
@@ -186,7 +197,7 @@ def day_evidence(stream: Watched, paces: WindowPaces) -> Iterator[DayEvidence]:
     for day, part in stream.by_day():
         days.turn(START + timedelta(days=day), ())
         if part.start < part.stop:
-            gained = np.log(stream.growth[part]).sum(axis=0)
+            gained = np.log(stream.moved[part]).sum(axis=0)
             today = days.begin(stream.key, today, stream.mixture).after(part.stop - part.start, gained)
             yield today.evidence(stream.key, stream.mixture)
 

@@ -24,8 +24,8 @@ from monitor.domain.alarm import AlarmState, ScorerVerdict, StoredAlarm
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message, Trace
 from monitor.drift.anchor_judge import AnchorJudge, AnchorView
-from monitor.drift.baseline import NullRule
-from monitor.drift.controller import Controller, ControllerRules, freeze_window
+from monitor.drift.controller import Controller, freeze_window
+from monitor.drift.freeze import NullRule
 from monitor.drift.report import observation_frame
 from monitor.drift.status import Streams
 from monitor.errors import InvalidInput, InvalidSetting, Unavailable
@@ -48,6 +48,7 @@ from tests.integration.test_serve_rewards import build, serving
 from tests.program import running, wait_for
 from tests.real_kafka import RealKafka
 from tests.traces import GivenRewards, checkpoint, line, scored, trace
+from tests.watched import rules_of
 
 pytestmark = pytest.mark.postgres
 BASELINE, PAIRS, TOLERANCE = 400, 32, 0.05
@@ -80,7 +81,7 @@ class Site:
         self.judge = AnchorJudge(PostgresAnchors(engine), tolerance=TOLERANCE)
         self.checkpoints = PostgresCheckpoints(engine, group_id="group", max_cohorts=50)
         self.checkpoints.begin({("traces", 0): StoredOffset(0)})
-        rules = ControllerRules(average_run_length=10_000.0, baseline_traces=BASELINE, null_rule=NullRule())
+        rules = rules_of(BASELINE)
         self.controller = Controller(self.store, rules)
         self.written = 0
 

@@ -80,4 +80,4 @@ def test_rewards_that_fall_are_told_as_a_fall_in_the_unit_that_decided(tail: boo
     assert [alarm.direction for alarm in found] == [Direction.DOWN]
     assert found[0].effect is not None
     assert found[0].effect.unit == ("share above q1" if tail else "percentiles")
-    assert found[0].effect.upper < 0
+    assert found[0].effect.estimate < -0.05

@@ -47,8 +47,8 @@ def binary(rng: np.random.Generator, n: int, mean: float) -> Floats:
 
 def null(rows: int, lower: float, upper: float, sd: float) -> NullIntervals:
     """Return the same interval for each of *rows* observations, on one channel and one tier."""
-    bounds = (np.full((rows, 1, 1), bound) for bound in (lower, upper))
-    return NullIntervals(*bounds, np.full((rows, 1), sd), np.ones(rows))
+    shape = (rows, 1, 1)
+    return NullIntervals(np.full(shape, lower), np.full(shape, upper), np.full((rows, 1), sd), np.ones(rows))
 
 
 def watch(
