@@ -19,8 +19,10 @@ from monitor.drift.anchor_judge import JudgedBaseline
 from monitor.errors import Fenced
 from monitor.observe.anchor import AnchorStanding
 from monitor.postgres import schema
-from monitor.postgres.alarms import PostgresAlarms, insert_alarm, recover_alarm, stored_alarm
+from monitor.postgres.alarm_row import stored_alarm
+from monitor.postgres.alarms import PostgresAlarms, insert_alarm, recover_alarm
 from monitor.postgres.engine import named_failures, transaction
+from monitor.postgres.incidents import hold_incidents, settle
 from monitor.postgres.log import append_entry
 from monitor.postgres.registry import replaced_scorers
 from monitor.postgres.streams import batch_of, entry_of, require_active
@@ -141,12 +143,14 @@ class PostgresAnchors:
                 return True
             if connection.execute(select(func.count()).where(*stored)).scalar_one():
                 return False
-            insert_alarm(connection, baseline_id, alarm)
+            hold_incidents(connection)
+            insert_alarm(connection, baseline_id, alarm)  # the fold's next step gives it its incident
             return True
 
     def recover(self, baseline_id: int, recovery: Recovery) -> None:
         with transaction(self._engine) as connection:
-            recover_alarm(connection, baseline_id, recovery)
+            hold_incidents(connection)
+            settle(connection, recover_alarm(connection, baseline_id, recovery))
 
     def judge(self, alarm_id: int, finding: ScorerFinding) -> None:
         PostgresAlarms(self._engine).set_scorer_verdict(alarm_id, finding.verdict, note=finding.note)
