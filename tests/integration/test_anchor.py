@@ -200,6 +200,10 @@ def test_a_scorer_whose_weights_are_swapped_behind_its_name_is_told_and_reward_a
         monkeypatch.setattr("monitor.observe.anchor.ASKED_SECONDS", 0.0)
         site.score_anchors()  # not by its schedule: the alarm asks for it
 
+    decided = raised_again(site, raised[-1])
+    named = int((decided.alarm.trace_id or "").removeprefix("t-"))
+    assert (decided.trace_number, decided.alarm.place) == (named, named + PAIRS)  # one scoring lies before it
+
     [anchor] = site.alarms("anchor_reward")
     assert site.verdicts() == {ScorerVerdict.SCORER_CHANGED}
     assert "in the alarm's direction" in raised_again(site, raised[-1]).scorer_note
