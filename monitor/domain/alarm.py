@@ -38,7 +38,9 @@ class AlarmState(StrEnum):
     ACKNOWLEDGED = "acknowledged"  # an operator has seen it -> open (by hand), snoozed, recovered, superseded
     SNOOZED = "snoozed"  # tells nobody until a time -> open (by itself, then, or by hand), acknowledged, and as above
     RECOVERED = "recovered"  # nothing of late says that the stream is still drifted; it may alarm again -> superseded
-    SUPERSEDED = "superseded"  # a new baseline was frozen, or an alert took a warning's place; final
+    # A new baseline was frozen, or an alert took a warning's place, or another scorer the stream's: a roll-back to that
+    # scorer opens the alarm again. Otherwise final.
+    SUPERSEDED = "superseded"
 
     @property
     def is_live(self) -> bool:

@@ -133,7 +133,8 @@ class Covariates:
         rows["observed"] = self.observed
         embedding = b"" if self.embedding is None else self.embedding.astype("<f2").tobytes()
         head = _HEAD.pack(len(self), len(self.sketch), width, len(names))
-        return b"".join((head, rows.tobytes(), self.sketch.astype("<u2").tobytes(), embedding, names))
+        # Hashes first: PostgreSQL looks at the beginning to see that there is nothing to compress.
+        return b"".join((head, self.sketch.astype("<u2").tobytes(), embedding, rows.tobytes(), names))
 
     @classmethod
     def decode(cls, data: bytes, version: str) -> Covariates:
@@ -145,22 +146,22 @@ class Covariates:
                 " start the release that wrote them, or a later one"
             )
         subjects, ids, width, names = _HEAD.unpack_from(data)
-        rows = np.frombuffer(data, _ROW, subjects, _HEAD.size)
-        after_rows = _HEAD.size + rows.nbytes
-        after_sketch = after_rows + 2 * ids
+        after_sketch = _HEAD.size + 2 * ids
         after_embedding = after_sketch + 2 * subjects * width
+        rows = np.frombuffer(data, _ROW, subjects, after_embedding)
+        after_rows = after_embedding + rows.nbytes
         counts = (rows[name].astype(np.float64) for name in ("input_tokens", "prompt_words"))
         input_tokens, prompt_words = (np.where(count == UNREPORTED, np.nan, count) for count in counts)
         numbers = np.frombuffer(data, "<f2", subjects * width, after_sketch)
         return cls(
-            sketch=np.frombuffer(data, "<u2", ids, after_rows),
+            sketch=np.frombuffer(data, "<u2", ids, _HEAD.size),
             sketch_starts=np.concatenate([[0], np.cumsum(rows["ids"], dtype=np.int64)]),
             input_tokens=input_tokens,
             prompt_words=prompt_words,
             turns=rows["turns"].astype(np.int64),
             contexts=rows["context"].astype(np.uint16),
             languages=rows["language"].astype(np.uint8),
-            cohorts=tuple(json.loads(data[after_embedding : after_embedding + names])),
+            cohorts=tuple(json.loads(data[after_rows : after_rows + names])),
             cohort_codes=rows["cohort"].astype(np.int32),
             observed=rows["observed"].astype(np.bool_),
             embedding=numbers.reshape(subjects, width) if embedder else None,

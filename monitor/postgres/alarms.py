@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, case, func, insert, select, update
 
 from monitor.domain.alarm import (
     Alarm,
@@ -35,8 +35,8 @@ MAX_OPEN = 10_000
 DAEMON = Author("controller", "daemon")
 
 
-def insert_alarm(connection: Connection, baseline_id: int, alarm: Alarm) -> None:
-    """Store *alarm* as open; an alert takes the place of its stream's warning."""
+def insert_alarm(connection: Connection, baseline_id: int, alarm: Alarm, state: AlarmState = AlarmState.OPEN) -> None:
+    """Store *alarm*; an alert takes the place of its stream's warning."""
     if alarm.severity is Severity.ALERT:
         warning = schema.alarm.c.severity == Severity.WARNING
         same = _of_episode(baseline_id, alarm.kind, alarm.stream, alarm.episode)
@@ -45,7 +45,7 @@ def insert_alarm(connection: Connection, baseline_id: int, alarm: Alarm) -> None
     values = {
         "baseline_id": baseline_id if alarm.kind.against_baseline else None,
         "kind": alarm.kind,
-        "state": AlarmState.OPEN,
+        "state": state,
         "severity": alarm.severity,
         "episode": alarm.episode,
         "direction": alarm.direction,
@@ -155,6 +155,22 @@ class PostgresAlarmFacts:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def hand_over(self, former: str, scorer: str) -> None:
+        table, baseline, stream = schema.alarm.c, schema.baseline.c, schema.detector.c
+        # A fold's step holds the baseline until its alarms are stored; it either ends before or sees the new pointer.
+        active = select(baseline.baseline_id).where(baseline.active).with_for_update(key_share=True)
+        baseline_id = self._connection.execute(active).scalar_one_or_none()
+        live = [state for state in AlarmState if state.is_live]
+        of_former = update(schema.alarm).where(table.scorer_version == former, table.state.in_(live))
+        self._connection.execute(of_former.values(state=AlarmState.SUPERSEDED))
+        open_episode = "signal", "cohort", "policy_model", "scorer_version", "baseline_id", "episode", "severity"
+        goes_on = [table[name] == stream[name] for name in open_episode]
+        superseded = table.state == AlarmState.SUPERSEDED
+        snoozed, unseen = table.snoozed_until.is_not(None), table.acknowledged_by.is_(None)
+        seen = case((snoozed, AlarmState.SNOOZED), (unseen, AlarmState.OPEN), else_=AlarmState.ACKNOWLEDGED)
+        of_scorer = table.scorer_version == scorer, table.baseline_id == baseline_id
+        self._connection.execute(update(schema.alarm).where(*of_scorer, superseded, *goes_on).values(state=seen))
 
     def facts(self, action: Action) -> tuple[AlarmFact, ...]:
         table, job = schema.alarm.c, schema.job.c

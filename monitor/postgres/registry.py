@@ -130,6 +130,12 @@ class PostgresRegistry:
 _NAMED = schema.registry.c.version == schema.reward_model.c.version
 
 
+def replaced_scorers(connection: Connection) -> frozenset[str]:
+    """Return the versions of the registered models that no role names now."""
+    named = select(schema.registry.c.version)
+    return frozenset(connection.execute(select(schema.reward_model.c.version).except_(named)).scalars())
+
+
 def _model(row: RowMapping) -> RegisteredModel:
     return RegisteredModel(
         version=row["version"],

@@ -34,6 +34,7 @@ from monitor.postgres import schema
 from monitor.postgres.alarms import insert_alarm, recover_alarm
 from monitor.postgres.engine import transaction
 from monitor.postgres.log import append_entry, place_entries, placed_traces
+from monitor.postgres.registry import replaced_scorers
 from monitor.postgres.window import copy_window
 
 FREEZE_LOCK = 0x524C4846_05  # an operator and the controller may freeze at once, or while a model is promoted
@@ -236,8 +237,10 @@ class PostgresFoldStore:
                     for key, stream in sorted(step.streams.items())
                 ]
                 connection.execute(statement, rows)
+            replaced = replaced_scorers(connection) if step.alarms else frozenset()
             for alarm in step.alarms:
-                insert_alarm(connection, step.baseline_id, alarm)
+                late = alarm.stream.scorer_version in replaced
+                insert_alarm(connection, step.baseline_id, alarm, AlarmState.SUPERSEDED if late else AlarmState.OPEN)
             for recovery in step.recoveries:
                 recover_alarm(connection, step.baseline_id, recovery)
 

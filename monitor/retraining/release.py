@@ -97,6 +97,7 @@ class Releases:
             raise Conflict(f"job {job.job_id}: no champion is kept from before {version}; wanted one to roll back to")
         after = move(work, record, JobState.ROLLED_BACK, by=by, note=note)
         work.registry.point(role, Pointer(pointer.previous, None), by=by)
+        work.alarms.hand_over(pointer.version, pointer.previous)
         detail = {"job_id": job.job_id, "champion": pointer.previous, "note": note}
         work.audit.record(f"{role}_model.roll_back", pointer.version, by=by, detail=detail)
         return after
@@ -159,6 +160,8 @@ class Releases:
         work.audit.record(f"{result.role}_model.promote", candidate, by=by, detail=detail)
         if result.role == RewardResult.role and not work.baselines.extend(extension):
             raise _BaselineMoved
+        if previous is not None:
+            work.alarms.hand_over(previous, candidate)
         return after.job
 
 

@@ -106,6 +106,13 @@ class Alarms(Protocol):
         """Return the alarms of the active baseline, and whether each has a job of *action*."""
         ...
 
+    def hand_over(self, former: str, scorer: str) -> None:
+        """Supersede what is live in the streams of the *former* scorer, which is observed no more.
+
+        What goes on in the streams of *scorer* is live again: a roll-back brings its observations back.
+        """
+        ...
+
 
 class Preferences(Protocol):
     def count_since(self, time: datetime | None) -> int: ...

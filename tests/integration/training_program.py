@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import random
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from monitor.runs.artifact import Artifact, artifact_sha256, short_version
+from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256, short_version
 from monitor.runs.progress import PROGRESS_FILE, RunProgress, write_progress
 from monitor.runs.result import RESULT_FILE, ExitCode, Failure, PairMetrics, RewardResult, write_result
 from monitor.runs.spec import RunSpec, read_spec
@@ -69,9 +71,21 @@ def report(spec: RunSpec, candidate: Artifact, accuracy: float) -> RewardResult:
         longer_wins_accuracy=0.5,
         train_pairs=spec.preferences.rows,
         held_out_pairs=100,
-        rescored=None,
+        rescored=rescored(spec),
         seconds=1.0,
     )
+
+
+def rescored(spec: RunSpec) -> HashedFile | None:
+    """Score the baseline's traces, if there are any, by a fixed draw about 0."""
+    if spec.rescore is None:
+        return None
+    draw = random.Random(5)
+    given = Path(spec.rescore.path).read_text(encoding="utf-8").splitlines()
+    rows = [{"index": json.loads(row)["index"], "mean": draw.gauss(0.0, 1.0), "disagreement": 0.1} for row in given]
+    path = Path(spec.output) / "rescored.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return HashedFile(str(path), file_sha256(path), len(rows))
 
 
 def measured(accuracy: float) -> PairMetrics:
