@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
+from monitor.domain.alarm import Alarm
 from monitor.domain.trace import Message
 
 
@@ -86,3 +88,27 @@ class Figure:
     lower: float  # 95% confidence sequence
     upper: float
     unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenPrompt:
+    place: int
+    trace_id: str | None
+    chosen: bool  # as of `Pair`
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """An alarm whose prompts are asked again."""
+
+    alarm_id: int
+    alarm: Alarm
+    created_at: datetime
+    rounds: int  # times that the most prompts may be asked
+    baseline: tuple[int, int]  # first place and stop of its window
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    requests: int
+    tokens: int  # of prompts and answers

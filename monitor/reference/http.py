@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -102,7 +102,7 @@ class HttpReference:
     def _discover(self) -> str | ReferenceAnswer:
         listed = self._send("GET", "models", None)
         if isinstance(listed, ReferenceAnswer):
-            return listed
+            return replace(listed, outcome=AnswerOutcome.UNAVAILABLE)
         try:
             names = [card.id for card in msgspec.json.decode(listed, type=_Cards).data]
         except msgspec.MsgspecError:
@@ -112,7 +112,9 @@ class HttpReference:
         wanted = f"it serves {len(names)} models: name one in drift.reference.model"
         return ReferenceAnswer(AnswerOutcome.UNAVAILABLE, detail=wanted)
 
-    def _send(self, method: str, path: str, content: bytes | None) -> bytes | ReferenceAnswer:
+    def _send(  # noqa: PLR0911 - each trouble returns its own outcome
+        self, method: str, path: str, content: bytes | None
+    ) -> bytes | ReferenceAnswer:
         """Return the body of a good answer; one that does not end in time, or never ends, is given up."""
         until = self._clock() + self._endpoint.timeout_seconds
         url, headers = f"{self._endpoint.root}/{path}", {"Content-Type": "application/json"}

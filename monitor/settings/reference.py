@@ -11,7 +11,7 @@ class ReferenceSettings(Part):
     endpoint: str | None = Field(
         None,
         pattern=r"^https?://[^\s@]+$",
-        description="of an OpenAI-compatible server of the released policy, with or without /v1; null: nothing is asked",
+        description="of the released policy on an OpenAI-compatible server, with or without /v1; null: asks nothing",
     )
     model: str | None = Field(None, description="the policy's name there; null where it serves but one")
     api_key: SecretStr | None = Field(None, description="sent as a bearer token")
@@ -31,5 +31,8 @@ class ReferenceSettings(Part):
         600.0, ge=0, description="time a page waits for the verdict; then it goes out without one"
     )
     control_ratio: float = Field(
-        0.0, ge=0, le=1, description="share of all prompts that is asked again whether or not there is an alarm; say .01"
+        0.0,
+        ge=0,
+        le=1,
+        description="share of all prompts that is asked again without any alarm; say .01",
     )
