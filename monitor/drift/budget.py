@@ -23,8 +23,8 @@ Shin, Ramdas, Rinaldo, "E-detectors", arXiv 2203.03532, definition 2.2 and propo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from monitor.domain.alarm import Severity
 from monitor.domain.cohort import ALL, UNLABELLED
@@ -39,13 +39,13 @@ FOLLOWED = 1.0 / 3.0  # of the way to a day's count that the measured pace goes 
 class StreamCount:
     """How many streams share the budget."""
 
-    rollups: int
-    cohorts: int
+    rollups: int = 0
+    cohorts: int = 0
 
-    @classmethod
-    def of(cls, keys: Iterable[StreamKey]) -> StreamCount:
-        rollup = [key.cohort == ALL for key in keys]
-        return cls(rollups=sum(rollup), cohorts=len(rollup) - sum(rollup))
+    def and_of(self, cohorts: Iterable[str]) -> StreamCount:
+        """Return the count with one stream more for each name in *cohorts*; "*" names a roll-up."""
+        rollup = [cohort == ALL for cohort in cohorts]
+        return StreamCount(self.rollups + sum(rollup), self.cohorts + len(rollup) - sum(rollup))
 
     def or_more(self, other: StreamCount) -> StreamCount:
         """Return the larger count of each kind: a stream that was there once keeps its share."""
@@ -110,24 +110,31 @@ class Pace:
         return Pace(self.rate, self.day, self.today + observations)
 
 
-def planned(baseline: Baseline) -> StreamCount:
-    """Count the streams that the cohorts and policy models of *baseline*'s window feed."""
-    keys = []
-    for law in baseline.signals:
-        named = {row.policy_model for row in law.strata} - {ANY_POLICY}
-        for policy_model in named or {ANY_POLICY}:
-            cohorts = {ALL, *law.for_policy(policy_model)} - {UNLABELLED}
-            keys += [StreamKey(law.signal, cohort, policy_model, law.scorer_version) for cohort in cohorts]
-    return StreamCount.of(keys)
+@dataclass(frozen=True, slots=True)
+class WindowPaces:
+    """What a baseline's window says of the streams it feeds: how many there are, and how fast each is."""
 
+    count: StreamCount
+    per_day: Mapping[StreamKey, float]  # observations; those under ANY_POLICY are the whole window's
 
-def expected_per_day(baseline: Baseline, key: StreamKey, window_days: float) -> float:
-    """Return the observations a day that *key* would have at the pace of *baseline*'s window.
+    @classmethod
+    def of(cls, baseline: Baseline, window_days: float) -> WindowPaces:
+        """Take *window_days* from the subjects' own times; less than an hour counts as an hour."""
+        paces: dict[StreamKey, float] = {}
+        counted = StreamCount()
+        for law in baseline.signals:
+            named = {row.policy_model for row in law.strata} - {ANY_POLICY}
+            for policy_model in sorted({ANY_POLICY, *named}):
+                strata = law.for_policy(policy_model)
+                rows = {cohort: row.observations for cohort, row in strata.items() if cohort != UNLABELLED}
+                rows[ALL] = sum(row.observations for row in strata.values())
+                counted = counted.and_of(rows) if policy_model in (named or {ANY_POLICY}) else counted
+                for cohort, observations in rows.items():
+                    key = StreamKey(law.signal, cohort, policy_model, law.scorer_version)
+                    paces[key] = observations / max(window_days, SHORTEST_WINDOW_DAYS)
+        return cls(counted, paces)
 
-    The window's whole pace is a model's that it never saw. A window shorter than an hour says little of a
-    day, and counts as an hour.
-    """
-    law = baseline.get(key.signal, key.scorer_version)
-    strata = {} if law is None else law.for_policy(key.policy_model)
-    rows = [row for cohort, row in strata.items() if key.cohort in {ALL, cohort}]
-    return sum(row.observations for row in rows) / max(window_days, SHORTEST_WINDOW_DAYS)
+    def expected(self, key: StreamKey) -> float:
+        """Return the observations a day of *key*; a policy model that the window never saw is taken for all of it."""
+        found = self.per_day.get(key)
+        return self.per_day.get(replace(key, policy_model=ANY_POLICY), 0.0) if found is None else found

@@ -7,16 +7,16 @@ written, late traces with the others, so a day that is over stays as it was.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.domain.alarm import Direction, Severity
 from monitor.domain.stream import StreamKey
-from monitor.drift.budget import Budget, Pace, StreamCount
+from monitor.drift.budget import Budget, Pace, StreamCount, WindowPaces
 from monitor.stats.eprocess import Mixture
 from monitor.stats.fdr import ELond, rejected
 
@@ -41,7 +41,8 @@ class StreamDay:
     def evidence(self, key: StreamKey, mixture: Mixture) -> DayEvidence:
         up = mixture.is_up(self.log_products)
         direction = Direction.UP if up else Direction.DOWN
-        return DayEvidence(key, self.pace.day, self.pace.today, mixture.log_e(self.log_products), direction)
+        day = date.fromordinal(self.pace.day)
+        return DayEvidence(key, day, self.pace.today, mixture.log_e(self.log_products), direction)
 
     def to_bytes(self) -> bytes:
         head = _HEAD.pack(self.since, self.pace.day, self.pace.today, self.pace.rate, self.run_length)
@@ -60,29 +61,43 @@ class Days:
     A hangs only on what was folded before the day began, so it does not matter where the log is cut.
     """
 
-    def __init__(self, budget: Budget, planned: StreamCount, expected_per_day: Callable[[StreamKey], float]) -> None:
+    def __init__(self, budget: Budget, window: WindowPaces) -> None:
         self._budget = budget
-        self._planned = planned
-        self._expected_per_day = expected_per_day
-        self._count = planned
-        self.day = 0
+        self._window = window
+        self._count = window.count
+        self._mixtures: dict[StreamKey, Mixture] = {}
+        self._over: list[DayEvidence] = []  # of days that ended, not yet taken
+        self.day = 0  # proleptic ordinal, UTC
 
-    def turn(self, at: datetime, known: Mapping[StreamKey, StreamDay]) -> None:
-        """Go on to the log's time *at*, with the streams *known* so far."""
+    def turn(self, at: datetime, known: Iterable[tuple[StreamKey, StreamDay | None]]) -> None:
+        """Go on to the log's time *at*; *known*, the streams so far, are looked at where a day begins."""
         day = at.astimezone(UTC).toordinal()
         if day > self.day:
             self.day = day
-            count = StreamCount.of(key for key, stream in known.items() if stream.since < day)
-            self._count = self._planned.or_more(count)
+            before = (key.cohort for key, stream in known if stream is not None and stream.since < day)
+            self._count = self._window.count.or_more(StreamCount().and_of(before))
 
-    def begin(self, key: StreamKey, before: StreamDay | None, components: int) -> StreamDay:
+    def begin(self, key: StreamKey, before: StreamDay | None, mixture: Mixture) -> StreamDay:
         """Return *key* on the present day, as it left off where it was observed on it already."""
+        self._mixtures[key] = mixture
         if before is not None and before.pace.day >= self.day:
             return before
-        pace = Pace(self._expected_per_day(key), self.day) if before is None else before.pace.on(self.day)
+        if before is not None:
+            self._over.append(before.evidence(key, mixture))
+        pace = Pace(self._window.expected(key), self.day) if before is None else before.pace.on(self.day)
         wanted = self._budget.run_length(key, pace.rate, self._count)
         since, least = (self.day, 0.0) if before is None else (before.since, before.run_length)
-        return StreamDay(since, pace, max(wanted, least), np.zeros(components))
+        return StreamDay(since, pace, max(wanted, least), np.zeros(len(mixture.weights)))
+
+    def take(self, changed: Iterable[tuple[StreamKey, StreamDay | None]]) -> list[DayEvidence]:
+        """Return the evidence of the days that ended since the last call, and of *changed* streams' present one."""
+        over, self._over = self._over, []
+        present = (
+            stream.evidence(key, self._mixtures[key])
+            for key, stream in changed
+            if stream is not None and key in self._mixtures
+        )
+        return [*over, *present]
 
     def thresholds(self, stream: StreamDay) -> dict[Severity, float]:
         return self._budget.thresholds(stream.run_length)
@@ -93,7 +108,7 @@ class DayEvidence:
     """What one day said against "this stream's mean stayed in its null interval all day"."""
 
     stream: StreamKey
-    day: int  # proleptic ordinal, UTC
+    day: date  # UTC
     observations: int
     log_e: float  # natural logarithm of a proper e-value
     direction: Direction
@@ -108,15 +123,13 @@ class Moved:
     over_days: bool  # among those that all days together may tell of (e-LOND)
 
 
-@dataclass(frozen=True, slots=True)
-class DayVerdict:
-    day: int
-    streams: int  # that were observed on the day
-    moved: tuple[Moved, ...]  # most evidence first
+def judge_day(
+    evidence: Sequence[DayEvidence], streams: int, false_share: float, before: ELond
+) -> tuple[list[Moved], ELond]:
+    """Say which streams moved on a day, most evidence first; return them with e-LOND's state after the day.
 
-
-def judge_day(day: int, evidence: Sequence[DayEvidence], false_share: float, before: ELond) -> tuple[DayVerdict, ELond]:
-    """Say which streams moved on *day*, given all that were observed on it; return it with e-LOND's state after it.
+    *evidence* is that of at least ten to one, of the day's *streams* observations were made of; the others' may
+    be left out.
 
     Guarantee
     ---------
@@ -125,10 +138,11 @@ def judge_day(day: int, evidence: Sequence[DayEvidence], false_share: float, bef
     the streams depend on each other. They rest on what the alarms rest on: a stream that has not moved
     keeps its conditional mean in its null interval.
     """
-    log_e = np.array([row.log_e for row in evidence], dtype=np.float64)
+    log_e = np.full(max(streams, len(evidence)), -np.inf)
+    log_e[: len(evidence)] = [row.log_e for row in evidence]
     told = np.where(log_e >= LEAST_LOG_E, log_e, -np.inf)
     on_the_day = rejected(told, false_share).tolist()
     over_days, after = before.test(told)
-    rows = [Moved(*row) for row in zip(evidence, on_the_day, over_days.tolist(), strict=True) if any(row[1:])]
-    rows.sort(key=lambda row: (-row.evidence.log_e, row.evidence.stream))
-    return DayVerdict(day, len(evidence), tuple(rows)), after
+    found = zip(evidence, on_the_day, over_days.tolist(), strict=False)
+    moved = [Moved(row, day, over) for row, day, over in found if day or over]
+    return sorted(moved, key=lambda row: (-row.evidence.log_e, row.evidence.stream)), after

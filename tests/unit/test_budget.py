@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from monitor.domain.alarm import Severity
 from monitor.domain.cohort import ALL
 from monitor.domain.stream import StreamKey
-from monitor.drift.baseline import NullRule, Window, build_baseline
-from monitor.drift.budget import Budget, Pace, StreamCount, expected_per_day, planned
+from monitor.drift.baseline import ANY_POLICY, NullRule, Window, build_baseline
+from monitor.drift.budget import Budget, Pace, StreamCount, WindowPaces
 from monitor.drift.daily import Days, StreamDay
+from monitor.stats.eprocess import Mixture
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
+BETS = Mixture.of(np.ones(1))
 paces = st.floats(0.01, 1e6)
 
 
@@ -32,7 +34,7 @@ def streams_of(rollups: list[float], cohorts: list[float]) -> dict[StreamKey, fl
 
 def spent(budget: Budget, streams: dict[StreamKey, float]) -> float:
     """Return the false alarms a day that the streams' own run lengths allow for."""
-    count = StreamCount.of(streams)
+    count = StreamCount().and_of(name.cohort for name in streams)
     return sum(pace / budget.run_length(name, pace, count) for name, pace in streams.items())
 
 
@@ -70,26 +72,32 @@ def test_a_run_length_that_an_operator_sets_holds_for_all_streams() -> None:
 
 @given(st.lists(st.integers(0, 5000), min_size=1, max_size=40))
 def test_a_threshold_never_falls_under_one_baseline_whatever_the_traffic_does(counts: list[int]) -> None:
-    days = Days(Budget(), StreamCount(1, 10), lambda _: 100.0)
+    days = days_of(Budget(), StreamCount(1, 10), 100.0)
     known: dict[StreamKey, StreamDay] = {}
     lengths = []
     for number, count in enumerate(counts):
-        days.turn(START + timedelta(days=number), known)
+        days.turn(START + timedelta(days=number), known.items())
         if count:
-            known[key("a")] = days.begin(key("a"), known.get(key("a")), 12).after(count, np.zeros(12))
+            known[key("a")] = days.begin(key("a"), known.get(key("a")), BETS).after(count, np.zeros(12))
             lengths.append(known[key("a")].run_length)
     assert lengths == sorted(lengths)
+
+
+def days_of(budget: Budget, count: StreamCount, pace: float) -> Days:
+    """Return days on which every stream is expected to bring *pace* observations."""
+    keys = [key(cohort, policy_model=ANY_POLICY) for cohort in (ALL, "a", "b", "c", "d")]
+    return Days(budget, WindowPaces(count, dict.fromkeys(keys, pace)))
 
 
 def spent_over(counts: list[float], expected: float) -> float:
     """Return in shares what a roll-up spends over days of so many observations."""
     budget = Budget(least_run_length=0.0)
     share = budget.share(key(ALL), StreamCount(1, 10))
-    days = Days(budget, StreamCount(1, 10), lambda _: expected)
+    days = days_of(budget, StreamCount(1, 10), expected)
     stream, total = None, 0.0
     for number, count in enumerate(counts):
-        days.turn(START + timedelta(days=number), {})
-        stream = days.begin(key(ALL), stream, 1).after(int(count), np.zeros(1))
+        days.turn(START + timedelta(days=number), ())
+        stream = days.begin(key(ALL), stream, BETS).after(int(count), np.zeros(12))
         total += count / stream.run_length / share
     return total
 
@@ -113,14 +121,14 @@ def test_a_streams_day_is_the_same_wherever_the_log_is_cut_and_however_often_it_
     by_day: list[list[int]],
 ) -> None:
     def followed(*, whole: bool) -> StreamDay | None:
-        days, stream = Days(Budget(), StreamCount(1, 3), lambda _: 5.0), None
+        days, stream = days_of(Budget(), StreamCount(1, 3), 5.0), None
         for number, parts in enumerate(by_day):
             for part in [sum(parts)] * bool(parts) if whole else parts:
                 if not whole:
-                    days = Days(Budget(), StreamCount(1, 3), lambda _: 5.0)
+                    days = days_of(Budget(), StreamCount(1, 3), 5.0)
                     stream = None if stream is None else StreamDay.from_bytes(stream.to_bytes())
-                days.turn(START + timedelta(days=number), {} if stream is None else {key("a"): stream})
-                stream = days.begin(key("a"), stream, 2).after(part, np.full(2, 0.25 * part))
+                days.turn(START + timedelta(days=number), [(key("a"), stream)])
+                stream = days.begin(key("a"), stream, BETS).after(part, np.full(12, 0.25 * part))
         return stream
 
     one, other = followed(whole=True), followed(whole=False)
@@ -132,23 +140,32 @@ def test_a_streams_day_is_the_same_wherever_the_log_is_cut_and_however_often_it_
 
 
 def test_a_stream_that_begins_today_takes_no_part_in_todays_shares_but_in_tomorrows() -> None:
-    days = Days(Budget(), StreamCount(1, 1), lambda _: 1e6)
+    days = days_of(Budget(), StreamCount(1, 1), 1e6)
     known: dict[StreamKey, StreamDay] = {}
-    days.turn(START, known)
+    days.turn(START, known.items())
     for cohort in "abc":
-        known[key(cohort)] = days.begin(key(cohort), None, 1).after(1_000_000, np.zeros(1))
+        known[key(cohort)] = days.begin(key(cohort), None, BETS).after(1_000_000, np.zeros(12))
     assert len({stream.run_length for stream in known.values()}) == 1
-    days.turn(START + timedelta(hours=1), known)
-    assert days.begin(key("d"), None, 1).run_length == known[key("a")].run_length
-    days.turn(START + timedelta(days=1), known)
-    assert days.begin(key("a"), known[key("a")], 1).run_length == pytest.approx(3 * known[key("a")].run_length)
+    days.turn(START + timedelta(hours=1), known.items())
+    assert days.begin(key("d"), None, BETS).run_length == known[key("a")].run_length
+    days.turn(START + timedelta(days=1), known.items())
+    assert days.begin(key("a"), known[key("a")], BETS).run_length == pytest.approx(3 * known[key("a")].run_length)
 
 
 def test_a_baseline_says_which_streams_it_feeds_and_at_what_pace() -> None:
     cohorts = ["a"] * 60 + ["b"] * 40 + ["rare"] * 5
     window = Window("refusal", "-", cohorts, ["m"] * 105, np.tile([0.0, 1.0, 0.0], 35))
     baseline = build_baseline([window], NullRule(), first_place=0, stop_place=105)
-    assert planned(baseline) == StreamCount(rollups=1, cohorts=2)
-    assert expected_per_day(baseline, key("a"), 2.0) == 30.0
-    assert expected_per_day(baseline, key(ALL, policy_model="new"), 2.0) == 50.0
-    assert expected_per_day(baseline, key("a"), 0.0) == 60 * 24
+    paces = WindowPaces.of(baseline, window_days=2.0)
+    assert paces.count == StreamCount(rollups=1, cohorts=2)
+    assert paces.expected(key("a")) == 30.0
+    assert paces.expected(key(ALL, policy_model="new")) == 50.0
+    assert paces.expected(key("rare")) == 0.0
+    assert WindowPaces.of(baseline, 0.0).expected(key("a")) == 60 * 24
+
+
+def test_each_policy_model_of_the_window_has_streams_of_its_own_and_another_is_expected_to_replace_them() -> None:
+    window = Window("refusal", "-", ["a"] * 100, ["m"] * 60 + ["n"] * 40, np.tile([0.0, 1.0], 50))
+    paces = WindowPaces.of(build_baseline([window], NullRule(), first_place=0, stop_place=100), window_days=1.0)
+    assert paces.count == StreamCount(rollups=2, cohorts=2)
+    assert [paces.expected(key("a", policy_model=name)) for name in ("m", "n", "o")] == [60.0, 40.0, 100.0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import date
 
 import numpy as np
 from hypothesis import given
@@ -61,22 +62,21 @@ def test_the_shares_of_all_batches_sum_to_no_more_than_one() -> None:
 
 
 def evidence(cohort: str, e: float) -> DayEvidence:
-    return DayEvidence(StreamKey("refusal", cohort, "m", "-"), 740_000, 100, math.log(e), Direction.UP)
+    return DayEvidence(StreamKey("refusal", cohort, "m", "-"), date(2026, 11, 1), 100, math.log(e), Direction.UP)
 
 
 def test_a_day_tells_of_the_streams_with_most_evidence_and_says_which_hold_over_all_days() -> None:
-    rows = [evidence(f"c{number}", 1.0) for number in range(96)]
-    rows += [evidence("a", 400.0), evidence("b", 5e5), evidence("c", 600.0), evidence("d", 2.0)]
-    verdict, state = judge_day(740_000, rows, 0.1, ELond(0.1, batches=29))
-    told = [(row.evidence.stream.cohort, row.on_the_day, row.over_days) for row in verdict.moved]
+    rows = [evidence("a", 400.0), evidence("b", 5e5), evidence("c", 600.0), evidence("d", 2.0)]
+    moved, state = judge_day(rows, 100, 0.1, ELond(0.1, batches=29))
+    told = [(row.evidence.stream.cohort, row.on_the_day, row.over_days) for row in moved]
     assert told == [("b", True, False), ("c", True, False), ("a", True, False)]
-    assert (verdict.streams, state.batches, state.found) == (100, 30, 0)
-    verdict, state = judge_day(740_000, rows, 0.1, ELond(0.1))
-    assert [row.over_days for row in verdict.moved] == [True, False, False]
+    assert (state.batches, state.found) == (30, 0)
+    moved, state = judge_day(rows, 100, 0.1, ELond(0.1))
+    assert [row.over_days for row in moved] == [True, False, False]
     assert (state.batches, state.found) == (1, 1)
 
 
 def test_little_evidence_is_never_told_of_however_many_streams_share_it() -> None:
-    verdict, _ = judge_day(740_000, [evidence(f"c{number}", 9.0) for number in range(50)], 0.5, ELond(0.5, found=900))
-    assert verdict.moved == ()
-    assert judge_day(740_000, [], 0.1, ELond(0.1))[0].moved == ()
+    rows = [evidence(f"c{number}", 9.0) for number in range(50)]
+    assert judge_day(rows, 50, 0.5, ELond(0.5, found=900))[0] == []
+    assert judge_day([], 0, 0.1, ELond(0.1))[0] == []
