@@ -20,7 +20,8 @@ from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import Engine, event
 
 from monitor.app.duties import duties_of
-from monitor.app.leader import Leader
+from monitor.app.leader import Duty, Leader
+from monitor.app.reference import reasker_of
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
 from monitor.drift.baseline import NullRule
@@ -61,11 +62,13 @@ from monitor.retraining.schedule import parse_cron
 from monitor.retraining.service import JobService
 from monitor.rewards.champion import ChampionScorer, gather_artifact
 from monitor.rewards.http import Endpoint, HttpEnsemble, HttpLimits, HttpScorer
+from monitor.rewards.shared import SharedScorer
 from monitor.runs.artifact import Artifact
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
+from monitor.telemetry.reference import ReferenceMetrics
 from monitor.web.app import Ports, create_app
 from monitor.web.server import WebServer
 
@@ -184,6 +187,8 @@ class Daemon:
             if settings.rewards.backend == "http"
             else ChampionScorer(self._models, self._load)
         )
+        self._shared_scorer = SharedScorer(self._scorer.current)
+        self._reference_metrics = ReferenceMetrics(self._registry, leader_seconds=leader_seconds)
         self._worker: Worker | None = None
         self._supervisor = Supervisor(self.health, leave_seconds=settings.drain_seconds + LEAVE_SECONDS)
         with ExitStack() as failing:
@@ -228,7 +233,7 @@ class Daemon:
         store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
         rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
-        builder = BatchBuilder(rules, store, store, reward_model=self._scorer.current, metrics=self._metrics)
+        builder = BatchBuilder(rules, store, store, reward_model=self._shared_scorer.current, metrics=self._metrics)
         dead_letters = KafkaDeadLetters(kafka)
         processor = Processor(
             router=Router(routes_of(kafka), limits_of(ingest), tokenizer=tokenizer),
@@ -270,14 +275,19 @@ class Daemon:
             jobs=job_service_of(fenced, settings),
             overview=PostgresOverview(self._engine, kafka_lag=self._lag_records),
         )
-        leader = Leader(leadership, duties, metrics=self._metrics)
-        try:
+        asked_again = settings.drift.reference
+        with ExitStack() as leaving:
+            if asked_again.endpoint is not None:
+                score = self._shared_scorer.score
+                reasker = reasker_of(asked_again, fenced, metrics=self._reference_metrics, score=score)
+                leaving.callback(reasker.close)
+                duties.insert(-1, Duty("ask_again", 0.0, reasker))
+            leader = Leader(leadership, duties, metrics=self._metrics)
+            leaving.callback(leader.release)
             pause_seconds = settings.drift.fold_seconds
             self._supervisor.repeat(
                 CONTROLLER, leader.turn, pause_seconds=pause_seconds, limit_seconds=LEADER_TURN_SECONDS
             )
-        finally:
-            leader.release()
 
     def _run_dispatcher(self) -> None:
         owner = f"{socket.gethostname()}/{os.getpid()}"

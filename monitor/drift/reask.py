@@ -43,8 +43,8 @@ class Background:
     """What the log says of an alarm's signal, beside its pairs."""
 
     mean: float  # in the baseline's window
-    tail_from: float  # where the window's tail begins, on the alarm's side
-    tail_share: float  # of production's answers since the onset
+    tail_from: float  # where a tail begins, on the alarm's side
+    tail_share: float  # of production's answers since the onset that lie in it
 
 
 class Measure(Protocol):
@@ -247,7 +247,11 @@ def scrambled(places: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 
 def background_of(window: Iterable[ObservationBatch], since: Floats, *, stream: StreamKey, up: bool) -> Background:
-    """Sum up the baseline's *window*, whichever policy model it saw, and production's values *since* the onset."""
+    """Sum up the baseline's *window*, whichever policy model it saw, and production's values *since* the onset.
+
+    The tail begins where the window's does, moved as far as the median has moved: if all answers grew alike, there
+    are no more in it than before, and the main measure tells all.
+    """
     values = [
         batch.values if stream.cohort == ALL else batch.values[batch.cohort_names() == stream.cohort]
         for batch in window
@@ -256,7 +260,9 @@ def background_of(window: Iterable[ObservationBatch], since: Floats, *, stream: 
     before = np.concatenate(values) if values else np.empty(0)
     if not len(before) or not len(since):
         return Background(0.0, 0.0, 0.0)
-    tail_from = float(np.quantile(before, 1.0 - TAIL if up else TAIL))
+    forth, back = (np.log1p, np.expm1) if stream.signal == RESPONSE_LENGTH.name else (np.positive, np.positive)
+    moved = np.median(forth(since)) - np.median(forth(before))
+    tail_from = float(back(np.quantile(forth(before), 1.0 - TAIL if up else TAIL) + moved))
     share = float(np.mean(since > tail_from if up else since < tail_from))
     return Background(float(before.mean()), tail_from, share)
 

@@ -61,6 +61,10 @@ class ReferencePolicy(Protocol):
         """Return its answer to *messages*, or what became of the request; raises nothing."""
         ...
 
+    def close(self) -> None:
+        """Let go of what is on its way."""
+        ...
+
 
 class ReaskStore(Protocol):
     """What was asked and what came of it. Every method raises `Unavailable` where the store is away."""
@@ -166,6 +170,9 @@ class Reasker:
             if self._go_on(asking):
                 break  # one at a time: the next alarm may want the very prompts that are being asked
 
+    def close(self) -> None:
+        self._policy.close()
+
     def _knows(self, asking: Asking) -> bool:
         return asking.alarm_id in self._candidates
 
@@ -178,8 +185,9 @@ class Reasker:
             key = (flight.alarm_id, flight.pair.rank)
             self._metrics.count_reference(answer.outcome)
             tokens += answer.total_tokens or 0
-            self._failed[key] += answer.outcome is AnswerOutcome.FAILED
-            if answer.outcome is AnswerOutcome.UNAVAILABLE or 0 < self._failed[key] < ATTEMPTS:
+            failed = answer.outcome is AnswerOutcome.FAILED
+            self._failed[key] += failed
+            if answer.outcome is AnswerOutcome.UNAVAILABLE or (failed and self._failed[key] < ATTEMPTS):
                 self._wait(answer)
                 continue
             self._pause = 0.0
