@@ -113,6 +113,11 @@ INGEST = Row(
             ),
         ),
         Panel(
+            "Prompts without an embedding",
+            "Logged without the one that ingest.embedding wants, in the last five minutes.",
+            (Query(f"sum by (job) (increase(monitor_unembedded_prompts_total{_ALL}[5m]))", "{{job}}"),),
+        ),
+        Panel(
             "Time of a batch, 95th percentile",
             "By stage of the worker; the widest stage bounds the throughput.",
             (Query(f"max by (stage) (monitor:stage_seconds:p95_5m{_ALL})", "{{stage}}"),),
@@ -222,6 +227,26 @@ REWARDS = Row(
             "Disagreement of the ensemble",
             "Mean standard deviation over the members in the last batch.",
             (Query(f"avg by (job) (monitor_ensemble_disagreement{_ALL})", "{{job}}"),),
+        ),
+        Panel(
+            "Anchor set: shift of the scorer",
+            "How far fixed answers lie from their first scores, in the rewards' sd: the scorer's doing alone.",
+            (Query(f"max by (job, scorer, measure) (monitor_anchor_shift{_ALL})", "{{job}} {{scorer}} {{measure}}"),),
+        ),
+        Panel(
+            "Anchor set: age of its scores",
+            "Since it was scored last, beside its period.",
+            (
+                Query(f"max by (job) (monitor_anchor_age_seconds{_ALL})", "{{job}} age"),
+                Query(f"max by (job) (monitor_anchor_period_seconds{_ALL})", "{{job}} period"),
+            ),
+            "s",
+        ),
+        Panel(
+            "Scorings of the anchor set",
+            "In an hour, by what came of them.",
+            (Query(f"sum by (outcome) (increase(monitor_anchor_scorings_total{_ALL}[1h]))", "{{outcome}}"),),
+            stacked=True,
         ),
     ),
 )

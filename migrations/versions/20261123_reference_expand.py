@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "20261123_reference_expand"
-down_revision = "20261123_incident_expand"
+down_revision = "20261123_daily_evidence_expand"
 branch_labels = None
 depends_on = None
 

@@ -19,13 +19,16 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import Engine, event
 
+from monitor.app.anchor import anchor_scoring_of
 from monitor.app.duties import duties_of
-from monitor.app.leader import Duty, Leader
-from monitor.app.reference import reasker_of
+from monitor.app.embedding import open_embedder, require_embeddable
+from monitor.app.leader import Leader
+from monitor.app.reference import asking_again
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
 from monitor.drift.baseline import NullRule
 from monitor.drift.detector import DETECTORS
+from monitor.drift.moved import MovedDays
 from monitor.drift.rescore import RescoredBaselines
 from monitor.drift.status import Streams
 from monitor.errors import InvalidSetting, Unavailable
@@ -43,6 +46,7 @@ from monitor.pipeline.worker import BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.days import PostgresDays
 from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.leader import Leadership
 from monitor.postgres.migrate import require_current
@@ -62,7 +66,7 @@ from monitor.retraining.schedule import parse_cron
 from monitor.retraining.service import JobService
 from monitor.rewards.champion import ChampionScorer, gather_artifact
 from monitor.rewards.http import Endpoint, HttpEnsemble, HttpLimits, HttpScorer
-from monitor.rewards.shared import SharedScorer
+from monitor.rewards.turns import SharedScorer
 from monitor.runs.artifact import Artifact
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
@@ -79,7 +83,9 @@ DISPATCH_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
 LEADER_TURN_SECONDS = 60.0  # a leader that takes longer hangs; its lease is over before
 LEAVE_SECONDS = 5.0  # past the drain
+ANCHOR_SECONDS = 2.0  # between two looks at whether the anchor set is due
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
+ANCHOR = "anchor"
 log = structlog.get_logger(__name__)
 
 
@@ -101,11 +107,16 @@ def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int 
     return Ports(
         overview=PostgresOverview(engine, kafka_lag=kafka_lag),
         streams=Streams(streams),
+        days=moved_days_of(engine, settings),
         baselines=streams,
         alarms=PostgresAlarms(engine),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),
     )
+
+
+def moved_days_of(engine: Engine, settings: Settings) -> MovedDays:
+    return MovedDays(PostgresDays(engine), settings.drift.moved_false_share)
 
 
 def releases_of(engine: Engine, settings: Settings) -> Releases:
@@ -160,8 +171,10 @@ class Daemon:
 
     def __init__(self, settings: Settings) -> None:
         _require_extras(settings)
+        require_embeddable(settings)
         self.settings = settings
-        self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB))
+        anchored = (ANCHOR,) if settings.rewards.is_anchored else ()
+        self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *anchored, WEB))
         self.port = 0
         self._registry = _registry()
         reached = [Dependency.POSTGRES, Dependency.KAFKA]
@@ -187,7 +200,9 @@ class Daemon:
             if settings.rewards.backend == "http"
             else ChampionScorer(self._models, self._load)
         )
-        self._shared_scorer = SharedScorer(self._scorer.current)
+        self._shared_scorer = SharedScorer(self._scorer)
+        anchor, metrics = settings.rewards.anchor, self._metrics
+        self._anchors = anchor_scoring_of(anchor, engine=self._engine, scorer=self._shared_scorer, metrics=metrics)
         self._reference_metrics = ReferenceMetrics(self._registry, leader_seconds=leader_seconds)
         self._worker: Worker | None = None
         self._supervisor = Supervisor(self.health, leave_seconds=settings.drain_seconds + LEAVE_SECONDS)
@@ -207,6 +222,8 @@ class Daemon:
             DISPATCHER: self._run_dispatcher,
             REWARDS: lambda: self._supervisor.repeat(REWARDS, self._follow, pause_seconds=FOLLOW_SECONDS),
         }
+        if self.settings.rewards.is_anchored:
+            parts[ANCHOR] = lambda: self._supervisor.repeat(ANCHOR, self._anchors.turn, pause_seconds=ANCHOR_SECONDS)
         try:
             self._supervisor.run(parts, stop)
         finally:
@@ -233,7 +250,8 @@ class Daemon:
         store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
         rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
-        builder = BatchBuilder(rules, store, store, reward_model=self._shared_scorer.current, metrics=self._metrics)
+        embedder, reward_model = open_embedder(self.settings, self._scorer, self._shared_scorer, self._metrics)
+        builder = BatchBuilder(rules, store, store, reward_model=reward_model, embedder=embedder, metrics=self._metrics)
         dead_letters = KafkaDeadLetters(kafka)
         processor = Processor(
             router=Router(routes_of(kafka), limits_of(ingest), tokenizer=tokenizer),
@@ -259,6 +277,8 @@ class Daemon:
         self._worker = worker
         worker.run(self._supervisor.stopping)
         dead_letters.close()
+        if embedder is not None:
+            embedder.close()
 
     def _lag_records(self) -> int | None:
         return self._worker.lag_records if self._worker is not None else None
@@ -275,19 +295,17 @@ class Daemon:
             jobs=job_service_of(fenced, settings),
             overview=PostgresOverview(self._engine, kafka_lag=self._lag_records),
         )
-        asked_again = settings.drift.reference
-        with ExitStack() as leaving:
-            if asked_again.endpoint is not None:
-                score = self._shared_scorer.score
-                reasker = reasker_of(asked_again, fenced, metrics=self._reference_metrics, score=score)
-                leaving.callback(reasker.close)
-                duties.insert(-1, Duty("ask_again", 0.0, reasker))
+        again, metrics = settings.drift.reference, self._reference_metrics
+        with asking_again(again, fenced, scorer=self._shared_scorer, metrics=metrics) as asking:
+            duties[-1:-1] = asking
             leader = Leader(leadership, duties, metrics=self._metrics)
-            leaving.callback(leader.release)
-            pause_seconds = settings.drift.fold_seconds
-            self._supervisor.repeat(
-                CONTROLLER, leader.turn, pause_seconds=pause_seconds, limit_seconds=LEADER_TURN_SECONDS
-            )
+            try:
+                pause_seconds = settings.drift.fold_seconds
+                self._supervisor.repeat(
+                    CONTROLLER, leader.turn, pause_seconds=pause_seconds, limit_seconds=LEADER_TURN_SECONDS
+                )
+            finally:
+                leader.release()
 
     def _run_dispatcher(self) -> None:
         owner = f"{socket.gethostname()}/{os.getpid()}"
@@ -353,6 +371,8 @@ def _require_extras(settings: Settings) -> None:
     retrain = settings.retrain
     if settings.rewards.backend == "huggingface":
         require("gpu", "torch", "rewards.backend = 'huggingface'")
+    if settings.ingest.embedding.backend == "huggingface":
+        require("gpu", "torch", "ingest.embedding.backend = 'huggingface'")
     if retrain.launcher == "local_process" and (retrain.rules or retrain.refresh_cron is not None):
         require("train", "trl", "retrain.rules or retrain.refresh_cron, with runs beside the daemon,")
 

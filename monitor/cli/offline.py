@@ -67,6 +67,9 @@ def backtest(
         ),
     ] = 10_000.0,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the result here.")] = None,
+    embedding: Annotated[
+        Path | None, typer.Option("--embedding", help="Folder of a sentence encoder that embeds the prompts.")
+    ] = None,
     repeat_window: Annotated[
         float, typer.Option("--repeat-window", min=0, help="Seconds in which identical prompts count once.")
     ] = 3600.0,
@@ -82,19 +85,24 @@ def backtest(
     from monitor.domain.alarm import Severity
     from monitor.domain.cohort import CohortRule
     from monitor.drift.fold import FoldRules
+    from monitor.embedding import embedder_of
     from monitor.observe.step import ObserveRules
     from monitor.offline.backtest import BacktestPlan
     from monitor.offline.backtest import backtest as run
+    from monitor.settings.embedding import EmbeddingSettings
 
     _check_paths(files, "--json", json_out)
     ensemble = _load(reward_model, device)
+    embedder = (
+        embedder_of(EmbeddingSettings(backend="huggingface", folder=embedding, device=device)) if embedding else None
+    )
     plan = BacktestPlan(
         baseline_traces=baseline,
         observe=ObserveRules(CohortRule(tuple(cohort_key or ())), timedelta(seconds=repeat_window)),
         fold=FoldRules(average_run_length),
     )
     with _reading(files, tokenizer) as reader:
-        result = run(reader.read(files), plan, lambda: ensemble)
+        result = run(reader.read(files), plan, lambda: ensemble, embedder)
     shown = [alarm for alarm in result.alarms if warnings or alarm.severity is Severity.ALERT]
     _tell_counts(reader)
     watched = result.traces - result.baseline.stop_place

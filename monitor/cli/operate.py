@@ -6,12 +6,13 @@ import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.table import effect_text, job_table, moment, stored_alarm_table, stream_table
+from monitor.cli.table import effect_text, job_table, moment, moved_table, stored_alarm_table, stream_table
 from monitor.cli.terminal import plain, say, show_json, show_table
 from monitor.domain.alarm import AlarmKind, AlarmState
 from monitor.domain.job import Action, Job
@@ -98,6 +99,32 @@ def drift_status(as_json: AsJson = False) -> None:
     if unknown:
         named = ", ".join(f"{signal} by {scorer}" for signal, scorer in unknown)
         say(f"not watched, since the baseline was frozen without them (freeze a new one): {named}")
+
+
+@drift.command("moved")
+def drift_moved(
+    day: Annotated[
+        datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="In UTC; the last one by default.")
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show which streams moved on a day, most evidence first."""
+    from monitor.app.wiring import moved_days_of
+
+    with _database() as (engine, settings):
+        told = moved_days_of(engine, settings).moved(None if day is None else day.date())
+    if as_json:
+        show_json(None if told is None else asdict(told))
+    elif told is None:
+        say("nothing was watched yet: `baseline freeze` starts it")
+    else:
+        if told.moved:
+            show_table(moved_table(told.moved))
+        say(
+            f"{told.day}: {len(told.moved)} of {told.streams} streams moved; of those told of on a day, "
+            f"at most {told.false_share:.0%} have not, in the mean over days"
+        )
 
 
 @drift.command("report")

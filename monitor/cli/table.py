@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from math import log
 
 from rich.table import Table
 
@@ -11,6 +12,7 @@ from monitor.cli.terminal import cell
 from monitor.domain.alarm import Alarm, AlarmKind, Effect, StoredAlarm
 from monitor.domain.job import Job
 from monitor.domain.stream import StreamStatus
+from monitor.drift.daily import Moved
 
 MAX_PROGRESS_CHARACTERS = 60
 
@@ -31,6 +33,17 @@ def stream_table(statuses: Iterable[StreamStatus]) -> Table:
             f"{max(status.evidence_log, 0.0):.2f}" + (" ALARM" if status.evidence_log >= 1 else ""),
             moment(status.last_timestamp),
         )
+    return table
+
+
+def moved_table(moved: Iterable[Moved]) -> Table:
+    table = Table("signal", "cohort", "policy model", "scorer", "direction", "observations", "evidence", "told of")
+    for row in moved:
+        evidence, key = row.evidence, row.evidence.stream
+        names = (key.signal, key.cohort, key.policy_model, key.scorer_version)
+        odds = f"10^{evidence.log_e / log(10.0):.1f} to 1"
+        among = " and ".join(["on the day"] * row.on_the_day + ["over all days"] * row.over_days)
+        _add(table, *names, evidence.direction.value, str(evidence.observations), odds, among)
     return table
 
 

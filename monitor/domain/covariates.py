@@ -74,7 +74,10 @@ class Covariates:
 
     @classmethod
     def join(cls, parts: Sequence[Covariates]) -> Covariates:
-        """Return *parts* one after another; embeddings stay only where all of them are one embedder's."""
+        """Return *parts* one after another.
+
+        Embeddings stay where they are one embedder's; a part without them has rows of NaN.
+        """
         if len(parts) == 1:
             return parts[0]
         if not parts:
@@ -83,8 +86,12 @@ class Covariates:
         code = {name: number for number, name in enumerate(cohorts)}
         codes = [np.array([code[name] for name in part.cohorts], np.int32)[part.cohort_codes] for part in parts]
         sizes = np.concatenate([np.diff(part.sketch_starts) for part in parts])
-        embeddings = [part.embedding for part in parts if part.embedding is not None]
-        alike = len(embeddings) == len(parts) and len({part.embedder for part in parts}) == 1
+        embedded = {
+            (part.embedder, part.embedding.shape[1]) for part in parts if part.embedding is not None and len(part)
+        }
+        embedder, width = embedded.pop() if len(embedded) == 1 else (None, 0)
+        missing = (np.full((len(part), width), np.nan, np.float16) for part in parts)
+        rows = [fill if part.embedding is None else part.embedding for part, fill in zip(parts, missing, strict=True)]
         return cls(
             sketch=np.concatenate([part.sketch for part in parts]),
             sketch_starts=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
@@ -96,8 +103,8 @@ class Covariates:
             cohorts=cohorts,
             cohort_codes=np.concatenate(codes),
             observed=np.concatenate([part.observed for part in parts]),
-            embedding=np.concatenate(embeddings) if alike else None,
-            embedder=parts[0].embedder if alike else None,
+            embedding=None if embedder is None else np.concatenate([row for row in rows if len(row)]),
+            embedder=embedder,
         )
 
     def between(self, start: int, stop: int) -> Covariates:

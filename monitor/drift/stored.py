@@ -9,6 +9,7 @@ from datetime import datetime
 from monitor.domain.alarm import Alarm, Recovery, Severity
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline
+from monitor.drift.daily import DayEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +78,4 @@ class FoldStep:
     streams: dict[StreamKey, StoredStream]  # that changed
     alarms: Sequence[Alarm]
     recoveries: Sequence[Recovery]
+    days: Sequence[DayEvidence] = ()  # of the streams that changed, and of days that ended

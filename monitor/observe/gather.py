@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from monitor.domain.observation import LogEntry, ObservationBatch, Series, Sourc
 from monitor.domain.score import Reward
 from monitor.domain.trace import Trace
 from monitor.observe.covariates import covariates_of
+from monitor.observe.embedding import Embedded
 from monitor.signals.observe import observe
 
 
@@ -25,10 +26,11 @@ class ObservedTrace:
     reward: Reward | None = None
 
 
-def gather(observed: Sequence[ObservedTrace]) -> LogEntry:
+def gather(observed: Sequence[ObservedTrace], embedded: Embedded | None = None) -> LogEntry:
     """Return the entry of *observed*: every trace is a subject, every one that is no repeat is observed.
 
-    Each subject has its covariates, a repeat too. The batches are sorted by signal, policy model and scorer.
+    Each subject has its covariates, a repeat too; *embedded* has a row for each.
+    The batches are sorted by signal, policy model and scorer.
     """
     rows: dict[tuple[str, str, str], list[tuple[int, str, float]]] = defaultdict(list)
     for place, item in enumerate(observed):
@@ -41,6 +43,8 @@ def gather(observed: Sequence[ObservedTrace]) -> LogEntry:
         cohorts=[item.cohort for item in observed],
         repeated=[item.repeated for item in observed],
     )
+    if embedded is not None:
+        known = replace(known, embedding=embedded.vectors, embedder=embedded.version)
     subjects = Subjects(
         ids=tuple(item.trace.trace_id for item in observed),
         timestamps=micros_of([item.trace.timestamp for item in observed]),

@@ -11,6 +11,7 @@ from monitor.domain.cohort import CohortRule
 from monitor.domain.observation import LogEntry
 from monitor.domain.trace import Trace
 from monitor.observe.cohorts import CohortNames
+from monitor.observe.embedding import Embedder
 from monitor.observe.gather import ObservedTrace, gather
 from monitor.observe.repeat import RepeatMemory, mark_repeats
 from monitor.observe.scoring import RewardModel, score_traces
@@ -47,12 +48,14 @@ class Observer:
         names: CohortNames,
         repeats: RepeatMemory,
         reward_model: Callable[[], RewardModel | None] = lambda: None,
+        embedder: Embedder | None = None,
         timed: Callable[[Stage], AbstractContextManager[None]] = lambda _stage: nullcontext(),
     ) -> None:
         self._rules = rules
         self._names = names
         self._repeats = repeats
         self._reward_model = reward_model
+        self._embedder = embedder
         self._timed = timed
 
     def observe(self, traces: Sequence[Trace]) -> Observed:
@@ -69,7 +72,11 @@ class Observer:
             ObservedTrace(trace, names[label], repeat, reward)
             for trace, label, repeat, reward in zip(traces, labels, repeated, rewards, strict=True)
         )
+        embedded = None
+        if self._embedder is not None:
+            with self._timed(Stage.EMBED):
+                embedded = self._embedder.embed([None if item.repeated else item.trace.messages for item in observed])
         new_keys = {key: last for key, last in counted.items() if before.get(key) != last}
         with self._timed(Stage.OBSERVE):
-            entry = gather(observed)
+            entry = gather(observed, embedded)
         return Observed(observed, entry, new_keys)

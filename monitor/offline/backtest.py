@@ -14,6 +14,7 @@ from monitor.drift.diagnosis import describe
 from monitor.drift.fold import Decision, Fold, FoldRules, in_fold_order
 from monitor.errors import InvalidInput
 from monitor.observe.cohorts import InMemoryCohortNames
+from monitor.observe.embedding import Embedder
 from monitor.observe.repeat import InMemoryRepeats
 from monitor.observe.scoring import RewardModel
 from monitor.observe.step import Observer, ObserveRules
@@ -40,13 +41,16 @@ class BacktestResult:
 
 
 def backtest(
-    traces: Iterable[Trace], plan: BacktestPlan, reward_model: Callable[[], RewardModel | None] = lambda: None
+    traces: Iterable[Trace],
+    plan: BacktestPlan,
+    reward_model: Callable[[], RewardModel | None] = lambda: None,
+    embedder: Embedder | None = None,
 ) -> BacktestResult:
     """Freeze the first `baseline_traces` traces and watch the rest.
 
     Raises `InvalidInput` where there are no more traces than the baseline takes.
     """
-    log, repeats = _observe_all(traces, plan, reward_model)
+    log, repeats = _observe_all(traces, plan, reward_model, embedder)
     if log.end.next_place <= plan.baseline_traces:
         raise InvalidInput(
             f"--baseline {plan.baseline_traces}: the files hold {log.end.next_place} good traces: "
@@ -65,12 +69,15 @@ def backtest(
 
 
 def _observe_all(
-    traces: Iterable[Trace], plan: BacktestPlan, reward_model: Callable[[], RewardModel | None]
+    traces: Iterable[Trace],
+    plan: BacktestPlan,
+    reward_model: Callable[[], RewardModel | None],
+    embedder: Embedder | None,
 ) -> tuple[InMemoryLog, int]:
     log, repeats = InMemoryLog(), 0
     memory = InMemoryRepeats(plan.observe.repeat_window)
     names = InMemoryCohortNames(plan.max_cohorts)
-    observer = Observer(plan.observe, names=names, repeats=memory, reward_model=reward_model)
+    observer = Observer(plan.observe, names=names, repeats=memory, reward_model=reward_model, embedder=embedder)
     source = iter(traces)
     while block := list(islice(source, BLOCK)):
         observed = observer.observe(block)

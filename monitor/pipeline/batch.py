@@ -8,6 +8,7 @@ from collections.abc import Callable
 from monitor.ingest.record import TopicPartition
 from monitor.ingest.route import RoutedBatch
 from monitor.observe.cohorts import CohortNames
+from monitor.observe.embedding import Embedder
 from monitor.observe.scoring import RewardModel
 from monitor.observe.step import Observer, ObserveRules
 from monitor.pipeline.checkpoint import Checkpoint, CheckpointStore, Span
@@ -24,6 +25,7 @@ class BatchBuilder:
         names: CohortNames,
         *,
         reward_model: Callable[[], RewardModel | None],
+        embedder: Embedder | None = None,
         metrics: Metrics,
     ) -> None:
         self._rules = rules
@@ -34,6 +36,7 @@ class BatchBuilder:
             names=names,
             repeats=store,
             reward_model=reward_model,
+            embedder=embedder,
             timed=metrics.timed,
         )
 

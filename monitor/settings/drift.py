@@ -27,6 +27,9 @@ class DriftSettings(Part):
     recovery_observations: int = Field(
         2000, ge=1, description="an alert has recovered when so many observations did not bring it about again"
     )
+    moved_false_share: float = Field(
+        0.1, gt=0, le=0.5, description="of the streams told to have moved on a day, how many have not, in the mean"
+    )
     detectors: dict[str, str] = Field(
         default_factory=dict, description="what follows a signal, by name, from the next baseline on; e_detector"
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from monitor.settings.embedding import EmbeddingSettings
 from monitor.settings.part import Part
 
 
@@ -27,3 +28,4 @@ class IngestSettings(Part):
     max_bad_ratio: float = Field(
         0.9, gt=0, le=1, description="share of invalid records among the last 10,000 that stops the worker"
     )
+    embedding: EmbeddingSettings = EmbeddingSettings()

@@ -28,6 +28,7 @@ class Ports:
 
     overview: drift.Overviews
     streams: drift.Streams
+    days: drift.Days
     baselines: drift.Baselines
     alarms: drift.Alarms
     jobs: job.Jobs

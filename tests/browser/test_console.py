@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
 from prometheus_client import CollectorRegistry
 
-from monitor.domain.alarm import AlarmState, Severity
+from monitor.domain.alarm import AlarmState, Direction, Severity
 from monitor.domain.job import Check, JobState, Verdict
 from monitor.domain.stream import StreamKey
 from monitor.domain.text import visible
 from monitor.domain.view import BaselineSummary, JobEvent
+from monitor.drift.daily import DayEvidence, Moved
+from monitor.drift.moved import MovedStreams
 from monitor.runs.model import Models, RegisteredModel
 from monitor.telemetry.health import Health
 from monitor.web.app import create_app
@@ -88,6 +90,38 @@ def test_the_transaction_that_keeps_traces_from_the_detectors_is_named(
     page.goto(address)
     expect(page.get_by_text(named)).to_be_visible()
     expect(page.get_by_text("pairs that can teach a refresh")).to_be_visible(visible=width > 600)
+
+
+def moved_on(day: date, *rows: tuple[str, float, bool]) -> MovedStreams:
+    """Return what moved on *day*, among 1,000 streams: cohort, log e, and whether it is told of over all days."""
+    return MovedStreams(
+        day,
+        1000,
+        0.1,
+        tuple(
+            Moved(DayEvidence(StreamKey("refusal", cohort, "chat-2", "1"), day, 420, log_e, Direction.UP), True, over)
+            for cohort, log_e, over in rows
+        ),
+    )
+
+
+def test_the_streams_that_moved_today_stand_folded_beside_the_streams(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    monitor.statuses = [stream_status()]
+    page.goto(address)
+    expect(page.locator("#streams-rows tr")).to_have_count(1)
+    expect(page.locator("#moved")).to_be_hidden()
+    monitor.told = {NOW.date(): moved_on(NOW.date(), (HOSTILE, 30.0, True), ("region=eu", 12.0, False))}
+    expect(page.locator("#moved summary")).to_contain_text("2 streams moved on 2026-11-21")
+    expect(page.locator("#moved-list li").first).to_be_hidden()
+    page.locator("#moved summary").click()
+    expect(page.locator("#moved-list li").first).to_contain_text(HOSTILE)
+    expect(page.locator("#moved-list li").first).to_contain_text("10^13.0 to 1, 420 observations")
+    expect(page.locator("#moved-list .badge").first).to_be_visible()
+    expect(page.locator("#moved-list .badge").last).to_be_hidden()
+    monitor.told = {NOW.date(): moved_on(NOW.date())}
+    expect(page.locator("#moved summary")).to_contain_text("No stream moved on 2026-11-21")
 
 
 def test_hostile_labels_are_shown_as_visible_text_everywhere(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
 from monitor.domain.job import LIVE, Action, Job, JobState
 from monitor.domain.order import ORDERS, Actor, JobOrder
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Overview
+from monitor.drift.moved import MovedStreams
 from monitor.errors import Conflict, NotFound, Unavailable
 from monitor.postgres.engine import AWAY
 from monitor.runs.model import Models
@@ -71,12 +72,13 @@ class InMemoryMonitor:
     history: list[tuple[int, JobEvent]] = field(default_factory=list)
     registry: Models = field(default_factory=lambda: Models(None, None, (), None, None))
     frozen: BaselineSummary | None = None
+    told: dict[date, MovedStreams] = field(default_factory=dict)
     counts: Overview = field(default_factory=lambda: Overview(0, 0, 0, 0, {}, 0, 0, None, False, None))
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def ports(self) -> Ports:
-        return Ports(overview=self, streams=self, baselines=self, alarms=self, jobs=self, models=self)
+        return Ports(overview=self, streams=self, days=self, baselines=self, alarms=self, jobs=self, models=self)
 
     def overview(self) -> Overview:
         self._reach()
@@ -85,6 +87,10 @@ class InMemoryMonitor:
     def streams(self) -> Sequence[StreamStatus]:
         self._reach()
         return tuple(self.statuses)
+
+    def moved(self, day: date | None) -> MovedStreams | None:
+        self._reach()
+        return self.told.get(max(self.told, default=NOW.date()) if day is None else day)
 
     def alarms(self, *, state: AlarmState | None, limit: int) -> Sequence[StoredAlarm]:
         self._reach()

@@ -6,6 +6,7 @@ import math
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import httpx
@@ -14,11 +15,13 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from monitor.domain.alarm import AlarmState
+from monitor.domain.alarm import AlarmState, Direction
 from monitor.domain.job import TRANSITIONS, JobState
 from monitor.domain.order import ORDERS
 from monitor.domain.stream import StreamKey
 from monitor.domain.view import Overview
+from monitor.drift.daily import DayEvidence, Moved
+from monitor.drift.moved import MovedStreams
 from monitor.drift.status import Streams
 from monitor.errors import InvalidSetting
 from monitor.postgres.engine import AWAY, create_engine_for
@@ -148,6 +151,20 @@ def test_a_foreign_page_cannot_change_anything_without_tokens(local: TestClient,
     assert monitor.kept == {}
     assert local.post("/api/v1/jobs", json=START, headers=CHANGE).status_code == 201
     assert monitor.kept[1].requested_by == "local"
+
+
+def test_what_moved_is_told_of_a_day_or_of_the_last_one(local: TestClient, monitor: InMemoryMonitor) -> None:
+    assert local.get("/api/v1/moved").json() is None
+    key, days = StreamKey("refusal", "a", "m", "1"), [date(2026, 11, 20), date(2026, 11, 21)]
+    for day in days:
+        row = Moved(DayEvidence(key, day, 40, 9.5, Direction.UP), True, False)
+        monitor.told[day] = MovedStreams(day, 12, 0.1, (row,))
+    told = local.get("/api/v1/moved").json()
+    assert (told["day"], told["streams"], told["false_share"]) == ("2026-11-21", 12, 0.1)
+    assert told["moved"][0]["evidence"]["stream"]["cohort"] == "a"
+    assert (told["moved"][0]["evidence"]["direction"], told["moved"][0]["over_days"]) == ("up", False)
+    assert local.get("/api/v1/moved?day=2026-11-20").json()["day"] == "2026-11-20"
+    assert local.get("/api/v1/moved?day=yesterday").status_code == 422
 
 
 def test_streams_come_by_name_and_no_evidence_is_null(local: TestClient, monitor: InMemoryMonitor) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     Float,
     ForeignKey,
     Index,
@@ -80,6 +81,22 @@ detector = Table(
     Column("episode", Integer, nullable=False, server_default="0"),
     Column("severity", Text),  # reached in this episode
     PrimaryKeyConstraint("baseline_id", "signal", "cohort", "policy_model", "scorer_version"),
+)
+
+# What a stream's observations of one day say against "its mean stayed in its null interval all day".
+daily_evidence = Table(
+    "daily_evidence",
+    metadata,
+    Column("baseline_id", BigInteger, ForeignKey("baseline.baseline_id"), nullable=False),
+    Column("day", Date, nullable=False),  # of the log's own time, in UTC
+    Column("signal", Text, nullable=False),
+    Column("cohort", Text, nullable=False),
+    Column("policy_model", Text, nullable=False),
+    Column("scorer_version", Text, nullable=False),
+    Column("observations", BigInteger, nullable=False),
+    Column("log_e", Float, nullable=False),  # natural logarithm of a proper e-value
+    Column("direction", Text, nullable=False),
+    PrimaryKeyConstraint("baseline_id", "day", "signal", "cohort", "policy_model", "scorer_version"),
 )
 
 # What one cause has raised; all but what people set is made of its alarms, whenever one of them changes.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Annotated, Protocol
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from monitor.domain.alarm import AlarmState, StoredAlarm
 from monitor.domain.order import Actor
 from monitor.domain.stream import StreamStatus
 from monitor.domain.view import BaselineSummary, Overview
+from monitor.drift.moved import MovedStreams
 from monitor.errors import NotFound
 from monitor.web.auth import AnyActor, Operator
 from monitor.web.problem import describe
@@ -26,6 +28,12 @@ class Overviews(Protocol):
 class Streams(Protocol):
     def streams(self) -> Sequence[StreamStatus]:
         """Return the streams of the active baseline, in any order."""
+        ...
+
+
+class Days(Protocol):
+    def moved(self, day: date | None) -> MovedStreams | None:
+        """Return which streams moved on *day*, or on the last day; None where nothing was watched yet."""
         ...
 
 
@@ -59,6 +67,20 @@ def get_overview(_: AnyActor, overview: Annotated[Overviews, kept("overview")]) 
 def list_streams(_: AnyActor, streams: Annotated[Streams, kept("streams")]) -> Sequence[StreamStatus]:
     """List the streams by name; an `evidence_log` of null is no evidence at all."""
     return sorted(streams.streams(), key=lambda stream: stream.key)
+
+
+@router.get("/moved")
+def get_moved(
+    _: AnyActor,
+    days: Annotated[Days, kept("days")],
+    day: Annotated[date | None, Query(description="in UTC; without it the last day there is")] = None,
+) -> MovedStreams | None:
+    """Return which streams moved on a day; null until anything was watched.
+
+    Of the streams told of `on_the_day`, at most `false_share` have not moved, in the mean over days. Of all that were
+    told of `over_days` since the baseline, at most that share have not. While a day lasts, it is told of so far.
+    """
+    return days.moved(day)
 
 
 @router.get("/alarms")

@@ -7,6 +7,7 @@ import { byId, setText, showMessage } from "./dom.js";
 import { utc } from "./format.js";
 import { showJobs, wireStartForm } from "./jobs.js";
 import { showBaseline, showChips, showCounts, showModels } from "./models.js";
+import { showMoved } from "./moved.js";
 import { showStreams } from "./streams.js";
 
 const PERIOD_MILLISECONDS = 2000;
@@ -48,26 +49,28 @@ async function askAgain(complaint) {
 }
 
 async function readAll() {
-  const [ready, overview, streams, open, acknowledged, items, models, baseline] = await Promise.all([
+  const [ready, overview, streams, moved, open, acknowledged, items, models, baseline] = await Promise.all([
     readiness(),
     read("/api/v1/overview"),
     read("/api/v1/streams"),
+    read("/api/v1/moved"),
     read("/api/v1/alarms?state=open&limit=1000"),
     read("/api/v1/alarms?state=acknowledged&limit=200"),
     read("/api/v1/jobs?limit=50"),
     read("/api/v1/models"),
     read("/api/v1/baseline"),
   ]);
-  return { ready, overview, streams, alarms: [...open, ...acknowledged], items, models, baseline };
+  return { ready, overview, streams, moved, alarms: [...open, ...acknowledged], items, models, baseline };
 }
 
-function show({ ready, overview, streams, alarms, items, models, baseline }) {
+function show({ ready, overview, streams, moved, alarms, items, models, baseline }) {
   const champion = models.champion?.version ?? null;
   const context = { operator: who.role === "operator", hasBaseline: baseline !== null, champion, refresh };
   showChips(ready, overview);
   showCounts(overview);
   showAlarms(alarms, context);
   showStreams(streams, alarms, context);
+  showMoved(moved);
   showJobs(items, context);
   showModels(models);
   showBaseline(baseline);
