@@ -112,30 +112,29 @@ class HttpReference:
         wanted = f"it serves {len(names)} models: name one in drift.reference.model"
         return ReferenceAnswer(AnswerOutcome.UNAVAILABLE, detail=wanted)
 
-    def _send(  # noqa: PLR0911 - each trouble returns its own outcome
-        self, method: str, path: str, content: bytes | None
-    ) -> bytes | ReferenceAnswer:
+    def _send(self, method: str, path: str, content: bytes | None) -> bytes | ReferenceAnswer:
         """Return the body of a good answer; one that does not end in time, or never ends, is given up."""
         until = self._clock() + self._endpoint.timeout_seconds
         url, headers = f"{self._endpoint.root}/{path}", {"Content-Type": "application/json"}
         try:
             with self._client.stream(method, url, content=content, headers=headers) as response:
-                if response.status_code != 200:
-                    return _refused(response)
-                body = bytearray()
-                for part in response.iter_bytes():
-                    body += part
-                    if self._clock() > until:
-                        return ReferenceAnswer(AnswerOutcome.TIMED_OUT, detail="the answer did not end in time")
-                    if len(body) > MAX_ANSWER_BYTES:
-                        return ReferenceAnswer(AnswerOutcome.GARBLED, detail="the answer does not end")
-                return bytes(body)
+                return self._body(response, until) if response.status_code == 200 else _refused(response)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             return ReferenceAnswer(AnswerOutcome.UNAVAILABLE, detail=type(error).__name__)
         except httpx.TimeoutException as error:
             return ReferenceAnswer(AnswerOutcome.TIMED_OUT, detail=type(error).__name__)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return ReferenceAnswer(AnswerOutcome.FAILED, detail=type(error).__name__)
+
+    def _body(self, response: httpx.Response, until: float) -> bytes | ReferenceAnswer:
+        body = bytearray()
+        for part in response.iter_bytes():
+            body += part
+            if self._clock() > until:
+                return ReferenceAnswer(AnswerOutcome.TIMED_OUT, detail="the answer did not end in time")
+            if len(body) > MAX_ANSWER_BYTES:
+                return ReferenceAnswer(AnswerOutcome.GARBLED, detail="the answer does not end")
+        return bytes(body)
 
 
 def _refused(response: httpx.Response) -> ReferenceAnswer:

@@ -35,13 +35,15 @@ DEADLINE_SECONDS = 60.0
 
 
 def calls(phase: Phase, product: str, count: int, *, seed: int = 0, first: int = 0) -> list[Trace]:
-    """Return *count* calls of the assistant of *phase*, all of them about one *product*."""
+    """Return *count* calls of the assistant of *phase*, all about one *product*, no two alike."""
     rng = Random(f"{phase.name}:{product}:{seed}")
     traces: list[Trace] = []
+    sent: set[str] = set()
     while len(traces) < count:
         question = compose_question(rng)
-        if question.product.name != product:
+        if question.product.name != product or question.text in sent:
             continue
+        sent.add(question.text)
         response, _ = respond(rng, phase, question)
         number = first + len(traces)
         traces.append(
