@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy import Engine
 
 from monitor.app.anchor import JudgeAnchor
-from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchPlacement
+from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchIncidents, WatchPlacement
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.incident import IncidentRule
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.placement import PostgresPlacement
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.retention import PostgresRetention, Retention
@@ -26,6 +30,17 @@ PLACEMENT_SECONDS = 10.0
 CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a leader
 
 
+def controller_rules_of(settings: Settings, null_rule: NullRule) -> ControllerRules:
+    drift = settings.drift
+    return ControllerRules(
+        drift.average_run_length,
+        drift.baseline_traces,
+        null_rule,
+        drift.recovery_observations,
+        incidents=IncidentRule(timedelta(seconds=drift.incident_seconds)),
+    )
+
+
 def duties_of(
     settings: Settings,
     metrics: Metrics,
@@ -37,10 +52,8 @@ def duties_of(
     overview: PostgresOverview,
 ) -> list[Duty]:
     """Return what one replica does for all, in the order of a turn; every write goes through *fenced*."""
-    drift, retrain = settings.drift, settings.retrain
-    rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule, drift.recovery_observations)
-    log_store = PostgresFoldStore(fenced)
-    controller = Controller(log_store, rules)
+    retrain, log_store = settings.retrain, PostgresFoldStore(fenced)
+    controller = Controller(log_store, controller_rules_of(settings, null_rule))
     store = PostgresCheckpoints(fenced, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts)
     alarms, models = PostgresAlarms(fenced), RewardRegistry(engine)
 
@@ -57,6 +70,7 @@ def duties_of(
         Duty("tell_time", CLOCK_SECONDS, tell_time),
         Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
         Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
+        Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics)),
         Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
         Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),

@@ -48,6 +48,7 @@ from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.days import PostgresDays
 from monitor.postgres.engine import create_engine_for, transaction
+from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.leader import Leadership
 from monitor.postgres.migrate import require_current
 from monitor.postgres.preferences import PostgresPreferences
@@ -110,6 +111,7 @@ def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int 
         days=moved_days_of(engine, settings),
         baselines=streams,
         alarms=PostgresAlarms(engine),
+        incidents=PostgresIncidents(engine),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),
     )

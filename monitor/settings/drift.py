@@ -27,6 +27,13 @@ class DriftSettings(Part):
     recovery_observations: int = Field(
         2000, ge=1, description="an alert has recovered when so many observations did not bring it about again"
     )
+    incident_seconds: float = Field(
+        86_400.0,
+        gt=0,
+        le=2_592_000,
+        description="alarms that began before so long had passed since the page are its incident's; none is taken"
+        " after seven times as long",
+    )
     moved_false_share: float = Field(
         0.1, gt=0, le=0.5, description="of the streams told to have moved on a day, how many have not, in the mean"
     )
