@@ -5,9 +5,12 @@ from __future__ import annotations
 from sqlalchemy import Engine
 
 from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchPlacement
+from monitor.app.watch import WatchArrivals
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.watch import WatchRules
 from monitor.postgres.alarms import PostgresAlarms
+from monitor.postgres.arrivals import PostgresArrivals
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.placement import PostgresPlacement
 from monitor.postgres.registry import RewardRegistry
@@ -17,11 +20,24 @@ from monitor.postgres.views.jobs import job_counts
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.retraining.service import JobService
 from monitor.settings.root import Settings
-from monitor.telemetry.metrics import Metrics
+from monitor.telemetry.metrics import Dependency, Metrics
 
 FORGET_SECONDS = 600.0
 PLACEMENT_SECONDS = 10.0
+WATCH_SECONDS = 5.0
 CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a leader
+
+
+def watch_of(settings: Settings, metrics: Metrics, fenced: Engine, overview: PostgresOverview) -> WatchArrivals:
+    """Return the watch over what does not come; a pause that a worker's end explains is no silence."""
+    takeover = settings.kafka.session_timeout_seconds + settings.ingest.batch_max_seconds + settings.drift.fold_seconds
+    return WatchArrivals(
+        PostgresArrivals(fenced, group_id=settings.kafka.group_id),
+        WatchRules(takeover_seconds=takeover, unread_after_seconds=3.0 * CLOCK_SECONDS + takeover),
+        active=PostgresFoldStore(fenced).active,
+        reads=lambda: metrics.is_reached(Dependency.KAFKA),
+        waiting=overview.kafka_lag,
+    )
 
 
 def duties_of(
@@ -55,6 +71,7 @@ def duties_of(
     duties = [
         Duty("tell_time", CLOCK_SECONDS, tell_time),
         Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
+        Duty("watch_arrivals", WATCH_SECONDS, watch_of(settings, metrics, fenced, overview)),
         Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
         Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),

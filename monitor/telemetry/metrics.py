@@ -157,6 +157,10 @@ class Metrics:
         """Note that a call to *dependency* has succeeded; safe from any thread."""
         self._reached[dependency].confirm()
 
+    def is_reached(self, dependency: Dependency) -> bool:
+        """Say whether a call to *dependency* has succeeded of late, as far as this process knows."""
+        return self._reached[dependency].holds()
+
     def show_lag(self, records: Mapping[tuple[str, int], int]) -> None:
         """Show the lag of the partitions assigned now, keyed by topic and partition, as the brokers have told it."""
         self._kafka_lag.show({(topic, str(number)): lag for (topic, number), lag in records.items()})

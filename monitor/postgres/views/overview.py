@@ -33,7 +33,7 @@ class PostgresOverview:
 
     def __init__(self, engine: Engine, *, kafka_lag: Callable[[], int | None]) -> None:
         self._engine = engine
-        self._kafka_lag = kafka_lag
+        self.kafka_lag = kafka_lag
 
     def overview(self) -> Overview:
         with transaction(self._engine) as connection:
@@ -52,7 +52,7 @@ class PostgresOverview:
             skipped={reason: value for (name, reason), value in totals.items() if name == "skipped"},
             open_alarms=open_alarms,
             fold_lag_traces=lag,
-            kafka_lag_records=self._kafka_lag(),
+            kafka_lag_records=self.kafka_lag(),
             has_leader=led,
             last_timestamp=None if last is None else moment_of(last),
             placement_blocked_by=None if blocker is None else str(blocker),
