@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
 from math import exp
@@ -21,12 +21,16 @@ from monitor.stats.rhythm import KEPT, Rhythms
 
 Name = TypeVar("Name")
 KINDS = (AlarmKind.NO_DATA, AlarmKind.SCORER_SILENT, AlarmKind.PRODUCER_STALLED, AlarmKind.UNWATCHED_COHORT)
-WHOLE_LOG = StreamKey(ALL, ALL, ALL, ALL)
+Sender = tuple[str, str]  # cohort and policy model; `cohort.ALL` where it is not one
+WHOLE_LOG: Sender = (ALL, ALL)
 MAX_POLICY_MODELS = 50  # followed apart, as the fold follows them
 LOG_ROW, FORWARD_ROW = 0, 0
-_ARRAYS = {"rhythms", "presence", "ratio", "marks", "sent", "moved"}
-_KEYED = {"streams", "signals", "present", "counts"}
-AGE_SECONDS = 28 * 86_400.0  # after which what usually comes with a record is told from newer ones
+AGE_SECONDS = 28 * 86_400.0  # after which what usually comes with a trace is told from newer ones
+_PARTS, _ARRAYS, _KEYED = (
+    ("rhythms", "presence"),
+    ("present", "ratio", "marks", "sent"),
+    ("streams", "signals", "scorers"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +54,31 @@ class RaisedBefore:
     episodes: Mapping[tuple[AlarmKind, StreamKey], int] = field(default_factory=dict)
 
 
-def cohort_key(cohort: str) -> StreamKey:
-    return StreamKey(ALL, cohort, ALL, ALL)
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many traces of an entry are observed: of each cohort and policy model, and with each signal.
 
+    A cohort has as many as its most frequent signal.
+    """
 
-def policy_key(model: str) -> StreamKey:
-    return StreamKey(ALL, ALL, model, ALL)
+    senders: dict[Sender, int]
+    signals: dict[tuple[str, str], int]  # signal and cohort; `cohort.ALL` is all of them
 
-
-def signal_key(signal: str, cohort: str = ALL) -> StreamKey:
-    return StreamKey(signal, cohort, ALL, ALL)
+    @classmethod
+    def of(cls, seen: Mapping[StreamKey, int]) -> Tally:
+        signals: dict[tuple[str, str], int] = {}
+        models: dict[tuple[str, str], int] = {}
+        for key, count in seen.items():
+            for cohort in (key.cohort, ALL):
+                signals[key.signal, cohort] = signals.get((key.signal, cohort), 0) + count
+            models[key.signal, key.policy_model] = models.get((key.signal, key.policy_model), 0) + count
+        senders: dict[Sender, int] = {}
+        for (_, cohort), count in signals.items():
+            if cohort != ALL:
+                senders[cohort, ALL] = max(senders.get((cohort, ALL), 0), count)
+        for (_, model), count in models.items():
+            senders[ALL, model] = max(senders.get((ALL, model), 0), count)
+        return cls(senders, signals)
 
 
 class Senders:
@@ -72,12 +91,13 @@ class Senders:
     def __init__(self, at: datetime) -> None:
         self.rhythms = Rhythms(1, at.timestamp())
         self.presence = Presence(1)
-        self.streams: dict[StreamKey, int] = {WHOLE_LOG: LOG_ROW}
+        self.streams: dict[Sender, int] = {WHOLE_LOG: LOG_ROW}
         self.partitions: dict[str, int] = {}
         self.offsets: dict[str, int] = {}
-        self.signals: dict[StreamKey, int] = {}  # row 0 is not among them
-        self.present: dict[StreamKey, float] = {}  # when each last came
-        self.counts: dict[StreamKey, int] = {}  # observations of each cohort and scorer, under `baseline`
+        self.signals: dict[tuple[str, str], int] = {}  # signal and cohort; row 0 is not among them
+        self.present = np.full(1, at.timestamp())  # when each row of `presence` last came
+        self.cohorts: dict[str, int] = {}  # observations of each under `baseline`
+        self.scorers: dict[tuple[str, str], int] = {}  # likewise, of each signal and scorer
         self.baseline: int | None = None
         self.next_sequence = 1
         self.next_place = 0
@@ -85,12 +105,11 @@ class Senders:
         self.quiet_from = at.timestamp()  # silences begin here or later: nobody looked before
         self.live = False  # what comes now was made since `quiet_from`: it is no backlog
         self.newest = 0.0  # timestamp; one from the future counts as now
-        self.forward_at = at.timestamp()  # when it last went forward
         self.traces = 0.0  # over all
         self.ratio = np.zeros(2)  # traces that came of late, and arrivals that were expected meanwhile
         self.marks = np.zeros((1, 3))  # at a row's last arrival: `traces`, the log's clock, traces an expected arrival
         self.sent = np.zeros(1)  # traces by row
-        self.moved: set[StreamKey] = set()  # policy models whose traffic others took over
+        self.moved: set[Sender] = set()  # policy models whose traffic others took over
         self.aged_at = at.timestamp()
 
     def add(self, entry: Arrivals, *, unread_after_seconds: float) -> None:
@@ -106,11 +125,13 @@ class Senders:
         if not records:
             return
         learn, self.live = self.live, self.live or _reaches(entry.last_timestamp, self.quiet_from)
-        self._arrive(entry, records, learn=learn)
-        self._accompany(entry, records, learn=learn)
+        tally = Tally.of(entry.seen)
+        self._arrive(tally, records, learn=learn)
+        self._accompany(tally, entry, records, learn=learn)
         for key, count in entry.seen.items():
-            for counted in (cohort_key(key.cohort), StreamKey(key.signal, ALL, ALL, key.scorer_version)):
-                self.counts[counted] = self.counts.get(counted, 0) + count
+            self.cohorts[key.cohort] = self.cohorts.get(key.cohort, 0) + count
+            scorer = key.signal, key.scorer_version
+            self.scorers[scorer] = self.scorers.get(scorer, 0) + count
 
     def pass_time(self, to: float) -> None:
         before = self.rhythms.clock[LOG_ROW]
@@ -133,49 +154,46 @@ class Senders:
     def count_under(self, baseline: int | None) -> None:
         """Begin to count anew under another baseline."""
         if baseline != self.baseline:
-            self.baseline, self.counts = baseline, {}
+            self.baseline, self.cohorts, self.scorers = baseline, {}, {}
 
     def to_bytes(self) -> bytes:
         """Return the state as `of_bytes` takes it."""
-        told = {name: value for name, value in vars(self).items() if name not in _ARRAYS}
-        for name, keyed in told.items():
-            if name in _KEYED:
-                told[name] = [(list(astuple(key)), value) for key, value in keyed.items()]
-        told["moved"] = [list(astuple(key)) for key in sorted(self.moved)]
+        told = {name: value for name, value in vars(self).items() if name not in {*_PARTS, *_ARRAYS}}
+        told |= {name: list(told[name].items()) for name in _KEYED}
         arrays: dict[str, Any] = {"told": np.frombuffer(msgspec.json.encode(told), dtype=np.uint8)}
-        for part in ("rhythms", "presence"):
+        arrays |= {name: getattr(self, name) for name in _ARRAYS}
+        for part in _PARTS:
             for name, array in getattr(self, part).arrays().items():
                 arrays[f"{part}.{name}"] = array.astype("<f4" if array.ndim > 1 else "<f8")
         file = BytesIO()
-        np.savez_compressed(file, at=self.rhythms.at, ratio=self.ratio, marks=self.marks, sent=self.sent, **arrays)
+        np.savez_compressed(file, at=self.rhythms.at, **arrays)
         return file.getvalue()
 
     @classmethod
     def of_bytes(cls, content: bytes) -> Senders:
         """Return what `to_bytes` has kept."""
+        senders = cls(EPOCH)
         with np.load(BytesIO(content), allow_pickle=False) as stored:
-            told = msgspec.json.decode(stored["told"].tobytes())
-            senders = cls(EPOCH)
             senders.rhythms.at = float(stored["at"])
-            senders.ratio, senders.marks, senders.sent = stored["ratio"], stored["marks"], stored["sent"]
-            for part in ("rhythms", "presence"):
+            for part in _PARTS:
                 own = getattr(senders, part)
                 own.restore({name: stored[f"{part}.{name}"].astype(np.float64) for name in own.arrays()})
+            for name in _ARRAYS:
+                setattr(senders, name, stored[name].astype(np.float64))
+            told = msgspec.json.decode(stored["told"].tobytes())
         for name, value in told.items():
-            kept = {StreamKey(*key): item for key, item in value} if name in _KEYED else value
-            setattr(senders, name, kept)
-        senders.moved = {StreamKey(*key) for key in told["moved"]}
+            setattr(senders, name, {tuple(key): item for key, item in value} if name in _KEYED else value)
+        senders.moved = {(cohort, model) for cohort, model in told["moved"]}
         return senders
 
-    def _arrive(self, entry: Arrivals, records: int, *, learn: bool) -> None:
-        sent = {WHOLE_LOG: records}
-        for group in (_by(entry, "cohort", cohort_key), _by(entry, "policy_model", policy_key)):
-            sent |= group
-        known = len([key for key in self.streams if key.policy_model != ALL])
-        new = [key for key in sent if key.policy_model != ALL and key not in self.streams]
-        for key in new[max(MAX_POLICY_MODELS - known, 0) :]:
-            del sent[key]
-        rows = np.array([self._row(self.streams, key) for key in sent], dtype=np.intp)
+    def _arrive(self, tally: Tally, records: int, *, learn: bool) -> None:
+        """Note who sent, policy models up to a number."""
+        sent: dict[Sender, int] = {WHOLE_LOG: records, **tally.senders}
+        models = sum(model != ALL for _, model in self.streams)
+        new = [sender for sender in tally.senders if sender[1] != ALL and sender not in self.streams]
+        for sender in new[max(MAX_POLICY_MODELS - models, 0) :]:
+            del sent[sender]
+        rows = np.array([self._row(self.streams, sender) for sender in sent], dtype=np.intp)
         fade = exp(-self.ratio[1] / KEPT) if self.ratio[1] > KEPT else 1.0
         self.ratio = np.array([self.ratio[0] + records, self.ratio[1]]) * fade
         self.traces += records
@@ -184,30 +202,23 @@ class Senders:
         self.marks[rows] = self.traces, self.rhythms.clock[LOG_ROW], self.ratio[0] / max(self.ratio[1], 1e-9)
         self.moved -= sent.keys()
 
-    def _accompany(self, entry: Arrivals, records: int, *, learn: bool) -> None:
+    def _accompany(self, tally: Tally, entry: Arrivals, records: int, *, learn: bool) -> None:
         """Note which signals came with the traces of which cohorts, and whether their timestamps went forward."""
-        of_cohort = {key.cohort: float(count) for key, count in _by(entry, "cohort", cohort_key).items()}
-        found: dict[StreamKey, float] = {}
-        for key, count in entry.seen.items():
-            for of in (signal_key(key.signal), signal_key(key.signal, key.cohort)):
-                found[of] = found.get(of, 0.0) + count
-        for key in found:
-            if key not in self.signals:
-                self.signals[key] = 1 + len(self.signals)
+        for signal in tally.signals:
+            self.signals.setdefault(signal, 1 + len(self.signals))
         if len(self.presence) < 1 + len(self.signals):
             self.presence.grow(1 + len(self.signals))
-        self.present |= dict.fromkeys(found, self.rhythms.at)
-        newest = 0.0 if entry.last_timestamp is None else min(entry.last_timestamp.timestamp(), entry.at.timestamp())
-        forward = newest > self.newest
-        if forward:
-            self.newest, self.forward_at = newest, self.rhythms.at
-        all_cohorts = sum(of_cohort.values())
-        came = [
-            float(records),
-            *(all_cohorts if key.cohort == ALL else of_cohort.get(key.cohort, 0.0) for key in self.signals),
-        ]
-        had = [records * float(forward), *(found.get(key, 0.0) for key in self.signals)]
-        self.presence.add(np.array(came), np.array(had), learn=learn)
+            self.present = np.append(self.present, np.zeros(len(self.presence) - len(self.present)))
+        newest = 0.0 if entry.last_timestamp is None else min(entry.last_timestamp, entry.at).timestamp()
+        forward, self.newest = newest > self.newest, max(newest, self.newest)
+        of_cohort = {cohort: count for (cohort, model), count in tally.senders.items() if model == ALL}
+        of_cohort[ALL] = sum(of_cohort.values())
+        came = np.array([records, *(of_cohort.get(cohort, 0) for _, cohort in self.signals)], dtype=np.float64)
+        had = np.array(
+            [records * forward, *(tally.signals.get(signal, 0) for signal in self.signals)], dtype=np.float64
+        )
+        self.presence.add(came, had, learn=learn)
+        self.present[had > 0.0] = self.rhythms.at
         if self.rhythms.at - self.aged_at > AGE_SECONDS:
             self.presence.age()
             self.aged_at = self.rhythms.at
@@ -219,19 +230,6 @@ class Senders:
             self.marks = np.vstack([self.marks, np.zeros((1, 3))])
             self.sent = np.append(self.sent, 0.0)
         return rows[name]
-
-
-def _by(entry: Arrivals, field: str, key_of: Callable[[str], StreamKey]) -> dict[StreamKey, int]:
-    """Return how many traces are observed by *field*: the most that one signal has."""
-    counts: dict[tuple[str, str], int] = {}
-    for key, count in entry.seen.items():
-        of = getattr(key, field), key.signal
-        counts[of] = counts.get(of, 0) + count
-    most: dict[StreamKey, int] = {}
-    for (name, _), count in counts.items():
-        key = key_of(name)
-        most[key] = max(most.get(key, 0), count)
-    return most
 
 
 def _reaches(timestamp: datetime | None, moment: float) -> bool:

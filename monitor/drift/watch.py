@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,11 +12,10 @@ from monitor.domain.alarm import Alarm, AlarmKind, Recovery, Severity
 from monitor.domain.cohort import ALL
 from monitor.domain.signal import DISAGREEMENT, REWARD
 from monitor.domain.stream import StreamKey
-from monitor.drift.arrivals import FORWARD_ROW, LOG_ROW, WHOLE_LOG, RaisedBefore, Senders
+from monitor.drift.arrivals import FORWARD_ROW, LOG_ROW, WHOLE_LOG, RaisedBefore, Sender, Senders
 from monitor.drift.baseline import MIN_STRATUM
 from monitor.drift.stored import ActiveBaseline
 from monitor.stats.rhythm import DAY_HOURS, HOUR
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,9 @@ def find(senders: Senders, rules: WatchRules, *, followed: Followed | None, wait
     """
     found = _Look(senders, rules, waiting)
     silent = found.whole_log()
-    stopped = silent or found.timestamps() or [*found.partitions(), *found.signals(), *found.cohorts_and_policies()]
+    stopped = (
+        silent or found.timestamps() or [*found.partitions(), *found.signals(), *found.policies(), *found.cohorts()]
+    )
     return [*stopped, *(unwatched(senders, followed, rules) if followed is not None else [])]
 
 
@@ -134,12 +135,12 @@ class _Look:
         senders = self.senders
         if not self.without[FORWARD_ROW]:
             return []
-        records = round(senders.presence.waited[FORWARD_ROW])
+        records, since = round(senders.presence.waited[FORWARD_ROW]), float(senders.present[FORWARD_ROW])
         detail = (
-            f"{records} records came in {span(self.at - senders.forward_at)}, and none has a later timestamp than"
+            f"{records} records came in {span(self.at - since)}, and none has a later timestamp than"
             f" {_moment(senders.newest):%Y-%m-%d %H:%M:%S} UTC: a replay, or a producer's clock that stands still"
         )
-        return [self._finding(AlarmKind.PRODUCER_STALLED, WHOLE_LOG, Severity.ALERT, senders.forward_at, detail)]
+        return [self._finding(AlarmKind.PRODUCER_STALLED, WHOLE_LOG, Severity.ALERT, since, detail)]
 
     def partitions(self) -> list[Finding]:
         rows = {name: row for name, row in self.senders.partitions.items() if self.silent[row]}
@@ -152,48 +153,48 @@ class _Look:
         return [self._finding(AlarmKind.PRODUCER_STALLED, WHOLE_LOG, Severity.WARNING, silence.since, detail)]
 
     def signals(self) -> list[Finding]:
-        """Tell of signals that no longer come with their traces, first over all cohorts, then of each cohort."""
-        found: dict[StreamKey, Finding] = {}
-        for key, row in sorted(self.senders.signals.items(), key=lambda item: item[0].cohort != ALL):
-            if not self.without[row] or StreamKey(key.signal, ALL, ALL, ALL) in found:
-                continue
-            of_scorer = key.signal in {REWARD.name, DISAGREEMENT.name}
-            if of_scorer and (key.cohort != ALL or key.signal != REWARD.name):
+        """Tell of signals that no longer come with their traces: over all cohorts, or else of a cohort."""
+        presence, found, everywhere = self.senders.presence, list[Finding](), set[str]()
+        for (signal, cohort), row in sorted(self.senders.signals.items(), key=lambda item: item[0][1] != ALL):
+            of_scorer = signal in {REWARD.name, DISAGREEMENT.name}
+            if not self.without[row] or signal in everywhere or (of_scorer and (signal, cohort) != (REWARD.name, ALL)):
                 continue
             kind = AlarmKind.SCORER_SILENT if of_scorer else AlarmKind.NO_DATA
             severity = Severity.ALERT if of_scorer else Severity.WARNING
-            since, presence = self.senders.present[key], self.senders.presence
-            where = "" if key.cohort == ALL else f" of {key.cohort}"
+            since, where = float(self.senders.present[row]), "" if cohort == ALL else f" of {cohort}"
             usual = 1.0 - presence.missed[row] / max(presence.records[row], 1.0)
             detail = (
-                f"{round(presence.waited[row])} traces{where} came in {span(self.at - since)} without {key.signal};"
-                f" it usually comes with {usual:.3g} of them"
+                f"{round(presence.waited[row])} traces{where} came in {span(self.at - since)} without {signal};"
+                f" it usually comes with {usual:.1%} of them"
             )
-            found[key] = self._finding(kind, key, severity, since, detail)
-        return list(found.values())
+            found.append(self._finding(kind, (cohort, ALL), severity, since, detail, signal=signal))
+            everywhere |= {signal} if cohort == ALL else set()
+        return found
 
-    def cohorts_and_policies(self) -> list[Finding]:
-        rhythms, found = self.senders.rhythms, []
-        for key, row in self.senders.streams.items():
-            if key == WHOLE_LOG or not self.silent[row]:
+    def cohorts(self) -> list[Finding]:
+        last, found = self.senders.rhythms.last, []
+        for (cohort, model), row in self.senders.streams.items():
+            if cohort == ALL or not self.silent[row]:
+                continue
+            silence, moved = self.silence(row), sorted(self.senders.moved)
+            gone = [name for _, name in moved if last[self.senders.streams[ALL, name]] >= silence.since]
+            detail = f"no traces of {cohort} {silence.told}; the rest of the log goes on"
+            detail += f"; the policy model {gone[0]} was replaced meanwhile" if gone else ""
+            found.append(self._finding(AlarmKind.NO_DATA, (cohort, model), Severity.WARNING, silence.since, detail))
+        return found
+
+    def policies(self) -> list[Finding]:
+        """Tell of policy models that are silent, unless others took over; those are remembered as moved."""
+        found = []
+        for sender, row in self.senders.streams.items():
+            if sender[1] == ALL or sender in self.senders.moved or not self.silent[row]:
+                continue
+            if self._moved(row):
+                self.senders.moved.add(sender)
                 continue
             silence = self.silence(row)
-            if key.policy_model != ALL:
-                if key in self.senders.moved or self._moved(row):
-                    self.senders.moved.add(key)
-                    continue
-                detail = (
-                    f"no traces of the policy model {key.policy_model} {silence.told}; no other took its traffic over"
-                )
-            else:
-                gone = [
-                    model.policy_model
-                    for model in sorted(self.senders.moved)
-                    if rhythms.last[self.senders.streams[model]] >= silence.since
-                ]
-                detail = f"no traces of {key.cohort} {silence.told}; the rest of the log goes on"
-                detail += f"; the policy model {gone[0]} was replaced meanwhile" if gone else ""
-            found.append(self._finding(AlarmKind.NO_DATA, key, Severity.WARNING, silence.since, detail))
+            detail = f"no traces of the policy model {sender[1]} {silence.told}; no other took its place"
+            found.append(self._finding(AlarmKind.NO_DATA, sender, Severity.WARNING, silence.since, detail))
         return found
 
     def _moved(self, row: int) -> bool:
@@ -208,29 +209,33 @@ class _Look:
         young = senders.rhythms.hours[LOG_ROW].sum() < DAY_HOURS
         return bool(young or senders.traces - traces >= expected * (1.0 - lost))
 
-    def _finding(self, kind: AlarmKind, key: StreamKey, severity: Severity, since: float, detail: str) -> Finding:
-        row = self.senders.streams.get(key)
-        observations = 0 if row is None else round(float(self.senders.sent[row]))
-        return Finding(kind, key, severity, since, observations, detail)
+    def _finding(
+        self, kind: AlarmKind, sender: Sender, severity: Severity, since: float, detail: str, *, signal: str = ALL
+    ) -> Finding:
+        traces = round(float(self.senders.sent[self.senders.streams[sender]]))
+        return Finding(kind, key_of(sender, signal), severity, since, traces, detail)
 
 
 def unwatched(senders: Senders, followed: Followed, rules: WatchRules) -> list[Finding]:
     """Tell of cohorts and scorers that have come to a share of the traffic and have no law in the baseline."""
-    found = []
-    scored: dict[str, int] = {}
-    for key, count in senders.counts.items():
-        if key.signal != ALL:
-            scored[key.signal] = scored.get(key.signal, 0) + count
-    of_cohorts = sum(count for key, count in senders.counts.items() if key.signal == ALL)
-    for key, count in senders.counts.items():
-        whole = of_cohorts if key.signal == ALL else scored[key.signal]
-        known = key.cohort in followed.cohorts if key.signal == ALL else _scorer(key) in followed.scorers
-        if known or count < MIN_STRATUM or count < rules.unwatched_share * whole:
-            continue
-        what = f"the cohort {key.cohort}" if key.signal == ALL else f"{key.signal} by {key.scorer_version}"
-        detail = f"{what} has {count / whole:.1%} of the observations since the baseline was frozen, which has no law of it"
-        since = senders.rhythms.at
-        found.append(Finding(AlarmKind.UNWATCHED_COHORT, key, Severity.WARNING, since, count, detail))
+    whole, of_signal = sum(senders.cohorts.values()), dict[str, int]()
+    for (signal, _), count in senders.scorers.items():
+        of_signal[signal] = of_signal.get(signal, 0) + count
+    seen = [
+        (key_of((cohort, ALL)), f"the cohort {cohort}", count, whole)
+        for cohort, count in senders.cohorts.items()
+        if cohort not in followed.cohorts
+    ]
+    seen += [
+        (StreamKey(signal, ALL, ALL, scorer), f"{signal} by {scorer}", count, of_signal[signal])
+        for (signal, scorer), count in senders.scorers.items()
+        if (signal, scorer) not in followed.scorers
+    ]
+    found, at = [], senders.rhythms.at
+    for key, name, count, among in seen:
+        if count >= MIN_STRATUM and count >= rules.unwatched_share * among:
+            detail = f"{name} has {count / among:.1%} of the observations since the baseline, which has no law of it"
+            found.append(Finding(AlarmKind.UNWATCHED_COHORT, key, Severity.WARNING, at, count, detail))
     return found
 
 
@@ -265,13 +270,16 @@ def is_back(alarm: Alarm, senders: Senders, followed: Followed | None) -> bool:
     """Say whether what *alarm* missed has come since."""
     at, key, last = alarm.timestamp.timestamp(), alarm.stream, senders.rhythms.last
     if alarm.kind is AlarmKind.UNWATCHED_COHORT:
-        return followed is not None and (key.cohort in followed.cohorts or _scorer(key) in followed.scorers)
+        of_scorer = followed is not None and (key.signal, key.scorer_version) in followed.scorers
+        return of_scorer or (followed is not None and key.cohort in followed.cohorts)
     if alarm.kind is AlarmKind.PRODUCER_STALLED:
         read = all(last[row] > at for name, row in senders.partitions.items() if name in senders.offsets)
-        return senders.forward_at > at and read
+        return bool(senders.present[FORWARD_ROW] > at) and read
     if key.signal != ALL:
-        return senders.present.get(key, 0.0) > at
-    return key in senders.moved or (key in senders.streams and bool(last[senders.streams[key]] > at))
+        there = senders.signals.get((key.signal, key.cohort))
+        return there is not None and bool(senders.present[there] > at)
+    sender = key.cohort, key.policy_model
+    return sender in senders.moved or (sender in senders.streams and bool(last[senders.streams[sender]] > at))
 
 
 def _alarm(finding: Finding, senders: Senders, episode: int) -> Alarm:
@@ -293,8 +301,10 @@ def _alarm(finding: Finding, senders: Senders, episode: int) -> Alarm:
     )
 
 
-def _scorer(key: StreamKey) -> tuple[str, str]:
-    return key.signal, key.scorer_version
+def key_of(sender: Sender, signal: str = ALL) -> StreamKey:
+    """Return *sender* as an alarm names it."""
+    cohort, model = sender
+    return StreamKey(signal, cohort, model, ALL)
 
 
 def _moment(seconds: float) -> datetime:

@@ -75,8 +75,10 @@ class Silences:
         above = np.where(inside, (np.arange(KEPT) + 0.35) / used[:, None], 0.0)  # share of the excesses above each
         moment = (excess * above).sum(axis=1) / used
         spread = np.maximum(mean - 2.0 * moment, 1e-12)
-        shape = np.where(used < MIN_SHAPED, 0.0, np.clip(2.0 - mean / spread, 0.0, MAX_SHAPE))
-        scale = np.maximum(mean, start / used) * (1.0 - shape)
+        least = start / used  # of the mean: streams as regular as a clock have nothing else to tell from
+        shaped = (used >= MIN_SHAPED) & (mean > least)
+        shape = np.where(shaped, np.clip(2.0 - mean / spread, 0.0, MAX_SHAPE), 0.0)
+        scale = np.maximum(mean, least) * (1.0 - shape)
         tail = shape + 1.0 / used  # an exponential's predictive tail is a Pareto's of this shape
         rarer = np.maximum(used / np.maximum(ended * share, 1e-300), 1.0)
         return np.where(held > 0, start + scale / tail * (rarer**tail - 1.0), np.inf)
