@@ -228,6 +228,26 @@ REWARDS = Row(
             "Mean standard deviation over the members in the last batch.",
             (Query(f"avg by (job) (monitor_ensemble_disagreement{_ALL})", "{{job}}"),),
         ),
+        Panel(
+            "Anchor set: shift of the scorer",
+            "How far fixed answers lie from their first scores, in the rewards' sd: the scorer's doing alone.",
+            (Query(f"max by (job, scorer, measure) (monitor_anchor_shift{_ALL})", "{{job}} {{scorer}} {{measure}}"),),
+        ),
+        Panel(
+            "Anchor set: age of its scores",
+            "Since it was scored last, beside its period.",
+            (
+                Query(f"max by (job) (monitor_anchor_age_seconds{_ALL})", "{{job}} age"),
+                Query(f"max by (job) (monitor_anchor_period_seconds{_ALL})", "{{job}} period"),
+            ),
+            "s",
+        ),
+        Panel(
+            "Scorings of the anchor set",
+            "In an hour, by what came of them.",
+            (Query(f"sum by (outcome) (increase(monitor_anchor_scorings_total{_ALL}[1h]))", "{{outcome}}"),),
+            stacked=True,
+        ),
     ),
 )
 

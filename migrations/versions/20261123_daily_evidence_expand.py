@@ -1,4 +1,4 @@
-"""What each stream has gathered on a day, and what every day came to."""
+"""What every stream's day came to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("detector", sa.Column("day_state", sa.LargeBinary(), nullable=True))
     op.create_table(
         "daily_evidence",
         sa.Column("baseline_id", sa.BigInteger(), nullable=False),
@@ -41,4 +40,3 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("daily_evidence")
-    op.drop_column("detector", "day_state")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Engine
 
+from monitor.app.anchor import JudgeAnchor
 from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchPlacement
 from monitor.app.watch import WatchArrivals
 from monitor.drift.baseline import NullRule
@@ -22,6 +23,7 @@ from monitor.retraining.service import JobService
 from monitor.settings.root import Settings
 from monitor.telemetry.metrics import Dependency, Metrics
 
+ANCHOR_SECONDS = 2.0
 FORGET_SECONDS = 600.0
 PLACEMENT_SECONDS = 10.0
 WATCH_SECONDS = 5.0
@@ -55,8 +57,7 @@ def duties_of(
     rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule, drift.recovery_observations)
     log_store = PostgresFoldStore(fenced)
     controller = Controller(log_store, rules)
-    group, max_cohorts = settings.kafka.group_id, settings.ingest.max_cohorts
-    store = PostgresCheckpoints(fenced, group_id=group, max_cohorts=max_cohorts)
+    store = PostgresCheckpoints(fenced, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts)
     alarms, models = PostgresAlarms(fenced), RewardRegistry(engine)
 
     kept = settings.retention
@@ -80,6 +81,8 @@ def duties_of(
         Duty("make_partitions", FORGET_SECONDS, retention.make_partitions),
         Duty("forget_texts", FORGET_SECONDS, retention.tidy),
     ]
+    if settings.rewards.is_anchored:
+        duties.append(Duty("judge_anchor", ANCHOR_SECONDS, JudgeAnchor.of(settings, fenced=fenced, metrics=metrics)))
     if retrain.refresh_cron is not None:
         duties.append(Duty("refresh_on_schedule", 0.0, RefreshOnSchedule(retrain.refresh_cron, jobs, jobs)))
     placement = PostgresPlacement(engine)

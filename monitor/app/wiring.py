@@ -19,6 +19,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import Engine, event
 
+from monitor.app.anchor import anchor_scoring_of
 from monitor.app.duties import duties_of
 from monitor.app.leader import Leader
 from monitor.app.supervisor import Supervisor
@@ -64,6 +65,7 @@ from monitor.retraining.schedule import parse_cron
 from monitor.retraining.service import JobService
 from monitor.rewards.champion import ChampionScorer, gather_artifact
 from monitor.rewards.http import Endpoint, HttpEnsemble, HttpLimits, HttpScorer
+from monitor.rewards.turns import SharedScorer
 from monitor.runs.artifact import Artifact
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
@@ -79,7 +81,9 @@ DISPATCH_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
 LEADER_TURN_SECONDS = 60.0  # a leader that takes longer hangs; its lease is over before
 LEAVE_SECONDS = 5.0  # past the drain
+ANCHOR_SECONDS = 2.0  # between two looks at whether the anchor set is due
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
+ANCHOR = "anchor"
 log = structlog.get_logger(__name__)
 
 
@@ -166,7 +170,8 @@ class Daemon:
     def __init__(self, settings: Settings) -> None:
         _require_extras(settings)
         self.settings = settings
-        self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB))
+        anchored = (ANCHOR,) if settings.rewards.is_anchored else ()
+        self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *anchored, WEB))
         self.port = 0
         self._registry = _registry()
         reached = [Dependency.POSTGRES, Dependency.KAFKA]
@@ -192,6 +197,9 @@ class Daemon:
             if settings.rewards.backend == "http"
             else ChampionScorer(self._models, self._load)
         )
+        self._shared_scorer = SharedScorer(self._scorer)
+        anchor, metrics = settings.rewards.anchor, self._metrics
+        self._anchors = anchor_scoring_of(anchor, engine=self._engine, scorer=self._shared_scorer, metrics=metrics)
         self._worker: Worker | None = None
         self._supervisor = Supervisor(self.health, leave_seconds=settings.drain_seconds + LEAVE_SECONDS)
         with ExitStack() as failing:
@@ -210,6 +218,8 @@ class Daemon:
             DISPATCHER: self._run_dispatcher,
             REWARDS: lambda: self._supervisor.repeat(REWARDS, self._follow, pause_seconds=FOLLOW_SECONDS),
         }
+        if self.settings.rewards.is_anchored:
+            parts[ANCHOR] = lambda: self._supervisor.repeat(ANCHOR, self._anchors.turn, pause_seconds=ANCHOR_SECONDS)
         try:
             self._supervisor.run(parts, stop)
         finally:
@@ -238,7 +248,7 @@ class Daemon:
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
         embedder = embedder_of(ingest.embedding, on_missing=self._metrics.count_unembedded)
         builder = BatchBuilder(
-            rules, store, store, reward_model=self._scorer.current, embedder=embedder, metrics=self._metrics
+            rules, store, store, reward_model=self._shared_scorer.current, embedder=embedder, metrics=self._metrics
         )
         dead_letters = KafkaDeadLetters(kafka)
         processor = Processor(

@@ -23,6 +23,7 @@ class Source(StrEnum):
 
     TRACES = "traces"  # the worker: a place a trace, repeats included
     CLOCK = "clock"  # the leader, while nothing else is written: no place, only the time
+    ANCHOR = "anchor"  # fixed pairs, scored again: a place a pair, which is no trace
 
 
 @dataclass(frozen=True, slots=True, order=True)

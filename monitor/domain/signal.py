@@ -23,6 +23,10 @@ class Signal:
 REWARD = Signal("reward", SignalKind.RANKED, "reward")
 DISAGREEMENT = Signal("disagreement", SignalKind.RANKED, "reward")
 
+# What the reward models tell of the anchor set (`drift.anchor`): no baseline holds it, and no detector bets on it.
+ANCHOR_REWARD = Signal("anchor_reward", SignalKind.RANKED, "reward")
+ANCHOR_FIRST_REWARD = Signal("anchor_first_reward", SignalKind.RANKED, "reward")  # of its pairs when they were traces
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:

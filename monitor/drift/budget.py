@@ -89,7 +89,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How many observations a stream brings a day, measured over whole days of the log's own time.
+    """How many observations a stream brings a day, measured over whole days of the traffic's own time.
 
     >>> Pace(rate=90.0, day=10, today=0).after(120).on(11).rate
     100.0
@@ -116,6 +116,7 @@ class WindowPaces:
 
     count: StreamCount
     per_day: Mapping[StreamKey, float]  # observations; those under ANY_POLICY are the whole window's
+    traces_per_day: Mapping[str, float]  # by cohort, or a little less: as many as its fastest signal has observations
 
     @classmethod
     def of(cls, baseline: Baseline, window_days: float) -> WindowPaces:
@@ -132,9 +133,18 @@ class WindowPaces:
                 for cohort, observations in rows.items():
                     key = StreamKey(law.signal, cohort, policy_model, law.scorer_version)
                     paces[key] = observations / max(window_days, SHORTEST_WINDOW_DAYS)
-        return cls(counted, paces)
+        traces: dict[str, float] = {}
+        for key, pace in paces.items():
+            traces[key.cohort] = max(pace, traces.get(key.cohort, 0.0))
+        return cls(counted, paces, traces)
 
     def expected(self, key: StreamKey) -> float:
-        """Return the observations a day of *key*; a policy model that the window never saw is taken for all of it."""
-        found = self.per_day.get(key)
-        return self.per_day.get(replace(key, policy_model=ANY_POLICY), 0.0) if found is None else found
+        """Return the observations a day of *key*.
+
+        A policy model that the window never saw is taken for all of it, and a signal without a law is
+        observed on every trace.
+        """
+        for known in (key, replace(key, policy_model=ANY_POLICY)):
+            if known in self.per_day:
+                return self.per_day[known]
+        return self.traces_per_day.get(key.cohort, 0.0)

@@ -1,7 +1,8 @@
 """What each stream has gathered on the present day, and which streams moved on one.
 
-A day is one of the log's own time, in UTC: an entry's observations count on the day on which it was
-written, late traces with the others, so a day that is over stays as it was.
+A day is one of the traffic's own time, in UTC, as far as the log has come: it never goes back, so late traces count
+on the day on which they are read, and a day that is over stays as it was. A history that is read in an hour
+has as many days as it had.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class StreamDay:
 
 
 class Days:
-    """The log's days as a fold goes through them: begins a stream's day, and fixes its A for that day.
+    """The traffic's days as a fold goes through them: begins a stream's day, and fixes its A for that day.
 
     A hangs only on what was folded before the day began, so it does not matter where the log is cut.
     """
@@ -70,12 +71,15 @@ class Days:
         self.day = 0  # proleptic ordinal, UTC
 
     def turn(self, at: datetime, known: Iterable[tuple[StreamKey, StreamDay | None]]) -> None:
-        """Go on to the log's time *at*; *known*, the streams so far, are looked at where a day begins."""
+        """Go on to the traffic's time *at*; *known*, the streams so far, are looked at where a day begins."""
         day = at.astimezone(UTC).toordinal()
-        if day > self.day:
-            self.day = day
-            before = (key.cohort for key, stream in known if stream is not None and stream.since < day)
-            self._count = self._window.count.or_more(StreamCount().and_of(before))
+        if day <= self.day:
+            return
+        streams = [(key, stream) for key, stream in known if stream is not None]
+        # After a restart the streams say how far the days had come, and which had begun before that day.
+        self.day = max([day, *(stream.pace.day for _, stream in streams)])
+        before = (key.cohort for key, stream in streams if stream.since < self.day)
+        self._count = self._window.count.or_more(StreamCount().and_of(before))
 
     def begin(self, key: StreamKey, before: StreamDay | None, mixture: Mixture) -> StreamDay:
         """Return *key* on the present day, as it left off where it was observed on it already."""

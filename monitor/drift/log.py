@@ -14,6 +14,7 @@ from monitor.domain.cohort import ALL
 from monitor.domain.observation import ObservationBatch, SubjectRef, SubjectWindow
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Window
+from monitor.signals.table import SIGNALS
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,13 @@ def excerpt_of(batches: Iterable[ObservationBatch], stream: StreamKey) -> Excerp
 
 
 def windows_of(batches: Iterable[ObservationBatch]) -> Iterator[Window]:
-    """Yield each signal's observations, per scorer."""
+    """Yield each signal's observations, per scorer; what no baseline holds, such as anchors' scores, is left out."""
 
     def law(batch: ObservationBatch) -> tuple[str, str]:
         return batch.series.signal, batch.series.scorer_version
 
-    for (signal, scorer_version), group in groupby(sorted(batches, key=law), key=law):
+    held = (batch for batch in batches if batch.series.signal in SIGNALS)
+    for (signal, scorer_version), group in groupby(sorted(held, key=law), key=law):
         members = list(group)
         yield Window(
             signal=signal,

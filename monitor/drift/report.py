@@ -10,6 +10,7 @@ from monitor.domain.observation import ObservationBatch
 from monitor.domain.text import for_html
 from monitor.errors import InvalidInput
 from monitor.extra import needed
+from monitor.signals.table import SIGNALS
 
 with needed("report", "a drift report"):
     import pandas as pd
@@ -34,6 +35,7 @@ def observation_frame(batches: Iterable[ObservationBatch]) -> pd.DataFrame:
             }
         )
         for batch in batches
+        if batch.series.signal in SIGNALS
     ]
     if not parts:
         raise InvalidInput(

@@ -57,7 +57,6 @@ class StoredStream:
     since: int | None  # of the open episode; None where the release that stored it knew none
     patience: int | None  # likewise
     renewed: bytes | None
-    day: bytes | None = None  # `drift.daily.StreamDay`; None where the release that stored it knew none
 
 
 @dataclass(frozen=True, slots=True)

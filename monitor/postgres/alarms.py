@@ -96,12 +96,12 @@ class PostgresAlarms:
         if state is not None:
             query = query.where(schema.alarm.c.state == state)
         with transaction(self._engine) as connection:
-            return tuple(_stored(row) for row in connection.execute(query))
+            return tuple(stored_alarm(row) for row in connection.execute(query))
 
     def alarm(self, alarm_id: int) -> StoredAlarm | None:
         with transaction(self._engine) as connection:
             row = connection.execute(select(schema.alarm).where(schema.alarm.c.alarm_id == alarm_id)).one_or_none()
-        return _stored(row) if row is not None else None
+        return stored_alarm(row) if row is not None else None
 
     def open_alarms(self) -> tuple[StoredAlarm, ...]:
         """Return the open alarms, newest first, as many as anybody can look at."""
@@ -121,7 +121,7 @@ class PostgresAlarms:
             after = connection.execute(changed).one()
             by = Author(actor.name, actor.role)
             PostgresAudit(connection).record("alarm.acknowledge", f"alarm {alarm_id}", by=by, detail={})
-            return _stored(after)
+            return stored_alarm(after)
 
     def set_reference_verdict(
         self, alarm_id: int, verdict: ReferenceVerdict, *, note: str = "", by: Author = DAEMON
@@ -147,7 +147,7 @@ class PostgresAlarms:
             if by is not DAEMON:
                 detail = {"verdict": verdict, "note": note}
                 PostgresAudit(connection).record(f"alarm.{about}_verdict", f"alarm {alarm_id}", by=by, detail=detail)
-            return _stored(row)
+            return stored_alarm(row)
 
 
 class PostgresAlarmFacts:
@@ -189,7 +189,7 @@ class PostgresAlarmFacts:
         )
 
 
-def _stored(row: Row[Any]) -> StoredAlarm:
+def stored_alarm(row: Row[Any]) -> StoredAlarm:
     effect = (row.effect_estimate, row.effect_lower, row.effect_upper, row.effect_unit)
     alarm = Alarm(
         stream=StreamKey(row.signal, row.cohort, row.policy_model, row.scorer_version),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
 from sqlalchemy import Connection, text
 
-from monitor.domain.observation import LogEnd, LogEntry
+from monitor.domain.observation import LogEnd, LogEntry, Source
 from monitor.postgres.copy import copy_rows, driver_of
 
 PLACE_LOCK = 0x524C4846_03
@@ -45,6 +47,10 @@ _END = text(
     " order by sequence desc limit 1"
 )
 _TRACES = text("select value from running_total where name = 'traces'")
+_OTHERS = text(  # places that hold no trace
+    "select first_place, first_place + places as stop from log_entry where source = any(:others) and places > 0"
+    " and first_place + places > :place order by first_place"
+)
 # What entries add to the totals; `{entries}` chooses them.
 TOTALS_OF = (
     "select name, label, value from log_entry e left join checkpoint c using (entry_id) cross join lateral ("
@@ -118,3 +124,21 @@ def log_end(connection: Connection) -> LogEnd:
 def placed_traces(connection: Connection) -> int:
     """Return how many traces have a place."""
     return connection.execute(_TRACES).scalar_one_or_none() or 0
+
+
+def trace_numbers(connection: Connection, places: Sequence[int]) -> list[int]:
+    """Return for each place how many traces stand before it: the number of the trace there, counted from 0.
+
+    Counted from the log's end, for its beginning may be forgotten; other sources' places are few.
+    """
+    if not places:
+        return []
+    others = [source for source in Source if source is not Source.TRACES]
+    rows = connection.execute(_OTHERS, {"others": others, "place": min(places)}).all()
+    first, stop = (np.array([row[column] for row in rows], dtype=np.int64) for column in (0, 1))
+    since = np.append(np.cumsum((stop - first)[::-1])[::-1], 0)  # other places from each entry on
+    at = np.asarray(places, dtype=np.int64)
+    entry = np.searchsorted(stop, at, side="right")
+    begun = np.maximum(at - np.append(first, at.max())[entry], 0)  # the part of an entry that lies before the place
+    traces_since = log_end(connection).next_place - at - (since[entry] - begun)
+    return [int(number) for number in placed_traces(connection) - traces_since]

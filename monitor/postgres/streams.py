@@ -127,8 +127,8 @@ class PostgresFoldStore:
             subjects = {row.sequence: row for row in connection.execute(_ENTRY_SUBJECTS, bounds)}
         for sequence, group in groupby(rows, key=lambda row: row.sequence):
             batches = list(group)
-            observations = tuple(_batch(row).between(start.next_place) for row in batches if row.signal is not None)
-            yield _entry(batches[0], subjects.get(sequence), observations)
+            observations = tuple(batch_of(row).between(start.next_place) for row in batches if row.signal is not None)
+            yield entry_of(batches[0], subjects.get(sequence), observations)
 
     def window(self, start: int, stop: int) -> Iterator[ObservationBatch]:
         for first in range(start, stop, PAGE_PLACES):
@@ -136,7 +136,7 @@ class PostgresFoldStore:
             with transaction(self._engine) as connection:
                 floor = connection.execute(_FLOOR, {"start": first}).scalar_one()
                 rows = connection.execute(_WINDOW, {"start": first, "stop": last, "floor": floor}).all()
-            parts = (_batch(row).between(first, last) for row in rows if row.signal is not None)
+            parts = (batch_of(row).between(first, last) for row in rows if row.signal is not None)
             yield from (part for part in parts if len(part.places))
 
     def subjects(self, start: int, stop: int) -> SubjectWindow:
@@ -146,7 +146,7 @@ class PostgresFoldStore:
             with transaction(self._engine) as connection:
                 floor = connection.execute(_FLOOR, {"start": first}).scalar_one()
                 rows = connection.execute(_WINDOW_SUBJECTS, {"start": first, "stop": last, "floor": floor}).all()
-            parts += [_entry(row, row, ()).subjects(first, last) for row in rows]
+            parts += [entry_of(row, row, ()).subjects(first, last) for row in rows]
         return SubjectWindow.join(parts)
 
     def excerpt(self, stream: StreamKey, start: int, stop: int) -> Excerpt:
@@ -216,12 +216,12 @@ class PostgresFoldStore:
             .values(asdict(step.stop))
         )
         with transaction(self._engine) as connection:
-            _require_active(connection, step.baseline_id)
+            require_active(connection, step.baseline_id)
             if connection.execute(advance).rowcount != 1:
                 raise Fenced(f"baseline {step.baseline_id}: the fold is not at place {step.start.next_place} any more")
             if step.streams:
                 statement = upsert(schema.detector)
-                changed = (*_STREAM_VALUES, "state", "renewed_state", "renewed_since", "renewed_for", "day_state")
+                changed = (*_STREAM_VALUES, "state", "renewed_state", "renewed_since", "renewed_for")
                 statement = statement.on_conflict_do_update(
                     constraint=schema.detector.primary_key, set_={name: statement.excluded[name] for name in changed}
                 )
@@ -234,7 +234,6 @@ class PostgresFoldStore:
                         "renewed_state": stream.renewed,
                         "renewed_since": stream.since,
                         "renewed_for": stream.patience,
-                        "day_state": stream.day,
                     }
                     for key, stream in sorted(step.streams.items())
                 ]
@@ -266,7 +265,7 @@ def active_baseline(connection: Connection, known: ActiveBaseline | None = None)
     return ActiveBaseline(row.baseline_id, row.revision, baseline)
 
 
-def _require_active(connection: Connection, baseline_id: int) -> None:
+def require_active(connection: Connection, baseline_id: int) -> None:
     """Keep the baseline active to the transaction's end: its alarms would be open for ever under another one."""
     chosen = schema.baseline.c.baseline_id == baseline_id, schema.baseline.c.active
     held = select(func.count()).select_from(
@@ -276,7 +275,7 @@ def _require_active(connection: Connection, baseline_id: int) -> None:
         raise Fenced(f"baseline {baseline_id} was replaced meanwhile")
 
 
-def _entry(head: Row[Any], subjects: Row[Any] | None, observations: tuple[ObservationBatch, ...]) -> PlacedEntry:
+def entry_of(head: Row[Any], subjects: Row[Any] | None, observations: tuple[ObservationBatch, ...]) -> PlacedEntry:
     """Return the entry of *head*; *subjects* is its row of them, None where it holds none."""
     version = None if subjects is None else subjects.covariates_version
     return PlacedEntry(
@@ -292,7 +291,7 @@ def _entry(head: Row[Any], subjects: Row[Any] | None, observations: tuple[Observ
     )
 
 
-def _batch(row: Row[Any]) -> ObservationBatch:
+def batch_of(row: Row[Any]) -> ObservationBatch:
     return ObservationBatch(
         series=Series(row.signal, row.policy_model, row.scorer_version),
         cohorts=tuple(row.cohorts),
@@ -315,5 +314,4 @@ def _stream(row: Row[Any]) -> tuple[StreamKey, StoredStream]:
         since=row.renewed_since,
         patience=row.renewed_for,
         renewed=row.renewed_state,
-        day=row.day_state,
     )

@@ -39,6 +39,10 @@ class ChampionScorer:
     def current(self) -> HuggingFaceEnsemble | None:
         return self._current
 
+    def version(self) -> str | None:
+        """Return the version that scores now."""
+        return None if self._current is None else self._current.version
+
     def follow(self) -> str | None:
         """Load the registry's champion unless it is loaded already; return why it could not be.
 

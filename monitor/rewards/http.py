@@ -277,6 +277,10 @@ class HttpScorer:
     def current(self) -> HttpEnsemble:
         return self._ensemble
 
+    def version(self) -> str | None:
+        """Return the version that was served when the servers were asked last."""
+        return self._version
+
     def follow(self) -> str | None:
         """Tell in the log when other models are served; return why none can be asked, if so."""
         try:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 
+from monitor.domain.anchor import MAX_ANCHORS
 from monitor.settings.part import Part
 
 
@@ -15,6 +16,22 @@ class RewardEndpoint(Part):
         pattern=r"^https?://[^\s@]+$", description="of `serve-rewards` or of a vLLM server, without a path"
     )
     model: str | None = Field(None, description="the model's name there; null where it serves but one")
+
+
+class AnchorSettings(Part):
+    """Fixed prompts and answers that are scored again and again: if their scores move, the scorer has changed."""
+
+    file: Path | None = Field(
+        None, description='JSON lines of {"messages", "response"}; null draws the pairs from the baseline\'s window'
+    )
+    size: int = Field(64, ge=0, le=MAX_ANCHORS, description="pairs drawn from the window; 0 keeps no anchor set")
+    period_seconds: float = Field(3600.0, ge=10, le=7 * 86_400, description="time between two scorings of the set")
+    tolerance: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="what is rounding, in the rewards' sd: the pairs' mean shift; of one pair, twice",
+    )
 
 
 class RewardsSettings(Part):
@@ -38,6 +55,12 @@ class RewardsSettings(Part):
     max_tokens: int = Field(1024, ge=8, description="tokens of prompt and response a member reads")
     batch_tokens: int = Field(16_384, ge=64, description="padded tokens in one forward pass")
     lower_beta: float = Field(1.0, ge=0, description="standard deviations between the mean and the lower bound")
+    anchor: AnchorSettings = AnchorSettings()
+
+    @property
+    def is_anchored(self) -> bool:
+        """Say whether an anchor set is scored: where no reward model is, there is nothing to score it."""
+        return self.backend != "none" and (self.anchor.file is not None or self.anchor.size > 0)
 
     @model_validator(mode="after")
     def _has_endpoints(self) -> RewardsSettings:

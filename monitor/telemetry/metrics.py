@@ -52,6 +52,13 @@ class Stage(StrEnum):
     CHECKPOINT = "checkpoint"
 
 
+class AnchorOutcome(StrEnum):
+    STORED = "stored"
+    UNAVAILABLE = "unavailable"  # the reward models did not answer, or were replaced meanwhile
+    NOT_SCORED = "not_scored"  # they had no score for half of the pairs or more
+    FENCED = "fenced"  # another process had stored it first
+
+
 class Metrics:
     """The series of one process.
 
@@ -81,6 +88,7 @@ class Metrics:
         self._scored_tokens = counter_of(series.SCORED_TOKENS, registry)
         self._reward_batch_tokens = histogram_of(series.REWARD_BATCH_TOKENS, registry)
         self._ensemble_disagreement = gauge_of(series.ENSEMBLE_DISAGREEMENT, registry)
+        self._anchor_scorings = counter_of(series.ANCHOR_SCORINGS, registry)
         self._kafka_lag = FreshGauges(series.KAFKA_LAG, freshness=Freshness(FRESH_SECONDS, clock), registry=registry)
 
         def of_leader(*declared: series.Series) -> FreshGauges:
@@ -90,6 +98,7 @@ class Metrics:
         self._alarms = of_leader(series.ALARMS_OPEN, series.ALARM_EFFECT)
         self._fold_lag = of_leader(series.FOLD_LAG_TRACES)
         self._placement_blocked = of_leader(series.PLACEMENT_BLOCKED_SECONDS)
+        self._anchor = of_leader(series.ANCHOR_AGE_SECONDS, series.ANCHOR_PERIOD_SECONDS, series.ANCHOR_SHIFT)
         self._jobs = of_leader(series.JOBS)
         self._last_refresh = of_leader(series.LAST_REFRESH)
         self._leads = Freshness(leader_seconds, clock)
@@ -103,6 +112,8 @@ class Metrics:
             self._traces.labels(trace_outcome)
         for preference_outcome in PreferenceOutcome:
             self._preferences.labels(preference_outcome)
+        for anchor_outcome in AnchorOutcome:
+            self._anchor_scorings.labels(anchor_outcome)
         for stage in Stage:
             self._stage_seconds.labels(stage)
 
@@ -145,6 +156,9 @@ class Metrics:
 
     def observe_reward_batch(self, padded_tokens: int) -> None:
         self._reward_batch_tokens.observe(padded_tokens)
+
+    def count_anchor(self, outcome: AnchorOutcome) -> None:
+        self._anchor_scorings.labels(outcome).inc()
 
     def show_disagreement(self, mean: float) -> None:
         self._ensemble_disagreement.set(mean)
@@ -213,6 +227,15 @@ class Metrics:
         """Show for how long the oldest transaction has kept stored traces from getting their place."""
         self._placement_blocked.show({(): seconds})
 
+    def show_anchor(
+        self, *, age_seconds: float, period_seconds: float, scorer: str, moved: tuple[float, float] | None
+    ) -> None:
+        """Show how old the anchor set's last scores are and, where known, *scorer*'s shift: mean, root mean square."""
+        shifts: dict[tuple[str, ...], float] = {}
+        if moved is not None:
+            shifts = {(scorer, "mean"): moved[0], (scorer, "root_mean_square"): moved[1]}
+        self._anchor.show({(): age_seconds}, {(): period_seconds}, shifts)
+
     def show_last_refresh(self, at: datetime | None) -> None:
         self._last_refresh.show({(): 0.0 if at is None else at.timestamp()})
 
@@ -227,6 +250,7 @@ class Metrics:
             self._alarms,
             self._fold_lag,
             self._placement_blocked,
+            self._anchor,
             self._jobs,
             self._last_refresh,
         ):

@@ -149,6 +149,14 @@ ENSEMBLE_DISAGREEMENT = Series(
     "reward",
     "Mean standard deviation over the ensemble's members in the last scored batch.",
 )
+ANCHOR_SCORINGS = Series(
+    "monitor_anchor_scorings_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "scorings",
+    "Times the anchor set was to be scored again, by what came of it.",
+    ("outcome",),
+)
 STREAM_MEAN = Series(
     "monitor_stream_mean",
     Kind.GAUGE,
@@ -202,6 +210,28 @@ PLACEMENT_BLOCKED_SECONDS = Series(
     Part.CONTROLLER,
     "seconds",
     "Age of the oldest transaction that keeps stored traces from being folded; 0 where none does.",
+)
+ANCHOR_AGE_SECONDS = Series(
+    "monitor_anchor_age_seconds",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "seconds",
+    "Time since the anchor set was scored last, or since the baseline was frozen if it never was.",
+)
+ANCHOR_PERIOD_SECONDS = Series(
+    "monitor_anchor_period_seconds",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "seconds",
+    "Time between two scorings of the anchor set: `rewards.anchor.period_seconds`.",
+)
+ANCHOR_SHIFT = Series(
+    "monitor_anchor_shift",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "sd of the rewards",
+    "How far the anchor set's last scores lie from its first: their mean, and the root mean square of the pairs'.",
+    ("scorer", "measure"),
 )
 JOBS = Series(
     "monitor_jobs",
@@ -272,6 +302,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     SCORED_TOKENS,
     REWARD_BATCH_TOKENS,
     ENSEMBLE_DISAGREEMENT,
+    ANCHOR_SCORINGS,
     STREAM_MEAN,
     STREAM_BASELINE,
     STREAM_EVIDENCE_LOG,
@@ -279,6 +310,9 @@ DAEMON_SERIES: tuple[Series, ...] = (
     ALARM_EFFECT,
     FOLD_LAG_TRACES,
     PLACEMENT_BLOCKED_SECONDS,
+    ANCHOR_AGE_SECONDS,
+    ANCHOR_PERIOD_SECONDS,
+    ANCHOR_SHIFT,
     JOBS,
     LAST_REFRESH,
     LEADER,

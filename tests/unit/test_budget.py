@@ -86,7 +86,7 @@ def test_a_threshold_never_falls_under_one_baseline_whatever_the_traffic_does(co
 def days_of(budget: Budget, count: StreamCount, pace: float) -> Days:
     """Return days on which every stream is expected to bring *pace* observations."""
     keys = [key(cohort, policy_model=ANY_POLICY) for cohort in (ALL, "a", "b", "c", "d")]
-    return Days(budget, WindowPaces(count, dict.fromkeys(keys, pace)))
+    return Days(budget, WindowPaces(count, dict.fromkeys(keys, pace), {}))
 
 
 def spent_over(counts: list[float], expected: float) -> float:
@@ -152,6 +152,16 @@ def test_a_stream_that_begins_today_takes_no_part_in_todays_shares_but_in_tomorr
     assert days.begin(key("a"), known[key("a")], BETS).run_length == pytest.approx(3 * known[key("a")].run_length)
 
 
+def test_days_go_on_where_they_were_after_a_restart_though_the_next_traces_are_late() -> None:
+    days = days_of(Budget(), StreamCount(1, 1), 1e6)
+    days.turn(START, ())
+    stream = days.begin(key("a"), None, BETS).after(5, np.ones(12))
+    again = days_of(Budget(), StreamCount(1, 1), 1e6)
+    again.turn(START - timedelta(days=2), [(key("a"), stream)])
+    assert again.day == days.day
+    assert again.begin(key("a"), stream, BETS) is stream
+
+
 def test_a_baseline_says_which_streams_it_feeds_and_at_what_pace() -> None:
     cohorts = ["a"] * 60 + ["b"] * 40 + ["rare"] * 5
     window = Window("refusal", "-", cohorts, ["m"] * 105, np.tile([0.0, 1.0, 0.0], 35))
@@ -161,6 +171,7 @@ def test_a_baseline_says_which_streams_it_feeds_and_at_what_pace() -> None:
     assert paces.expected(key("a")) == 30.0
     assert paces.expected(key(ALL, policy_model="new")) == 50.0
     assert paces.expected(key("rare")) == 0.0
+    assert paces.expected(key("b", signal="input_shift")) == 20.0
     assert WindowPaces.of(baseline, 0.0).expected(key("a")) == 60 * 24
 
 

@@ -80,7 +80,6 @@ detector = Table(
     Column("renewed_for", BigInteger),  # observations between two looks
     Column("episode", Integer, nullable=False, server_default="0"),
     Column("severity", Text),  # reached in this episode
-    Column("day_state", LargeBinary),  # `drift.daily.StreamDay`
     PrimaryKeyConstraint("baseline_id", "signal", "cohort", "policy_model", "scorer_version"),
 )
 

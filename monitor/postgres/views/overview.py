@@ -20,11 +20,13 @@ _TOTALS = text(
     f" union all {TOTALS_OF.format(entries='e.sequence is null')}) as counted group by name, label order by name, label"
 )
 _OPEN_ALARMS = text("select count(*) from alarm where state = :state")
+# Of traces: what other sources hold is folded with them, and counts as none.
 _FOLD_LAG = text(
-    "select coalesce((select first_place + places from log_entry where sequence is not null"
-    "   order by sequence desc limit 1), 0)"
-    " + coalesce((select sum(places) from log_entry where sequence is null), 0) - next_place"
-    " from fold_position join baseline using (baseline_id) where active"
+    "select coalesce(sum(e.places - least(greatest(p.next_place - e.first_place, 0), e.places)), 0)"
+    " from fold_position p join baseline using (baseline_id) join log_entry e on e.source = 'traces'"
+    "   and e.sequence >= p.next_sequence where active"
+    " union all select sum(places) from log_entry where source = 'traces' and sequence is null"
+    "   and exists (select from baseline where active)"
 )
 
 
@@ -59,7 +61,7 @@ class PostgresOverview:
         )
 
     def fold_lag(self) -> int:
-        """Return how many places are appended and not folded under the active baseline; none without one.
+        """Return how many traces are appended and not folded under the active baseline; none without one.
 
         The entries that wait for their place count too, so that a log that is no longer placed is told.
         """
@@ -68,4 +70,4 @@ class PostgresOverview:
 
 
 def _fold_lag(connection: Connection) -> int:
-    return int(connection.execute(_FOLD_LAG).scalar_one_or_none() or 0)
+    return sum(int(traces or 0) for traces in connection.execute(_FOLD_LAG).scalars())

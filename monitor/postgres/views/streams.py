@@ -9,11 +9,12 @@ from monitor.domain.view import BaselineSummary
 from monitor.drift.stored import ActiveBaseline
 from monitor.postgres import schema
 from monitor.postgres.engine import transaction
+from monitor.postgres.log import trace_numbers
 from monitor.postgres.streams import active_baseline
 
 _LATEST_SCORERS = text(
     "select distinct signal, scorer_version from observation_batch where entry_id in ("
-    "  select entry_id from log_entry where source <> 'clock' order by entry_id desc limit 100)"
+    "  select entry_id from log_entry where source not in ('clock', 'anchor') order by entry_id desc limit 100)"
 )
 
 
@@ -50,8 +51,9 @@ class PostgresStreams:
         query = select(*columns, table.first_place, table.stop_place).where(table.active)
         with transaction(self._engine) as connection:
             row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
+            if row is None:
+                return None
+            first, stop = trace_numbers(connection, (row.first_place, row.stop_place))
         return BaselineSummary(
             baseline_id=row.baseline_id,
             created_at=row.created_at,
@@ -59,5 +61,5 @@ class PostgresStreams:
             note=row.note,
             first_place=row.first_place,
             stop_place=row.stop_place,
-            traces=row.stop_place - row.first_place,
+            traces=stop - first,
         )

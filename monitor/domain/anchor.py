@@ -1,0 +1,34 @@
+"""The anchor set: prompts and answers that never change, so that only the scorer can change their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import msgspec
+
+from monitor.domain.trace import Message
+
+MIN_ANCHORS = 8  # fewer tell nothing of how far a scorer moved
+MAX_ANCHORS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorPair:
+    messages: tuple[Message, ...]
+    response: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorSet:
+    """The pairs of one baseline, in an order that never changes; `name` changes with any of them."""
+
+    name: str
+    pairs: tuple[AnchorPair, ...]
+
+    @classmethod
+    def of(cls, baseline_id: int, pairs: Sequence[AnchorPair]) -> AnchorSet:
+        """Name *pairs* for one baseline: what was scored under another one is compared with nothing."""
+        content = msgspec.json.encode([baseline_id, *pairs])
+        return cls(f"anchors-{blake2b(content, digest_size=6).hexdigest()}", tuple(pairs))
