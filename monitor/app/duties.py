@@ -39,6 +39,7 @@ def watch_of(settings: Settings, metrics: Metrics, fenced: Engine, overview: Pos
         active=PostgresFoldStore(fenced).active,
         reads=lambda: metrics.is_reached(Dependency.KAFKA),
         waiting=overview.kafka_lag,
+        metrics=metrics,
     )
 
 

@@ -12,7 +12,8 @@ import structlog
 from monitor.domain.alarm import Alarm, Recovery
 from monitor.drift.arrivals import Arrivals, RaisedBefore, Senders
 from monitor.drift.stored import ActiveBaseline
-from monitor.drift.watch import WatchRules, find, followed_by, settle
+from monitor.drift.watch import Look, WatchRules, followed_by, settle
+from monitor.telemetry.metrics import Metrics
 
 PAGE_ENTRIES = 1000
 FIRST_ENTRIES = 10_000  # of an older log, from which the first rhythms are learnt
@@ -56,6 +57,7 @@ class WatchArrivals:
         active: Callable[[ActiveBaseline | None], ActiveBaseline | None],
         reads: Callable[[], bool],
         waiting: Callable[[], int | None],
+        metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -63,6 +65,7 @@ class WatchArrivals:
         self._active = active
         self._reads = reads
         self._waiting = waiting
+        self._metrics = metrics
         self._clock = clock
         self._known: ActiveBaseline | None = None
         self._senders: Senders | None = None
@@ -106,11 +109,12 @@ class WatchArrivals:
         followed = None if self._known is None else followed_by(self._known)
         baseline_id = None if followed is None else followed.baseline_id
         senders.count_under(baseline_id)
-        findings = find(senders, self._rules, followed=followed, waiting=self._waiting() or 0)
-        alarms, recoveries = settle(findings, senders, before=self._store.raised(), followed=followed)
+        look = Look(senders, self._rules, waiting=self._waiting() or 0)
+        alarms, recoveries = settle(look.findings(followed), senders, before=self._store.raised(), followed=followed)
         if alarms or recoveries or self._clock() - self._saved >= SAVE_SECONDS:
             self._store.save(senders.to_bytes(), alarms=alarms, recoveries=recoveries, baseline_id=baseline_id)
             self._saved = self._clock()
+        self._metrics.show_silence(look.log_silence)
         for alarm in alarms:
             log.warning("alarm", kind=alarm.kind, severity=alarm.severity, detail=alarm.detail)
         for recovery in recoveries:

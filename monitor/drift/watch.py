@@ -84,23 +84,13 @@ def span(seconds: float) -> str:
     return " ".join(f"{count} {unit}" for unit, count in units[first : first + 2] if count)
 
 
-def find(senders: Senders, rules: WatchRules, *, followed: Followed | None, waiting: int = 0) -> list[Finding]:
-    """Return all that is the matter at the senders' time; one cause is told once.
+class Look:
+    """One look at the senders: what is silent, told by the largest that is.
 
     *waiting* records are in Kafka, unread: what seems missing may be among them.
     """
-    found = _Look(senders, rules, waiting)
-    silent = found.whole_log()
-    stopped = (
-        silent or found.timestamps() or [*found.partitions(), *found.signals(), *found.policies(), *found.cohorts()]
-    )
-    return [*stopped, *(unwatched(senders, followed, rules) if followed is not None else [])]
 
-
-class _Look:
-    """One look at the senders: what is silent, told by the largest that is."""
-
-    def __init__(self, senders: Senders, rules: WatchRules, waiting: int) -> None:
+    def __init__(self, senders: Senders, rules: WatchRules, *, waiting: int = 0) -> None:
         self.senders, self.rules, self.at = senders, rules, senders.rhythms.at
         rhythms, rows = senders.rhythms, len(senders.rhythms)
         rest = (1.0 - rules.log_share) / max(rows - 1 + len(senders.presence), 1)
@@ -108,12 +98,25 @@ class _Look:
         exceed[LOG_ROW] = rules.log_share
         self.daily = senders.ratio[0] / max(senders.ratio[1], 1e-9) * rhythms.pace[LOG_ROW] * HOUR * DAY_HOURS
         waited = waiting / max(self.daily, 1e-9) * HOUR * DAY_HOURS  # seconds of usual traffic
-        allowed = rhythms.allowed(exceed, rules.false_days) + rhythms.pace * (rules.takeover_seconds + waited)
-        self.silent, self.certain = rhythms.open > allowed, rhythms.known > allowed
+        self.allowed = rhythms.allowed(exceed, rules.false_days) + rhythms.pace * (rules.takeover_seconds + waited)
+        self.silent, self.certain = rhythms.open > self.allowed, rhythms.known > self.allowed
         traces = np.maximum(senders.presence.records / max(senders.presence.records[FORWARD_ROW], 1.0), 1e-9)
         self.without = senders.presence.waited > senders.presence.allowed(
             np.full(len(senders.presence), rest), traces * self.daily * rules.false_days
         )
+
+    def findings(self, followed: Followed | None) -> list[Finding]:
+        """Return all that is the matter at the senders' time; one cause is told once."""
+        silent = self.whole_log() or self.timestamps()
+        if not silent:
+            silent = [*self.partitions(), *self.signals(), *self.policies(), *self.cohorts()]
+        return [*silent, *(unwatched(self.senders, followed, self.rules) if followed is not None else [])]
+
+    @property
+    def log_silence(self) -> float | None:
+        """How long the log's silence is beside what its rhythm explains, 1 is the alarm; None while it knows none."""
+        allowed = float(self.allowed[LOG_ROW])
+        return float(self.senders.rhythms.open[LOG_ROW]) / allowed if np.isfinite(allowed) else None
 
     def silence(self, row: int) -> Silence:
         rhythms = self.senders.rhythms

@@ -98,6 +98,7 @@ class Metrics:
         self._alarms = of_leader(series.ALARMS_OPEN, series.ALARM_EFFECT)
         self._fold_lag = of_leader(series.FOLD_LAG_TRACES)
         self._placement_blocked = of_leader(series.PLACEMENT_BLOCKED_SECONDS)
+        self._silence = of_leader(series.SILENCE_RATIO)
         self._anchor = of_leader(series.ANCHOR_AGE_SECONDS, series.ANCHOR_PERIOD_SECONDS, series.ANCHOR_SHIFT)
         self._jobs = of_leader(series.JOBS)
         self._last_refresh = of_leader(series.LAST_REFRESH)
@@ -236,6 +237,10 @@ class Metrics:
             shifts = {(scorer, "mean"): moved[0], (scorer, "root_mean_square"): moved[1]}
         self._anchor.show({(): age_seconds}, {(): period_seconds}, shifts)
 
+    def show_silence(self, ratio: float | None) -> None:
+        """Show how long no trace has come beside what the log's rhythm explains; nothing while it has none."""
+        self._silence.show({} if ratio is None else {(): ratio})
+
     def show_last_refresh(self, at: datetime | None) -> None:
         self._last_refresh.show({(): 0.0 if at is None else at.timestamp()})
 
@@ -250,6 +255,7 @@ class Metrics:
             self._alarms,
             self._fold_lag,
             self._placement_blocked,
+            self._silence,
             self._anchor,
             self._jobs,
             self._last_refresh,

@@ -11,7 +11,7 @@ import pytest
 from monitor.domain.alarm import AlarmKind, Severity
 from monitor.domain.stream import StreamKey
 from monitor.drift.arrivals import Arrivals, RaisedBefore, Senders
-from monitor.drift.watch import Finding, Followed, WatchRules, find, key_of, settle, span
+from monitor.drift.watch import Finding, Followed, Look, WatchRules, key_of, settle, span
 
 START = datetime(2026, 3, 2, 9, 20, tzinfo=UTC)  # a Monday
 RULES = WatchRules(takeover_seconds=30.0, unread_after_seconds=200.0)
@@ -61,7 +61,7 @@ class Site:
         return found
 
     def look(self) -> list[Finding]:
-        return find(self.senders, RULES, followed=FOLLOWED)
+        return Look(self.senders, RULES).findings(FOLLOWED)
 
 
 @pytest.fixture
@@ -142,14 +142,14 @@ def test_a_time_in_which_nobody_read_is_no_silence_neither_then_nor_while_the_ba
 
 def test_what_waits_in_kafka_is_not_silent(site: Site) -> None:
     site.wait(0.2)
-    assert find(site.senders, RULES, followed=FOLLOWED, waiting=0) != []
-    assert find(site.senders, RULES, followed=FOLLOWED, waiting=100_000) == []
+    assert site.look() != []
+    assert Look(site.senders, RULES, waiting=100_000).findings(FOLLOWED) == []
 
 
 def test_a_new_leader_goes_on_from_what_was_stored(site: Site) -> None:
     site.wait(0.2)
     taken_up = Senders.of_bytes(site.senders.to_bytes())
-    assert find(taken_up, RULES, followed=FOLLOWED) == site.look() != []
+    assert Look(taken_up, RULES).findings(FOLLOWED) == site.look() != []
     assert taken_up.next_sequence == site.senders.next_sequence
 
 
@@ -157,13 +157,13 @@ def test_a_cohort_or_scorer_without_a_law_is_told_from_a_share_on_that_is_worth_
     site.senders.count_under(2)
     site.send({("koala", "a"): 995, ("rare", "a"): 5, ("new", "a"): 20}, 0.01)
     of_new = replace(FOLLOWED, scorers=frozenset({("refusal", "rules")}))
-    found = told(find(site.senders, RULES, followed=of_new))
+    found = told(Look(site.senders, RULES).findings(of_new))
     assert found == {
         (AlarmKind.UNWATCHED_COHORT, key_of(("new", "*")), Severity.WARNING),
         (AlarmKind.UNWATCHED_COHORT, StreamKey("reward", "*", "*", "v1"), Severity.WARNING),
     }
     site.senders.count_under(3)
-    assert find(site.senders, RULES, followed=of_new) == []
+    assert Look(site.senders, RULES).findings(of_new) == []
 
 
 def test_an_alarm_is_raised_once_and_recovers_when_data_is_back_but_not_when_the_leader_changes(site: Site) -> None:
