@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
 import structlog
 
-from monitor.domain.alarm import Alarm, Recovery
-from monitor.drift.arrivals import Arrivals, RaisedBefore, Senders
-from monitor.drift.stored import ActiveBaseline
+from monitor.drift.arrivals import Arrivals, Outcome, RaisedBefore, Senders
+from monitor.drift.stored import ActiveBaseline, Filing
 from monitor.drift.watch import Look, WatchRules, followed_by, settle
 from monitor.telemetry.metrics import Metrics
 
@@ -37,9 +36,7 @@ class ArrivalStore(Protocol):
 
     def raised(self) -> RaisedBefore: ...
 
-    def save(
-        self, content: bytes, *, alarms: Sequence[Alarm], recoveries: Sequence[Recovery], baseline_id: int | None
-    ) -> None: ...
+    def save(self, content: bytes, outcome: Outcome | None = None) -> None: ...
 
 
 class WatchArrivals:
@@ -55,6 +52,7 @@ class WatchArrivals:
         rules: WatchRules,
         *,
         active: Callable[[ActiveBaseline | None], ActiveBaseline | None],
+        filing: Filing,
         reads: Callable[[], bool],
         waiting: Callable[[], int | None],
         metrics: Metrics,
@@ -63,6 +61,7 @@ class WatchArrivals:
         self._store = store
         self._rules = rules
         self._active = active
+        self._filing = filing
         self._reads = reads
         self._waiting = waiting
         self._metrics = metrics
@@ -111,8 +110,9 @@ class WatchArrivals:
         senders.count_under(baseline_id)
         look = Look(senders, self._rules, waiting=self._waiting() or 0)
         alarms, recoveries = settle(look.findings(followed), senders, before=self._store.raised(), followed=followed)
-        if alarms or recoveries or self._clock() - self._saved >= SAVE_SECONDS:
-            self._store.save(senders.to_bytes(), alarms=alarms, recoveries=recoveries, baseline_id=baseline_id)
+        outcome = Outcome(alarms, recoveries, baseline_id, self._filing) if alarms or recoveries else None
+        if outcome is not None or self._clock() - self._saved >= SAVE_SECONDS:
+            self._store.save(senders.to_bytes(), outcome)
             self._saved = self._clock()
         self._metrics.show_silence(look.log_silence)
         for alarm in alarms:

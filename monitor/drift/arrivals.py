@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
-from monitor.domain.alarm import Alarm, AlarmKind
+from monitor.domain.alarm import Alarm, AlarmKind, Recovery
 from monitor.domain.cohort import ALL
 from monitor.domain.observation import EPOCH
 from monitor.domain.stream import StreamKey
+from monitor.drift.stored import Filing
 from monitor.stats.presence import Presence
 from monitor.stats.rhythm import KEPT, Rhythms
 
@@ -52,6 +53,16 @@ class RaisedBefore:
 
     live: tuple[Alarm, ...] = ()
     episodes: Mapping[tuple[AlarmKind, StreamKey], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one look makes true together."""
+
+    alarms: Sequence[Alarm]
+    recoveries: Sequence[Recovery]
+    baseline_id: int | None  # the active one it knew
+    filing: Filing  # asked within the transaction, about the alarms that have no incident yet
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ class Look:
         severity = Severity.ALERT
         if not self.certain[LOG_ROW]:
             severity, detail = Severity.WARNING, f"{detail}; hours of this kind were never watched before"
-        return [self._finding(AlarmKind.NO_DATA, WHOLE_LOG, severity, silence.since, detail)]
+        return [self._finding(AlarmKind.NO_DATA, WHOLE_LOG, severity, since=silence.since, detail=detail)]
 
     def timestamps(self) -> list[Finding]:
         senders = self.senders
@@ -143,7 +143,7 @@ class Look:
             f"{records} records came in {span(self.at - since)}, and none has a later timestamp than"
             f" {_moment(senders.newest):%Y-%m-%d %H:%M:%S} UTC: a replay, or a producer's clock that stands still"
         )
-        return [self._finding(AlarmKind.PRODUCER_STALLED, WHOLE_LOG, Severity.ALERT, since, detail)]
+        return [self._finding(AlarmKind.PRODUCER_STALLED, WHOLE_LOG, Severity.ALERT, since=since, detail=detail)]
 
     def partitions(self) -> list[Finding]:
         rows = {name: row for name, row in self.senders.partitions.items() if self.silent[row]}
@@ -153,7 +153,9 @@ class Look:
         silence = self.silence(row)
         others = f", nor in {len(rows) - 1} more of {len(self.senders.partitions)}" if len(rows) > 1 else ""
         detail = f"no records in partition {name}{others}, {silence.told}; others go on"
-        return [self._finding(AlarmKind.PRODUCER_STALLED, WHOLE_LOG, Severity.WARNING, silence.since, detail)]
+        return [
+            self._finding(AlarmKind.PRODUCER_STALLED, WHOLE_LOG, Severity.WARNING, since=silence.since, detail=detail)
+        ]
 
     def signals(self) -> list[Finding]:
         """Tell of signals that no longer come with their traces: over all cohorts, or else of a cohort."""
@@ -170,7 +172,7 @@ class Look:
                 f"{round(presence.waited[row])} traces{where} came in {span(self.at - since)} without {signal};"
                 f" it usually comes with {usual:.1%} of them"
             )
-            found.append(self._finding(kind, (cohort, ALL), severity, since, detail, signal=signal))
+            found.append(self._finding(kind, (cohort, ALL), severity, since=since, detail=detail, signal=signal))
             everywhere |= {signal} if cohort == ALL else set()
         return found
 
@@ -183,7 +185,9 @@ class Look:
             gone = [name for _, name in moved if last[self.senders.streams[ALL, name]] >= silence.since]
             detail = f"no traces of {cohort} {silence.told}; the rest of the log goes on"
             detail += f"; the policy model {gone[0]} was replaced meanwhile" if gone else ""
-            found.append(self._finding(AlarmKind.NO_DATA, (cohort, model), Severity.WARNING, silence.since, detail))
+            found.append(
+                self._finding(AlarmKind.NO_DATA, (cohort, model), Severity.WARNING, since=silence.since, detail=detail)
+            )
         return found
 
     def policies(self) -> list[Finding]:
@@ -197,7 +201,7 @@ class Look:
                 continue
             silence = self.silence(row)
             detail = f"no traces of the policy model {sender[1]} {silence.told}; no other took its place"
-            found.append(self._finding(AlarmKind.NO_DATA, sender, Severity.WARNING, silence.since, detail))
+            found.append(self._finding(AlarmKind.NO_DATA, sender, Severity.WARNING, since=silence.since, detail=detail))
         return found
 
     def _moved(self, row: int) -> bool:
@@ -213,7 +217,7 @@ class Look:
         return bool(young or senders.traces - traces >= expected * (1.0 - lost))
 
     def _finding(
-        self, kind: AlarmKind, sender: Sender, severity: Severity, since: float, detail: str, *, signal: str = ALL
+        self, kind: AlarmKind, sender: Sender, severity: Severity, *, since: float, detail: str, signal: str = ALL
     ) -> Finding:
         traces = round(float(self.senders.sent[self.senders.streams[sender]]))
         return Finding(kind, key_of(sender, signal), severity, since, traces, detail)

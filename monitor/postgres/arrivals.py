@@ -11,14 +11,15 @@ import numpy as np
 from sqlalchemy import Engine, Row, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from monitor.domain.alarm import Alarm, AlarmKind, AlarmState, Recovery
+from monitor.domain.alarm import AlarmKind, AlarmState
 from monitor.domain.observation import Source
 from monitor.domain.stream import StreamKey
-from monitor.drift.arrivals import KINDS, Arrivals, RaisedBefore
+from monitor.drift.arrivals import KINDS, Arrivals, Outcome, RaisedBefore
 from monitor.postgres import schema
 from monitor.postgres.alarm_row import stored_alarm
 from monitor.postgres.alarms import insert_alarm, recover_alarm
 from monitor.postgres.engine import transaction
+from monitor.postgres.incidents import file_alarms, hold_incidents, settle
 from monitor.postgres.log import log_end
 from monitor.postgres.streams import hold_freezes
 
@@ -57,7 +58,8 @@ class PostgresArrivals:
     def now(self) -> datetime:
         """Return the time by the database's clock, which tells the log's."""
         with transaction(self._engine) as connection:
-            return connection.execute(select(func.clock_timestamp())).scalar_one().astimezone(UTC)
+            now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return now.astimezone(UTC)
 
     def offsets(self) -> dict[str, int]:
         """Return how far each partition is stored, by topic and number."""
@@ -81,10 +83,8 @@ class PostgresArrivals:
             {(AlarmKind(row[0]), StreamKey(*row[1:5])): row[5] + 1 for row in episodes},
         )
 
-    def save(
-        self, content: bytes, *, alarms: Sequence[Alarm], recoveries: Sequence[Recovery], baseline_id: int | None
-    ) -> None:
-        """Keep *content* and make the alarms true, in one transaction; *baseline_id* is the one they know.
+    def save(self, content: bytes, outcome: Outcome | None = None) -> None:
+        """Keep *content* and make *outcome* true, in one transaction.
 
         Alarms about a baseline that was replaced meanwhile are dropped.
         """
@@ -93,16 +93,19 @@ class PostgresArrivals:
         statement = statement.on_conflict_do_update(constraint=schema.watch_state.primary_key, set_=changed)
         with transaction(self._engine) as connection:
             connection.execute(statement)
-            if not alarms and not recoveries:
+            if outcome is None:
                 return
             hold_freezes(connection)
             table = schema.baseline.c
             active = connection.execute(select(table.baseline_id).where(table.active)).scalar_one_or_none()
-            for alarm in alarms:
-                if not alarm.kind.against_baseline or baseline_id == active:
-                    insert_alarm(connection, baseline_id or 0, alarm)
-            for recovery in recoveries:
-                recover_alarm(connection, baseline_id or 0, recovery)
+            hold_incidents(connection)
+            under = outcome.baseline_id or 0
+            for alarm in outcome.alarms:
+                if not alarm.kind.against_baseline or outcome.baseline_id == active:
+                    insert_alarm(connection, under, alarm)
+            ended = [recover_alarm(connection, under, recovery) for recovery in outcome.recoveries]
+            file_alarms(connection, outcome.filing)
+            settle(connection, [number for touched in ended for number in touched])
 
 
 def _arrivals(rows: Sequence[Row[Any]]) -> Arrivals:
