@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -106,3 +106,8 @@ def line(item: Trace, **changes: object) -> bytes:
         "output_tokens": item.output_tokens,
     }
     return json.dumps(form | changes).encode()
+
+
+def prompts(texts: Iterable[str | None]) -> list[Sequence[Message] | None]:
+    """Return *texts* as prompts of one user message; None stays None."""
+    return [None if text is None else (Message("user", text),) for text in texts]

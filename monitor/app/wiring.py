@@ -21,6 +21,7 @@ from sqlalchemy import Engine, event
 
 from monitor.app.anchor import anchor_scoring_of
 from monitor.app.duties import duties_of
+from monitor.app.embedding import open_embedder, require_embeddable
 from monitor.app.leader import Leader
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
@@ -29,7 +30,6 @@ from monitor.drift.detector import DETECTORS
 from monitor.drift.moved import MovedDays
 from monitor.drift.rescore import RescoredBaselines
 from monitor.drift.status import Streams
-from monitor.embedding import embedder_of
 from monitor.errors import InvalidSetting, Unavailable
 from monitor.extra import require
 from monitor.ingest.dead_letter import KafkaDeadLetters
@@ -169,6 +169,7 @@ class Daemon:
 
     def __init__(self, settings: Settings) -> None:
         _require_extras(settings)
+        require_embeddable(settings)
         self.settings = settings
         anchored = (ANCHOR,) if settings.rewards.is_anchored else ()
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *anchored, WEB))
@@ -246,10 +247,8 @@ class Daemon:
         store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
         rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
-        embedder = embedder_of(ingest.embedding, on_missing=self._metrics.count_unembedded)
-        builder = BatchBuilder(
-            rules, store, store, reward_model=self._shared_scorer.current, embedder=embedder, metrics=self._metrics
-        )
+        embedder, reward_model = open_embedder(self.settings, self._scorer, self._shared_scorer, self._metrics)
+        builder = BatchBuilder(rules, store, store, reward_model=reward_model, embedder=embedder, metrics=self._metrics)
         dead_letters = KafkaDeadLetters(kafka)
         processor = Processor(
             router=Router(routes_of(kafka), limits_of(ingest), tokenizer=tokenizer),

@@ -11,8 +11,9 @@ from monitor.settings.embedding import EmbeddingSettings
 def embedder_of(
     settings: EmbeddingSettings, *, on_missing: Callable[[int], None] = lambda _count: None
 ) -> Embedder | None:
-    """Return what embeds prompts, None where none is wanted; *on_missing* is told how many prompts got no embedding.
+    """Return what embeds prompts by itself, None where nothing does; *on_missing* is told how many were not embedded.
 
+    A reward model's own states come from where it scores, `huggingface_reward`.
     Raises `InvalidInput` for a folder that holds no sentence encoder.
     """
     if settings.backend == "huggingface":

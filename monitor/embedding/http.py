@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -14,7 +14,7 @@ import numpy as np
 
 from monitor.embedding.projection import Projection
 from monitor.errors import Unavailable
-from monitor.observe.embedding import Embedded
+from monitor.observe.embedding import Embedded, Prompt, texts_of
 from monitor.settings.embedding import EmbeddingSettings
 
 CHARACTERS_PER_TOKEN = 4
@@ -64,12 +64,12 @@ class HttpEmbedder:
         self._pool.shutdown()
         self._client.close()
 
-    def embed(self, prompts: Sequence[str | None]) -> Embedded | None:
+    def embed(self, prompts: Sequence[Prompt | None]) -> Embedded | None:
         found: dict[int, list[float]] = {}
-        asked = [index for index, prompt in enumerate(prompts) if prompt and not prompt.isspace()]
+        asked = texts_of(prompts)
         if asked and self._clock() >= self._ask_again:
             try:
-                self._ask(prompts, asked, found)
+                self._ask(asked, found)
             except Unavailable as reason:
                 self._ask_again = self._clock() + PAUSE_SECONDS
                 _log.warning("prompts have no embedding for the next %.0f seconds: %s", PAUSE_SECONDS, reason)
@@ -83,14 +83,14 @@ class HttpEmbedder:
         version = f"{self._settings.model}/{self._settings.max_tokens}/{self._projection.version}"
         return Embedded(version, self._projection.apply(vectors))
 
-    def _ask(self, prompts: Sequence[str | None], asked: Sequence[int], found: dict[int, list[float]]) -> None:
+    def _ask(self, asked: Mapping[int, str], found: dict[int, list[float]]) -> None:
         """Fill in what the server finds; raises `Unavailable` once the batch's time is over, or the server is away."""
         deadline = self._clock() + self._settings.timeout_seconds
         size, characters = self._settings.rows_per_request, CHARACTERS_PER_TOKEN * self._settings.max_tokens
-        parts = [asked[start : start + size] for start in range(0, len(asked), size)]
+        places = list(asked)
+        parts = [places[start : start + size] for start in range(0, len(places), size)]
         tasks = [
-            self._pool.submit(self._vectors, [(prompts[index] or "")[:characters] for index in part], deadline)
-            for part in parts
+            self._pool.submit(self._vectors, [asked[index][:characters] for index in part], deadline) for part in parts
         ]
         trouble: Unavailable | None = None
         for part, task in zip(parts, tasks, strict=True):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from monitor.embedding.projection import Projection
 from monitor.errors import InvalidInput
 from monitor.extra import needed
-from monitor.observe.embedding import Embedded
+from monitor.observe.embedding import Embedded, Prompt, texts_of
 from monitor.rewards.huggingface import choose_pad_id, load_encoder, quiet_transformers, resolve_device
 from monitor.rewards.packing import BatchLimits, plan_batches
 from monitor.runs.artifact import artifact_sha256, short_version
@@ -84,10 +84,10 @@ class HuggingFaceEmbedder:
         self._limits = BatchLimits(batch_tokens, MAX_BATCH_ROWS)
         self._on_missing = on_missing
 
-    def embed(self, prompts: Sequence[str | None]) -> Embedded:
+    def embed(self, prompts: Sequence[Prompt | None]) -> Embedded:
         vectors = np.full((len(prompts), self._encoder.width), np.nan, np.float32)
-        asked = [index for index, prompt in enumerate(prompts) if prompt and not prompt.isspace()]
-        tokens = [self._tokens(prompts[index] or "") for index in asked]
+        texts = texts_of(prompts)
+        asked, tokens = list(texts), [self._tokens(text) for text in texts.values()]
         for batch in plan_batches(map(len, tokens), self._limits):
             self._embed(batch, tokens, asked, vectors)
         short = self._projection.apply(vectors)

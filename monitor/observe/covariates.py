@@ -8,7 +8,7 @@ from zlib import crc32
 import numpy as np
 
 from monitor.domain.covariates import Covariates
-from monitor.domain.trace import Trace
+from monitor.domain.trace import Message, Trace
 from monitor.observe.sketch import count_words, sketch_prompts
 
 SYSTEM_ROLES = frozenset({"system", "developer"})
@@ -18,7 +18,7 @@ _DIGITS = b"0123456789"
 
 def covariates_of(traces: Sequence[Trace], cohorts: Sequence[str], repeated: Sequence[bool]) -> Covariates:
     """Return the covariates of *traces*; *cohorts* names each one's, *repeated* says which are not observed."""
-    prompts = [prompt_of(trace) for trace in traces]
+    prompts = [prompt_of(trace.messages) for trace in traces]
     sketches = sketch_prompts(prompts)
     names = tuple(sorted(set(cohorts)))
     codes = {name: code for code, name in enumerate(names)}
@@ -38,12 +38,12 @@ def covariates_of(traces: Sequence[Trace], cohorts: Sequence[str], repeated: Seq
     )
 
 
-def prompt_of(trace: Trace) -> str | None:
+def prompt_of(messages: Sequence[Message]) -> str | None:
     """Return the last user message; all messages where none is a user's, and None where there is none at all."""
-    for message in reversed(trace.messages):
+    for message in reversed(messages):
         if message.role in USER_ROLES:
             return message.content
-    return "\n".join(message.content for message in trace.messages) if trace.messages else None
+    return "\n".join(message.content for message in messages) if messages else None
 
 
 def context_of(trace: Trace) -> int:

@@ -11,7 +11,6 @@ from monitor.domain.cohort import CohortRule
 from monitor.domain.observation import LogEntry
 from monitor.domain.trace import Trace
 from monitor.observe.cohorts import CohortNames
-from monitor.observe.covariates import prompt_of
 from monitor.observe.embedding import Embedder
 from monitor.observe.gather import ObservedTrace, gather
 from monitor.observe.repeat import RepeatMemory, mark_repeats
@@ -76,7 +75,7 @@ class Observer:
         embedded = None
         if self._embedder is not None:
             with self._timed(Stage.EMBED):
-                embedded = self._embedder.embed([None if item.repeated else prompt_of(item.trace) for item in observed])
+                embedded = self._embedder.embed([None if item.repeated else item.trace.messages for item in observed])
         new_keys = {key: last for key, last in counted.items() if before.get(key) != last}
         with self._timed(Stage.OBSERVE):
             entry = gather(observed, embedded)

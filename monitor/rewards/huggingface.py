@@ -31,6 +31,8 @@ with needed("gpu", "scoring with reward models in this process"):
     from transformers.utils import logging as transformers_logging
 
 Row = tuple[Sequence[Message], str]  # a prompt and the response to it
+# The states (rows, padded tokens, width), the rows' indices in what is being scored, and their token ids.
+Watch = Callable[[torch.Tensor, Sequence[int], Sequence[list[int]]], None]
 MEMBER_PREFIX = "member-"
 MAX_BATCH_ROWS = 1024
 
@@ -157,6 +159,7 @@ class HuggingFaceEnsemble:
         self.failures: Counter[str] = Counter()
         self.on_forward: Callable[[int, int], None] = lambda _real, _padded: None
         self._members = tuple(members)
+        self._watch: Callable[[Sequence[int], Sequence[list[int]]], None] = lambda _batch, _rows: None
         self._batch_tokens = batch_tokens
         self._beta = beta
 
@@ -173,6 +176,16 @@ class HuggingFaceEnsemble:
     def batch_tokens(self) -> int:
         """Padded tokens in a forward pass: as configured, halved by each lack of memory."""
         return self._batch_tokens
+
+    def watch_states(self, watch: Watch) -> None:
+        """Tell *watch* the last states of the first member's backbone, after each of its passes that went well."""
+        held: list[torch.Tensor] = []
+
+        def hold(_module: Any, _inputs: Any, output: Any) -> None:
+            held[:] = [output[0]]
+
+        self._members[0].model.base_model.register_forward_hook(hold)
+        self._watch = lambda batch, rows: watch(held.pop(), batch, rows)
 
     def score(self, rows: Sequence[Row]) -> list[Reward | None]:
         """Score each row by every member; None where a member could not.
@@ -201,11 +214,14 @@ class HuggingFaceEnsemble:
         waiting = self._plan(known, known)
         while waiting:
             batch = waiting.popleft()
-            values, reason = _attempt(member, [known[index] for index in batch])
+            rows = [known[index] for index in batch]
+            values, reason = _attempt(member, rows)
             if values is not None:
                 scores[batch] = values
-                lengths = [len(known[index]) for index in batch]
+                lengths = [len(row) for row in rows]
                 self.on_forward(sum(lengths), len(lengths) * max(lengths))
+                if member is self._members[0]:
+                    self._watch(batch, rows)
             elif len(batch) == 1:
                 self._give_up(member, batch[0], reason)
             elif reason == "out_of_memory":

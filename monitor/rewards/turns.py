@@ -41,11 +41,11 @@ class SharedScorer:
 
     def __init__(self, scorer: ScorerInUse) -> None:
         self._scorer = scorer
-        self._lock = threading.Lock()  # one for all ensembles: the one before may still score on the same device
+        self.lock = threading.Lock()  # one for all ensembles: the one before may still score on the same device
 
     def current(self) -> Turn | None:
         ensemble = self._scorer.current()
-        return None if ensemble is None else Turn(ensemble, self._lock)
+        return None if ensemble is None else Turn(ensemble, self.lock)
 
     def version(self) -> str | None:
         return self._scorer.version()

@@ -11,7 +11,10 @@ from monitor.settings.part import Part
 
 
 class EmbeddingSettings(Part):
-    backend: Literal["none", "huggingface", "http"] = Field("none", description="where prompts are embedded")
+    backend: Literal["none", "huggingface", "http", "reward"] = Field(
+        "none",
+        description="what embeds prompts; `reward`: the reward model's own state, for `rewards.backend: huggingface`",
+    )
     folder: Path | None = Field(None, description="for `huggingface`: folder of a sentence encoder")
     url: str | None = Field(
         None,

@@ -22,7 +22,7 @@ from monitor.settings.embedding import EmbeddingSettings
 from tests.commands import Run
 from tests.program import Site, running, wait_for
 from tests.real_kafka import Kafka
-from tests.traces import line, trace
+from tests.traces import line, prompts, trace
 
 WORDS = ("open", "account", "settings", "and", "press", "refund", "then", "wait", "three", "days")
 PROMPTS = [" ".join(WORDS[: 1 + number % 10] * (1 + number // 10)) for number in range(40)]
@@ -43,8 +43,8 @@ def load(folder: Path, missing: list[int] | None = None, **changes: Any) -> Embe
     return embedder
 
 
-def vectors(embedder: Embedder, prompts: Sequence[str | None]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    found = embedder.embed(prompts)
+def vectors(embedder: Embedder, texts: Sequence[str | None]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    found = embedder.embed(prompts(texts))
     assert isinstance(found, Embedded)
     return found.vectors.astype(np.float64)
 
@@ -116,7 +116,7 @@ def test_a_version_names_the_model_the_length_and_the_projection(folder: Path, t
     other = tmp_path / "other"
     build_tiny_base(other, PROMPTS, seed=2)
     made = [load(folder), load(folder, max_tokens=16), load(folder, dimensions=8), load(other)]
-    found = [embedder.embed(["a"]) for embedder in made]
+    found = [embedder.embed(prompts(["a"])) for embedder in made]
     versions = [embedded.version for embedded in found if embedded is not None]
     assert len(set(versions)) == 4
     assert versions[2].endswith("/256/32to8")
@@ -156,7 +156,7 @@ def test_the_daemon_logs_an_embedding_with_each_trace(kafka: Kafka, postgres_url
     assert known is not None
     assert known.embedding is not None
     embedder = load(folder, dimensions=8)
-    wanted = embedder.embed([f"Question {number}?" for number in range(250)])
+    wanted = embedder.embed(prompts(f"Question {number}?" for number in range(250)))
     assert wanted is not None
     assert known.embedder == wanted.version
     assert np.allclose(known.embedding.astype(float), wanted.vectors.astype(float), atol=2e-3)

@@ -20,7 +20,7 @@ from monitor.observe.embedding import Embedded
 from monitor.observe.repeat import InMemoryRepeats
 from monitor.observe.step import Observer, ObserveRules
 from monitor.settings.embedding import EmbeddingSettings
-from tests.traces import trace
+from tests.traces import prompts, trace
 
 Answer = tuple[int, Any]
 
@@ -113,7 +113,7 @@ PROMPTS = [f"{'x' * number}" for number in range(1, 11)]
 def test_prompts_come_back_in_their_order_and_at_unit_length(
     server: InMemoryEmbeddings, parts: Callable[..., Parts]
 ) -> None:
-    found = parts(api_key="secret").embedder.embed([None, *PROMPTS, " "])
+    found = parts(api_key="secret").embedder.embed(prompts([None, *PROMPTS, " "]))
     assert rows(found) == [False, *[True] * 10, False]
     assert found is not None
     wanted = np.array([vector_of(prompt) for prompt in PROMPTS])
@@ -128,7 +128,7 @@ def test_prompts_come_back_in_their_order_and_at_unit_length(
 def test_long_prompts_are_cut_and_lone_surrogates_replaced(
     server: InMemoryEmbeddings, parts: Callable[..., Parts]
 ) -> None:
-    assert rows(parts(max_tokens=8).embedder.embed(["y" * 2_000_000, "half \ud83d a pair"])) == [True, True]
+    assert rows(parts(max_tokens=8).embedder.embed(prompts(["y" * 2_000_000, "half \ud83d a pair"]))) == [True, True]
     assert [asked["input"] for asked in server.requests] == [["y" * 32, "half ? a pair"]]
 
 
@@ -137,7 +137,7 @@ def test_a_refused_prompt_is_cut_further_and_then_alone_without_an_embedding(
 ) -> None:
     server.answer = lambda texts: (400, {}) if any("!" in text or len(text) > 300 for text in texts) else None
     made = parts()
-    assert rows(made.embedder.embed(["a", "b!", "c", "d" * 1000])) == [True, False, True, True]
+    assert rows(made.embedder.embed(prompts(["a", "b!", "c", "d" * 1000]))) == [True, False, True, True]
     assert made.missing == [1]
 
 
@@ -146,15 +146,15 @@ def test_while_the_server_is_away_prompts_have_no_embedding_and_it_is_asked_agai
 ) -> None:
     made = parts()
     server.answer = lambda _texts: (503, {})
-    assert made.embedder.embed(PROMPTS) is None  # nobody knows yet how long a vector is
+    assert made.embedder.embed(prompts(PROMPTS)) is None  # nobody knows yet how long a vector is
     asked = len(server.requests)
-    assert made.embedder.embed(PROMPTS) is None
+    assert made.embedder.embed(prompts(PROMPTS)) is None
     assert len(server.requests) == asked
     server.answer = lambda _texts: None
     made.now[0] += PAUSE_SECONDS
-    assert rows(made.embedder.embed(PROMPTS)) == [True] * 10
+    assert rows(made.embedder.embed(prompts(PROMPTS))) == [True] * 10
     server.answer = lambda _texts: (500, {})
-    assert rows(made.embedder.embed(PROMPTS)) == [False] * 10
+    assert rows(made.embedder.embed(prompts(PROMPTS))) == [False] * 10
     assert made.missing == [10, 10, 10]
 
 
@@ -175,7 +175,7 @@ def test_an_answer_that_is_none_costs_the_embeddings_alone(
 ) -> None:
     server.answer = lambda _texts: answer
     made = parts()
-    assert made.embedder.embed(PROMPTS) is None
+    assert made.embedder.embed(prompts(PROMPTS)) is None
     assert made.missing == [10]
     assert len(server.requests) <= 9
 
@@ -184,11 +184,11 @@ def test_another_model_behind_the_same_name_is_another_version(
     server: InMemoryEmbeddings, parts: Callable[..., Parts]
 ) -> None:
     made = parts(dimensions=6)
-    assert (first := made.embedder.embed(PROMPTS)) is not None
+    assert (first := made.embedder.embed(prompts(PROMPTS))) is not None
     server.width = 12
-    assert made.embedder.embed(PROMPTS) is None
+    assert made.embedder.embed(prompts(PROMPTS)) is None
     made.now[0] += PAUSE_SECONDS
-    assert (second := made.embedder.embed(PROMPTS)) is not None
+    assert (second := made.embedder.embed(prompts(PROMPTS))) is not None
     assert (first.version, second.version) == ("small/256/6", "small/256/12to6")
     assert second.vectors.shape == (10, 6)
 
@@ -205,7 +205,7 @@ def test_a_server_that_hangs_holds_a_batch_no_longer_than_its_time(server: InMem
     settings = EmbeddingSettings(backend="http", url=server.url, model="small", timeout_seconds=0.2)
     embedder = embedder_of(settings, on_missing=missing.append)
     assert embedder is not None
-    assert embedder.embed(PROMPTS) is None
+    assert embedder.embed(prompts(PROMPTS)) is None
     assert not release.is_set()
     release.set()
     embedder.close()
