@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import Engine
 
 from monitor.app.anchor import JudgeAnchor
@@ -41,6 +43,15 @@ def watch_of(settings: Settings, metrics: Metrics, fenced: Engine, overview: Pos
         waiting=overview.kafka_lag,
         metrics=metrics,
     )
+
+
+def done(body: Callable[[], object]) -> Callable[[], None]:
+    """Return *body* as a duty that never has more to do at once, whatever it returns."""
+
+    def run() -> None:
+        body()
+
+    return run
 
 
 def duties_of(
@@ -87,11 +98,7 @@ def duties_of(
     if retrain.refresh_cron is not None:
         duties.append(Duty("refresh_on_schedule", 0.0, RefreshOnSchedule(retrain.refresh_cron, jobs, jobs)))
     placement = PostgresPlacement(engine)
-
-    def end_silent() -> None:
-        placement.end_silent()
-
-    duties.append(Duty("end_silent_sessions", PLACEMENT_SECONDS, end_silent))
+    duties.append(Duty("end_silent_sessions", PLACEMENT_SECONDS, done(placement.end_silent)))
     watch = WatchPlacement(placement.blocker, metrics)
     duties.append(Duty("watch_placement", PLACEMENT_SECONDS, watch))  # last: where it finds a blocker the turn ends
     return duties

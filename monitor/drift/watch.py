@@ -122,7 +122,7 @@ class Look:
         rhythms = self.senders.rhythms
         since = float(rhythms.last[row])
         watched = self.at - max(since, self.senders.quiet_from)
-        return Silence(self.at - since, watched / max(float(rhythms.open[row]), 1e-9), since)
+        return Silence(self.at - since, rhythms.usual_seconds(row, watched), since)
 
     def whole_log(self) -> list[Finding]:
         if not self.silent[LOG_ROW]:

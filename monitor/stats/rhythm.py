@@ -158,6 +158,12 @@ class Rhythms:
         fresh, own = Rhythms(rows - len(self), self.at).arrays(), self.arrays()
         self.restore({name: np.concatenate([own[name], fresh[name]]) for name in own})
 
+    def usual_seconds(self, row: int, seconds: float) -> float:
+        """Return how many seconds lie between two arrivals in the last *seconds*, if those are as usual."""
+        if self.hours[row].any():
+            return seconds / max(float(self.open[row]), 1e-9)
+        return HOUR * float(self.hours_now[row]) / max(float(self.arrivals_now[row]), 1.0)
+
     def allowed(self, exceed: Floats, days: float) -> Floats:
         """Return how long each silence may be, on its clock, for *exceed* longer ones in *days*.
 

@@ -6,23 +6,22 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, text
 
 from monitor.app.watch import WatchArrivals
 from monitor.domain.alarm import AlarmKind, AlarmState, Severity, StoredAlarm
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
-from monitor.drift.incident import IncidentRule
 from monitor.drift.watch import WatchRules
 from monitor.ingest.offset import StoredOffset
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.arrivals import PostgresArrivals
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import transaction
-from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.settings.root import Settings
-from monitor.telemetry.metrics import CollectorRegistry, Metrics
+from monitor.telemetry.metrics import Metrics
 from tests.program import Site, running, wait_for
 from tests.real_kafka import Kafka
 from tests.traces import checkpoint, line, scored, trace
@@ -30,9 +29,10 @@ from tests.traces import checkpoint, line, scored, trace
 ENTRIES, PERIOD = 400, timedelta(seconds=5)
 # Half an hour past a full hour, so that no hour begins meanwhile: those of a new kind are only warned of.
 BEGIN = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
+WRITTEN_AT = text("update log_entry set created_at = :at where entry_id = (select max(entry_id) from log_entry)")
 
 
-class Site2:
+class WrittenLog:
     """A log whose entries were written `PERIOD` apart, and leaders that look at it at a time that is given."""
 
     def __init__(self, engine: Engine) -> None:
@@ -49,8 +49,7 @@ class Site2:
             self.checkpoints.write(checkpoint(scored(items), start=self.traces))
             self.traces += 2
             with transaction(self.engine) as connection:
-                query = text("update log_entry set created_at = :at where entry_id = (select max(entry_id) from log_entry)")
-                connection.execute(query, {"at": self.at})
+                connection.execute(WRITTEN_AT, {"at": self.at})
         wait_for(lambda: self.fold.place_entries().next_place == self.traces, "the places")
 
     def leader(self) -> WatchArrivals:
@@ -60,7 +59,6 @@ class Site2:
             store,
             WatchRules(takeover_seconds=30.0),
             active=self.fold.active,
-            filing=IncidentRule().file,
             reads=lambda: True,
             waiting=lambda: 0,
             metrics=Metrics(CollectorRegistry()),
@@ -71,12 +69,12 @@ class Site2:
 
 
 @pytest.fixture
-def site(engine: Engine) -> Site2:
-    return Site2(engine)
+def site(engine: Engine) -> WrittenLog:
+    return WrittenLog(engine)
 
 
 @pytest.mark.postgres
-def test_a_silence_is_told_once_by_whatever_leader_and_ends_when_data_is_back(site: Site2) -> None:
+def test_a_silence_is_told_once_by_whatever_leader_and_ends_when_data_is_back(site: WrittenLog) -> None:
     site.write(ENTRIES)
     first = site.leader()
     while first():
@@ -92,8 +90,6 @@ def test_a_silence_is_told_once_by_whatever_leader_and_ends_when_data_is_back(si
         assert not second()
         site.at += timedelta(seconds=5)
     assert [item.state for item in site.alarms()] == [AlarmState.OPEN]
-    (incident,) = PostgresIncidents(site.engine).open_incidents()
-    assert incident.facts.pages
     site.write(1)
     second()
     assert [item.state for item in site.alarms()] == [AlarmState.RECOVERED]
@@ -108,7 +104,7 @@ def test_a_silence_is_told_once_by_whatever_leader_and_ends_when_data_is_back(si
 
 
 @pytest.mark.postgres
-def test_a_cohort_that_the_baseline_does_not_know_is_told_until_a_baseline_does(site: Site2) -> None:
+def test_a_cohort_that_the_baseline_does_not_know_is_told_until_a_baseline_does(site: WrittenLog) -> None:
     rules = ControllerRules(10_000.0, 200, NullRule())
     site.write(100, cohorts=1)
     Controller(site.fold, rules).tick()
