@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261123_watch_expand"
-down_revision = "20261123_daily_evidence_expand"
+down_revision = "20261123_reference_expand"
 branch_labels = None
 depends_on = None
 

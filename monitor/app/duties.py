@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from sqlalchemy import Engine
 
 from monitor.app.anchor import JudgeAnchor
-from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchPlacement
+from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchIncidents, WatchPlacement
 from monitor.app.watch import WatchArrivals
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.incident import IncidentRule
 from monitor.drift.watch import WatchRules
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.arrivals import PostgresArrivals
 from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.placement import PostgresPlacement
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.retention import PostgresRetention, Retention
@@ -39,6 +42,7 @@ def watch_of(settings: Settings, metrics: Metrics, fenced: Engine, overview: Pos
         PostgresArrivals(fenced, group_id=settings.kafka.group_id),
         WatchRules(takeover_seconds=takeover, unread_after_seconds=3.0 * CLOCK_SECONDS + takeover),
         active=PostgresFoldStore(fenced).active,
+        filing=IncidentRule(timedelta(seconds=settings.drift.incident_seconds)).file,
         reads=lambda: metrics.is_reached(Dependency.KAFKA),
         waiting=overview.kafka_lag,
         metrics=metrics,
@@ -54,6 +58,17 @@ def done(body: Callable[[], object]) -> Callable[[], None]:
     return run
 
 
+def controller_rules_of(settings: Settings, null_rule: NullRule) -> ControllerRules:
+    drift = settings.drift
+    return ControllerRules(
+        drift.average_run_length,
+        drift.baseline_traces,
+        null_rule,
+        drift.recovery_observations,
+        incidents=IncidentRule(timedelta(seconds=drift.incident_seconds)),
+    )
+
+
 def duties_of(
     settings: Settings,
     metrics: Metrics,
@@ -65,10 +80,8 @@ def duties_of(
     overview: PostgresOverview,
 ) -> list[Duty]:
     """Return what one replica does for all, in the order of a turn; every write goes through *fenced*."""
-    drift, retrain = settings.drift, settings.retrain
-    rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule, drift.recovery_observations)
-    log_store = PostgresFoldStore(fenced)
-    controller = Controller(log_store, rules)
+    retrain, log_store = settings.retrain, PostgresFoldStore(fenced)
+    controller = Controller(log_store, controller_rules_of(settings, null_rule))
     store = PostgresCheckpoints(fenced, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts)
     alarms, models = PostgresAlarms(fenced), RewardRegistry(engine)
 
@@ -86,6 +99,7 @@ def duties_of(
         Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
         Duty("watch_arrivals", WATCH_SECONDS, watch_of(settings, metrics, fenced, overview)),
         Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
+        Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics)),
         Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
         Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),

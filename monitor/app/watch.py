@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from monitor.drift.arrivals import Arrivals, Outcome, RaisedBefore, Senders
-from monitor.drift.stored import ActiveBaseline
+from monitor.drift.stored import ActiveBaseline, Filing
 from monitor.drift.watch import Look, WatchRules, followed_by, settle
 from monitor.telemetry.metrics import Metrics
 
@@ -52,6 +52,7 @@ class WatchArrivals:
         rules: WatchRules,
         *,
         active: Callable[[ActiveBaseline | None], ActiveBaseline | None],
+        filing: Filing,
         reads: Callable[[], bool],
         waiting: Callable[[], int | None],
         metrics: Metrics,
@@ -60,6 +61,7 @@ class WatchArrivals:
         self._store = store
         self._rules = rules
         self._active = active
+        self._filing = filing
         self._reads = reads
         self._waiting = waiting
         self._metrics = metrics
@@ -108,7 +110,7 @@ class WatchArrivals:
         senders.count_under(baseline_id)
         look = Look(senders, self._rules, waiting=self._waiting() or 0)
         alarms, recoveries = settle(look.findings(followed), senders, before=self._store.raised(), followed=followed)
-        outcome = Outcome(alarms, recoveries, baseline_id) if alarms or recoveries else None
+        outcome = Outcome(alarms, recoveries, baseline_id, self._filing) if alarms or recoveries else None
         if outcome is not None or self._clock() - self._saved >= SAVE_SECONDS:
             self._store.save(senders.to_bytes(), outcome)
             self._saved = self._clock()

@@ -16,6 +16,7 @@ from monitor.domain.alarm import Alarm, AlarmKind, Recovery
 from monitor.domain.cohort import ALL
 from monitor.domain.observation import EPOCH
 from monitor.domain.stream import StreamKey
+from monitor.drift.stored import Filing
 from monitor.stats.presence import Presence
 from monitor.stats.rhythm import KEPT, Rhythms
 
@@ -61,6 +62,7 @@ class Outcome:
     alarms: Sequence[Alarm]
     recoveries: Sequence[Recovery]
     baseline_id: int | None  # the active one it knew
+    filing: Filing  # asked within the transaction, about the alarms that have no incident yet
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from monitor.domain.stream import StreamNumbers, StreamStatus
 from monitor.drift.baseline import Baseline, NullRule, build_baseline
 from monitor.drift.diagnosis import describe
 from monitor.drift.fold import Decision, Fold, FoldRules, in_fold_order, restore, store
+from monitor.drift.incident import IncidentRule
 from monitor.drift.log import ObservationLog, windows_of
 from monitor.drift.status import status_of
 from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold
@@ -72,6 +73,7 @@ class ControllerRules:
     baseline_traces: int  # 0: an operator freezes the first baseline
     null_rule: NullRule
     recovery_observations: int = FoldRules(1.0).recovery_observations
+    incidents: IncidentRule = field(default_factory=IncidentRule)
 
     @property
     def fold_rules(self) -> FoldRules:
@@ -154,6 +156,7 @@ class Controller:
             streams=store(fold, [key for key, stream in fold.streams.items() if before.get(key) is not stream]),
             alarms=alarms,
             recoveries=[outcome for outcome in outcomes if isinstance(outcome, Recovery)],
+            filing=self._rules.incidents.file,
         )
         self._store.save_fold(step)
         self._fold, self._position = fold, stop

@@ -16,8 +16,10 @@ from monitor.domain.observation import Source
 from monitor.domain.stream import StreamKey
 from monitor.drift.arrivals import KINDS, Arrivals, Outcome, RaisedBefore
 from monitor.postgres import schema
-from monitor.postgres.alarms import insert_alarm, recover_alarm, stored_alarm
+from monitor.postgres.alarm_row import stored_alarm
+from monitor.postgres.alarms import insert_alarm, recover_alarm
 from monitor.postgres.engine import transaction
+from monitor.postgres.incidents import file_alarms, hold_incidents, settle
 from monitor.postgres.log import log_end
 from monitor.postgres.streams import hold_freezes
 
@@ -96,12 +98,14 @@ class PostgresArrivals:
             hold_freezes(connection)
             table = schema.baseline.c
             active = connection.execute(select(table.baseline_id).where(table.active)).scalar_one_or_none()
+            hold_incidents(connection)
             under = outcome.baseline_id or 0
             for alarm in outcome.alarms:
                 if not alarm.kind.against_baseline or outcome.baseline_id == active:
                     insert_alarm(connection, under, alarm)
-            for recovery in outcome.recoveries:
-                recover_alarm(connection, under, recovery)
+            ended = [recover_alarm(connection, under, recovery) for recovery in outcome.recoveries]
+            file_alarms(connection, outcome.filing)
+            settle(connection, [number for touched in ended for number in touched])
 
 
 def _arrivals(rows: Sequence[Row[Any]]) -> Arrivals:

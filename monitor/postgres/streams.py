@@ -34,6 +34,7 @@ from monitor.postgres import schema
 from monitor.postgres.alarms import insert_alarm, recover_alarm
 from monitor.postgres.days import save_days
 from monitor.postgres.engine import transaction
+from monitor.postgres.incidents import file_alarms, hold_incidents, settle
 from monitor.postgres.log import append_entry, place_entries, placed_traces
 from monitor.postgres.registry import replaced_scorers
 from monitor.postgres.window import copy_window
@@ -179,7 +180,9 @@ class PostgresFoldStore:
                 return there
             connection.execute(update(schema.baseline).where(schema.baseline.c.active).values(active=False))
             before = schema.alarm.c.state != AlarmState.SUPERSEDED, schema.alarm.c.baseline_id.is_not(None)
-            connection.execute(update(schema.alarm).where(*before).values(state=AlarmState.SUPERSEDED))
+            hold_incidents(connection)
+            ended = update(schema.alarm).where(*before).values(state=AlarmState.SUPERSEDED, snoozed_until=None)
+            settle(connection, connection.execute(ended.returning(schema.alarm.c.incident_id)).scalars().all())
             values = {
                 "created_by": by,
                 "note": note,
@@ -239,12 +242,14 @@ class PostgresFoldStore:
                 ]
                 connection.execute(statement, rows)
             save_days(connection, step.baseline_id, step.days)
+            hold_incidents(connection)
             replaced = replaced_scorers(connection) if step.alarms else frozenset()
             for alarm in step.alarms:
                 late = alarm.stream.scorer_version in replaced
                 insert_alarm(connection, step.baseline_id, alarm, AlarmState.SUPERSEDED if late else AlarmState.OPEN)
-            for recovery in step.recoveries:
-                recover_alarm(connection, step.baseline_id, recovery)
+            ended = [recover_alarm(connection, step.baseline_id, recovery) for recovery in step.recoveries]
+            file_alarms(connection, step.filing)
+            settle(connection, [number for touched in ended for number in touched])
 
 
 def hold_freezes(connection: Connection) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from monitor.settings.part import Part
+from monitor.settings.reference import ReferenceSettings
 from monitor.signals.table import SIGNALS
 
 
@@ -26,12 +27,21 @@ class DriftSettings(Part):
     recovery_observations: int = Field(
         2000, ge=1, description="an alert has recovered when so many observations did not bring it about again"
     )
+    incident_seconds: float = Field(
+        86_400.0,
+        gt=0,
+        le=2_592_000,
+        description="alarms that began before so long had passed since the page are its incident's; none is taken"
+        " after seven times as long",
+    )
     moved_false_share: float = Field(
         0.1, gt=0, le=0.5, description="of the streams told to have moved on a day, how many have not, in the mean"
     )
     detectors: dict[str, str] = Field(
         default_factory=dict, description="what follows a signal, by name, from the next baseline on; e_detector"
     )
+
+    reference: ReferenceSettings = ReferenceSettings()
 
     @model_validator(mode="after")
     def _known_signals(self) -> DriftSettings:

@@ -13,6 +13,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from monitor.domain.alarm import Severity, StoredAlarm
+from monitor.domain.incident import Incident
 from monitor.domain.job import Action, JobState
 from monitor.domain.stream import StreamStatus
 from monitor.signals.table import SIGNALS
@@ -96,6 +97,7 @@ class Metrics:
 
         self._streams = of_leader(series.STREAM_MEAN, series.STREAM_BASELINE, series.STREAM_EVIDENCE_LOG)
         self._alarms = of_leader(series.ALARMS_OPEN, series.ALARM_EFFECT)
+        self._incidents = of_leader(series.INCIDENTS_OPEN, series.INCIDENT_MEMBERS)
         self._fold_lag = of_leader(series.FOLD_LAG_TRACES)
         self._placement_blocked = of_leader(series.PLACEMENT_BLOCKED_SECONDS)
         self._silence = of_leader(series.SILENCE_RATIO)
@@ -109,12 +111,10 @@ class Metrics:
         up = gauge_of(series.DEPENDENCY_UP, registry)
         for name, freshness in self._reached.items():
             up.labels(name).set_function(freshness.holds)
-        for trace_outcome in TraceOutcome:
-            self._traces.labels(trace_outcome)
-        for preference_outcome in PreferenceOutcome:
-            self._preferences.labels(preference_outcome)
-        for anchor_outcome in AnchorOutcome:
-            self._anchor_scorings.labels(anchor_outcome)
+        outcomes = (self._traces, TraceOutcome), (self._preferences, PreferenceOutcome)
+        for counter, words in (*outcomes, (self._anchor_scorings, AnchorOutcome)):
+            for word in words:
+                counter.labels(word)
         for stage in Stage:
             self._stage_seconds.labels(stage)
 
@@ -217,6 +217,16 @@ class Metrics:
             effects[labels] = max(effects.get(labels, 0.0), effect.estimate, key=abs)
         self._alarms.show(counts, effects)
 
+    def show_incidents(self, incidents: Iterable[Incident]) -> None:
+        """Show the open incidents: how many, by severity, and each by its number."""
+        opened: dict[tuple[str, ...], float] = {(severity,): 0 for severity in Severity}
+        members: dict[tuple[str, ...], float] = {}
+        for incident in incidents:
+            facts = incident.facts
+            opened[facts.severity,] += 1
+            members[str(incident.incident_id), facts.kind, facts.severity] = facts.members
+        self._incidents.show(opened, members)
+
     def show_jobs(self, jobs: Mapping[tuple[Action, JobState], int]) -> None:
         """Show the jobs by action and state; what is not in the mapping is 0."""
         self._jobs.show({(action, state): jobs.get((action, state), 0) for action in Action for state in JobState})
@@ -253,6 +263,7 @@ class Metrics:
         for gauges in (
             self._streams,
             self._alarms,
+            self._incidents,
             self._fold_lag,
             self._placement_blocked,
             self._silence,

@@ -197,6 +197,22 @@ ALARM_EFFECT = Series(
     "How far an open alarm's signal lies from its baseline; of several policy models in one cohort, the largest.",
     ("signal", "cohort", "direction", "severity", "unit"),
 )
+INCIDENTS_OPEN = Series(
+    "monitor_incidents_open",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "incidents",
+    "Incidents, alarms of one cause, that nobody has acknowledged or snoozed. One of severity alert pages.",
+    ("severity",),
+)
+INCIDENT_MEMBERS = Series(
+    "monitor_incident_members",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "alarms",
+    "Live alarms of an open incident, by its number: there while it is open, so each is told once.",
+    ("incident", "kind", "severity"),
+)
 FOLD_LAG_TRACES = Series(
     "monitor_fold_lag_traces",
     Kind.GAUGE,
@@ -254,6 +270,22 @@ LAST_REFRESH = Series(
     Part.CONTROLLER,
     "seconds since the epoch",
     "When a reward model was last promoted; 0 if never.",
+)
+REFERENCE_REQUESTS = Series(
+    "monitor_reference_requests_total",
+    Kind.COUNTER,
+    Part.CONTROLLER,
+    "prompts",
+    "Prompts that the released policy was asked again, by what became of them.",
+    ("outcome",),
+)
+REFERENCE_BUDGET_LEFT = Series(
+    "monitor_reference_budget_left",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "requests or tokens",
+    "What is left of the day's budget for asking the released policy again.",
+    ("unit",),
 )
 LEADER = Series(
     "monitor_leader",
@@ -315,6 +347,8 @@ DAEMON_SERIES: tuple[Series, ...] = (
     STREAM_EVIDENCE_LOG,
     ALARMS_OPEN,
     ALARM_EFFECT,
+    INCIDENTS_OPEN,
+    INCIDENT_MEMBERS,
     FOLD_LAG_TRACES,
     PLACEMENT_BLOCKED_SECONDS,
     SILENCE_RATIO,
@@ -323,6 +357,8 @@ DAEMON_SERIES: tuple[Series, ...] = (
     ANCHOR_SHIFT,
     JOBS,
     LAST_REFRESH,
+    REFERENCE_REQUESTS,
+    REFERENCE_BUDGET_LEFT,
     LEADER,
 )
 SERVING_SERIES: tuple[Series, ...] = (

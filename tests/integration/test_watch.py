@@ -13,12 +13,14 @@ from monitor.app.watch import WatchArrivals
 from monitor.domain.alarm import AlarmKind, AlarmState, Severity, StoredAlarm
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.incident import IncidentRule
 from monitor.drift.watch import WatchRules
 from monitor.ingest.offset import StoredOffset
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.arrivals import PostgresArrivals
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import transaction
+from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.settings.root import Settings
 from monitor.telemetry.metrics import Metrics
@@ -59,6 +61,7 @@ class WrittenLog:
             store,
             WatchRules(takeover_seconds=30.0),
             active=self.fold.active,
+            filing=IncidentRule().file,
             reads=lambda: True,
             waiting=lambda: 0,
             metrics=Metrics(CollectorRegistry()),
@@ -85,6 +88,8 @@ def test_a_silence_is_told_once_by_whatever_leader_and_ends_when_data_is_back(si
     (told,) = site.alarms()
     assert (told.alarm.kind, told.alarm.severity, told.state) == (AlarmKind.NO_DATA, Severity.ALERT, AlarmState.OPEN)
     assert told.alarm.detail == "no traces for 5 min; at these hours one usually comes every 5.0 s"
+    (incident,) = PostgresIncidents(site.engine).open_incidents()
+    assert incident.facts.pages
     second = site.leader()
     for _ in range(3):  # it begins where the first one was, and does not know for how long nobody read
         assert not second()
