@@ -11,12 +11,13 @@ from sqlalchemy import Engine, text
 
 from monitor.app.watch import WatchArrivals
 from monitor.domain.alarm import AlarmKind, AlarmState, Severity, StoredAlarm
+from monitor.domain.job import Action
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.incident import IncidentRule
 from monitor.drift.watch import WatchRules
 from monitor.ingest.offset import StoredOffset
-from monitor.postgres.alarms import PostgresAlarms
+from monitor.postgres.alarms import PostgresAlarmFacts, PostgresAlarms
 from monitor.postgres.arrivals import PostgresArrivals
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import transaction
@@ -90,6 +91,8 @@ def test_a_silence_is_told_once_by_whatever_leader_and_ends_when_data_is_back(si
     assert told.alarm.detail == "no traces for 5 min; at these hours one usually comes every 5.0 s"
     (incident,) = PostgresIncidents(site.engine).open_incidents()
     assert incident.facts.pages
+    with transaction(site.engine) as connection:
+        assert PostgresAlarmFacts(connection).facts(Action.REWARD_REFRESH) == ()  # training mends no silence
     second = site.leader()
     for _ in range(3):  # it begins where the first one was, and does not know for how long nobody read
         assert not second()
