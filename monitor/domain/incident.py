@@ -200,7 +200,7 @@ def pleas_of(member: StoredAlarm) -> Iterator[LikelyCause]:
     if member.policy_since is not None:
         name = alarm.stream.policy_model[:MAX_NAME_CHARACTERS]
         came = member.policy_since.astimezone(UTC)
-        yield LikelyCause(Cause.POLICY_MODEL, likely, f"policy model {name} came at {came:%Y-%m-%d %H:%M}Z")
+        yield LikelyCause(Cause.POLICY_MODEL, likely, f"{name} came at {came:%Y-%m-%d %H:%M}Z")
     if (parts := alarm.decomposition) is not None:
         cause = Cause.INPUT_SHIFT if abs(parts.prompts) > abs(parts.model) else Cause.POLICY_MODEL
         yield LikelyCause(cause, likely, f"of {parts.raw:+.3g} {parts.unit} the prompts explain {parts.prompts:+.3g}")

@@ -191,7 +191,7 @@ def test_one_incident_is_one_card_with_a_line_for_each_thing_that_moved(
     cards = page.locator("#alarms-list > li")
     expect(cards).to_have_count(1)
     expect(cards.locator(".findings b")).to_have_text(["refusal ↑ rose", "response length ↑ rose"])
-    expect(cards.locator(".findings .cohort")).to_have_text(["all cohorts", "all cohorts and 1 cohort"])
+    expect(cards.locator(".findings .cohort")).to_have_text(["all cohorts", "all cohorts and 1 by itself"])
     expect(cards).to_contain_text("of +52 tokens: +8 prompts, +44 model")
     expect(cards).to_contain_text("shown cause: policy model (the released policy answers the same prompts otherwise)")
     expect(page.locator("#warnings-summary")).to_have_text("1 warning")

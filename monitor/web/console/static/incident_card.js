@@ -101,7 +101,7 @@ function createFinding() {
 function updateFinding(row, { lead: { alarm }, others }, champion) {
   const part = parts(row);
   setText(part.moved, movedOf(alarm));
-  const more = others ? ` and ${plural(others, isRollUp(alarm.stream) ? "cohort" : "more cohort")}` : "";
+  const more = others ? ` and ${isRollUp(alarm.stream) ? `${count(others)} by ${others > 1 ? "themselves" : "itself"}` : plural(others, "more cohort")}` : "";
   setText(part.cohort, alarm.direction === null ? "" : cohortOf(alarm.stream) + more);
   setText(part.model, alarm.direction === null ? "" : modelOf(alarm.stream, champion));
   setText(part.effect, effectOf(alarm));
