@@ -269,6 +269,25 @@ REWARDS = Row(
     ),
 )
 
+REFERENCE = Row(
+    "Asking again",
+    (
+        Panel(
+            "Prompts asked again",
+            "Of the released policy in the last five minutes, by what became of them.",
+            (Query(f"sum by (outcome) (increase(monitor_reference_requests_total{_ALL}[5m])) > 0", "{{outcome}}"),),
+            width=12,
+            stacked=True,
+        ),
+        Panel(
+            "Budget left",
+            "What may still be asked today, in UTC.",
+            (Query(f"max by (job, unit) (monitor_reference_budget_left{_ALL})", "{{job}} {{unit}}"),),
+            width=12,
+        ),
+    ),
+)
+
 RETRAINING = Row(
     "Retraining",
     (
@@ -327,4 +346,4 @@ SERVING = Row(
     ),
 )
 
-ROWS: tuple[Row, ...] = (NOW, INGEST, DRIFT, REWARDS, SERVING, RETRAINING)
+ROWS: tuple[Row, ...] = (NOW, INGEST, DRIFT, REWARDS, SERVING, REFERENCE, RETRAINING)

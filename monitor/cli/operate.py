@@ -148,7 +148,8 @@ def drift_report(
             baseline=observation_frame(store.window(first, summary.stop_place)),
             current=observation_frame(store.window(start, stop)),
         )
-    say(f"{out}: traces {first} to {summary.stop_place - 1} against {start} to {stop - 1}")
+        before, after, since, until = store.trace_numbers((first, summary.stop_place, start, stop))
+    say(f"{out}: traces {before} to {after - 1} against {since} to {until - 1}")
 
 
 @alarms.command("explain")
@@ -164,10 +165,10 @@ def alarms_explain(alarm_id: AlarmNumber) -> None:
         else f"alarm {stored.alarm_id} ({stored.state}, {alarm.severity}): {alarm.kind}: {alarm.detail}"
     )
     say(
-        f"decided at trace {alarm.place} ({alarm.trace_id}) of {moment(alarm.timestamp)}, "
+        f"decided at trace {stored.trace_number} ({alarm.trace_id}) of {moment(alarm.timestamp)}, "
         f"after {alarm.observations} observations since the baseline"
     )
-    say(f"began about trace {alarm.onset_place}, {moment(alarm.onset_timestamp)}")
+    say(f"began about trace {stored.onset_trace_number}, {moment(alarm.onset_timestamp)}")
     if stored.recovered_at is not None:
         say(f"recovered: {moment(stored.recovered_at)}")
     say(f"effect since then: {effect_text(alarm.effect)} against the baseline's mean (95% confidence sequence)")

@@ -14,6 +14,11 @@ MIN_ANCHORS = 8  # fewer tell nothing of how far a scorer moved
 MAX_ANCHORS = 4096
 
 
+def subject_of(number: int) -> str:
+    """Return the name under which a pair stands in the log."""
+    return f"anchor:{number}"
+
+
 @dataclass(frozen=True, slots=True)
 class AnchorPair:
     messages: tuple[Message, ...]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.domain.alarm import Alarm, Direction, Effect, ScorerVerdict, Severity
-from monitor.domain.anchor import MIN_ANCHORS
+from monitor.domain.anchor import MIN_ANCHORS, subject_of
 from monitor.domain.cohort import ALL
 from monitor.domain.observation import ObservationBatch, PlacedEntry, Series
 from monitor.domain.signal import ANCHOR_FIRST_REWARD, ANCHOR_REWARD, DISAGREEMENT, REWARD
@@ -24,6 +24,7 @@ from monitor.domain.stream import StreamKey
 JUDGED = frozenset({REWARD.name, DISAGREEMENT.name, "reward_win"})  # signals whose alarms are asked: scorer or policy?
 PAIR_FACTOR = 2.0  # a single pair may move by more than their mean
 TINY = 1e-9  # of the scores' size: less is no spread
+EXAMPLES = 5
 UNIT = "sd of the anchors' rewards"
 STANDARD_ERRORS = 2.0  # of the mean over pairs, in the interval that is shown
 
@@ -36,6 +37,7 @@ class AnchorShift:
     mean: float
     error: float  # standard error of `mean` over pairs
     root_mean_square: float  # of the pairs' differences
+    telling: tuple[int, ...] = ()  # the pairs that moved most, the first the most
 
     def excess(self, tolerance: float) -> float:
         """Return how much of what rounding may do this is: more than 1 is another scorer.
@@ -132,6 +134,7 @@ class AnchorHistory:
             observations=sum(look.shift.pairs for look in (*before, decided)),
             evidence_log=shift.excess(tolerance),
             effect=Effect(shift.mean, shift.mean - slack, shift.mean + slack, UNIT),
+            examples=tuple(map(subject_of, shift.telling)),
             episode=episode,
             detail=f"by the same scorer version the anchor set now scores otherwise than at first: {shift}",
         )
@@ -168,6 +171,7 @@ def shift_between(reference: NDArray[np.float64], again: NDArray[np.float64]) ->
         mean=float(moved.mean()),
         error=float(moved.std(ddof=1)) / pairs**0.5,
         root_mean_square=float(np.sqrt((moved**2).mean())),
+        telling=tuple(np.flatnonzero(shared)[np.argsort(-np.abs(moved), kind="stable")[:EXAMPLES]].tolist()),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from monitor.settings.part import Part
+from monitor.settings.reference import ReferenceSettings
 from monitor.signals.table import SIGNALS
 
 
@@ -39,6 +40,8 @@ class DriftSettings(Part):
     detectors: dict[str, str] = Field(
         default_factory=dict, description="what follows a signal, by name, from the next baseline on; e_detector"
     )
+
+    reference: ReferenceSettings = ReferenceSettings()
 
     @model_validator(mode="after")
     def _known_signals(self) -> DriftSettings:

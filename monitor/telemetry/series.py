@@ -264,6 +264,22 @@ LAST_REFRESH = Series(
     "seconds since the epoch",
     "When a reward model was last promoted; 0 if never.",
 )
+REFERENCE_REQUESTS = Series(
+    "monitor_reference_requests_total",
+    Kind.COUNTER,
+    Part.CONTROLLER,
+    "prompts",
+    "Prompts that the released policy was asked again, by what became of them.",
+    ("outcome",),
+)
+REFERENCE_BUDGET_LEFT = Series(
+    "monitor_reference_budget_left",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "requests or tokens",
+    "What is left of the day's budget for asking the released policy again.",
+    ("unit",),
+)
 LEADER = Series(
     "monitor_leader",
     Kind.GAUGE,
@@ -333,6 +349,8 @@ DAEMON_SERIES: tuple[Series, ...] = (
     ANCHOR_SHIFT,
     JOBS,
     LAST_REFRESH,
+    REFERENCE_REQUESTS,
+    REFERENCE_BUDGET_LEFT,
     LEADER,
 )
 SERVING_SERIES: tuple[Series, ...] = (

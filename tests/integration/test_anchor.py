@@ -35,6 +35,7 @@ from monitor.observe.scoring import RewardModel
 from monitor.postgres.alarms import PostgresAlarmFacts, PostgresAlarms
 from monitor.postgres.anchors import PostgresAnchors
 from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.log import trace_numbers
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
@@ -199,6 +200,10 @@ def test_a_scorer_whose_weights_are_swapped_behind_its_name_is_told_and_reward_a
         monkeypatch.setattr("monitor.observe.anchor.ASKED_SECONDS", 0.0)
         site.score_anchors()  # not by its schedule: the alarm asks for it
 
+    decided = raised_again(site, raised[-1])
+    named = int((decided.alarm.trace_id or "").removeprefix("t-"))
+    assert (decided.trace_number, decided.alarm.place) == (named, named + PAIRS)  # one scoring lies before it
+
     [anchor] = site.alarms("anchor_reward")
     assert site.verdicts() == {ScorerVerdict.SCORER_CHANGED}
     assert "in the alarm's direction" in raised_again(site, raised[-1]).scorer_note
@@ -360,6 +365,12 @@ def test_what_counts_traces_counts_no_anchors(engine: Engine, models: tuple[Path
     assert (site.store.placed_traces(), seen.traces, seen.fold_lag_traces) == (traces, traces, 0)
     assert seen.last_timestamp == answered(traces - 1).timestamp
     assert Streams(PostgresStreams(engine)).unwatched_scorers() == ()
+
+    numbers = [0, 1, BASELINE - 1, BASELINE, BASELINE + 99, BASELINE + 100, traces - 1]
+    places = [site.store.place_of_trace(number) for number in numbers]
+    with engine.connect() as connection:
+        assert trace_numbers(connection, places) == numbers
+        assert trace_numbers(connection, [places[3] - 1, places[3] - PAIRS, traces + 3 * PAIRS]) == [400, 400, traces]
 
     first, stop = site.store.place_of_trace(traces - 250), site.store.place_of_trace(traces - 1) + 1
     assert stop - first == 250 + 2 * PAIRS

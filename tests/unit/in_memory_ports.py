@@ -46,7 +46,8 @@ def stored_alarm(
         examples=("t-2843", "t-2840"),
     )
     changed: Alarm = replace(alarm, **changes)  # type: ignore[arg-type]
-    return StoredAlarm(alarm_id, state, changed, NOW, incident_id=incident_id)
+    stored = StoredAlarm(alarm_id, state, changed, NOW, incident_id=incident_id)
+    return replace(stored, trace_number=changed.place, onset_trace_number=changed.onset_place)
 
 
 def stream_status(**changes: object) -> StreamStatus:

@@ -26,6 +26,7 @@ from monitor.postgres.schema.log import (
     trace,
 )
 from monitor.postgres.schema.metadata import metadata
+from monitor.postgres.schema.reference import reask, reasked, reference_budget
 from monitor.postgres.schema.retraining import audit, job, job_event, preference, registry, reward_model
 
 __all__ = [
@@ -48,6 +49,9 @@ __all__ = [
     "metadata",
     "observation_batch",
     "preference",
+    "reask",
+    "reasked",
+    "reference_budget",
     "registry",
     "repeat_key",
     "reward_model",

@@ -98,7 +98,8 @@ function createFinding() {
   );
 }
 
-function updateFinding(row, { lead: { alarm }, others }, champion) {
+function updateFinding(row, { lead, others }, champion) {
+  const { alarm } = lead;
   const part = parts(row);
   setText(part.moved, movedOf(alarm));
   const more = others ? ` and ${isRollUp(alarm.stream) ? `${count(others)} by ${others > 1 ? "themselves" : "itself"}` : plural(others, "more cohort")}` : "";
@@ -106,7 +107,7 @@ function updateFinding(row, { lead: { alarm }, others }, champion) {
   setText(part.model, alarm.direction === null ? "" : modelOf(alarm.stream, champion));
   setText(part.effect, effectOf(alarm));
   setText(part.parts, partsOf(alarm));
-  setText(part.delay, `caught ${delayOf(alarm)}`);
+  setText(part.delay, `caught ${delayOf(lead)}`);
   setAge(part.caught, alarm.timestamp);
 }
 
@@ -121,14 +122,14 @@ function createMember(card, item, refresh) {
     {},
     element("span", { class: "name" }, `${movedOf(alarm)}, ${cohortOf(alarm.stream)}`, element("span", { class: "badge", "data-part": "severity" })),
     element("span", { "data-part": "effect" }),
-    element("span", {}, delayOf(alarm)),
+    element("span", {}, delayOf(item)),
     element("span", { class: "deed" }, button, element("span", { class: "note", "data-part": "state" })),
     element(
       "p",
       { class: "note" },
       element("span", {}, `alarm ${item.alarm_id}`),
       element("span", {}, "onset ", element("time", { "data-part": "onset" })),
-      element("span", {}, `caught at trace ${count(alarm.place)}, ${utc(new Date(alarm.timestamp))}`),
+      element("span", {}, `caught at trace ${count(item.trace_number)}, ${utc(new Date(alarm.timestamp))}`),
     ),
     element("p", { class: "note", "data-part": "verdicts" }),
     element(
@@ -190,8 +191,8 @@ function modelOf(stream, champion) {
   return `${stream.policy_model} · ${isReplaced(stream, champion) ? "former scorer" : "scorer"} ${scorer}`;
 }
 
-function delayOf(alarm) {
-  return `after ${plural(alarm.place - alarm.onset_place, "trace")}`;
+function delayOf({ trace_number: caught, onset_trace_number: onset }) {
+  return `after ${plural(caught - onset, "trace")}`;
 }
 
 async function order(card, button, path, done, refresh) {
