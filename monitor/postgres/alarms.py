@@ -216,7 +216,7 @@ class PostgresAlarmFacts:
         query = (
             select(schema.alarm, has_job.label("has_job"), incident.state.label("incident_state"))
             .outerjoin(schema.incident, incident.incident_id == table.incident_id)
-            .where(table.state != AlarmState.SUPERSEDED)
+            .where(table.state != AlarmState.SUPERSEDED, table.kind == AlarmKind.DRIFT)
         )
         return tuple(
             AlarmFact(
