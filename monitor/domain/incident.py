@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from monitor.domain.alarm import (
@@ -86,6 +86,28 @@ class Filed:
 
     incident: int  # its number; new ones are counted from -1 downwards
     member: StoredAlarm
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictWait:
+    """For how long a page waits for what asking the released policy again tells of its alarms."""
+
+    signals: frozenset[str] = frozenset()  # that can be asked about
+    patience: timedelta = timedelta(0)
+
+    def holds(self, members: Iterable[StoredAlarm], now: datetime) -> bool:
+        """Say whether each alert that pages may still turn out to be the traffic's doing."""
+        paging = [m for m in members if m.state is AlarmState.OPEN and severity_of(m) is Severity.ALERT]
+        return bool(paging) and all(
+            member.alarm.kind is AlarmKind.DRIFT
+            and member.alarm.stream.signal in self.signals
+            and member.reference_verdict is None
+            and now - member.created_at < self.patience
+            for member in paging
+        )
+
+
+NO_WAIT = VerdictWait()
 
 
 def severity_of(member: StoredAlarm) -> Severity:
