@@ -50,7 +50,7 @@ async function askAgain(complaint) {
 
 async function readAll() {
   const states = ["open", "acknowledged", "snoozed", ...(wantsEnded() ? ["recovered", "superseded"] : [])];
-  const [ready, overview, streams, moved, incidents, items, models, baseline, ...alarms] = await Promise.all([
+  const [ready, overview, streams, moved, incidents, items, models, baseline, anchor, ...alarms] = await Promise.all([
     readiness(),
     read("/api/v1/overview"),
     read("/api/v1/streams"),
@@ -59,12 +59,13 @@ async function readAll() {
     read("/api/v1/jobs?limit=50"),
     read("/api/v1/models"),
     read("/api/v1/baseline"),
+    read("/api/v1/anchor"),
     ...states.map((state) => read(`/api/v1/alarms?state=${state}&limit=1000`)),
   ]);
-  return { ready, overview, streams, moved, incidents, alarms: alarms.flat(), items, models, baseline };
+  return { ready, overview, streams, moved, incidents, alarms: alarms.flat(), items, models, baseline, anchor };
 }
 
-function show({ ready, overview, streams, moved, incidents, alarms, items, models, baseline }) {
+function show({ ready, overview, streams, moved, incidents, alarms, items, models, baseline, anchor }) {
   const champion = models.champion?.version ?? null;
   const context = { operator: who.role === "operator", hasBaseline: baseline !== null, champion, refresh };
   showChips(ready, overview);
@@ -73,7 +74,7 @@ function show({ ready, overview, streams, moved, incidents, alarms, items, model
   showStreams(streams, alarms.filter(({ state }) => state === "open" || state === "acknowledged" || state === "snoozed"), context);
   showMoved(moved);
   showJobs(items, context);
-  showModels(models);
+  showModels(models, anchor);
   showBaseline(baseline);
   byId("start").hidden = !context.operator;
   setText(byId("who"), `${who.name} (${who.role})`);
