@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -104,8 +105,11 @@ def find_kinds(encoder: Encoder, columns: Columns, covariates: Covariates) -> tu
     tokens, prompt = _moments(np.log1p(covariates.input_tokens)), _moments(np.log1p(covariates.prompt_words))
     points = points_of(encoder, columns, covariates, topics=topics, tokens=tokens, prompt=prompt)
     best, codes, least = points[:1], np.zeros(rows, np.int64), np.inf
+    count = min(count, len(np.unique(points, axis=0)))
     for restart in range(RESTARTS):
-        centres, found = kmeans2(points, count, minit="++", seed=SEED + restart, iter=25, missing="warn")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a cluster that no row is nearest to; it is left out below
+            centres, found = kmeans2(points, count, minit="++", seed=SEED + restart, iter=25, missing="warn")
         error = float(((points - centres[found]) ** 2).sum())
         if error < least:
             best, codes, least = centres, found.astype(np.int64), error
