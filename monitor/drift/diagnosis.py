@@ -103,6 +103,7 @@ def read_since(decision: Decision, baseline: Baseline, log: ObservationLog) -> S
         at = np.searchsorted(subjects.places, found.places[kept])
         columns = prompts.encoder.columns(known.take(at), subjects.timestamps[at])
         location, spread = law.expectation(columns)
+    location = location + np.array([row.location for row in own])
     told = law.scale.expected_value(location, spread, law.law()) + np.array([row.value_offset for row in own])
     return Since(
         law=law,

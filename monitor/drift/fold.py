@@ -106,9 +106,8 @@ class Fold:
             return []
         assert entry.last_timestamp is not None
         at = batch.places - entry.first_place
-        location, spread = (said[at] for said in asked.expected(law, entry.places))
+        said, spread = (column[at] for column in asked.expected(law, entry.places))
         outcomes: list[Decision | Recovery] = []
-        channels: NDArray[np.float64] | None = None
         for cohort in (ALL, *batch.cohorts):
             key = StreamKey(series.signal, cohort, series.policy_model, series.scorer_version)
             null = None if cohort == UNLABELLED else self._null(key)
@@ -118,14 +117,12 @@ class Fold:
             chosen = np.flatnonzero(row_of >= 0)
             if not len(chosen):
                 continue
-            if channels is None:
-                channels = law.scale.channels(batch.values, location, spread, null.law)
+            strata, foretold, scale = row_of[chosen], said[chosen], spread[chosen]
             moved, stakes = asked.of_rows(at[chosen])
-            before = self.leans.get(key, 0.0)
-            lean, self.leans[key] = null.leaning(row_of[chosen], location[chosen], before)
-            foretold = Foretold(row_of[chosen], location[chosen], spread[chosen], lean)
-            intervals = null.intervals(foretold, distance=moved, stakes=stakes)
-            rows = Rows(channels[chosen], intervals, batch.places[chosen])
+            lean, self.leans[key] = null.leaning(strata, foretold, self.leans.get(key, 0.0))
+            prompts = Foretold(strata, null.located(strata, foretold), scale, lean)
+            channels = law.scale.channels(batch.values[chosen], prompts.location, scale, null.law)
+            rows = Rows(channels, null.intervals(prompts, distance=moved, stakes=stakes), batch.places[chosen])
             outcomes += self._carry(key, null.detector, rows, batch.values[chosen], entry.last_timestamp)
         return outcomes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,12 +144,15 @@ def build_signal_baseline(window: Window, rule: NullRule, prompts: Prompts | Non
     rows = None if prompts is None else prompts.rows(window.places)
     columns = None if prompts is None or rows is None else prompts.columns.rows(rows)
     located = scale.locate(window.values, grid)
-    expected = fit_expectation(columns, None if prompts is None else prompts.law.encoder, located)
+    cohorts = np.asarray(window.cohorts, dtype=np.str_)
+    centre = _cohort_means(cohorts, located)
+    beyond = fit_expectation(columns, None if prompts is None else prompts.law.encoder, located - centre)
+    expected = replace(beyond, location=centre + beyond.location)
     law = WindowLaw.of(grid, np.asarray(expected.expectation.residuals))
     clipped = np.clip(window.values, *scale.bounds(grid))
     sample = Sample(
         signal=window.signal,
-        cohorts=np.asarray(window.cohorts, dtype=np.str_),
+        cohorts=cohorts,
         policies=np.asarray(window.policy_models, dtype=np.str_),
         clipped=clipped,
         located=located,
@@ -200,10 +203,10 @@ class Sample:
         scale = scale_of(self.signal)
         counts = np.array([mask.sum() for mask in masks.values()], dtype=float)[:, None]
         located = [float(self.located[mask].mean()) for mask in masks.values()]
+        said = self.expected.location - _cohort_means(self.cohorts, self.located)
         location = self.expected.location.copy()
-        if not scale.given_prompt:
-            for mask, mean in zip(masks.values(), located, strict=True):
-                location[mask] = mean
+        for mask, mean in zip(masks.values(), located, strict=True):
+            location[mask] = mean + (said[mask] if scale.given_prompt else 0.0)
         errors_of = self.channels - scale.expected(location, self.expected.spread, np.zeros(len(location)), self.law)
         offsets = np.stack([errors_of[mask].mean(axis=0) for mask in masks.values()])
         for mask, offset in zip(masks.values(), offsets, strict=True):
@@ -219,7 +222,7 @@ class Sample:
         overall = float(self.located.std())
         ups, downs = scale.shift(tolerance, np.array([float(self.clipped[m].mean()) for m in masks.values()]), overall)
         wander = self.wander(inside)
-        told = scale.expected_value(self.expected.location, self.expected.spread, self.law)
+        told = scale.expected_value(location if scale.given_prompt else self.expected.location, self.expected.spread, self.law)
         sds = np.maximum(np.sqrt(variances), _indicator_sd(self.channels, means, half))
         rollup = rule.standard_errors * _rollup_share(counts, errors) * errors
         for number, (cohort, mask) in enumerate(masks.items()):
@@ -232,8 +235,8 @@ class Sample:
                 standard_error=float(self.clipped[mask].std() / np.sqrt(counts[number, 0])) * float(inflation[0]),
                 value_offset=float((self.clipped - told)[mask].mean()),
                 location=located[number],
-                foretold=float(self.expected.location[mask].mean()),
-                foretold_sd=float(self.expected.location[mask].std()),
+                foretold=float(said[mask].mean()),
+                foretold_sd=float(said[mask].std()),
                 channel_offset=tuple(offsets[number].tolist()),
                 channel_sd=tuple(sds[number].tolist()),
                 half_width=tuple(half[number].tolist()),
@@ -284,6 +287,16 @@ class Sample:
             return 0.0
         share = 1.0 / (chance[large] + float(np.median(chance[large])))
         return float(np.sqrt(max(((share * ((means - centre) ** 2 - chance)[large]).sum()) / share.sum(), 0.0)))
+
+
+def _cohort_means(cohorts: NDArray[np.str_], located: Floats) -> Floats:
+    """Return for each row its cohort's mean, or that of all where the cohort is too small to have a law."""
+    means = np.full(len(located), float(located.mean()))
+    for name in np.unique(cohorts):
+        own = cohorts == name
+        if own.sum() >= MIN_STRATUM:
+            means[own] = located[own].mean()
+    return means
 
 
 def blocks_of(rows: int) -> Integers:

@@ -77,9 +77,7 @@ class Null:
         Arrays of shape (n,): the mix's *distance* before each, and the share of the *stakes* that is placed.
         """
         strata, location, spread = rows.strata, rows.location, rows.spread
-        if not self.scale.given_prompt:
-            location = self.location[strata]
-        width = self.scale.least + self.wander[strata] + DISTANCES * self.kind_wander * distance
+        width = self.scale.least + np.hypot(self.wander[strata], DISTANCES * self.kind_wander * distance)
         chance = LEAN_ERRORS * self.foretold_sd[strata] / MEMORY**0.5
         centre, half = self.offset[strata], self.half_width[strata]
         upper, lower = [], []
@@ -90,7 +88,11 @@ class Null:
             lower.append(self.scale.expected(location, spread, -below, self.law) + centre - half)
         return NullIntervals(np.stack(lower, axis=1), np.stack(upper, axis=1), self.sd[strata], stakes)
 
-    def leaning(self, strata: Integers, location: Floats, lean: float) -> tuple[Floats, float]:
+    def located(self, strata: Integers, said: Floats) -> Floats:
+        """Return where each observation is expected: its stratum's mean and, where it counts, what its prompt says."""
+        return self.location[strata] + (said if self.scale.given_prompt else 0.0)
+
+    def leaning(self, strata: Integers, said: Floats, lean: float) -> tuple[Floats, float]:
         """Return before each row, and after all, how far the recent rows' foretold mean lies from the window's.
 
         An exponential average over `kinds.MEMORY` rows, that began at *lean*.
@@ -98,7 +100,7 @@ class Null:
         if not len(strata):
             return np.zeros(0), lean
         pace = 2.0 / (MEMORY + 1)
-        away = location - self.foretold[strata]
+        away = said - self.foretold[strata]
         passed, state = lfilter([pace], [1.0, pace - 1.0], away, zi=[(1.0 - pace) * lean])
         return np.concatenate(([lean], passed[:-1])), float(state[0]) / (1.0 - pace)
 
