@@ -77,7 +77,7 @@ class Null:
         Arrays of shape (n,): the mix's *distance* before each, and the share of the *stakes* that is placed.
         """
         strata, location, spread = rows.strata, rows.location, rows.spread
-        width = self.scale.least + np.hypot(self.wander[strata], DISTANCES * self.kind_wander * distance)
+        width = self.scale.least + np.hypot(0.5 * self.wander[strata], DISTANCES * self.kind_wander * distance)
         chance = LEAN_ERRORS * self.foretold_sd[strata] / MEMORY**0.5
         centre, half = self.offset[strata], self.half_width[strata]
         upper, lower = [], []
