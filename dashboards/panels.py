@@ -33,6 +33,7 @@ class Row:
 
 _HERE = 'namespace=~"$namespace",job=~"$job"'
 _ALL = f"{{{_HERE}}}"
+_PAGES = f'{{{_HERE},severity="alert"}}'
 _STREAM = f'{{{_HERE},signal=~"$signal",cohort=~"$cohort"}}'
 _SERVING = '{namespace=~"$namespace"}'  # `serve-rewards` is a scrape job of its own
 
@@ -54,9 +55,9 @@ NOW = Row(
     "Now",
     (
         _stat(
-            "Open alarms",
-            "Drift alarms that are neither acknowledged nor recovered.",
-            f"sum(max by (namespace, job, signal, severity) (monitor_alarms_open{_ALL}))",
+            "Open incidents",
+            "Those that page: alarms of one cause, neither acknowledged nor snoozed nor recovered.",
+            f"sum(max by (namespace, job, severity) (monitor_incidents_open{_PAGES}))",
             red_from=1,
         ),
         _stat(
@@ -181,6 +182,23 @@ DRIFT = Row(
                     "{{job}} {{signal}} {{cohort}} {{direction}} {{severity}} ({{unit}})",
                 ),
             ),
+            width=12,
+        ),
+        Panel(
+            "Open incidents",
+            "Live alarms of each, by its number in the console.",
+            (
+                Query(
+                    f"max by (job, incident, kind, severity) (monitor_incident_members{_ALL})",
+                    "{{job}} incident {{incident}} {{kind}} {{severity}}",
+                ),
+            ),
+            width=12,
+        ),
+        Panel(
+            "Open alarms by signal",
+            "Drift alarms that nobody has acknowledged or snoozed.",
+            (Query(f"max by (job, signal, severity) (monitor_alarms_open{_ALL})", "{{job}} {{signal}} {{severity}}"),),
             width=12,
         ),
         Panel(

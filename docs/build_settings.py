@@ -61,6 +61,8 @@ def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
         yield _row(key, field)
         if _is_model(element):
             yield from _rows(typing.cast("type[BaseModel]", element), f"{key}[]")
+        if typing.get_origin(field.annotation) is dict and _is_model(typing.get_args(field.annotation)[1]):
+            yield from _rows(typing.get_args(field.annotation)[1], f"{key}.NAME")
 
 
 def _row(key: str, field: FieldInfo) -> str:

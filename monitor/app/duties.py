@@ -5,11 +5,11 @@ from __future__ import annotations
 from sqlalchemy import Engine
 
 from monitor.app.anchor import JudgeAnchor
-from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchPlacement
+from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchIncidents, WatchPlacement
 from monitor.drift.controller import Controller, ControllerRules
-from monitor.drift.freeze import NullRule
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.placement import PostgresPlacement
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.retention import PostgresRetention, Retention
@@ -32,14 +32,12 @@ def duties_of(
     *,
     engine: Engine,
     fenced: Engine,
-    null_rule: NullRule,
+    rules: ControllerRules,
     jobs: JobService,
     overview: PostgresOverview,
 ) -> list[Duty]:
     """Return what one replica does for all, in the order of a turn; every write goes through *fenced*."""
-    drift, retrain = settings.drift, settings.retrain
-    rules = ControllerRules(drift.average_run_length, drift.baseline_traces, null_rule, drift.recovery_observations)
-    log_store = PostgresFoldStore(fenced)
+    retrain, log_store = settings.retrain, PostgresFoldStore(fenced)
     controller = Controller(log_store, rules)
     store = PostgresCheckpoints(fenced, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts)
     alarms, models = PostgresAlarms(fenced), RewardRegistry(engine)
@@ -57,6 +55,7 @@ def duties_of(
         Duty("tell_time", CLOCK_SECONDS, tell_time),
         Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
         Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
+        Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics)),
         Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
         Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),

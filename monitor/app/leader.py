@@ -11,6 +11,7 @@ from typing import Protocol
 import structlog
 
 from monitor.domain.blocker import NAMED_AFTER_SECONDS, PlacementBlocker
+from monitor.domain.incident import Incident
 from monitor.domain.job import Action, Hold, Launch
 from monitor.drift.controller import Tick
 from monitor.errors import Unavailable
@@ -98,6 +99,26 @@ class FoldLog:
         folded = self.tick()
         self.metrics.show_streams(folded.statuses)
         return folded.folded < folded.places
+
+
+class Incidents(Protocol):
+    def wake(self) -> None:
+        """Open again what was snoozed until now, and is still there."""
+        ...
+
+    def open_incidents(self) -> Sequence[Incident]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class WatchIncidents:
+    """Wake what was snoozed for long enough, and show what is open."""
+
+    incidents: Incidents
+    metrics: Metrics
+
+    def __call__(self) -> None:
+        self.incidents.wake()
+        self.metrics.show_incidents(self.incidents.open_incidents())
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,9 @@ from monitor.app.anchor import anchor_scoring_of
 from monitor.app.duties import duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
 from monitor.app.leader import Leader
+from monitor.app.rules import controller_rules_of, null_rule_of
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
-from monitor.drift.detector import DETECTORS
-from monitor.drift.freeze import NullRule
 from monitor.drift.moved import MovedDays
 from monitor.drift.rescore import RescoredBaselines
 from monitor.drift.status import Streams
@@ -47,6 +46,7 @@ from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.days import PostgresDays
 from monitor.postgres.engine import create_engine_for, transaction
+from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.leader import Leadership
 from monitor.postgres.migrate import require_current
 from monitor.postgres.preferences import PostgresPreferences
@@ -87,14 +87,6 @@ ANCHOR = "anchor"
 log = structlog.get_logger(__name__)
 
 
-def null_rule_of(settings: Settings) -> NullRule:
-    drift = settings.drift
-    for signal, name in drift.detectors.items():
-        if name not in DETECTORS:
-            raise InvalidSetting(f"drift.detectors names {name!r} for {signal}; there are {', '.join(DETECTORS)}")
-    return NullRule(drift.standard_errors, drift.cohort_standard_errors, drift.tolerance, drift.detectors)
-
-
 def job_service_of(engine: Engine, settings: Settings) -> JobService:
     return JobService(PostgresTransactions(engine), releases_of(engine, settings))
 
@@ -108,6 +100,7 @@ def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int 
         days=moved_days_of(engine, settings),
         baselines=streams,
         alarms=PostgresAlarms(engine),
+        incidents=PostgresIncidents(engine),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),
     )
@@ -288,7 +281,7 @@ class Daemon:
             self._metrics,
             engine=self._engine,
             fenced=fenced,
-            null_rule=null_rule_of(settings),
+            rules=controller_rules_of(settings),
             jobs=job_service_of(fenced, settings),
             overview=PostgresOverview(self._engine, kafka_lag=self._lag_records),
         )

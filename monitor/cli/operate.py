@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -12,37 +11,33 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.table import effect_text, job_table, moment, moved_table, stored_alarm_table, stream_table
+from monitor.cli.alarm import AlarmNumber, AsJson, alarms, find_alarm
+from monitor.cli.database import open_database, operator
+from monitor.cli.table import effect_text, job_table, moment, moved_table, stream_table
 from monitor.cli.terminal import plain, say, show_json, show_table
-from monitor.domain.alarm import AlarmKind, AlarmState
+from monitor.domain.alarm import AlarmKind
 from monitor.domain.job import Action, Job
-from monitor.domain.order import Actor, JobOrder, Role
+from monitor.domain.order import JobOrder
 from monitor.errors import InvalidInput, NotFound
-from monitor.settings.load import load_settings
-from monitor.settings.root import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from monitor.domain.alarm import StoredAlarm
     from monitor.postgres.views.streams import PostgresStreams
     from monitor.retraining.service import JobService
 
 baseline = typer.Typer(help="The frozen baseline.", no_args_is_help=True)
 drift = typer.Typer(help="How far each stream has moved from its baseline.", no_args_is_help=True)
-alarms = typer.Typer(help="What has drifted.", no_args_is_help=True)
 jobs = typer.Typer(help="Retraining jobs.", no_args_is_help=True)
 gate = typer.Typer(help="The gate before a promotion.", no_args_is_help=True)
-AlarmNumber = Annotated[int, typer.Argument(help="Its number in `alarms list`.")]
 JobNumber = Annotated[int, typer.Argument(help="Its number in `jobs list`.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the audit table.")]
 
 
 @baseline.command("show")
 def baseline_show(as_json: AsJson = False) -> None:
     """Show which traces the active baseline was made from."""
-    with _database() as (engine, _):
+    with open_database() as (engine, _):
         summary = _streams(engine).baseline()
     if summary is None:
         say("no baseline is frozen yet: `baseline freeze` makes one")
@@ -63,18 +58,18 @@ def baseline_freeze(
     note: Annotated[str, typer.Option("--note", help="Why this window.")] = "",
 ) -> None:
     """Freeze a new baseline from a window of traces; alarms against the old one are superseded."""
-    from monitor.app.wiring import null_rule_of
+    from monitor.app.rules import null_rule_of
     from monitor.drift.controller import freeze_window
     from monitor.postgres.streams import PostgresFoldStore
 
-    with _database() as (engine, settings):
+    with open_database() as (engine, settings):
         store = PostgresFoldStore(engine)
         store.place_entries()
         traces = store.placed_traces()
         start, stop = _window(traces, last, first_index, stop_index)
         first_place, stop_place = store.place_of_trace(start), store.place_of_trace(stop - 1) + 1
         frozen = freeze_window(store, null_rule_of(settings), first_place=first_place, stop_place=stop_place)
-        active = store.freeze(frozen, by=_actor().name, note=note or f"traces {start} to {stop} of {traces}")
+        active = store.freeze(frozen, by=operator().name, note=note or f"traces {start} to {stop} of {traces}")
     say(f"baseline {active.baseline_id} is frozen from the traces {start} to {stop - 1}")
 
 
@@ -83,7 +78,7 @@ def drift_status(as_json: AsJson = False) -> None:
     """Show every stream beside its baseline, most evidence first."""
     from monitor.drift.status import Streams
 
-    with _database() as (engine, _):
+    with open_database() as (engine, _):
         streams = Streams(_streams(engine))
         statuses = sorted(streams.streams(), key=lambda status: -status.evidence_log)
         unwatched, unknown = streams.unwatched_cohorts(), streams.unwatched_scorers()
@@ -94,6 +89,8 @@ def drift_status(as_json: AsJson = False) -> None:
         say("no stream is followed yet: `baseline freeze` starts them")
     else:
         show_table(stream_table(statuses))
+    if not all(status.is_steady for status in statuses):
+        say("unsteady: the baseline's own window moved too much for an alert; such a stream raises warnings alone")
     if unwatched:
         say(f"not watched, since the baseline has too few traces of them: {', '.join(unwatched)}")
     if unknown:
@@ -112,7 +109,7 @@ def drift_moved(
     """Show which streams moved on a day, most evidence first."""
     from monitor.app.wiring import moved_days_of
 
-    with _database() as (engine, settings):
+    with open_database() as (engine, settings):
         told = moved_days_of(engine, settings).moved(None if day is None else day.date())
     if as_json:
         show_json(None if told is None else asdict(told))
@@ -138,13 +135,13 @@ def drift_report(
     from monitor.drift.report import MAX_ROWS, observation_frame, write_report
     from monitor.postgres.streams import PostgresFoldStore
 
-    with _database() as (engine, _):
+    with open_database() as (engine, _):
         store, summary = PostgresFoldStore(engine), _streams(engine).baseline()
         if summary is None:
             raise NotFound(
                 "no baseline is frozen yet, so there is nothing to compare with: `baseline freeze` makes one"
             )
-        start = summary.stop_place if alarm_id is None else _alarm(engine, alarm_id).alarm.onset_place
+        start = summary.stop_place if alarm_id is None else find_alarm(engine, alarm_id).alarm.onset_place
         stop = store.place_entries().next_place
         start = max(start, stop - MAX_ROWS)  # the report keeps no more, so no more is read
         first = max(summary.first_place, summary.stop_place - MAX_ROWS)
@@ -156,42 +153,11 @@ def drift_report(
     say(f"{out}: traces {first} to {summary.stop_place - 1} against {start} to {stop - 1}")
 
 
-@alarms.command("list")
-def alarms_list(
-    state: Annotated[AlarmState | None, typer.Option("--state", help="Only alarms in this state.")] = None,
-    *,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Rows at most.")] = 50,
-    as_json: AsJson = False,
-) -> None:
-    """Show alarms, newest first."""
-    from monitor.postgres.alarms import PostgresAlarms
-
-    with _database() as (engine, _):
-        found = PostgresAlarms(engine).alarms(state=state, limit=limit)
-    if as_json:
-        show_json([asdict(alarm) for alarm in found])
-        return
-    if not found:
-        say("no alarm")
-    else:
-        show_table(stored_alarm_table(found))
-
-
-@alarms.command("ack")
-def alarms_ack(alarm_id: AlarmNumber) -> None:
-    """Mark an open alarm as seen."""
-    from monitor.postgres.alarms import PostgresAlarms
-
-    with _database() as (engine, _):
-        stored = PostgresAlarms(engine).acknowledge(alarm_id, actor=_actor())
-    say(f"alarm {stored.alarm_id} is {stored.state} by {stored.acknowledged_by}")
-
-
 @alarms.command("explain")
 def alarms_explain(alarm_id: AlarmNumber) -> None:
     """Show what an alarm was decided on: when it began, how large it is, and examples."""
-    with _database() as (engine, settings):
-        stored = _alarm(engine, alarm_id)
+    with open_database() as (engine, _):
+        stored = find_alarm(engine, alarm_id)
     alarm = stored.alarm
     say(
         f"alarm {stored.alarm_id} ({stored.state}, {alarm.severity}): {alarm.stream.signal} of cohort "
@@ -209,10 +175,12 @@ def alarms_explain(alarm_id: AlarmNumber) -> None:
     say(f"effect since then: {effect_text(alarm.effect)} against the baseline's mean (95% confidence sequence)")
     if alarm.evidence_log is None:
         return
-    say(
-        f"evidence: {alarm.evidence_log:.2f} of the alarm's (log e / log A); a stream that has not drifted "
-        f"alarms once in {settings.drift.average_run_length:,.0f} observations or less often"
-    )
+    if (split := alarm.decomposition) is not None:
+        say(
+            f"of a raw change of {split.raw:+.3g} {split.unit}, what was asked explains {split.prompts:+.3g}"
+            f" and the model {split.model:+.3g}"
+        )
+    say(f"evidence: {alarm.evidence_log:.2f} of what the alarm takes (log e / log A)")
     say(f"examples: {', '.join(alarm.examples)}")
 
 
@@ -247,14 +215,14 @@ def jobs_show(job_id: JobNumber) -> None:
 def jobs_start(action: Annotated[Action, typer.Argument()], reason: Reason) -> None:
     """Queue a job by hand."""
     with _jobs() as service:
-        _tell(service.start_job(action, reason, actor=_actor()))
+        _tell(service.start_job(action, reason, actor=operator()))
 
 
 def _order(order: JobOrder, help_text: str) -> None:
     @jobs.command(order.value, help=help_text)
     def _(job_id: JobNumber) -> None:
         with _jobs() as service:
-            _tell(service.move_job(job_id, order, actor=_actor()))
+            _tell(service.move_job(job_id, order, actor=operator()))
 
 
 _order(JobOrder.APPROVE, "Let a waiting job start, or a passed candidate be promoted.")
@@ -267,50 +235,21 @@ _order(JobOrder.ROLLBACK, "Put back the reward model that was champion before th
 def gate_override(job_id: JobNumber, reason: Reason) -> None:
     """Promote a candidate that failed the gate; the reason is kept in the audit table."""
     with _jobs() as service:
-        _tell(service.override(job_id, reason, actor=_actor()))
-
-
-@contextmanager
-def _database() -> Iterator[tuple[Engine, Settings]]:
-    from monitor.postgres.engine import create_engine_for, transaction
-    from monitor.postgres.migrate import require_current
-
-    settings = load_settings()
-    engine = create_engine_for(settings.postgres.url.get_secret_value(), pool_size=2)
-    try:
-        with transaction(engine) as connection:
-            require_current(connection)
-        yield engine, settings
-    finally:
-        engine.dispose()
+        _tell(service.override(job_id, reason, actor=operator()))
 
 
 @contextmanager
 def _jobs() -> Iterator[JobService]:
     from monitor.app.wiring import job_service_of
 
-    with _database() as (engine, settings):
+    with open_database() as (engine, settings):
         yield job_service_of(engine, settings)
-
-
-def _alarm(engine: Engine, alarm_id: int) -> StoredAlarm:
-    from monitor.postgres.alarms import PostgresAlarms
-
-    stored = PostgresAlarms(engine).alarm(alarm_id)
-    if stored is None:
-        raise NotFound(f"there is no alarm {alarm_id}: `alarms list` shows them")
-    return stored
 
 
 def _streams(engine: Engine) -> PostgresStreams:
     from monitor.postgres.views.streams import PostgresStreams
 
     return PostgresStreams(engine)
-
-
-def _actor() -> Actor:
-    """Whoever can open the database is an operator; the audit keeps the login name."""
-    return Actor(getpass.getuser(), Role.OPERATOR)
 
 
 def _window(traces: int, last: int | None, first_index: int | None, stop_index: int | None) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from monitor import __version__
-from monitor.cli import daemon, offline, operate
+from monitor.cli import alarm, daemon, offline, operate
 from monitor.cli.demo import demo
 from monitor.cli.rewards import serve_rewards
 from monitor.cli.terminal import say
@@ -23,7 +23,8 @@ app.command("demo")(demo)
 app.add_typer(daemon.db, name="db")
 app.add_typer(operate.baseline, name="baseline")
 app.add_typer(operate.drift, name="drift")
-app.add_typer(operate.alarms, name="alarms")
+app.add_typer(alarm.alarms, name="alarms")
+app.add_typer(alarm.incidents, name="incidents")
 app.add_typer(operate.jobs, name="jobs")
 app.add_typer(operate.gate, name="gate")
 app.command("score")(offline.score)

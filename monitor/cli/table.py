@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from math import log
 
 from rich.table import Table
 
 from monitor.cli.terminal import cell
-from monitor.domain.alarm import Alarm, AlarmKind, Effect, StoredAlarm
+from monitor.domain.alarm import Alarm, AlarmKind, Decomposition, Effect, StoredAlarm
+from monitor.domain.incident import Incident
 from monitor.domain.job import Job
 from monitor.domain.stream import StreamStatus
 from monitor.drift.daily import Moved
@@ -21,6 +22,7 @@ def stream_table(statuses: Iterable[StreamStatus]) -> Table:
     columns = ("signal", "cohort", "policy model", "scorer", "observations", "mean", "baseline", "evidence", "last")
     table = Table(*columns)
     for status in statuses:
+        mark = (" ALARM" if status.evidence_log >= 1 else "") + ("" if status.is_steady else " unsteady")
         _add(
             table,
             status.key.signal,
@@ -30,7 +32,7 @@ def stream_table(statuses: Iterable[StreamStatus]) -> Table:
             str(status.observations),
             f"{status.mean:.4g} {status.unit}",
             f"{status.baseline_mean:.4g} [{status.baseline_lower:.4g}, {status.baseline_upper:.4g}]",
-            f"{max(status.evidence_log, 0.0):.2f}" + (" ALARM" if status.evidence_log >= 1 else ""),
+            f"{max(status.evidence_log, 0.0):.2f}{mark}",
             moment(status.last_timestamp),
         )
     return table
@@ -48,12 +50,15 @@ def moved_table(moved: Iterable[Moved]) -> Table:
 
 
 def stored_alarm_table(alarms: Iterable[StoredAlarm]) -> Table:
-    table = Table("id", "state", "severity", "signal", "cohort", "policy model", "direction", "since", "effect")
+    table = Table(
+        "id", "incident", "state", "severity", "signal", "cohort", "policy model", "direction", "since", "effect"
+    )
     for stored in alarms:
         alarm = stored.alarm
         _add(
             table,
             str(stored.alarm_id),
+            "-" if stored.incident_id is None else str(stored.incident_id),
             stored.state.value,
             alarm.severity.value,
             alarm.stream.signal if alarm.kind is AlarmKind.DRIFT else alarm.kind.value,
@@ -64,6 +69,63 @@ def stored_alarm_table(alarms: Iterable[StoredAlarm]) -> Table:
             effect_text(alarm.effect),
         )
     return table
+
+
+def incident_table(incidents: Iterable[Incident]) -> Table:
+    table = Table("id", "state", "severity", "what", "alarms", "since", "likely cause")
+    for incident in incidents:
+        facts = incident.facts
+        _add(
+            table,
+            str(incident.incident_id),
+            facts.state.value,
+            facts.severity.value,
+            facts.summary,
+            str(facts.members),
+            moment(facts.onset_timestamp),
+            facts.causes[0].cause.value if facts.causes else "-",
+        )
+    return table
+
+
+def incident_lines(incident: Incident) -> Iterator[str]:
+    """Yield what there is to say of one incident, its alarms aside."""
+    facts = incident.facts
+    yield f"incident {incident.incident_id} ({facts.state}, {facts.severity}): {facts.summary}"
+    yield f"began about {moment(facts.onset_timestamp)}, told at {moment(facts.paged_at or facts.opened_at)}"
+    for cause in facts.causes:
+        yield f"{cause.likelihood} cause: {cause.cause}: {cause.because}"
+    if facts.acknowledged_by is not None:
+        yield f"acknowledged by {facts.acknowledged_by}"
+    if facts.snoozed_until is not None:
+        yield f"snoozed until {moment(facts.snoozed_until)}"
+    if facts.recovered_at is not None:
+        yield f"recovered: {moment(facts.recovered_at)}"
+
+
+def alarm_lines(stored: StoredAlarm) -> Iterator[str]:
+    """Yield what there is to say of one alarm, from what is stored of it."""
+    alarm, stream = stored.alarm, stored.alarm.stream
+    yield f"alarm {stored.alarm_id} of incident {stored.incident_id} ({stored.state}, {alarm.severity}): {alarm.kind}"
+    if alarm.direction is not None:
+        yield f"{stream.signal} of cohort {stream.cohort} under {stream.policy_model} went {alarm.direction}"
+    if alarm.detail:
+        yield alarm.detail
+    yield f"decided at {moment(alarm.timestamp)}, began about {moment(alarm.onset_timestamp)}"
+    if alarm.effect is not None:
+        yield f"effect: {effect_text(alarm.effect)}"
+    if alarm.decomposition is not None:
+        yield f"of it: {decomposition_text(alarm.decomposition)}"
+    if stored.reference_verdict is not None:
+        yield f"the released policy, asked again: {stored.reference_verdict} {stored.reference_note}".rstrip()
+    if stored.scorer_verdict is not None:
+        yield f"the anchor set, scored again: {stored.scorer_verdict} {stored.scorer_note}".rstrip()
+    if stored.snoozed_until is not None:
+        yield f"snoozed until {moment(stored.snoozed_until)}"
+    if stored.recovered_at is not None:
+        yield f"recovered: {moment(stored.recovered_at)}"
+    if alarm.examples:
+        yield f"examples: {', '.join(alarm.examples)}"
 
 
 def alarm_table(alarms: Iterable[Alarm]) -> Table:
@@ -97,6 +159,11 @@ def effect_text(effect: Effect | None) -> str:
     if effect is None:
         return "-"
     return f"{effect.estimate:+.3g} [{effect.lower:+.3g}, {effect.upper:+.3g}] {effect.unit}"
+
+
+def decomposition_text(parts: Decomposition) -> str:
+    """Return "+52 tokens: +8 prompts, +44 model"."""
+    return f"{parts.raw:+.3g} {parts.unit}: {parts.prompts:+.3g} prompts, {parts.model:+.3g} model"
 
 
 def moment(at: datetime) -> str:

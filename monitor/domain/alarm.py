@@ -136,3 +136,6 @@ class StoredAlarm:
     scorer_verdict: ScorerVerdict | None = None
     scorer_verdict_at: datetime | None = None
     scorer_note: str = ""
+    baseline_id: int | None = None  # None: it is against no baseline
+    recovered_place: int | None = None
+    policy_since: datetime | None = None  # when its policy model came, if that was shortly before the onset

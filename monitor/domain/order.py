@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from monitor.domain.alarm import AlarmState
 from monitor.domain.job import JobState
+from monitor.errors import Conflict
 
 
 class Role(StrEnum):
@@ -51,3 +53,32 @@ ORDERS: Mapping[JobState, Mapping[JobOrder, JobState]] = {
 def allowed_orders(state: JobState) -> tuple[JobOrder, ...]:
     """Return the orders a job in *state* can follow, in the order of the enum."""
     return tuple(order for order in JobOrder if order in ORDERS.get(state, {}))
+
+
+class AlarmOrder(StrEnum):
+    """What people do to an alarm, or to an incident and so to all its alarms that are live."""
+
+    ACKNOWLEDGE = "acknowledge"
+    SNOOZE = "snooze"  # until a time
+    REOPEN = "reopen"
+
+
+_A = AlarmState
+ALARM_ORDERS: Mapping[AlarmState, Mapping[AlarmOrder, AlarmState]] = {
+    _A.OPEN: {AlarmOrder.ACKNOWLEDGE: _A.ACKNOWLEDGED, AlarmOrder.SNOOZE: _A.SNOOZED},
+    _A.ACKNOWLEDGED: {AlarmOrder.SNOOZE: _A.SNOOZED, AlarmOrder.REOPEN: _A.OPEN},
+    _A.SNOOZED: {
+        AlarmOrder.ACKNOWLEDGE: _A.ACKNOWLEDGED,
+        AlarmOrder.SNOOZE: _A.SNOOZED,  # until another time
+        AlarmOrder.REOPEN: _A.OPEN,
+    },
+}
+
+
+def target_of(what: str, state: AlarmState, order: AlarmOrder) -> AlarmState:
+    """Return the state that *order* leads to; raise `Conflict` naming *what* where *state* does not allow it."""
+    target = ALARM_ORDERS.get(state, {}).get(order)
+    if target is None:
+        allowing = " or ".join(state for state, orders in ALARM_ORDERS.items() if order in orders)
+        raise Conflict(f"{what} is {state}; {order} wants one that is {allowing}")
+    return target

@@ -37,3 +37,4 @@ class StreamStatus:
     evidence_log: float  # log e / log A; 1 is the alarm
     last_timestamp: datetime
     unit: str
+    is_steady: bool = True  # False: the baseline's window moved too much by itself for the stream to raise an alert

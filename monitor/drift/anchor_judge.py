@@ -41,7 +41,10 @@ class AnchorLog(Protocol):
         ...
 
     def raise_alarm(self, baseline_id: int, alarm: Alarm) -> bool:
-        """Store *alarm* unless it is stored; say whether it was new. Raises `Fenced` under another baseline."""
+        """Store *alarm*, or open it again where a promotion had superseded it; say whether it was not open before.
+
+        Nothing is raised for a scorer that is no role's any more. Raises `Fenced` under another baseline.
+        """
         ...
 
     def recover(self, baseline_id: int, recovery: Recovery) -> None: ...

@@ -45,8 +45,12 @@ class Stratum:
 
     @property
     def steady(self) -> bool:
-        """Say whether the window's own blocks kept near what is accepted; else no page can be trusted."""
-        return self.wander <= STEADY * max(self.tolerance_up, self.tolerance_down)
+        """Say whether the window's own blocks kept near what is accepted; else no page can be trusted.
+
+        Where no change at all is accepted, the question does not arise.
+        """
+        accepted = max(self.tolerance_up, self.tolerance_down)
+        return accepted == 0.0 or self.wander <= STEADY * accepted
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from monitor.drift.baseline import Baseline
 from monitor.drift.diagnosis import describe
 from monitor.drift.fold import Fold, FoldRules, in_fold_order, restore, store
 from monitor.drift.freeze import NullRule, build_baseline
+from monitor.drift.incident import IncidentRule
 from monitor.drift.log import ObservationLog, windows_of
 from monitor.drift.status import status_of
 from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold
@@ -54,10 +55,13 @@ class FoldStore(ObservationLog, Protocol):
         """Return the active baseline; *known* itself, unread, where it is that one as it stands."""
         ...
 
-    def freeze(self, baseline: Baseline, *, by: str, note: str, only_first: bool = False) -> ActiveBaseline:
+    def freeze(
+        self, baseline: Baseline, *, by: str, note: str, only_first: bool = False, instead_of: int | None = None
+    ) -> ActiveBaseline:
         """Make *baseline* the active one; alarms of the one before are superseded.
 
-        Where *only_first* is set and one is active already, that one stays and is returned.
+        Where *only_first* is set and one is active already, that one stays and is returned; so does one that has
+        taken the place of *instead_of*.
         """
         ...
 
@@ -73,6 +77,7 @@ class ControllerRules:
     fold: FoldRules
     baseline_traces: int  # 0: an operator freezes the first baseline
     null_rule: NullRule
+    incidents: IncidentRule = field(default_factory=IncidentRule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +144,7 @@ class Controller:
         )
         note = f"baseline {active.baseline_id} again, as this release reads it"
         log.info("baseline_frozen_again", baseline=active.baseline_id)
-        return self._store.freeze(baseline, by="controller", note=note)
+        return self._store.freeze(baseline, by="controller", note=note, instead_of=active.baseline_id)
 
     def _advance(self) -> list[Alarm]:
         """Fold a step; what fails leaves no half-folded state behind."""
@@ -163,6 +168,7 @@ class Controller:
             streams=store(fold, [key for key, stream in fold.streams.items() if before.get(key) is not stream]),
             alarms=alarms,
             recoveries=[outcome for outcome in outcomes if isinstance(outcome, Recovery)],
+            filing=self._rules.incidents.file,
         )
         self._store.save_fold(step)
         self._fold, self._position = fold, stop
@@ -176,13 +182,16 @@ class Controller:
         fold = self._fold
         assert fold is not None
         return tuple(
-            status_of(
-                key,
-                law,
-                StreamNumbers(stream.observations, stream.mean, stream.last_timestamp, fold.evidence_log(key)),
-            )
+            status
             for key, stream in sorted(fold.streams.items())
-            if (law := fold.baseline.get(key.signal, key.scorer_version)) is not None
+            if (
+                status := status_of(
+                    key,
+                    fold.baseline,
+                    StreamNumbers(stream.observations, stream.mean, stream.last_timestamp, fold.evidence_log(key)),
+                )
+            )
+            is not None
         )
 
 

@@ -167,13 +167,13 @@ def _edges(values: Floats) -> tuple[tuple[float, ...], ...]:
     return tuple(found)
 
 
-def _frequent(codes: NDArray[np.integer]) -> tuple[int, ...]:  # type: ignore[type-arg]
+def _frequent(codes: NDArray[np.integer]) -> tuple[int, ...]:
     names, counts = np.unique(codes, return_counts=True)
     most = np.argsort(-counts, kind="stable")[:MAX_CATEGORIES]
     return tuple(sorted(int(names[number]) for number in most if counts[number] >= LEAST_ROWS))
 
 
-def _place_in(known: tuple[int, ...], codes: NDArray[np.integer]) -> NDArray[np.int64]:  # type: ignore[type-arg]
+def _place_in(known: tuple[int, ...], codes: NDArray[np.integer]) -> NDArray[np.int64]:
     """Return each code's place in *known*, which is ascending; -1 where it is not there."""
     if not known:
         return np.full(len(codes), -1, dtype=np.int64)

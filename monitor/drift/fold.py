@@ -56,7 +56,8 @@ class Fold:
     def add(self, entry: PlacedEntry) -> list[Decision | Recovery]:
         """Fold *entry*: its time, what was asked, and its observations past the baseline's window."""
         self.at = entry.at if self.at is None else max(self.at, entry.at)
-        self.days.turn(self.at, ((key, stream.day) for key, stream in self.streams.items()))
+        if entry.last_timestamp is not None:
+            self.days.turn(entry.last_timestamp, ((key, stream.day) for key, stream in self.streams.items()))
         asked = read_asked(entry, self.baseline, self.mixes)
         outcomes: list[Decision | Recovery] = []
         known = {key.policy_model for key in self.streams}
@@ -96,7 +97,7 @@ class Fold:
         """Fold the kinds of prompts of one cohort."""
         self.mixes[shift.key] = shift.mix
         detector = shift_detector(shift.rows.channels.shape[1])
-        return self._carry(shift.key, detector, shift.rows, shift.distances, timestamp)
+        return self._carry(shift.key, detector, shift.rows, values=shift.distances, timestamp=timestamp)
 
     def _observe(self, batch: ObservationBatch, asked: Asked, entry: PlacedEntry) -> list[Decision | Recovery]:
         """Fold *batch* into its cohorts' streams and the roll-up."""
@@ -123,11 +124,13 @@ class Fold:
             prompts = Foretold(strata, null.located(strata, foretold), scale, lean)
             channels = law.scale.channels(batch.values[chosen], prompts.location, scale, null.law)
             rows = Rows(channels, null.intervals(prompts, distance=moved, stakes=stakes), batch.places[chosen])
-            outcomes += self._carry(key, null.detector, rows, batch.values[chosen], entry.last_timestamp)
+            outcomes += self._carry(
+                key, null.detector, rows, values=batch.values[chosen], timestamp=entry.last_timestamp
+            )
         return outcomes
 
     def _carry(
-        self, key: StreamKey, detector: Detector, rows: Rows, values: NDArray[np.float64], timestamp: datetime
+        self, key: StreamKey, detector: Detector, rows: Rows, *, values: NDArray[np.float64], timestamp: datetime
     ) -> list[Decision | Recovery]:
         """Carry *key* on over *rows*, whose values in the signal's unit are *values*."""
         before = self.streams.get(key)
@@ -151,7 +154,7 @@ class Fold:
         lengths = self.days.thresholds(day)
         null = self._null(key)
         if null is not None and not null.steady:
-            lengths = {Severity.WARNING: lengths[Severity.WARNING], Severity.ALERT: np.inf}
+            lengths = {Severity.WARNING: lengths[Severity.WARNING]}
         return Follower(key, detector, lengths, self.rules.patience)
 
     def _null(self, key: StreamKey) -> Null | None:

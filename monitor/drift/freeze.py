@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,20 +145,19 @@ def build_signal_baseline(window: Window, rule: NullRule, prompts: Prompts | Non
     columns = None if prompts is None or rows is None else prompts.columns.rows(rows)
     located = scale.locate(window.values, grid)
     cohorts = np.asarray(window.cohorts, dtype=np.str_)
-    centre = _cohort_means(cohorts, located)
-    beyond = fit_expectation(columns, None if prompts is None else prompts.law.encoder, located - centre)
-    expected = replace(beyond, location=centre + beyond.location)
-    law = WindowLaw.of(grid, np.asarray(expected.expectation.residuals))
-    clipped = np.clip(window.values, *scale.bounds(grid))
+    known = np.full(len(located), float(located.mean()))
+    for name in np.unique(cohorts):
+        own = cohorts == name
+        known[own] = located[own].mean() if own.sum() >= MIN_STRATUM else known[own]
+    said = fit_expectation(columns, None if prompts is None else prompts.law.encoder, located - known)
     sample = Sample(
         signal=window.signal,
         cohorts=cohorts,
         policies=np.asarray(window.policy_models, dtype=np.str_),
-        clipped=clipped,
+        values=np.clip(window.values, *scale.bounds(grid)),
         located=located,
-        expected=expected,
-        channels=scale.channels(window.values, expected.location, expected.spread, law),
-        law=law,
+        said=said,
+        law=WindowLaw.of(grid, np.asarray(said.expectation.residuals)),
         blocks=blocks_of(len(window.values)),
     )
     models = [str(name) for name in np.unique(sample.policies)]
@@ -168,7 +167,7 @@ def build_signal_baseline(window: Window, rule: NullRule, prompts: Prompts | Non
         signal=window.signal,
         scorer_version=window.scorer_version,
         quantiles=tuple(grid.tolist()),
-        expectation=expected.expectation,
+        expectation=said.expectation,
         kind_wander=0.0 if codes is None else sample.kind_wander(codes),
         strata=tuple(row for policy in policies for row in sample.strata(policy, rule)),
         detector=(rule.detectors or {}).get(window.signal, DEFAULT_DETECTOR),
@@ -182,16 +181,15 @@ class Sample:
     signal: str
     cohorts: NDArray[np.str_]
     policies: NDArray[np.str_]
-    clipped: Floats  # in the signal's unit
+    values: Floats  # in the signal's unit, within its bounds
     located: Floats
-    expected: Expected
-    channels: Floats  # (n, C)
+    said: Expected  # of what lies beyond a cohort's mean
     law: WindowLaw
     blocks: Integers
 
     def members(self, policy: str) -> dict[str, NDArray[np.bool_]]:
         """Return a mask per cohort that is large enough to stand by itself."""
-        eligible = np.ones(len(self.clipped), dtype=bool) if policy == ANY_POLICY else self.policies == policy
+        eligible = np.ones(len(self.values), dtype=bool) if policy == ANY_POLICY else self.policies == policy
         masks = {str(name): eligible & (self.cohorts == name) for name in np.unique(self.cohorts)}
         return {name: mask for name, mask in masks.items() if mask.sum() >= MIN_STRATUM}
 
@@ -200,51 +198,63 @@ class Sample:
         masks = self.members(policy)
         if not masks:
             return
-        scale = scale_of(self.signal)
-        counts = np.array([mask.sum() for mask in masks.values()], dtype=float)[:, None]
-        located = [float(self.located[mask].mean()) for mask in masks.values()]
-        said = self.expected.location - _cohort_means(self.cohorts, self.located)
-        location = self.expected.location.copy()
-        for mask, mean in zip(masks.values(), located, strict=True):
-            location[mask] = mean + (said[mask] if scale.given_prompt else 0.0)
-        errors_of = self.channels - scale.expected(location, self.expected.spread, np.zeros(len(location)), self.law)
-        offsets = np.stack([errors_of[mask].mean(axis=0) for mask in masks.values()])
-        for mask, offset in zip(masks.values(), offsets, strict=True):
-            errors_of[mask] -= offset
-        inside = np.any(list(masks.values()), axis=0)
+        scale, every = scale_of(self.signal), list(masks.values())
+        counts = np.array([mask.sum() for mask in every], dtype=float)[:, None]
+        channels, errors_of, offsets = self.channel_errors(every)
+        inside = np.any(every, axis=0)
         parent, inflation = errors_of[inside].var(axis=0), self.inflation(errors_of, inside)
-        own = np.stack([errors_of[mask].var(axis=0) for mask in masks.values()])
+        own = np.stack([errors_of[mask].var(axis=0) for mask in every])
         variances = (counts * own + POOL_WEIGHT * parent) / (counts + POOL_WEIGHT)
         errors = np.sqrt(variances / counts) * inflation + 0.5 / counts
         half = rule.cohort_standard_errors * errors
-        means = np.stack([self.channels[mask].mean(axis=0) for mask in masks.values()])
-        tolerance = tolerance_of(self.signal, rule.tolerance)
-        overall = float(self.located.std())
-        ups, downs = scale.shift(tolerance, np.array([float(self.clipped[m].mean()) for m in masks.values()]), overall)
-        wander = self.wander(inside)
-        told = scale.expected_value(location if scale.given_prompt else self.expected.location, self.expected.spread, self.law)
-        sds = np.maximum(np.sqrt(variances), _indicator_sd(self.channels, means, half))
+        means = np.array([float(self.values[mask].mean()) for mask in every])
+        ups, downs = scale.shift(tolerance_of(self.signal, rule.tolerance), means, float(self.located.std()))
+        of_channels = np.stack([channels[mask].mean(axis=0) for mask in every])
+        sds = np.maximum(np.sqrt(variances), _indicator_sd(channels, of_channels, half))
         rollup = rule.standard_errors * _rollup_share(counts, errors) * errors
+        told = scale.expected_value(self.located_in(every), self.said.spread, self.law)
+        wander = self.wander(inside)
         for number, (cohort, mask) in enumerate(masks.items()):
-            enough = mask.sum() >= OWN_WANDER
+            size = int(counts[number, 0])
             yield Stratum(
                 cohort=cohort,
                 policy_model=policy,
-                observations=int(counts[number, 0]),
-                mean=float(self.clipped[mask].mean()),
-                standard_error=float(self.clipped[mask].std() / np.sqrt(counts[number, 0])) * float(inflation[0]),
-                value_offset=float((self.clipped - told)[mask].mean()),
-                location=located[number],
-                foretold=float(said[mask].mean()),
-                foretold_sd=float(said[mask].std()),
+                observations=size,
+                mean=float(means[number]),
+                standard_error=float(self.values[mask].std() / np.sqrt(size)) * float(inflation[0]),
+                value_offset=float((self.values - told)[mask].mean()),
+                location=float(self.located[mask].mean()),
+                foretold=float(self.said.location[mask].mean()),
+                foretold_sd=float(self.said.location[mask].std()),
                 channel_offset=tuple(offsets[number].tolist()),
                 channel_sd=tuple(sds[number].tolist()),
                 half_width=tuple(half[number].tolist()),
                 rollup_half_width=tuple(rollup[number].tolist()),
                 tolerance_up=float(ups[number]),
                 tolerance_down=float(downs[number]),
-                wander=max(wander, self.wander(mask)) if enough else wander,
+                wander=max(wander, self.wander(mask)) if size >= OWN_WANDER else wander,
             )
+
+    def channel_errors(self, masks: Sequence[NDArray[np.bool_]]) -> tuple[Floats, Floats, Floats]:
+        """Return the channels, and what they are less what was expected of each row, centred in each mask.
+
+        (n, C) both, and the centres, a row a mask: each bets against its own mask's mean.
+        """
+        scale, spread = scale_of(self.signal), self.said.spread
+        location = self.located_in(masks) - (0.0 if scale.given_prompt else self.said.location)
+        channels = scale.channels(self.values, location, spread, self.law)
+        errors = channels - scale.expected(location, spread, np.zeros(len(location)), self.law)
+        offsets = np.stack([errors[mask].mean(axis=0) for mask in masks])
+        for mask, offset in zip(masks, offsets, strict=True):
+            errors[mask] -= offset
+        return channels, errors, offsets
+
+    def located_in(self, masks: Sequence[NDArray[np.bool_]]) -> Floats:
+        """Return where each row is expected, given its prompt: its mask's mean, and what its prompt says."""
+        centre = np.full(len(self.located), float(self.located.mean()))
+        for mask in masks:
+            centre[mask] = self.located[mask].mean()
+        return centre + self.said.location
 
     def inflation(self, errors: Floats, inside: NDArray[np.bool_]) -> Floats:
         """Return per channel how much larger the standard error over blocks of time is than of independent rows."""
@@ -257,9 +267,9 @@ class Sample:
 
     def weighted(self) -> tuple[Floats, Floats]:
         """Return the residuals on the axis, clipped, and the weight that their spread gives each; (n,) both."""
-        spread = self.expected.spread if scale_of(self.signal).given_prompt else np.ones(len(self.located))
-        told = self.expected.location if scale_of(self.signal).given_prompt else np.zeros(len(self.located))
-        residuals = (self.located - told) / spread
+        given = scale_of(self.signal).given_prompt
+        spread = self.said.spread if given else np.ones(len(self.located))
+        residuals = (self.located - (self.said.location if given else 0.0)) / spread
         for name in np.unique(self.cohorts):
             own = self.cohorts == name
             residuals[own] -= (residuals[own] / spread[own]).sum() / (1.0 / spread[own]).sum()
@@ -287,16 +297,6 @@ class Sample:
             return 0.0
         share = 1.0 / (chance[large] + float(np.median(chance[large])))
         return float(np.sqrt(max(((share * ((means - centre) ** 2 - chance)[large]).sum()) / share.sum(), 0.0)))
-
-
-def _cohort_means(cohorts: NDArray[np.str_], located: Floats) -> Floats:
-    """Return for each row its cohort's mean, or that of all where the cohort is too small to have a law."""
-    means = np.full(len(located), float(located.mean()))
-    for name in np.unique(cohorts):
-        own = cohorts == name
-        if own.sum() >= MIN_STRATUM:
-            means[own] = located[own].mean()
-    return means
 
 
 def blocks_of(rows: int) -> Integers:

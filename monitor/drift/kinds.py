@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,7 @@ def points_of(
     starts = np.cumsum(
         [0, *(size + 1 for size in (len(encoder.cohorts), len(encoder.languages), len(encoder.contexts)))]
     )
-    for feature, (first, stop) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+    for feature, (first, stop) in enumerate(pairwise(starts)):
         if stop - first > 2:
             one_hot = np.zeros((len(covariates), stop - first))
             one_hot[np.arange(len(covariates)), columns.dense[:, feature] - first] = CATEGORY_SCALE
@@ -143,16 +144,16 @@ class Mix:
 
 
 def distance(shares: Floats, usual: Floats) -> Floats:
-    """Return how far each mix (n, K) lies from the *usual* one (K,): the Euclidean distance beyond what chance makes."""
+    """Return how far each mix (n, K) lies from the *usual* one (K,): Euclidean, beyond what chance makes."""
     pace = 2.0 / (MEMORY + 1)
     chance = (1.0 - (usual**2).sum()) * pace / (2.0 - pace)
-    return np.sqrt(np.maximum(((shares - usual) ** 2).sum(axis=1) - chance, 0.0))
+    return np.asarray(np.sqrt(np.maximum(((shares - usual) ** 2).sum(axis=1) - chance, 0.0)))
 
 
 def shares_of(kinds: Integers, count: int) -> Floats:
     """Return the kinds' shares in a window, (count,), none of them zero."""
     seen = np.bincount(kinds, minlength=count).astype(np.float64) + 0.5
-    return seen / seen.sum()
+    return np.asarray(seen / seen.sum())
 
 
 def _topics(words: csr_matrix, rows: int) -> Floats:

@@ -13,7 +13,7 @@ from monitor.domain.signal import DISAGREEMENT, REWARD
 from monitor.drift.baseline import SignalBaseline
 from monitor.drift.freeze import NullRule, Prompts, Window, build_signal_baseline, read_prompts
 from monitor.drift.stored import BaselineWindow, WindowTrace
-from monitor.errors import InvalidInput
+from monitor.errors import InvalidInput, Unavailable
 from monitor.runs.rescored import RescoredTrace, read_rescored
 from monitor.runs.result import RunResult
 
@@ -35,11 +35,15 @@ class RescoredBaselines:
         """Return the active baseline with the candidate's laws; None without a baseline.
 
         Raises `InvalidInput` where the baseline was frozen or replaced since the run began, so that its scores
-        are of other traces or of none, and where they cannot be read.
+        are of other traces or of none, and where they cannot be read; `Unavailable` while the leader has still to
+        freeze again what an earlier release froze.
         """
         window = self._source.window()
         if window is None:
             return None
+        if window.baseline.outdated:
+            plain = "the baseline of an earlier release is about to be frozen again"
+            raise Unavailable(f"baseline {window.baseline_id}: {plain}", plain=plain)
         if result.rescored is None:
             raise InvalidInput(
                 f"baseline {window.baseline_id} was frozen after the run began, which scored none of its traces: "

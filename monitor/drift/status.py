@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from monitor.domain.stream import StreamKey, StreamNumbers, StreamStatus
-from monitor.drift.baseline import SignalBaseline
+from monitor.drift.asked import shift_key
+from monitor.drift.baseline import Baseline, SignalBaseline
 from monitor.drift.stored import ActiveBaseline
+from monitor.signals.input_shift import INPUT_SHIFT
 
 
 class StreamStore(Protocol):
@@ -41,9 +43,9 @@ class Streams:
         if active is None:
             return ()
         return tuple(
-            status_of(key, law, numbers)
+            status
             for key, numbers in sorted(self._store.numbers(active.baseline_id).items())
-            if (law := active.baseline.get(key.signal, key.scorer_version)) is not None
+            if (status := status_of(key, active.baseline, numbers)) is not None
         )
 
     def unwatched_cohorts(self) -> tuple[str, ...]:
@@ -70,8 +72,26 @@ class Streams:
         return self._known
 
 
-def status_of(key: StreamKey, law: SignalBaseline, numbers: StreamNumbers) -> StreamStatus:
-    """Put a stream's numbers beside its baseline's, in the signal's unit.
+def status_of(key: StreamKey, baseline: Baseline, numbers: StreamNumbers) -> StreamStatus | None:
+    """Put a stream's numbers beside its baseline's; None where *baseline* holds no law for it."""
+    if key == shift_key(key.cohort):
+        return StreamStatus(
+            key=key,
+            observations=numbers.observations,
+            mean=numbers.mean,
+            baseline_mean=0.0,
+            baseline_lower=0.0,
+            baseline_upper=0.0,
+            evidence_log=numbers.evidence_log,
+            last_timestamp=numbers.last_timestamp,
+            unit=INPUT_SHIFT.unit,
+        )
+    law = baseline.get(key.signal, key.scorer_version)
+    return None if law is None else status_by_law(key, law, numbers)
+
+
+def status_by_law(key: StreamKey, law: SignalBaseline, numbers: StreamNumbers) -> StreamStatus:
+    """Put a stream's numbers beside its law's, in the signal's unit.
 
     The baseline's mean is that of the stream's strata, by their share of the window; its bounds lie
     two standard errors of that mean away.
@@ -92,4 +112,5 @@ def status_of(key: StreamKey, law: SignalBaseline, numbers: StreamNumbers) -> St
         evidence_log=numbers.evidence_log,
         last_timestamp=numbers.last_timestamp,
         unit=law.unit,
+        is_steady=all(row.steady for row in chosen),
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
-from monitor.domain.alarm import Alarm, Recovery, Severity
+from monitor.domain.alarm import Alarm, Recovery, Severity, StoredAlarm
+from monitor.domain.incident import Filed
 from monitor.domain.observation import SubjectWindow
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline
@@ -70,6 +72,14 @@ class StoredFold:
     streams: dict[StreamKey, StoredStream]
 
 
+class Filing(Protocol):
+    """The decision which alarms are one incident."""
+
+    def __call__(self, new: Iterable[StoredAlarm], known: Iterable[StoredAlarm]) -> Sequence[Filed]:
+        """Give each alarm of *new* an incident: one of those that hold *known*, or a new one."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class FoldStep:
     """What one step of the fold makes true together."""
@@ -80,4 +90,5 @@ class FoldStep:
     streams: dict[StreamKey, StoredStream]  # that changed
     alarms: Sequence[Alarm]
     recoveries: Sequence[Recovery]
+    filing: Filing  # asked within the transaction, about the alarms that have no incident yet
     days: Sequence[DayEvidence] = ()  # of the streams that changed, and of days that ended

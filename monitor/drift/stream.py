@@ -97,9 +97,9 @@ class Follower:
         return stream, outcomes
 
     def evidence_log(self, stream: Stream) -> float:
-        """Return log e / log A of the severest tier: 1 is the alarm, 0 and below is nothing."""
-        severity = TIERS[self.detector.tiers - 1]
-        return float(self.detector.log_e(stream.evidence)[-1] / np.log(self.run_lengths[severity]))
+        """Return log e / log A of the severest tier it may reach: 1 is the alarm, 0 and below is nothing."""
+        tier = max(number for number in range(self.detector.tiers) if TIERS[number] in self.run_lengths)
+        return float(self.detector.log_e(stream.evidence)[tier] / np.log(self.run_lengths[TIERS[tier]]))
 
     def _stretch(self, stream: Stream, rows: Rows) -> tuple[Stream, int, list[Decision | Recovery]]:
         """Fold *rows* as far as the episode stays what it is; return how many that were and what came of it."""

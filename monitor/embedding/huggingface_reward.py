@@ -22,7 +22,7 @@ with needed("gpu", "ingest.embedding.backend = 'reward'"):
 
 PROBE: tuple[Message, ...] = (Message("user", "How do I boil an egg, and for how many minutes?"),)
 TAIL_TOKENS = 3  # of a conversation with an empty answer: a mark of its end, and what an answer's beginning may change
-SAME_RATIO = 0.02  # of their length: states that differ by less are told apart by rounding alone, in bfloat16 too
+SAME_RATIO = 1e-5  # of their length: states that differ by less differ by rounding alone
 
 
 class RewardStates:
@@ -110,7 +110,8 @@ class RewardStates:
         missing = int(np.isnan(short[asked]).any(axis=1).sum())
         if missing:
             self._on_missing(missing)
-        version = f"reward-{ensemble.version}/{ensemble.encoders[0].max_tokens}/{projection.version}"
+        kind = "end" if self._one_way else "mean"
+        version = f"reward-{ensemble.version}/{kind}/{ensemble.encoders[0].max_tokens}/{projection.version}"
         return Embedded(version, short)
 
     def close(self) -> None:
@@ -133,7 +134,10 @@ class RewardStates:
         return vectors
 
     def _probe(self, ensemble: HuggingFaceEnsemble) -> None:
-        """See how wide the states are, and whether what comes later changes those that came before."""
+        """See how wide the states are, and whether what comes later changes those that came before.
+
+        Where rounding alone does, a backbone that reads one way is taken for the other: that costs time and no more.
+        """
         (prompt,) = prompt_tokens(ensemble, [PROBE])
         self._one_way, self._projection = False, None
         if not prompt:
@@ -145,7 +149,7 @@ class RewardStates:
             read.update({index: states[place].float() for place, index in enumerate(batch)})
 
         with self._taking(take):
-            ensemble.score_tokens(0, [prompt, prompt[:half] + prompt[half:][::-1]])
+            ensemble.score_tokens(0, [prompt, prompt[:half] + prompt[:1] * (len(prompt) - half)])
         if len(read) == 2:
             before = [read[index][:half] for index in (0, 1)]
             self._one_way = bool((before[0] - before[1]).norm() <= SAME_RATIO * before[0].norm())

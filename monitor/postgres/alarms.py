@@ -3,36 +3,50 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from datetime import timedelta
 
-import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, Row, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, case, func, insert, select, text, update
 
 from monitor.domain.alarm import (
     Alarm,
     AlarmKind,
     AlarmState,
-    Decomposition,
-    Direction,
-    Effect,
     Recovery,
     ReferenceVerdict,
     ScorerVerdict,
     Severity,
     StoredAlarm,
 )
+from monitor.domain.incident import severity_of
 from monitor.domain.job import Action
-from monitor.domain.order import Actor
+from monitor.domain.observation import moment_of
+from monitor.domain.order import Actor, AlarmOrder, target_of
 from monitor.domain.stream import StreamKey
-from monitor.errors import Conflict, NotFound
+from monitor.errors import NotFound
 from monitor.postgres import schema
+from monitor.postgres.alarm_row import stored_alarm
 from monitor.postgres.audit import PostgresAudit
 from monitor.postgres.document import clean, document
 from monitor.postgres.engine import transaction
+from monitor.postgres.incidents import hold_incidents, move_alarms, settle
 from monitor.retraining.records import AlarmFact, Author
 
 MAX_OPEN = 10_000
+RECENT_PLACES = 10_000  # a policy model that came so shortly before an onset may be its cause
 DAEMON = Author("controller", "daemon")
+# When a model came: at its first place, unless that is one of the oldest looked at, or nothing is older.
+_POLICY_SINCE = text(
+    "with seen as ("
+    "  select e.entry_id, e.first_place, b.policy_model, e.first_place + get_byte(b.ordinals, 0)"
+    "    + (get_byte(b.ordinals, 1) << 8) + (get_byte(b.ordinals, 2) << 16) + (get_byte(b.ordinals, 3) << 24) as place"
+    "  from log_entry e join observation_batch b using (entry_id)"
+    "  where e.first_place > :start and e.first_place <= :stop and e.sequence is not null and length(b.ordinals) > 0"
+    ") select substring(s.timestamps from (8 * (place - first_place))::int + 1 for 8)"
+    " from seen join log_subject s using (entry_id)"
+    " where policy_model = :model and place between :recent and :stop"
+    "   and place = (select min(place) from seen where policy_model = :model)"
+    "   and place > (select min(place) from seen) limit 1"
+)
 
 
 def insert_alarm(connection: Connection, baseline_id: int, alarm: Alarm, state: AlarmState = AlarmState.OPEN) -> None:
@@ -64,17 +78,29 @@ def insert_alarm(connection: Connection, baseline_id: int, alarm: Alarm, state: 
         "detail": clean(alarm.detail),
         "decomposition": None if alarm.decomposition is None else document(asdict(alarm.decomposition)),
     }
+    bounds = {
+        "model": alarm.stream.policy_model,
+        "start": alarm.onset_place - 2 * RECENT_PLACES,
+        "recent": alarm.onset_place - RECENT_PLACES,
+        "stop": alarm.place,
+    }
+    since = connection.execute(_POLICY_SINCE, bounds).scalar_one_or_none()
+    values["policy_since"] = None if since is None else moment_of(int.from_bytes(since, "little", signed=True))
     connection.execute(insert(schema.alarm).values(asdict(alarm.stream) | values))
 
 
-def recover_alarm(connection: Connection, baseline_id: int, recovery: Recovery) -> None:
-    """End the episode whose stream has recovered."""
+def recover_alarm(connection: Connection, baseline_id: int, recovery: Recovery) -> list[int | None]:
+    """End the episode whose stream has recovered; return the incidents that are touched."""
     live = schema.alarm.c.state.in_([state for state in AlarmState if state.is_live])
-    connection.execute(
-        update(schema.alarm)
-        .where(*_of_episode(baseline_id, recovery.kind, recovery.stream, recovery.episode), live)
-        .values(state=AlarmState.RECOVERED, recovered_at=func.now(), recovered_place=recovery.place)
-    )
+    ended = {
+        "state": AlarmState.RECOVERED,
+        "recovered_at": func.now(),
+        "recovered_place": recovery.place,
+        "snoozed_until": None,
+    }
+    same = _of_episode(baseline_id, recovery.kind, recovery.stream, recovery.episode)
+    changed = update(schema.alarm).where(*same, live).values(ended).returning(schema.alarm.c.incident_id)
+    return list(connection.execute(changed).scalars())
 
 
 def _of_episode(baseline_id: int, kind: AlarmKind, stream: StreamKey, episode: int) -> list[ColumnElement[bool]]:
@@ -107,21 +133,25 @@ class PostgresAlarms:
         """Return the open alarms, newest first, as many as anybody can look at."""
         return self.alarms(state=AlarmState.OPEN, limit=MAX_OPEN)
 
-    def acknowledge(self, alarm_id: int, *, actor: Actor) -> StoredAlarm:
-        """Mark an open alarm as seen; raises `NotFound`, and `Conflict` where it is not open."""
-        table = schema.alarm.c
+    def order_alarm(
+        self, alarm_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0)
+    ) -> StoredAlarm:
+        """Carry out *order* on one alarm; *snooze* is how long, from now.
+
+        Raises `NotFound`, and `Conflict` where the alarm's state does not allow it.
+        """
+        chosen = schema.alarm.c.alarm_id == alarm_id
         with transaction(self._engine) as connection:
-            row = connection.execute(select(schema.alarm).where(table.alarm_id == alarm_id).with_for_update()).first()
+            hold_incidents(connection)
+            row = connection.execute(select(schema.alarm).where(chosen)).first()
             if row is None:
                 raise NotFound(f"alarm {alarm_id}: no such alarm")
-            if row.state != AlarmState.OPEN:
-                raise Conflict(f"alarm {alarm_id} is {row.state}; wanted one that is open")
-            values = {"state": AlarmState.ACKNOWLEDGED, "acknowledged_by": actor.name}
-            changed = update(schema.alarm).where(table.alarm_id == alarm_id).values(values).returning(schema.alarm)
-            after = connection.execute(changed).one()
-            by = Author(actor.name, actor.role)
-            PostgresAudit(connection).record("alarm.acknowledge", f"alarm {alarm_id}", by=by, detail={})
-            return stored_alarm(after)
+            state = target_of(f"alarm {alarm_id}", AlarmState(row.state), order)
+            until = connection.execute(select(func.now() + snooze)).scalar_one()
+            move_alarms(connection, chosen, state, by=actor.name, until=until)
+            by, detail = Author(actor.name, actor.role), {"until": until.isoformat()} if snooze else {}
+            PostgresAudit(connection).record(f"alarm.{order}", f"alarm {alarm_id}", by=by, detail=detail)
+            return stored_alarm(connection.execute(select(schema.alarm).where(chosen)).one())
 
     def set_reference_verdict(
         self, alarm_id: int, verdict: ReferenceVerdict, *, note: str = "", by: Author = DAEMON
@@ -139,11 +169,12 @@ class PostgresAlarms:
         values = {f"{about}_verdict": verdict, f"{about}_verdict_at": func.now(), f"{about}_note": clean(note)}
         chosen = schema.alarm.c.alarm_id == alarm_id
         with transaction(self._engine) as connection:
-            row = connection.execute(
-                update(schema.alarm).where(chosen).values(values).returning(schema.alarm)
-            ).one_or_none()
+            hold_incidents(connection)
+            judged = update(schema.alarm).where(chosen).values(values).returning(schema.alarm)
+            row = connection.execute(judged).one_or_none()
             if row is None:
                 raise NotFound(f"alarm {alarm_id}: no such alarm")
+            settle(connection, [row.incident_id])
             if by is not DAEMON:
                 detail = {"verdict": verdict, "note": note}
                 PostgresAudit(connection).record(f"alarm.{about}_verdict", f"alarm {alarm_id}", by=by, detail=detail)
@@ -163,65 +194,39 @@ class PostgresAlarmFacts:
         baseline_id = self._connection.execute(active).scalar_one_or_none()
         live = [state for state in AlarmState if state.is_live]
         of_former = update(schema.alarm).where(table.scorer_version == former, table.state.in_(live))
-        self._connection.execute(of_former.values(state=AlarmState.SUPERSEDED))
+        hold_incidents(self._connection)
+        touched = [of_former.values(state=AlarmState.SUPERSEDED)]
         open_episode = "signal", "cohort", "policy_model", "scorer_version", "baseline_id", "episode", "severity"
         goes_on = [table[name] == stream[name] for name in open_episode]
         superseded = table.state == AlarmState.SUPERSEDED
         snoozed, unseen = table.snoozed_until.is_not(None), table.acknowledged_by.is_(None)
         seen = case((snoozed, AlarmState.SNOOZED), (unseen, AlarmState.OPEN), else_=AlarmState.ACKNOWLEDGED)
         of_scorer = table.scorer_version == scorer, table.baseline_id == baseline_id
-        self._connection.execute(update(schema.alarm).where(*of_scorer, superseded, *goes_on).values(state=seen))
+        touched.append(update(schema.alarm).where(*of_scorer, superseded, *goes_on).values(state=seen))
+        for change in touched:
+            settle(self._connection, self._connection.execute(change.returning(table.incident_id)).scalars().all())
 
     def facts(self, action: Action) -> tuple[AlarmFact, ...]:
         table, job = schema.alarm.c, schema.job.c
-        has_job = select(job.job_id).where(job.alarm_id == table.alarm_id, job.action == action).exists()
-        query = select(schema.alarm, has_job.label("has_job")).where(table.state != AlarmState.SUPERSEDED)
+        answered, incident = schema.alarm.alias("answered"), schema.incident.c
+        same = (answered.c.incident_id == table.incident_id) | (answered.c.alarm_id == table.alarm_id)
+        jobs = select(job.job_id).join(answered, answered.c.alarm_id == job.alarm_id)
+        has_job = jobs.where(same, job.action == action).correlate(schema.alarm).exists()
+        query = (
+            select(schema.alarm, has_job.label("has_job"), incident.state.label("incident_state"))
+            .outerjoin(schema.incident, incident.incident_id == table.incident_id)
+            .where(table.state != AlarmState.SUPERSEDED)
+        )
         return tuple(
             AlarmFact(
                 alarm_id=row.alarm_id,
                 signal=row.signal,
-                severity=Severity(row.severity),
+                severity=severity_of(stored_alarm(row)),
                 state=AlarmState(row.state),
                 created_at=row.created_at,
                 has_job=row.has_job,
+                incident_id=row.incident_id,
+                incident_state=AlarmState(row.incident_state or row.state),
             )
             for row in self._connection.execute(query)
         )
-
-
-def stored_alarm(row: Row[Any]) -> StoredAlarm:
-    effect = (row.effect_estimate, row.effect_lower, row.effect_upper, row.effect_unit)
-    alarm = Alarm(
-        stream=StreamKey(row.signal, row.cohort, row.policy_model, row.scorer_version),
-        direction=None if row.direction is None else Direction(row.direction),
-        severity=Severity(row.severity),
-        place=row.place,
-        trace_id=row.trace_id,
-        timestamp=row.timestamp,
-        onset_place=row.onset_place,
-        onset_timestamp=row.onset_timestamp,
-        observations=row.observations,
-        evidence_log=row.evidence_log,
-        effect=None if row.effect_unit is None else Effect(*effect),
-        examples=tuple(row.examples),
-        episode=row.episode,
-        kind=AlarmKind(row.kind),
-        detail=row.detail,
-        decomposition=None if row.decomposition is None else msgspec.convert(row.decomposition, Decomposition),
-    )
-    return StoredAlarm(
-        alarm_id=row.alarm_id,
-        state=AlarmState(row.state),
-        alarm=alarm,
-        created_at=row.created_at,
-        acknowledged_by=row.acknowledged_by,
-        recovered_at=row.recovered_at,
-        snoozed_until=row.snoozed_until,
-        incident_id=row.incident_id,
-        reference_verdict=None if row.reference_verdict is None else ReferenceVerdict(row.reference_verdict),
-        reference_verdict_at=row.reference_verdict_at,
-        reference_note=row.reference_note,
-        scorer_verdict=None if row.scorer_verdict is None else ScorerVerdict(row.scorer_verdict),
-        scorer_verdict_at=row.scorer_verdict_at,
-        scorer_note=row.scorer_note,
-    )

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from itertools import groupby
 
 import msgspec
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine, func, select, text, update
 
 from monitor.domain.alarm import Alarm, AlarmKind, AlarmState, Recovery, StoredAlarm
 from monitor.domain.anchor import MIN_ANCHORS, AnchorPair
@@ -19,9 +19,12 @@ from monitor.drift.anchor_judge import JudgedBaseline
 from monitor.errors import Fenced
 from monitor.observe.anchor import AnchorStanding
 from monitor.postgres import schema
-from monitor.postgres.alarms import PostgresAlarms, insert_alarm, recover_alarm, stored_alarm
+from monitor.postgres.alarm_row import stored_alarm
+from monitor.postgres.alarms import PostgresAlarms, insert_alarm, recover_alarm
 from monitor.postgres.engine import named_failures, transaction
+from monitor.postgres.incidents import hold_incidents, settle
 from monitor.postgres.log import append_entry
+from monitor.postgres.registry import replaced_scorers
 from monitor.postgres.streams import batch_of, entry_of, require_active
 
 SCORING_LOCK = 0x524C4846_0A  # held by the process that scores the set
@@ -127,19 +130,27 @@ class PostgresAnchors:
             return tuple(map(stored_alarm, connection.execute(query)))
 
     def raise_alarm(self, baseline_id: int, alarm: Alarm) -> bool:
+        table = schema.alarm.c
+        same = [table[name] == value for name, value in asdict(alarm.stream).items()]
+        stored = [table.baseline_id == baseline_id, table.episode == alarm.episode, *same]
+        ended = {"state": AlarmState.OPEN, "acknowledged_by": None}  # its scorer was rolled back to
+        again = update(schema.alarm).where(*stored, table.state == AlarmState.SUPERSEDED).values(ended)
         with transaction(self._engine) as connection:
             require_active(connection, baseline_id)
-            table = schema.alarm.c
-            same = [table[name] == value for name, value in asdict(alarm.stream).items()]
-            query = select(func.count()).where(table.baseline_id == baseline_id, table.episode == alarm.episode, *same)
-            if connection.execute(query).scalar_one():
+            if alarm.stream.scorer_version in replaced_scorers(connection):
                 return False
-            insert_alarm(connection, baseline_id, alarm)
+            if connection.execute(again).rowcount:
+                return True
+            if connection.execute(select(func.count()).where(*stored)).scalar_one():
+                return False
+            hold_incidents(connection)
+            insert_alarm(connection, baseline_id, alarm)  # the fold's next step gives it its incident
             return True
 
     def recover(self, baseline_id: int, recovery: Recovery) -> None:
         with transaction(self._engine) as connection:
-            recover_alarm(connection, baseline_id, recovery)
+            hold_incidents(connection)
+            settle(connection, recover_alarm(connection, baseline_id, recovery))
 
     def judge(self, alarm_id: int, finding: ScorerFinding) -> None:
         PostgresAlarms(self._engine).set_scorer_verdict(alarm_id, finding.verdict, note=finding.note)

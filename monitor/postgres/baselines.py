@@ -12,7 +12,7 @@ from monitor.domain.baseline import BaselineExtension
 from monitor.drift.stored import BaselineWindow, WindowTrace
 from monitor.postgres import schema
 from monitor.postgres.engine import transaction
-from monitor.postgres.streams import active_baseline
+from monitor.postgres.streams import PostgresFoldStore, active_baseline
 from monitor.runs.artifact import HashedFile
 
 EXPORT_ROWS = 500  # fetched at once: more would be memory, and a transaction that is idle while they are written
@@ -54,7 +54,9 @@ class PostgresBaselineTraces:
                 return None
             rows = connection.execute(_COHORTS, {"baseline_id": active.baseline_id})
             traces = {row.place: WindowTrace(row.cohort, row.policy_model) for row in rows}
-        return BaselineWindow(active.baseline_id, active.revision, active.baseline, traces)
+        window = active.baseline
+        subjects = PostgresFoldStore(self._engine).subjects(window.first_place, window.stop_place)
+        return BaselineWindow(active.baseline_id, active.revision, window, traces, subjects)
 
 
 class PostgresBaselines:

@@ -50,12 +50,12 @@ class PostgresDays:
         self._engine = engine
 
     def latest_day(self) -> tuple[int, date] | None:
-        table, active = schema.daily_evidence.c, schema.baseline.c
-        query = (
-            select(active.baseline_id, func.max(table.day))
-            .join(schema.daily_evidence, table.baseline_id == active.baseline_id)
-            .where(active.active)
-            .group_by(active.baseline_id)
+        table, active = schema.daily_evidence.c, select(schema.baseline.c.baseline_id).where(schema.baseline.c.active)
+        query = (  # the key's own order: no day but the last is read
+            select(table.baseline_id, table.day)
+            .where(table.baseline_id == active.scalar_subquery())
+            .order_by(table.baseline_id.desc(), table.day.desc())
+            .limit(1)
         )
         with transaction(self._engine) as connection:
             row = connection.execute(query).one_or_none()

@@ -34,6 +34,7 @@ from monitor.postgres import schema
 from monitor.postgres.alarms import insert_alarm, recover_alarm
 from monitor.postgres.days import save_days
 from monitor.postgres.engine import transaction
+from monitor.postgres.incidents import file_alarms, hold_incidents, settle
 from monitor.postgres.log import append_entry, place_entries, placed_traces
 from monitor.postgres.registry import replaced_scorers
 from monitor.postgres.window import copy_window
@@ -167,7 +168,9 @@ class PostgresFoldStore:
         with transaction(self._engine) as connection:
             return active_baseline(connection, known)
 
-    def freeze(self, baseline: Baseline, *, by: str, note: str, only_first: bool = False) -> ActiveBaseline:
+    def freeze(
+        self, baseline: Baseline, *, by: str, note: str, only_first: bool = False, instead_of: int | None = None
+    ) -> ActiveBaseline:
         if not baseline.signals:
             raise InvalidInput(
                 f"baseline of the places {baseline.first_place} to {baseline.stop_place}:"
@@ -175,11 +178,14 @@ class PostgresFoldStore:
             )
         with transaction(self._engine) as connection:
             hold_freezes(connection)
-            if only_first and (there := active_baseline(connection)) is not None:
+            there = active_baseline(connection)
+            if there is not None and (only_first or instead_of not in {None, there.baseline_id}):
                 return there
             connection.execute(update(schema.baseline).where(schema.baseline.c.active).values(active=False))
             before = schema.alarm.c.state != AlarmState.SUPERSEDED, schema.alarm.c.baseline_id.is_not(None)
-            connection.execute(update(schema.alarm).where(*before).values(state=AlarmState.SUPERSEDED))
+            hold_incidents(connection)
+            ended = update(schema.alarm).where(*before).values(state=AlarmState.SUPERSEDED, snoozed_until=None)
+            settle(connection, connection.execute(ended.returning(schema.alarm.c.incident_id)).scalars().all())
             values = {
                 "created_by": by,
                 "note": note,
@@ -239,12 +245,14 @@ class PostgresFoldStore:
                 ]
                 connection.execute(statement, rows)
             save_days(connection, step.baseline_id, step.days)
+            hold_incidents(connection)
             replaced = replaced_scorers(connection) if step.alarms else frozenset()
             for alarm in step.alarms:
                 late = alarm.stream.scorer_version in replaced
                 insert_alarm(connection, step.baseline_id, alarm, AlarmState.SUPERSEDED if late else AlarmState.OPEN)
-            for recovery in step.recoveries:
-                recover_alarm(connection, step.baseline_id, recovery)
+            ended = [recover_alarm(connection, step.baseline_id, recovery) for recovery in step.recoveries]
+            file_alarms(connection, step.filing)
+            settle(connection, [number for touched in ended for number in touched])
 
 
 def hold_freezes(connection: Connection) -> None:

@@ -89,7 +89,9 @@ class AlarmFact:
     severity: Severity
     state: AlarmState
     created_at: datetime
-    has_job: bool  # of the rule's action, in whatever state
+    has_job: bool  # it or another alarm of its incident: of the rule's action, in whatever state
+    incident_id: int | None
+    incident_state: AlarmState
 
 
 @dataclass(frozen=True, slots=True)

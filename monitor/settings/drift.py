@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from monitor.settings.part import Part
+from monitor.signals.input_shift import INPUT_SHIFT
 from monitor.signals.table import SIGNALS
 
 
+class ToleranceSettings(Part):
+    share: float = Field(0.0, ge=0, lt=1, description="of what the signal was in the baseline")
+    points: float = Field(
+        0.0,
+        ge=0,
+        description="a change in the signal's unit; of a reward or disagreement, in spreads of the baseline's values",
+    )
+
+
 class DriftSettings(Part):
-    average_run_length: float = Field(
-        10_000.0, ge=10, description="A: observations between false alarms, on average at least, per stream"
+    average_run_length: float | None = Field(
+        None,
+        ge=10,
+        description="A of every stream: observations between false alerts, on average at least; null: from the budget",
+    )
+    false_page_days: float = Field(
+        30.0, gt=0, description="budget: all streams together raise one false alert in so many days, or fewer"
     )
     baseline_traces: int = Field(
         2000, ge=0, description="freeze the first baseline from this many traces; 0 waits for an operator"
     )
     standard_errors: float = Field(1.0, ge=0, le=10, description="z: half-width of the roll-up's null interval")
     cohort_standard_errors: float = Field(2.0, ge=0, le=10, description="the same of a single cohort's")
-    tolerance: dict[str, Annotated[float, Field(ge=0, lt=1)]] = Field(
-        default_factory=dict, description="smallest shift anyone would act on, per signal, on the channel's 0..1"
+    tolerance: dict[str, ToleranceSettings] = Field(
+        default_factory=dict,
+        description="the largest change that nobody must be called for, by signal: the larger of two."
+        " Default: a length's share is 0.1, a rate's share a third and points 0.01, a reward's points 0.1",
     )
     fold_seconds: float = Field(1.0, gt=0, le=60, description="pause between two folds")
     recovery_observations: int = Field(
-        2000, ge=1, description="an alert has recovered when so many observations did not bring it about again"
+        2000,
+        ge=1,
+        description="a warning is looked at again after so many; it has recovered where its evidence has fallen",
+    )
+    incident_seconds: float = Field(
+        86_400.0,
+        gt=0,
+        le=2_592_000,
+        description="alarms that began before so long had passed since the page are its incident's; none is taken"
+        " after seven times as long",
     )
     moved_false_share: float = Field(
         0.1, gt=0, le=0.5, description="of the streams told to have moved on a day, how many have not, in the mean"
@@ -33,10 +59,23 @@ class DriftSettings(Part):
         default_factory=dict, description="what follows a signal, by name, from the next baseline on; e_detector"
     )
 
+    @field_validator("tolerance", mode="before")
+    @classmethod
+    def _no_bare_number(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            for name, accepted in given.items():
+                if not isinstance(accepted, dict | ToleranceSettings):
+                    raise ValueError(
+                        f"{name}: {accepted!r} has no unit any more; write {{share: 0.1}} for a tenth of what the"
+                        " signal was, {points: 0.01} for a change in its own unit, or both for the larger of them"
+                    )
+        return given
+
     @model_validator(mode="after")
     def _known_signals(self) -> DriftSettings:
+        judged = [name for name in SIGNALS if name != INPUT_SHIFT.name]  # by laws; the mix of prompts has none
         for field, names in (("tolerance", self.tolerance), ("detectors", self.detectors)):
             for name in names:
-                if name not in SIGNALS:
-                    raise ValueError(f"{field} names the signal {name!r}; known are {', '.join(SIGNALS)}")
+                if name not in judged:
+                    raise ValueError(f"{field} names the signal {name!r}; known are {', '.join(judged)}")
         return self

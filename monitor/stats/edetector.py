@@ -244,7 +244,7 @@ def fold(
     for start in range(0, len(increments), size):
         products = _Products.of(increments[start : start + size])
         where = indices[start : start + size]
-        found = _crossings(state, products, where, log_weights, tiers, waiting) if waiting else []
+        found = _crossings(state, products, where, waiting, log_weights=log_weights, tiers=tiers) if waiting else []
         crossings += [replace(crossing, row=crossing.row + start) for crossing in found]
         reached = {crossing.threshold for crossing in found}
         waiting = [threshold for threshold in waiting if threshold not in reached]
@@ -256,9 +256,10 @@ def _crossings(
     state: State,
     products: _Products,
     indices: Integers,
+    waiting: Sequence[Threshold],
+    *,
     log_weights: Floats,
     tiers: int,
-    waiting: Sequence[Threshold],
 ) -> list[Crossing]:
     """Return the first crossings of the thresholds, as far as they are reached."""
     sums = products.sums()

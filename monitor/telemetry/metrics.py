@@ -13,6 +13,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from monitor.domain.alarm import Severity, StoredAlarm
+from monitor.domain.incident import Incident
 from monitor.domain.job import Action, JobState
 from monitor.domain.stream import StreamStatus
 from monitor.signals.table import SIGNALS
@@ -96,6 +97,7 @@ class Metrics:
 
         self._streams = of_leader(series.STREAM_MEAN, series.STREAM_BASELINE, series.STREAM_EVIDENCE_LOG)
         self._alarms = of_leader(series.ALARMS_OPEN, series.ALARM_EFFECT)
+        self._incidents = of_leader(series.INCIDENTS_OPEN, series.INCIDENT_MEMBERS)
         self._fold_lag = of_leader(series.FOLD_LAG_TRACES)
         self._placement_blocked = of_leader(series.PLACEMENT_BLOCKED_SECONDS)
         self._anchor = of_leader(series.ANCHOR_AGE_SECONDS, series.ANCHOR_PERIOD_SECONDS, series.ANCHOR_SHIFT)
@@ -212,6 +214,16 @@ class Metrics:
             effects[labels] = max(effects.get(labels, 0.0), effect.estimate, key=abs)
         self._alarms.show(counts, effects)
 
+    def show_incidents(self, incidents: Iterable[Incident]) -> None:
+        """Show the open incidents: how many, by severity, and each by its number."""
+        opened: dict[tuple[str, ...], float] = {(severity,): 0 for severity in Severity}
+        members: dict[tuple[str, ...], float] = {}
+        for incident in incidents:
+            facts = incident.facts
+            opened[facts.severity,] += 1
+            members[str(incident.incident_id), facts.kind, facts.severity] = facts.members
+        self._incidents.show(opened, members)
+
     def show_jobs(self, jobs: Mapping[tuple[Action, JobState], int]) -> None:
         """Show the jobs by action and state; what is not in the mapping is 0."""
         self._jobs.show({(action, state): jobs.get((action, state), 0) for action in Action for state in JobState})
@@ -244,6 +256,7 @@ class Metrics:
         for gauges in (
             self._streams,
             self._alarms,
+            self._incidents,
             self._fold_lag,
             self._placement_blocked,
             self._anchor,

@@ -197,6 +197,22 @@ ALARM_EFFECT = Series(
     "How far an open alarm's signal lies from its baseline; of several policy models in one cohort, the largest.",
     ("signal", "cohort", "direction", "severity", "unit"),
 )
+INCIDENTS_OPEN = Series(
+    "monitor_incidents_open",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "incidents",
+    "Incidents, alarms of one cause, that nobody has acknowledged or snoozed. One of severity alert pages.",
+    ("severity",),
+)
+INCIDENT_MEMBERS = Series(
+    "monitor_incident_members",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "alarms",
+    "Live alarms of an open incident, by its number: there while it is open, so each is told once.",
+    ("incident", "kind", "severity"),
+)
 FOLD_LAG_TRACES = Series(
     "monitor_fold_lag_traces",
     Kind.GAUGE,
@@ -308,6 +324,8 @@ DAEMON_SERIES: tuple[Series, ...] = (
     STREAM_EVIDENCE_LOG,
     ALARMS_OPEN,
     ALARM_EFFECT,
+    INCIDENTS_OPEN,
+    INCIDENT_MEMBERS,
     FOLD_LAG_TRACES,
     PLACEMENT_BLOCKED_SECONDS,
     ANCHOR_AGE_SECONDS,

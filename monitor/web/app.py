@@ -15,7 +15,7 @@ from monitor.telemetry.health import Health
 from monitor.web import problem
 from monitor.web.auth import Gatekeeper
 from monitor.web.middleware import BodyLimit, HeadAsGet, SecurityHeaders
-from monitor.web.routes import drift, job, page, probe
+from monitor.web.routes import alarm, drift, job, page, probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class Ports:
     streams: drift.Streams
     days: drift.Days
     baselines: drift.Baselines
-    alarms: drift.Alarms
+    alarms: alarm.Alarms
+    incidents: alarm.Incidents
     jobs: job.Jobs
     models: job.Registry
 
@@ -59,6 +60,7 @@ def create_app(
     problem.install(app)
     api = APIRouter(prefix="/api/v1", responses=problem.describe(401, 403, 422, 429, 503))
     api.include_router(drift.router)
+    api.include_router(alarm.router)
     api.include_router(job.router)
     app.include_router(probe.router)
     app.include_router(api)

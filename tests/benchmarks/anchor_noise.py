@@ -71,13 +71,17 @@ def changed(folder: Path, change: Callable[[torch.nn.Module], torch.nn.Module], 
     return ensemble
 
 
-def quantised(model: torch.nn.Module) -> torch.nn.Module:
-    """Round every matrix to eight bits a weight, one scale a row: what a quantised replacement computes at best."""
-    with torch.no_grad():
-        for weight in (weight for weight in model.parameters() if weight.ndim == 2):
-            scale = weight.abs().amax(dim=1, keepdim=True) / 127
-            weight.copy_((weight / scale).round() * scale)
-    return model
+def quantised(bits: int) -> Callable[[torch.nn.Module], torch.nn.Module]:
+    """Round every matrix to so many bits a weight, one scale a row: what a quantised replacement computes at best."""
+
+    def quantise(model: torch.nn.Module) -> torch.nn.Module:
+        with torch.no_grad():
+            for weight in (weight for weight in model.parameters() if weight.ndim == 2):
+                scale = weight.abs().amax(dim=1, keepdim=True) / (2 ** (bits - 1) - 1)
+                weight.copy_((weight / scale).round() * scale)
+        return model
+
+    return quantise
 
 
 def nudged(share: float) -> Callable[[torch.nn.Module], torch.nn.Module]:
@@ -95,8 +99,8 @@ def ways(folder: Path) -> Iterator[tuple[str, HuggingFaceEnsemble]]:
     yield "float32, one row a batch", load(folder, batch_tokens=64)
     yield "bfloat16", changed(folder, lambda model: model.to(torch.bfloat16))
     yield "bfloat16, one row a batch", changed(folder, lambda model: model.to(torch.bfloat16), batch_tokens=64)
-    yield "float16", changed(folder, lambda model: model.to(torch.float16))
-    yield "weights rounded to 8 bits", changed(folder, quantised)
+    yield "weights rounded to 8 bits", changed(folder, quantised(8))
+    yield "weights rounded to 4 bits", changed(folder, quantised(4))
     yield "weights moved by 1% of their spread", changed(folder, nudged(0.01))
     yield "weights moved by 5%", changed(folder, nudged(0.05))
     template = "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }}\n{% endfor %}"

@@ -8,13 +8,15 @@ from collections.abc import Iterator, Mapping, Set
 from contextlib import ExitStack
 from pathlib import Path
 
-import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.app.wiring import Daemon
 from monitor.demo.broker import EmbeddedBroker
 from monitor.demo.postgres import EmbeddedPostgres
+from monitor.domain.order import Actor, AlarmOrder, Role
+from monitor.postgres.engine import create_engine_for
+from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.migrate import upgrade
 from monitor.settings.root import Settings
 from tests.other_machine import OtherMachine
@@ -36,7 +38,7 @@ def healthy(_: bytes) -> str:
         'monitor_dependency_up{dependency="postgres"} 1\n'
         'monitor_dependency_up{dependency="kafka"} 1\n'
         'monitor_kafka_lag{topic="traces",partition="0"} 3\n'
-        'monitor_alarms_open{signal="refusal",severity="alert"} 0\n'
+        'monitor_incidents_open{severity="alert"} 0\n'
         f'monitor_traces_total{{outcome="counted"}} {int(time.monotonic() * 100)}\n'
     )
 
@@ -156,31 +158,22 @@ def test_a_broker_that_is_gone_is_shown_and_its_lag_is_withdrawn(postgres_url: s
             assert shown(daemon.port).keys() & LEADERS_AND_WORKERS == {"monitor_alarms_open", "monitor_jobs"}
 
 
-def test_each_cohort_is_told_by_itself_and_a_restart_tells_and_resolves_nothing(
+def test_a_drift_of_many_streams_is_one_page_and_a_restart_tells_and_resolves_nothing(
     settings: Settings, own_postgres: EmbeddedPostgres, told: Alerting
 ) -> None:
     watch(own_postgres.url, TRACES, baseline=600)
-
-    def set_state(state: str, which: str, alarm_id: int) -> None:
-        with psycopg.connect(own_postgres.url, autocommit=True) as connection:
-            connection.execute(f"update alarm set state = %s where alarm_id {which} %s".encode(), (state, alarm_id))  # noqa: S608
-
-    with psycopg.connect(own_postgres.url) as connection:
-        query = "select alarm_id, signal, cohort, direction from alarm where severity = 'alert' and cohort <> '*'"
-        (first, *one), (second, *other) = connection.execute(query.encode()).fetchall()[:2]
+    engine = create_engine_for(own_postgres.url)
+    incidents = PostgresIncidents(engine)
+    [incident] = incidents.open_incidents()
+    assert incident.facts.members > 3
     drift = {"alertname": "RlhfMonitorDriftAlarm", "namespace": "prod"}
-    one_alarm, other_alarm = (
-        drift | dict(zip(("signal", "cohort", "direction"), row, strict=True)) for row in (one, other)
-    )
-    set_state("acknowledged", "<>", first)
     with running(settings):
-        wait_for(lambda: bool(told.receiver.find("firing", **one_alarm)), "the first alarm")
-        set_state("open", "=", second)
-        wait_for(lambda: bool(told.receiver.find("firing", **other_alarm)), "the alarm of a second cohort")
+        wait_for(lambda: bool(told.receiver.find("firing", **drift)), "the page")
     with running(settings):
         wait_for(lambda: is_scraped(told), "the scrape of the leader that came after")
         time.sleep(2.0)  # some evaluations
-        assert (len(told.receiver.find("firing", **drift)), told.receiver.find("resolved", **drift)) == (2, [])
-        set_state("acknowledged", "=", second)
-        wait_for(lambda: bool(told.receiver.find("resolved", **other_alarm)), "the end of what was acknowledged")
-    assert told.receiver.find("resolved", **one_alarm) == []
+        [page], resolved = told.receiver.find("firing", **drift), told.receiver.find("resolved", **drift)
+        assert (page.labels["incident"], page.labels["kind"], resolved) == (str(incident.incident_id), "drift", [])
+        incidents.order_incident(incident.incident_id, AlarmOrder.ACKNOWLEDGE, actor=Actor("eve", Role.OPERATOR))
+        wait_for(lambda: bool(told.receiver.find("resolved", **drift)), "the end of what was acknowledged")
+    engine.dispose()

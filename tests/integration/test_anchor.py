@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 import torch
 from prometheus_client import CollectorRegistry
@@ -30,7 +32,7 @@ from monitor.errors import InvalidInput, InvalidSetting, Unavailable
 from monitor.ingest.offset import StoredOffset
 from monitor.observe.anchor import AnchorPlan, AnchorScoring, Scorer, read_pairs
 from monitor.observe.scoring import RewardModel
-from monitor.postgres.alarms import PostgresAlarms
+from monitor.postgres.alarms import PostgresAlarmFacts, PostgresAlarms
 from monitor.postgres.anchors import PostgresAnchors
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.streams import PostgresFoldStore
@@ -41,8 +43,11 @@ from monitor.rewards.huggingface import load_ensemble
 from monitor.rewards.turns import SharedScorer
 from monitor.settings.rewards import AnchorSettings, RewardsSettings
 from monitor.telemetry.metrics import AnchorOutcome, Metrics
+from tests import program
 from tests.integration.test_serve_rewards import build, serving
-from tests.traces import GivenRewards, checkpoint, scored, trace
+from tests.program import running, wait_for
+from tests.real_kafka import RealKafka
+from tests.traces import GivenRewards, checkpoint, line, scored, trace
 
 pytestmark = pytest.mark.postgres
 BASELINE, PAIRS, TOLERANCE = 400, 32, 0.05
@@ -271,6 +276,40 @@ def test_a_promoted_scorer_starts_the_anchor_anew_and_ends_what_the_old_one_rais
     assert shift.root_mean_square < 1e-4
 
 
+def promote(engine: Engine, former: str, scorer: str) -> None:
+    """Move the pointer, as a promotion and a roll-back do."""
+    model = (
+        "insert into reward_model (version, path, sha256, metrics) values (:v, '/', :v, 'null') on conflict do nothing"
+    )
+    moved = (
+        "insert into registry (role, version, promoted_by) values ('reward', :v, 'a test')"
+        " on conflict (role) do update set version = excluded.version"
+    )
+    with engine.begin() as connection:
+        for version in (former, scorer):
+            connection.execute(text(model), {"v": version})
+        connection.execute(text(moved), {"v": scorer})
+        PostgresAlarmFacts(connection).hand_over(former, scorer)
+
+
+def test_a_roll_back_to_a_scorer_that_moved_opens_its_anchors_alarm_again(
+    engine: Engine, models: tuple[Path, Path]
+) -> None:
+    scorer = Fixed(load(models[0]), "scorer-1")
+    site = Site(engine, scorer, period=timedelta(0))
+    promote(engine, "scorer-0", "scorer-1")
+    site.write(BASELINE)
+    site.score_anchors()
+    scorer.model = load(models[1])
+    site.score_anchors()
+    promote(engine, "scorer-1", "scorer-2")
+    site.judged()
+    assert [stored.state for stored in site.alarms("anchor_reward")] == [AlarmState.SUPERSEDED]
+    promote(engine, "scorer-2", "scorer-1")
+    site.judged()
+    assert [stored.state for stored in site.alarms("anchor_reward")] == [AlarmState.OPEN]
+
+
 class Halting:
     """Scores when it is let go; until then whoever asked hangs, as a process that was stopped."""
 
@@ -387,3 +426,30 @@ def test_a_file_with_too_few_pairs_stops_the_start_and_names_the_setting(engine:
     missing = AnchorSettings(file=tmp_path / "nowhere.jsonl")
     with pytest.raises(InvalidSetting, match=r"nowhere\.jsonl: No such file"):
         anchor_scoring_of(missing, engine=engine, scorer=scorer, metrics=metrics)
+
+
+@pytest.mark.kafka
+def test_a_daemon_scores_its_anchors_and_tells_a_policy_that_changed_on_its_own(
+    kafka: RealKafka, postgres_url: str, models: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.observe.anchor.ASKED_SECONDS", 0.0)
+    member = tmp_path / "models" / "member-0"
+    shutil.copytree(models[0] / "member-0", member)
+    site = program.Site(kafka, postgres_url, baseline_traces=BASELINE, reward_model=member)
+    site.send([line(answered(number)) for number in range(500)])
+    with running(site.settings()) as daemon:
+        wait_for(lambda: daemon.port > 0, "the API")
+        url = f"http://127.0.0.1:{daemon.port}"
+        stored = 'monitor_anchor_scorings_total{outcome="stored"} 1.0'
+        wait_for(lambda: stored in httpx.get(f"{url}/metrics").text, "the first scoring")
+        wait_for(lambda: 'measure="root_mean_square"' in httpx.get(f"{url}/metrics").text, "the shift")
+        site.send([line(answered(number, words=("refund", "days"))) for number in range(500, 1100)])
+        judged = "select count(*) from alarm where signal = 'reward' and scorer_verdict = 'policy_changed'"
+        wait_for(lambda: site.query(judged) > [(0,)], "the verdict")
+        alarms = httpx.get(f"{url}/api/v1/alarms").json()
+        ready = httpx.get(f"{url}/readyz").json()
+    told = [alarm for alarm in alarms if alarm["scorer_verdict"] == "policy_changed"]
+    assert "root mean square" in told[0]["scorer_note"]
+    assert "anchor" in str(ready)
+    assert site.query("select count(*) from alarm where signal = 'anchor_reward'") == [(0,)]
+    assert site.query("select value from running_total where name = 'traces'") == [(1100,)]

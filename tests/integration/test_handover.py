@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from monitor.domain.alarm import AlarmState, StoredAlarm
-from monitor.domain.order import JobOrder
+from monitor.domain.order import AlarmOrder, JobOrder
 from monitor.domain.score import Reward
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
@@ -89,7 +89,7 @@ def test_a_promotion_ends_the_former_scorer_s_alarms_alone_and_a_roll_back_takes
     world.write(700)
     world.write(200, mean=4.0)
     world.fold()
-    world.alarms.acknowledge(world.live(FIRST)[0], actor=OPERATOR)
+    world.alarms.order_alarm(world.live(FIRST)[0], AlarmOrder.ACKNOWLEDGE, actor=OPERATOR)
     before = world.of(FIRST)
     others = [item for item in world.alarms.open_alarms() if item not in before]
     assert len(world.live(FIRST)) >= 2

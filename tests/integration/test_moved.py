@@ -15,6 +15,7 @@ from monitor.domain.alarm import Direction
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline, NullRule, Window, build_baseline
 from monitor.drift.daily import DayEvidence
+from monitor.drift.incident import IncidentRule
 from monitor.drift.moved import MovedDays
 from monitor.drift.stored import FoldStep
 from monitor.postgres.days import PostgresDays
@@ -41,7 +42,11 @@ def moved(cohort: str, day: date, log_e: float) -> DayEvidence:
 
 def store_days(store: PostgresFoldStore, baseline_id: int, evidence: Iterable[DayEvidence]) -> None:
     at = store.load_fold(baseline_id).position
-    store.save_fold(FoldStep(baseline_id, at, at, streams={}, alarms=[], recoveries=[], days=list(evidence)))
+    store.save_fold(
+        FoldStep(
+            baseline_id, at, at, streams={}, alarms=[], recoveries=[], filing=IncidentRule().file, days=list(evidence)
+        )
+    )
 
 
 def told(days: MovedDays, day: date | None) -> list[tuple[str, bool, bool]]:

@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, LlamaConfig, LlamaForSequenceClassification
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    DebertaV2Config,
+    GPT2Config,
+    LlamaConfig,
+    LlamaForSequenceClassification,
+    Qwen2Config,
+)
 
 from monitor.app.wiring import Daemon
 from monitor.demo.models import build_tiny_base
@@ -106,6 +114,35 @@ def test_a_prompts_vector_is_the_same_whatever_was_answered_and_whether(
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        (GPT2Config(n_embd=32, n_layer=4, n_head=2, bos_token_id=1, eos_token_id=2), "end"),
+        (Qwen2Config(hidden_size=32, num_hidden_layers=4, num_attention_heads=2, num_key_value_heads=2), "end"),
+        (BertConfig(hidden_size=32, num_hidden_layers=4, num_attention_heads=2), "mean"),
+        (DebertaV2Config(hidden_size=32, num_hidden_layers=4, num_attention_heads=2), "mean"),
+    ],
+    ids=lambda value: getattr(value, "model_type", value),
+)
+def test_which_way_a_backbone_reads_is_found_by_trying(
+    one_way: Path, tmp_path: Path, config: Any, kind: str, dtype: torch.dtype
+) -> None:
+    for file in one_way.glob("*token*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config.update({"vocab_size": 4000, "num_labels": 1, "pad_token_id": 0, "intermediate_size": 64})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
+    ensemble = load(tmp_path)
+    ensemble._members[0].model.to(dtype)
+    states = states_of(ensemble)
+    assert states.reward_model() is states
+    found = states.embed(prompts(["refund"]))
+    assert found is not None
+    assert found.version.split("/")[1] == kind
+
+
 def test_a_backbone_that_reads_one_way_is_not_asked_again(one_way: Path) -> None:
     ensemble = load(one_way)
     states = states_of(ensemble)
@@ -176,7 +213,8 @@ def test_each_champion_makes_a_version_of_its_own_and_none_makes_no_vector(one_w
         assert found is not None
         assert np.isnan(found.vectors).any(axis=1).tolist() == [False, True]
         versions.append(found.version)
-    assert versions == [f"reward-{ensemble.version}/128/32to16" for ensemble in current]
+    kinds = [f"{ensemble.version}/{kind}" for ensemble, kind in zip(current, ("end", "mean"), strict=True)]
+    assert versions == [f"reward-{kind}/128/32to16" for kind in kinds]
 
 
 def test_an_observing_step_embeds_every_prompt_an_error_s_too(one_way: Path) -> None:

@@ -8,21 +8,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from monitor.stats.edetector import Wagers
+from monitor.stats.edetector import BETS
 from monitor.stats.eprocess import Mixture
 from monitor.stats.fdr import ELond, rejected
-from tests.statistics.test_edetector_guarantees import LOWER, SD, UPPER, clustered, steady, swinging
+from tests.statistics.test_edetector_guarantees import UPPER, clustered, null, steady, swinging
 
 Floats = NDArray[np.float64]
 ROWS = 400
-WAGERS = Wagers.against(np.array([[LOWER]]), np.array([[UPPER]]), np.array([[SD]]))
 MIXTURE = Mixture.of(np.array([1.0]))
 
 
 def capital(values: Floats) -> Floats:
     """Return the logarithm of each bet's capital after a day of *values*."""
-    growth = WAGERS.increments(values[:, None], np.zeros(len(values), dtype=np.int64))
-    return np.asarray(np.log(growth).sum(axis=0))
+    return np.asarray(np.log(null(len(values)).increments(values[:, None])).sum(axis=0))
 
 
 @pytest.mark.parametrize("process", [steady, swinging, clustered])
@@ -74,7 +72,7 @@ def test_e_lond_keeps_the_false_share_over_all_days_together() -> None:
 def test_where_a_threshold_rises_the_false_alarms_number_no_more_than_the_sum_of_its_inverses() -> None:
     """The hardest null: the mean lies on the interval's end. Evidence begins anew after an alarm, as in an episode."""
     streams, rng = 3000, np.random.default_rng(3)
-    stakes = WAGERS.up[0, 0]
+    stakes = (null(1).increments(np.ones((1, 1)))[0, :BETS] - 1.0) / (1.0 - UPPER)
     evidence, alarms, allowed = np.zeros((streams, len(stakes))), 0, 0.0
     for row in range(1500):
         threshold = 200.0 * 2.0 ** (row // 500)

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from monitor.stats.confseq import mean_interval
-from monitor.stats.edetector import State, Threshold, Wagers, fold
+from monitor.stats.edetector import EDetector, NullIntervals, Threshold
 
 Floats = NDArray[np.float64]
 RUN_LENGTH = 1000.0
@@ -17,12 +17,17 @@ RUNS = 150
 LOWER, UPPER, SD = 0.025, 0.035, 0.17
 
 
+def null(rows: int) -> NullIntervals:
+    """Return the interval from LOWER to UPPER for each of *rows* observations."""
+    shape = (rows, 1, 1)
+    return NullIntervals(np.full(shape, LOWER), np.full(shape, UPPER), np.full((rows, 1), SD), np.ones(rows))
+
+
 def watch(values: Floats, *, threshold: float = RUN_LENGTH) -> int | None:
     """Return the row at which the evidence first reached *threshold*."""
-    against = Wagers.against(np.array([[LOWER]]), np.array([[UPPER]]), np.array([[SD]]))
-    increments = against.increments(values[:, None], np.zeros(len(values), dtype=np.int64))
-    alarm = Threshold("alarm", threshold)
-    _, crossings = fold(State.empty(against.components), increments, np.arange(len(values)), thresholds=(alarm,))
+    detector, places = EDetector((1.0,)), np.arange(len(values))
+    alarm = (Threshold("alarm", threshold),)
+    _, crossings = detector.fold(detector.empty(), values[:, None], null(len(values)), places=places, thresholds=alarm)
     return crossings[0].row if crossings else None
 
 

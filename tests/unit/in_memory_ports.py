@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
+from monitor.domain.incident import Incident, IncidentDetail, sum_up
 from monitor.domain.job import LIVE, Action, Job, JobState
-from monitor.domain.order import ORDERS, Actor, JobOrder
+from monitor.domain.order import ORDERS, Actor, AlarmOrder, JobOrder, target_of
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Overview
 from monitor.drift.moved import MovedStreams
@@ -22,7 +24,12 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 def stored_alarm(
-    alarm_id: int = 1, *, cohort: str = "*", state: AlarmState = AlarmState.OPEN, **changes: object
+    alarm_id: int = 1,
+    *,
+    cohort: str = "*",
+    state: AlarmState = AlarmState.OPEN,
+    incident_id: int = 1,
+    **changes: object,
 ) -> StoredAlarm:
     alarm = Alarm(
         stream=StreamKey("response_length", cohort, "chat-2", "1"),
@@ -39,7 +46,7 @@ def stored_alarm(
         examples=("t-2843", "t-2840"),
     )
     changed: Alarm = replace(alarm, **changes)  # type: ignore[arg-type]
-    return StoredAlarm(alarm_id, state, changed, NOW)
+    return StoredAlarm(alarm_id, state, changed, NOW, incident_id=incident_id)
 
 
 def stream_status(**changes: object) -> StreamStatus:
@@ -78,11 +85,22 @@ class InMemoryMonitor:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def ports(self) -> Ports:
-        return Ports(overview=self, streams=self, days=self, baselines=self, alarms=self, jobs=self, models=self)
+        return Ports(
+            overview=self,
+            streams=self,
+            days=self,
+            baselines=self,
+            alarms=self,
+            incidents=self,
+            jobs=self,
+            models=self,
+        )
 
     def overview(self) -> Overview:
         self._reach()
-        return replace(self.counts, open_alarms=len(self.alarms(state=AlarmState.OPEN, limit=1000)))
+        paging = [incident for incident in self.incidents(states=(), limit=1000) if incident.facts.pages]
+        opened = len(self.alarms(state=AlarmState.OPEN, limit=1000))
+        return replace(self.counts, open_alarms=opened, paging_incidents=len(paging))
 
     def streams(self) -> Sequence[StreamStatus]:
         self._reach()
@@ -118,15 +136,49 @@ class InMemoryMonitor:
         self._reach()
         return self.frozen
 
-    def acknowledge(self, alarm_id: int, *, actor: Actor) -> StoredAlarm:
+    def order_alarm(
+        self, alarm_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0)
+    ) -> StoredAlarm:
         with self._lock:
             item = self.stored.get(alarm_id)
             if item is None:
                 raise NotFound(f"alarm {alarm_id}: no such alarm")
-            if item.state is not AlarmState.OPEN:
-                raise Conflict(f"alarm {alarm_id} is {item.state}; wanted an open one")
-            self.stored[alarm_id] = replace(item, state=AlarmState.ACKNOWLEDGED, acknowledged_by=actor.name)
+            state = target_of(f"alarm {alarm_id}", item.state, order)
+            self._move(item, state, actor, snooze)
             return self.stored[alarm_id]
+
+    def incidents(self, *, states: Collection[AlarmState], limit: int) -> Sequence[Incident]:
+        self._reach()
+        members: dict[int, list[StoredAlarm]] = defaultdict(list)
+        for item in self.stored.values():
+            if item.incident_id is not None:
+                members[item.incident_id].append(item)
+        found = [Incident(number, sum_up(alarms), NOW) for number, alarms in sorted(members.items(), reverse=True)]
+        return [incident for incident in found if not states or incident.facts.state in states][:limit]
+
+    def incident(self, incident_id: int) -> IncidentDetail | None:
+        alarms = [item for item in self.stored.values() if item.incident_id == incident_id]
+        return IncidentDetail(Incident(incident_id, sum_up(alarms), NOW), tuple(alarms)) if alarms else None
+
+    def order_incident(
+        self, incident_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0)
+    ) -> IncidentDetail:
+        with self._lock:
+            found = self.incident(incident_id)
+            if found is None:
+                raise NotFound(f"incident {incident_id}: no such incident")
+            state = target_of(f"incident {incident_id}", found.incident.facts.state, order)
+            for item in found.alarms:
+                if item.state.is_live:
+                    self._move(item, state, actor, snooze)
+            after = self.incident(incident_id)
+            assert after is not None
+            return after
+
+    def _move(self, item: StoredAlarm, state: AlarmState, actor: Actor, snooze: timedelta) -> None:
+        until = NOW + snooze if state is AlarmState.SNOOZED else None
+        by = actor.name if state is AlarmState.ACKNOWLEDGED else None
+        self.stored[item.alarm_id] = replace(item, state=state, acknowledged_by=by, snoozed_until=until)
 
     def start_job(self, action: Action, reason: str, *, actor: Actor) -> Job:
         with self._lock:

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
+from monitor.domain.incident import Incident, sum_up
 from monitor.domain.job import Action, JobState
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.text import for_metric
@@ -140,13 +141,14 @@ def test_a_process_that_lost_the_lead_withdraws_what_only_a_leader_knows(
     metrics.show_leader(leads=True)
     metrics.show_streams([status()])
     metrics.show_alarms([alarm()])
+    metrics.show_incidents([Incident(7, sum_up([alarm()]), NOON)])
     metrics.show_jobs({(Action.DPO, JobState.FAILED_GATE): 2})
     metrics.show_fold_lag(5)
     assert registry.get_sample_value("monitor_jobs", {"action": "dpo", "status": "failed_gate"}) == 2
     assert registry.get_sample_value("monitor_alarms_open", {"signal": "refusal", "severity": "warning"}) == 0
     metrics.show_leader(leads=False)
     left = {sample.name for family in registry.collect() for sample in family.samples if sample.value}
-    assert not left & {"monitor_stream_mean", "monitor_alarms_open", "monitor_jobs", "monitor_fold_lag_traces"}
+    assert left.isdisjoint(KNOWN_TO_A_LEADER)
     assert registry.get_sample_value("monitor_jobs", {"action": "dpo", "status": "failed_gate"}) is None
 
 
@@ -160,6 +162,8 @@ KNOWN_TO_A_LEADER = {
     "monitor_stream_evidence_log",
     "monitor_alarms_open",
     "monitor_alarm_effect",
+    "monitor_incidents_open",
+    "monitor_incident_members",
     "monitor_jobs",
     "monitor_fold_lag_traces",
     "monitor_placement_blocked_seconds",
@@ -173,6 +177,7 @@ def test_what_nobody_has_confirmed_for_half_a_minute_is_withdrawn_though_no_thre
     metrics.show_leader(leads=True)
     metrics.show_streams([status()])
     metrics.show_alarms([alarm()])
+    metrics.show_incidents([Incident(7, sum_up([alarm()]), NOON)])
     metrics.show_jobs({})
     metrics.show_fold_lag(0)
     metrics.show_placement_blocked(0.0)
@@ -266,6 +271,17 @@ def test_an_open_alarm_tells_cohort_direction_and_effect(metrics: Metrics, regis
     assert registry.get_sample_value("monitor_alarms_open", {"signal": "refusal", "severity": "alert"}) == 3
     metrics.show_alarms([alarm()])
     assert effect("dataset=oasst", "down") is None
+
+
+def test_an_open_incident_is_told_by_its_number_however_it_grows(metrics: Metrics, registry: CollectorRegistry) -> None:
+    labels = {"incident": "7", "kind": "drift", "severity": "alert"}
+    for members in ([alarm()], [alarm(), alarm("dataset=oasst")]):
+        metrics.show_incidents([Incident(7, sum_up(members), NOON)])
+        assert registry.get_sample_value("monitor_incident_members", labels) == len(members)
+        assert registry.get_sample_value("monitor_incidents_open", {"severity": "alert"}) == 1
+    metrics.show_incidents([])
+    assert registry.get_sample_value("monitor_incident_members", labels) is None
+    assert registry.get_sample_value("monitor_incidents_open", {"severity": "alert"}) == 0
 
 
 def test_a_hostile_cohort_of_an_alarm_stays_one_visible_label(metrics: Metrics, registry: CollectorRegistry) -> None:

@@ -25,6 +25,8 @@ ALARM = AlarmFact(
     state=AlarmState.OPEN,
     created_at=NOW - timedelta(minutes=5),
     has_job=False,
+    incident_id=3,
+    incident_state=AlarmState.OPEN,
 )
 
 
@@ -54,6 +56,7 @@ def test_an_automatic_rule_asks_nobody() -> None:
         pytest.param(replace(ALARM, signal="response_length"), id="on another signal"),
         pytest.param(replace(ALARM, severity=Severity.WARNING), id="of less severity"),
         pytest.param(replace(ALARM, state=AlarmState.SUPERSEDED), id="of an older baseline"),
+        pytest.param(replace(ALARM, incident_state=AlarmState.SUPERSEDED), id="of an incident of an older baseline"),
     ],
 )
 def test_an_alarm_that_does_not_count_launches_nothing(alarm: AlarmFact) -> None:
@@ -62,6 +65,17 @@ def test_an_alarm_that_does_not_count_launches_nothing(alarm: AlarmFact) -> None
 
 def test_acknowledging_an_alarm_does_not_answer_it() -> None:
     assert isinstance(decide(alarms=[replace(ALARM, state=AlarmState.ACKNOWLEDGED)]), Launch)
+
+
+@pytest.mark.parametrize(
+    "snoozed",
+    [
+        pytest.param(replace(ALARM, state=AlarmState.SNOOZED), id="an alarm"),
+        pytest.param(replace(ALARM, incident_state=AlarmState.SNOOZED), id="an incident"),
+    ],
+)
+def test_what_somebody_has_snoozed_starts_nothing_and_is_named(snoozed: AlarmFact) -> None:
+    assert decide(alarms=[snoozed]) == Hold("incident_snoozed", "incident 3: somebody has snoozed all that counts")
 
 
 def test_an_alarm_that_has_a_job_is_not_triggered_twice() -> None:
@@ -115,7 +129,7 @@ def test_of_two_rules_for_one_action_the_second_finds_the_firsts_job() -> None:
     first, second = answer_alarms([RULE, RULE], facts=jobs, jobs=jobs, now=NOW)
     assert isinstance(first, Launch)
     assert reason(second) == "job_running"
-    assert jobs.started == ["alarm 7 on reward, 500 new preference pairs"]
+    assert jobs.started == ["incident 3, alarm 7 on reward, 500 new preference pairs"]
 
 
 THREE = datetime(2026, 11, 21, 3, tzinfo=UTC)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, Engine, text
 
-from monitor.domain.alarm import AlarmState
+from monitor.domain.alarm import AlarmState, Severity
 from monitor.domain.observation import moment_of
 from monitor.domain.view import Overview
 from monitor.postgres.engine import transaction
@@ -19,7 +19,10 @@ _TOTALS = text(
     f"select name, label, ({COMBINED})::bigint as value from (select name, label, value from running_total"  # noqa: S608
     f" union all {TOTALS_OF.format(entries='e.sequence is null')}) as counted group by name, label order by name, label"
 )
-_OPEN_ALARMS = text("select count(*) from alarm where state = :state")
+_OPEN = text(
+    "select (select count(*) from alarm where state = :state) as alarms,"
+    " (select count(*) from incident where state = :state and severity = :severity) as incidents"
+)
 # Of traces: what other sources hold is folded with them, and counts as none.
 _FOLD_LAG = text(
     "select coalesce(sum(e.places - least(greatest(p.next_place - e.first_place, 0), e.places)), 0)"
@@ -40,7 +43,7 @@ class PostgresOverview:
     def overview(self) -> Overview:
         with transaction(self._engine) as connection:
             totals = {(row.name, row.label): row.value for row in connection.execute(_TOTALS)}
-            open_alarms = connection.execute(_OPEN_ALARMS, {"state": AlarmState.OPEN}).scalar_one()
+            still_open = connection.execute(_OPEN, {"state": AlarmState.OPEN, "severity": Severity.ALERT}).one()
             lag = _fold_lag(connection)
             led = is_led(connection)
             blocker = long_blocker(connection)
@@ -52,7 +55,8 @@ class PostgresOverview:
             preferences=totals.get(("preferences", ""), 0),
             dead_letters={reason: value for (name, reason), value in totals.items() if name == "dead_letters"},
             skipped={reason: value for (name, reason), value in totals.items() if name == "skipped"},
-            open_alarms=open_alarms,
+            open_alarms=still_open.alarms,
+            paging_incidents=still_open.incidents,
             fold_lag_traces=lag,
             kafka_lag_records=self._kafka_lag(),
             has_leader=led,

@@ -1,4 +1,4 @@
-"""Streams, alarms and the baseline they are judged against."""
+"""Streams and the baseline they are judged against."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Query
 
-from monitor.domain.alarm import AlarmState, StoredAlarm
-from monitor.domain.order import Actor
 from monitor.domain.stream import StreamStatus
 from monitor.domain.view import BaselineSummary, Overview
 from monitor.drift.moved import MovedStreams
-from monitor.errors import NotFound
-from monitor.web.auth import AnyActor, Operator
-from monitor.web.problem import describe
-from monitor.web.state import Limit, Number, kept
+from monitor.web.auth import AnyActor
+from monitor.web.state import kept
 
 router = APIRouter(tags=["drift"])
 
@@ -43,21 +39,6 @@ class Baselines(Protocol):
         ...
 
 
-class Alarms(Protocol):
-    def alarms(self, *, state: AlarmState | None, limit: int) -> Sequence[StoredAlarm]:
-        """Return the newest alarms first, those in *state* where one is given."""
-        ...
-
-    def alarm(self, alarm_id: int) -> StoredAlarm | None: ...
-
-    def acknowledge(self, alarm_id: int, *, actor: Actor) -> StoredAlarm:
-        """Mark an open alarm as seen; raises `NotFound`, and `Conflict` where it is not open."""
-        ...
-
-
-AlarmsPort = Annotated[Alarms, kept("alarms")]
-
-
 @router.get("/overview")
 def get_overview(_: AnyActor, overview: Annotated[Overviews, kept("overview")]) -> Overview:
     return overview.overview()
@@ -81,26 +62,6 @@ def get_moved(
     told of `over_days` since the baseline, at most that share have not. While a day lasts, it is told of so far.
     """
     return days.moved(day)
-
-
-@router.get("/alarms")
-def list_alarms(
-    _: AnyActor, alarms: AlarmsPort, state: AlarmState | None = None, limit: Limit = 100
-) -> Sequence[StoredAlarm]:
-    return alarms.alarms(state=state, limit=limit)
-
-
-@router.get("/alarms/{alarm_id}", responses=describe(404))
-def get_alarm(_: AnyActor, alarms: AlarmsPort, alarm_id: Number) -> StoredAlarm:
-    alarm = alarms.alarm(alarm_id)
-    if alarm is None:
-        raise NotFound(f"there is no alarm {alarm_id}: /api/v1/alarms lists them")
-    return alarm
-
-
-@router.post("/alarms/{alarm_id}/acknowledge", responses=describe(404, 409))
-def acknowledge_alarm(actor: Operator, alarms: AlarmsPort, alarm_id: Number) -> StoredAlarm:
-    return alarms.acknowledge(alarm_id, actor=actor)
 
 
 @router.get("/baseline")

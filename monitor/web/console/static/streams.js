@@ -8,6 +8,7 @@ const WIDTH = 160;
 const HEIGHT = 18;
 const FEW = 20; // rows before "show all"
 const NEAR = 0.7; // of the evidence an alarm takes
+const UNSTEADY = "the baseline's own window moved too much for an alert: this stream raises warnings alone";
 const QUIET_MILLISECONDS = 3_600_000; // without news for so long, while others have some
 
 let shown = [];
@@ -89,11 +90,11 @@ function updateRow(row, stream) {
   const part = parts(row);
   setAttribute(row, "data-severity", stream.severity);
   setAttribute(row, "data-past", stream.past !== "");
-  setAttribute(row, "title", stream.past || null);
+  setAttribute(row, "title", stream.past || (stream.is_steady ? null : UNSTEADY));
   setText(part.signal, words(stream.key.signal));
-  setText(part.mark, stream.severity ?? "");
+  setText(part.mark, stream.severity ?? (stream.is_steady ? "" : "unsteady"));
   setAttribute(part.mark, "data-severity", stream.severity);
-  part.mark.hidden = stream.severity === null;
+  part.mark.hidden = stream.severity === null && stream.is_steady;
   setText(part.cohort, cohortOf(stream.key));
   setText(part.model, stream.key.policy_model);
   setText(part.scorer, scorerOf(stream.key));

@@ -1,0 +1,36 @@
+"""From settings to the rules of watching for drift."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from monitor.drift.budget import Budget
+from monitor.drift.controller import ControllerRules
+from monitor.drift.detector import DETECTORS
+from monitor.drift.fold import FoldRules
+from monitor.drift.freeze import NullRule
+from monitor.drift.incident import IncidentRule
+from monitor.drift.tolerance import Tolerance
+from monitor.errors import InvalidSetting
+from monitor.settings.root import Settings
+
+
+def null_rule_of(settings: Settings) -> NullRule:
+    """Return how baselines are frozen; raises `InvalidSetting` where a detector is not known."""
+    drift = settings.drift
+    for signal, name in drift.detectors.items():
+        if name not in DETECTORS:
+            raise InvalidSetting(f"drift.detectors names {name!r} for {signal}; there are {', '.join(DETECTORS)}")
+    tolerance = {name: Tolerance(accepted.share, accepted.points) for name, accepted in drift.tolerance.items()}
+    return NullRule(drift.standard_errors, drift.cohort_standard_errors, tolerance, drift.detectors)
+
+
+def controller_rules_of(settings: Settings) -> ControllerRules:
+    drift = settings.drift
+    budget = Budget(false_page_days=drift.false_page_days, average_run_length=drift.average_run_length)
+    return ControllerRules(
+        fold=FoldRules(budget, drift.recovery_observations),
+        baseline_traces=drift.baseline_traces,
+        null_rule=null_rule_of(settings),
+        incidents=IncidentRule(timedelta(seconds=drift.incident_seconds)),
+    )

@@ -1,0 +1,121 @@
+"""Alarms and the incidents they make up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import Annotated, Protocol
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from monitor.domain.alarm import AlarmState, StoredAlarm
+from monitor.domain.incident import Incident, IncidentDetail
+from monitor.domain.order import Actor, AlarmOrder
+from monitor.errors import NotFound
+from monitor.web.auth import AnyActor, Operator
+from monitor.web.problem import describe
+from monitor.web.state import Limit, Number, kept
+
+router = APIRouter(tags=["alarms"])
+
+
+class Alarms(Protocol):
+    def alarms(self, *, state: AlarmState | None, limit: int) -> Sequence[StoredAlarm]:
+        """Return the newest alarms first, those in *state* where one is given."""
+        ...
+
+    def alarm(self, alarm_id: int) -> StoredAlarm | None: ...
+
+    def order_alarm(
+        self, alarm_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0)
+    ) -> StoredAlarm:
+        """Carry out *order* as `domain.order.ALARM_ORDERS` has it, *snooze* from now; it is kept in the audit.
+
+        Raises `NotFound`, and `Conflict` where the alarm's state does not allow it.
+        """
+        ...
+
+
+class Incidents(Protocol):
+    def incidents(self, *, states: Collection[AlarmState], limit: int) -> Sequence[Incident]:
+        """Return the newest incidents first; those in one of *states*, unless that is empty."""
+        ...
+
+    def incident(self, incident_id: int) -> IncidentDetail | None: ...
+
+    def order_incident(
+        self, incident_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0)
+    ) -> IncidentDetail:
+        """Carry out *order* on every live alarm of an incident; refused as `Alarms.order_alarm` is."""
+        ...
+
+
+AlarmsPort = Annotated[Alarms, kept("alarms")]
+IncidentsPort = Annotated[Incidents, kept("incidents")]
+States = Annotated[Sequence[AlarmState], Query(description="only those in one of these states; all without")]
+
+
+class Snooze(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    seconds: int = Field(ge=60, le=30 * 86_400, description="from now; what is still there then is open again")
+
+
+@router.get("/alarms")
+def list_alarms(
+    _: AnyActor, alarms: AlarmsPort, state: AlarmState | None = None, limit: Limit = 100
+) -> Sequence[StoredAlarm]:
+    return alarms.alarms(state=state, limit=limit)
+
+
+@router.get("/alarms/{alarm_id}", responses=describe(404))
+def get_alarm(_: AnyActor, alarms: AlarmsPort, alarm_id: Number) -> StoredAlarm:
+    alarm = alarms.alarm(alarm_id)
+    if alarm is None:
+        raise NotFound(f"there is no alarm {alarm_id}: /api/v1/alarms lists them")
+    return alarm
+
+
+@router.post("/alarms/{alarm_id}/acknowledge", responses=describe(404, 409))
+def acknowledge_alarm(actor: Operator, alarms: AlarmsPort, alarm_id: Number) -> StoredAlarm:
+    return alarms.order_alarm(alarm_id, AlarmOrder.ACKNOWLEDGE, actor=actor)
+
+
+@router.post("/alarms/{alarm_id}/snooze", responses=describe(404, 409))
+def snooze_alarm(actor: Operator, alarms: AlarmsPort, alarm_id: Number, body: Snooze) -> StoredAlarm:
+    return alarms.order_alarm(alarm_id, AlarmOrder.SNOOZE, actor=actor, snooze=timedelta(seconds=body.seconds))
+
+
+@router.post("/alarms/{alarm_id}/reopen", responses=describe(404, 409))
+def reopen_alarm(actor: Operator, alarms: AlarmsPort, alarm_id: Number) -> StoredAlarm:
+    return alarms.order_alarm(alarm_id, AlarmOrder.REOPEN, actor=actor)
+
+
+@router.get("/incidents")
+def list_incidents(_: AnyActor, incidents: IncidentsPort, state: States = (), limit: Limit = 100) -> Sequence[Incident]:
+    return incidents.incidents(states=state, limit=limit)
+
+
+@router.get("/incidents/{incident_id}", responses=describe(404))
+def get_incident(_: AnyActor, incidents: IncidentsPort, incident_id: Number) -> IncidentDetail:
+    incident = incidents.incident(incident_id)
+    if incident is None:
+        raise NotFound(f"there is no incident {incident_id}: /api/v1/incidents lists them")
+    return incident
+
+
+@router.post("/incidents/{incident_id}/acknowledge", responses=describe(404, 409))
+def acknowledge_incident(actor: Operator, incidents: IncidentsPort, incident_id: Number) -> IncidentDetail:
+    return incidents.order_incident(incident_id, AlarmOrder.ACKNOWLEDGE, actor=actor)
+
+
+@router.post("/incidents/{incident_id}/snooze", responses=describe(404, 409))
+def snooze_incident(actor: Operator, incidents: IncidentsPort, incident_id: Number, body: Snooze) -> IncidentDetail:
+    snooze = timedelta(seconds=body.seconds)
+    return incidents.order_incident(incident_id, AlarmOrder.SNOOZE, actor=actor, snooze=snooze)
+
+
+@router.post("/incidents/{incident_id}/reopen", responses=describe(404, 409))
+def reopen_incident(actor: Operator, incidents: IncidentsPort, incident_id: Number) -> IncidentDetail:
+    return incidents.order_incident(incident_id, AlarmOrder.REOPEN, actor=actor)

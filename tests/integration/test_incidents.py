@@ -1,0 +1,227 @@
+"""Incidents in a real database: the same however the log is folded, moved by people, ended with their alarms."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+
+from monitor.domain.alarm import AlarmState, ReferenceVerdict, ScorerVerdict, Severity
+from monitor.domain.incident import Cause, Incident, IncidentDetail, IncidentFacts
+from monitor.domain.job import Action, Hold, Launch
+from monitor.domain.order import Actor, AlarmOrder, Role
+from monitor.domain.trace import Trace
+from monitor.drift.baseline import NullRule
+from monitor.drift.controller import Controller, ControllerRules
+from monitor.errors import Conflict, NotFound
+from monitor.ingest.offset import StoredOffset
+from monitor.postgres.alarms import PostgresAlarms
+from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.engine import create_engine_for
+from monitor.postgres.incidents import PostgresIncidents, hold_incidents
+from monitor.postgres.streams import PostgresFoldStore
+from monitor.retraining.trigger import answer_alarms
+from monitor.settings.retrain import TriggerRule
+from tests.integration.job_parts import Parts, prefer
+from tests.program import wait_for
+from tests.traces import checkpoint, drifting, scored
+
+pytestmark = pytest.mark.postgres
+RULES = ControllerRules(average_run_length=10_000.0, baseline_traces=600, null_rule=NullRule())
+EVE = Actor("eve", Role.OPERATOR)
+DAY = timedelta(days=1)
+SWAP = [
+    replace(item, policy_model="chat-2") if number >= 900 else item
+    for number, item in enumerate(drifting(1500, change=900))
+]
+
+
+@pytest.fixture
+def engine(postgres_url: str) -> Iterator[Engine]:
+    engine = create_engine_for(postgres_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def incidents(engine: Engine) -> PostgresIncidents:
+    return PostgresIncidents(engine)
+
+
+def fold(engine: Engine, traces: Sequence[Trace], *, step: int, rules: ControllerRules = RULES, start: int = 0) -> None:
+    """Store *traces*, *step* in each checkpoint, and fold after each as a leader that has just begun."""
+    checkpoints = PostgresCheckpoints(engine, group_id="group", max_cohorts=50)
+    checkpoints.begin({("traces", 0): StoredOffset(start)})
+    for first in range(0, len(traces), step):
+        checkpoints.write(checkpoint(scored(traces[first : first + step]), start=start + first))
+        controller = Controller(PostgresFoldStore(engine), rules)
+        while controller.tick().folded < start + min(first + step, len(traces)):
+            pass
+
+
+def detail(incidents: PostgresIncidents, incident: Incident) -> IncidentDetail:
+    found = incidents.incident(incident.incident_id)
+    assert found is not None
+    return found
+
+
+def described(incidents: PostgresIncidents) -> list[tuple[IncidentFacts, list[tuple[str, ...]]]]:
+    """Return each incident without its number, its alarms by what they say."""
+    return [
+        (
+            item.facts,
+            sorted((str(row.alarm.stream), row.alarm.severity, row.state) for row in detail(incidents, item).alarms),
+        )
+        for item in reversed(incidents.incidents(states=(), limit=100))
+    ]
+
+
+def audited(engine: Engine) -> list[tuple[str, str, str]]:
+    with engine.begin() as connection:
+        query = text("select actor, action, subject from audit order by 1, 2, 3")
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def test_a_model_swap_is_one_page_that_names_the_model_however_the_log_is_cut(
+    engine: Engine, incidents: PostgresIncidents
+) -> None:
+    fold(engine, SWAP, step=1500)
+    whole = described(incidents)
+    [(facts, members)] = whole
+    assert facts.pages
+    assert "response_length up in * and 2 cohorts" in facts.summary
+    assert len(members) > facts.members, "the warnings that alerts took the place of"
+    assert facts.causes[0].cause is Cause.POLICY_MODEL
+    assert "chat-2 came at 2025-03-01 05:" in facts.causes[0].because
+    with engine.begin() as connection:
+        tables = "detector, fold_position, alarm, incident, baseline, baseline_trace, log_entry, log_subject"
+        connection.execute(text(f"truncate {tables}, observation_batch, stored_trace, checkpoint, trace, repeat_key,"
+                                " consumer_offset, running_total, score cascade"))  # fmt: skip
+    fold(engine, SWAP, step=70)
+    assert described(incidents) == whole
+
+
+def test_people_acknowledge_snooze_and_reopen_an_incident_with_its_alarms(
+    engine: Engine, incidents: PostgresIncidents
+) -> None:
+    fold(engine, SWAP, step=1500)
+    [incident] = incidents.open_incidents()
+    number, alarms = incident.incident_id, PostgresAlarms(engine)
+    seen = incidents.order_incident(number, AlarmOrder.ACKNOWLEDGE, actor=EVE)
+    assert (seen.incident.facts.state, seen.incident.facts.acknowledged_by) == (AlarmState.ACKNOWLEDGED, "eve")
+    assert alarms.open_alarms() == ()
+    with pytest.raises(Conflict, match=f"incident {number} is acknowledged; acknowledge wants one that is open"):
+        incidents.order_incident(number, AlarmOrder.ACKNOWLEDGE, actor=EVE)
+    asleep = incidents.order_incident(number, AlarmOrder.SNOOZE, actor=EVE, snooze=DAY)
+    assert asleep.incident.facts.snoozed_until is not None
+    incidents.wake()
+    assert incidents.open_incidents() == ()
+    with engine.begin() as connection:
+        connection.execute(text("update alarm set snoozed_until = now() where state = 'snoozed'"))
+    incidents.wake()
+    assert [item.incident_id for item in incidents.open_incidents()] == [number]
+    live = [row.alarm_id for row in detail(incidents, incident).alarms if row.state is AlarmState.OPEN]
+    alerts = [row for row in live if (found := alarms.alarm(row)) and found.alarm.severity is Severity.ALERT]
+    for alarm_id in alerts:
+        alarms.order_alarm(alarm_id, AlarmOrder.ACKNOWLEDGE, actor=EVE)
+    assert detail(incidents, incident).incident.facts.state is AlarmState.ACKNOWLEDGED
+    alarms.order_alarm(alerts[0], AlarmOrder.REOPEN, actor=EVE)
+    assert detail(incidents, incident).incident.facts.pages
+    with pytest.raises(NotFound):
+        incidents.order_incident(number + 1, AlarmOrder.REOPEN, actor=EVE)
+    asked = {(action, subject) for _, action, subject in audited(engine)}
+    about = f"incident {number}"
+    assert {("incident.acknowledge", about), ("incident.snooze", about)} <= asked
+    assert {("alarm.acknowledge", f"alarm {alerts[0]}"), ("alarm.reopen", f"alarm {alerts[0]}")} <= asked
+
+
+def test_an_incident_recovers_with_its_last_alarm_and_what_drifts_then_is_another(
+    engine: Engine, incidents: PostgresIncidents
+) -> None:
+    rules = replace(RULES, recovery_observations=150)
+    drifted = [*drifting(1300, change=700)[:1000], *drifting(1300, change=1300, seed=1)[1000:]]
+    calm = [replace(item, trace_id=f"calm-{item.trace_id}") for item in drifted[:600]]
+    fold(engine, [*drifted, *calm], step=100, rules=rules)
+    [first] = incidents.incidents(states=(), limit=10)
+    assert first.facts.state is AlarmState.RECOVERED
+    again = [replace(item, trace_id=f"again-{item.trace_id}") for item in drifting(1600, change=1300, seed=2)[1300:]]
+    fold(engine, again, step=100, rules=rules, start=1900)
+    second, same = incidents.incidents(states=(), limit=10)
+    assert (second.facts.pages, same.facts.state) == (True, AlarmState.RECOVERED)
+    store = PostgresFoldStore(engine)
+    active = store.active()
+    assert active is not None
+    store.freeze(active.baseline, by="eve", note="as it is now")
+    assert {item.facts.state for item in incidents.incidents(states=(), limit=10)} == {AlarmState.SUPERSEDED}
+
+
+def test_verdicts_are_kept_rank_the_causes_and_end_a_page_that_the_prompts_explain(
+    engine: Engine, incidents: PostgresIncidents
+) -> None:
+    fold(engine, drifting(1500, change=900), step=1500)
+    [incident], alarms = incidents.open_incidents(), PostgresAlarms(engine)
+    alerts = [row.alarm_id for row in detail(incidents, incident).alarms if row.alarm.severity is Severity.ALERT]
+    alarms.set_scorer_verdict(alerts[0], ScorerVerdict.SCORER_CHANGED, note="anchor +0.3")
+    stored = alarms.alarm(alerts[0])
+    assert stored is not None
+    assert (stored.scorer_verdict, stored.scorer_note) == (ScorerVerdict.SCORER_CHANGED, "anchor +0.3")
+    assert detail(incidents, incident).incident.facts.causes[0].cause is Cause.SCORER
+    for alarm_id in alerts:
+        assert detail(incidents, incident).incident.facts.pages
+        alarms.set_reference_verdict(alarm_id, ReferenceVerdict.TRAFFIC_CHANGED)
+    assert not detail(incidents, incident).incident.facts.pages
+    with pytest.raises(NotFound):
+        alarms.set_reference_verdict(10_000, ReferenceVerdict.UNDECIDED)
+
+
+def test_one_incident_starts_one_job_of_an_action_and_a_snoozed_one_none(
+    engine: Engine, incidents: PostgresIncidents, parts: Parts
+) -> None:
+    fold(engine, SWAP, step=1500)
+    [incident] = incidents.open_incidents()
+    rule = TriggerRule(signals=("response_length", "refusal"), cooldown_seconds=0, min_new_pairs=1)
+    prefer(engine, "p-1")
+
+    def answer() -> Launch | Hold:
+        with engine.begin() as connection:
+            now = connection.execute(text("select now()")).scalar_one()
+        [decision] = answer_alarms([rule], facts=parts.service, jobs=parts.service, now=now)
+        return decision
+
+    incidents.order_incident(incident.incident_id, AlarmOrder.SNOOZE, actor=EVE, snooze=DAY)
+    asleep = answer()
+    assert isinstance(asleep, Hold)
+    assert asleep.reason == "incident_snoozed"
+    incidents.order_incident(incident.incident_id, AlarmOrder.REOPEN, actor=EVE)
+    assert isinstance(answer(), Launch)
+    assert parts.job().reason.startswith(f"incident {incident.incident_id}, alarm ")
+    with engine.begin() as connection:  # it ended long ago, and all alarms but its own came after it
+        connection.execute(text("update job set state = 'failed', created_at = now() - interval '9 days'"))
+    again = answer()
+    assert isinstance(again, Hold)
+    assert again.reason == "alarm_answered"
+    facts = parts.service.trigger_facts(Action.REWARD_REFRESH).alarms
+    assert all(fact.has_job for fact in facts)
+
+
+def test_an_order_waits_for_the_step_that_is_being_stored(engine: Engine, incidents: PostgresIncidents) -> None:
+    fold(engine, SWAP, step=1500)
+    [incident] = incidents.open_incidents()
+    with engine.begin() as step:
+        hold_incidents(step)
+        order = threading.Thread(
+            target=incidents.order_incident,
+            args=(incident.incident_id, AlarmOrder.ACKNOWLEDGE),
+            kwargs={"actor": EVE},
+        )
+        order.start()
+        waiting = text("select count(*) from pg_locks where locktype = 'advisory' and not granted")
+        with engine.connect() as watching:
+            wait_for(lambda: bool(watching.execute(waiting).scalar_one()), "the order that waits")
+        assert [item.incident_id for item in incidents.open_incidents()] == [incident.incident_id]
+    order.join(10)
+    assert incidents.open_incidents() == ()
