@@ -14,7 +14,7 @@ from monitor.domain.alarm import Recovery, Severity
 from monitor.domain.cohort import ALL, UNLABELLED
 from monitor.domain.observation import ObservationBatch, PlacedEntry
 from monitor.domain.stream import StreamKey
-from monitor.drift.asked import Asked, Shift, read_asked, shift_key
+from monitor.drift.asked import Asked, Shift, read_asked, shift_key, shift_weights
 from monitor.drift.baseline import Baseline
 from monitor.drift.budget import Budget, WindowPaces
 from monitor.drift.daily import Days, StreamDay
@@ -75,7 +75,7 @@ class Fold:
         if key == shift_key(key.cohort):
             law = self.baseline.prompts
             mix = None if law is None else law.mix(key.cohort)
-            return None if mix is None else shift_detector(len(mix.shares))
+            return None if mix is None else shift_detector(shift_weights(mix))
         null = self._null(key)
         return None if null is None else null.detector
 
@@ -96,7 +96,7 @@ class Fold:
     def _asked(self, shift: Shift, timestamp: datetime) -> list[Decision | Recovery]:
         """Fold the kinds of prompts of one cohort."""
         self.mixes[shift.key] = shift.mix
-        detector = shift_detector(shift.rows.channels.shape[1])
+        detector = shift_detector(shift.weights)
         return self._carry(shift.key, detector, shift.rows, values=shift.distances, timestamp=timestamp)
 
     def _observe(self, batch: ObservationBatch, asked: Asked, entry: PlacedEntry) -> list[Decision | Recovery]:
@@ -121,7 +121,7 @@ class Fold:
             strata, foretold, scale = row_of[chosen], said[chosen], spread[chosen]
             moved, stakes = asked.of_rows(at[chosen])
             lean, self.leans[key] = null.leaning(strata, foretold, self.leans.get(key, 0.0))
-            prompts = Foretold(strata, null.located(strata, foretold), scale, lean)
+            prompts = Foretold(strata, foretold, null.located(strata, foretold), scale, lean)
             channels = law.scale.channels(batch.values[chosen], prompts.location, scale, null.law)
             rows = Rows(channels, null.intervals(prompts, distance=moved, stakes=stakes), batch.places[chosen])
             outcomes += self._carry(

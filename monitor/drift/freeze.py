@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from monitor.domain.cohort import ALL
+from monitor.domain.covariates import Covariates
 from monitor.domain.observation import SubjectWindow
-from monitor.drift.baseline import ANY_POLICY, Baseline, CohortMix, PromptLaw, SignalBaseline, Stratum
+from monitor.drift.baseline import ANY_POLICY, Baseline, CohortMix, Gauge, PromptLaw, SignalBaseline, Stratum
 from monitor.drift.design import Columns, Encoder
 from monitor.drift.detector import DEFAULT as DEFAULT_DETECTOR
-from monitor.drift.expectation import Expected, fit_expectation
+from monitor.drift.expectation import QUANTILES, Expected, fit_expectation
 from monitor.drift.kinds import find_kinds, shares_of
 from monitor.drift.scale.law import WindowLaw
 from monitor.drift.scale.table import scale_of
 from monitor.drift.tolerance import Tolerance, tolerance_of
+from monitor.signals.table import TRACE_SIGNALS
 from monitor.stats.expectation import block_means, contiguous_blocks
 
 Floats = NDArray[np.float64]
@@ -31,6 +33,7 @@ CERTAINTY = 0.9  # that what differs between blocks is more than chance
 CELL = 5  # observations of a kind in a block that say something of its mean there
 CLIP = 4.0  # spreads
 MICROS_PER_DAY = 86_400_000_000
+TRACE_SIGNAL_NAMES = frozenset(signal.name for signal in TRACE_SIGNALS)
 LEAST_SHARE = 0.01  # the smallest change of a kind's share that is told
 
 
@@ -69,6 +72,7 @@ class Prompts:
     places: Integers  # ascending
     columns: Columns
     kinds: Integers | None
+    covariates: Covariates
 
     def rows(self, places: Integers) -> Integers:
         return np.searchsorted(self.places, places)
@@ -88,7 +92,7 @@ def build_baseline(
     signals = tuple(row for row in built if row is not None)
     micros = np.empty(0) if subjects is None else subjects.timestamps
     days = float(micros.max() - micros.min()) / MICROS_PER_DAY if len(micros) else 0.0
-    return Baseline(first_place, stop_place, signals, None if prompts is None else prompts.law, days)
+    return Baseline(first_place, stop_place, signals, None if prompts is None else gauged(prompts, signals), days)
 
 
 def read_prompts(subjects: SubjectWindow, frozen: PromptLaw | None = None) -> Prompts | None:
@@ -104,31 +108,55 @@ def read_prompts(subjects: SubjectWindow, frozen: PromptLaw | None = None) -> Pr
     columns = encoder.columns(covariates, timestamps)
     if frozen is not None:
         codes = None if frozen.kinds is None else frozen.kinds.of(encoder, columns, covariates)
-        return Prompts(frozen, subjects.places[observed], columns, codes)
+        return Prompts(frozen, subjects.places[observed], columns, codes, covariates)
     found = find_kinds(encoder, columns, covariates)
     if found is None:
-        return Prompts(PromptLaw(encoder, None, ()), subjects.places[observed], columns, None)
+        return Prompts(PromptLaw(encoder, None, ()), subjects.places[observed], columns, None, covariates)
     kinds, codes = found
-    cohorts = np.asarray(covariates.cohorts, dtype=np.str_)[covariates.cohort_codes]
+    return Prompts(PromptLaw(encoder, kinds, ()), subjects.places[observed], columns, codes, covariates)
+
+
+def gauged(prompts: Prompts, signals: Sequence[SignalBaseline]) -> PromptLaw:
+    """Return the prompts' law with what is followed of them: the kinds, how long they are, what they let expect."""
+    law, codes = prompts.law, prompts.kinds
+    if law.kinds is None or codes is None:
+        return law
+    told = [row for row in signals if row.signal in TRACE_SIGNAL_NAMES and row.expectation.uses != "mean"]
+    gauges = [Gauge("the prompts' length", (), None)]
+    gauges += [Gauge(f"what they let expect of {row.signal}", (), row.expectation) for row in told]
+    known = prompts.covariates
+    frozen = []
+    for gauge in gauges:
+        numbers = (
+            np.where(np.isnan(known.prompt_words), known.input_tokens, known.prompt_words)
+            if gauge.expectation is None
+            else gauge.expectation(prompts.columns)[0]
+        )
+        seen = numbers[~np.isnan(numbers)]
+        if len(seen) >= MIN_STRATUM:
+            frozen.append(replace(gauge, quantiles=tuple(np.quantile(seen, QUANTILES).tolist())))
+    ranks = [gauge.ranks(prompts.columns, known) for gauge in frozen]
+    cohorts = np.asarray(known.cohorts, dtype=np.str_)[known.cohort_codes]
     blocks = blocks_of(len(codes))
-    mixes = [_mix(ALL, codes, blocks, kinds.count)]
+    seen = np.column_stack((np.eye(law.kinds.count)[codes], *ranks))
+    mixes = [_mix(ALL, seen, blocks, law.kinds.count)]
     for cohort in np.unique(cohorts):
         own = cohorts == cohort
         if own.sum() >= MIN_STRATUM:
-            mixes.append(_mix(str(cohort), codes[own], blocks[own], kinds.count))
-    return Prompts(PromptLaw(encoder, kinds, tuple(mixes)), subjects.places[observed], columns, codes)
+            mixes.append(_mix(str(cohort), seen[own], blocks[own], law.kinds.count))
+    return replace(law, mixes=tuple(mixes), gauges=tuple(frozen))
 
 
-def _mix(cohort: str, codes: Integers, blocks: Integers, count: int) -> CohortMix:
-    shares = shares_of(codes, count)
-    seen = np.zeros((len(codes), count))
-    seen[np.arange(len(codes)), codes] = 1.0
+def _mix(cohort: str, seen: Floats, blocks: Integers, kinds: int) -> CohortMix:
+    """Return the law of the channels *seen* (n, C), the first *kinds* of which are the kinds."""
     widths = []
-    for kind in range(count):
-        means, chance = block_means(seen[:, kind], np.ones(len(codes)), blocks)
+    for channel in seen.T:
+        means, chance = block_means(channel, np.ones(len(seen)), blocks)
         error = np.sqrt(max(float(means.var(ddof=1)) if len(means) > 1 else 0.0, float(chance.mean())) / len(means))
-        widths.append(float(error + 0.5 / len(codes) + LEAST_SHARE + excess(means, chance)))
-    return CohortMix(cohort, len(codes), tuple(shares.tolist()), tuple(widths))
+        widths.append(float(error + 0.5 / len(seen) + LEAST_SHARE + excess(means, chance)))
+    shares = shares_of(np.argmax(seen[:, :kinds], axis=1), kinds)
+    ranks = seen[:, kinds:].mean(axis=0)
+    return CohortMix(cohort, len(seen), tuple(shares.tolist()), tuple(ranks.tolist()), tuple(widths))
 
 
 def build_signal_baseline(window: Window, rule: NullRule, prompts: Prompts | None) -> SignalBaseline | None:

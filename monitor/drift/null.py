@@ -79,11 +79,15 @@ class Null:
         strata, location, spread = rows.strata, rows.location, rows.spread
         width = self.scale.least + np.hypot(0.5 * self.wander[strata], DISTANCES * self.kind_wander * distance)
         chance = LEAN_ERRORS * self.foretold_sd[strata] / MEMORY**0.5
+        rises, falls = np.maximum(rows.lean - chance, 0.0), np.maximum(-rows.lean - chance, 0.0)
+        if not self.scale.given_prompt:
+            own, usual = rows.said - self.foretold[strata], self.foretold_sd[strata]
+            rises, falls = np.maximum(rises, own - usual), np.maximum(falls, -own - usual)
         centre, half = self.offset[strata], self.half_width[strata]
         upper, lower = [], []
         for up, down in ((0.0, 0.0), (self.tolerance_up[strata], self.tolerance_down[strata])):
-            above = width + up + self.attenuation * np.maximum(rows.lean - chance, 0.0)
-            below = width + down + self.attenuation * np.maximum(-rows.lean - chance, 0.0)
+            above = width + up + self.attenuation * rises
+            below = width + down + self.attenuation * falls
             upper.append(self.scale.expected(location, spread, above, self.law) + centre + half)
             lower.append(self.scale.expected(location, spread, -below, self.law) + centre - half)
         return NullIntervals(np.stack(lower, axis=1), np.stack(upper, axis=1), self.sd[strata], stakes)
@@ -110,11 +114,12 @@ class Foretold:
     """What the prompts of n observations let expect; arrays (n,)."""
 
     strata: Integers  # rows of the `Null`
+    said: Floats  # beyond the stratum's mean
     location: Floats
     spread: Floats
     lean: Floats  # how far the recent foretold mean lay from the window's
 
 
-def shift_detector(kinds: int) -> Detector:
-    """Return what follows the shares of so many kinds of prompts: it is told, and never pages."""
-    return DETECTORS[DEFAULT]((1.0,) * kinds, 1)
+def shift_detector(weights: tuple[float, ...]) -> Detector:
+    """Return what follows the mix of prompts, by its channels' weights: it is told, and never pages."""
+    return DETECTORS[DEFAULT](weights, 1)
