@@ -14,6 +14,7 @@ from monitor.domain.observation import PlacedEntry
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import ANY_POLICY, Baseline, CohortMix, SignalBaseline
 from monitor.drift.design import Columns
+from monitor.drift.detector import DEFAULT, DETECTORS, Detector
 from monitor.drift.kinds import Mix, distance
 from monitor.drift.stream import Rows
 from monitor.signals.input_shift import INPUT_SHIFT, VERSION
@@ -39,7 +40,7 @@ class Shift:
     """A stream of the input shift, and its part of an entry."""
 
     key: StreamKey
-    weights: tuple[float, ...]  # of the channels
+    detector: Detector
     rows: Rows
     distances: Floats
     mix: Mix  # after the entry
@@ -101,8 +102,9 @@ def read_asked(entry: PlacedEntry, baseline: Baseline, mixes: Mapping[StreamKey,
         stakes[rows] = staked(before[np.arange(len(rows)), kinds[rows]] / mix.usual[kinds[rows]], far[rows])
 
         channels = np.column_stack((np.eye(len(mix.shares))[kinds[rows]], *(ranks[rows] for ranks in gauges)))
-        follows = Rows(channels, shift_null(mix, len(rows)), rows + entry.first_place)
-        shifts.append(Shift(key, shift_weights(mix), follows, far[rows], after))
+        detector = shift_detector(mix)
+        follows = Rows.of(detector, channels, shift_null(mix, len(rows)), rows + entry.first_place)
+        shifts.append(Shift(key, detector, follows, far[rows], after))
     return Asked(entry.first_place, columns, Moved(far, stakes), tuple(shifts))
 
 
@@ -135,7 +137,7 @@ def shift_null(mix: CohortMix, rows: int) -> NullIntervals:
     )
 
 
-def shift_weights(mix: CohortMix) -> tuple[float, ...]:
-    """Return the channels' weights: half for the kinds, half for the gauges where there are some."""
+def shift_detector(mix: CohortMix) -> Detector:
+    """Return what follows the mix of prompts, half for the kinds and half for the gauges: told, it never pages."""
     kinds = tuple(1.0 / len(mix.shares) for _ in mix.shares)
-    return kinds + tuple(1.0 / len(mix.gauges) for _ in mix.gauges)
+    return DETECTORS[DEFAULT](kinds + tuple(1.0 / len(mix.gauges) for _ in mix.gauges), 1)

@@ -14,14 +14,14 @@ from monitor.domain.alarm import Recovery, Severity
 from monitor.domain.cohort import ALL, UNLABELLED
 from monitor.domain.observation import ObservationBatch, PlacedEntry
 from monitor.domain.stream import StreamKey
-from monitor.drift.asked import Asked, Shift, read_asked, shift_key, shift_weights
+from monitor.drift.asked import Asked, Shift, read_asked, shift_detector, shift_key
 from monitor.drift.baseline import Baseline
 from monitor.drift.budget import Budget, WindowPaces
 from monitor.drift.daily import Days, StreamDay
 from monitor.drift.detector import Detector
 from monitor.drift.followed import capped
 from monitor.drift.kinds import Mix
-from monitor.drift.null import Foretold, Null, shift_detector
+from monitor.drift.null import Foretold, Null
 from monitor.drift.stored import StoredStream
 from monitor.drift.stream import Decision, Episode, Follower, Rows, Stream
 from monitor.stats.edetector import State
@@ -75,7 +75,7 @@ class Fold:
         if key == shift_key(key.cohort):
             law = self.baseline.prompts
             mix = None if law is None else law.mix(key.cohort)
-            return None if mix is None else shift_detector(shift_weights(mix))
+            return None if mix is None else shift_detector(mix)
         null = self._null(key)
         return None if null is None else null.detector
 
@@ -96,8 +96,7 @@ class Fold:
     def _asked(self, shift: Shift, timestamp: datetime) -> list[Decision | Recovery]:
         """Fold the kinds of prompts of one cohort."""
         self.mixes[shift.key] = shift.mix
-        detector = shift_detector(shift.weights)
-        return self._carry(shift.key, detector, shift.rows, values=shift.distances, timestamp=timestamp)
+        return self._carry(shift.key, shift.detector, shift.rows, values=shift.distances, timestamp=timestamp)
 
     def _observe(self, batch: ObservationBatch, asked: Asked, entry: PlacedEntry) -> list[Decision | Recovery]:
         """Fold *batch* into its cohorts' streams and the roll-up."""
@@ -123,7 +122,8 @@ class Fold:
             lean, self.leans[key] = null.leaning(strata, foretold, self.leans.get(key, 0.0))
             prompts = Foretold(strata, foretold, null.located(strata, foretold), scale, lean)
             channels = law.scale.channels(batch.values[chosen], prompts.location, scale, null.law)
-            rows = Rows(channels, null.intervals(prompts, distance=moved, stakes=stakes), batch.places[chosen])
+            intervals = null.intervals(prompts, distance=moved, stakes=stakes)
+            rows = Rows.of(null.detector, channels, intervals, batch.places[chosen])
             outcomes += self._carry(
                 key, null.detector, rows, values=batch.values[chosen], timestamp=entry.last_timestamp
             )
@@ -138,7 +138,7 @@ class Fold:
         day = self.days.begin(key, None if before is None else before.day, mixture)
         if before is None:
             before = Stream(detector.empty(), 0, 0.0, timestamp, day)
-        growth = np.log(rows.null.tier(0).increments(rows.channels)).sum(axis=0)
+        growth = np.log(rows.bets[:, : len(mixture.weights)]).sum(axis=0)
         before = replace(before, day=day)
         after, found = self._follower(key, detector, day).advance(before, rows)
         mean = before.mean + float((values - before.mean).sum()) / after.observations

@@ -11,7 +11,7 @@ from scipy.signal import lfilter
 
 from monitor.domain.cohort import ALL
 from monitor.drift.baseline import SignalBaseline, Stratum
-from monitor.drift.detector import DEFAULT, DETECTORS, Detector
+from monitor.drift.detector import DETECTORS, Detector
 from monitor.drift.kinds import MEMORY
 from monitor.drift.scale.law import WindowLaw
 from monitor.drift.scale.table import Scale
@@ -118,8 +118,3 @@ class Foretold:
     location: Floats
     spread: Floats
     lean: Floats  # how far the recent foretold mean lay from the window's
-
-
-def shift_detector(weights: tuple[float, ...]) -> Detector:
-    """Return what follows the mix of prompts, by its channels' weights: it is told, and never pages."""
-    return DETECTORS[DEFAULT](weights, 1)
