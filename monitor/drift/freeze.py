@@ -290,7 +290,7 @@ class Sample:
         for channel in errors[inside].T:
             means, chance = block_means(channel, np.ones(len(channel)), self.blocks[inside])
             usual = float(chance.mean())
-            found.append(np.sqrt(max(float(means.var(ddof=1)) / usual, 1.0)) if usual > 0.0 and len(means) > 1 else 1.0)
+            found.append(np.sqrt(max(surely(means) / usual, 1.0)) if usual > 0.0 else 1.0)
         return np.array(found)
 
     def weighted(self) -> tuple[Floats, Floats]:
@@ -337,11 +337,13 @@ def excess(means: Floats, chance: Floats) -> float:
 
     It is told with CERTAINTY: independent rows come to 0 nine times of ten.
     """
+    return float(np.sqrt(max(surely(means) - float(chance.mean()), 0.0)))
+
+
+def surely(means: Floats) -> float:
+    """Return the variance that blocks' *means* have with CERTAINTY at least: 0 for one block."""
     free = len(means) - 1
-    if free < 1:
-        return 0.0
-    surely = float(means.var(ddof=1)) * free / float(chi2.ppf(CERTAINTY, free))
-    return float(np.sqrt(max(surely - float(chance.mean()), 0.0)))
+    return float(means.var(ddof=1)) * free / float(chi2.ppf(CERTAINTY, free)) if free else 0.0
 
 
 def _indicator_sd(channels: Floats, means: Floats, half_widths: Floats) -> Floats:

@@ -29,8 +29,12 @@ from monitor.domain.alarm import Severity
 from monitor.domain.cohort import UNLABELLED
 from monitor.domain.observation import ObservationBatch, PlacedEntry, Series, Source
 from monitor.domain.signal import REWARD, Signal
-from monitor.drift.baseline import Baseline, NullRule, Window, build_baseline
-from monitor.drift.fold import Decision, Fold, FoldRules
+from monitor.drift.baseline import Baseline
+from monitor.drift.budget import Budget
+from monitor.drift.fold import Fold, FoldRules
+from monitor.drift.freeze import NullRule, Window, build_baseline
+from monitor.drift.stream import Decision
+from monitor.drift.tolerance import Tolerance
 from monitor.signals.length import RESPONSE_LENGTH
 from monitor.signals.refusal import REFUSAL
 from tests.benchmarks.report import machine, options, table, write_json
@@ -219,13 +223,15 @@ def watch_change(shift: Shift, repetitions: int) -> Delay:
 
 def freeze(law: Law, rng: np.random.Generator) -> Baseline:
     names = [UNLABELLED] * BASELINE  # one stratum: the roll-up is the only stream
-    window = Window(law.signal.name, "1", names, ["model"] * BASELINE, law.draw(rng, BASELINE))
-    return build_baseline([window], NullRule(), first_place=0, stop_place=0)
+    places = np.arange(-BASELINE, 0)
+    window = Window(law.signal.name, "1", names, ["model"] * BASELINE, law.draw(rng, BASELINE), places)
+    asked_at_all = NullRule(tolerance={law.signal.name: Tolerance()})  # both tiers ask the same question
+    return build_baseline([window], asked_at_all, first_place=0, stop_place=0)
 
 
 def until_alert(baseline: Baseline, signal: Signal, values: Floats, first: int) -> tuple[list[Decision], int]:
     """Fold *values* from *first* on, batch by batch; return what was decided and where the next fold begins."""
-    fold, decisions = Fold(baseline, FoldRules(A)), list[Decision]()
+    fold, decisions = Fold(baseline, FoldRules(Budget(average_run_length=A))), list[Decision]()
     for start in range(first, len(values), BATCH):
         part = values[start : start + BATCH]
         batch = ObservationBatch(
