@@ -29,8 +29,8 @@ class Direction(StrEnum):
 
 
 class Severity(StrEnum):
-    WARNING = "warning"  # the evidence passed A/10
-    ALERT = "alert"  # the evidence passed A
+    WARNING = "warning"  # the stream has changed at all
+    ALERT = "alert"  # it has changed by more than is accepted
 
 
 class AlarmState(StrEnum):
@@ -101,7 +101,7 @@ class Alarm:
     onset_place: int
     onset_timestamp: datetime
     observations: int  # of the stream, since the baseline was frozen
-    evidence_log: float | None  # log e / log A at the decision
+    evidence_log: float | None  # log e / log of what its severity takes, at the decision
     effect: Effect | None
     examples: tuple[str, ...] = ()  # trace ids since the onset, most telling first
     episode: int = 0  # of the stream under its baseline; a stream that has recovered may begin another

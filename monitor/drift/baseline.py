@@ -87,14 +87,12 @@ class SignalBaseline:
     def unit(self) -> str:
         return self.scale.unit(SIGNALS[self.signal], self.scorer_version)
 
-    def stratum(self, cohort: str, policy_model: str) -> Stratum | None:
-        """Return the law *policy_model* had in the window, or the window's own for a model it never saw."""
-        found = {row.policy_model: row for row in self.strata if row.cohort == cohort}
-        return found.get(policy_model) or found.get(ANY_POLICY)
-
     def for_policy(self, policy_model: str) -> dict[str, Stratum]:
-        chosen = ((cohort, self.stratum(cohort, policy_model)) for cohort in {row.cohort for row in self.strata})
-        return {cohort: row for cohort, row in sorted(chosen, key=lambda item: item[0]) if row is not None}
+        """Return by cohort the law *policy_model* had in the window, or the window's own for a model it never saw."""
+        chosen: dict[str, Stratum] = {}
+        for name in (ANY_POLICY, policy_model):
+            chosen |= {row.cohort: row for row in self.strata if row.policy_model == name}
+        return dict(sorted(chosen.items()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ class Fold:
         self.mixes: dict[StreamKey, Mix] = {}  # of recent prompts, by the streams of the input shift
         self.leans: dict[StreamKey, float] = {}  # how far what recent prompts let expect lies from the window's
         self._nulls: dict[StreamKey, Null | None] = {}
+        self._laws = {law.key: law.law() for law in baseline.signals}
         self.days = Days(rules.budget, WindowPaces.of(baseline, baseline.window_days))
 
     def add(self, entry: PlacedEntry) -> list[Decision | Recovery]:
@@ -163,7 +164,9 @@ class Fold:
             law = self.baseline.get(key.signal, key.scorer_version)
             strata = {} if law is None else law.for_policy(key.policy_model)
             found = law is not None and bool(strata) and (key.cohort == ALL or key.cohort in strata)
-            self._nulls[key] = Null.of(law, strata, key.cohort) if law is not None and found else None
+            self._nulls[key] = (
+                Null.of(law, strata, key.cohort, window=self._laws[law.key]) if law is not None and found else None
+            )
         return self._nulls[key]
 
 

@@ -319,10 +319,10 @@ class Sample:
         means, _ = block_means(residuals, weights, cells)
         total = np.bincount(codes, weights, len(names))
         centre = float((residuals * weights).sum() / weights.sum())
-        chance = float(np.mean((residuals - centre) ** 2 * weights)) / total
-        large = counts >= CELL
-        if large.sum() < 2:
+        scatter, large = float(np.mean((residuals - centre) ** 2 * weights)), counts >= CELL
+        if large.sum() < 2 or scatter == 0.0:
             return 0.0
+        chance = scatter / total
         share = 1.0 / (chance[large] + float(np.median(chance[large])))
         return float(np.sqrt(max(((share * ((means - centre) ** 2 - chance)[large]).sum()) / share.sum(), 0.0)))
 

@@ -47,14 +47,17 @@ class Null:
     steady: bool  # False: the window's own blocks moved by more than is accepted, so no page can be trusted
 
     @classmethod
-    def of(cls, law: SignalBaseline, strata: Mapping[str, Stratum], cohort: str) -> Null:
-        """Return what the stream of *cohort* bets against; ALL: every cohort against its own stratum."""
+    def of(cls, law: SignalBaseline, strata: Mapping[str, Stratum], cohort: str, *, window: WindowLaw) -> Null:
+        """Return what the stream of *cohort* bets against; ALL: every cohort against its own stratum.
+
+        *window* is `law.law()`, which is made once for all streams.
+        """
         rollup = cohort == ALL
         chosen = list(strata.values()) if rollup else [strata[cohort]]
         r2 = law.expectation.r2
         return cls(
             scale=law.scale,
-            law=law.law(),
+            law=window,
             rows={row.cohort: number for number, row in enumerate(chosen)},
             detector=DETECTORS[law.detector](law.scale.weights, len(TIERS)),
             location=np.array([row.location for row in chosen]),

@@ -77,7 +77,7 @@ def fit_location_scale(candidates: Mapping[str, csr_matrix], values: Floats, blo
         if _gain(held_out, richer, values, blocks) > GAIN:
             chosen, held_out = name, richer
     matrix = candidates[chosen]
-    constant = np.full(len(values), _rms(values - held_out))
+    constant = np.full(len(values), _rms(values - held_out) + TINY)
     spread, log_spread = constant, None
     if matrix.shape[1]:
         by_columns = _held_out_spread(matrix, values - held_out, blocks)

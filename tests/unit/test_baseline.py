@@ -1,59 +1,79 @@
-"""Baselines: what is frozen of a window, and what the channels make of a value."""
+"""Baselines: what is frozen of a window, of its values and of what was asked in it."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from monitor.drift.baseline import (
-    ANY_POLICY,
-    MIN_STRATUM,
-    Baseline,
-    NullRule,
-    SignalBaseline,
-    Window,
-    build_baseline,
-    build_signal_baseline,
-)
+from monitor.domain.cohort import ALL
+from monitor.domain.observation import SubjectWindow
+from monitor.drift.baseline import ANY_POLICY, Baseline, SignalBaseline
+from monitor.drift.freeze import MIN_STRATUM, NullRule, Window, build_baseline, build_signal_baseline, excess
+from monitor.drift.null import Foretold, Null
+from monitor.drift.tolerance import Tolerance
+from tests.prompts import Asking, asking, subjects_of
 
+Floats = NDArray[np.float64]
 RNG = np.random.default_rng(3)
+NOTHING_ACCEPTED = NullRule(1.0, 1.0, {"refusal": Tolerance(), "response_length": Tolerance()})
 
 
 def window(
-    values: np.ndarray[tuple[int], np.dtype[np.float64]],
-    *,
-    signal: str = "refusal",
-    cohorts: list[str] | None = None,
-    policies: list[str] | None = None,
+    values: Floats, *, signal: str = "refusal", cohorts: list[str] | None = None, policies: list[str] | None = None
 ) -> Window:
     n = len(values)
-    return Window(signal, "1", cohorts or ["none"] * n, policies or ["phi-2"] * n, np.asarray(values, dtype=np.float64))
+    return Window(
+        signal, "1", cohorts or ["none"] * n, policies or ["phi-2"] * n, np.asarray(values, np.float64), np.arange(n)
+    )
 
 
-def frozen(given: Window, rule: NullRule = NullRule()) -> SignalBaseline:
-    law = build_signal_baseline(given, rule)
+def frozen(given: Window, rule: NullRule | None = None) -> SignalBaseline:
+    law = build_signal_baseline(given, rule or NullRule(), None)
     assert law is not None
     return law
 
 
-def binary(n: int, mean: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def binary(n: int, mean: float) -> Floats:
     return (RNG.random(n) < mean).astype(np.float64)
 
 
+def bounds(law: SignalBaseline, cohort: str, *, policy_model: str = "phi-2") -> Floats:
+    """Return the first channel's null interval, lower and upper, of each tier: shape (T, 2)."""
+    null = Null.of(law, law.for_policy(policy_model), cohort, window=law.law())
+    location, spread = np.array([law.strata[0].location]), np.array([1.0])
+    rows = Foretold(np.zeros(1, np.int64), location, spread, np.zeros(1))
+    found = null.intervals(rows, distance=np.zeros(1), stakes=np.ones(1))
+    return np.stack((found.lower[0, :, 0], found.upper[0, :, 0]), axis=1)
+
+
 def test_a_window_too_small_to_know_anything_is_not_frozen() -> None:
-    assert build_signal_baseline(window(binary(MIN_STRATUM - 1, 0.5)), NullRule()) is None
+    assert build_signal_baseline(window(binary(MIN_STRATUM - 1, 0.5)), NullRule(), None) is None
     assert frozen(window(binary(MIN_STRATUM, 0.5))).strata[0].observations == MIN_STRATUM
 
 
-def test_a_stratum_s_interval_is_its_mean_give_or_take_its_error_and_the_tolerance() -> None:
-    given, tolerance = window(binary(2000, 0.1)), {"refusal": 0.01}
+def test_an_interval_is_the_mean_give_or_take_its_error_and_for_a_page_what_is_accepted() -> None:
+    given = window(np.tile(np.arange(10) == 0, 200).astype(float))  # 10%, and every block of time alike
     error = np.sqrt(0.1 * 0.9 / 2000)
     for own, rollup in ((0.0, 0.0), (2.0, 1.0), (3.0, 0.5)):
-        (row,) = frozen(given, NullRule(rollup, own, tolerance)).strata
-        assert row.half_width[0] == pytest.approx(0.01 + own * error, rel=0.15)
-        assert row.rollup_half_width[0] == pytest.approx(0.01 + rollup * error, rel=0.15)
-        assert row.channel_mean[0] == pytest.approx(given.values.mean())
+        law = frozen(given, NullRule(rollup, own, {"refusal": Tolerance(share=0.5, points=0.02)}))
+        for cohort, factor in (("none", own), (ALL, rollup)):
+            warned, paged = bounds(law, cohort)
+            assert warned == pytest.approx([0.1 - factor * error, 0.1 + factor * error], abs=0.003)
+            assert paged - warned == pytest.approx([-0.05, 0.05], abs=1e-9)  # the larger of a share and of points
+
+
+def test_what_is_accepted_is_said_in_the_signal_s_own_unit() -> None:
+    lengths = RNG.lognormal(5, 0.5, 2000)
+    law = frozen(window(lengths, signal="response_length"), NullRule(tolerance={"response_length": Tolerance(0.25)}))
+    assert law.strata[0].tolerance_up == pytest.approx(np.log(1.25))
+    assert law.strata[0].tolerance_down == pytest.approx(-np.log(0.75))
+    rewards = RNG.normal(-3, 2, 2000)
+    (row,) = frozen(window(rewards, signal="reward"), NullRule(tolerance={"reward": Tolerance(points=0.2)})).strata
+    assert row.tolerance_up == row.tolerance_down == pytest.approx(0.4, rel=0.1)
 
 
 def test_small_cohorts_are_left_out_and_the_others_pooled_toward_the_window() -> None:
@@ -62,13 +82,13 @@ def test_small_cohorts_are_left_out_and_the_others_pooled_toward_the_window() ->
     law = frozen(window(values, cohorts=cohorts))
     assert list(law.for_policy("phi-2")) == ["calm", "large"]
     calm = law.for_policy("phi-2")["calm"]
-    assert (calm.channel_mean, calm.channel_sd[0] > 0) == ((0.0,), True)  # it is not believed to be constant
+    assert (calm.location, calm.channel_sd[0] > 0) == (0.0, True)  # it is not believed to be constant
 
 
 def test_the_roll_up_s_intervals_add_up_to_the_error_of_its_own_mean() -> None:
-    rule = NullRule(1.0, 1.0, {"refusal": 0.0})
     cohorts = [f"c{number % 8}" for number in range(1600)]
-    law, whole = frozen(window(binary(1600, 0.2), cohorts=cohorts), rule), frozen(window(binary(1600, 0.2)), rule)
+    values = binary(1600, 0.2)
+    law, whole = frozen(window(values, cohorts=cohorts), NOTHING_ACCEPTED), frozen(window(values), NOTHING_ACCEPTED)
     weighted = np.mean([row.rollup_half_width[0] for row in law.strata])
     assert weighted == pytest.approx(whole.strata[0].half_width[0], rel=0.2)
     assert all(row.rollup_half_width[0] < row.half_width[0] for row in law.strata)
@@ -77,53 +97,107 @@ def test_the_roll_up_s_intervals_add_up_to_the_error_of_its_own_mean() -> None:
 def test_a_policy_model_is_held_to_its_own_law_and_an_unknown_one_to_the_window_s() -> None:
     policies = ["old"] * 1000 + ["new"] * 1000
     law = frozen(window(np.concatenate((binary(1000, 0.1), binary(1000, 0.5))), policies=policies))
-    means = {name: law.for_policy(name)["none"].channel_mean[0] for name in ("old", "new", "swapped")}
+    means = {name: law.for_policy(name)["none"].location for name in ("old", "new", "swapped")}
     assert means["old"] < 0.2 < means["swapped"] < 0.4 < means["new"]
     assert law.for_policy("swapped")["none"].policy_model == ANY_POLICY
 
 
-@pytest.mark.parametrize("signal", ["refusal", "response_length", "reward"])
-def test_channels_lie_between_0_and_1_and_rise_with_the_value_also_far_outside_the_window(signal: str) -> None:
-    law = frozen(window(RNG.lognormal(5, 1, 2000), signal=signal))
-    values = np.array([-1e9, -1.0, 0.0, 1.0, 150.0, 500.0, 1e9])
-    channels = law.channels(values[2:] if signal == "response_length" else values)
-    assert ((channels >= 0) & (channels <= 1)).all()
-    assert (np.diff(channels, axis=0) >= 0).all()
+def test_the_means_of_blocks_of_time_that_differ_by_chance_alone_widen_nothing_and_others_do() -> None:
+    steady = [frozen(window(binary(1600, 0.1))).strata[0].wander for _ in range(40)]
+    assert np.mean(np.array(steady) > 0.0) <= 0.25
+    moving = (RNG.random(1600) < np.repeat(np.tile([0.02, 0.4], 8), 100)).astype(float)
+    assert frozen(window(moving)).strata[0].wander > 0.05
+    assert excess(np.full(8, 0.3), np.full(8, 0.01)) == 0.0
 
 
-def test_a_tail_that_runs_away_moves_the_length_s_tail_channel_from_one_per_cent() -> None:
-    values = RNG.lognormal(5, 0.5, 5000)
-    law = frozen(window(values, signal="response_length"))
-    assert law.channels(values)[:, 2].mean() == pytest.approx(0.01, abs=0.002)
-    assert law.channels(values * 3)[:, 2].mean() > 0.1
-
-
-def test_the_rank_of_the_window_s_own_values_is_uniform_and_its_tails_are_of_one_per_cent() -> None:
-    values = RNG.normal(-3, 2, 5000)
-    channels = frozen(window(values, signal="reward")).channels(values)
-    assert channels[:, 0].mean() == pytest.approx(0.5, abs=0.01)
-    assert np.quantile(channels[:, 0], [0.1, 0.9]) == pytest.approx([0.1, 0.9], abs=0.02)
-    assert channels[:, 1:].mean(axis=0) == pytest.approx([0.99, 0.01], abs=0.003)
+def test_an_error_over_blocks_of_time_that_are_alike_within_is_larger_than_of_independent_rows() -> None:
+    means = np.repeat(RNG.normal(0.0, 1.0, 16), 100)
+    bursty, plain = RNG.normal(means, 0.3), RNG.normal(0.0, np.sqrt(1.09), 1600)
+    errors = [frozen(window(values, signal="reward")).strata[0].standard_error for values in (bursty, plain)]
+    assert errors[0] > 4 * errors[1]
 
 
 @pytest.mark.parametrize("signal", ["refusal", "response_length", "reward"])
-def test_a_window_of_one_value_is_frozen_without_a_division_by_zero(signal: str) -> None:
-    law = frozen(window(np.full(100, 7.0 if signal != "refusal" else 0.0), signal=signal))
-    assert np.isfinite(law.channels(np.array([0.0, 7.0, 100.0]))).all()
-    low, high = law.bounds
-    assert low < high
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_window_of_one_value_is_frozen_without_a_warning_and_its_numbers_are_finite(
+    signal: str, value: float
+) -> None:
+    asked = asking(400)
+    given = window(np.full(400, value), signal=signal, cohorts=list(asked.cohorts))
+    for subjects in (None, subjects_of(asked)):
+        baseline = build_baseline([given], NullRule(), first_place=0, stop_place=400, subjects=subjects)
+        (law,) = baseline.signals
+        assert all(np.isfinite(number) for number in numbers_of(msgspec.to_builtins(law)))
+        low, high = law.bounds
+        assert low < high
+
+
+def numbers_of(form: object) -> list[float]:
+    if isinstance(form, dict):
+        return [number for part in form.values() for number in numbers_of(part)]
+    if isinstance(form, list | tuple):
+        return [number for part in form for number in numbers_of(part)]
+    return [float(form)] if isinstance(form, int | float) else []
 
 
 def test_a_baseline_survives_its_json() -> None:
-    windows = [window(RNG.lognormal(5, 1, 100), signal=signal) for signal in ("response_length", "reward")]
-    baseline = build_baseline(windows, NullRule(), first_place=5, stop_place=105)
+    asked = asking(600, embedding_dimensions=4)
+    windows = [
+        window(RNG.lognormal(5, 1, 600), signal=signal, cohorts=list(asked.cohorts))
+        for signal in ("response_length", "reward")
+    ]
+    baseline = build_baseline(windows, NullRule(), first_place=0, stop_place=600, subjects=subjects_of(asked))
+    assert baseline.prompts is not None
+    assert baseline.prompts.kinds is not None
     again = msgspec.json.decode(msgspec.json.encode(baseline.to_json()))
-    assert Baseline.from_json(5, 105, again) == baseline
+    assert Baseline.from_json(0, 600, again) == baseline
+
+
+def test_a_baseline_of_an_earlier_release_is_known_as_outdated() -> None:
+    old = Baseline.from_json(0, 600, [{"signal": "refusal", "strata": []}])
+    assert (old.outdated, old.signals, old.first_place, old.stop_place) == (True, (), 0, 600)
+    assert not Baseline(0, 600, ()).outdated
 
 
 def test_an_extension_adds_the_laws_of_a_new_scorer_and_changes_none() -> None:
     law = frozen(window(RNG.normal(0, 1, 100), signal="reward"))
-    added = SignalBaseline("reward", "2", law.quantiles, law.strata)
-    changed = SignalBaseline("reward", "1", (), ())
+    added, changed = replace(law, scorer_version="2"), replace(law, strata=())
     extended = Baseline(0, 100, (law,)).extended([changed, added])
     assert extended.signals == (law, added)
+
+
+def test_what_is_expected_of_an_answer_follows_its_prompt() -> None:
+    asked = asking(2000)
+    expected = Asking.log_length(asked)
+    values = np.exp(expected + RNG.normal(0, 0.3, 2000))
+    given = window(values, signal="response_length", cohorts=list(asked.cohorts))
+    baseline = build_baseline([given], NullRule(), first_place=0, stop_place=2000, subjects=subjects_of(asked))
+    (law,), prompts = baseline.signals, baseline.prompts
+    assert prompts is not None
+    assert law.expectation.uses != "mean"
+    later = asking(500, seed=9)
+    subjects = subjects_of(later)
+    assert subjects.covariates is not None
+    columns = prompts.encoder.columns(subjects.covariates, subjects.timestamps)
+    location, spread = law.expectation(columns)
+    truth = Asking.log_length(later)
+    assert np.corrcoef(location, truth)[0, 1] > 0.95
+    assert spread.mean() == pytest.approx(0.3, rel=0.25)
+    noise = build_baseline(
+        [window(RNG.lognormal(5, 0.5, 2000), signal="response_length", cohorts=list(asked.cohorts))],
+        NullRule(),
+        first_place=0,
+        stop_place=2000,
+        subjects=subjects_of(asked),
+    )
+    assert noise.signals[0].expectation.r2 < 0.02
+
+
+def test_a_window_without_covariates_is_frozen_by_its_means() -> None:
+    asked = asking(600)
+    empty = SubjectWindow(np.arange(600), subjects_of(asked).timestamps, None)
+    given = window(RNG.lognormal(5, 0.5, 600), signal="response_length")
+    baseline = build_baseline([given], NullRule(), first_place=0, stop_place=600, subjects=empty)
+    assert baseline.prompts is None
+    assert baseline.signals[0].expectation.uses == "mean"
+    assert baseline.window_days > 0.0
