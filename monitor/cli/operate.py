@@ -161,6 +161,8 @@ def drift_report(
 @alarms.command("explain")
 def alarms_explain(alarm_id: AlarmNumber) -> None:
     """Show what an alarm was decided on: when it began, how large it is, and examples."""
+    from monitor.app.rules import budget_of
+
     with open_database() as (engine, _):
         stored = find_alarm(engine, alarm_id)
     alarm = stored.alarm
