@@ -13,7 +13,8 @@ from sqlalchemy import Engine
 
 from monitor.domain.alarm import Direction
 from monitor.domain.stream import StreamKey
-from monitor.drift.baseline import Baseline, NullRule, Window, build_baseline
+from monitor.drift.baseline import Baseline
+from monitor.drift.freeze import NullRule, Window, build_baseline
 from monitor.drift.daily import DayEvidence
 from monitor.drift.incident import IncidentRule
 from monitor.drift.moved import MovedDays
@@ -29,7 +30,7 @@ DAY = date(2026, 11, 20)
 
 
 def frozen() -> Baseline:
-    window = Window("refusal", "-", ["a"] * 100, ["m"] * 100, np.tile([0.0, 1.0], 50))
+    window = Window("refusal", "-", ["a"] * 100, ["m"] * 100, np.tile([0.0, 1.0], 50), np.arange(100))
     return build_baseline([window], NullRule(), first_place=0, stop_place=100)
 
 
