@@ -161,6 +161,7 @@ def drift_report(
 @alarms.command("explain")
 def alarms_explain(alarm_id: AlarmNumber) -> None:
     """Show what an alarm was decided on: when it began, how large it is, and examples."""
+
     with open_database() as (engine, _):
         stored = find_alarm(engine, alarm_id)
     alarm = stored.alarm

@@ -14,6 +14,7 @@ from monitor.domain.observation import PlacedEntry
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import ANY_POLICY, Baseline, CohortMix, SignalBaseline
 from monitor.drift.design import Columns
+from monitor.drift.detector import DEFAULT, DETECTORS, Detector
 from monitor.drift.kinds import Mix, distance
 from monitor.drift.stream import Rows
 from monitor.signals.input_shift import INPUT_SHIFT, VERSION
@@ -21,6 +22,7 @@ from monitor.stats.edetector import NullIntervals
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+RANK_SD = 12.0**-0.5  # of a rank, which is uniform
 NEAR, FARTHEST = 0.2, 0.6  # distances from which less is staked, and from which nothing is
 FULL_STAKE = 1.5  # times its usual share up to which a kind's answers are bet on in full
 
@@ -38,6 +40,7 @@ class Shift:
     """A stream of the input shift, and its part of an entry."""
 
     key: StreamKey
+    detector: Detector
     rows: Rows
     distances: Floats
     mix: Mix  # after the entry
@@ -86,6 +89,7 @@ def read_asked(entry: PlacedEntry, baseline: Baseline, mixes: Mapping[StreamKey,
         return Asked(entry.first_place, columns, None, ())
     kinds = law.kinds.of(law.encoder, columns, known)
     watched = known.observed & (np.arange(entry.places) + entry.first_place >= baseline.stop_place)
+    gauges = [gauge.ranks(columns, known) for gauge in law.gauges]
     far, stakes, shifts = np.zeros(entry.places), np.ones(entry.places), []
     for cohort in (ALL, *known.cohorts):
         own = watched if cohort == ALL else watched & (known.cohort_codes == known.cohorts.index(cohort))
@@ -96,7 +100,11 @@ def read_asked(entry: PlacedEntry, baseline: Baseline, mixes: Mapping[StreamKey,
         before, after = (mixes.get(key) or Mix(mix.usual)).after(kinds[rows])
         far[rows] = distance(before, mix.usual)
         stakes[rows] = staked(before[np.arange(len(rows)), kinds[rows]] / mix.usual[kinds[rows]], far[rows])
-        shifts.append(Shift(key, _shares(kinds[rows], mix, rows + entry.first_place), far[rows], after))
+
+        channels = np.column_stack((np.eye(len(mix.shares))[kinds[rows]], *(ranks[rows] for ranks in gauges)))
+        detector = shift_detector(mix)
+        follows = Rows.of(detector, channels, shift_null(mix, len(rows)), rows + entry.first_place)
+        shifts.append(Shift(key, detector, follows, far[rows], after))
     return Asked(entry.first_place, columns, Moved(far, stakes), tuple(shifts))
 
 
@@ -114,17 +122,22 @@ def shift_key(cohort: str) -> StreamKey:
     return StreamKey(INPUT_SHIFT.name, cohort, ANY_POLICY, VERSION)
 
 
-def _shares(kinds: Integers, mix: CohortMix, places: Integers) -> Rows:
-    """Return what the stream of the input shift bets on: which of the kinds each subject is."""
-    seen = np.zeros((len(kinds), len(mix.shares)))
-    seen[np.arange(len(kinds)), kinds] = 1.0
-    centre, half = mix.usual, np.asarray(mix.half_width)
+def shift_null(mix: CohortMix, rows: int) -> NullIntervals:
+    """Return what the stream of the input shift bets against: the shares of the kinds, and the gauges' mean ranks."""
+    centre, half = np.array((*mix.shares, *mix.gauges)), np.asarray(mix.half_width)
     ends = np.clip(centre + half, 0.0, 1.0)
-    shape = (len(kinds), 1, len(centre))
-    null = NullIntervals(
+    spread = np.sqrt(ends * (1.0 - ends))
+    spread[len(mix.shares) :] = RANK_SD
+    shape = (rows, 1, len(centre))
+    return NullIntervals(
         lower=np.broadcast_to(centre - half, shape),
         upper=np.broadcast_to(centre + half, shape),
-        sd=np.broadcast_to(np.sqrt(ends * (1.0 - ends)), (len(kinds), len(centre))),
-        stakes=np.ones(len(kinds)),
+        sd=np.broadcast_to(spread, (rows, len(centre))),
+        stakes=np.ones(rows),
     )
-    return Rows(seen, null, places)
+
+
+def shift_detector(mix: CohortMix) -> Detector:
+    """Return what follows the mix of prompts, half for the kinds and half for the gauges: told, it never pages."""
+    kinds = tuple(1.0 / len(mix.shares) for _ in mix.shares)
+    return DETECTORS[DEFAULT](kinds + tuple(1.0 / len(mix.gauges) for _ in mix.gauges), 1)

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from monitor.drift.design import Encoder
+from monitor.domain.covariates import Covariates
+from monitor.drift.design import Columns, Encoder
 from monitor.drift.detector import DEFAULT as DEFAULT_DETECTOR
 from monitor.drift.expectation import Expectation
 from monitor.drift.kinds import Kinds
@@ -96,16 +97,40 @@ class SignalBaseline:
 
 @dataclass(frozen=True, slots=True)
 class CohortMix:
-    """The shares of the kinds of prompts in one cohort of the window; ALL: in all of it."""
+    """What was asked in one cohort of the window; ALL: in all of it.
+
+    The channels are the shares of the kinds, then the mean ranks of the gauges.
+    """
 
     cohort: str
     observations: int
     shares: tuple[float, ...]
-    half_width: tuple[float, ...]  # of the shares' null intervals
+    gauges: tuple[float, ...]  # mean rank of each
+    half_width: tuple[float, ...]  # of the channels' null intervals
 
     @property
     def usual(self) -> Floats:
         return np.asarray(self.shares)
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A number that each prompt has before its answer, whose rank in the window is followed."""
+
+    name: str  # for people
+    quantiles: tuple[float, ...]  # of the window
+    expectation: Expectation | None  # what it lets expect of a signal; None: how long it is
+
+    def ranks(self, columns: Columns, covariates: Covariates) -> Floats:
+        """Return each prompt's rank, (n,): 0 to 1, one half where nothing is known of it."""
+        if self.expectation is not None:
+            numbers = self.expectation(columns)[0]
+        else:
+            numbers = np.where(np.isnan(covariates.prompt_words), covariates.input_tokens, covariates.prompt_words)
+        below = np.searchsorted(self.quantiles, numbers, side="left")
+        upto = np.searchsorted(self.quantiles, numbers, side="right")
+        ranks = (below + upto) / (2.0 * len(self.quantiles))
+        return np.asarray(np.where(np.isnan(numbers), 0.5, ranks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +140,7 @@ class PromptLaw:
     encoder: Encoder
     kinds: Kinds | None  # None: the window held too few prompts to tell kinds apart
     mixes: tuple[CohortMix, ...]
+    gauges: tuple[Gauge, ...] = ()
 
     def mix(self, cohort: str) -> CohortMix | None:
         return next((mix for mix in self.mixes if mix.cohort == cohort), None)

@@ -41,16 +41,17 @@ class Detector(Protocol):
         """Return the logarithm of each tier's evidence, (T,)."""
         ...
 
+    def bets(self, channels: Floats, null: NullIntervals) -> Floats:
+        """Return what each of n observations does to each component, (n, components): a row an observation.
+
+        The components stand tier by tier, as many in each: their product over a day is that day's evidence.
+        """
+        ...
+
     def fold(
-        self,
-        evidence: Any,
-        channels: Floats,
-        null: NullIntervals,
-        *,
-        places: Integers,
-        thresholds: Sequence[Threshold] = (),
+        self, evidence: Any, bets: Floats, *, places: Integers, thresholds: Sequence[Threshold] = ()
     ) -> tuple[Any, list[Crossing]]:
-        """Carry *evidence* over observations: channels (n, C), places (n,), in the log's order.
+        """Carry *evidence* over the *bets* on observations at *places* (n,), in the log's order.
 
         Return it with the first crossing of each of *thresholds*, wherever the rows are cut into calls.
         """

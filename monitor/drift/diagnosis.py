@@ -103,6 +103,7 @@ def read_since(decision: Decision, baseline: Baseline, log: ObservationLog) -> S
         at = np.searchsorted(subjects.places, found.places[kept])
         columns = prompts.encoder.columns(known.take(at), subjects.timestamps[at])
         location, spread = law.expectation(columns)
+    location = location + np.array([row.location for row in own])
     told = law.scale.expected_value(location, spread, law.law()) + np.array([row.value_offset for row in own])
     return Since(
         law=law,
@@ -139,25 +140,32 @@ def describe_shift(decision: Decision, baseline: Baseline, log: ObservationLog) 
     mix = law.mix(decision.stream.cohort)
     assert mix is not None
     subjects = log.subjects(decision.onset_place, decision.place + 1)
-    known = subjects.covariates
-    assert known is not None
-    kinds = law.kinds.of(law.encoder, law.encoder.columns(known, subjects.timestamps), known)
+    known, kind = subjects.covariates, AlarmKind.INPUT_SHIFT
+    if known is None:  # a worker of an earlier release logged some of them, and what they asked is not known
+        return _alarm(decision, log, [], effect=None, kind=kind, detail="what is asked has changed")
+    columns = law.encoder.columns(known, subjects.timestamps)
     own = known.observed.copy()
     if decision.stream.cohort != ALL:
         own &= np.asarray(known.cohorts, dtype=np.str_)[known.cohort_codes] == decision.stream.cohort
-    places, kinds = subjects.places[own][-MAX_OBSERVATIONS:], kinds[own][-MAX_OBSERVATIONS:]
-    asked = (kinds == decision.channel).astype(np.float64)
-    usual, share = mix.shares[decision.channel], float(asked.mean())
+    gauge = decision.channel - len(mix.shares)
+    if gauge < 0:
+        name, unit = f"prompts {law.kinds.names[decision.channel]}", "share of prompts"
+        usual = mix.shares[decision.channel]
+        asked = (law.kinds.of(law.encoder, columns, known) == decision.channel).astype(np.float64)
+    else:
+        name, unit, usual = law.gauges[gauge].name, "rank in the baseline", mix.gauges[gauge]
+        asked = law.gauges[gauge].ranks(columns, known)
+    places, asked = subjects.places[own][-MAX_OBSERVATIONS:], asked[own][-MAX_OBSERVATIONS:]
+    since = float(asked.mean())
     interval = mean_interval(asked, sd=float(np.sqrt(max(usual * (1.0 - usual), 1e-4))))
-    telling = places[asked > 0.0] if decision.direction is Direction.UP else places
-    name = law.kinds.names[decision.channel]
+    order = np.argsort(-asked if decision.direction is Direction.UP else asked, kind="stable")
     return _alarm(
         decision,
         log,
-        [int(place) for place in telling[-EXAMPLES:]],
-        effect=Effect(share - usual, interval.lower - usual, interval.upper - usual, "share of prompts"),
-        kind=AlarmKind.INPUT_SHIFT,
-        detail=f"prompts {name}: {share:.1%} of those asked since, {usual:.1%} in the baseline",
+        [int(place) for place in places[order[:EXAMPLES]]],
+        effect=Effect(since - usual, interval.lower - usual, interval.upper - usual, unit),
+        kind=kind,
+        detail=f"{name}: {since:.1%} since the onset, {usual:.1%} in the baseline ({unit})",
     )
 
 
@@ -166,7 +174,7 @@ def _alarm(
     log: ObservationLog,
     telling: list[int],
     *,
-    effect: Effect,
+    effect: Effect | None,
     decomposition: Decomposition | None = None,
     kind: AlarmKind = AlarmKind.DRIFT,
     detail: str = "",

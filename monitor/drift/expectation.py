@@ -17,7 +17,7 @@ LEAST_PER_FOLD = 10
 MAX_ROWS = 10_000  # a longer window is fitted on so many of its rows, evenly spread
 GRID = 128  # quantiles kept of the studentised residuals
 QUANTILES: Floats = (np.arange(GRID) + 0.5) / GRID
-CATEGORIES = ("cohort", "language", "context", "hour", "turns")
+CATEGORIES = ("language", "context", "hour", "turns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Expectation:
     used, then for the embedding where it is.
     """
 
-    uses: str  # the richest covariates that explained anything: mean, cohort, categories, numbers, words, embedding
+    uses: str  # the richest covariates that explained anything: mean, categories, numbers, words, embedding
     r2: float  # held out, over contiguous blocks of time
     words: bool
     embedding: bool
@@ -120,7 +120,7 @@ def plans_of(encoder: Encoder) -> dict[str, Plan]:
     features = encoder.features
     categories = tuple(number for name in CATEGORIES for number in features[name])
     every = tuple(number for numbers in features.values() for number in numbers)
-    plans = {"mean": Plan(), "cohort": Plan(features["cohort"]), "categories": Plan(categories)}
+    plans = {"mean": Plan(), "categories": Plan(categories)}
     if encoder.input_tokens or encoder.prompt_words:
         plans["numbers"] = Plan(every)
     if encoder.words:

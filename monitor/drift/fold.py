@@ -14,14 +14,14 @@ from monitor.domain.alarm import Recovery, Severity
 from monitor.domain.cohort import ALL, UNLABELLED
 from monitor.domain.observation import ObservationBatch, PlacedEntry
 from monitor.domain.stream import StreamKey
-from monitor.drift.asked import Asked, Shift, read_asked, shift_key
+from monitor.drift.asked import Asked, Shift, read_asked, shift_detector, shift_key
 from monitor.drift.baseline import Baseline
 from monitor.drift.budget import Budget, WindowPaces
 from monitor.drift.daily import Days, StreamDay
 from monitor.drift.detector import Detector
 from monitor.drift.followed import capped
 from monitor.drift.kinds import Mix
-from monitor.drift.null import Foretold, Null, shift_detector
+from monitor.drift.null import Foretold, Null
 from monitor.drift.stored import StoredStream
 from monitor.drift.stream import Decision, Episode, Follower, Rows, Stream
 from monitor.stats.edetector import State
@@ -57,8 +57,9 @@ class Fold:
     def add(self, entry: PlacedEntry) -> list[Decision | Recovery]:
         """Fold *entry*: its time, what was asked, and its observations past the baseline's window."""
         self.at = entry.at if self.at is None else max(self.at, entry.at)
-        if entry.last_timestamp is not None:
-            self.days.turn(entry.last_timestamp, ((key, stream.day) for key, stream in self.streams.items()))
+        if entry.last_timestamp is not None:  # a clock that runs ahead of the log begins no day
+            reached = min(entry.last_timestamp, entry.at)
+            self.days.turn(reached, ((key, stream.day) for key, stream in self.streams.items()))
         asked = read_asked(entry, self.baseline, self.mixes)
         outcomes: list[Decision | Recovery] = []
         known = {key.policy_model for key in self.streams}
@@ -76,7 +77,7 @@ class Fold:
         if key == shift_key(key.cohort):
             law = self.baseline.prompts
             mix = None if law is None else law.mix(key.cohort)
-            return None if mix is None else shift_detector(len(mix.shares))
+            return None if mix is None else shift_detector(mix)
         null = self._null(key)
         return None if null is None else null.detector
 
@@ -97,8 +98,7 @@ class Fold:
     def _asked(self, shift: Shift, timestamp: datetime) -> list[Decision | Recovery]:
         """Fold the kinds of prompts of one cohort."""
         self.mixes[shift.key] = shift.mix
-        detector = shift_detector(shift.rows.channels.shape[1])
-        return self._carry(shift.key, detector, shift.rows, values=shift.distances, timestamp=timestamp)
+        return self._carry(shift.key, shift.detector, shift.rows, values=shift.distances, timestamp=timestamp)
 
     def _observe(self, batch: ObservationBatch, asked: Asked, entry: PlacedEntry) -> list[Decision | Recovery]:
         """Fold *batch* into its cohorts' streams and the roll-up."""
@@ -108,9 +108,8 @@ class Fold:
             return []
         assert entry.last_timestamp is not None
         at = batch.places - entry.first_place
-        location, spread = (said[at] for said in asked.expected(law, entry.places))
+        said, spread = (column[at] for column in asked.expected(law, entry.places))
         outcomes: list[Decision | Recovery] = []
-        channels: NDArray[np.float64] | None = None
         for cohort in (ALL, *batch.cohorts):
             key = StreamKey(series.signal, cohort, series.policy_model, series.scorer_version)
             null = None if cohort == UNLABELLED else self._null(key)
@@ -120,14 +119,13 @@ class Fold:
             chosen = np.flatnonzero(row_of >= 0)
             if not len(chosen):
                 continue
-            if channels is None:
-                channels = law.scale.channels(batch.values, location, spread, null.law)
+            strata, foretold, scale = row_of[chosen], said[chosen], spread[chosen]
             moved, stakes = asked.of_rows(at[chosen])
-            before = self.leans.get(key, 0.0)
-            lean, self.leans[key] = null.leaning(row_of[chosen], location[chosen], before)
-            foretold = Foretold(row_of[chosen], location[chosen], spread[chosen], lean)
-            intervals = null.intervals(foretold, distance=moved, stakes=stakes)
-            rows = Rows(channels[chosen], intervals, batch.places[chosen])
+            lean, self.leans[key] = null.leaning(strata, foretold, self.leans.get(key, 0.0))
+            prompts = Foretold(strata, foretold, null.located(strata, foretold), scale, lean)
+            channels = law.scale.channels(batch.values[chosen], prompts.location, scale, null.law)
+            intervals = null.intervals(prompts, distance=moved, stakes=stakes)
+            rows = Rows.of(null.detector, channels, intervals, batch.places[chosen])
             outcomes += self._carry(
                 key, null.detector, rows, values=batch.values[chosen], timestamp=entry.last_timestamp
             )
@@ -142,7 +140,7 @@ class Fold:
         day = self.days.begin(key, None if before is None else before.day, mixture)
         if before is None:
             before = Stream(detector.empty(), 0, 0.0, timestamp, day)
-        growth = np.log(rows.null.tier(0).increments(rows.channels)).sum(axis=0)
+        growth = np.log(rows.bets[:, : len(mixture.weights)]).sum(axis=0)
         before = replace(before, day=day)
         after, found = self._follower(key, detector, day).advance(before, rows)
         mean = before.mean + float((values - before.mean).sum()) / after.observations

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from monitor.domain.cohort import ALL
+from monitor.domain.covariates import Covariates
 from monitor.domain.observation import SubjectWindow
-from monitor.drift.baseline import ANY_POLICY, Baseline, CohortMix, PromptLaw, SignalBaseline, Stratum
+from monitor.drift.baseline import ANY_POLICY, Baseline, CohortMix, Gauge, PromptLaw, SignalBaseline, Stratum
 from monitor.drift.design import Columns, Encoder
 from monitor.drift.detector import DEFAULT as DEFAULT_DETECTOR
-from monitor.drift.expectation import Expected, fit_expectation
+from monitor.drift.expectation import QUANTILES, Expected, fit_expectation
 from monitor.drift.kinds import find_kinds, shares_of
 from monitor.drift.scale.law import WindowLaw
 from monitor.drift.scale.table import scale_of
 from monitor.drift.tolerance import Tolerance, tolerance_of
+from monitor.signals.table import TRACE_SIGNALS
 from monitor.stats.expectation import block_means, contiguous_blocks
 
 Floats = NDArray[np.float64]
@@ -31,6 +33,7 @@ CERTAINTY = 0.9  # that what differs between blocks is more than chance
 CELL = 5  # observations of a kind in a block that say something of its mean there
 CLIP = 4.0  # spreads
 MICROS_PER_DAY = 86_400_000_000
+TRACE_SIGNAL_NAMES = frozenset(signal.name for signal in TRACE_SIGNALS)
 LEAST_SHARE = 0.01  # the smallest change of a kind's share that is told
 
 
@@ -69,6 +72,7 @@ class Prompts:
     places: Integers  # ascending
     columns: Columns
     kinds: Integers | None
+    covariates: Covariates
 
     def rows(self, places: Integers) -> Integers:
         return np.searchsorted(self.places, places)
@@ -88,7 +92,7 @@ def build_baseline(
     signals = tuple(row for row in built if row is not None)
     micros = np.empty(0) if subjects is None else subjects.timestamps
     days = float(micros.max() - micros.min()) / MICROS_PER_DAY if len(micros) else 0.0
-    return Baseline(first_place, stop_place, signals, None if prompts is None else prompts.law, days)
+    return Baseline(first_place, stop_place, signals, None if prompts is None else gauged(prompts, signals), days)
 
 
 def read_prompts(subjects: SubjectWindow, frozen: PromptLaw | None = None) -> Prompts | None:
@@ -104,31 +108,55 @@ def read_prompts(subjects: SubjectWindow, frozen: PromptLaw | None = None) -> Pr
     columns = encoder.columns(covariates, timestamps)
     if frozen is not None:
         codes = None if frozen.kinds is None else frozen.kinds.of(encoder, columns, covariates)
-        return Prompts(frozen, subjects.places[observed], columns, codes)
+        return Prompts(frozen, subjects.places[observed], columns, codes, covariates)
     found = find_kinds(encoder, columns, covariates)
     if found is None:
-        return Prompts(PromptLaw(encoder, None, ()), subjects.places[observed], columns, None)
+        return Prompts(PromptLaw(encoder, None, ()), subjects.places[observed], columns, None, covariates)
     kinds, codes = found
-    cohorts = np.asarray(covariates.cohorts, dtype=np.str_)[covariates.cohort_codes]
+    return Prompts(PromptLaw(encoder, kinds, ()), subjects.places[observed], columns, codes, covariates)
+
+
+def gauged(prompts: Prompts, signals: Sequence[SignalBaseline]) -> PromptLaw:
+    """Return the prompts' law with what is followed of them: the kinds, how long they are, what they let expect."""
+    law, codes = prompts.law, prompts.kinds
+    if law.kinds is None or codes is None:
+        return law
+    told = [row for row in signals if row.signal in TRACE_SIGNAL_NAMES and row.expectation.uses != "mean"]
+    gauges = [Gauge("the prompts' length", (), None)]
+    gauges += [Gauge(f"what they let expect of {row.signal}", (), row.expectation) for row in told]
+    known = prompts.covariates
+    frozen = []
+    for gauge in gauges:
+        numbers = (
+            np.where(np.isnan(known.prompt_words), known.input_tokens, known.prompt_words)
+            if gauge.expectation is None
+            else gauge.expectation(prompts.columns)[0]
+        )
+        seen = numbers[~np.isnan(numbers)]
+        if len(seen) >= MIN_STRATUM:
+            frozen.append(replace(gauge, quantiles=tuple(np.quantile(seen, QUANTILES).tolist())))
+    ranks = [gauge.ranks(prompts.columns, known) for gauge in frozen]
+    cohorts = np.asarray(known.cohorts, dtype=np.str_)[known.cohort_codes]
     blocks = blocks_of(len(codes))
-    mixes = [_mix(ALL, codes, blocks, kinds.count)]
+    seen = np.column_stack((np.eye(law.kinds.count)[codes], *ranks))
+    mixes = [_mix(ALL, seen, blocks, law.kinds.count)]
     for cohort in np.unique(cohorts):
         own = cohorts == cohort
         if own.sum() >= MIN_STRATUM:
-            mixes.append(_mix(str(cohort), codes[own], blocks[own], kinds.count))
-    return Prompts(PromptLaw(encoder, kinds, tuple(mixes)), subjects.places[observed], columns, codes)
+            mixes.append(_mix(str(cohort), seen[own], blocks[own], law.kinds.count))
+    return replace(law, mixes=tuple(mixes), gauges=tuple(frozen))
 
 
-def _mix(cohort: str, codes: Integers, blocks: Integers, count: int) -> CohortMix:
-    shares = shares_of(codes, count)
-    seen = np.zeros((len(codes), count))
-    seen[np.arange(len(codes)), codes] = 1.0
+def _mix(cohort: str, seen: Floats, blocks: Integers, kinds: int) -> CohortMix:
+    """Return the law of the channels *seen* (n, C), the first *kinds* of which are the kinds."""
     widths = []
-    for kind in range(count):
-        means, chance = block_means(seen[:, kind], np.ones(len(codes)), blocks)
+    for channel in seen.T:
+        means, chance = block_means(channel, np.ones(len(seen)), blocks)
         error = np.sqrt(max(float(means.var(ddof=1)) if len(means) > 1 else 0.0, float(chance.mean())) / len(means))
-        widths.append(float(error + 0.5 / len(codes) + LEAST_SHARE + excess(means, chance)))
-    return CohortMix(cohort, len(codes), tuple(shares.tolist()), tuple(widths))
+        widths.append(float(error + 0.5 / len(seen) + LEAST_SHARE + excess(means, chance)))
+    shares = shares_of(np.argmax(seen[:, :kinds], axis=1), kinds)
+    ranks = seen[:, kinds:].mean(axis=0)
+    return CohortMix(cohort, len(seen), tuple(shares.tolist()), tuple(ranks.tolist()), tuple(widths))
 
 
 def build_signal_baseline(window: Window, rule: NullRule, prompts: Prompts | None) -> SignalBaseline | None:
@@ -144,18 +172,20 @@ def build_signal_baseline(window: Window, rule: NullRule, prompts: Prompts | Non
     rows = None if prompts is None else prompts.rows(window.places)
     columns = None if prompts is None or rows is None else prompts.columns.rows(rows)
     located = scale.locate(window.values, grid)
-    expected = fit_expectation(columns, None if prompts is None else prompts.law.encoder, located)
-    law = WindowLaw.of(grid, np.asarray(expected.expectation.residuals))
-    clipped = np.clip(window.values, *scale.bounds(grid))
+    cohorts = np.asarray(window.cohorts, dtype=np.str_)
+    known = np.full(len(located), float(located.mean()))
+    for name in np.unique(cohorts):
+        own = cohorts == name
+        known[own] = located[own].mean() if own.sum() >= MIN_STRATUM else known[own]
+    said = fit_expectation(columns, None if prompts is None else prompts.law.encoder, located - known)
     sample = Sample(
         signal=window.signal,
-        cohorts=np.asarray(window.cohorts, dtype=np.str_),
+        cohorts=cohorts,
         policies=np.asarray(window.policy_models, dtype=np.str_),
-        clipped=clipped,
+        values=np.clip(window.values, *scale.bounds(grid)),
         located=located,
-        expected=expected,
-        channels=scale.channels(window.values, expected.location, expected.spread, law),
-        law=law,
+        said=said,
+        law=WindowLaw.of(grid, np.asarray(said.expectation.residuals)),
         blocks=blocks_of(len(window.values)),
     )
     models = [str(name) for name in np.unique(sample.policies)]
@@ -165,7 +195,7 @@ def build_signal_baseline(window: Window, rule: NullRule, prompts: Prompts | Non
         signal=window.signal,
         scorer_version=window.scorer_version,
         quantiles=tuple(grid.tolist()),
-        expectation=expected.expectation,
+        expectation=said.expectation,
         kind_wander=0.0 if codes is None else sample.kind_wander(codes),
         strata=tuple(row for policy in policies for row in sample.strata(policy, rule)),
         detector=(rule.detectors or {}).get(window.signal, DEFAULT_DETECTOR),
@@ -179,16 +209,15 @@ class Sample:
     signal: str
     cohorts: NDArray[np.str_]
     policies: NDArray[np.str_]
-    clipped: Floats  # in the signal's unit
+    values: Floats  # in the signal's unit, within its bounds
     located: Floats
-    expected: Expected
-    channels: Floats  # (n, C)
+    said: Expected  # of what lies beyond a cohort's mean
     law: WindowLaw
     blocks: Integers
 
     def members(self, policy: str) -> dict[str, NDArray[np.bool_]]:
         """Return a mask per cohort that is large enough to stand by itself."""
-        eligible = np.ones(len(self.clipped), dtype=bool) if policy == ANY_POLICY else self.policies == policy
+        eligible = np.ones(len(self.values), dtype=bool) if policy == ANY_POLICY else self.policies == policy
         masks = {str(name): eligible & (self.cohorts == name) for name in np.unique(self.cohorts)}
         return {name: mask for name, mask in masks.items() if mask.sum() >= MIN_STRATUM}
 
@@ -197,55 +226,63 @@ class Sample:
         masks = self.members(policy)
         if not masks:
             return
-        scale = scale_of(self.signal)
-        counts = np.array([mask.sum() for mask in masks.values()], dtype=float)[:, None]
-        errors_of, offsets = self.channel_errors(list(masks.values()))
-        inside = np.any(list(masks.values()), axis=0)
+        scale, every = scale_of(self.signal), list(masks.values())
+        counts = np.array([mask.sum() for mask in every], dtype=float)[:, None]
+        channels, errors_of, offsets = self.channel_errors(every)
+        inside = np.any(every, axis=0)
         parent, inflation = errors_of[inside].var(axis=0), self.inflation(errors_of, inside)
-        own = np.stack([errors_of[mask].var(axis=0) for mask in masks.values()])
+        own = np.stack([errors_of[mask].var(axis=0) for mask in every])
         variances = (counts * own + POOL_WEIGHT * parent) / (counts + POOL_WEIGHT)
         errors = np.sqrt(variances / counts) * inflation + 0.5 / counts
         half = rule.cohort_standard_errors * errors
-        means = np.stack([self.channels[mask].mean(axis=0) for mask in masks.values()])
-        tolerance = tolerance_of(self.signal, rule.tolerance)
-        overall = float(self.located.std())
-        ups, downs = scale.shift(tolerance, np.array([float(self.clipped[m].mean()) for m in masks.values()]), overall)
-        wander = self.wander(inside)
-        told = scale.expected_value(self.expected.location, self.expected.spread, self.law)
-        sds = np.maximum(np.sqrt(variances), _indicator_sd(self.channels, means, half))
+        means = np.array([float(self.values[mask].mean()) for mask in every])
+        ups, downs = scale.shift(tolerance_of(self.signal, rule.tolerance), means, float(self.located.std()))
+        of_channels = np.stack([channels[mask].mean(axis=0) for mask in every])
+        sds = np.maximum(np.sqrt(variances), _indicator_sd(channels, of_channels, half))
         rollup = rule.standard_errors * _rollup_share(counts, errors) * errors
+        told = scale.expected_value(self.located_in(every), self.said.spread, self.law)
+        wander = self.wander(inside)
         for number, (cohort, mask) in enumerate(masks.items()):
-            enough = mask.sum() >= OWN_WANDER
+            size = int(counts[number, 0])
             yield Stratum(
                 cohort=cohort,
                 policy_model=policy,
-                observations=int(counts[number, 0]),
-                mean=float(self.clipped[mask].mean()),
-                standard_error=float(self.clipped[mask].std() / np.sqrt(counts[number, 0])) * float(inflation[0]),
-                value_offset=float((self.clipped - told)[mask].mean()),
+                observations=size,
+                mean=float(means[number]),
+                standard_error=float(self.values[mask].std() / np.sqrt(size)) * float(inflation[0]),
+                value_offset=float((self.values - told)[mask].mean()),
                 location=float(self.located[mask].mean()),
-                foretold=float(self.expected.location[mask].mean()),
-                foretold_sd=float(self.expected.location[mask].std()),
+                foretold=float(self.said.location[mask].mean()),
+                foretold_sd=float(self.said.location[mask].std()),
                 channel_offset=tuple(offsets[number].tolist()),
                 channel_sd=tuple(sds[number].tolist()),
                 half_width=tuple(half[number].tolist()),
                 rollup_half_width=tuple(rollup[number].tolist()),
                 tolerance_up=float(ups[number]),
                 tolerance_down=float(downs[number]),
-                wander=max(wander, self.wander(mask)) if enough else wander,
+                wander=max(wander, self.wander(mask)) if size >= OWN_WANDER else wander,
             )
 
-    def channel_errors(self, masks: Sequence[NDArray[np.bool_]]) -> tuple[Floats, Floats]:
-        """Return the channels less what was expected of each row (n, C), centred in each mask, and the centres."""
-        scale, location = scale_of(self.signal), self.expected.location.copy()
-        if not scale.given_prompt:
-            for mask in masks:
-                location[mask] = float(self.located[mask].mean())
-        errors = self.channels - scale.expected(location, self.expected.spread, np.zeros(len(location)), self.law)
+    def channel_errors(self, masks: Sequence[NDArray[np.bool_]]) -> tuple[Floats, Floats, Floats]:
+        """Return the channels, and what they are less what was expected of each row, centred in each mask.
+
+        (n, C) both, and the centres, a row a mask: each bets against its own mask's mean.
+        """
+        scale, spread = scale_of(self.signal), self.said.spread
+        location = self.located_in(masks) - (0.0 if scale.given_prompt else self.said.location)
+        channels = scale.channels(self.values, location, spread, self.law)
+        errors = channels - scale.expected(location, spread, np.zeros(len(location)), self.law)
         offsets = np.stack([errors[mask].mean(axis=0) for mask in masks])
         for mask, offset in zip(masks, offsets, strict=True):
             errors[mask] -= offset
-        return errors, offsets
+        return channels, errors, offsets
+
+    def located_in(self, masks: Sequence[NDArray[np.bool_]]) -> Floats:
+        """Return where each row is expected, given its prompt: its mask's mean, and what its prompt says."""
+        centre = np.full(len(self.located), float(self.located.mean()))
+        for mask in masks:
+            centre[mask] = self.located[mask].mean()
+        return centre + self.said.location
 
     def inflation(self, errors: Floats, inside: NDArray[np.bool_]) -> Floats:
         """Return per channel how much larger the standard error over blocks of time is than of independent rows."""
@@ -253,14 +290,14 @@ class Sample:
         for channel in errors[inside].T:
             means, chance = block_means(channel, np.ones(len(channel)), self.blocks[inside])
             usual = float(chance.mean())
-            found.append(np.sqrt(max(float(means.var(ddof=1)) / usual, 1.0)) if usual > 0.0 and len(means) > 1 else 1.0)
+            found.append(np.sqrt(max(surely(means) / usual, 1.0)) if usual > 0.0 else 1.0)
         return np.array(found)
 
     def weighted(self) -> tuple[Floats, Floats]:
         """Return the residuals on the axis, clipped, and the weight that their spread gives each; (n,) both."""
-        spread = self.expected.spread if scale_of(self.signal).given_prompt else np.ones(len(self.located))
-        told = self.expected.location if scale_of(self.signal).given_prompt else np.zeros(len(self.located))
-        residuals = (self.located - told) / spread
+        given = scale_of(self.signal).given_prompt
+        spread = self.said.spread if given else np.ones(len(self.located))
+        residuals = (self.located - (self.said.location if given else 0.0)) / spread
         for name in np.unique(self.cohorts):
             own = self.cohorts == name
             residuals[own] -= (residuals[own] / spread[own]).sum() / (1.0 / spread[own]).sum()
@@ -300,11 +337,13 @@ def excess(means: Floats, chance: Floats) -> float:
 
     It is told with CERTAINTY: independent rows come to 0 nine times of ten.
     """
+    return float(np.sqrt(max(surely(means) - float(chance.mean()), 0.0)))
+
+
+def surely(means: Floats) -> float:
+    """Return the variance that blocks' *means* have with CERTAINTY at least: 0 for one block."""
     free = len(means) - 1
-    if free < 1:
-        return 0.0
-    surely = float(means.var(ddof=1)) * free / float(chi2.ppf(CERTAINTY, free))
-    return float(np.sqrt(max(surely - float(chance.mean()), 0.0)))
+    return float(means.var(ddof=1)) * free / float(chi2.ppf(CERTAINTY, free)) if free else 0.0
 
 
 def _indicator_sd(channels: Floats, means: Floats, half_widths: Floats) -> Floats:

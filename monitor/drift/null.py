@@ -11,7 +11,7 @@ from scipy.signal import lfilter
 
 from monitor.domain.cohort import ALL
 from monitor.drift.baseline import SignalBaseline, Stratum
-from monitor.drift.detector import DEFAULT, DETECTORS, Detector
+from monitor.drift.detector import DETECTORS, Detector
 from monitor.drift.kinds import MEMORY
 from monitor.drift.scale.law import WindowLaw
 from monitor.drift.scale.table import Scale
@@ -80,20 +80,26 @@ class Null:
         Arrays of shape (n,): the mix's *distance* before each, and the share of the *stakes* that is placed.
         """
         strata, location, spread = rows.strata, rows.location, rows.spread
-        if not self.scale.given_prompt:
-            location = self.location[strata]
-        width = self.scale.least + self.wander[strata] + DISTANCES * self.kind_wander * distance
+        width = self.scale.least + np.hypot(0.5 * self.wander[strata], DISTANCES * self.kind_wander * distance)
         chance = LEAN_ERRORS * self.foretold_sd[strata] / MEMORY**0.5
+        rises, falls = np.maximum(rows.lean - chance, 0.0), np.maximum(-rows.lean - chance, 0.0)
+        if not self.scale.given_prompt:
+            own, usual = rows.said - self.foretold[strata], self.foretold_sd[strata]
+            rises, falls = np.maximum(rises, own - usual), np.maximum(falls, -own - usual)
         centre, half = self.offset[strata], self.half_width[strata]
         upper, lower = [], []
         for up, down in ((0.0, 0.0), (self.tolerance_up[strata], self.tolerance_down[strata])):
-            above = width + up + self.attenuation * np.maximum(rows.lean - chance, 0.0)
-            below = width + down + self.attenuation * np.maximum(-rows.lean - chance, 0.0)
+            above = width + up + self.attenuation * rises
+            below = width + down + self.attenuation * falls
             upper.append(self.scale.expected(location, spread, above, self.law) + centre + half)
             lower.append(self.scale.expected(location, spread, -below, self.law) + centre - half)
         return NullIntervals(np.stack(lower, axis=1), np.stack(upper, axis=1), self.sd[strata], stakes)
 
-    def leaning(self, strata: Integers, location: Floats, lean: float) -> tuple[Floats, float]:
+    def located(self, strata: Integers, said: Floats) -> Floats:
+        """Return where each observation is expected: its stratum's mean and, where it counts, what its prompt says."""
+        return self.location[strata] + (said if self.scale.given_prompt else 0.0)
+
+    def leaning(self, strata: Integers, said: Floats, lean: float) -> tuple[Floats, float]:
         """Return before each row, and after all, how far the recent rows' foretold mean lies from the window's.
 
         An exponential average over `kinds.MEMORY` rows, that began at *lean*.
@@ -101,7 +107,7 @@ class Null:
         if not len(strata):
             return np.zeros(0), lean
         pace = 2.0 / (MEMORY + 1)
-        away = location - self.foretold[strata]
+        away = said - self.foretold[strata]
         passed, state = lfilter([pace], [1.0, pace - 1.0], away, zi=[(1.0 - pace) * lean])
         return np.concatenate(([lean], passed[:-1])), float(state[0]) / (1.0 - pace)
 
@@ -111,11 +117,7 @@ class Foretold:
     """What the prompts of n observations let expect; arrays (n,)."""
 
     strata: Integers  # rows of the `Null`
+    said: Floats  # beyond the stratum's mean
     location: Floats
     spread: Floats
     lean: Floats  # how far the recent foretold mean lay from the window's
-
-
-def shift_detector(kinds: int) -> Detector:
-    """Return what follows the shares of so many kinds of prompts: it is told, and never pages."""
-    return DETECTORS[DEFAULT]((1.0,) * kinds, 1)

@@ -70,12 +70,19 @@ class Rows:
     channels: NDArray[np.float64]  # (n, C)
     null: NullIntervals
     places: NDArray[np.int64]
+    bets: NDArray[np.float64]  # (n, components): what each does to the stream's evidence
+
+    @classmethod
+    def of(
+        cls, detector: Detector, channels: NDArray[np.float64], null: NullIntervals, places: NDArray[np.int64]
+    ) -> Rows:
+        return cls(channels, null, places, detector.bets(channels, null))
 
     def __len__(self) -> int:
         return len(self.places)
 
     def cut(self, rows: slice) -> Rows:
-        return Rows(self.channels[rows], self.null.rows(rows), self.places[rows])
+        return Rows(self.channels[rows], self.null.rows(rows), self.places[rows], self.bets[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +153,7 @@ class Follower:
 
     def _fold(self, evidence: Evidence, rows: Rows, waiting: list[Threshold]) -> tuple[Evidence, list[Crossing]]:
         folded: tuple[Evidence, list[Crossing]] = self.detector.fold(
-            evidence, rows.channels, rows.null, places=rows.places, thresholds=waiting
+            evidence, rows.bets, places=rows.places, thresholds=waiting
         )
         return folded
 

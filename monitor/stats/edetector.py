@@ -50,11 +50,6 @@ class NullIntervals:
     def rows(self, chosen: slice) -> NullIntervals:
         return NullIntervals(self.lower[chosen], self.upper[chosen], self.sd[chosen], self.stakes[chosen])
 
-    def tier(self, number: int) -> NullIntervals:
-        """Return one tier's intervals alone."""
-        part = (slice(None), slice(number, number + 1))
-        return NullIntervals(self.lower[part], self.upper[part], self.sd, self.stakes)
-
     def increments(self, values: Floats) -> Floats:
         """Return each bet's growth factor for *values* (n, C): shape (n, T * C * 2 * BETS).
 
@@ -326,14 +321,11 @@ class EDetector:
         """Return the logarithm of each tier's evidence, (T,)."""
         return evidence.log_e(np.log(self.weights), self.tiers)
 
+    def bets(self, channels: Floats, null: NullIntervals) -> Floats:
+        """Return each bet's growth factor for observations (n, C): shape (n, components)."""
+        return null.increments(channels)
+
     def fold(
-        self,
-        evidence: State,
-        channels: Floats,
-        null: NullIntervals,
-        *,
-        places: Integers,
-        thresholds: Sequence[Threshold] = (),
+        self, evidence: State, bets: Floats, *, places: Integers, thresholds: Sequence[Threshold] = ()
     ) -> tuple[State, list[Crossing]]:
-        increments = null.increments(channels)
-        return fold(evidence, increments, places, weights=self.weights, tiers=self.tiers, thresholds=thresholds)
+        return fold(evidence, bets, places, weights=self.weights, tiers=self.tiers, thresholds=thresholds)

@@ -223,9 +223,10 @@ def watch_change(shift: Shift, repetitions: int) -> Delay:
 
 def freeze(law: Law, rng: np.random.Generator) -> Baseline:
     names = [UNLABELLED] * BASELINE  # one stratum: the roll-up is the only stream
-    window = Window(law.signal.name, "1", names, ["model"] * BASELINE, law.draw(rng, BASELINE), np.arange(BASELINE))
-    rule = NullRule(tolerance={law.signal.name: Tolerance()})
-    return build_baseline([window], rule, first_place=0, stop_place=0)
+    places = np.arange(-BASELINE, 0)
+    window = Window(law.signal.name, "1", names, ["model"] * BASELINE, law.draw(rng, BASELINE), places)
+    asked_at_all = NullRule(tolerance={law.signal.name: Tolerance()})  # both tiers ask the same question
+    return build_baseline([window], asked_at_all, first_place=0, stop_place=0)
 
 
 def until_alert(baseline: Baseline, signal: Signal, values: Floats, first: int) -> tuple[list[Decision], int]:

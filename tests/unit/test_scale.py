@@ -42,9 +42,9 @@ def frozen(signal: str, values: Floats | None = None) -> SignalBaseline:
 
 def foretold(law: SignalBaseline, rows: int) -> tuple[Floats, Floats]:
     """Return the location and spread that a window without covariates lets expect."""
-    expectation = law.expectation
+    expectation, (stratum,) = law.expectation, law.strata
     spread = max(float(np.exp(expectation.log_spread_intercept)), expectation.least_spread)
-    return np.full(rows, expectation.location_intercept), np.full(rows, spread)
+    return np.full(rows, stratum.location + expectation.location_intercept), np.full(rows, spread)
 
 
 def test_every_kind_of_signal_has_a_scale_and_a_tolerance_but_the_mix_of_prompts() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-REACH = 3.0  # spreads: a residual further out counts as this far, so that one value cannot decide
+REACH = 2.0  # spreads: a residual further out counts as this far, so that one value cannot decide
 STEPS: Floats = np.linspace(-8.0, 8.0, 321)  # shifts in spreads, at which means are tabled
 NODES = 16  # residuals that stand for all of them where a mean has to be summed
 
