@@ -18,6 +18,7 @@ from monitor.domain.alarm import (
 from monitor.domain.cohort import ALL
 from monitor.domain.signal import ANCHOR_REWARD
 
+RECENT_PLACES = 10_000  # a policy model that came so shortly before an onset may be its cause
 MAX_FINDINGS = 4  # named in a summary
 MAX_NAME_CHARACTERS = 60  # of one cohort's or policy model's name in it
 
