@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from hashlib import blake2b
 
 from sqlalchemy import Engine
@@ -38,13 +39,17 @@ def store_of(settings: ReferenceSettings, engine: Engine) -> PostgresReask:
     return PostgresReask(engine, daily_requests=settings.daily_requests, daily_tokens=settings.daily_tokens)
 
 
+RELEASE_SECONDS = 10.0
+
+
 @contextmanager
 def asking_again(
     settings: ReferenceSettings, engine: Engine, *, scorer: SharedScorer, metrics: ReaskMetrics
 ) -> Iterator[list[Duty]]:
-    """Offer the leader's duty of asking again, while the block lasts; none where there is nobody to ask."""
+    """Offer the leader's duty of asking again, while the block lasts."""
     if settings.endpoint is None:
-        yield []
+        release = partial(store_of(settings, engine).release, patience_seconds=0.0)
+        yield [Duty("let_pages_go", RELEASE_SECONDS, release)]  # of alarms from when there was somebody to ask
         return
 
     def score(rows: Sequence[tuple[Sequence[Message], str]]) -> Sequence[Reward | None]:
@@ -63,6 +68,7 @@ def reasker_of(settings: ReferenceSettings, engine: Engine, *, metrics: ReaskMet
         max_prompts=settings.max_prompts,
         concurrency=settings.concurrency,
         alpha=settings.alpha,
+        patience_seconds=settings.patience_seconds,
     )
     observations, policy = PostgresFoldStore(engine), reference_of(settings)
     return Reasker(store_of(settings, engine), observations, policy, rules=rules, metrics=metrics, score=score)

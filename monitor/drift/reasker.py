@@ -69,8 +69,16 @@ class ReferencePolicy(Protocol):
 class ReaskStore(Protocol):
     """What was asked and what came of it. Every method raises `Unavailable` where the store is away."""
 
-    def asked(self, signals: Collection[str]) -> list[Asking]:
-        """Return the alarms on *signals* that are about to page or were asked for by hand, most urgent first."""
+    def begin(self, signals: Collection[str], *, hold_pages: bool) -> None:
+        """Take up the alarms on *signals* that are about to page; let their pages wait where *hold_pages* says so."""
+        ...
+
+    def release(self, *, patience_seconds: float) -> None:
+        """Let the pages go that have waited for so long; their alarms are still asked about."""
+        ...
+
+    def asked(self) -> list[Asking]:
+        """Return the live alarms that are asked about, the roll-up's first."""
         ...
 
     def log_end(self) -> int:
@@ -114,6 +122,7 @@ class ReaskRules:
     max_prompts: int
     concurrency: int
     alpha: float
+    patience_seconds: float = 0.0  # that a page waits
     tolerance: PairTolerance = field(default_factory=PairTolerance)
 
 
@@ -163,7 +172,9 @@ class Reasker:
 
     def __call__(self) -> None:
         self._land()
-        asked = self._store.asked(MEASURES)
+        self._store.begin(MEASURES, hold_pages=self._rules.patience_seconds > 0)
+        self._store.release(patience_seconds=self._rules.patience_seconds)
+        asked = self._store.asked()
         self._metrics.show_reference_budget(self._store.budget_left())
         self._candidates = {one.alarm_id: self._candidates[one.alarm_id] for one in asked if self._knows(one)}
         for asking in asked:

@@ -19,7 +19,7 @@ from monitor.domain.alarm import Alarm, Direction, Effect, ReferenceVerdict, Sev
 from monitor.domain.score import Reward
 from monitor.domain.stream import StreamKey
 from monitor.domain.trace import Message, Trace
-from monitor.drift.reasker import Score
+from monitor.drift.reasker import Reasker, Score
 from monitor.ingest.offset import StoredOffset
 from monitor.postgres import schema
 from monitor.postgres.alarms import PostgresAlarms, insert_alarm
@@ -114,18 +114,28 @@ class Ward:
             query = select(table.outcome).where(table.alarm_id == alarm_id).order_by(table.rank)
             return list(connection.execute(query).scalars())
 
-    def ask(
-        self, alarm_id: int, settings: ReferenceSettings, *, score: Score = lambda rows: [None] * len(rows)
-    ) -> tuple[ReferenceVerdict, str]:
-        """Do the duty until the alarm has its verdict; return it with its note."""
+    def reasker(
+        self, settings: ReferenceSettings, *, score: Score = lambda rows: [None] * len(rows)
+    ) -> closing[Reasker]:
         metrics = ReferenceMetrics(CollectorRegistry())
-        reasker = reasker_of(settings, self.engine, metrics=metrics, score=score)
+        return closing(reasker_of(settings, self.engine, metrics=metrics, score=score))
+
+    def ask(
+        self,
+        alarm_id: int,
+        settings: ReferenceSettings,
+        *,
+        score: Score = lambda rows: [None] * len(rows),
+        but_not: ReferenceVerdict = ReferenceVerdict.ASKING,
+    ) -> tuple[ReferenceVerdict, str]:
+        """Do the duty until the alarm has a verdict, another one than *but_not*; return it with its note."""
         deadline = time.monotonic() + DEADLINE_SECONDS
-        with closing(reasker):
+        with self.reasker(settings, score=score) as reasker:
             while time.monotonic() < deadline:
                 reasker()
                 stored = self.alarm(alarm_id)
-                if stored.reference_verdict is not None:
+                if stored.reference_verdict not in {None, ReferenceVerdict.ASKING, but_not}:
+                    assert stored.reference_verdict is not None
                     return stored.reference_verdict, stored.reference_note
                 time.sleep(0.01)
         raise AssertionError(f"no verdict on alarm {alarm_id}: {self.outcomes(alarm_id)}")
