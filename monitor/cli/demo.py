@@ -154,7 +154,6 @@ class Story:
             broker.create_topic(topic)
         self._engine = create_engine_for(postgres.url)
         self._parts.callback(self._engine.dispose)
-        policy = self._parts.enter_context(PolicyServer(NORMAL, seed=script.SEED))
         self._say("PostgreSQL 18, a broker and a server of the released policy are up")
         champion = self._train_ensemble(now)
         settings = Settings.model_validate(
@@ -166,7 +165,7 @@ class Story:
                 champion=champion,
                 port=port,
                 recipe=demo_recipe(),
-                policy_url=policy.url,
+                policy_url=self._parts.enter_context(PolicyServer(NORMAL, seed=script.SEED)).url,
             )
         )
         self._player = Player(broker.bootstrap_servers, broker.api_version)
