@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from monitor.domain.alarm import AlarmKind, AlarmState, ReferenceVerdict, Severity
 from monitor.domain.cohort import ALL
+from monitor.domain.observation import LogEntry
 from monitor.domain.order import Actor
 from monitor.domain.reference import (
     AnswerOutcome,
@@ -31,7 +32,7 @@ from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.audit import PostgresAudit
 from monitor.postgres.document import clean
 from monitor.postgres.engine import transaction
-from monitor.postgres.log import log_end
+from monitor.postgres.log import append_entry, log_end
 from monitor.retraining.records import Author
 
 ALARMS_AT_ONCE = 20  # looked at in one turn; the roll-up first, since its prompts serve the cohorts too
@@ -170,12 +171,22 @@ class PostgresReask:
 
     def record(self, answers: Sequence[tuple[int, Pair]], *, tokens: int) -> None:
         with transaction(self._engine) as connection:
-            self._left(connection)
-            budget = schema.reference_budget
-            spent = update(budget).where(budget.c.day == connection.execute(_TODAY).scalar_one())
-            connection.execute(spent.values(tokens=budget.c.tokens + tokens))
+            self._spend(connection, tokens)
             if answers:
                 connection.execute(_ANSWER, [_answer(alarm_id, pair) for alarm_id, pair in answers])
+
+    def control_place(self) -> int | None:
+        with transaction(self._engine) as connection:
+            return connection.execute(select(schema.reference_control.c.next_place)).scalar_one_or_none()
+
+    def write_control(self, entry: LogEntry | None, *, next_place: int, tokens: int) -> None:
+        with transaction(self._engine) as connection:
+            if entry is not None:
+                append_entry(connection, entry)
+            moved = upsert(schema.reference_control).values(role="control", next_place=next_place)
+            changed = {"next_place": moved.excluded.next_place}
+            connection.execute(moved.on_conflict_do_update(index_elements=["role"], set_=changed))
+            self._spend(connection, tokens)
 
     def conclude(self, alarm_id: int, verdict: ReferenceVerdict, *, note: str) -> None:
         self._alarms.set_reference_verdict(alarm_id, verdict, note=note)
@@ -196,6 +207,12 @@ class PostgresReask:
             connection.execute(new.on_conflict_do_update(index_elements=["alarm_id"], set_=again))
             by = Author(actor.name, actor.role)
             PostgresAudit(connection).record("alarm.reask", f"alarm {alarm_id}", by=by, detail={})
+
+    def _spend(self, connection: Connection, tokens: int) -> None:
+        self._left(connection)  # which makes today's row
+        budget = schema.reference_budget
+        today = budget.c.day == connection.execute(_TODAY).scalar_one()
+        connection.execute(update(budget).where(today).values(tokens=budget.c.tokens + tokens))
 
     def _left(self, connection: Connection) -> Budget:
         """Return what is left of today's budget, and hold it to the transaction's end."""
