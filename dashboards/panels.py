@@ -215,6 +215,13 @@ DRIFT = Row(
             width=12,
             red_from=300,
         ),
+        Panel(
+            "Silence of the log",
+            "How long no trace has come, beside what the traffic's own rhythm explains; 1 is the alarm.",
+            (Query(f"max by (job) (monitor_silence_ratio{_ALL})", "{{job}}"),),
+            width=12,
+            red_from=1,
+        ),
     ),
 )
 

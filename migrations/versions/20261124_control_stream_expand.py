@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261124_control_stream_expand"
-down_revision = "20261123_reference_expand"
+down_revision = "20261123_watch_expand"
 branch_labels = None
 depends_on = None
 

@@ -13,7 +13,7 @@ import typer
 
 from monitor.cli.alarm import AlarmNumber, AsJson, alarms, find_alarm
 from monitor.cli.database import open_database, operator
-from monitor.cli.table import effect_text, job_table, moment, moved_table, stream_table
+from monitor.cli.table import anchor_line, effect_text, job_table, moment, moved_table, stream_table
 from monitor.cli.terminal import plain, say, show_json, show_table
 from monitor.domain.alarm import AlarmKind
 from monitor.domain.job import Action, Job
@@ -76,10 +76,12 @@ def baseline_freeze(
 @drift.command("status")
 def drift_status(as_json: AsJson = False) -> None:
     """Show every stream beside its baseline, most evidence first."""
+    from monitor.app.anchor import anchors_of
     from monitor.drift.status import Streams
 
-    with open_database() as (engine, _):
+    with open_database() as (engine, settings):
         streams = Streams(_streams(engine))
+        anchor = anchors_of(engine, settings.rewards.anchor).anchor()
         statuses = sorted(streams.streams(), key=lambda status: -status.evidence_log)
         unwatched, unknown = streams.unwatched_cohorts(), streams.unwatched_scorers()
     if as_json:
@@ -94,6 +96,8 @@ def drift_status(as_json: AsJson = False) -> None:
     if unknown:
         named = ", ".join(f"{signal} by {scorer}" for signal, scorer in unknown)
         say(f"not watched, since the baseline was frozen without them (freeze a new one): {named}")
+    if anchor is not None:
+        say(anchor_line(anchor))
 
 
 @drift.command("moved")
@@ -148,7 +152,8 @@ def drift_report(
             baseline=observation_frame(store.window(first, summary.stop_place)),
             current=observation_frame(store.window(start, stop)),
         )
-    say(f"{out}: traces {first} to {summary.stop_place - 1} against {start} to {stop - 1}")
+        before, after, since, until = store.trace_numbers((first, summary.stop_place, start, stop))
+    say(f"{out}: traces {before} to {after - 1} against {since} to {until - 1}")
 
 
 @alarms.command("explain")
@@ -164,10 +169,10 @@ def alarms_explain(alarm_id: AlarmNumber) -> None:
         else f"alarm {stored.alarm_id} ({stored.state}, {alarm.severity}): {alarm.kind}: {alarm.detail}"
     )
     say(
-        f"decided at trace {alarm.place} ({alarm.trace_id}) of {moment(alarm.timestamp)}, "
+        f"decided at trace {stored.trace_number} ({alarm.trace_id}) of {moment(alarm.timestamp)}, "
         f"after {alarm.observations} observations since the baseline"
     )
-    say(f"began about trace {alarm.onset_place}, {moment(alarm.onset_timestamp)}")
+    say(f"began about trace {stored.onset_trace_number}, {moment(alarm.onset_timestamp)}")
     if stored.recovered_at is not None:
         say(f"recovered: {moment(stored.recovered_at)}")
     say(f"effect since then: {effect_text(alarm.effect)} against the baseline's mean (95% confidence sequence)")

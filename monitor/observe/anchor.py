@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from monitor.domain.anchor import MAX_ANCHORS, MIN_ANCHORS, AnchorPair, AnchorSet
+from monitor.domain.anchor import MAX_ANCHORS, MIN_ANCHORS, AnchorPair, AnchorSet, subject_of
 from monitor.domain.cohort import UNLABELLED
 from monitor.domain.observation import LogEntry, Series, Source, Subjects, micros_of
 from monitor.domain.signal import ANCHOR_FIRST_REWARD, ANCHOR_REWARD, Signal
@@ -180,7 +180,7 @@ def anchor_entry(series: Series, observed: Mapping[Signal, Sequence[float | None
         )
         for signal, values in sorted(observed.items(), key=lambda item: item[0].name)
     )
-    subjects = Subjects(tuple(f"anchor:{number}" for number in range(count)), micros_of([at] * count))
+    subjects = Subjects(tuple(map(subject_of, range(count))), micros_of([at] * count))
     return LogEntry(Source.ANCHOR, subjects, batches)
 
 

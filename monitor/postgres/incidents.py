@@ -16,7 +16,7 @@ from monitor.domain.order import Actor, AlarmOrder, target_of
 from monitor.drift.stored import Filing
 from monitor.errors import NotFound
 from monitor.postgres import schema
-from monitor.postgres.alarm_row import stored_alarm
+from monitor.postgres.alarm_row import numbered_alarms, stored_alarm
 from monitor.postgres.audit import PostgresAudit
 from monitor.postgres.document import clean, document
 from monitor.postgres.engine import transaction
@@ -145,7 +145,7 @@ def _detail(connection: Connection, incident_id: int) -> IncidentDetail | None:
         return None
     table = schema.alarm.c
     members = select(schema.alarm).where(table.incident_id == incident_id).order_by(table.place, table.alarm_id)
-    return IncidentDetail(_incident(row), tuple(stored_alarm(row) for row in connection.execute(members)))
+    return IncidentDetail(_incident(row), numbered_alarms(connection, connection.execute(members)))
 
 
 def _columns(facts: IncidentFacts) -> Mapping[str, object]:

@@ -35,7 +35,7 @@ from monitor.postgres.alarms import insert_alarm, recover_alarm
 from monitor.postgres.days import save_days
 from monitor.postgres.engine import transaction
 from monitor.postgres.incidents import file_alarms, hold_incidents, settle
-from monitor.postgres.log import append_entry, place_entries, placed_traces
+from monitor.postgres.log import append_entry, place_entries, placed_traces, trace_numbers
 from monitor.postgres.registry import replaced_scorers
 from monitor.postgres.window import copy_window
 
@@ -120,6 +120,11 @@ class PostgresFoldStore:
                 f"trace {number}: its observations are forgotten (retention.log_days): take a later window"
             )
         return int(place)
+
+    def trace_numbers(self, places: Sequence[int]) -> list[int]:
+        """Return how many traces stand before each of *places*."""
+        with transaction(self._engine) as connection:
+            return trace_numbers(connection, places)
 
     def entries(self, start: FoldPosition, *, max_places: int) -> Iterator[PlacedEntry]:
         bounds = {"sequence": start.next_sequence, "limit": max_places, "stop": start.next_place + max_places}

@@ -227,6 +227,13 @@ PLACEMENT_BLOCKED_SECONDS = Series(
     "seconds",
     "Age of the oldest transaction that keeps stored traces from being folded; 0 where none does.",
 )
+SILENCE_RATIO = Series(
+    "monitor_silence_ratio",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "ratio",
+    "How long no trace has come, beside what the log's own rhythm explains; 1 is the alarm. Missing until it has one.",
+)
 ANCHOR_AGE_SECONDS = Series(
     "monitor_anchor_age_seconds",
     Kind.GAUGE,
@@ -344,6 +351,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     INCIDENT_MEMBERS,
     FOLD_LAG_TRACES,
     PLACEMENT_BLOCKED_SECONDS,
+    SILENCE_RATIO,
     ANCHOR_AGE_SECONDS,
     ANCHOR_PERIOD_SECONDS,
     ANCHOR_SHIFT,

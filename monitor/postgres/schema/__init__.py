@@ -11,6 +11,7 @@ from monitor.postgres.schema.drift import (
     fold_position,
     incident,
     leader_lease,
+    watch_state,
 )
 from monitor.postgres.schema.log import (
     checkpoint,
@@ -60,4 +61,5 @@ __all__ = [
     "score",
     "stored_trace",
     "trace",
+    "watch_state",
 ]

@@ -57,7 +57,7 @@ export function updateCard(card, group, { operator, champion, refresh }) {
   setText(part.cohort, cohortOf(alarm.stream));
   setText(part.model, modelOf(alarm.stream, champion));
   setText(part.effect, effect(alarm.effect));
-  setText(part.delay, `caught ${delayOf(alarm)}`);
+  setText(part.delay, `caught ${delayOf(group.lead)}`);
   setAge(part.caught, alarm.timestamp);
   setText(part.note, group.open.length ? "" : acknowledgedBy(group.members));
   setText(part.acknowledge, group.open.length > 1 ? `Acknowledge all ${count(group.open.length)}` : "Acknowledge");
@@ -81,14 +81,14 @@ function createMember(card, item, refresh) {
     {},
     element("span", { class: "name" }, cohortOf(alarm.stream), element("span", { class: "badge", "data-part": "severity" })),
     element("span", { "data-part": "effect" }),
-    element("span", {}, delayOf(alarm)),
+    element("span", {}, delayOf(item)),
     element("span", { class: "deed" }, button, element("span", { class: "note", "data-part": "note" })),
     element(
       "p",
       { class: "note" },
       element("span", {}, `alarm ${item.alarm_id}`),
       element("span", {}, "onset ", element("time", { "data-part": "onset" })),
-      element("span", {}, `caught at trace ${count(alarm.place)}, ${utc(new Date(alarm.timestamp))}`),
+      element("span", {}, `caught at trace ${count(item.trace_number)}, ${utc(new Date(alarm.timestamp))}`),
     ),
     element(
       "p",
@@ -123,8 +123,8 @@ function modelOf(stream, champion) {
   return `${stream.policy_model} · ${isReplaced(stream, champion) ? "former scorer" : "scorer"} ${scorer}`;
 }
 
-function delayOf(alarm) {
-  return `after ${plural(alarm.place - alarm.onset_place, "trace")}`;
+function delayOf({ trace_number: caught, onset_trace_number: onset }) {
+  return `after ${plural(caught - onset, "trace")}`;
 }
 
 function acknowledgedBy(members) {
