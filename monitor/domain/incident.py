@@ -112,8 +112,12 @@ NO_WAIT = VerdictWait()
 
 
 def severity_of(member: StoredAlarm) -> Severity:
-    """Return how urgent *member* makes its incident: neither moved prompts nor a verdict that says so page anybody."""
-    if member.alarm.kind is AlarmKind.INPUT_SHIFT or member.reference_verdict is ReferenceVerdict.TRAFFIC_CHANGED:
+    """Return how urgent *member* makes its incident.
+
+    Neither moved prompts page anybody, nor a verdict that says so, nor one that is still waited for.
+    """
+    quiet = {ReferenceVerdict.TRAFFIC_CHANGED, ReferenceVerdict.ASKING}
+    if member.alarm.kind is AlarmKind.INPUT_SHIFT or member.reference_verdict in quiet:
         return Severity.WARNING
     return member.alarm.severity
 
