@@ -19,7 +19,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import Engine, event
 
-from monitor.app.anchor import anchor_scoring_of
+from monitor.app.anchor import anchor_scoring_of, anchors_of
 from monitor.app.duties import duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
 from monitor.app.leader import Leader
@@ -110,6 +110,7 @@ def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int 
         streams=Streams(streams),
         days=moved_days_of(engine, settings),
         baselines=streams,
+        anchors=anchors_of(engine, settings.rewards.anchor),
         alarms=PostgresAlarms(engine),
         incidents=PostgresIncidents(engine),
         jobs=job_service_of(engine, settings),

@@ -13,7 +13,7 @@ import typer
 
 from monitor.cli.alarm import AlarmNumber, AsJson, alarms, find_alarm
 from monitor.cli.database import open_database, operator
-from monitor.cli.table import effect_text, job_table, moment, moved_table, stream_table
+from monitor.cli.table import anchor_line, effect_text, job_table, moment, moved_table, stream_table
 from monitor.cli.terminal import plain, say, show_json, show_table
 from monitor.domain.alarm import AlarmKind
 from monitor.domain.job import Action, Job
@@ -76,10 +76,12 @@ def baseline_freeze(
 @drift.command("status")
 def drift_status(as_json: AsJson = False) -> None:
     """Show every stream beside its baseline, most evidence first."""
+    from monitor.app.anchor import anchors_of
     from monitor.drift.status import Streams
 
-    with open_database() as (engine, _):
+    with open_database() as (engine, settings):
         streams = Streams(_streams(engine))
+        anchor = anchors_of(engine, settings.rewards.anchor).anchor()
         statuses = sorted(streams.streams(), key=lambda status: -status.evidence_log)
         unwatched, unknown = streams.unwatched_cohorts(), streams.unwatched_scorers()
     if as_json:
@@ -94,6 +96,8 @@ def drift_status(as_json: AsJson = False) -> None:
     if unknown:
         named = ", ".join(f"{signal} by {scorer}" for signal, scorer in unknown)
         say(f"not watched, since the baseline was frozen without them (freeze a new one): {named}")
+    if anchor is not None:
+        say(anchor_line(anchor))
 
 
 @drift.command("moved")

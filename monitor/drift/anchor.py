@@ -80,6 +80,8 @@ class AnchorHistory:
     holds_from: int
     begun_at: datetime
     reference: NDArray[np.float64]  # by pair, NaN where it had no score
+    scored_at: datetime
+    scorings: int = 1
     looks: tuple[Look, ...] = ()
 
     @classmethod
@@ -90,18 +92,23 @@ class AnchorHistory:
             for other in entry.observations
             if other.series == replace(batch.series, signal=ANCHOR_FIRST_REWARD.name)
         ]
-        if first:
-            begun = cls(batch.series, window_stop, entry.at, by_pair(entry, first[0]))
-            return begun.then(entry, batch)
-        return cls(batch.series, entry.first_place, entry.at, by_pair(entry, batch))
+        if not first:
+            return cls(batch.series, entry.first_place, entry.at, by_pair(entry, batch), entry.at)
+        begun = cls(batch.series, window_stop, entry.at, by_pair(entry, first[0]), entry.at, scorings=0)
+        return begun.then(entry, batch)
 
     def then(self, entry: PlacedEntry, batch: ObservationBatch) -> AnchorHistory:
-        """Return the history with a further scoring; one that shares too few pairs with the first tells nothing."""
+        """Return the history with a further scoring; one that shares too few pairs with the first has no look."""
         shift = shift_between(self.reference, by_pair(entry, batch))
-        if shift is None:
-            return self
-        look = Look(entry.first_place, entry.first_place + entry.places, entry.at, shift)
-        return replace(self, looks=(*self.looks, look))
+        looks = self.looks
+        if shift is not None:
+            looks = (*looks, Look(entry.first_place, entry.first_place + entry.places, entry.at, shift))
+        return replace(self, scored_at=entry.at, scorings=self.scorings + 1, looks=looks)
+
+    @property
+    def shift(self) -> AnchorShift | None:
+        """How far the last scoring lies from the first; None where there is none since."""
+        return self.looks[-1].shift if self.looks else None
 
     @property
     def stream(self) -> StreamKey:

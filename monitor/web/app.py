@@ -30,6 +30,7 @@ class Ports:
     streams: drift.Streams
     days: drift.Days
     baselines: drift.Baselines
+    anchors: drift.Anchors
     alarms: alarm.Alarms
     incidents: alarm.Incidents
     jobs: job.Jobs

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from prometheus_client import CollectorRegistry
 
 from monitor.domain.alarm import AlarmState, Direction, Severity
+from monitor.domain.anchor import AnchorStatus
 from monitor.domain.job import Check, JobState, Verdict
 from monitor.domain.stream import StreamKey
 from monitor.domain.text import visible
@@ -27,7 +28,7 @@ from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job, stored_alarm
 pytestmark = pytest.mark.browser
 
 HOSTILE = 'dataset=<img src=x onerror="document.title=1">&lt;'
-BASELINE = BaselineSummary(1, NOW, "rlhf-monitor", "first 2000 traces", 0, 2000, 2000)
+BASELINE = BaselineSummary(1, NOW, "rlhf-monitor", "first 2000 traces", 0, 2000, 2000, 0)
 FAILED_GATE = Verdict(
     False,
     (
@@ -63,6 +64,18 @@ def test_the_empty_console_says_what_will_appear(page: Page, address: str, monit
     expect(page.locator("#alarms-empty")).to_contain_text("No baseline is frozen yet")
     expect(page.locator("#jobs-empty")).to_contain_text("No job yet")
     expect(page.locator("#chips")).to_contain_text("no leader")
+
+
+def test_the_console_says_whether_the_scorer_still_scores_its_anchor_set_as_at_first(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    still = AnchorStatus("anchors-1", HOSTILE, NOW, 3, 64, 0.001, 0.002, 0.05, moved=False)
+    monitor.anchored = still
+    page.goto(address)
+    expect(page.locator("#anchor")).to_contain_text(f"by {HOSTILE}, +0.001 sd from its first scores. The scorer stands")
+    monitor.anchored = replace(still, mean=-0.41, moved=True)
+    expect(page.locator("#anchor")).to_contain_text("0.410 sd from its first scores. The scorer has changed")
+    expect(page.locator("#anchor")).to_have_attribute("data-tone", "bad")
 
 
 def test_a_cohort_named_in_html_is_shown_as_text(page: Page, address: str, monitor: InMemoryMonitor) -> None:

@@ -23,7 +23,8 @@ from monitor.app.wiring import http_scorer_of
 from monitor.domain.alarm import AlarmState, ScorerVerdict, StoredAlarm
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message, Trace
-from monitor.drift.anchor_judge import AnchorJudge, AnchorView
+from monitor.drift.anchor import AnchorShift
+from monitor.drift.anchor_judge import AnchorJudge, AnchorReader, Anchors, AnchorView
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules, freeze_window
 from monitor.drift.report import observation_frame
@@ -184,8 +185,7 @@ def test_a_scorer_whose_weights_are_swapped_behind_its_name_is_told_and_reward_a
         version = site.scorer.version()
         site.write(BASELINE)
         view = site.score_anchors()
-        assert view.shift is not None
-        assert view.shift.root_mean_square < 1e-4  # scored as they were when they were traces
+        assert shift_of(view).root_mean_square < 1e-4  # scored as they were when they were traces
         site.write(200)
         assert site.alarms("anchor_reward") == []
         assert site.scoring.tick() is None  # its time has not come
@@ -221,6 +221,12 @@ def test_a_scorer_whose_weights_are_swapped_behind_its_name_is_told_and_reward_a
     assert len(site.alarms("anchor_reward")) == 1
 
 
+def shift_of(view: AnchorView) -> AnchorShift:
+    assert view.latest is not None
+    assert view.latest.shift is not None
+    return view.latest.shift
+
+
 def raised_again(site: Site, before: StoredAlarm) -> StoredAlarm:
     stored = PostgresAlarms(site.engine).alarm(before.alarm_id)
     assert stored is not None
@@ -254,8 +260,11 @@ def test_another_precision_of_the_same_weights_is_rounding(engine: Engine, model
     scorer.model = load(models[0], dtype=torch.bfloat16)
     view = site.score_anchors()
 
-    assert view.shift is not None
-    assert 1e-4 < view.shift.root_mean_square < TOLERANCE
+    shift = shift_of(view)
+    assert 1e-4 < shift.root_mean_square < TOLERANCE
+    told = Anchors(AnchorReader(PostgresAnchors(engine)), tolerance=TOLERANCE).anchor()
+    assert told is not None
+    assert (told.scorer_version, told.scorings, told.pairs, told.moved) == ("scorer-1", 2, PAIRS, False)
     assert site.alarms("anchor_reward") == []
 
 
@@ -273,12 +282,12 @@ def test_a_promoted_scorer_starts_the_anchor_anew_and_ends_what_the_old_one_rais
 
     scorer.model, scorer.name = load(models[1], version="scorer-2"), "scorer-2"
     site.scoring = site.another()
-    assert site.score_anchors().shift is None  # nothing of the old one is compared with it
+    latest = site.score_anchors().latest
+    assert latest is not None
+    assert latest.shift is None  # nothing of the old one is compared with it
     assert [stored.state for stored in site.alarms("anchor_reward")] == [AlarmState.RECOVERED]
     site.scoring = site.another(timedelta(0))
-    shift = site.score_anchors().shift
-    assert shift is not None
-    assert shift.root_mean_square < 1e-4
+    assert shift_of(site.score_anchors()).root_mean_square < 1e-4
 
 
 def promote(engine: Engine, former: str, scorer: str) -> None:
@@ -349,7 +358,7 @@ def test_a_process_that_dies_or_hangs_between_scoring_and_commit_leaves_one_scor
         with pytest.raises(Unavailable):  # its claim is gone
             ended.result(60)
     assert site.entries() == 1
-    assert site.judged().shift is not None
+    assert shift_of(site.judged()).root_mean_square < 1e-4
 
 
 def test_what_counts_traces_counts_no_anchors(engine: Engine, models: tuple[Path, Path]) -> None:

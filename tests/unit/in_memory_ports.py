@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
+from monitor.domain.anchor import AnchorStatus
 from monitor.domain.incident import Incident, IncidentDetail, sum_up
 from monitor.domain.job import LIVE, Action, Job, JobState
 from monitor.domain.order import ORDERS, Actor, AlarmOrder, JobOrder, target_of
@@ -80,6 +81,7 @@ class InMemoryMonitor:
     history: list[tuple[int, JobEvent]] = field(default_factory=list)
     registry: Models = field(default_factory=lambda: Models(None, None, (), None, None))
     frozen: BaselineSummary | None = None
+    anchored: AnchorStatus | None = None
     told: dict[date, MovedStreams] = field(default_factory=dict)
     counts: Overview = field(default_factory=lambda: Overview(0, 0, 0, 0, {}, 0, 0, None, False, None))
     away: bool = False
@@ -91,6 +93,7 @@ class InMemoryMonitor:
             streams=self,
             days=self,
             baselines=self,
+            anchors=self,
             alarms=self,
             incidents=self,
             jobs=self,
@@ -136,6 +139,10 @@ class InMemoryMonitor:
     def baseline(self) -> BaselineSummary | None:
         self._reach()
         return self.frozen
+
+    def anchor(self) -> AnchorStatus | None:
+        self._reach()
+        return self.anchored
 
     def order_alarm(
         self, alarm_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0)

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from monitor.domain.alarm import AlarmState, Direction
+from monitor.domain.anchor import AnchorStatus
 from monitor.domain.job import TRANSITIONS, JobState
 from monitor.domain.order import ORDERS
 from monitor.domain.stream import StreamKey
@@ -31,7 +32,7 @@ from monitor.telemetry.metrics import Metrics
 from monitor.web.app import create_app
 from monitor.web.middleware import MAX_BODY_BYTES
 from monitor.web.server import WebServer
-from tests.unit.in_memory_ports import InMemoryMonitor, a_job, stored_alarm, stream_status
+from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job, stored_alarm, stream_status
 
 TOKENS = {"view-me": "viewer", "label-me": "annotator", "run-me": "operator"}
 CHANGE = {"X-Requested-With": "rlhf-monitor"}
@@ -165,6 +166,13 @@ def test_what_moved_is_told_of_a_day_or_of_the_last_one(local: TestClient, monit
     assert (told["moved"][0]["evidence"]["direction"], told["moved"][0]["over_days"]) == ("up", False)
     assert local.get("/api/v1/moved?day=2026-11-20").json()["day"] == "2026-11-20"
     assert local.get("/api/v1/moved?day=yesterday").status_code == 422
+
+
+def test_where_the_scorer_stands_by_its_anchor_set_is_told(local: TestClient, monitor: InMemoryMonitor) -> None:
+    assert local.get("/api/v1/anchor").json() is None
+    monitor.anchored = AnchorStatus("anchors-1", "scorer-1", NOW, 3, 64, 0.41, 0.52, 0.05, moved=True)
+    told = local.get("/api/v1/anchor").json()
+    assert (told["scorer_version"], told["mean"], told["moved"]) == ("scorer-1", 0.41, True)
 
 
 def test_streams_come_by_name_and_no_evidence_is_null(local: TestClient, monitor: InMemoryMonitor) -> None:

@@ -49,7 +49,7 @@ async function askAgain(complaint) {
 }
 
 async function readAll() {
-  const [ready, overview, streams, moved, open, acknowledged, items, models, baseline] = await Promise.all([
+  const [ready, overview, streams, moved, open, acknowledged, items, models, baseline, anchor] = await Promise.all([
     readiness(),
     read("/api/v1/overview"),
     read("/api/v1/streams"),
@@ -59,11 +59,12 @@ async function readAll() {
     read("/api/v1/jobs?limit=50"),
     read("/api/v1/models"),
     read("/api/v1/baseline"),
+    read("/api/v1/anchor"),
   ]);
-  return { ready, overview, streams, moved, alarms: [...open, ...acknowledged], items, models, baseline };
+  return { ready, overview, streams, moved, alarms: [...open, ...acknowledged], items, models, baseline, anchor };
 }
 
-function show({ ready, overview, streams, moved, alarms, items, models, baseline }) {
+function show({ ready, overview, streams, moved, alarms, items, models, baseline, anchor }) {
   const champion = models.champion?.version ?? null;
   const context = { operator: who.role === "operator", hasBaseline: baseline !== null, champion, refresh };
   showChips(ready, overview);
@@ -72,7 +73,7 @@ function show({ ready, overview, streams, moved, alarms, items, models, baseline
   showStreams(streams, alarms, context);
   showMoved(moved);
   showJobs(items, context);
-  showModels(models);
+  showModels(models, anchor);
   showBaseline(baseline);
   byId("start").hidden = !context.operator;
   setText(byId("who"), `${who.name} (${who.role})`);

@@ -5,7 +5,7 @@ import { age, count, plural, setTime } from "./format.js";
 
 const NO_MODEL = "No reward model is registered; length and refusals are watched without one. A promoted candidate appears here.";
 
-export function showModels({ champion, previous, candidates }) {
+export function showModels({ champion, previous, candidates }, anchor) {
   const known = new Set([champion?.version, previous?.version]);
   const rows = [
     ...(champion ? [{ role: "champion", ...champion }] : []),
@@ -14,6 +14,16 @@ export function showModels({ champion, previous, candidates }) {
   ];
   showMessage(byId("models-empty"), rows.length ? "" : NO_MODEL);
   reconcile(byId("models-list"), rows, { key: (row) => row.version, create: createModel, update: updateModel });
+  showMessage(byId("anchor"), anchor === null ? "" : anchorOf(anchor));
+  setAttribute(byId("anchor"), "data-tone", anchor?.moved ? "bad" : null);
+}
+
+function anchorOf({ scorer_version: scorer, scored_at: at, mean, pairs, moved }) {
+  const scored = `scored ${age(new Date(at))} by ${scorer}`;
+  if (mean === null) return `Anchor set: ${scored} for the first time.`;
+  const shift = `${mean < 0 ? "−" : "+"}${Math.abs(mean).toFixed(3)} sd from its first scores`;
+  const verdict = moved ? "The scorer has changed, and its version has not." : "The scorer stands still.";
+  return `Anchor set: ${plural(pairs, "fixed answer")} ${scored}, ${shift}. ${verdict}`;
 }
 
 function createModel() {
@@ -47,7 +57,7 @@ export function showBaseline(baseline) {
   const facts = baseline === null ? [] : [
     ["Frozen", baseline.created_at],
     ["By", baseline.created_by],
-    ["From", `${plural(baseline.traces, "trace")}, ${count(baseline.first_place)} to ${count(baseline.stop_place - 1)}`],
+    ["From", `${plural(baseline.traces, "trace")}, ${count(baseline.first_trace)} to ${count(baseline.first_trace + baseline.traces - 1)}`],
     ...(baseline.note ? [["Note", baseline.note]] : []),
   ];
   reconcile(byId("baseline-facts"), facts, {
