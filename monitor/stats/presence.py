@@ -53,7 +53,7 @@ class Presence:
         missing = (self.missed + 1.0) / (self.records + 2.0)
         run = np.log(np.maximum(records / exceed, 1.0)) / -np.log(np.minimum(missing, 1.0 - 1e-12))
         runs = self.silences.ended.sum(axis=1) / np.maximum(self.records, 1.0) * records
-        asked = exceed * np.minimum(self.records / records, 1.0)
+        asked = exceed * np.minimum(self.records / np.maximum(records, 1e-9), 1.0)
         longest = self.silences.level(asked / np.maximum(runs, 1e-9))
         return np.where(self.records > 0.0, np.maximum(run, np.where(np.isfinite(longest), longest, 0.0)), np.inf)
 
