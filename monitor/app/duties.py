@@ -10,9 +10,11 @@ from sqlalchemy import Engine
 from monitor.app.anchor import JudgeAnchor
 from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchIncidents, WatchPlacement
 from monitor.app.watch import WatchArrivals
+from monitor.domain.incident import VerdictWait
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.incident import IncidentRule
+from monitor.drift.reask import MEASURES
 from monitor.drift.watch import WatchRules
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.arrivals import PostgresArrivals
@@ -31,6 +33,7 @@ from monitor.telemetry.metrics import Dependency, Metrics
 ANCHOR_SECONDS = 2.0
 FORGET_SECONDS = 600.0
 PLACEMENT_SECONDS = 10.0
+FOLDED = 2  # duties of a turn after which the fold's alarms are stored, and not shown yet
 WATCH_SECONDS = 5.0
 CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a leader
 
@@ -56,6 +59,13 @@ def done(body: Callable[[], object]) -> Callable[[], None]:
         body()
 
     return run
+
+
+def wait_of(settings: Settings) -> VerdictWait:
+    reference = settings.drift.reference
+    if reference.endpoint is None:
+        return VerdictWait()
+    return VerdictWait(frozenset(MEASURES), timedelta(seconds=reference.patience_seconds))
 
 
 def controller_rules_of(settings: Settings, null_rule: NullRule) -> ControllerRules:
@@ -99,7 +109,7 @@ def duties_of(
         Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
         Duty("watch_arrivals", WATCH_SECONDS, watch_of(settings, metrics, fenced, overview)),
         Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
-        Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics)),
+        Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics, wait_of(settings))),
         Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
         Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),

@@ -56,9 +56,10 @@ class AlarmState(StrEnum):
 class ReferenceVerdict(StrEnum):
     """What asking the released policy again has told about a drift."""
 
+    ASKING = "asking"  # not known yet, and the page waits for it
     POLICY_CHANGED = "policy_changed"  # to the same prompts it answers otherwise than the policy that is watched
     TRAFFIC_CHANGED = "traffic_changed"  # it answers alike: the prompts moved; such an alarm pages nobody
-    UNDECIDED = "undecided"  # the budget was spent first
+    UNDECIDED = "undecided"  # the prompts, the budget or the page's patience came to an end first
 
 
 class ScorerVerdict(StrEnum):

@@ -112,7 +112,8 @@ class AnchorScoring:
         if self._anchors is None or self._anchors[0] != baseline_id:
             pairs = self._plan.pairs or self._store.window_pairs(baseline_id, self._plan.size)
             self._anchors = baseline_id, AnchorSet.of(baseline_id, pairs)
-            log.info("anchor_set", name=self._anchors[1].name, pairs=len(pairs), drawn=not self._plan.pairs)
+            told = log.info if len(pairs) >= MIN_ANCHORS else log.warning  # fewer are not scored
+            told("anchor_set", name=self._anchors[1].name, pairs=len(pairs), wanted=MIN_ANCHORS)
         anchors = self._anchors[1]
         series = Series(ANCHOR_REWARD.name, anchors.name, version)
         standing = self._store.standing(series)

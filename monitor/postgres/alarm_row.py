@@ -28,11 +28,11 @@ from monitor.postgres.log import trace_numbers
 def numbered_alarms(connection: Connection, rows: Iterable[Row[Any]]) -> tuple[StoredAlarm, ...]:
     """Return the alarms of *rows* with the numbers of their traces: places hold other subjects too."""
     found = list(map(stored_alarm, rows))
-    numbers = trace_numbers(connection, [stored.alarm.place for stored in found])
-    onsets = trace_numbers(connection, [stored.alarm.onset_place for stored in found])
+    places = [stored.alarm.place for stored in found] + [stored.alarm.onset_place for stored in found]
+    numbers = trace_numbers(connection, places)
     return tuple(
         replace(stored, trace_number=number, onset_trace_number=onset)
-        for stored, number, onset in zip(found, numbers, onsets, strict=True)
+        for stored, number, onset in zip(found, numbers[: len(found)], numbers[len(found) :], strict=True)
     )
 
 

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, Row, func, insert, or_, select, text, update
 
 from monitor.domain.alarm import AlarmKind, AlarmState, Severity, StoredAlarm
-from monitor.domain.incident import Incident, IncidentDetail, IncidentFacts, LikelyCause, sum_up
+from monitor.domain.incident import NO_WAIT, Incident, IncidentDetail, IncidentFacts, LikelyCause, VerdictWait, sum_up
 from monitor.domain.order import Actor, AlarmOrder, target_of
 from monitor.drift.stored import Filing
 from monitor.errors import NotFound
@@ -98,9 +98,18 @@ class PostgresIncidents:
         with transaction(self._engine) as connection:
             return tuple(_incident(row) for row in connection.execute(query))
 
-    def open_incidents(self) -> tuple[Incident, ...]:
-        """Return the incidents that are open, newest first."""
-        return self.incidents(states=(AlarmState.OPEN,), limit=MAX_OPEN)
+    def open_incidents(self, wait: VerdictWait = NO_WAIT) -> tuple[Incident, ...]:
+        """Return the incidents that are open, newest first, without those whose page still has to *wait*."""
+        found = self.incidents(states=(AlarmState.OPEN,), limit=MAX_OPEN)
+        table, paging = schema.alarm.c, [incident.incident_id for incident in found if incident.facts.pages]
+        if not paging or not wait.patience:
+            return found
+        members = defaultdict[int, list[StoredAlarm]](list)
+        with transaction(self._engine) as connection:
+            now = connection.execute(select(func.now())).scalar_one()
+            for row in connection.execute(select(schema.alarm).where(table.incident_id.in_(paging))):
+                members[row.incident_id].append(stored_alarm(row))
+        return tuple(incident for incident in found if not wait.holds(members[incident.incident_id], now))
 
     def incident(self, incident_id: int) -> IncidentDetail | None:
         with transaction(self._engine) as connection:

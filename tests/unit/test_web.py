@@ -195,6 +195,44 @@ def test_an_alarm_is_acknowledged_once_and_by_name(local: TestClient, monitor: I
     assert local.post("/api/v1/alarms/9/acknowledge", headers=CHANGE).status_code == 404
 
 
+def test_an_incident_is_read_with_its_alarms_and_moved_as_its_state_allows(
+    local: TestClient, monitor: InMemoryMonitor
+) -> None:
+    ended = replace(stored_alarm(3, incident_id=2, state=AlarmState.RECOVERED), recovered_at=NOW)
+    monitor.stored = {1: stored_alarm(1), 2: stored_alarm(2, cohort="a"), 3: ended}
+    assert [row["incident_id"] for row in local.get("/api/v1/incidents").json()] == [2, 1]
+    live = local.get("/api/v1/incidents?state=open&state=snoozed").json()
+    assert [(row["incident_id"], row["facts"]["members"], row["facts"]["state"]) for row in live] == [(1, 2, "open")]
+    found = local.get("/api/v1/incidents/1").json()
+    assert ([row["alarm_id"] for row in found["alarms"]], found["incident"]) == ([1, 2], live[0])
+    asleep = local.post("/api/v1/incidents/1/snooze", json={"seconds": 3600}, headers=CHANGE).json()
+    assert asleep["incident"]["facts"]["snoozed_until"] == "2026-11-21T13:00:00Z"
+    assert local.post("/api/v1/incidents/1/reopen", headers=CHANGE).status_code == 200
+    one = local.post("/api/v1/alarms/2/snooze", json={"seconds": 60}, headers=CHANGE).json()
+    assert (one["state"], local.get("/api/v1/incidents/1").json()["incident"]["facts"]["state"]) == ("snoozed", "open")
+    assert local.post("/api/v1/alarms/2/reopen", headers=CHANGE).status_code == 200
+    seen = local.post("/api/v1/incidents/1/acknowledge", headers=CHANGE).json()
+    assert [row["acknowledged_by"] for row in seen["alarms"]] == ["local", "local"]
+    assert local.post("/api/v1/incidents/1/acknowledge", headers=CHANGE).status_code == 409
+    assert local.post("/api/v1/incidents/9/acknowledge", headers=CHANGE).status_code == 404
+    assert local.get("/api/v1/incidents/9").status_code == 404
+    for seconds in (59, 31 * 86_400, "soon"):
+        refused = local.post("/api/v1/incidents/1/snooze", json={"seconds": seconds}, headers=CHANGE)
+        assert refused.status_code == 422
+
+
+@pytest.mark.parametrize("what", ["incidents", "alarms"])
+@pytest.mark.parametrize("order", ["acknowledge", "snooze", "reopen"])
+def test_only_an_operator_moves_an_incident_or_an_alarm(
+    guarded: TestClient, monitor: InMemoryMonitor, what: str, order: str
+) -> None:
+    state = AlarmState.ACKNOWLEDGED if order == "reopen" else AlarmState.OPEN
+    monitor.stored = {1: stored_alarm(1, state=state)}
+    path, body = f"/api/v1/{what}/1/{order}", {"seconds": 3600} if order == "snooze" else None
+    statuses = [guarded.post(path, json=body, headers=bearer(token)).status_code for token in ("view-me", "run-me")]
+    assert statuses == [403, 200]
+
+
 def test_a_job_is_moved_only_as_its_state_allows(local: TestClient, monitor: InMemoryMonitor) -> None:
     monitor.kept = {1: a_job(1, JobState.AWAITING_APPROVAL), 2: a_job(2, JobState.PROMOTED)}
     assert {row["job"]["job_id"]: row["orders"] for row in local.get("/api/v1/jobs").json()} == {

@@ -94,13 +94,14 @@ function toneOf(name, { dead, blocked }) {
 }
 
 export function showChips(readiness, overview) {
+  const pages = overview.paging_incidents;
   const waiting = Object.entries(readiness.parts).filter(([, reason]) => reason !== "");
   const last = overview.last_timestamp;
   const chips = [
     ...(waiting.length ? [] : [["health", "good", "ready"]]),
     ...waiting.map(([name, reason]) => [`part ${name}`, "bad", `${name}: ${reason}`]),
     ["leader", overview.has_leader ? "good" : "bad", overview.has_leader ? "has a leader" : "no leader"],
-    ["alarms", overview.open_alarms ? "bad" : "good", overview.open_alarms ? plural(overview.open_alarms, "open alarm") : "no open alarm"],
+    ["incidents", pages ? "bad" : "good", pages ? plural(pages, "open incident") : "no open incident"],
     ["last", "", last === null ? "no trace yet" : `last trace ${age(new Date(last))}`],
   ];
   reconcile(byId("chips"), chips, {
