@@ -68,8 +68,9 @@ def test_every_command_that_shows_labels_shows_them_as_text(run: Run, watched: s
         assert is_sound(run("alarms", "show", alarm["alarm_id"]))
     assert [name for name in NAMES if visible(name) not in told] == []
     for incident in json.loads(run("incidents", "list", "--json").out):
-        for words in (("show",), ("show", "--json"), ("snooze", "--hours", 1)):
-            assert is_sound(run("incidents", words[0], incident["incident_id"], *words[1:])), words
+        for told_by in (("show",), ("show", "--json"), ("snooze", "--hours", 1)):
+            order, *options = told_by
+            assert is_sound(run("incidents", order, incident["incident_id"], *options)), told_by
     assert is_sound(run("alarms", "ack", listed[0]["alarm_id"]))
     assert is_sound(run("drift", "report", "--out", tmp_path / "report.html"))
     statuses = json.loads(run("drift", "status", "--json").out)
