@@ -166,8 +166,11 @@ class PostgresReask:
             return granted
 
     def budget_left(self) -> Budget:
+        table = schema.reference_budget
         with transaction(self._engine) as connection:
-            return self._left(connection)
+            today = connection.execute(_TODAY).scalar_one()
+            spent = connection.execute(select(table).where(table.c.day == today)).one_or_none()
+        return self._daily if spent is None else self._after(spent)
 
     def record(self, answers: Sequence[tuple[int, Pair]], *, tokens: int) -> None:
         with transaction(self._engine) as connection:
@@ -220,6 +223,9 @@ class PostgresReask:
         today = connection.execute(_TODAY).scalar_one()
         connection.execute(upsert(table).values(day=today, requests=0, tokens=0).on_conflict_do_nothing())
         spent = connection.execute(select(table).where(table.c.day == today).with_for_update()).one()
+        return self._after(spent)
+
+    def _after(self, spent: Row[Any]) -> Budget:
         return Budget(self._daily.requests - spent.requests, self._daily.tokens - spent.tokens)
 
 

@@ -17,15 +17,12 @@ from monitor.app.reference import asking_again
 from monitor.demo.traffic import DRIFTED, NORMAL, Phase
 from monitor.domain.alarm import ReferenceVerdict, Severity
 from monitor.domain.incident import severity_of
-from monitor.domain.order import Actor, Role
-from monitor.drift.reask import MEASURES
-from monitor.errors import Conflict
 from monitor.postgres.engine import transaction
-from monitor.postgres.reask import PostgresReask
 from monitor.rewards.http import HttpEnsemble, HttpScorer
 from monitor.rewards.turns import SharedScorer
 from monitor.settings.reference import ReferenceSettings
 from monitor.telemetry.reference import ReferenceMetrics
+from tests.commands import Run
 from tests.integration.reasking import BASELINE, Ward, calls, like_short, settings_of
 from tests.program import wait_for
 from tests.real_kafka import ROOT
@@ -190,23 +187,26 @@ def test_an_alarm_in_a_cohort_takes_what_was_answered_for_the_roll_up(ward: Ward
     assert server.asked.total() == asked
 
 
-def test_an_operator_asks_for_more(ward: Ward, engine: Engine) -> None:
+def test_an_operator_asks_for_more(ward: Ward, postgres_url: str, run: Run) -> None:
     drift(ward)
     alarm_id = ward.raise_alarm(onset=BASELINE, place=BASELINE + 200)
-    store = PostgresReask(engine, daily_requests=5000, daily_tokens=10_000_000)
+    told = run("alarms", "reask", alarm_id, POSTGRES__URL=postgres_url)
+    assert (told.code, told.err) == (
+        2,
+        "rlhf-monitor: drift.reference.endpoint is not set: name a server of the released policy there\n",
+    )
     with TroubledServer() as server:
         settings = settings_of(server.url, max_prompts=100)
         assert ward.ask(alarm_id, settings)[0] is UNDECIDED
         for _ in range(11):
-            store.request(alarm_id, signals=MEASURES, actor=Actor("ana", Role.OPERATOR))
-        with transaction(engine) as connection:
-            connection.execute(text("update alarm set reference_verdict = 'asking'"))
-        verdict, note = ward.ask(alarm_id, settings)
+            assert run("alarms", "reask", alarm_id, DRIFT__REFERENCE__ENDPOINT=server.url).code == 0
+        verdict, note = ward.ask(alarm_id, settings, but_not=UNDECIDED)
     assert verdict is TRAFFIC, note
     assert set(server.asked.values()) == {1}
-    latency = ward.raise_alarm(onset=BASELINE, place=BASELINE + 210, signal="error", scorer="reported")
-    with pytest.raises(Conflict, match="on error; what can be asked again is a live one on response_length"):
-        store.request(latency, signals=MEASURES, actor=Actor("ana", Role.OPERATOR))
+    assert f"the released policy, asked again: traffic_changed {note}" in run("alarms", "show", alarm_id).out
+    errors = ward.raise_alarm(onset=BASELINE, place=BASELINE + 210, signal="error", scorer="reported")
+    assert "what can be asked again is a live one on response_length" in run("alarms", "reask", errors).err
+    assert "no such alarm" in run("alarms", "reask", errors + 1).err
 
 
 def test_a_page_waits_for_the_verdict_and_no_longer_than_its_patience(ward: Ward, engine: Engine) -> None:
