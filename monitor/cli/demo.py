@@ -352,7 +352,8 @@ class Story:
 
     def _alerts(self) -> list[StoredAlarm]:
         found = self._ports.alarms.alarms(state=AlarmState.OPEN, limit=100)
-        return [stored for stored in found if stored.alarm.severity is Severity.ALERT]
+        drifts = [stored for stored in found if not stored.alarm.kind.tells_of_absence]  # the player pauses at times
+        return [stored for stored in drifts if stored.alarm.severity is Severity.ALERT]
 
     def _settle(self) -> None:
         """Wait until what was played is stored and folded: the counts stand still over two seconds."""
