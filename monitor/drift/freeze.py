@@ -15,7 +15,7 @@ from monitor.domain.observation import SubjectWindow
 from monitor.drift.baseline import ANY_POLICY, Baseline, CohortMix, Gauge, PromptLaw, SignalBaseline, Stratum
 from monitor.drift.design import Columns, Encoder
 from monitor.drift.detector import DEFAULT as DEFAULT_DETECTOR
-from monitor.drift.expectation import QUANTILES, Expected, fit_expectation
+from monitor.drift.expectation import MEAN, QUANTILES, Expected, fit_expectation
 from monitor.drift.kinds import find_kinds, shares_of
 from monitor.drift.scale.law import WindowLaw
 from monitor.drift.scale.table import scale_of
@@ -124,7 +124,7 @@ def gauged(prompts: Prompts, signals: Sequence[SignalBaseline]) -> PromptLaw:
     law, codes = prompts.law, prompts.kinds
     if law.kinds is None or codes is None:
         return law
-    told = [row for row in signals if row.signal in TRACE_SIGNAL_NAMES and row.expectation.uses != "mean"]
+    told = [row for row in signals if row.signal in TRACE_SIGNAL_NAMES and row.expectation.uses != MEAN]
     gauges = [Gauge("the prompts' length", (), None)]
     gauges += [Gauge(f"what they let expect of {row.signal}", (), row.expectation) for row in told]
     known = prompts.covariates
