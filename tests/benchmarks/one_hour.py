@@ -36,11 +36,11 @@ from monitor.offline.backtest import BLOCK, BacktestPlan
 from monitor.offline.log import InMemoryLog
 from monitor.signals.length import RESPONSE_LENGTH
 from tests.benchmarks.report import options, table
-from tests.benchmarks.traffic.azure import LONGEST_WAIT, QUIET, calls
+from tests.benchmarks.traffic.azure import calls
 from tests.benchmarks.traffic.replay import DATA
 
-STEP = 250  # calls told in a row
-PARTS = ("z se", "least", "tau_t / 2", "2 tau_g D", "leaning", "tolerance", "to page, up")
+STEP = 500  # calls told in a row
+TOLD = ("mean", "expected", "D", "z se", "least", "tau_t / 2", "2 tau_g D", "leaning", "tolerance", "up to")
 
 
 def main() -> int:
@@ -53,23 +53,26 @@ def main() -> int:
         print(f"one_hour: the data folder {DATA} is missing; this benchmark needs it", file=sys.stderr)
         return 1
     frozen, plan = chosen.baseline, BacktestPlan(baseline_traces=chosen.baseline)
-    log = logged(calls("forward", chosen.start, frozen, chosen.factor)[: frozen + QUIET + LONGEST_WAIT], plan)
+    log = logged(calls("forward", chosen.start, frozen, chosen.factor), plan)
     baseline = freeze_window(log, plan.null_rule, first_place=0, stop_place=frozen)
     tell_baseline(baseline)
     fold, found, outcomes = Fold(baseline, plan.fold), [], []
     for entry in log.entries:
         found.append(widths(entry, fold))
         outcomes += fold.add(entry)
-    width = np.concatenate(found)[frozen:]
-    rows = [(f"{at + 1:,}", *np.median(width[at : at + STEP], axis=0)) for at in range(0, len(width), STEP)]
-    print(f"\nwidth of the roll-up's null interval in log length, medians over {STEP} calls\n")
-    print(table(("from call", *PARTS), rows))
+    seen = np.concatenate(found)[frozen:]
+    rows = [(f"{at + 1:,}", *seen[at : at + STEP].mean(axis=0)) for at in range(0, len(seen), STEP)]
+    print(
+        f"\n{STEP} calls a row: mean tokens, and what the prompts let expect; the mix's distance D; and what the width"
+    )
+    print("of the roll-up's null interval upward is made of, in log length, with the tolerance of a page\n")
+    print(table(("from call", *TOLD), rows))
     for decision in in_fold_order(outcome for outcome in outcomes if isinstance(outcome, Decision)):
         alarm = describe(decision, baseline, log)
         parts = "" if alarm.decomposition is None else decomposition_text(alarm.decomposition)
         print(f"\n{alarm.severity}: {alarm.stream.signal} {alarm.stream.cohort} {alarm.direction}", end=" ")
         print(f"after {alarm.place - frozen + 1:,} calls, begun at {alarm.onset_place - frozen + 1:,}")
-        print(f"  {alarm.detail or effect_text(alarm.effect)}", f"of it {parts}" if parts else "", sep="\n  ")
+        print(f"  {alarm.detail or effect_text(alarm.effect)}" + (f"\n  of it {parts}" if parts else ""))
     return 0
 
 
@@ -100,7 +103,7 @@ def tell_baseline(baseline: Baseline) -> None:
 
 
 def widths(entry: PlacedEntry, fold: Fold) -> Floats:
-    """Return the parts of the width at each observation of *entry*, which *fold* has not read yet: (n, len(PARTS))."""
+    """Return what is TOLD of each length in *entry*, which *fold* has not read yet, a row each."""
     law = length_law(fold.baseline)
     batch = next(batch for batch in entry.observations if batch.series.signal == RESPONSE_LENGTH.name)
     series, at = batch.series, batch.places - entry.first_place
@@ -109,16 +112,19 @@ def widths(entry: PlacedEntry, fold: Fold) -> Floats:
     asked, stratum = read_asked(entry, fold.baseline, fold.mixes), np.zeros(len(at), np.int64)
     said, spread = (column[at] for column in asked.expected(law, entry.places))
     lean, _ = null.leaning(stratum, said, fold.leans.get(key, 0.0))
-    least = np.full(len(at), null.scale.least)
+    distance, _ = asked.of_rows(at)
+    offset = law.for_policy(series.policy_model)[UNLABELLED].value_offset
     parts = (
         null.half_width[stratum, 0] * 2.0 * REACH * spread,
-        least,
+        np.full(len(at), null.scale.least),
         0.5 * null.wander[stratum],
-        DISTANCES * null.kind_wander * asked.of_rows(at)[0],
+        DISTANCES * null.kind_wander * distance,
         null.attenuation * np.maximum(lean - LEAN_ERRORS * null.foretold_sd[stratum] / MEMORY**0.5, 0.0),
         null.tolerance_up[stratum],
     )
-    return np.column_stack((*parts, parts[0] + parts[1] + np.hypot(parts[2], parts[3]) + parts[4] + parts[5]))
+    width = parts[0] + parts[1] + np.hypot(parts[2], parts[3]) + parts[4] + parts[5]
+    expected = null.scale.expected_value(null.located(stratum, said), spread, null.law) + offset
+    return np.column_stack((np.clip(batch.values, *law.bounds), expected, distance, *parts, width))
 
 
 def length_law(baseline: Baseline) -> SignalBaseline:
