@@ -108,10 +108,7 @@ def backtest(
     _tell_counts(reader)
     watched = result.traces - result.baseline.stop_place
     say(f"baseline: the first {result.baseline.stop_place} traces; watched: {watched}; repeats: {result.repeats}")
-    if shown:
-        show_table(alarm_table(shown))
-    else:
-        say("no alarm")
+    show_table(alarm_table(shown)) if shown else say("no alarm")
     for facts in result.incidents:
         if facts.paged_at is not None:
             say(f"a page at {moment(facts.paged_at)}: {facts.summary}")
