@@ -302,11 +302,11 @@ class Sample:
         """Return the residuals on the axis, clipped, and the weight that their spread gives each; (n,) both."""
         given = scale_of(self.signal).given_prompt
         spread = self.said.spread if given else np.ones(len(self.located))
-        residuals = self.located - (self.said.location if given else 0.0)
+        residuals = (self.located - (self.said.location if given else 0.0)) / spread
         for name in np.unique(self.cohorts):
             own = self.cohorts == name
-            residuals[own] -= np.average(residuals[own], weights=1.0 / spread[own] ** 2)
-        return np.clip(residuals / spread, -CLIP, CLIP) * spread, 1.0 / spread**2
+            residuals[own] -= (residuals[own] / spread[own]).sum() / (1.0 / spread[own]).sum()
+        return np.clip(residuals, -CLIP, CLIP) * spread, 1.0 / spread**2
 
     def wander(self, chosen: NDArray[np.bool_]) -> float:
         """Return how much blocks' means of the residuals differ beyond chance, on the axis."""
