@@ -211,8 +211,8 @@ def test_an_operator_reads_an_incident_acknowledges_snoozes_and_reopens_it(run: 
     number = listed["incident_id"]
     assert listed["facts"]["summary"] in run("incidents", "list").out.replace("\n", " ")
     shown = run("incidents", "show", number).out
-    assert f"incident {number} (open, alert): response_length up in *" in shown
-    assert "possible cause: unknown" in shown
+    assert f"incident {number} (open, alert): {listed['facts']['summary']}" in shown
+    assert "likely cause: policy_model" in shown
     detail = json.loads(run("incidents", "show", number, "--json").out)
     alarm = detail["alarms"][0]["alarm_id"]
     assert f"alarm {alarm} of incident {number}" in run("alarms", "show", alarm).out
