@@ -37,6 +37,11 @@ class Since:
     def __len__(self) -> int:
         return len(self.places)
 
+    def telling(self, direction: Direction) -> NDArray[np.int64]:
+        """Return the rows, those that lie furthest in *direction* from what was expected first."""
+        residuals = (self.law.scale.locate(self.values, np.asarray(self.law.quantiles)) - self.location) / self.spread
+        return np.argsort(-residuals if direction is Direction.UP else residuals, kind="stable")
+
     def decomposition(self) -> Decomposition:
         """Split how far the mean lies from the window's into what the prompts explain and what they do not."""
         counts = {row.cohort: row for row in self.law.for_policy(self.strata[-1].policy_model).values()}
@@ -121,12 +126,11 @@ def describe(decision: Decision, baseline: Baseline, log: ObservationLog) -> Ala
     if decision.stream == shift_key(decision.stream.cohort):
         return describe_shift(decision, baseline, log)
     since = read_since(decision, baseline, log)
-    residuals = (since.law.scale.locate(since.values, np.asarray(since.law.quantiles)) - since.location) / since.spread
-    order = np.argsort(-residuals if decision.direction is Direction.UP else residuals, kind="stable")
+    telling = since.telling(decision.direction)
     return _alarm(
         decision,
         log,
-        [int(place) for place in since.places[order[:EXAMPLES]]],
+        [int(place) for place in since.places[telling[:EXAMPLES]]],
         effect=since.effect(decision.channel),
         decomposition=since.decomposition(),
     )

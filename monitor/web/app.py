@@ -31,6 +31,7 @@ class Ports:
     days: drift.Days
     baselines: drift.Baselines
     alarms: alarm.Alarms
+    explanations: alarm.Explanations
     incidents: alarm.Incidents
     jobs: job.Jobs
     models: job.Registry

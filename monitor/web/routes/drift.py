@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query
 from monitor.domain.stream import StreamStatus
 from monitor.domain.view import BaselineSummary, Overview
 from monitor.drift.moved import MovedStreams
+from monitor.drift.summary import BaselineLaws
 from monitor.web.auth import AnyActor
 from monitor.web.state import kept
 
@@ -24,6 +25,10 @@ class Overviews(Protocol):
 class Streams(Protocol):
     def streams(self) -> Sequence[StreamStatus]:
         """Return the streams of the active baseline, in any order."""
+        ...
+
+    def laws(self) -> BaselineLaws | None:
+        """Return what the active baseline holds, if one is frozen."""
         ...
 
 
@@ -68,3 +73,13 @@ def get_moved(
 def get_baseline(_: AnyActor, baselines: Annotated[Baselines, kept("baselines")]) -> BaselineSummary | None:
     """Return the active baseline; null until the first one is frozen."""
     return baselines.baseline()
+
+
+@router.get("/baseline/laws")
+def get_laws(_: AnyActor, streams: Annotated[Streams, kept("streams")]) -> BaselineLaws | None:
+    """Return what the active baseline expects of each signal; null until the first one is frozen.
+
+    `uses` names the richest covariates that explain a signal, and `r2` how much of it, held out. A cohort that is
+    `unsteady` raises no alert, only warnings. Numbers have the signal's `unit`.
+    """
+    return streams.laws()
