@@ -215,6 +215,13 @@ DRIFT = Row(
             width=12,
             red_from=300,
         ),
+        Panel(
+            "Silence of the log",
+            "How long no trace has come, beside what the traffic's own rhythm explains; 1 is the alarm.",
+            (Query(f"max by (job) (monitor_silence_ratio{_ALL})", "{{job}}"),),
+            width=12,
+            red_from=1,
+        ),
     ),
 )
 
@@ -265,6 +272,25 @@ REWARDS = Row(
             "In an hour, by what came of them.",
             (Query(f"sum by (outcome) (increase(monitor_anchor_scorings_total{_ALL}[1h]))", "{{outcome}}"),),
             stacked=True,
+        ),
+    ),
+)
+
+REFERENCE = Row(
+    "Asking again",
+    (
+        Panel(
+            "Prompts asked again",
+            "Of the released policy in the last five minutes, by what became of them.",
+            (Query(f"sum by (outcome) (increase(monitor_reference_requests_total{_ALL}[5m])) > 0", "{{outcome}}"),),
+            width=12,
+            stacked=True,
+        ),
+        Panel(
+            "Budget left",
+            "What may still be asked today, in UTC.",
+            (Query(f"max by (job, unit) (monitor_reference_budget_left{_ALL})", "{{job}} {{unit}}"),),
+            width=12,
         ),
     ),
 )
@@ -327,4 +353,4 @@ SERVING = Row(
     ),
 )
 
-ROWS: tuple[Row, ...] = (NOW, INGEST, DRIFT, REWARDS, SERVING, RETRAINING)
+ROWS: tuple[Row, ...] = (NOW, INGEST, DRIFT, REWARDS, SERVING, REFERENCE, RETRAINING)

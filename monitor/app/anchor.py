@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy import Engine
 
-from monitor.drift.anchor_judge import AnchorJudge
+from monitor.drift.anchor_judge import AnchorJudge, AnchorReader, Anchors
 from monitor.errors import InvalidInput, InvalidSetting
 from monitor.observe.anchor import AnchorPlan, AnchorScoring, Scorer, read_pairs
 from monitor.postgres.anchors import PostgresAnchors
@@ -26,6 +26,11 @@ def anchor_scoring_of(settings: AnchorSettings, *, engine: Engine, scorer: Score
     return AnchorScoring(plan, scorer=scorer, store=PostgresAnchors(engine), metrics=metrics)
 
 
+def anchors_of(engine: Engine, settings: AnchorSettings) -> Anchors:
+    """Return the anchor set as operators see it."""
+    return Anchors(AnchorReader(PostgresAnchors(engine)), tolerance=settings.tolerance)
+
+
 @dataclass(frozen=True, slots=True)
 class JudgeAnchor:
     """Tell the scorer from the policy by the anchor set; show its age, and how far its scores moved."""
@@ -41,11 +46,13 @@ class JudgeAnchor:
 
     def __call__(self) -> None:
         view = self.judge.turn()
-        if view is not None:
-            moved = None if view.shift is None else (view.shift.mean, view.shift.root_mean_square)
-            self.metrics.show_anchor(
-                age_seconds=view.age_seconds,
-                period_seconds=self.period_seconds,
-                scorer=view.scorer_version or "",
-                moved=moved,
-            )
+        if view is None:
+            return
+        latest = view.latest
+        shift = None if latest is None else latest.shift
+        self.metrics.show_anchor(
+            age_seconds=view.age_seconds,
+            period_seconds=self.period_seconds,
+            scorer="" if latest is None else latest.series.scorer_version,
+            moved=None if shift is None else (shift.mean, shift.root_mean_square),
+        )

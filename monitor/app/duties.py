@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import timedelta
+
 from sqlalchemy import Engine
 
 from monitor.app.anchor import JudgeAnchor
 from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchIncidents, WatchPlacement
+from monitor.app.watch import WatchArrivals
+from monitor.domain.incident import VerdictWait
 from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.incident import IncidentRule
+from monitor.drift.reask import MEASURES
+from monitor.drift.watch import WatchRules
 from monitor.postgres.alarms import PostgresAlarms
+from monitor.postgres.arrivals import PostgresArrivals
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.placement import PostgresPlacement
@@ -18,12 +27,43 @@ from monitor.postgres.views.jobs import job_counts
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.retraining.service import JobService
 from monitor.settings.root import Settings
-from monitor.telemetry.metrics import Metrics
+from monitor.telemetry.metrics import Dependency, Metrics
 
 ANCHOR_SECONDS = 2.0
 FORGET_SECONDS = 600.0
 PLACEMENT_SECONDS = 10.0
+WATCH_SECONDS = 5.0
 CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a leader
+
+
+def watch_of(settings: Settings, metrics: Metrics, fenced: Engine, overview: PostgresOverview) -> WatchArrivals:
+    """Return the watch over what does not come; a pause that a worker's end explains is no silence."""
+    takeover = settings.kafka.session_timeout_seconds + settings.ingest.batch_max_seconds + settings.drift.fold_seconds
+    return WatchArrivals(
+        PostgresArrivals(fenced, group_id=settings.kafka.group_id),
+        WatchRules(takeover_seconds=takeover, unread_after_seconds=3.0 * CLOCK_SECONDS + takeover),
+        active=PostgresFoldStore(fenced).active,
+        filing=IncidentRule(timedelta(seconds=settings.drift.incident_seconds)).file,
+        reads=lambda: metrics.is_reached(Dependency.KAFKA),
+        waiting=overview.kafka_lag,
+        metrics=metrics,
+    )
+
+
+def done(body: Callable[[], object]) -> Callable[[], None]:
+    """Return *body* as a duty that never has more to do at once, whatever it returns."""
+
+    def run() -> None:
+        body()
+
+    return run
+
+
+def wait_of(settings: Settings) -> VerdictWait:
+    reference = settings.drift.reference
+    if reference.endpoint is None:
+        return VerdictWait()
+    return VerdictWait(frozenset(MEASURES), timedelta(seconds=reference.patience_seconds))
 
 
 def duties_of(
@@ -54,8 +94,9 @@ def duties_of(
     duties = [
         Duty("tell_time", CLOCK_SECONDS, tell_time),
         Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
+        Duty("watch_arrivals", WATCH_SECONDS, watch_of(settings, metrics, fenced, overview)),
         Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
-        Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics)),
+        Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics, wait_of(settings))),
         Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
         Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
@@ -68,11 +109,7 @@ def duties_of(
     if retrain.refresh_cron is not None:
         duties.append(Duty("refresh_on_schedule", 0.0, RefreshOnSchedule(retrain.refresh_cron, jobs, jobs)))
     placement = PostgresPlacement(engine)
-
-    def end_silent() -> None:
-        placement.end_silent()
-
-    duties.append(Duty("end_silent_sessions", PLACEMENT_SECONDS, end_silent))
+    duties.append(Duty("end_silent_sessions", PLACEMENT_SECONDS, done(placement.end_silent)))
     watch = WatchPlacement(placement.blocker, metrics)
     duties.append(Duty("watch_placement", PLACEMENT_SECONDS, watch))  # last: where it finds a blocker the turn ends
     return duties

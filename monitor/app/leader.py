@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from monitor.domain.blocker import NAMED_AFTER_SECONDS, PlacementBlocker
-from monitor.domain.incident import Incident
+from monitor.domain.incident import Incident, VerdictWait
 from monitor.domain.job import Action, Hold, Launch
 from monitor.drift.controller import Tick
 from monitor.errors import Unavailable
@@ -106,19 +106,22 @@ class Incidents(Protocol):
         """Open again what was snoozed until now, and is still there."""
         ...
 
-    def open_incidents(self) -> Sequence[Incident]: ...
+    def open_incidents(self, wait: VerdictWait) -> Sequence[Incident]:
+        """Return the incidents that are open, without those whose page still has to *wait*."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class WatchIncidents:
-    """Wake what was snoozed for long enough, and show what is open."""
+    """Wake what was snoozed for long enough, and show what is open, once it waits for no verdict."""
 
     incidents: Incidents
     metrics: Metrics
+    wait: VerdictWait
 
     def __call__(self) -> None:
         self.incidents.wake()
-        self.metrics.show_incidents(self.incidents.open_incidents())
+        self.metrics.show_incidents(self.incidents.open_incidents(self.wait))
 
 
 @dataclass(frozen=True, slots=True)

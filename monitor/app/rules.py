@@ -25,11 +25,16 @@ def null_rule_of(settings: Settings) -> NullRule:
     return NullRule(drift.standard_errors, drift.cohort_standard_errors, tolerance, drift.detectors)
 
 
+def budget_of(settings: Settings) -> Budget:
+    """Return how many false pages all streams together may cost."""
+    drift = settings.drift
+    return Budget(false_page_days=drift.false_page_days, average_run_length=drift.average_run_length)
+
+
 def controller_rules_of(settings: Settings) -> ControllerRules:
     drift = settings.drift
-    budget = Budget(false_page_days=drift.false_page_days, average_run_length=drift.average_run_length)
     return ControllerRules(
-        fold=FoldRules(budget, drift.recovery_observations),
+        fold=FoldRules(budget_of(settings), drift.recovery_observations),
         baseline_traces=drift.baseline_traces,
         null_rule=null_rule_of(settings),
         incidents=IncidentRule(timedelta(seconds=drift.incident_seconds)),

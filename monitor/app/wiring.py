@@ -19,11 +19,12 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import Engine, event
 
-from monitor.app.anchor import anchor_scoring_of
+from monitor.app.anchor import anchor_scoring_of, anchors_of
 from monitor.app.duties import duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
 from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.leader import Leader
+from monitor.app.reference import asking_again
 from monitor.app.rules import controller_rules_of, null_rule_of
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
@@ -72,6 +73,7 @@ from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
+from monitor.telemetry.reference import ReferenceMetrics
 from monitor.web.app import Ports, create_app
 from monitor.web.server import WebServer
 
@@ -100,6 +102,7 @@ def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int 
         streams=Streams(streams),
         days=moved_days_of(engine, settings),
         baselines=streams,
+        anchors=anchors_of(engine, settings.rewards.anchor),
         alarms=PostgresAlarms(engine),
         explanations=Explanations(engine, controller_rules_of(settings).fold, max_places=WEB_PLACES),
         incidents=PostgresIncidents(engine),
@@ -196,6 +199,7 @@ class Daemon:
         self._shared_scorer = SharedScorer(self._scorer)
         anchor, metrics = settings.rewards.anchor, self._metrics
         self._anchors = anchor_scoring_of(anchor, engine=self._engine, scorer=self._shared_scorer, metrics=metrics)
+        self._reference_metrics = ReferenceMetrics(self._registry, leader_seconds=leader_seconds)
         self._worker: Worker | None = None
         self._supervisor = Supervisor(self.health, leave_seconds=settings.drain_seconds + LEAVE_SECONDS)
         with ExitStack() as failing:
@@ -287,14 +291,17 @@ class Daemon:
             jobs=job_service_of(fenced, settings),
             overview=PostgresOverview(self._engine, kafka_lag=self._lag_records),
         )
-        leader = Leader(leadership, duties, metrics=self._metrics)
-        try:
-            pause_seconds = settings.drift.fold_seconds
-            self._supervisor.repeat(
-                CONTROLLER, leader.turn, pause_seconds=pause_seconds, limit_seconds=LEADER_TURN_SECONDS
-            )
-        finally:
-            leader.release()
+        again, metrics = settings.drift.reference, self._reference_metrics
+        with asking_again(again, fenced, scorer=self._shared_scorer, metrics=metrics) as asking:
+            duties[-1:-1] = asking
+            leader = Leader(leadership, duties, metrics=self._metrics)
+            try:
+                pause_seconds = settings.drift.fold_seconds
+                self._supervisor.repeat(
+                    CONTROLLER, leader.turn, pause_seconds=pause_seconds, limit_seconds=LEADER_TURN_SECONDS
+                )
+            finally:
+                leader.release()
 
     def _run_dispatcher(self) -> None:
         owner = f"{socket.gethostname()}/{os.getpid()}"

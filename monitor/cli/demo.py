@@ -261,13 +261,12 @@ class Story:
         self._settle()
         self._heading("6. The alarm")
         alerts = sorted(self._alerts(), key=lambda stored: stored.alarm.place)
-        if alerts[0].alarm.place < began:
+        if (alerts[0].trace_number or 0) < began:
             raise Missed(f"the alarm came before the drift: {_headline(alerts[0])}")
         for stored in alerts[:6]:
-            alarm = stored.alarm
             self._say(
-                f"{_headline(stored)} - {alarm.place - began + 1} traces after the release; "
-                f"dated to trace {alarm.onset_place}; {effect_text(alarm.effect)}"
+                f"{_headline(stored)} - {(stored.trace_number or 0) - began + 1} traces after the release; "
+                f"dated to trace {stored.onset_trace_number}; {effect_text(stored.alarm.effect)}"
             )
         return alerts[0]
 

@@ -14,7 +14,7 @@ import typer
 from monitor.cli.alarm import AlarmNumber, AsJson, alarms, find_alarm
 from monitor.cli.database import open_database, operator
 from monitor.cli.explanation import explanation_lines, law_lines, law_table
-from monitor.cli.table import job_table, moved_table, stream_table
+from monitor.cli.table import anchor_line, job_table, moved_table, stream_table
 from monitor.cli.terminal import plain, say, show_json, show_table
 from monitor.domain.job import Action, Job
 from monitor.domain.order import JobOrder
@@ -82,10 +82,12 @@ def baseline_freeze(
 @drift.command("status")
 def drift_status(as_json: AsJson = False) -> None:
     """Show every stream beside its baseline, most evidence first."""
+    from monitor.app.anchor import anchors_of
     from monitor.drift.status import Streams
 
-    with open_database() as (engine, _):
+    with open_database() as (engine, settings):
         streams = Streams(_streams(engine))
+        anchor = anchors_of(engine, settings.rewards.anchor).anchor()
         statuses = sorted(streams.streams(), key=lambda status: -status.evidence_log)
         unwatched, unknown = streams.unwatched_cohorts(), streams.unwatched_scorers()
     if as_json:
@@ -102,6 +104,8 @@ def drift_status(as_json: AsJson = False) -> None:
     if unknown:
         named = ", ".join(f"{signal} by {scorer}" for signal, scorer in unknown)
         say(f"not watched, since the baseline was frozen without them (freeze a new one): {named}")
+    if anchor is not None:
+        say(anchor_line(anchor))
 
 
 @drift.command("moved")
@@ -156,7 +160,8 @@ def drift_report(
             baseline=observation_frame(store.window(first, summary.stop_place)),
             current=observation_frame(store.window(start, stop)),
         )
-    say(f"{out}: traces {first} to {summary.stop_place - 1} against {start} to {stop - 1}")
+        before, after, since, until = store.trace_numbers((first, summary.stop_place, start, stop))
+    say(f"{out}: traces {before} to {after - 1} against {since} to {until - 1}")
 
 
 @alarms.command("explain")

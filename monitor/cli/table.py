@@ -10,6 +10,7 @@ from rich.table import Table
 
 from monitor.cli.terminal import cell
 from monitor.domain.alarm import Alarm, AlarmKind, Decomposition, Effect, StoredAlarm
+from monitor.domain.anchor import AnchorStatus
 from monitor.domain.incident import Incident
 from monitor.domain.job import Job
 from monitor.domain.stream import StreamStatus
@@ -153,6 +154,16 @@ def job_table(jobs: Iterable[Job]) -> Table:
         told = (job.error or job.progress or "")[:MAX_PROGRESS_CHARACTERS]
         _add(table, str(job.job_id), job.action, job.state, str(job.attempt), job.requested_by, job.reason, told)
     return table
+
+
+def anchor_line(anchor: AnchorStatus) -> str:
+    """Say whether the scorer still scores the anchor set as at first."""
+    scored = f"anchor set {anchor.name}: scored {moment(anchor.scored_at)} by {anchor.scorer_version}"
+    if anchor.mean is None:
+        return f"{scored}, for the first time"
+    verdict = "THE SCORER HAS CHANGED, and its version has not" if anchor.moved else "the scorer stands still"
+    shift = f"{anchor.mean:+.3f} sd on average, {anchor.root_mean_square:.3f} sd root mean square"
+    return f"{scored}; {anchor.pairs} pairs lie {shift} from their first scores: {verdict}"
 
 
 def effect_text(effect: Effect | None) -> str:

@@ -161,7 +161,7 @@ class _Producer:
     def _answer(self, conversation: _Conversation) -> dict[str, Any]:
         """Answer the last message; return the answer's fields of the trace."""
         rng = self.rng
-        response, liked_rate = _respond(rng, conversation.phase, conversation.question)
+        response, liked_rate = respond(rng, conversation.phase, conversation.question)
         truncated = len(response) > MAX_TOKENS * CHARACTERS_PER_TOKEN
         if truncated:
             response = response[: int(MAX_TOKENS * CHARACTERS_PER_TOKEN)]
@@ -178,7 +178,7 @@ class _Producer:
         return answer
 
 
-def _respond(rng: Random, phase: Phase, question: Question) -> tuple[str, float]:
+def respond(rng: Random, phase: Phase, question: Question) -> tuple[str, float]:
     """Return a response and the share of users who would like it."""
     if rng.random() < phase.refusal_rate:
         return compose_refusal(rng, question), 0.1

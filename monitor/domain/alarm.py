@@ -136,6 +136,8 @@ class StoredAlarm:
     scorer_verdict: ScorerVerdict | None = None
     scorer_verdict_at: datetime | None = None
     scorer_note: str = ""
+    trace_number: int | None = None  # of the alarm's place, counted from 0 over traces alone; None: not counted
+    onset_trace_number: int | None = None
     baseline_id: int | None = None  # None: it is against no baseline
     recovered_place: int | None = None
     policy_since: datetime | None = None  # when its policy model came, if that was shortly before the onset

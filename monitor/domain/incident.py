@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from monitor.domain.alarm import (
@@ -86,6 +86,28 @@ class Filed:
 
     incident: int  # its number; new ones are counted from -1 downwards
     member: StoredAlarm
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictWait:
+    """For how long a page waits for what asking the released policy again tells of its alarms."""
+
+    signals: frozenset[str] = frozenset()  # that can be asked about
+    patience: timedelta = timedelta(0)
+
+    def holds(self, members: Iterable[StoredAlarm], now: datetime) -> bool:
+        """Say whether each alert that pages may still turn out to be the traffic's doing."""
+        paging = [m for m in members if m.state is AlarmState.OPEN and severity_of(m) is Severity.ALERT]
+        return bool(paging) and all(
+            member.alarm.kind is AlarmKind.DRIFT
+            and member.alarm.stream.signal in self.signals
+            and member.reference_verdict is None
+            and now - member.created_at < self.patience
+            for member in paging
+        )
+
+
+NO_WAIT = VerdictWait()
 
 
 def severity_of(member: StoredAlarm) -> Severity:
@@ -200,7 +222,7 @@ def pleas_of(member: StoredAlarm) -> Iterator[LikelyCause]:
     if member.policy_since is not None:
         name = alarm.stream.policy_model[:MAX_NAME_CHARACTERS]
         came = member.policy_since.astimezone(UTC)
-        yield LikelyCause(Cause.POLICY_MODEL, likely, f"policy model {name} came at {came:%Y-%m-%d %H:%M}Z")
+        yield LikelyCause(Cause.POLICY_MODEL, likely, f"{name} came at {came:%Y-%m-%d %H:%M}Z")
     if (parts := alarm.decomposition) is not None:
         cause = Cause.INPUT_SHIFT if abs(parts.prompts) > abs(parts.model) else Cause.POLICY_MODEL
         yield LikelyCause(cause, likely, f"of {parts.raw:+.3g} {parts.unit} the prompts explain {parts.prompts:+.3g}")

@@ -37,6 +37,7 @@ class BaselineSummary:
     first_place: int  # in the log, from 0
     stop_place: int  # exclusive
     traces: int
+    first_trace: int  # its number, from 0: places hold other subjects too
 
 
 @dataclass(frozen=True, slots=True)

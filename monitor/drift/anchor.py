@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.domain.alarm import Alarm, Direction, Effect, ScorerVerdict, Severity
-from monitor.domain.anchor import MIN_ANCHORS
+from monitor.domain.anchor import MIN_ANCHORS, subject_of
 from monitor.domain.cohort import ALL
 from monitor.domain.observation import ObservationBatch, PlacedEntry, Series
 from monitor.domain.signal import ANCHOR_FIRST_REWARD, ANCHOR_REWARD, DISAGREEMENT, REWARD
@@ -24,6 +24,7 @@ from monitor.domain.stream import StreamKey
 JUDGED = frozenset({REWARD.name, DISAGREEMENT.name, "reward_win"})  # signals whose alarms are asked: scorer or policy?
 PAIR_FACTOR = 2.0  # a single pair may move by more than their mean
 TINY = 1e-9  # of the scores' size: less is no spread
+EXAMPLES = 5
 UNIT = "sd of the anchors' rewards"
 STANDARD_ERRORS = 2.0  # of the mean over pairs, in the interval that is shown
 
@@ -36,6 +37,7 @@ class AnchorShift:
     mean: float
     error: float  # standard error of `mean` over pairs
     root_mean_square: float  # of the pairs' differences
+    telling: tuple[int, ...] = ()  # the pairs that moved most, the first the most
 
     def excess(self, tolerance: float) -> float:
         """Return how much of what rounding may do this is: more than 1 is another scorer.
@@ -78,6 +80,8 @@ class AnchorHistory:
     holds_from: int
     begun_at: datetime
     reference: NDArray[np.float64]  # by pair, NaN where it had no score
+    scored_at: datetime
+    scorings: int = 1
     looks: tuple[Look, ...] = ()
 
     @classmethod
@@ -88,18 +92,23 @@ class AnchorHistory:
             for other in entry.observations
             if other.series == replace(batch.series, signal=ANCHOR_FIRST_REWARD.name)
         ]
-        if first:
-            begun = cls(batch.series, window_stop, entry.at, by_pair(entry, first[0]))
-            return begun.then(entry, batch)
-        return cls(batch.series, entry.first_place, entry.at, by_pair(entry, batch))
+        if not first:
+            return cls(batch.series, entry.first_place, entry.at, by_pair(entry, batch), entry.at)
+        begun = cls(batch.series, window_stop, entry.at, by_pair(entry, first[0]), entry.at, scorings=0)
+        return begun.then(entry, batch)
 
     def then(self, entry: PlacedEntry, batch: ObservationBatch) -> AnchorHistory:
-        """Return the history with a further scoring; one that shares too few pairs with the first tells nothing."""
+        """Return the history with a further scoring; one that shares too few pairs with the first has no look."""
         shift = shift_between(self.reference, by_pair(entry, batch))
-        if shift is None:
-            return self
-        look = Look(entry.first_place, entry.first_place + entry.places, entry.at, shift)
-        return replace(self, looks=(*self.looks, look))
+        looks = self.looks
+        if shift is not None:
+            looks = (*looks, Look(entry.first_place, entry.first_place + entry.places, entry.at, shift))
+        return replace(self, scored_at=entry.at, scorings=self.scorings + 1, looks=looks)
+
+    @property
+    def shift(self) -> AnchorShift | None:
+        """How far the last scoring lies from the first; None where there is none since."""
+        return self.looks[-1].shift if self.looks else None
 
     @property
     def stream(self) -> StreamKey:
@@ -132,6 +141,7 @@ class AnchorHistory:
             observations=sum(look.shift.pairs for look in (*before, decided)),
             evidence_log=shift.excess(tolerance),
             effect=Effect(shift.mean, shift.mean - slack, shift.mean + slack, UNIT),
+            examples=tuple(map(subject_of, shift.telling)),
             episode=episode,
             detail=f"by the same scorer version the anchor set now scores otherwise than at first: {shift}",
         )
@@ -168,6 +178,7 @@ def shift_between(reference: NDArray[np.float64], again: NDArray[np.float64]) ->
         mean=float(moved.mean()),
         error=float(moved.std(ddof=1)) / pairs**0.5,
         root_mean_square=float(np.sqrt((moved**2).mean())),
+        telling=tuple(np.flatnonzero(shared)[np.argsort(-np.abs(moved), kind="stable")[:EXAMPLES]].tolist()),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,9 +11,10 @@ from typing import Protocol
 import structlog
 
 from monitor.domain.alarm import Alarm, Recovery, StoredAlarm
-from monitor.domain.observation import EPOCH, PlacedEntry, Series
+from monitor.domain.anchor import AnchorStatus
+from monitor.domain.observation import PlacedEntry, Series
 from monitor.domain.signal import ANCHOR_REWARD
-from monitor.drift.anchor import AnchorHistory, AnchorShift, ScorerFinding, decide_scorer_verdict, extend
+from monitor.drift.anchor import AnchorHistory, ScorerFinding, decide_scorer_verdict, extend
 
 log = structlog.get_logger(__name__)
 
@@ -54,11 +56,70 @@ class AnchorLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AnchorView:
-    """Where the anchor set stands."""
+    """The histories under the active baseline, that of the series scored last at the end."""
 
-    age_seconds: float  # of the last scoring; of the baseline where there was none
-    scorer_version: str | None  # None: nothing has been compared with the first scores yet
-    shift: AnchorShift | None
+    baseline: JudgedBaseline
+    histories: tuple[AnchorHistory, ...]
+
+    @property
+    def latest(self) -> AnchorHistory | None:
+        return self.histories[-1] if self.histories else None
+
+    @property
+    def age_seconds(self) -> float:
+        """Time since the last scoring, or since the baseline was frozen where there was none."""
+        at = self.baseline.created_at if self.latest is None else self.latest.scored_at
+        return (self.baseline.now - at).total_seconds()
+
+
+class AnchorReader:
+    """Reads the anchors' entries as they come; may be asked from many threads."""
+
+    def __init__(self, store: AnchorLog) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._baseline_id: int | None = None
+        self._after = 0
+        self._histories: dict[Series, AnchorHistory] = {}
+
+    def view(self) -> AnchorView | None:
+        """Return what the log tells by now; None without a baseline."""
+        baseline = self._store.judged_baseline()
+        if baseline is None:
+            return None
+        with self._lock:
+            if baseline.baseline_id != self._baseline_id:
+                self._baseline_id, self._after, self._histories = baseline.baseline_id, 0, {}
+            for entry in self._store.entries(after=self._after, window_stop=baseline.stop_place):
+                self._histories = extend(self._histories, entry, window_stop=baseline.stop_place)
+                self._after = entry.sequence
+            return AnchorView(baseline, tuple(self._histories.values()))
+
+
+class Anchors:
+    """The anchor set as operators see it."""
+
+    def __init__(self, reader: AnchorReader, *, tolerance: float) -> None:
+        self._reader = reader
+        self._tolerance = tolerance
+
+    def anchor(self) -> AnchorStatus | None:
+        """Return where the scorer in use stands; None where its set was never scored."""
+        view = self._reader.view()
+        if view is None or view.latest is None:
+            return None
+        latest, shift = view.latest, view.latest.shift
+        return AnchorStatus(
+            name=latest.series.policy_model,
+            scorer_version=latest.series.scorer_version,
+            scored_at=latest.scored_at,
+            scorings=latest.scorings,
+            pairs=None if shift is None else shift.pairs,
+            mean=None if shift is None else shift.mean,
+            root_mean_square=None if shift is None else shift.root_mean_square,
+            tolerance=self._tolerance,
+            moved=shift is not None and shift.has_moved(self._tolerance),
+        )
 
 
 class AnchorJudge:
@@ -66,37 +127,23 @@ class AnchorJudge:
 
     def __init__(self, store: AnchorLog, *, tolerance: float) -> None:
         self._store = store
+        self._reader = AnchorReader(store)
         self._tolerance = tolerance
-        self._baseline_id: int | None = None
-        self._histories: dict[Series, AnchorHistory] = {}
-        self._after, self._at = 0, EPOCH
 
     def turn(self) -> AnchorView | None:
         """Read what is new, raise and end the anchors' alarm, judge the rewards'; None without a baseline."""
-        baseline = self._store.judged_baseline()
-        if baseline is None:
+        view = self._reader.view()
+        if view is None:
             return None
-        if baseline.baseline_id != self._baseline_id:
-            self._baseline_id, self._histories = baseline.baseline_id, {}
-            self._after, self._at = 0, baseline.created_at
-        for entry in self._store.entries(after=self._after, window_stop=baseline.stop_place):
-            self._histories = extend(self._histories, entry, window_stop=baseline.stop_place)
-            self._after, self._at = entry.sequence, entry.at
-        latest = next(reversed(self._histories.values()), None)
-        live = self._store.live_alarms(baseline.baseline_id)
+        live = self._store.live_alarms(view.baseline.baseline_id)
         own = [stored for stored in live if stored.alarm.stream.signal == ANCHOR_REWARD.name]
-        self._follow_scorer(baseline.baseline_id, own, latest)
+        self._follow_scorer(view.baseline.baseline_id, own, view.latest)
         for stored in live:
             if stored not in own:
-                finding = decide_scorer_verdict(stored.alarm, self._histories.values(), self._tolerance)
+                finding = decide_scorer_verdict(stored.alarm, view.histories, self._tolerance)
                 if (finding.verdict, finding.note) != (stored.scorer_verdict, stored.scorer_note):
                     self._store.judge(stored.alarm_id, finding)
-        shift = latest.looks[-1].shift if latest is not None and latest.looks else None
-        return AnchorView(
-            age_seconds=(baseline.now - self._at).total_seconds(),
-            scorer_version=None if latest is None or shift is None else latest.series.scorer_version,
-            shift=shift,
-        )
+        return view
 
     def _follow_scorer(self, baseline_id: int, own: Sequence[StoredAlarm], latest: AnchorHistory | None) -> None:
         """Keep one alarm open while the scorer stands moved; a series that is scored no more has none."""

@@ -66,6 +66,12 @@ class Budget:
     least_run_length: float = 1000.0  # A stream of three observations a day would alarm on a handful of them.
     average_run_length: float | None = None  # A of every stream, whatever its pace; None follows from the budget
 
+    def promise(self) -> str:
+        """Say how often streams that have not drifted page."""
+        if self.average_run_length is not None:
+            return f"a stream that has not drifted alarms once in {self.average_run_length:,.0f} observations at most"
+        return f"all streams together, if none has drifted, page once in {self.false_page_days:g} days at most"
+
     def share(self, key: StreamKey, count: StreamCount) -> float:
         """Return how many false alarms a day *key* may raise; where one kind has no stream, the other takes all."""
         rollup = key.cohort == ALL

@@ -161,14 +161,16 @@ class Controller:
                 break
         decisions = in_fold_order(outcome for outcome in outcomes if isinstance(outcome, Decision))
         alarms = [describe(decision, fold.baseline, self._store) for decision in decisions]
+        changed = {key: stream for key, stream in fold.streams.items() if before.get(key) is not stream}
         step = FoldStep(
             baseline_id=self._active.baseline_id,
             start=self._position,
             stop=stop,
-            streams=store(fold, [key for key, stream in fold.streams.items() if before.get(key) is not stream]),
+            streams=store(fold, changed),
             alarms=alarms,
             recoveries=[outcome for outcome in outcomes if isinstance(outcome, Recovery)],
             filing=self._rules.incidents.file,
+            days=fold.days.take((key, stream.day) for key, stream in changed.items()),
         )
         self._store.save_fold(step)
         self._fold, self._position = fold, stop

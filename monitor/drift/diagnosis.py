@@ -63,22 +63,24 @@ class Since:
         measure = scale.measure(self.law.unit, channel)
         if measure.channel is None:
             low, high = self.law.bounds
-            shifts = self.values - self.told
+            seen, told = self.values, self.told
             errors = np.array([row.standard_error for row in self.strata])
         else:
             at, low, high, law = measure.channel, 0.0, measure.size, self.law.law()
-            seen = scale.channels(self.values, self.location, self.spread, law)[:, at]
-            told = scale.expected(self.location, self.spread, np.zeros(len(self)), law)[:, at]
-            shifts = (seen - told - np.array([row.channel_offset[at] for row in self.strata])) * measure.size
+            offsets = np.array([row.channel_offset[at] for row in self.strata])
+            nowhere = np.zeros(len(self))
+            seen = scale.channels(self.values, self.location, self.spread, law)[:, at] * measure.size
+            told = (scale.expected(self.location, self.spread, nowhere, law)[:, at] + offsets) * measure.size
             errors = np.array([row.channel_sd[at] * measure.size / row.observations**0.5 for row in self.strata])
-        width = high - low
-        spread = np.mean(errors * np.sqrt([row.observations for row in self.strata]))
-        interval = mean_interval(np.clip((shifts + width) / (2.0 * width), 0.0, 1.0), sd=float(spread) / (2.0 * width))
+        shifts, floor, ceiling = seen - told, low - float(told.max()), high - float(told.min())
+        width = ceiling - floor
+        spread = float(np.mean(errors * np.sqrt([row.observations for row in self.strata])))
+        interval = mean_interval(np.clip((shifts - floor) / width, 0.0, 1.0), sd=spread / width)
         slack = BASELINE_STANDARD_ERRORS * self._baseline_error(errors)
         return Effect(
             estimate=float(shifts.mean()),
-            lower=float(max(2.0 * width * interval.lower - width - slack, -width)),
-            upper=float(min(2.0 * width * interval.upper - width + slack, width)),
+            lower=float(max(floor + interval.lower * width - slack, floor)),
+            upper=float(min(floor + interval.upper * width + slack, ceiling)),
             unit=measure.unit,
         )
 

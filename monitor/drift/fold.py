@@ -57,8 +57,9 @@ class Fold:
     def add(self, entry: PlacedEntry) -> list[Decision | Recovery]:
         """Fold *entry*: its time, what was asked, and its observations past the baseline's window."""
         self.at = entry.at if self.at is None else max(self.at, entry.at)
-        if entry.last_timestamp is not None:
-            self.days.turn(entry.last_timestamp, ((key, stream.day) for key, stream in self.streams.items()))
+        if entry.last_timestamp is not None:  # a clock that runs ahead of the log begins no day
+            reached = min(entry.last_timestamp, entry.at)
+            self.days.turn(reached, ((key, stream.day) for key, stream in self.streams.items()))
         asked = read_asked(entry, self.baseline, self.mixes)
         outcomes: list[Decision | Recovery] = []
         known = {key.policy_model for key in self.streams}

@@ -71,7 +71,7 @@ class RewardStates:
         if not self._one_way:
             with self._lock:
                 return ensemble.score(rows)
-        prompts = prompt_tokens(ensemble, [messages for messages, _ in rows])
+        prompts = self._tokens(ensemble, [messages for messages, _ in rows])
 
         def take(states: torch.Tensor, batch: Sequence[int], ids: Sequence[list[int]]) -> None:
             begun = [
@@ -105,7 +105,7 @@ class RewardStates:
                 vectors[place] = known[1]
         self._known = {}
         if alone:
-            vectors[alone] = self._read(ensemble, prompt_tokens(ensemble, [prompts[place] or () for place in alone]))
+            vectors[alone] = self._read(ensemble, self._tokens(ensemble, [prompts[place] or () for place in alone]))
         short = projection.apply(vectors)
         missing = int(np.isnan(short[asked]).any(axis=1).sum())
         if missing:
@@ -133,12 +133,17 @@ class RewardStates:
             ensemble.score_tokens(0, tokens)
         return vectors
 
+    def _tokens(self, ensemble: HuggingFaceEnsemble, prompts: Sequence[Prompt]) -> list[list[int] | None]:
+        """Return what the first member reads of *prompts*; a tokenizer is for one thread at a time too."""
+        with self._lock:
+            return prompt_tokens(ensemble, prompts)
+
     def _probe(self, ensemble: HuggingFaceEnsemble) -> None:
         """See how wide the states are, and whether what comes later changes those that came before.
 
         Where rounding alone does, a backbone that reads one way is taken for the other: that costs time and no more.
         """
-        (prompt,) = prompt_tokens(ensemble, [PROBE])
+        (prompt,) = self._tokens(ensemble, [PROBE])
         self._one_way, self._projection = False, None
         if not prompt:
             return

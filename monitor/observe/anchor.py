@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from monitor.domain.anchor import MAX_ANCHORS, MIN_ANCHORS, AnchorPair, AnchorSet
+from monitor.domain.anchor import MAX_ANCHORS, MIN_ANCHORS, AnchorPair, AnchorSet, subject_of
 from monitor.domain.cohort import UNLABELLED
 from monitor.domain.observation import LogEntry, Series, Source, Subjects, micros_of
 from monitor.domain.signal import ANCHOR_FIRST_REWARD, ANCHOR_REWARD, Signal
@@ -112,7 +112,8 @@ class AnchorScoring:
         if self._anchors is None or self._anchors[0] != baseline_id:
             pairs = self._plan.pairs or self._store.window_pairs(baseline_id, self._plan.size)
             self._anchors = baseline_id, AnchorSet.of(baseline_id, pairs)
-            log.info("anchor_set", name=self._anchors[1].name, pairs=len(pairs), drawn=not self._plan.pairs)
+            told = log.info if len(pairs) >= MIN_ANCHORS else log.warning  # fewer are not scored
+            told("anchor_set", name=self._anchors[1].name, pairs=len(pairs), wanted=MIN_ANCHORS)
         anchors = self._anchors[1]
         series = Series(ANCHOR_REWARD.name, anchors.name, version)
         standing = self._store.standing(series)
@@ -180,7 +181,7 @@ def anchor_entry(series: Series, observed: Mapping[Signal, Sequence[float | None
         )
         for signal, values in sorted(observed.items(), key=lambda item: item[0].name)
     )
-    subjects = Subjects(tuple(f"anchor:{number}" for number in range(count)), micros_of([at] * count))
+    subjects = Subjects(tuple(map(subject_of, range(count))), micros_of([at] * count))
     return LogEntry(Source.ANCHOR, subjects, batches)
 
 

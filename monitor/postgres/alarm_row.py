@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 from monitor.domain.alarm import (
     Alarm,
@@ -20,6 +22,18 @@ from monitor.domain.alarm import (
     StoredAlarm,
 )
 from monitor.domain.stream import StreamKey
+from monitor.postgres.log import trace_numbers
+
+
+def numbered_alarms(connection: Connection, rows: Iterable[Row[Any]]) -> tuple[StoredAlarm, ...]:
+    """Return the alarms of *rows* with the numbers of their traces: places hold other subjects too."""
+    found = list(map(stored_alarm, rows))
+    places = [stored.alarm.place for stored in found] + [stored.alarm.onset_place for stored in found]
+    numbers = trace_numbers(connection, places)
+    return tuple(
+        replace(stored, trace_number=number, onset_trace_number=onset)
+        for stored, number, onset in zip(found, numbers[: len(found)], numbers[len(found) :], strict=True)
+    )
 
 
 def stored_alarm(row: Row[Any]) -> StoredAlarm:

@@ -25,7 +25,7 @@ from monitor.domain.order import Actor, AlarmOrder, target_of
 from monitor.domain.stream import StreamKey
 from monitor.errors import NotFound
 from monitor.postgres import schema
-from monitor.postgres.alarm_row import stored_alarm
+from monitor.postgres.alarm_row import numbered_alarms, stored_alarm
 from monitor.postgres.audit import PostgresAudit
 from monitor.postgres.document import clean, document
 from monitor.postgres.engine import transaction
@@ -124,12 +124,12 @@ class PostgresAlarms:
         if state is not None:
             query = query.where(schema.alarm.c.state == state)
         with transaction(self._engine) as connection:
-            return tuple(stored_alarm(row) for row in connection.execute(query))
+            return numbered_alarms(connection, connection.execute(query))
 
     def alarm(self, alarm_id: int) -> StoredAlarm | None:
         with transaction(self._engine) as connection:
-            row = connection.execute(select(schema.alarm).where(schema.alarm.c.alarm_id == alarm_id)).one_or_none()
-        return stored_alarm(row) if row is not None else None
+            rows = connection.execute(select(schema.alarm).where(schema.alarm.c.alarm_id == alarm_id)).all()
+            return next(iter(numbered_alarms(connection, rows)), None)
 
     def coincident(self, stored: StoredAlarm) -> tuple[StoredAlarm, ...]:
         """Return the input shifts, of its cohort and of all, that were there between an alarm's onset and decision."""
@@ -167,7 +167,8 @@ class PostgresAlarms:
             move_alarms(connection, chosen, state, by=actor.name, until=until)
             by, detail = Author(actor.name, actor.role), {"until": until.isoformat()} if snooze else {}
             PostgresAudit(connection).record(f"alarm.{order}", f"alarm {alarm_id}", by=by, detail=detail)
-            return stored_alarm(connection.execute(select(schema.alarm).where(chosen)).one())
+            (after,) = numbered_alarms(connection, connection.execute(select(schema.alarm).where(chosen)))
+            return after
 
     def set_reference_verdict(
         self, alarm_id: int, verdict: ReferenceVerdict, *, note: str = "", by: Author = DAEMON
@@ -231,7 +232,7 @@ class PostgresAlarmFacts:
         query = (
             select(schema.alarm, has_job.label("has_job"), incident.state.label("incident_state"))
             .outerjoin(schema.incident, incident.incident_id == table.incident_id)
-            .where(table.state != AlarmState.SUPERSEDED)
+            .where(table.state != AlarmState.SUPERSEDED, table.kind == AlarmKind.DRIFT)
         )
         return tuple(
             AlarmFact(

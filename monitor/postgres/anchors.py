@@ -139,11 +139,13 @@ class PostgresAnchors:
             require_active(connection, baseline_id)
             if alarm.stream.scorer_version in replaced_scorers(connection):
                 return False
-            if connection.execute(again).rowcount:
+            hold_incidents(connection)
+            reopened = connection.execute(again.returning(table.incident_id)).scalars().all()
+            settle(connection, reopened)
+            if reopened:
                 return True
             if connection.execute(select(func.count()).where(*stored)).scalar_one():
                 return False
-            hold_incidents(connection)
             insert_alarm(connection, baseline_id, alarm)  # the fold's next step gives it its incident
             return True
 

@@ -11,12 +11,12 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, Row, func, insert, or_, select, text, update
 
 from monitor.domain.alarm import AlarmKind, AlarmState, Severity, StoredAlarm
-from monitor.domain.incident import Incident, IncidentDetail, IncidentFacts, LikelyCause, sum_up
+from monitor.domain.incident import NO_WAIT, Incident, IncidentDetail, IncidentFacts, LikelyCause, VerdictWait, sum_up
 from monitor.domain.order import Actor, AlarmOrder, target_of
 from monitor.drift.stored import Filing
 from monitor.errors import NotFound
 from monitor.postgres import schema
-from monitor.postgres.alarm_row import stored_alarm
+from monitor.postgres.alarm_row import numbered_alarms, stored_alarm
 from monitor.postgres.audit import PostgresAudit
 from monitor.postgres.document import clean, document
 from monitor.postgres.engine import transaction
@@ -98,9 +98,18 @@ class PostgresIncidents:
         with transaction(self._engine) as connection:
             return tuple(_incident(row) for row in connection.execute(query))
 
-    def open_incidents(self) -> tuple[Incident, ...]:
-        """Return the incidents that are open, newest first."""
-        return self.incidents(states=(AlarmState.OPEN,), limit=MAX_OPEN)
+    def open_incidents(self, wait: VerdictWait = NO_WAIT) -> tuple[Incident, ...]:
+        """Return the incidents that are open, newest first, without those whose page still has to *wait*."""
+        found = self.incidents(states=(AlarmState.OPEN,), limit=MAX_OPEN)
+        table, paging = schema.alarm.c, [incident.incident_id for incident in found if incident.facts.pages]
+        if not paging or not wait.patience:
+            return found
+        members = defaultdict[int, list[StoredAlarm]](list)
+        with transaction(self._engine) as connection:
+            now = connection.execute(select(func.now())).scalar_one()
+            for row in connection.execute(select(schema.alarm).where(table.incident_id.in_(paging))):
+                members[row.incident_id].append(stored_alarm(row))
+        return tuple(incident for incident in found if not wait.holds(members[incident.incident_id], now))
 
     def incident(self, incident_id: int) -> IncidentDetail | None:
         with transaction(self._engine) as connection:
@@ -145,7 +154,7 @@ def _detail(connection: Connection, incident_id: int) -> IncidentDetail | None:
         return None
     table = schema.alarm.c
     members = select(schema.alarm).where(table.incident_id == incident_id).order_by(table.place, table.alarm_id)
-    return IncidentDetail(_incident(row), tuple(stored_alarm(row) for row in connection.execute(members)))
+    return IncidentDetail(_incident(row), numbered_alarms(connection, connection.execute(members)))
 
 
 def _columns(facts: IncidentFacts) -> Mapping[str, object]:

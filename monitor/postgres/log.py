@@ -47,9 +47,14 @@ _END = text(
     " order by sequence desc limit 1"
 )
 _TRACES = text("select value from running_total where name = 'traces'")
-_OTHERS = text(  # places that hold no trace
-    "select first_place, first_place + places as stop from log_entry where source = any(:others) and places > 0"
-    " and first_place + places > :place order by first_place"
+_PLACED = text(  # in one statement, so that both are of one moment
+    "select coalesce((select first_place + places from log_entry where sequence is not null"
+    "   order by sequence desc limit 1), 0) as stop,"
+    " coalesce((select value from running_total where name = 'traces'), 0) as traces"
+)
+_OTHERS = text(  # places that hold no trace; the clock's entries have none, and are many
+    "select first_place, first_place + places as stop from log_entry where source = any(:others)"
+    " and first_place < :stop and first_place + places > :place order by first_place"
 )
 # What entries add to the totals; `{entries}` chooses them.
 TOTALS_OF = (
@@ -133,12 +138,14 @@ def trace_numbers(connection: Connection, places: Sequence[int]) -> list[int]:
     """
     if not places:
         return []
-    others = [source for source in Source if source is not Source.TRACES]
-    rows = connection.execute(_OTHERS, {"others": others, "place": min(places)}).all()
+    placed = connection.execute(_PLACED).one()
+    others = [source for source in Source if source not in {Source.TRACES, Source.CLOCK}]
+    bounds = {"others": others, "place": min(places), "stop": placed.stop}
+    rows = connection.execute(_OTHERS, bounds).all()
     first, stop = (np.array([row[column] for row in rows], dtype=np.int64) for column in (0, 1))
     since = np.append(np.cumsum((stop - first)[::-1])[::-1], 0)  # other places from each entry on
     at = np.asarray(places, dtype=np.int64)
     entry = np.searchsorted(stop, at, side="right")
     begun = np.maximum(at - np.append(first, at.max())[entry], 0)  # the part of an entry that lies before the place
-    traces_since = log_end(connection).next_place - at - (since[entry] - begun)
-    return [int(number) for number in placed_traces(connection) - traces_since]
+    traces_since = placed.stop - at - (since[entry] - begun)
+    return [int(number) for number in placed.traces - traces_since]

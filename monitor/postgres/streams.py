@@ -35,7 +35,7 @@ from monitor.postgres.alarms import insert_alarm, recover_alarm
 from monitor.postgres.days import save_days
 from monitor.postgres.engine import transaction
 from monitor.postgres.incidents import file_alarms, hold_incidents, settle
-from monitor.postgres.log import append_entry, place_entries, placed_traces
+from monitor.postgres.log import append_entry, place_entries, placed_traces, trace_numbers
 from monitor.postgres.registry import replaced_scorers
 from monitor.postgres.window import copy_window
 
@@ -131,6 +131,11 @@ class PostgresFoldStore:
         with transaction(self._engine) as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else Baseline.from_json(row.first_place, row.stop_place, row.content)
+
+    def trace_numbers(self, places: Sequence[int]) -> list[int]:
+        """Return how many traces stand before each of *places*."""
+        with transaction(self._engine) as connection:
+            return trace_numbers(connection, places)
 
     def entries(self, start: FoldPosition, *, max_places: int) -> Iterator[PlacedEntry]:
         bounds = {"sequence": start.next_sequence, "limit": max_places, "stop": start.next_place + max_places}

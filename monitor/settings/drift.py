@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from monitor.settings.part import Part
+from monitor.settings.reference import ReferenceSettings
 from monitor.signals.input_shift import INPUT_SHIFT
 from monitor.signals.table import SIGNALS
 
@@ -58,6 +59,8 @@ class DriftSettings(Part):
     detectors: dict[str, str] = Field(
         default_factory=dict, description="what follows a signal, by name, from the next baseline on; e_detector"
     )
+
+    reference: ReferenceSettings = ReferenceSettings()
 
     @field_validator("tolerance", mode="before")
     @classmethod

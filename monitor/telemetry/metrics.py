@@ -100,6 +100,7 @@ class Metrics:
         self._incidents = of_leader(series.INCIDENTS_OPEN, series.INCIDENT_MEMBERS)
         self._fold_lag = of_leader(series.FOLD_LAG_TRACES)
         self._placement_blocked = of_leader(series.PLACEMENT_BLOCKED_SECONDS)
+        self._silence = of_leader(series.SILENCE_RATIO)
         self._anchor = of_leader(series.ANCHOR_AGE_SECONDS, series.ANCHOR_PERIOD_SECONDS, series.ANCHOR_SHIFT)
         self._jobs = of_leader(series.JOBS)
         self._last_refresh = of_leader(series.LAST_REFRESH)
@@ -110,12 +111,10 @@ class Metrics:
         up = gauge_of(series.DEPENDENCY_UP, registry)
         for name, freshness in self._reached.items():
             up.labels(name).set_function(freshness.holds)
-        for trace_outcome in TraceOutcome:
-            self._traces.labels(trace_outcome)
-        for preference_outcome in PreferenceOutcome:
-            self._preferences.labels(preference_outcome)
-        for anchor_outcome in AnchorOutcome:
-            self._anchor_scorings.labels(anchor_outcome)
+        outcomes = (self._traces, TraceOutcome), (self._preferences, PreferenceOutcome)
+        for counter, words in (*outcomes, (self._anchor_scorings, AnchorOutcome)):
+            for word in words:
+                counter.labels(word)
         for stage in Stage:
             self._stage_seconds.labels(stage)
 
@@ -172,6 +171,10 @@ class Metrics:
     def confirm_reached(self, dependency: Dependency) -> None:
         """Note that a call to *dependency* has succeeded; safe from any thread."""
         self._reached[dependency].confirm()
+
+    def is_reached(self, dependency: Dependency) -> bool:
+        """Say whether a call to *dependency* has succeeded of late, as far as this process knows."""
+        return self._reached[dependency].holds()
 
     def show_lag(self, records: Mapping[tuple[str, int], int]) -> None:
         """Show the lag of the partitions assigned now, keyed by topic and partition, as the brokers have told it."""
@@ -244,6 +247,10 @@ class Metrics:
             shifts = {(scorer, "mean"): moved[0], (scorer, "root_mean_square"): moved[1]}
         self._anchor.show({(): age_seconds}, {(): period_seconds}, shifts)
 
+    def show_silence(self, ratio: float | None) -> None:
+        """Show how long no trace has come beside what the log's rhythm explains; nothing while it has none."""
+        self._silence.show({} if ratio is None else {(): ratio})
+
     def show_last_refresh(self, at: datetime | None) -> None:
         self._last_refresh.show({(): 0.0 if at is None else at.timestamp()})
 
@@ -259,6 +266,7 @@ class Metrics:
             self._incidents,
             self._fold_lag,
             self._placement_blocked,
+            self._silence,
             self._anchor,
             self._jobs,
             self._last_refresh,

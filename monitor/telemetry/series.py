@@ -227,6 +227,13 @@ PLACEMENT_BLOCKED_SECONDS = Series(
     "seconds",
     "Age of the oldest transaction that keeps stored traces from being folded; 0 where none does.",
 )
+SILENCE_RATIO = Series(
+    "monitor_silence_ratio",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "ratio",
+    "How long no trace has come, beside what the log's own rhythm explains; 1 is the alarm. Missing until it has one.",
+)
 ANCHOR_AGE_SECONDS = Series(
     "monitor_anchor_age_seconds",
     Kind.GAUGE,
@@ -263,6 +270,22 @@ LAST_REFRESH = Series(
     Part.CONTROLLER,
     "seconds since the epoch",
     "When a reward model was last promoted; 0 if never.",
+)
+REFERENCE_REQUESTS = Series(
+    "monitor_reference_requests_total",
+    Kind.COUNTER,
+    Part.CONTROLLER,
+    "prompts",
+    "Prompts that the released policy was asked again, by what became of them.",
+    ("outcome",),
+)
+REFERENCE_BUDGET_LEFT = Series(
+    "monitor_reference_budget_left",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "requests or tokens",
+    "What is left of the day's budget for asking the released policy again.",
+    ("unit",),
 )
 LEADER = Series(
     "monitor_leader",
@@ -328,11 +351,14 @@ DAEMON_SERIES: tuple[Series, ...] = (
     INCIDENT_MEMBERS,
     FOLD_LAG_TRACES,
     PLACEMENT_BLOCKED_SECONDS,
+    SILENCE_RATIO,
     ANCHOR_AGE_SECONDS,
     ANCHOR_PERIOD_SECONDS,
     ANCHOR_SHIFT,
     JOBS,
     LAST_REFRESH,
+    REFERENCE_REQUESTS,
+    REFERENCE_BUDGET_LEFT,
     LEADER,
 )
 SERVING_SERIES: tuple[Series, ...] = (

@@ -30,6 +30,7 @@ class Ports:
     streams: drift.Streams
     days: drift.Days
     baselines: drift.Baselines
+    anchors: drift.Anchors
     alarms: alarm.Alarms
     explanations: alarm.Explanations
     incidents: alarm.Incidents

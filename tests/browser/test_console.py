@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 from prometheus_client import CollectorRegistry
 
-from monitor.domain.alarm import AlarmState, Direction, Severity
+from monitor.domain.alarm import AlarmKind, AlarmState, Decomposition, Direction, ReferenceVerdict, Severity
+from monitor.domain.anchor import AnchorStatus
 from monitor.domain.job import Check, JobState, Verdict
 from monitor.domain.stream import StreamKey
 from monitor.domain.text import visible
@@ -27,7 +28,7 @@ from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job, stored_alarm
 pytestmark = pytest.mark.browser
 
 HOSTILE = 'dataset=<img src=x onerror="document.title=1">&lt;'
-BASELINE = BaselineSummary(1, NOW, "rlhf-monitor", "first 2000 traces", 0, 2000, 2000)
+BASELINE = BaselineSummary(1, NOW, "rlhf-monitor", "first 2000 traces", 0, 2000, 2000, 0)
 FAILED_GATE = Verdict(
     False,
     (
@@ -63,6 +64,18 @@ def test_the_empty_console_says_what_will_appear(page: Page, address: str, monit
     expect(page.locator("#alarms-empty")).to_contain_text("No baseline is frozen yet")
     expect(page.locator("#jobs-empty")).to_contain_text("No job yet")
     expect(page.locator("#chips")).to_contain_text("no leader")
+
+
+def test_the_console_says_whether_the_scorer_still_scores_its_anchor_set_as_at_first(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    still = AnchorStatus("anchors-1", HOSTILE, NOW, 3, 64, 0.001, 0.002, 0.05, moved=False)
+    monitor.anchored = still
+    page.goto(address)
+    expect(page.locator("#anchor")).to_contain_text(f"by {HOSTILE}, +0.001 sd from its first scores. The scorer stands")
+    monitor.anchored = replace(still, mean=-0.41, moved=True)
+    expect(page.locator("#anchor")).to_contain_text("0.410 sd from its first scores. The scorer has changed")
+    expect(page.locator("#anchor")).to_have_attribute("data-tone", "bad")
 
 
 def test_a_cohort_named_in_html_is_shown_as_text(page: Page, address: str, monitor: InMemoryMonitor) -> None:
@@ -129,7 +142,12 @@ def test_hostile_labels_are_shown_as_visible_text_everywhere(
 ) -> None:
     for number, label in enumerate(LABELS.values(), start=1):
         key = StreamKey("reward", label, label, label)
-        monitor.stored[number] = stored_alarm(number, stream=key, trace_id=label, examples=(label,))
+        unit = Decomposition(2.0, 1.0, 1.0, label)
+        told = stored_alarm(
+            number, stream=key, trace_id=label, examples=(label,), detail=label, decomposition=unit, incident_id=number
+        )
+        noted = {"reference_verdict": ReferenceVerdict.UNDECIDED, "reference_note": label, "policy_since": NOW}
+        monitor.stored[number] = replace(told, **noted)  # type: ignore[arg-type]
         monitor.statuses.append(stream_status(key=key, evidence_log=1.5))
         check = Check(label, False, 0.1, 0.2, 0.05, label)
         verdict = Verdict(False, (check,), "ab" * 32)
@@ -160,50 +178,100 @@ def test_hostile_labels_are_shown_as_visible_text_everywhere(
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
-def test_an_alarm_is_acknowledged_from_the_keyboard(page: Page, address: str, monitor: InMemoryMonitor) -> None:
+def test_an_incident_is_acknowledged_from_the_keyboard(page: Page, address: str, monitor: InMemoryMonitor) -> None:
     monitor.stored = {1: stored_alarm(1)}
     page.goto(address)
-    page.get_by_role("button", name="Acknowledge").focus()
+    page.get_by_role("button", name="Acknowledge incident 1").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#acknowledged-list")).to_contain_text("Acknowledged by local")
+    expect(page.locator("#acknowledged-list")).to_contain_text("acknowledged by local")
     expect(page.locator("#alarms")).to_be_focused()
     assert monitor.stored[1].state is AlarmState.ACKNOWLEDGED
 
 
-def test_the_alarms_of_one_drift_are_one_card_that_the_roll_up_leads(
+def test_one_incident_is_one_card_with_a_line_for_each_thing_that_moved(
     page: Page, address: str, monitor: InMemoryMonitor
 ) -> None:
     refusal, error = (StreamKey(signal, "*", "chat-2", "1") for signal in ("refusal", "error"))
+    parts = Decomposition(52.0, 8.0, 44.0, "tokens")
+    rollup = stored_alarm(2, place=2843, decomposition=parts)
     monitor.stored = {
         1: stored_alarm(1, cohort="product=billing", place=2840),
-        2: stored_alarm(2, place=2843),
+        2: replace(rollup, reference_verdict=ReferenceVerdict.POLICY_CHANGED, policy_since=NOW),
         3: stored_alarm(3, stream=refusal, place=2830),
-        4: stored_alarm(4, stream=error, place=2810, severity=Severity.WARNING),
+        4: stored_alarm(4, stream=error, place=2810, severity=Severity.WARNING, incident_id=2),
     }
     page.goto(address)
     cards = page.locator("#alarms-list > li")
-    expect(cards.locator("strong")).to_have_text(["refusal ↑ rose", "response length ↑ rose"])
-    expect(cards.nth(1).locator(".cohort")).to_have_text("all cohorts")
+    expect(cards).to_have_count(1)
+    expect(cards.locator(".findings b")).to_have_text(["refusal ↑ rose", "response length ↑ rose"])
+    expect(cards.locator(".findings .cohort")).to_have_text(["all cohorts", "all cohorts and 1 by itself"])
+    expect(cards).to_contain_text("of +52 tokens: +8 prompts, +44 model")
+    expect(cards).to_contain_text("shown cause: policy model (the released policy answers the same prompts otherwise)")
     expect(page.locator("#warnings-summary")).to_have_text("1 warning")
     expect(page.locator("#warnings-list > li")).to_be_hidden()
-    cards.nth(1).get_by_text("and 1 cohort: product=billing").click()
+    cards.get_by_text("3 alarms").click()
+    expect(cards).to_contain_text("asked again: policy changed")
     monitor.stored[5] = stored_alarm(5, cohort="product=travel", place=2850)
-    expect(cards.nth(1).locator(".members .name")).to_have_text(["all cohorts", "product=billing", "product=travel"])
-    expect(cards.nth(1).locator(".members")).to_be_visible()
+    expect(cards.locator(".members > li")).to_have_count(4)
+    expect(cards.locator(".members > li").last).to_contain_text("response length ↑ rose, product=travel")
+    expect(cards.locator(".members")).to_be_visible()
 
 
-def test_a_group_is_acknowledged_in_one_press_and_what_was_refused_stays_with_its_reason(
+def test_an_incident_is_snoozed_for_a_while_and_opened_again(
     page: Page, address: str, monitor: InMemoryMonitor
 ) -> None:
-    cohorts = {1: "*", 2: "product=billing", 3: "product=travel"}
-    monitor.stored = {number: stored_alarm(number, cohort=cohort) for number, cohort in cohorts.items()}
-    page.route("**/alarms/2/acknowledge", lambda route: route.fulfill(status=409, json={"detail": "alarm 2 is held"}))
+    monitor.stored = {number: stored_alarm(number, cohort=cohort) for number, cohort in {1: "*", 2: "a"}.items()}
     page.goto(address)
-    page.get_by_role("button", name="Acknowledge all 3").click()
+    page.get_by_role("button", name="Snooze incident 1").click()
+    page.get_by_label("For how long").select_option("a day")
+    page.get_by_role("button", name="Snooze", exact=True).click()
+    expect(page.locator("#snoozed-summary")).to_have_text("1 snoozed incident")
+    expect(page).to_have_title("rlhf-monitor")
+    page.locator("#snoozed-summary").click()
+    expect(page.locator("#snoozed-list")).to_contain_text("snoozed until 2026-11-22 12:00:00Z")
+    assert {item.state for item in monitor.stored.values()} == {AlarmState.SNOOZED}
+    page.get_by_role("button", name="Reopen incident 1").click()
+    expect(page.locator("#alarms-list > li")).to_have_count(1)
+
+
+def test_what_was_refused_stays_with_its_reason(page: Page, address: str, monitor: InMemoryMonitor) -> None:
+    monitor.stored = {number: stored_alarm(number, cohort=cohort) for number, cohort in {1: "*", 2: "a"}.items()}
+    page.route("**/incidents/1/*", lambda route: route.fulfill(status=409, json={"detail": "incident 1 is held"}))
+    page.goto(address)
+    page.get_by_role("button", name="Acknowledge incident 1").click()
     card = page.locator("#alarms-list > li")
-    expect(card.locator(".error")).to_have_text("Not acknowledged: product=billing: alarm 2 is held")
-    expect(card.get_by_role("button", name="Acknowledge")).to_have_text("Acknowledge")
-    assert [number for number, item in monitor.stored.items() if item.state is AlarmState.OPEN] == [2]
+    expect(card.locator(".error")).to_have_text("Not done: incident 1 is held")
+    card.get_by_text("2 alarms").click()
+    card.get_by_role("button", name="Acknowledge response length ↑ rose, a", exact=True).click()
+    expect(card).to_contain_text("acknowledged by local")
+    assert [number for number, item in monitor.stored.items() if item.state is AlarmState.OPEN] == [1]
+
+
+def test_incidents_that_ended_and_those_that_watch_the_traffic_are_shown_too(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    usual = stored_alarm(2, incident_id=2, stream=StreamKey("*", "*", "*", "*"), trace_id=None, examples=())
+    silent = replace(
+        usual.alarm,
+        kind=AlarmKind.NO_DATA,
+        detail="no trace for 20 min",
+        direction=None,
+        effect=None,
+        evidence_log=None,
+    )
+    monitor.stored = {
+        1: replace(stored_alarm(1, state=AlarmState.RECOVERED), recovered_at=NOW),
+        2: replace(usual, alarm=silent),
+    }
+    page.goto(address)
+    card = page.locator("#alarms-list > li")
+    expect(card.locator(".findings")).to_contain_text("no data")
+    expect(card.locator(".effect")).to_have_text("no trace for 20 min")
+    expect(page.locator("#ended")).to_be_hidden()
+    page.get_by_label("show those that ended").check()
+    expect(page.locator("#ended-summary")).to_have_text("1 ended incident")
+    page.locator("#ended-summary").click()
+    expect(page.locator("#ended-list")).to_contain_text("recovered 2026-11-21 12:00:00Z")
 
 
 def test_the_streams_of_a_former_scorer_and_those_long_silent_are_dimmed_at_the_end(

@@ -23,7 +23,8 @@ from monitor.app.wiring import http_scorer_of
 from monitor.domain.alarm import AlarmState, ScorerVerdict, StoredAlarm
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message, Trace
-from monitor.drift.anchor_judge import AnchorJudge, AnchorView
+from monitor.drift.anchor import AnchorShift
+from monitor.drift.anchor_judge import AnchorJudge, AnchorReader, Anchors, AnchorView
 from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules, freeze_window
 from monitor.drift.report import observation_frame
@@ -35,6 +36,7 @@ from monitor.observe.scoring import RewardModel
 from monitor.postgres.alarms import PostgresAlarmFacts, PostgresAlarms
 from monitor.postgres.anchors import PostgresAnchors
 from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.log import trace_numbers
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
@@ -183,8 +185,7 @@ def test_a_scorer_whose_weights_are_swapped_behind_its_name_is_told_and_reward_a
         version = site.scorer.version()
         site.write(BASELINE)
         view = site.score_anchors()
-        assert view.shift is not None
-        assert view.shift.root_mean_square < 1e-4  # scored as they were when they were traces
+        assert shift_of(view).root_mean_square < 1e-4  # scored as they were when they were traces
         site.write(200)
         assert site.alarms("anchor_reward") == []
         assert site.scoring.tick() is None  # its time has not come
@@ -198,6 +199,10 @@ def test_a_scorer_whose_weights_are_swapped_behind_its_name_is_told_and_reward_a
         assert site.verdicts() == {ScorerVerdict.UNDECIDED}
         monkeypatch.setattr("monitor.observe.anchor.ASKED_SECONDS", 0.0)
         site.score_anchors()  # not by its schedule: the alarm asks for it
+
+    decided = raised_again(site, raised[-1])
+    named = int((decided.alarm.trace_id or "").removeprefix("t-"))
+    assert (decided.trace_number, decided.alarm.place) == (named, named + PAIRS)  # one scoring lies before it
 
     [anchor] = site.alarms("anchor_reward")
     assert site.verdicts() == {ScorerVerdict.SCORER_CHANGED}
@@ -214,6 +219,12 @@ def test_a_scorer_whose_weights_are_swapped_behind_its_name_is_told_and_reward_a
     assert [stored.state for stored in site.alarms("anchor_reward")] == [AlarmState.RECOVERED]
     AnchorJudge(PostgresAnchors(engine), tolerance=TOLERANCE).turn()  # a new leader reads the same of the log
     assert len(site.alarms("anchor_reward")) == 1
+
+
+def shift_of(view: AnchorView) -> AnchorShift:
+    assert view.latest is not None
+    assert view.latest.shift is not None
+    return view.latest.shift
 
 
 def raised_again(site: Site, before: StoredAlarm) -> StoredAlarm:
@@ -249,8 +260,11 @@ def test_another_precision_of_the_same_weights_is_rounding(engine: Engine, model
     scorer.model = load(models[0], dtype=torch.bfloat16)
     view = site.score_anchors()
 
-    assert view.shift is not None
-    assert 1e-4 < view.shift.root_mean_square < TOLERANCE
+    shift = shift_of(view)
+    assert 1e-4 < shift.root_mean_square < TOLERANCE
+    told = Anchors(AnchorReader(PostgresAnchors(engine)), tolerance=TOLERANCE).anchor()
+    assert told is not None
+    assert (told.scorer_version, told.scorings, told.pairs, told.moved) == ("scorer-1", 2, PAIRS, False)
     assert site.alarms("anchor_reward") == []
 
 
@@ -268,12 +282,12 @@ def test_a_promoted_scorer_starts_the_anchor_anew_and_ends_what_the_old_one_rais
 
     scorer.model, scorer.name = load(models[1], version="scorer-2"), "scorer-2"
     site.scoring = site.another()
-    assert site.score_anchors().shift is None  # nothing of the old one is compared with it
+    latest = site.score_anchors().latest
+    assert latest is not None
+    assert latest.shift is None  # nothing of the old one is compared with it
     assert [stored.state for stored in site.alarms("anchor_reward")] == [AlarmState.RECOVERED]
     site.scoring = site.another(timedelta(0))
-    shift = site.score_anchors().shift
-    assert shift is not None
-    assert shift.root_mean_square < 1e-4
+    assert shift_of(site.score_anchors()).root_mean_square < 1e-4
 
 
 def promote(engine: Engine, former: str, scorer: str) -> None:
@@ -344,7 +358,7 @@ def test_a_process_that_dies_or_hangs_between_scoring_and_commit_leaves_one_scor
         with pytest.raises(Unavailable):  # its claim is gone
             ended.result(60)
     assert site.entries() == 1
-    assert site.judged().shift is not None
+    assert shift_of(site.judged()).root_mean_square < 1e-4
 
 
 def test_what_counts_traces_counts_no_anchors(engine: Engine, models: tuple[Path, Path]) -> None:
@@ -360,6 +374,12 @@ def test_what_counts_traces_counts_no_anchors(engine: Engine, models: tuple[Path
     assert (site.store.placed_traces(), seen.traces, seen.fold_lag_traces) == (traces, traces, 0)
     assert seen.last_timestamp == answered(traces - 1).timestamp
     assert Streams(PostgresStreams(engine)).unwatched_scorers() == ()
+
+    numbers = [0, 1, BASELINE - 1, BASELINE, BASELINE + 99, BASELINE + 100, traces - 1]
+    places = [site.store.place_of_trace(number) for number in numbers]
+    with engine.connect() as connection:
+        assert trace_numbers(connection, places) == numbers
+        assert trace_numbers(connection, [places[3] - 1, places[3] - PAIRS, traces + 3 * PAIRS]) == [400, 400, traces]
 
     first, stop = site.store.place_of_trace(traces - 250), site.store.place_of_trace(traces - 1) + 1
     assert stop - first == 250 + 2 * PAIRS

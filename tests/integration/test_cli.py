@@ -200,6 +200,33 @@ def test_an_operator_sees_the_drift_acknowledges_its_alarm_and_freezes_anew(run:
     assert run("alarms", "list", "--state", "open").out == "no alarm\n"
 
 
+@pytest.mark.postgres
+def test_an_operator_reads_an_incident_acknowledges_snoozes_and_reopens_it(run: Run, postgres_url: str) -> None:
+    run("db", "check", POSTGRES__URL=postgres_url)
+    assert run("incidents", "list").out == "no incident\n"
+    watch(postgres_url, TRACES, baseline=600)
+    [listed] = json.loads(run("incidents", "list", "--json", "--state", "open").out)
+    number = listed["incident_id"]
+    assert listed["facts"]["summary"] in run("incidents", "list").out.replace("\n", " ")
+    shown = run("incidents", "show", number).out
+    assert f"incident {number} (open, alert): response_length up in *" in shown
+    assert "possible cause: unknown" in shown
+    detail = json.loads(run("incidents", "show", number, "--json").out)
+    alarm = detail["alarms"][0]["alarm_id"]
+    assert f"alarm {alarm} of incident {number}" in run("alarms", "show", alarm).out
+    assert json.loads(run("alarms", "show", alarm, "--json").out)["incident_id"] == number
+    assert "is acknowledged" in run("incidents", "ack", number).out
+    assert run("incidents", "ack", number).code == FAILED
+    assert "is snoozed" in run("incidents", "snooze", number, "--hours", 4).out
+    assert "snoozed until" in run("incidents", "show", number).out
+    assert run("incidents", "snooze", number, "--hours", 0).code == BAD_USAGE
+    assert "is open" in run("incidents", "reopen", number).out
+    live = next(row["alarm_id"] for row in detail["alarms"] if row["state"] == "open")
+    assert run("alarms", "snooze", live, "--hours", 1).out == f"alarm {live} is snoozed\n"
+    assert run("alarms", "reopen", live).out == f"alarm {live} is open\n"
+    assert run("incidents", "show", 10_000).code == FAILED
+
+
 def test_a_folder_that_cannot_take_the_given_models_is_named_as_a_setting(
     run: Run, postgres_url: str, tmp_path: Path
 ) -> None:

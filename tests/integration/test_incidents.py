@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from monitor.domain.alarm import AlarmState, ReferenceVerdict, ScorerVerdict, Severity
-from monitor.domain.incident import Cause, Incident, IncidentDetail, IncidentFacts
+from monitor.domain.incident import Cause, Incident, IncidentDetail, IncidentFacts, VerdictWait
 from monitor.domain.job import Action, Hold, Launch
 from monitor.domain.order import Actor, AlarmOrder, Role
 from monitor.domain.trace import Trace
@@ -176,6 +176,19 @@ def test_verdicts_are_kept_rank_the_causes_and_end_a_page_that_the_prompts_expla
     assert not detail(incidents, incident).incident.facts.pages
     with pytest.raises(NotFound):
         alarms.set_reference_verdict(10_000, ReferenceVerdict.UNDECIDED)
+
+
+def test_a_page_waits_for_the_verdict_as_long_as_anybody_may_have_patience(
+    engine: Engine, incidents: PostgresIncidents
+) -> None:
+    fold(engine, drifting(1500, change=900), step=1500)
+    [incident], wait = incidents.open_incidents(), VerdictWait(frozenset({"response_length", "refusal"}), DAY)
+    assert incidents.open_incidents(wait) == ()
+    assert incidents.open_incidents(replace(wait, signals=frozenset({"response_length"}))) == (incident,)
+    assert incidents.open_incidents(replace(wait, patience=timedelta(microseconds=1))) == (incident,)
+    alerts = [row.alarm_id for row in detail(incidents, incident).alarms if row.alarm.severity is Severity.ALERT]
+    PostgresAlarms(engine).set_reference_verdict(alerts[0], ReferenceVerdict.POLICY_CHANGED)
+    assert [item.incident_id for item in incidents.open_incidents(wait)] == [incident.incident_id]
 
 
 def test_one_incident_starts_one_job_of_an_action_and_a_snoozed_one_none(

@@ -13,7 +13,8 @@ from sqlalchemy import Engine
 
 from monitor.domain.alarm import Direction
 from monitor.domain.stream import StreamKey
-from monitor.drift.baseline import Baseline, NullRule, Window, build_baseline
+from monitor.drift.baseline import Baseline
+from monitor.drift.freeze import NullRule, Window, build_baseline
 from monitor.drift.daily import DayEvidence
 from monitor.drift.incident import IncidentRule
 from monitor.drift.moved import MovedDays
@@ -21,13 +22,15 @@ from monitor.drift.stored import FoldStep
 from monitor.postgres.days import PostgresDays
 from monitor.postgres.streams import PostgresFoldStore
 from tests.commands import Run
+from tests.traces import START, drifting
+from tests.watched import watch
 
 pytestmark = pytest.mark.postgres
 DAY = date(2026, 11, 20)
 
 
 def frozen() -> Baseline:
-    window = Window("refusal", "-", ["a"] * 100, ["m"] * 100, np.tile([0.0, 1.0], 50))
+    window = Window("refusal", "-", ["a"] * 100, ["m"] * 100, np.tile([0.0, 1.0], 50), np.arange(100))
     return build_baseline([window], NullRule(), first_place=0, stop_place=100)
 
 
@@ -76,6 +79,17 @@ def test_a_day_is_told_as_it_stands_and_again_from_the_beginning_under_a_new_bas
     assert days.moved(None) is None
     store_days(store, second, [*quiet(DAY), moved("e", DAY, 12.0)])
     assert told(days, None) == [("e", True, True)]
+
+
+def test_the_fold_stores_what_a_day_of_the_traffic_came_to(postgres_url: str, engine: Engine) -> None:
+    watch(postgres_url, drifting(1500, change=900), baseline=600)
+    found = MovedDays(PostgresDays(engine), 0.1).moved(None)
+    assert found is not None
+    assert found.day == START.date()
+    by_name = {(row.evidence.stream.signal, row.evidence.stream.cohort): row for row in found.moved}
+    refusal = by_name["refusal", "*"]
+    assert (refusal.evidence.direction, refusal.on_the_day, refusal.evidence.observations) == (Direction.UP, True, 900)
+    assert ("truncation", "*") not in by_name
 
 
 def test_operators_are_told_at_the_terminal(run: Run, engine: Engine, postgres_url: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
+from monitor.domain.anchor import AnchorStatus
 from monitor.domain.incident import Incident, IncidentDetail, sum_up
 from monitor.domain.job import LIVE, Action, Job, JobState
 from monitor.domain.order import ORDERS, Actor, AlarmOrder, JobOrder, target_of
@@ -50,7 +51,8 @@ def stored_alarm(
         examples=("t-2843", "t-2840"),
     )
     changed: Alarm = replace(alarm, **changes)  # type: ignore[arg-type]
-    return StoredAlarm(alarm_id, state, changed, NOW, incident_id=incident_id)
+    stored = StoredAlarm(alarm_id, state, changed, NOW, incident_id=incident_id)
+    return replace(stored, trace_number=changed.place, onset_trace_number=changed.onset_place)
 
 
 def stream_status(**changes: object) -> StreamStatus:
@@ -83,6 +85,7 @@ class InMemoryMonitor:
     history: list[tuple[int, JobEvent]] = field(default_factory=list)
     registry: Models = field(default_factory=lambda: Models(None, None, (), None, None))
     frozen: BaselineSummary | None = None
+    anchored: AnchorStatus | None = None
     told: dict[date, MovedStreams] = field(default_factory=dict)
     counts: Overview = field(default_factory=lambda: Overview(0, 0, 0, 0, {}, 0, 0, None, False, None))
     away: bool = False
@@ -94,6 +97,7 @@ class InMemoryMonitor:
             streams=self,
             days=self,
             baselines=self,
+            anchors=self,
             alarms=self,
             explanations=self,
             incidents=self,
@@ -148,6 +152,10 @@ class InMemoryMonitor:
     def baseline(self) -> BaselineSummary | None:
         self._reach()
         return self.frozen
+
+    def anchor(self) -> AnchorStatus | None:
+        self._reach()
+        return self.anchored
 
     def order_alarm(
         self, alarm_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0)

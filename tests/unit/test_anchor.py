@@ -80,6 +80,11 @@ def test_what_a_test_of_the_distribution_would_miss_is_seen_at_once_in_pairs(mov
 
 def test_pairs_without_a_score_are_left_out_and_too_few_tell_nothing() -> None:
     again = FIRST.copy()
+    again[3] += 1.0
+    one = shift_between(FIRST, again)
+    assert one is not None
+    assert one.telling[0] == 3
+    again = FIRST.copy()
     again[10:] = np.nan
     shift = shift_between(FIRST, again)
     assert shift is not None
@@ -97,6 +102,7 @@ def test_an_episode_begins_at_the_last_scoring_that_stood_still_and_ends_at_the_
     assert alarm.effect is not None
     assert alarm.effect.estimate == pytest.approx(0.5)
     assert alarm.direction is Direction.UP
+    assert len(alarm.examples) == 5
     assert history((2000, 0.0), (3000, 0.5)).alarm(TOLERANCE) == alarm  # the same, whenever it is asked for
     assert history((3000, 0.5), (4000, 0.0)).alarm(TOLERANCE) is None
     again = history((3000, 0.5), (4000, 0.0), (5000, -0.5)).alarm(TOLERANCE)

@@ -184,7 +184,7 @@ def test_causes_are_ranked_by_what_speaks_for_them() -> None:
         (Cause.INPUT_SHIFT, Likelihood.POSSIBLE),
     ]
     [came] = likely_causes([member(1, 1.0, policy_since=NOON)])
-    assert came.because == "policy model chat-2 came at 2026-11-21 12:00Z"
+    assert came.because == "chat-2 came at 2026-11-21 12:00Z"
     assert [cause.cause for cause in likely_causes([member(1, 1.0)])] == [Cause.UNKNOWN]
 
 

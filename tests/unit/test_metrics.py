@@ -23,6 +23,7 @@ from monitor.domain.text import for_metric
 from monitor.telemetry.health import Health
 from monitor.telemetry.logs import configure_logging
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics, Stage, TraceOutcome
+from monitor.telemetry.reference import ReferenceMetrics
 from monitor.telemetry.series import DAEMON_SERIES, SCORED_TOKENS, SERIES, SERVING_SERIES, Series
 from monitor.telemetry.serving import ServingMetrics
 
@@ -95,6 +96,7 @@ def assert_declared(registry: CollectorRegistry, declared: Sequence[Series]) -> 
 
 
 def test_the_daemon_exports_exactly_the_series_declared_for_it(metrics: Metrics, registry: CollectorRegistry) -> None:
+    ReferenceMetrics(registry)
     assert_declared(registry, DAEMON_SERIES)
 
 

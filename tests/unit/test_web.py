@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from monitor.domain.alarm import AlarmState, Direction
+from monitor.domain.anchor import AnchorStatus
 from monitor.domain.job import TRANSITIONS, JobState
 from monitor.domain.order import ORDERS
 from monitor.domain.stream import StreamKey
@@ -31,7 +32,7 @@ from monitor.telemetry.metrics import Metrics
 from monitor.web.app import create_app
 from monitor.web.middleware import MAX_BODY_BYTES
 from monitor.web.server import WebServer
-from tests.unit.in_memory_ports import InMemoryMonitor, a_job, stored_alarm, stream_status
+from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job, stored_alarm, stream_status
 
 TOKENS = {"view-me": "viewer", "label-me": "annotator", "run-me": "operator"}
 CHANGE = {"X-Requested-With": "rlhf-monitor"}
@@ -167,6 +168,13 @@ def test_what_moved_is_told_of_a_day_or_of_the_last_one(local: TestClient, monit
     assert local.get("/api/v1/moved?day=yesterday").status_code == 422
 
 
+def test_where_the_scorer_stands_by_its_anchor_set_is_told(local: TestClient, monitor: InMemoryMonitor) -> None:
+    assert local.get("/api/v1/anchor").json() is None
+    monitor.anchored = AnchorStatus("anchors-1", "scorer-1", NOW, 3, 64, 0.41, 0.52, 0.05, moved=True)
+    told = local.get("/api/v1/anchor").json()
+    assert (told["scorer_version"], told["mean"], told["moved"]) == ("scorer-1", 0.41, True)
+
+
 def test_streams_come_by_name_and_no_evidence_is_null(local: TestClient, monitor: InMemoryMonitor) -> None:
     later = stream_status(key=StreamKey("reward", "*", "chat-2", "v1"))
     monitor.statuses = [later, stream_status(evidence_log=-math.inf)]
@@ -185,6 +193,44 @@ def test_an_alarm_is_acknowledged_once_and_by_name(local: TestClient, monitor: I
     again = local.post("/api/v1/alarms/1/acknowledge", headers=CHANGE)
     assert (again.status_code, again.json()["title"]) == (409, "Conflict")
     assert local.post("/api/v1/alarms/9/acknowledge", headers=CHANGE).status_code == 404
+
+
+def test_an_incident_is_read_with_its_alarms_and_moved_as_its_state_allows(
+    local: TestClient, monitor: InMemoryMonitor
+) -> None:
+    ended = replace(stored_alarm(3, incident_id=2, state=AlarmState.RECOVERED), recovered_at=NOW)
+    monitor.stored = {1: stored_alarm(1), 2: stored_alarm(2, cohort="a"), 3: ended}
+    assert [row["incident_id"] for row in local.get("/api/v1/incidents").json()] == [2, 1]
+    live = local.get("/api/v1/incidents?state=open&state=snoozed").json()
+    assert [(row["incident_id"], row["facts"]["members"], row["facts"]["state"]) for row in live] == [(1, 2, "open")]
+    found = local.get("/api/v1/incidents/1").json()
+    assert ([row["alarm_id"] for row in found["alarms"]], found["incident"]) == ([1, 2], live[0])
+    asleep = local.post("/api/v1/incidents/1/snooze", json={"seconds": 3600}, headers=CHANGE).json()
+    assert asleep["incident"]["facts"]["snoozed_until"] == "2026-11-21T13:00:00Z"
+    assert local.post("/api/v1/incidents/1/reopen", headers=CHANGE).status_code == 200
+    one = local.post("/api/v1/alarms/2/snooze", json={"seconds": 60}, headers=CHANGE).json()
+    assert (one["state"], local.get("/api/v1/incidents/1").json()["incident"]["facts"]["state"]) == ("snoozed", "open")
+    assert local.post("/api/v1/alarms/2/reopen", headers=CHANGE).status_code == 200
+    seen = local.post("/api/v1/incidents/1/acknowledge", headers=CHANGE).json()
+    assert [row["acknowledged_by"] for row in seen["alarms"]] == ["local", "local"]
+    assert local.post("/api/v1/incidents/1/acknowledge", headers=CHANGE).status_code == 409
+    assert local.post("/api/v1/incidents/9/acknowledge", headers=CHANGE).status_code == 404
+    assert local.get("/api/v1/incidents/9").status_code == 404
+    for seconds in (59, 31 * 86_400, "soon"):
+        refused = local.post("/api/v1/incidents/1/snooze", json={"seconds": seconds}, headers=CHANGE)
+        assert refused.status_code == 422
+
+
+@pytest.mark.parametrize("what", ["incidents", "alarms"])
+@pytest.mark.parametrize("order", ["acknowledge", "snooze", "reopen"])
+def test_only_an_operator_moves_an_incident_or_an_alarm(
+    guarded: TestClient, monitor: InMemoryMonitor, what: str, order: str
+) -> None:
+    state = AlarmState.ACKNOWLEDGED if order == "reopen" else AlarmState.OPEN
+    monitor.stored = {1: stored_alarm(1, state=state)}
+    path, body = f"/api/v1/{what}/1/{order}", {"seconds": 3600} if order == "snooze" else None
+    statuses = [guarded.post(path, json=body, headers=bearer(token)).status_code for token in ("view-me", "run-me")]
+    assert statuses == [403, 200]
 
 
 def test_a_job_is_moved_only_as_its_state_allows(local: TestClient, monitor: InMemoryMonitor) -> None:

@@ -11,6 +11,7 @@ from monitor.postgres.schema.drift import (
     fold_position,
     incident,
     leader_lease,
+    watch_state,
 )
 from monitor.postgres.schema.log import (
     checkpoint,
@@ -26,6 +27,7 @@ from monitor.postgres.schema.log import (
     trace,
 )
 from monitor.postgres.schema.metadata import metadata
+from monitor.postgres.schema.reference import reask, reasked, reference_budget
 from monitor.postgres.schema.retraining import audit, job, job_event, preference, registry, reward_model
 
 __all__ = [
@@ -48,6 +50,9 @@ __all__ = [
     "metadata",
     "observation_batch",
     "preference",
+    "reask",
+    "reasked",
+    "reference_budget",
     "registry",
     "repeat_key",
     "reward_model",
@@ -55,4 +60,5 @@ __all__ = [
     "score",
     "stored_trace",
     "trace",
+    "watch_state",
 ]

@@ -188,3 +188,12 @@ leader_lease = Table(
     Column("session_lock", Integer, nullable=False),
     _timestamp("renewed_at"),
 )
+
+# What the watch knows of who sends (`drift.arrivals.Senders`), as of its last save: a new leader reads on from there.
+watch_state = Table(
+    "watch_state",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    _timestamp("saved_at", default_now=True),
+)

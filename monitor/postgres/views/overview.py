@@ -38,7 +38,7 @@ class PostgresOverview:
 
     def __init__(self, engine: Engine, *, kafka_lag: Callable[[], int | None]) -> None:
         self._engine = engine
-        self._kafka_lag = kafka_lag
+        self.kafka_lag = kafka_lag
 
     def overview(self) -> Overview:
         with transaction(self._engine) as connection:
@@ -58,7 +58,7 @@ class PostgresOverview:
             open_alarms=still_open.alarms,
             paging_incidents=still_open.incidents,
             fold_lag_traces=lag,
-            kafka_lag_records=self._kafka_lag(),
+            kafka_lag_records=self.kafka_lag(),
             has_leader=led,
             last_timestamp=None if last is None else moment_of(last),
             placement_blocked_by=None if blocker is None else str(blocker),

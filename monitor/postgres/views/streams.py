@@ -62,4 +62,5 @@ class PostgresStreams:
             first_place=row.first_place,
             stop_place=row.stop_place,
             traces=stop - first,
+            first_trace=first,
         )

@@ -8,6 +8,7 @@ from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Query
 
+from monitor.domain.anchor import AnchorStatus
 from monitor.domain.stream import StreamStatus
 from monitor.domain.view import BaselineSummary, Overview
 from monitor.drift.moved import MovedStreams
@@ -35,6 +36,12 @@ class Streams(Protocol):
 class Days(Protocol):
     def moved(self, day: date | None) -> MovedStreams | None:
         """Return which streams moved on *day*, or on the last day; None where nothing was watched yet."""
+        ...
+
+
+class Anchors(Protocol):
+    def anchor(self) -> AnchorStatus | None:
+        """Return where the scorer in use stands; None where its set was never scored."""
         ...
 
 
@@ -67,6 +74,12 @@ def get_moved(
     told of `over_days` since the baseline, at most that share have not. While a day lasts, it is told of so far.
     """
     return days.moved(day)
+
+
+@router.get("/anchor")
+def get_anchor(_: AnyActor, anchors: Annotated[Anchors, kept("anchors")]) -> AnchorStatus | None:
+    """Return whether the scorer in use scores fixed answers as at first; null until it has scored them."""
+    return anchors.anchor()
 
 
 @router.get("/baseline")

@@ -1,43 +1,50 @@
-// The alarms: open alerts in full, then a line of warnings and a line of what was acknowledged.
+// The incidents: those that page in full, then a line each of warnings and of what was acknowledged, snoozed or ended.
 
-import { createCard, updateCard } from "./alarm_card.js";
-import { groupAlarms } from "./alarm_group.js";
 import { byId, reconcile, setText, showMessage } from "./dom.js";
-import { count, plural, words } from "./format.js";
+import { plural, words } from "./format.js";
+import { describeIncidents } from "./incident.js";
+import { createCard, updateCard } from "./incident_card.js";
 
-const ALL_QUIET = "No stream has drifted. An alarm appears here with its direction, onset and effect.";
+const ALL_QUIET = "No stream has drifted. An incident appears here with what moved, its onset and its likely cause.";
 const NO_BASELINE = "No baseline is frozen yet, so nothing can alarm. Alarms appear here once traces are compared with one.";
+const LINES = { warnings: "warning", acknowledged: "acknowledged incident", snoozed: "snoozed incident", ended: "ended incident" };
+const RANKS = { warnings: "warning" };
 
-export function showAlarms(alarms, context) {
-  const groups = Map.groupBy(groupAlarms(alarms), ({ rank }) => rank);
-  const { alert = [], warning = [], acknowledged = [] } = Object.fromEntries(groups);
-  const open = alarms.filter(({ state }) => state === "open").length;
-  const order = alert.length > 1 ? ", the first caught on top" : "";
-  setText(byId("alarms-tally"), open ? `${count(open)} open${order}` : "");
-  showMessage(byId("alarms-empty"), alert.length ? "" : emptyOf(alarms, context));
-  showGroups(byId("alarms-list"), alert, context);
-  showLine("warnings", warning, "warning", context);
-  showLine("acknowledged", acknowledged, "acknowledged alarm", context);
+export function wantsEnded() {
+  return byId("alarms-ended").checked;
 }
 
-function emptyOf(alarms, { hasBaseline }) {
-  if (alarms.length) return "No alert is open.";
+export function wireEnded(refresh) {
+  byId("alarms-ended").addEventListener("change", refresh);
+}
+
+export function showAlarms(incidents, alarms, context) {
+  const groups = Map.groupBy(describeIncidents(incidents, alarms), ({ rank }) => rank);
+  const alert = groups.get("alert") ?? [];
+  const live = incidents.filter(({ facts }) => facts.state !== "recovered" && facts.state !== "superseded");
+  const order = alert.length > 1 ? ", the first told on top" : "";
+  setText(byId("alarms-tally"), alert.length ? `${plural(alert.length, "open incident")}${order}` : "");
+  showMessage(byId("alarms-empty"), alert.length ? "" : emptyOf(live, context));
+  showCards(byId("alarms-list"), alert, context);
+  for (const [id, noun] of Object.entries(LINES)) showLine(id, groups.get(RANKS[id] ?? id) ?? [], noun, context);
+}
+
+function emptyOf(live, { hasBaseline }) {
+  if (live.length) return "No incident pages.";
   return hasBaseline ? ALL_QUIET : NO_BASELINE;
 }
 
-function showLine(id, groups, noun, context) {
-  const moved = new Set(groups.map(({ lead: { alarm } }) => `${words(alarm.stream.signal)} ${alarm.direction === "up" ? "↑" : "↓"}`));
-  const tally = groups.reduce((sum, { open, members }) => sum + (open.length || members.length), 0);
-  byId(id).hidden = groups.length === 0;
-  setText(byId(`${id}-summary`), plural(tally, noun));
-  setText(byId(`${id}-signals`), [...moved].join(", "));
-  showGroups(byId(`${id}-list`), groups, context);
+function showLine(id, incidents, noun, context) {
+  byId(id).hidden = incidents.length === 0;
+  setText(byId(`${id}-summary`), plural(incidents.length, noun));
+  setText(byId(`${id}-signals`), incidents.slice(0, 3).map(({ facts }) => words(facts.summary)).join("; "));
+  showCards(byId(`${id}-list`), incidents, context);
 }
 
-function showGroups(list, groups, context) {
-  reconcile(list, groups, {
-    key: (group) => group.key,
-    create: (group) => createCard(group, context.refresh),
-    update: (card, group) => updateCard(card, group, context),
+function showCards(list, incidents, context) {
+  reconcile(list, incidents, {
+    key: (incident) => incident.id,
+    create: (incident) => createCard(incident, context.refresh),
+    update: (card, incident) => updateCard(card, incident, context),
   });
 }

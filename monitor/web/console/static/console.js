@@ -1,7 +1,7 @@
 // The console's loop: read everything, show it, again in two seconds.
 
 import { dropToken, hasToken, keepToken, read, readiness } from "./api.js";
-import { showAlarms } from "./alarms.js";
+import { showAlarms, wantsEnded, wireEnded } from "./alarms.js";
 import { askToken } from "./dialog.js";
 import { byId, setText, showMessage } from "./dom.js";
 import { utc } from "./format.js";
@@ -49,34 +49,36 @@ async function askAgain(complaint) {
 }
 
 async function readAll() {
-  const [ready, overview, streams, moved, open, acknowledged, items, models, baseline] = await Promise.all([
+  const states = ["open", "acknowledged", "snoozed", ...(wantsEnded() ? ["recovered", "superseded"] : [])];
+  const [ready, overview, streams, moved, incidents, items, models, baseline, anchor, ...alarms] = await Promise.all([
     readiness(),
     read("/api/v1/overview"),
     read("/api/v1/streams"),
     read("/api/v1/moved"),
-    read("/api/v1/alarms?state=open&limit=1000"),
-    read("/api/v1/alarms?state=acknowledged&limit=200"),
+    read(`/api/v1/incidents?limit=200&${states.map((state) => `state=${state}`).join("&")}`),
     read("/api/v1/jobs?limit=50"),
     read("/api/v1/models"),
     read("/api/v1/baseline"),
+    read("/api/v1/anchor"),
+    ...states.map((state) => read(`/api/v1/alarms?state=${state}&limit=1000`)),
   ]);
-  return { ready, overview, streams, moved, alarms: [...open, ...acknowledged], items, models, baseline };
+  return { ready, overview, streams, moved, incidents, alarms: alarms.flat(), items, models, baseline, anchor };
 }
 
-function show({ ready, overview, streams, moved, alarms, items, models, baseline }) {
+function show({ ready, overview, streams, moved, incidents, alarms, items, models, baseline, anchor }) {
   const champion = models.champion?.version ?? null;
   const context = { operator: who.role === "operator", hasBaseline: baseline !== null, champion, refresh };
   showChips(ready, overview);
   showCounts(overview);
-  showAlarms(alarms, context);
-  showStreams(streams, alarms, context);
+  showAlarms(incidents, alarms, context);
+  showStreams(streams, alarms.filter(({ state }) => state === "open" || state === "acknowledged" || state === "snoozed"), context);
   showMoved(moved);
   showJobs(items, context);
-  showModels(models);
+  showModels(models, anchor);
   showBaseline(baseline);
   byId("start").hidden = !context.operator;
   setText(byId("who"), `${who.name} (${who.role})`);
-  document.title = overview.open_alarms ? `(${overview.open_alarms}) rlhf-monitor` : "rlhf-monitor";
+  document.title = overview.paging_incidents ? `(${overview.paging_incidents}) rlhf-monitor` : "rlhf-monitor";
 }
 
 // What a service said may go on for lines; its log holds them.
@@ -97,6 +99,7 @@ async function loop() {
 }
 
 wireStartForm(refresh);
+wireEnded(refresh);
 tick();
 setInterval(tick, 1000);
 document.addEventListener("visibilitychange", () => !document.hidden && refresh());

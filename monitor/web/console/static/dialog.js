@@ -1,4 +1,4 @@
-// The two questions the page asks: "are you sure" and "which token".
+// The questions the page asks: "are you sure", "for how long" and "which token".
 
 import { byId, setText, showMessage } from "./dom.js";
 
@@ -14,18 +14,32 @@ export function confirm({ title, text, yes, danger = false }, act) {
   byId("confirm-no").onclick = () => dialog.close();
   byId("confirm-form").onsubmit = (event) => {
     event.preventDefault();
-    carryOut(dialog, button, act);
+    carryOut(dialog, button, act, byId("confirm-error"));
   };
   dialog.showModal();
 }
 
-async function carryOut(dialog, button, act) {
+// Ask for how long, then act on so many seconds; a refusal is shown in the dialog, which then stays open.
+export function askSnooze(title, act) {
+  const dialog = byId("snooze");
+  const button = byId("snooze-yes");
+  setText(byId("snooze-title"), title);
+  showMessage(byId("snooze-error"), "");
+  byId("snooze-no").onclick = () => dialog.close();
+  byId("snooze-form").onsubmit = (event) => {
+    event.preventDefault();
+    carryOut(dialog, button, () => act(Number(byId("snooze-seconds").value)), byId("snooze-error"));
+  };
+  dialog.showModal();
+}
+
+async function carryOut(dialog, button, act, error) {
   button.disabled = true;
   try {
     await act();
     dialog.close();
-  } catch (error) {
-    showMessage(byId("confirm-error"), error.message);
+  } catch (refused) {
+    showMessage(error, refused.message);
   } finally {
     button.disabled = false;
   }

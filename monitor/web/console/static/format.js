@@ -28,6 +28,13 @@ export function effect({ estimate, lower, upper, unit }) {
   return `${signed(scale * estimate)} ${shown} [${signed(scale * lower)}, ${signed(scale * upper)}]`;
 }
 
+// "of +52 tokens: +8 prompts, +44 model"
+export function decomposition({ raw, prompts, model, unit }) {
+  const scale = unit === "ratio" ? 100 : 1;
+  const shown = unit === "ratio" ? "points" : unit;
+  return `of ${signed(scale * raw)} ${shown}: ${signed(scale * prompts)} prompts, ${signed(scale * model)} model`;
+}
+
 function signed(number) {
   return (number > 0 ? "+" : number < 0 ? "−" : "") + digits(Math.abs(number));
 }

@@ -5,7 +5,7 @@ import { age, count, plural, setTime } from "./format.js";
 
 const NO_MODEL = "No reward model is registered; length and refusals are watched without one. A promoted candidate appears here.";
 
-export function showModels({ champion, previous, candidates }) {
+export function showModels({ champion, previous, candidates }, anchor) {
   const known = new Set([champion?.version, previous?.version]);
   const rows = [
     ...(champion ? [{ role: "champion", ...champion }] : []),
@@ -14,6 +14,16 @@ export function showModels({ champion, previous, candidates }) {
   ];
   showMessage(byId("models-empty"), rows.length ? "" : NO_MODEL);
   reconcile(byId("models-list"), rows, { key: (row) => row.version, create: createModel, update: updateModel });
+  showMessage(byId("anchor"), anchor === null ? "" : anchorOf(anchor));
+  setAttribute(byId("anchor"), "data-tone", anchor?.moved ? "bad" : null);
+}
+
+function anchorOf({ scorer_version: scorer, scored_at: at, mean, pairs, moved }) {
+  const scored = `scored ${age(new Date(at))} by ${scorer}`;
+  if (mean === null) return `Anchor set: ${scored} for the first time.`;
+  const shift = `${mean < 0 ? "−" : "+"}${Math.abs(mean).toFixed(3)} sd from its first scores`;
+  const verdict = moved ? "The scorer has changed, and its version has not." : "The scorer stands still.";
+  return `Anchor set: ${plural(pairs, "fixed answer")} ${scored}, ${shift}. ${verdict}`;
 }
 
 function createModel() {
@@ -47,7 +57,7 @@ export function showBaseline(baseline) {
   const facts = baseline === null ? [] : [
     ["Frozen", baseline.created_at],
     ["By", baseline.created_by],
-    ["From", `${plural(baseline.traces, "trace")}, ${count(baseline.first_place)} to ${count(baseline.stop_place - 1)}`],
+    ["From", `${plural(baseline.traces, "trace")}, ${count(baseline.first_trace)} to ${count(baseline.first_trace + baseline.traces - 1)}`],
     ...(baseline.note ? [["Note", baseline.note]] : []),
   ];
   reconcile(byId("baseline-facts"), facts, {
@@ -84,13 +94,14 @@ function toneOf(name, { dead, blocked }) {
 }
 
 export function showChips(readiness, overview) {
+  const pages = overview.paging_incidents;
   const waiting = Object.entries(readiness.parts).filter(([, reason]) => reason !== "");
   const last = overview.last_timestamp;
   const chips = [
     ...(waiting.length ? [] : [["health", "good", "ready"]]),
     ...waiting.map(([name, reason]) => [`part ${name}`, "bad", `${name}: ${reason}`]),
     ["leader", overview.has_leader ? "good" : "bad", overview.has_leader ? "has a leader" : "no leader"],
-    ["alarms", overview.open_alarms ? "bad" : "good", overview.open_alarms ? plural(overview.open_alarms, "open alarm") : "no open alarm"],
+    ["incidents", pages ? "bad" : "good", pages ? plural(pages, "open incident") : "no open incident"],
     ["last", "", last === null ? "no trace yet" : `last trace ${age(new Date(last))}`],
   ];
   reconcile(byId("chips"), chips, {

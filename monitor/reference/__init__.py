@@ -1,0 +1,1 @@
+"""The released policy, asked again over the network."""
