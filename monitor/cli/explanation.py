@@ -20,7 +20,11 @@ def explanation_lines(told: Explanation) -> Iterator[str]:
     """Yield all that is known of an alarm, what was stored first and what the log says today after it."""
     alarm = told.stored.alarm
     yield from alarm_lines(told.stored)
-    yield f"at place {alarm.place}, from about place {alarm.onset_place}, after {alarm.observations} observations"
+    if told.stored.trace_number is not None:
+        yield (
+            f"decided at trace {told.stored.trace_number} ({alarm.trace_id}), began about trace"
+            f" {told.stored.onset_trace_number}; {alarm.observations} observations since the baseline"
+        )
     if alarm.evidence_log is not None:
         yield f"evidence: {alarm.evidence_log:.2f} of what a stream's {alarm.severity} takes (log e / log A)"
     if told.recount is not None:
