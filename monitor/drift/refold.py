@@ -65,7 +65,7 @@ def refold(
     """Fold the log again up to *alarm*'s place; None where it has forgotten that."""
     start = baseline.stop_place
     if max_places is not None and alarm.place - start > max_places:
-        start = alarm.place - WARM_PLACES
+        start = max(start, alarm.place - WARM_PLACES)
     fold, found, whole = Fold(baseline, rules), [], None
     for entry in entries_upto(log, log.position_at(start), alarm.place):
         if whole is None:

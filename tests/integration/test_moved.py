@@ -14,8 +14,8 @@ from sqlalchemy import Engine
 from monitor.domain.alarm import Direction
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline
-from monitor.drift.freeze import NullRule, Window, build_baseline
 from monitor.drift.daily import DayEvidence
+from monitor.drift.freeze import NullRule, Window, build_baseline
 from monitor.drift.incident import IncidentRule
 from monitor.drift.moved import MovedDays
 from monitor.drift.stored import FoldStep
