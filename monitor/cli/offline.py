@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from monitor.cli.terminal import complain, say, show_table
+from monitor.cli.terminal import complain, plain, say, show_table
 from monitor.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def backtest(
     ] = False,
 ) -> None:
     """Freeze a baseline from the first traces of files and show what drifted in the others."""
-    from monitor.cli.table import alarm_table
+    from monitor.cli.table import alarm_table, moment
     from monitor.domain.alarm import Severity
     from monitor.domain.cohort import CohortRule
     from monitor.drift.budget import Budget
@@ -112,10 +112,13 @@ def backtest(
         show_table(alarm_table(shown))
     else:
         say("no alarm")
+    for facts in result.incidents:
+        if facts.paged_at is not None:
+            say(f"a page at {moment(facts.paged_at)}: {facts.summary}")
     if json_out is None:
         return
     try:
-        text = json.dumps(_as_json(result, shown, average_run_length), indent=2)
+        text = json.dumps(_as_json(result, shown, average_run_length), indent=2, default=plain)
         json_out.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise InvalidInput(f"--json {json_out}: {error.strerror}; name a file that can be written") from None
@@ -182,6 +185,8 @@ def _as_json(result: BacktestResult, alarms: list[Alarm], average_run_length: fl
         "baseline": result.baseline.stop_place,
         "average_run_length": plain_number(average_run_length),
         "repeats": result.repeats,
+        "pages": sum(facts.paged_at is not None for facts in result.incidents),
+        "incidents": [asdict(facts) for facts in result.incidents],
         "alarms": [
             {
                 "signal": alarm.stream.signal,

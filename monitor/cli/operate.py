@@ -171,13 +171,20 @@ def alarms_explain(alarm_id: AlarmNumber) -> None:
         if alarm.kind is AlarmKind.DRIFT
         else f"alarm {stored.alarm_id} ({stored.state}, {alarm.severity}): {alarm.kind}: {alarm.detail}"
     )
-    say(
-        f"decided at trace {stored.trace_number} ({alarm.trace_id}) of {moment(alarm.timestamp)}, "
-        f"after {alarm.observations} observations since the baseline"
-    )
-    say(f"began about trace {stored.onset_trace_number}, {moment(alarm.onset_timestamp)}")
+    if alarm.kind.tells_of_absence:
+        say(
+            f"since {moment(alarm.onset_timestamp)}, told {moment(alarm.timestamp)}; {alarm.observations} traces before"
+        )
+    else:
+        say(
+            f"decided at trace {stored.trace_number} ({alarm.trace_id}) of {moment(alarm.timestamp)}, "
+            f"after {alarm.observations} observations since the baseline"
+        )
+        say(f"began about trace {stored.onset_trace_number}, {moment(alarm.onset_timestamp)}")
     if stored.recovered_at is not None:
         say(f"recovered: {moment(stored.recovered_at)}")
+    if alarm.kind.tells_of_absence:
+        return
     say(f"effect since then: {effect_text(alarm.effect)} against the baseline's mean (95% confidence sequence)")
     if alarm.evidence_log is None:
         return

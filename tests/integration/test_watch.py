@@ -24,6 +24,7 @@ from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.settings.root import Settings
 from monitor.telemetry.metrics import Metrics
+from tests.commands import Run
 from tests.program import Site, running, wait_for
 from tests.real_kafka import Kafka
 from tests.traces import checkpoint, line, scored, trace
@@ -78,7 +79,9 @@ def site(engine: Engine) -> WrittenLog:
 
 
 @pytest.mark.postgres
-def test_a_silence_is_told_once_by_whatever_leader_and_ends_when_data_is_back(site: WrittenLog) -> None:
+def test_a_silence_is_told_once_by_whatever_leader_and_ends_when_data_is_back(
+    site: WrittenLog, postgres_url: str, run: Run
+) -> None:
     site.write(ENTRIES)
     first = site.leader()
     while first():
@@ -93,6 +96,9 @@ def test_a_silence_is_told_once_by_whatever_leader_and_ends_when_data_is_back(si
     assert incident.facts.pages
     with transaction(site.engine) as connection:
         assert PostgresAlarmFacts(connection).facts(Action.REWARD_REFRESH) == ()  # training mends no silence
+    explained = run("alarms", "explain", told.alarm_id, POSTGRES__URL=postgres_url)
+    assert told.alarm.detail in " ".join(explained.out.split())
+    assert "effect" not in explained.out
     second = site.leader()
     for _ in range(3):  # it begins where the first one was, and does not know for how long nobody read
         assert not second()
