@@ -61,7 +61,7 @@ def asking(
     covariates = Covariates(
         sketch=np.concatenate([np.empty(0, np.uint16), *sketches]),
         sketch_starts=np.arange(count + 1, dtype=np.int64) * 8,
-        input_tokens=tokens,
+        input_tokens=tokens.astype(np.float64),
         prompt_words=np.maximum(np.round(tokens * 0.7), 1.0),
         turns=np.ones(count, np.int64),
         contexts=np.zeros(count, np.uint16),

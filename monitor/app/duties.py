@@ -32,6 +32,7 @@ from monitor.telemetry.metrics import Dependency, Metrics
 ANCHOR_SECONDS = 2.0
 FORGET_SECONDS = 600.0
 PLACEMENT_SECONDS = 10.0
+FOLDED = 2  # duties of a turn after which the fold's alarms are stored, and not shown yet
 WATCH_SECONDS = 5.0
 CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a leader
 

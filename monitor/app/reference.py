@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from hashlib import blake2b
 
 from sqlalchemy import Engine
@@ -11,7 +12,9 @@ from sqlalchemy import Engine
 from monitor.app.leader import Duty
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message
-from monitor.drift.reasker import Reasker, ReaskMetrics, ReaskRules, Score
+from monitor.drift.comparison import Comparison
+from monitor.drift.control import ControlStream
+from monitor.drift.reasker import Reasker, ReaskMetrics, ReaskRules
 from monitor.postgres.reask import PostgresReask
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.reference.http import HttpReference, ReferenceEndpoint
@@ -38,31 +41,62 @@ def store_of(settings: ReferenceSettings, engine: Engine) -> PostgresReask:
     return PostgresReask(engine, daily_requests=settings.daily_requests, daily_tokens=settings.daily_tokens)
 
 
+RELEASE_SECONDS = 10.0
+
+
 @contextmanager
 def asking_again(
     settings: ReferenceSettings, engine: Engine, *, scorer: SharedScorer, metrics: ReaskMetrics
 ) -> Iterator[list[Duty]]:
-    """Offer the leader's duty of asking again, while the block lasts; none where there is nobody to ask."""
+    """Offer the leader's duty of asking again, while the block lasts."""
     if settings.endpoint is None:
-        yield []
+        release = partial(store_of(settings, engine).release, patience_seconds=0.0)
+        yield [Duty("let_pages_go", RELEASE_SECONDS, release)]  # of alarms from when there was somebody to ask
         return
 
     def score(rows: Sequence[tuple[Sequence[Message], str]]) -> Sequence[Reward | None]:
         ensemble = scorer.current()
         return [None] * len(rows) if ensemble is None else ensemble.score(rows)
 
-    with closing(reasker_of(settings, engine, metrics=metrics, score=score)) as reasker:
-        yield [Duty("ask_again", 0.0, reasker)]
+    with closing(reference_of(settings)) as policy:
+        comparison = Comparison(policy, score)
+        duties = [Duty("ask_again", 0.0, reasker_of(settings, engine, comparison=comparison, metrics=metrics))]
+        if settings.control_ratio > 0:
+            control = control_of(settings, engine, comparison=comparison, metrics=metrics)
+            duties.append(Duty("ask_control", 0.0, control))
+        yield duties
 
 
-def reasker_of(settings: ReferenceSettings, engine: Engine, *, metrics: ReaskMetrics, score: Score) -> Reasker:
-    """Return what asks again, to be closed by the caller; a leader's *engine* is fenced."""
-    asked_how = (settings.endpoint, settings.model, settings.temperature, settings.max_tokens)
+def reasker_of(
+    settings: ReferenceSettings, engine: Engine, *, comparison: Comparison, metrics: ReaskMetrics
+) -> Reasker:
+    """Return what asks an alarm's prompts again; a leader's *engine* is fenced."""
     rules = ReaskRules(
-        reference=blake2b(repr(asked_how).encode(), digest_size=8).hexdigest(),
+        reference=identity_of(settings),
         max_prompts=settings.max_prompts,
         concurrency=settings.concurrency,
         alpha=settings.alpha,
+        patience_seconds=settings.patience_seconds,
     )
-    observations, policy = PostgresFoldStore(engine), reference_of(settings)
-    return Reasker(store_of(settings, engine), observations, policy, rules=rules, metrics=metrics, score=score)
+    store = store_of(settings, engine)
+    return Reasker(store, PostgresFoldStore(engine), comparison, rules=rules, metrics=metrics)
+
+
+def control_of(
+    settings: ReferenceSettings, engine: Engine, *, comparison: Comparison, metrics: ReaskMetrics
+) -> ControlStream:
+    return ControlStream(
+        store_of(settings, engine),
+        PostgresFoldStore(engine),
+        comparison,
+        reference=identity_of(settings),
+        ratio=settings.control_ratio,
+        at_once=settings.concurrency,
+        metrics=metrics,
+    )
+
+
+def identity_of(settings: ReferenceSettings) -> str:
+    """Return the name of who is asked, and how: answers of two are never mixed."""
+    asked_how = (settings.endpoint, settings.model, settings.temperature, settings.max_tokens)
+    return blake2b(repr(asked_how).encode(), digest_size=8).hexdigest()

@@ -20,7 +20,7 @@ from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import Engine, event
 
 from monitor.app.anchor import anchor_scoring_of, anchors_of
-from monitor.app.duties import duties_of
+from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
 from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.leader import Leader
@@ -293,7 +293,7 @@ class Daemon:
         )
         again, metrics = settings.drift.reference, self._reference_metrics
         with asking_again(again, fenced, scorer=self._shared_scorer, metrics=metrics) as asking:
-            duties[-1:-1] = asking
+            duties[FOLDED:FOLDED] = asking
             leader = Leader(leadership, duties, metrics=self._metrics)
             try:
                 pause_seconds = settings.drift.fold_seconds

@@ -13,7 +13,7 @@ from monitor.cli.table import alarm_lines, incident_lines, incident_table, store
 from monitor.cli.terminal import say, show_json, show_table
 from monitor.domain.alarm import AlarmState
 from monitor.domain.order import AlarmOrder
-from monitor.errors import NotFound
+from monitor.errors import InvalidSetting, NotFound
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -75,6 +75,20 @@ def alarms_snooze(alarm_id: AlarmNumber, hours: Hours) -> None:
 def alarms_reopen(alarm_id: AlarmNumber) -> None:
     """Open an alarm again that was acknowledged or snoozed."""
     order_alarm(alarm_id, AlarmOrder.REOPEN)
+
+
+@alarms.command("reask")
+def alarms_reask(alarm_id: AlarmNumber) -> None:
+    """Let the leader ask the released policy an alarm's prompts again, or more of them."""
+    from monitor.app.reference import store_of
+    from monitor.drift.reask import MEASURES
+
+    with open_database() as (engine, settings):
+        reference = settings.drift.reference
+        if reference.endpoint is None:
+            raise InvalidSetting("drift.reference.endpoint is not set: name a server of the released policy there")
+        store_of(reference, engine).request(alarm_id, signals=MEASURES, actor=operator())
+    say(f"alarm {alarm_id}: up to {reference.max_prompts} more prompts are asked; `alarms show` tells the verdict")
 
 
 @incidents.command("list")

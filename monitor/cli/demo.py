@@ -21,7 +21,7 @@ from rich.text import Text
 
 from monitor.cli.daemon import stop_on_signals
 from monitor.cli.table import effect_text
-from monitor.domain.alarm import AlarmState, Severity
+from monitor.domain.alarm import AlarmState, ReferenceVerdict, Severity
 from monitor.domain.job import Job, JobState
 from monitor.domain.text import for_terminal
 from monitor.errors import InvalidInput, InvalidSetting
@@ -134,7 +134,9 @@ class Story:
         from monitor.demo import script
         from monitor.demo.broker import EmbeddedBroker
         from monitor.demo.player import Player
+        from monitor.demo.policy import PolicyServer
         from monitor.demo.postgres import EmbeddedPostgres
+        from monitor.demo.traffic import NORMAL
         from monitor.demo.training import demo_recipe
         from monitor.postgres.engine import create_engine_for
         from monitor.postgres.migrate import upgrade
@@ -152,7 +154,7 @@ class Story:
             broker.create_topic(topic)
         self._engine = create_engine_for(postgres.url)
         self._parts.callback(self._engine.dispose)
-        self._say("PostgreSQL 18 and a broker are up")
+        self._say("PostgreSQL 18, a broker and a server of the released policy are up")
         champion = self._train_ensemble(now)
         settings = Settings.model_validate(
             script.demo_settings(
@@ -163,6 +165,7 @@ class Story:
                 champion=champion,
                 port=port,
                 recipe=demo_recipe(),
+                policy_url=self._parts.enter_context(PolicyServer(NORMAL, seed=script.SEED)).url,
             )
         )
         self._player = Player(broker.bootstrap_servers, broker.api_version)
@@ -268,7 +271,15 @@ class Story:
                 f"{_headline(stored)} - {(stored.trace_number or 0) - began + 1} traces after the release; "
                 f"dated to trace {stored.onset_trace_number}; {effect_text(stored.alarm.effect)}"
             )
-        return alerts[0]
+        self._until(lambda: self._judged() is not None, FOLD_SECONDS, "the released policy's answers")
+        judged = self._judged()
+        assert judged is not None
+        self._say(f"the released policy was asked again: {judged.reference_verdict}: {judged.reference_note}")
+        return judged
+
+    def _judged(self) -> StoredAlarm | None:
+        changed = [found for found in self._alerts() if found.reference_verdict is ReferenceVerdict.POLICY_CHANGED]
+        return min(changed, key=lambda stored: stored.alarm.place, default=None)
 
     def _watch_job(self, alarm: StoredAlarm) -> None:
         self._heading("7. The answer")
@@ -341,7 +352,8 @@ class Story:
 
     def _alerts(self) -> list[StoredAlarm]:
         found = self._ports.alarms.alarms(state=AlarmState.OPEN, limit=100)
-        return [stored for stored in found if stored.alarm.severity is Severity.ALERT]
+        drifts = [stored for stored in found if not stored.alarm.kind.tells_of_absence]  # the player pauses at times
+        return [stored for stored in drifts if stored.alarm.severity is Severity.ALERT]
 
     def _settle(self) -> None:
         """Wait until what was played is stored and folded: the counts stand still over two seconds."""

@@ -20,7 +20,11 @@ def explanation_lines(told: Explanation) -> Iterator[str]:
     """Yield all that is known of an alarm, what was stored first and what the log says today after it."""
     alarm = told.stored.alarm
     yield from alarm_lines(told.stored)
-    if told.stored.trace_number is not None:
+    if alarm.kind.tells_of_absence:
+        yield (
+            f"since {moment(alarm.onset_timestamp)}, told {moment(alarm.timestamp)}; {alarm.observations} traces before"
+        )
+    elif told.stored.trace_number is not None:
         yield (
             f"decided at trace {told.stored.trace_number} ({alarm.trace_id}), began about trace"
             f" {told.stored.onset_trace_number}; {alarm.observations} observations since the baseline"

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from monitor.cli.terminal import complain, say, show_table
+from monitor.cli.terminal import complain, plain, say, show_table
 from monitor.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def backtest(
 ) -> None:
     """Freeze a baseline from the first traces of files and show what drifted in the others."""
     from monitor.cli.explanation import law_lines, law_table
-    from monitor.cli.table import alarm_table
+    from monitor.cli.table import alarm_table, moment
     from monitor.domain.alarm import AlarmKind, Severity
     from monitor.domain.cohort import CohortRule
     from monitor.drift.fold import FoldRules
@@ -139,10 +139,13 @@ def backtest(
         show_table(alarm_table(shown))
     else:
         say("no alarm")
+    for facts in result.incidents:
+        if facts.paged_at is not None:
+            say(f"a page at {moment(facts.paged_at)}: {facts.summary}")
     if json_out is None:
         return
     try:
-        text = json.dumps(_as_json(result, shown, budget), indent=2)
+        text = json.dumps(_as_json(result, shown, budget), indent=2, default=plain)
         json_out.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise InvalidInput(f"--json {json_out}: {error.strerror}; name a file that can be written") from None
@@ -249,6 +252,8 @@ def _as_json(result: BacktestResult, alarms: list[Alarm], budget: Budget) -> dic
         "asked": [asdict(kind) for kind in kinds_of(result.baseline)],
         "unsteady": [{"signal": law.signal, "cohort": cohort} for law in laws for cohort in law.unsteady],
         "repeats": result.repeats,
+        "pages": sum(facts.paged_at is not None for facts in result.incidents),
+        "incidents": [asdict(facts) for facts in result.incidents],
         "alarms": [
             {
                 "signal": alarm.stream.signal,

@@ -20,6 +20,7 @@ STEP = timedelta(seconds=2)  # between two traces, in their own time
 BASELINE_TRACES = 2000
 QUIET_RECORDS = 1000
 DRIFTED_RECORDS = 3000  # at most: the story goes on with the alarm
+REASKED_PROMPTS = 400
 OLD_PAIRS, NEW_PAIRS = 900, 600
 AVERAGE_RUN_LENGTH = 10_000.0
 COHORT_KEYS = ("product",)
@@ -35,6 +36,7 @@ def demo_settings(
     champion: Path,
     port: int,
     recipe: Path,
+    policy_url: str,
 ) -> dict[str, Any]:
     """Return the settings of the demo's daemon, as a YAML file would hold them."""
     return {
@@ -53,6 +55,7 @@ def demo_settings(
             "average_run_length": AVERAGE_RUN_LENGTH,
             "baseline_traces": BASELINE_TRACES,
             "fold_seconds": 0.5,
+            "reference": {"endpoint": policy_url, "max_prompts": REASKED_PROMPTS, "patience_seconds": 60},
         },
         "retrain": {
             "folder": folder / "retrain",

@@ -14,8 +14,13 @@ class AlarmKind(StrEnum):
     INPUT_SHIFT = "input_shift"  # what is asked moved: a possible cause of the others, never a page by itself
     NO_DATA = "no_data"  # nothing comes, though by its own rhythm something should
     SCORER_SILENT = "scorer_silent"  # traces come, and their scores do not
-    PRODUCER_STALLED = "producer_stalled"  # one of the producers has stopped, while others go on
+    PRODUCER_STALLED = "producer_stalled"  # records come without newer timestamps, or a partition brings none
     UNWATCHED_COHORT = "unwatched_cohort"  # a cohort has traffic and no baseline
+
+    @property
+    def tells_of_absence(self) -> bool:
+        """Say whether it is about what does not come, or is not watched: no trace decided it, and it has no effect."""
+        return self not in {AlarmKind.DRIFT, AlarmKind.INPUT_SHIFT}
 
     @property
     def against_baseline(self) -> bool:
@@ -51,9 +56,10 @@ class AlarmState(StrEnum):
 class ReferenceVerdict(StrEnum):
     """What asking the released policy again has told about a drift."""
 
+    ASKING = "asking"  # not known yet, and the page waits for it
     POLICY_CHANGED = "policy_changed"  # to the same prompts it answers otherwise than the policy that is watched
     TRAFFIC_CHANGED = "traffic_changed"  # it answers alike: the prompts moved; such an alarm pages nobody
-    UNDECIDED = "undecided"  # the budget was spent first
+    UNDECIDED = "undecided"  # the prompts, the budget or the page's patience came to an end first
 
 
 class ScorerVerdict(StrEnum):

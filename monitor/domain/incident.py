@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -18,6 +18,7 @@ from monitor.domain.alarm import (
 from monitor.domain.cohort import ALL
 from monitor.domain.signal import ANCHOR_REWARD
 
+RECENT_PLACES = 10_000  # a policy model that came so shortly before an onset may be its cause
 MAX_FINDINGS = 4  # named in a summary
 MAX_NAME_CHARACTERS = 60  # of one cohort's or policy model's name in it
 
@@ -97,7 +98,7 @@ class VerdictWait:
 
     def holds(self, members: Iterable[StoredAlarm], now: datetime) -> bool:
         """Say whether each alert that pages may still turn out to be the traffic's doing."""
-        paging = [m for m in members if m.state is AlarmState.OPEN and severity_of(m) is Severity.ALERT]
+        paging = list(filter(pages, members))
         return bool(paging) and all(
             member.alarm.kind is AlarmKind.DRIFT
             and member.alarm.stream.signal in self.signals
@@ -111,10 +112,19 @@ NO_WAIT = VerdictWait()
 
 
 def severity_of(member: StoredAlarm) -> Severity:
-    """Return how urgent *member* makes its incident: neither moved prompts nor a verdict that says so page anybody."""
-    if member.alarm.kind is AlarmKind.INPUT_SHIFT or member.reference_verdict is ReferenceVerdict.TRAFFIC_CHANGED:
+    """Return how urgent *member* makes its incident.
+
+    Neither moved prompts page anybody, nor a verdict that says so, nor one that is still waited for.
+    """
+    quiet = {ReferenceVerdict.TRAFFIC_CHANGED, ReferenceVerdict.ASKING}
+    if member.alarm.kind is AlarmKind.INPUT_SHIFT or member.reference_verdict in quiet:
         return Severity.WARNING
     return member.alarm.severity
+
+
+def pages(member: StoredAlarm) -> bool:
+    """Say whether *member* alone makes its incident page."""
+    return member.state is AlarmState.OPEN and severity_of(member) is Severity.ALERT
 
 
 def family_of(kind: AlarmKind) -> AlarmKind:
@@ -122,14 +132,9 @@ def family_of(kind: AlarmKind) -> AlarmKind:
     return AlarmKind.DRIFT if kind is AlarmKind.INPUT_SHIFT else kind
 
 
-def is_replaced(member: StoredAlarm, members: Iterable[StoredAlarm]) -> bool:
-    """Say whether *member* is a warning whose own alert is among *members*."""
-    return member.alarm.severity is Severity.WARNING and any(
-        other.alarm.severity is Severity.ALERT
-        and (other.alarm.kind, other.alarm.stream, other.alarm.episode)
-        == (member.alarm.kind, member.alarm.stream, member.alarm.episode)
-        for other in members
-    )
+def episode_of(member: StoredAlarm) -> Hashable:
+    """Return what an alert and the warning that it took the place of have in common."""
+    return member.baseline_id, member.alarm.kind, member.alarm.stream, member.alarm.episode
 
 
 def state_of(members: Sequence[StoredAlarm]) -> AlarmState:
@@ -155,7 +160,8 @@ def sum_up(members: Sequence[StoredAlarm]) -> IncidentFacts:
     first = min(members, key=lambda member: member.alarm.onset_timestamp).alarm
     state = state_of(members)
     alerts = [member.alarm.timestamp for member in members if severity_of(member) is Severity.ALERT]
-    told = [member for member in live or members if not is_replaced(member, members)]
+    alerted = {episode_of(member) for member in members if member.alarm.severity is Severity.ALERT}
+    told = [m for m in live or members if m.alarm.severity is Severity.ALERT or episode_of(m) not in alerted]
     return IncidentFacts(
         kind=AlarmKind.DRIFT if any(member.alarm.kind is AlarmKind.DRIFT for member in members) else first.kind,
         state=state,
@@ -179,16 +185,14 @@ def sum_up(members: Sequence[StoredAlarm]) -> IncidentFacts:
 
 def summary_of(members: Sequence[StoredAlarm]) -> str:
     """Return one line on *members*, in their order: "response_length up in * and 4 cohorts, refusal up in koala"."""
-    findings: dict[str, list[str]] = {}
+    findings: dict[str, dict[str, None]] = {}  # cohorts in their order
     for member in members:
         alarm = member.alarm
         what = alarm.kind.value if alarm.kind is not AlarmKind.DRIFT else f"{alarm.stream.signal} {alarm.direction}"
-        cohorts = findings.setdefault(what, [])
-        if alarm.stream.cohort not in cohorts:
-            cohorts.append(alarm.stream.cohort)
+        findings.setdefault(what, {})[alarm.stream.cohort] = None
     told = []
     for what, cohorts in list(findings.items())[:MAX_FINDINGS]:
-        first = ALL if ALL in cohorts else cohorts[0][:MAX_NAME_CHARACTERS]
+        first = ALL if ALL in cohorts else next(iter(cohorts))[:MAX_NAME_CHARACTERS]
         others = len(cohorts) - 1
         told.append(f"{what} in {first}" + (f" and {others} cohort{'s' if others > 1 else ''}" if others else ""))
     more = len(findings) - MAX_FINDINGS

@@ -24,6 +24,7 @@ class Source(StrEnum):
     TRACES = "traces"  # the worker: a place a trace, repeats included
     CLOCK = "clock"  # the leader, while nothing else is written: no place, only the time
     ANCHOR = "anchor"  # fixed pairs, scored again: a place a pair, which is no trace
+    REFERENCE = "reference"  # the released policy, asked a share of all prompts again: a place a prompt
 
 
 @dataclass(frozen=True, slots=True, order=True)

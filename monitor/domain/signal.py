@@ -28,6 +28,10 @@ DISAGREEMENT = Signal("disagreement", SignalKind.RANKED, "reward")
 ANCHOR_REWARD = Signal("anchor_reward", SignalKind.RANKED, "reward")
 ANCHOR_FIRST_REWARD = Signal("anchor_first_reward", SignalKind.RANKED, "reward")  # of its pairs when they were traces
 
+# How production's answer differs from the released policy's to the same prompt (`drift.control`).
+CONTROL_LENGTH = Signal("control_length", SignalKind.RANKED, "log ratio")
+CONTROL_REFUSAL = Signal("control_refusal", SignalKind.RANKED, "difference")
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:

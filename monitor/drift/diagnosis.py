@@ -146,19 +146,17 @@ def describe_shift(decision: Decision, baseline: Baseline, log: ObservationLog) 
     mix = law.mix(decision.stream.cohort)
     assert mix is not None
     subjects = log.subjects(decision.onset_place, decision.place + 1)
-    known = subjects.covariates
-    assert known is not None
+    known, kind = subjects.covariates, AlarmKind.INPUT_SHIFT
+    if known is None:  # a worker of an earlier release logged some of them, and what they asked is not known
+        return _alarm(decision, log, [], effect=None, kind=kind, detail="what is asked has changed")
     columns = law.encoder.columns(known, subjects.timestamps)
     own = known.observed.copy()
     if decision.stream.cohort != ALL:
         own &= np.asarray(known.cohorts, dtype=np.str_)[known.cohort_codes] == decision.stream.cohort
     gauge = decision.channel - len(mix.shares)
     if gauge < 0:
-        name, unit, usual = (
-            f"prompts {law.kinds.names[decision.channel]}",
-            "share of prompts",
-            mix.shares[decision.channel],
-        )
+        name, unit = f"prompts {law.kinds.names[decision.channel]}", "share of prompts"
+        usual = mix.shares[decision.channel]
         asked = (law.kinds.of(law.encoder, columns, known) == decision.channel).astype(np.float64)
     else:
         name, unit, usual = law.gauges[gauge].name, "rank in the baseline", mix.gauges[gauge]
@@ -172,7 +170,7 @@ def describe_shift(decision: Decision, baseline: Baseline, log: ObservationLog) 
         log,
         [int(place) for place in places[order[:EXAMPLES]]],
         effect=Effect(since - usual, interval.lower - usual, interval.upper - usual, unit),
-        kind=AlarmKind.INPUT_SHIFT,
+        kind=kind,
         detail=f"{name}: {since:.1%} since the onset, {usual:.1%} in the baseline ({unit})",
     )
 
@@ -182,7 +180,7 @@ def _alarm(
     log: ObservationLog,
     telling: list[int],
     *,
-    effect: Effect,
+    effect: Effect | None,
     decomposition: Decomposition | None = None,
     kind: AlarmKind = AlarmKind.DRIFT,
     detail: str = "",

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from monitor.domain.alarm import AlarmKind, AlarmState, Severity, StoredAlarm
 from monitor.domain.cohort import ALL
-from monitor.domain.incident import RANK, Filed, family_of, severity_of, state_of
+from monitor.domain.incident import RANK, Filed, episode_of, family_of, pages, severity_of, state_of
 from monitor.domain.signal import ANCHOR_REWARD
 
 GROWTH = 7.0  # windows after which an incident takes no alarm any more, however early that one's onset lies
@@ -41,8 +41,9 @@ class IncidentRule:
         groups: dict[int, Group] = {}
         for member in known:
             assert member.incident_id is not None
-            before = groups.get(member.incident_id, Group(member.incident_id, ()))
-            groups[member.incident_id] = before.with_member(member)
+            before = groups.get(member.incident_id)
+            grown = Group.of(member.incident_id, member) if before is None else before.with_member(member)
+            groups[member.incident_id] = grown
         filed: list[Filed] = []
         for member in new:
             fitting = [
@@ -52,10 +53,11 @@ class IncidentRule:
             ]
             if fitting:
                 group = min(fitting, key=lambda group: group.closeness(member))
+                joined = member if left_over else group.welcome(member)
+                groups[group.number] = group.with_member(joined)
             else:
-                group = Group(min([0, *groups]) - 1, ())
-            joined = member if left_over else group.welcome(member)
-            groups[group.number] = group.with_member(joined)
+                joined, group = member, Group.of(min([0, *groups]) - 1, member)
+                groups[group.number] = group
             filed.append(Filed(group.number, joined))
         return filed
 
@@ -79,21 +81,30 @@ class Group:
     """An incident as the decision sees it: its alarms so far."""
 
     number: int
+    opened_at: datetime  # when its first alarm was decided
+    first_alert: datetime | None  # when its first alert was
+    onset: datetime  # its earliest member's
+    models: frozenset[str]
+    came: bool  # whether the policy model of a member came shortly before an onset
     members: tuple[StoredAlarm, ...]
 
-    @property
-    def opened_at(self) -> datetime:
-        return min(member.alarm.timestamp for member in self.members)
+    @classmethod
+    def of(cls, number: int, member: StoredAlarm) -> Group:
+        alarm = member.alarm
+        return cls(
+            number=number,
+            opened_at=alarm.timestamp,
+            first_alert=alarm.timestamp if alarm.severity is Severity.ALERT else None,
+            onset=alarm.onset_timestamp,
+            models=frozenset({model_of(member)}),
+            came=member.policy_since is not None,
+            members=(member,),
+        )
 
     @property
     def told_at(self) -> datetime:
         """When its first alert was decided, or its first alarm where it holds none: before that nobody was paged."""
-        alerts = [member.alarm.timestamp for member in self.members if member.alarm.severity is Severity.ALERT]
-        return min(alerts, default=self.opened_at)
-
-    @property
-    def onset(self) -> datetime:
-        return min(member.alarm.onset_timestamp for member in self.members)
+        return self.opened_at if self.first_alert is None else self.first_alert
 
     def is_live_before(self, member: StoredAlarm, alerts: Mapping[Hashable, int]) -> bool:
         """Say whether an alarm of it had not ended at the place of *member*, whatever has ended since.
@@ -120,9 +131,9 @@ class Group:
         first, alarm = self.members[0], member.alarm
         if family_of(first.alarm.kind) is not family_of(alarm.kind) or first.baseline_id != member.baseline_id:
             return False
-        models = {model_of(other) for other in self.members}
-        succession = [other.policy_since for other in (*self.members, member) if other.policy_since is not None]
-        return bool(succession) or ALL in {*models, model_of(member)} or model_of(member) in models
+        model = model_of(member)
+        succeeds = self.came or member.policy_since is not None
+        return succeeds or ALL in {model, *self.models} or model in self.models
 
     def closeness(self, member: StoredAlarm) -> tuple[timedelta, bool, int]:
         """Order the incidents that *member* fits: by how near their onsets lie, then the older first."""
@@ -133,28 +144,35 @@ class Group:
 
         Unless it is more urgent than all they saw, or of a policy model that they did not see: it is open then.
         """
+        if member.state is not AlarmState.OPEN or any(map(pages, reversed(self.members))):
+            return member
         live = [other for other in self.members if other.state.is_live]
-        if member.state is not AlarmState.OPEN or not live or state_of(live) is AlarmState.OPEN:
+        if not live or state_of(live) is AlarmState.OPEN:
             return member
         seen = max(RANK[severity_of(other)] for other in live)
-        models = {ALL, *map(model_of, self.members)}
-        if RANK[severity_of(member)] > seen or model_of(member) not in models:
+        if RANK[severity_of(member)] > seen or model_of(member) not in self.models | {ALL}:
             return member
         like = next(other for other in live if other.state is state_of(live))
         return replace(member, state=like.state, acknowledged_by=like.acknowledged_by, snoozed_until=like.snoozed_until)
 
     def with_member(self, member: StoredAlarm) -> Group:
-        return replace(self, members=(*self.members, member))
+        own = Group.of(self.number, member)
+        alerts = [at for at in (self.first_alert, own.first_alert) if at is not None]
+        return Group(
+            number=self.number,
+            opened_at=min(self.opened_at, own.opened_at),
+            first_alert=min(alerts, default=None),
+            onset=min(self.onset, own.onset),
+            models=self.models | own.models,
+            came=self.came or own.came,
+            members=(*self.members, member),
+        )
 
 
 def model_of(member: StoredAlarm) -> str:
     """Return the policy model that an alarm is about; the anchor set's is about the scorer, and so about all."""
     stream = member.alarm.stream
     return ALL if stream.signal == ANCHOR_REWARD.name else stream.policy_model
-
-
-def episode_of(member: StoredAlarm) -> Hashable:
-    return member.baseline_id, member.alarm.kind, member.alarm.stream, member.alarm.episode
 
 
 def order_of(member: StoredAlarm) -> tuple[object, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,6 +21,7 @@ Integers = NDArray[np.int64]
 MOST_KINDS = 12
 ROWS_PER_KIND = 40
 TOPICS = 8  # singular directions of the words
+TOPIC_ROWS = 10  # of the window with a word that makes a topic: a word of fewer makes a kind that is gone with them
 TOPIC_SCALE = 1.5
 CATEGORY_SCALE = 0.7
 MEMORY = 64  # subjects that the recent mix remembers, as an exponential average
@@ -103,8 +105,11 @@ def find_kinds(encoder: Encoder, columns: Columns, covariates: Covariates) -> tu
     tokens, prompt = _moments(np.log1p(covariates.input_tokens)), _moments(np.log1p(covariates.prompt_words))
     points = points_of(encoder, columns, covariates, topics=topics, tokens=tokens, prompt=prompt)
     best, codes, least = points[:1], np.zeros(rows, np.int64), np.inf
+    count = min(count, len(np.unique(points, axis=0)))
     for restart in range(RESTARTS):
-        centres, found = kmeans2(points, count, minit="++", seed=SEED + restart, iter=25, missing="warn")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a cluster that no row is nearest to; it is left out below
+            centres, found = kmeans2(points, count, minit="++", seed=SEED + restart, iter=25, missing="warn")
         error = float(((points - centres[found]) ** 2).sum())
         if error < least:
             best, codes, least = centres, found.astype(np.int64), error
@@ -157,11 +162,11 @@ def shares_of(kinds: Integers, count: int) -> Floats:
 
 
 def _topics(words: csr_matrix, rows: int) -> Floats:
-    size = min(TOPICS, min(words.shape) - 1)
+    frequency = np.asarray((words > 0).sum(axis=0)).ravel()
+    rare = np.where(frequency >= TOPIC_ROWS, np.log((1.0 + rows) / (1.0 + frequency)), 0.0)
+    size = min(TOPICS, int((rare > 0.0).sum()) - 1, rows - 1)
     if size < 1:
         return np.zeros((words.shape[1], 0))
-    frequency = np.asarray((words > 0).sum(axis=0)).ravel()
-    rare = np.log((1.0 + rows) / (1.0 + frequency))
     scaled = csr_matrix(words.multiply(rare[None]))
     start = np.random.default_rng(SEED).normal(size=min(scaled.shape))
     _, strength, directions = svds(scaled, k=size, v0=start)

@@ -100,12 +100,8 @@ class LengthMeasure:
         An answer that a limit cut says only that it was at least so long. Where production cuts, the other side is
         cut alike; where only the reference was cut, the pair cannot be had.
         """
-        cuts = [pair.old.tokens for pair in pairs if pair.old and pair.old.cut and pair.old.tokens is not None]
-        limit = max(cuts, default=None)
-        lengths = np.array([self._lengths(pair, limit) for pair in pairs]).reshape(-1, 2)
-        old, new = lengths[:, 0], lengths[:, 1]
-        ratio = np.clip(np.log1p(old) - np.log1p(new), -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
-        body = Channel(ratio, LOG_RATIO_LIMIT, float(np.log1p(question.tolerance.length_ratio)))
+        old, new = compared_lengths(pairs)
+        body = Channel(log_ratios(pairs), LOG_RATIO_LIMIT, float(np.log1p(question.tolerance.length_ratio)))
         if not question.up:
             return [body]
         # The tail begins at a number of the stream's own unit; in another one it cannot be seen.
@@ -117,19 +113,6 @@ class LengthMeasure:
 
     def figure(self, estimate: float) -> float:
         return 100.0 * float(np.expm1(estimate))
-
-    def _lengths(self, pair: Pair, limit: int | None) -> tuple[float, float]:
-        old, new = pair.old, pair.new
-        if old is None or new is None:
-            return np.nan, np.nan
-        if not _reported(pair):
-            return (np.nan, np.nan) if old.cut or new.cut else (float(old.words), float(new.words))
-        assert old.tokens is not None
-        assert new.tokens is not None
-        if new.cut and (limit is None or new.tokens < limit):
-            return np.nan, np.nan
-        ceiling = np.inf if limit is None else limit
-        return float(min(old.tokens, ceiling)), float(min(new.tokens, ceiling))
 
 
 class RefusalMeasure:
@@ -265,6 +248,34 @@ def background_of(window: Iterable[ObservationBatch], since: Floats, *, stream: 
     tail_from = float(back(np.quantile(forth(before), 1.0 - TAIL if up else TAIL) + moved))
     share = float(np.mean(since > tail_from if up else since < tail_from))
     return Background(float(before.mean()), tail_from, share)
+
+
+def log_ratios(pairs: Sequence[Pair]) -> Floats:
+    """Return each pair's clipped logarithm of production's length over the reference's; NaN where it cannot be had."""
+    old, new = compared_lengths(pairs)
+    return np.asarray(np.clip(np.log1p(old) - np.log1p(new), -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT))
+
+
+def compared_lengths(pairs: Sequence[Pair]) -> tuple[Floats, Floats]:
+    """Return both lengths of each pair, in one unit and under one limit: the longest of production's that was cut."""
+    cuts = [pair.old.tokens for pair in pairs if pair.old and pair.old.cut and pair.old.tokens is not None]
+    limit = max(cuts, default=None)
+    lengths = np.array([_lengths(pair, limit) for pair in pairs], dtype=np.float64).reshape(-1, 2)
+    return lengths[:, 0], lengths[:, 1]
+
+
+def _lengths(pair: Pair, limit: int | None) -> tuple[float, float]:
+    old, new = pair.old, pair.new
+    if old is None or new is None:
+        return np.nan, np.nan
+    if not _reported(pair):
+        return (np.nan, np.nan) if old.cut or new.cut else (float(old.words), float(new.words))
+    assert old.tokens is not None
+    assert new.tokens is not None
+    if new.cut and (limit is None or new.tokens < limit):
+        return np.nan, np.nan
+    ceiling = np.inf if limit is None else limit
+    return float(min(old.tokens, ceiling)), float(min(new.tokens, ceiling))
 
 
 def _reported(pair: Pair) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,12 +21,10 @@ from monitor.domain.reference import (
     Budget,
     ChosenPrompt,
     LoggedAnswer,
-    Measured,
     Pair,
     ReferenceAnswer,
 )
-from monitor.domain.score import Reward
-from monitor.domain.trace import Message
+from monitor.drift.comparison import Compared, Comparison
 from monitor.drift.log import ObservationLog
 from monitor.drift.reask import (
     CHOSEN_SHARE,
@@ -40,9 +37,6 @@ from monitor.drift.reask import (
     judge,
     note_of,
 )
-from monitor.errors import Unavailable
-from monitor.signals.outcome import CUT_OFF
-from monitor.signals.refusal import is_refusal
 
 RECENT_PLACES = 20_000  # before the alarm, from which prompts are chosen, and after it
 ATTEMPTS = 3  # of one prompt, where the server fails
@@ -50,27 +44,20 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 GIVE_UP = timedelta(hours=6)  # after an alarm, where no more prompts come
 log = structlog.get_logger(__name__)
 
-Compared = tuple[ReferenceAnswer, Measured, Measured | None]  # the answer; production's, and it, as compared
-Score = Callable[[Sequence[tuple[Sequence[Message], str]]], Sequence[Reward | None]]
-
-
-class ReferencePolicy(Protocol):
-    """The released policy; may be asked from many threads."""
-
-    def ask(self, messages: Sequence[Message]) -> ReferenceAnswer:
-        """Return its answer to *messages*, or what became of the request; raises nothing."""
-        ...
-
-    def close(self) -> None:
-        """Let go of what is on its way."""
-        ...
-
 
 class ReaskStore(Protocol):
     """What was asked and what came of it. Every method raises `Unavailable` where the store is away."""
 
-    def asked(self, signals: Collection[str]) -> list[Asking]:
-        """Return the alarms on *signals* that are about to page or were asked for by hand, most urgent first."""
+    def begin(self, signals: Collection[str], *, hold_pages: bool) -> None:
+        """Take up the alarms on *signals* that are about to page; let their pages wait where *hold_pages* says so."""
+        ...
+
+    def release(self, *, patience_seconds: float) -> None:
+        """Let the pages go that have waited for so long; their alarms are still asked about."""
+        ...
+
+    def asked(self) -> list[Asking]:
+        """Return the live alarms that are asked about, the roll-up's first."""
         ...
 
     def log_end(self) -> int:
@@ -114,6 +101,7 @@ class ReaskRules:
     max_prompts: int
     concurrency: int
     alpha: float
+    patience_seconds: float = 0.0  # that a page waits
     tolerance: PairTolerance = field(default_factory=PairTolerance)
 
 
@@ -144,16 +132,15 @@ class Reasker:
         self,
         store: ReaskStore,
         observations: ObservationLog,
-        policy: ReferencePolicy,
+        comparison: Comparison,
         *,
         rules: ReaskRules,
         metrics: ReaskMetrics,
-        score: Score | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._store, self._log, self._policy = store, observations, policy
-        self._rules, self._metrics, self._score = rules, metrics, score
+        self._store, self._log, self._comparison = store, observations, comparison
+        self._rules, self._metrics = rules, metrics
         self._clock, self._now = clock, now
         self._flying: dict[tuple[int, int], _Flight] = {}  # by alarm and rank
         self._failed: Counter[tuple[int, int]] = Counter()
@@ -163,15 +150,14 @@ class Reasker:
 
     def __call__(self) -> None:
         self._land()
-        asked = self._store.asked(MEASURES)
+        self._store.begin(MEASURES, hold_pages=self._rules.patience_seconds > 0)
+        self._store.release(patience_seconds=self._rules.patience_seconds)
+        asked = self._store.asked()
         self._metrics.show_reference_budget(self._store.budget_left())
         self._candidates = {one.alarm_id: self._candidates[one.alarm_id] for one in asked if self._knows(one)}
         for asking in asked:
             if self._go_on(asking):
                 break  # one at a time: the next alarm may want the very prompts that are being asked
-
-    def close(self) -> None:
-        self._policy.close()
 
     def _knows(self, asking: Asking) -> bool:
         return asking.alarm_id in self._candidates
@@ -298,42 +284,7 @@ class Reasker:
             if kept is None:
                 gone.append((alarm_id, replace(pair, outcome=AnswerOutcome.NO_TEXT)))
                 continue
-            answer: Future[Compared] = Future()
-            self._flying[alarm_id, pair.rank] = _Flight(alarm_id, pair, answer)
-            # A daemon's thread: nobody who leaves waits for an answer.
-            threading.Thread(target=self._fulfil, args=(answer, kept), name="reference", daemon=True).start()
+            self._flying[alarm_id, pair.rank] = _Flight(alarm_id, pair, self._comparison.start(kept))
         if gone:
             self._store.record(gone, tokens=0)
         return None
-
-    def _fulfil(self, answer: Future[Compared], logged: LoggedAnswer) -> None:
-        try:
-            answer.set_result(self._compare(logged))
-        except BaseException as error:  # noqa: BLE001 - it is raised where the answer is taken
-            answer.set_exception(error)
-
-    def _compare(self, logged: LoggedAnswer) -> Compared:
-        """Ask, in a thread of its own; return the answer and both of the pair as they are compared."""
-        answer = self._policy.ask(logged.messages)
-        cut = (logged.finish_reason or "").lower() in CUT_OFF
-        old = measured(logged.response, tokens=logged.output_tokens, cut=cut)
-        text = answer.text
-        if text is None:
-            return answer, old, None
-        if answer.total_tokens is None:
-            words = sum(len(message.content.split()) for message in logged.messages) + len(text.split())
-            answer = replace(answer, total_tokens=words)
-        new = measured(text, tokens=answer.output_tokens, cut=answer.outcome is AnswerOutcome.CUT)
-        rewards: Sequence[Reward | None] = (None, None)
-        if self._score is not None:
-            try:
-                rewards = self._score([(logged.messages, logged.response), (logged.messages, text)])
-            except Unavailable as reason:
-                log.warning("reference_not_scored", reason=str(reason))
-        means = [None if reward is None else reward.mean for reward in rewards]
-        return answer, replace(old, reward=means[0]), replace(new, reward=means[1])
-
-
-def measured(text: str, *, tokens: int | None, cut: bool) -> Measured:
-    """Return what is compared of one answer."""
-    return Measured(tokens=tokens, words=len(text.split()), refused=is_refusal(text), cut=cut)

@@ -101,9 +101,9 @@ class Look:
         self.allowed = rhythms.allowed(exceed, rules.false_days) + rhythms.pace * (rules.takeover_seconds + waited)
         self.silent, self.certain = rhythms.open > self.allowed, rhythms.known > self.allowed
         traces = np.maximum(senders.presence.records / max(senders.presence.records[FORWARD_ROW], 1.0), 1e-9)
-        self.without = senders.presence.waited > senders.presence.allowed(
-            np.full(len(senders.presence), rest), traces * self.daily * rules.false_days
-        )
+        may_miss = senders.presence.allowed(np.full(len(traces), rest), traces * self.daily * rules.false_days)
+        long = self.at - senders.present > rules.takeover_seconds  # a service that starts anew is no silence either
+        self.without = long & (senders.presence.waited > may_miss)
 
     def findings(self, followed: Followed | None) -> list[Finding]:
         """Return all that is the matter at the senders' time; one cause is told once."""
@@ -167,7 +167,8 @@ class Look:
             kind = AlarmKind.SCORER_SILENT if of_scorer else AlarmKind.NO_DATA
             severity = Severity.ALERT if of_scorer else Severity.WARNING
             since, where = float(self.senders.present[row]), "" if cohort == ALL else f" of {cohort}"
-            usual = 1.0 - presence.missed[row] / max(presence.records[row], 1.0)
+            before = max(presence.records[row] - presence.waited[row], 1.0)
+            usual = min(max(1.0 - (presence.missed[row] - presence.waited[row]) / before, 0.0), 1.0)
             detail = (
                 f"{round(presence.waited[row])} traces{where} came in {span(self.at - since)} without {signal};"
                 f" it usually comes with {usual:.1%} of them"

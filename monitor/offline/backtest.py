@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from monitor.domain.alarm import Alarm
+from monitor.domain.alarm import Alarm, Recovery
+from monitor.domain.incident import IncidentFacts
 from monitor.domain.trace import Trace
 from monitor.drift.baseline import Baseline
 from monitor.drift.budget import Budget
@@ -21,6 +22,7 @@ from monitor.observe.embedding import Embedder
 from monitor.observe.repeat import InMemoryRepeats
 from monitor.observe.scoring import RewardModel
 from monitor.observe.step import Observer, ObserveRules
+from monitor.offline.incident import incidents_of
 from monitor.offline.log import InMemoryLog
 
 BLOCK = 1000
@@ -41,6 +43,7 @@ class BacktestResult:
     repeats: int
     baseline: Baseline
     alarms: tuple[Alarm, ...]  # in fold order
+    incidents: tuple[IncidentFacts, ...] = ()  # that they make up, the first told first
 
 
 def backtest(
@@ -63,11 +66,14 @@ def backtest(
     fold = Fold(baseline, plan.fold)
     outcomes = [outcome for entry in log.records for outcome in fold.add(entry)]
     decisions = in_fold_order(outcome for outcome in outcomes if isinstance(outcome, Decision))
+    alarms = tuple(describe(decision, baseline, log) for decision in decisions)
+    recoveries = [outcome for outcome in outcomes if isinstance(outcome, Recovery)]
     return BacktestResult(
         traces=log.end.next_place,
         repeats=repeats,
         baseline=baseline,
-        alarms=tuple(describe(decision, baseline, log) for decision in decisions),
+        alarms=alarms,
+        incidents=incidents_of(alarms, recoveries, came=log.newcomers()),
     )
 
 

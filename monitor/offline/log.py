@@ -65,6 +65,15 @@ class InMemoryLog:
     def locate(self, places: Sequence[int]) -> list[SubjectRef]:
         return [SubjectRef(place, self._ids[place], moment_of(self._micros[place])) for place in places]
 
+    def newcomers(self) -> dict[str, SubjectRef]:
+        """Return where each policy model began, but for those that the log begins with."""
+        first: dict[str, int] = {}
+        for batch in self.window(0, self.end.next_place):
+            model = batch.series.policy_model
+            first[model] = min(first.get(model, int(batch.places[0])), int(batch.places[0]))
+        later = {model: place for model, place in first.items() if place > min(first.values())}
+        return dict(zip(later, self.locate(list(later.values())), strict=True))
+
     def _inside(self, start: int, stop: int) -> list[PlacedEntry]:
         """Return the entries that hold some of the places start <= place < stop."""
         return [

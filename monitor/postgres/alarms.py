@@ -18,7 +18,7 @@ from monitor.domain.alarm import (
     StoredAlarm,
 )
 from monitor.domain.cohort import ALL
-from monitor.domain.incident import severity_of
+from monitor.domain.incident import RECENT_PLACES, severity_of
 from monitor.domain.job import Action
 from monitor.domain.observation import moment_of
 from monitor.domain.order import Actor, AlarmOrder, target_of
@@ -34,7 +34,6 @@ from monitor.retraining.records import AlarmFact, Author
 
 MAX_OPEN = 10_000
 MAX_COINCIDENT = 10
-RECENT_PLACES = 10_000  # a policy model that came so shortly before an onset may be its cause
 DAEMON = Author("controller", "daemon")
 # When a model came: at its first place, unless that is one of the oldest looked at, or nothing is older.
 _POLICY_SINCE = text(

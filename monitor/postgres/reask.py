@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -11,6 +12,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from monitor.domain.alarm import AlarmKind, AlarmState, ReferenceVerdict, Severity
+from monitor.domain.cohort import ALL
+from monitor.domain.observation import LogEntry
 from monitor.domain.order import Actor
 from monitor.domain.reference import (
     AnswerOutcome,
@@ -24,11 +27,12 @@ from monitor.domain.reference import (
 from monitor.domain.trace import Message, TokenSource
 from monitor.errors import Conflict, NotFound
 from monitor.postgres import schema
+from monitor.postgres.alarm_row import stored_alarm
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.audit import PostgresAudit
 from monitor.postgres.document import clean
 from monitor.postgres.engine import transaction
-from monitor.postgres.log import log_end
+from monitor.postgres.log import append_entry, log_end
 from monitor.retraining.records import Author
 
 ALARMS_AT_ONCE = 20  # looked at in one turn; the roll-up first, since its prompts serve the cohorts too
@@ -72,29 +76,46 @@ class PostgresReask:
         self._daily = Budget(daily_requests, daily_tokens)
         self._alarms = PostgresAlarms(engine)
 
-    def asked(self, signals: Collection[str]) -> list[Asking]:
-        alarm, reask, baseline = schema.alarm.c, schema.reask.c, schema.baseline.c
-        live = alarm.state.in_([state for state in AlarmState if state.is_live])
-        about_to_page = (
-            reask.alarm_id.is_(None)
-            & (alarm.state == AlarmState.OPEN)
-            & (alarm.severity == Severity.ALERT)
-            & alarm.reference_verdict.is_(None)
-        )
+    def begin(self, signals: Collection[str], *, hold_pages: bool) -> None:
+        alarm, reask = schema.alarm.c, schema.reask.c
         query = (
-            select(alarm.alarm_id, reask.rounds, baseline.first_place, baseline.stop_place)
-            .select_from(schema.alarm.join(schema.baseline).outerjoin(schema.reask))
-            .where(alarm.kind == AlarmKind.DRIFT, alarm.signal.in_(signals), live & (about_to_page | reask.asking))
-            .order_by((alarm.cohort == "*").desc(), alarm.alarm_id)
+            select(alarm.alarm_id)
+            .select_from(schema.alarm.outerjoin(schema.reask))
+            .where(alarm.kind == AlarmKind.DRIFT, alarm.signal.in_(signals), alarm.severity == Severity.ALERT)
+            .where(alarm.state == AlarmState.OPEN, alarm.reference_verdict.is_(None), reask.alarm_id.is_(None))
+        )
+        with transaction(self._engine) as connection:
+            found = connection.execute(query).scalars().all()
+        for alarm_id in found:
+            if hold_pages:
+                self._alarms.set_reference_verdict(alarm_id, ReferenceVerdict.ASKING)
+            with transaction(self._engine) as connection:
+                connection.execute(upsert(schema.reask).values(alarm_id=alarm_id, asking=True).on_conflict_do_nothing())
+
+    def release(self, *, patience_seconds: float) -> None:
+        alarm, live = schema.alarm.c, [state for state in AlarmState if state.is_live]
+        late = alarm.created_at < func.now() - timedelta(seconds=patience_seconds)
+        waiting = select(alarm.alarm_id).where(alarm.reference_verdict == ReferenceVerdict.ASKING)
+        with transaction(self._engine) as connection:
+            found = connection.execute(waiting.where(late | alarm.state.not_in(live))).scalars().all()
+        for alarm_id in found:
+            note = f"not known within {patience_seconds:.0f} s, so nothing waits for it any more"
+            self._alarms.set_reference_verdict(alarm_id, ReferenceVerdict.UNDECIDED, note=note)
+
+    def asked(self) -> list[Asking]:
+        alarm, reask, baseline = schema.alarm.c, schema.reask.c, schema.baseline.c
+        query = (
+            select(schema.alarm, reask.rounds, baseline.first_place, baseline.stop_place)
+            .select_from(schema.alarm.join(schema.baseline).join(schema.reask))
+            .where(reask.asking, alarm.state.in_([state for state in AlarmState if state.is_live]))
+            .order_by((alarm.cohort == ALL).desc(), alarm.alarm_id)
             .limit(ALARMS_AT_ONCE)
         )
         with transaction(self._engine) as connection:
             rows = connection.execute(query).all()
-        found = [(self._alarms.alarm(row.alarm_id), row) for row in rows]
         return [
-            Asking(stored.alarm_id, stored.alarm, stored.created_at, row.rounds or 1, (row.first_place, row.stop_place))
-            for stored, row in found
-            if stored is not None
+            Asking(row.alarm_id, stored.alarm, stored.created_at, row.rounds, (row.first_place, row.stop_place))
+            for row, stored in ((row, stored_alarm(row)) for row in rows)
         ]
 
     def log_end(self) -> int:
@@ -109,7 +130,6 @@ class PostgresReask:
 
     def plan(self, alarm_id: int, prompts: Sequence[ChosenPrompt], *, reference: str) -> None:
         with transaction(self._engine) as connection:
-            connection.execute(upsert(schema.reask).values(alarm_id=alarm_id, asking=True).on_conflict_do_nothing())
             table = schema.reasked.c
             last = select(func.coalesce(func.max(table.rank) + 1, 0)).where(table.alarm_id == alarm_id)
             values = {
@@ -146,23 +166,36 @@ class PostgresReask:
             return granted
 
     def budget_left(self) -> Budget:
+        table = schema.reference_budget
         with transaction(self._engine) as connection:
-            return self._left(connection)
+            today = connection.execute(_TODAY).scalar_one()
+            spent = connection.execute(select(table).where(table.c.day == today)).one_or_none()
+        return self._daily if spent is None else self._after(spent)
 
     def record(self, answers: Sequence[tuple[int, Pair]], *, tokens: int) -> None:
         with transaction(self._engine) as connection:
-            self._left(connection)
-            budget = schema.reference_budget
-            spent = update(budget).where(budget.c.day == connection.execute(_TODAY).scalar_one())
-            connection.execute(spent.values(tokens=budget.c.tokens + tokens))
+            self._spend(connection, tokens)
             if answers:
                 connection.execute(_ANSWER, [_answer(alarm_id, pair) for alarm_id, pair in answers])
 
+    def control_place(self) -> int | None:
+        with transaction(self._engine) as connection:
+            return connection.execute(select(schema.reference_control.c.next_place)).scalar_one_or_none()
+
+    def write_control(self, entry: LogEntry | None, *, next_place: int, tokens: int) -> None:
+        with transaction(self._engine) as connection:
+            if entry is not None:
+                append_entry(connection, entry)
+            moved = upsert(schema.reference_control).values(role="control", next_place=next_place)
+            changed = {"next_place": moved.excluded.next_place}
+            connection.execute(moved.on_conflict_do_update(index_elements=["role"], set_=changed))
+            self._spend(connection, tokens)
+
     def conclude(self, alarm_id: int, verdict: ReferenceVerdict, *, note: str) -> None:
         self._alarms.set_reference_verdict(alarm_id, verdict, note=note)
-        with transaction(self._engine) as connection:
-            done = upsert(schema.reask).values(alarm_id=alarm_id, asking=False)
-            connection.execute(done.on_conflict_do_update(index_elements=["alarm_id"], set_={"asking": False}))
+        with transaction(self._engine) as connection:  # a leader that ends in between finds the same verdict again
+            done = update(schema.reask).where(schema.reask.c.alarm_id == alarm_id)
+            connection.execute(done.values(asking=False))
 
     def request(self, alarm_id: int, *, signals: Collection[str], actor: Actor) -> None:
         stored = self._alarms.alarm(alarm_id)
@@ -178,12 +211,21 @@ class PostgresReask:
             by = Author(actor.name, actor.role)
             PostgresAudit(connection).record("alarm.reask", f"alarm {alarm_id}", by=by, detail={})
 
+    def _spend(self, connection: Connection, tokens: int) -> None:
+        self._left(connection)  # which makes today's row
+        budget = schema.reference_budget
+        today = budget.c.day == connection.execute(_TODAY).scalar_one()
+        connection.execute(update(budget).where(today).values(tokens=budget.c.tokens + tokens))
+
     def _left(self, connection: Connection) -> Budget:
         """Return what is left of today's budget, and hold it to the transaction's end."""
         table = schema.reference_budget
         today = connection.execute(_TODAY).scalar_one()
         connection.execute(upsert(table).values(day=today, requests=0, tokens=0).on_conflict_do_nothing())
         spent = connection.execute(select(table).where(table.c.day == today).with_for_update()).one()
+        return self._after(spent)
+
+    def _after(self, spent: Row[Any]) -> Budget:
         return Budget(self._daily.requests - spent.requests, self._daily.tokens - spent.tokens)
 
 

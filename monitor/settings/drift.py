@@ -59,7 +59,6 @@ class DriftSettings(Part):
     detectors: dict[str, str] = Field(
         default_factory=dict, description="what follows a signal, by name, from the next baseline on; e_detector"
     )
-
     reference: ReferenceSettings = ReferenceSettings()
 
     @field_validator("tolerance", mode="before")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from monitor.domain.signal import DISAGREEMENT, REWARD, Observation, Signal
+from monitor.domain.signal import CONTROL_LENGTH, CONTROL_REFUSAL, DISAGREEMENT, REWARD, Observation, Signal
 from monitor.domain.trace import Trace
 from monitor.signals.feedback import NEGATIVE_FEEDBACK, observe_negative_feedback
 from monitor.signals.input_shift import INPUT_SHIFT
@@ -22,4 +22,7 @@ TRACE_SIGNALS: dict[Signal, Observer] = {
     NEGATIVE_FEEDBACK: observe_negative_feedback,
 }
 
-SIGNALS: dict[str, Signal] = {signal.name: signal for signal in (*TRACE_SIGNALS, REWARD, DISAGREEMENT, INPUT_SHIFT)}
+SIGNALS: dict[str, Signal] = {
+    signal.name: signal
+    for signal in (*TRACE_SIGNALS, REWARD, DISAGREEMENT, CONTROL_LENGTH, CONTROL_REFUSAL, INPUT_SHIFT)
+}

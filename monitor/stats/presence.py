@@ -48,12 +48,13 @@ class Presence:
     def allowed(self, exceed: Floats, records: Floats) -> Floats:
         """Return how many records may miss it, so that *exceed* longer runs come among the next *records*.
 
-        Infinite where it never came.
+        Infinite where it never came. A history of fewer records is asked for less in proportion.
         """
         missing = (self.missed + 1.0) / (self.records + 2.0)
         run = np.log(np.maximum(records / exceed, 1.0)) / -np.log(np.minimum(missing, 1.0 - 1e-12))
         runs = self.silences.ended.sum(axis=1) / np.maximum(self.records, 1.0) * records
-        longest = self.silences.level(exceed / np.maximum(runs, 1e-9))
+        asked = exceed * np.minimum(self.records / np.maximum(records, 1e-9), 1.0)
+        longest = self.silences.level(asked / np.maximum(runs, 1e-9))
         return np.where(self.records > 0.0, np.maximum(run, np.where(np.isfinite(longest), longest, 0.0)), np.inf)
 
     def grow(self, rows: int) -> None:

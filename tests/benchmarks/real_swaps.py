@@ -61,7 +61,7 @@ NEAR_NULL = "near-null control"
 SELF = "same model"
 AT_ONCE = 3  # daemons that run side by side: most of their time they wait
 FOLD_SECONDS = 240.0
-AVERAGE_RUN_LENGTH = DriftSettings().average_run_length
+AVERAGE_RUN_LENGTH = 10_000.0  # A
 ALERT = "alert"
 LEGEND = """
 first alert: the first stream of response_length to alert; after: how many traces of B it took;
@@ -227,7 +227,7 @@ def watch(parts: Servers, case: Case) -> tuple[Found, ...]:
             kafka=KafkaSettings(**topics.settings(parts.kafka)),
             postgres=PostgresSettings(url=url),
             ingest=IngestSettings(cohort_keys=(COHORT_KEY,), batch_max_traces=300, batch_max_seconds=0.2),
-            drift=DriftSettings(baseline_traces=case.baseline, fold_seconds=0.2),
+            drift=DriftSettings(average_run_length=AVERAGE_RUN_LENGTH, baseline_traces=case.baseline, fold_seconds=0.2),
             web=WebSettings(port=0),
         )
         with running(settings) as daemon, psycopg.connect(url, autocommit=True) as connection:

@@ -49,6 +49,9 @@ FINAL: dict[str, str] = {
     "alarm": "select signal, cohort, policy_model, scorer_version, severity, state, direction, place, trace_id,"
     " onset_place, observations, effect_estimate, effect_lower, effect_upper, examples from alarm"
     " order by place, signal, cohort, severity",
+    "incident": "select summary, i.kind, i.severity, i.state, members, opened_at, paged_at, causes::text,"
+    " array_agg((signal, cohort, a.severity)::text order by place, signal, cohort, a.severity)"
+    " from incident i join alarm a using (incident_id) group by i.incident_id order by opened_at, summary",
     "baseline": "select first_place, stop_place, content::text from baseline",
     "detector": "select signal, cohort, observations, round(evidence_log::numeric, 6), round(mean::numeric, 6)"
     " from detector order by 1, 2",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
@@ -12,14 +12,15 @@ from random import Random
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, insert, select
 
-from monitor.app.reference import reasker_of
+from monitor.app.reference import reasker_of, reference_of
 from monitor.demo.texts.composer import compose_question, count_tokens
 from monitor.demo.traffic import Phase, respond
 from monitor.domain.alarm import Alarm, Direction, Effect, ReferenceVerdict, Severity, StoredAlarm
 from monitor.domain.score import Reward
 from monitor.domain.stream import StreamKey
 from monitor.domain.trace import Message, Trace
-from monitor.drift.reasker import Score
+from monitor.drift.comparison import Comparison, Score
+from monitor.drift.reasker import Reasker
 from monitor.ingest.offset import StoredOffset
 from monitor.postgres import schema
 from monitor.postgres.alarms import PostgresAlarms, insert_alarm
@@ -59,6 +60,10 @@ def calls(phase: Phase, product: str, count: int, *, seed: int = 0, first: int =
             )
         )
     return traces
+
+
+def unscored(rows: Sequence[tuple[Sequence[Message], str]]) -> Sequence[Reward | None]:
+    return [None] * len(rows)
 
 
 @dataclass
@@ -114,18 +119,28 @@ class Ward:
             query = select(table.outcome).where(table.alarm_id == alarm_id).order_by(table.rank)
             return list(connection.execute(query).scalars())
 
+    @contextmanager
+    def reasker(self, settings: ReferenceSettings, *, score: Score = unscored) -> Iterator[Reasker]:
+        with closing(reference_of(settings)) as policy:
+            metrics = ReferenceMetrics(CollectorRegistry())
+            yield reasker_of(settings, self.engine, comparison=Comparison(policy, score), metrics=metrics)
+
     def ask(
-        self, alarm_id: int, settings: ReferenceSettings, *, score: Score = lambda rows: [None] * len(rows)
+        self,
+        alarm_id: int,
+        settings: ReferenceSettings,
+        *,
+        score: Score = unscored,
+        but_not: ReferenceVerdict = ReferenceVerdict.ASKING,
     ) -> tuple[ReferenceVerdict, str]:
-        """Do the duty until the alarm has its verdict; return it with its note."""
-        metrics = ReferenceMetrics(CollectorRegistry())
-        reasker = reasker_of(settings, self.engine, metrics=metrics, score=score)
+        """Do the duty until the alarm has a verdict, another one than *but_not*; return it with its note."""
         deadline = time.monotonic() + DEADLINE_SECONDS
-        with closing(reasker):
+        with self.reasker(settings, score=score) as reasker:
             while time.monotonic() < deadline:
                 reasker()
                 stored = self.alarm(alarm_id)
-                if stored.reference_verdict is not None:
+                if stored.reference_verdict not in {None, ReferenceVerdict.ASKING, but_not}:
+                    assert stored.reference_verdict is not None
                     return stored.reference_verdict, stored.reference_note
                 time.sleep(0.01)
         raise AssertionError(f"no verdict on alarm {alarm_id}: {self.outcomes(alarm_id)}")

@@ -146,7 +146,7 @@ def test_a_format_is_decoded_through_its_route(tree: Path) -> None:
 DETECTOR_PROGRAM = """
 import json, sys
 from dataclasses import replace
-from monitor.drift.baseline import NullRule
+from monitor.drift.freeze import NullRule
 from monitor.offline.backtest import BacktestPlan, backtest
 from tests.traces import drifting
 
@@ -167,16 +167,17 @@ def test_a_detector_follows_the_signal_it_is_chosen_for(tree: Path) -> None:
 SOURCE_PROGRAM = """
 import sys
 from datetime import UTC, datetime
-from monitor.drift.baseline import NullRule
-from monitor.drift.controller import Controller, ControllerRules, freeze_window
+from monitor.drift.freeze import NullRule
+from monitor.drift.controller import Controller, freeze_window
 from monitor.observe.survey import SurveyAnswer, survey_entry
 from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.log import append_entry
 from monitor.postgres.streams import PostgresFoldStore
+from tests.watched import rules_of
 
 engine = create_engine_for(sys.argv[1])
 store = PostgresFoldStore(engine)
-controller = Controller(store, ControllerRules(10_000.0, 0, NullRule()))
+controller = Controller(store, rules_of(0))
 
 
 def answer(first, discontent):

@@ -25,8 +25,8 @@ from monitor.domain.score import Reward
 from monitor.domain.trace import Message, Trace
 from monitor.drift.anchor import AnchorShift
 from monitor.drift.anchor_judge import AnchorJudge, AnchorReader, Anchors, AnchorView
-from monitor.drift.baseline import NullRule
-from monitor.drift.controller import Controller, ControllerRules, freeze_window
+from monitor.drift.controller import Controller, freeze_window
+from monitor.drift.freeze import NullRule
 from monitor.drift.report import observation_frame
 from monitor.drift.status import Streams
 from monitor.errors import InvalidInput, InvalidSetting, Unavailable
@@ -50,6 +50,7 @@ from tests.integration.test_serve_rewards import build, serving
 from tests.program import running, wait_for
 from tests.real_kafka import RealKafka
 from tests.traces import GivenRewards, checkpoint, line, scored, trace
+from tests.watched import rules_of
 
 pytestmark = pytest.mark.postgres
 BASELINE, PAIRS, TOLERANCE = 400, 32, 0.05
@@ -82,7 +83,7 @@ class Site:
         self.judge = AnchorJudge(PostgresAnchors(engine), tolerance=TOLERANCE)
         self.checkpoints = PostgresCheckpoints(engine, group_id="group", max_cohorts=50)
         self.checkpoints.begin({("traces", 0): StoredOffset(0)})
-        rules = ControllerRules(average_run_length=10_000.0, baseline_traces=BASELINE, null_rule=NullRule())
+        rules = rules_of(BASELINE)
         self.controller = Controller(self.store, rules)
         self.written = 0
 
@@ -216,7 +217,9 @@ def test_a_scorer_whose_weights_are_swapped_behind_its_name_is_told_and_reward_a
     monkeypatch.setattr(AnchorPlan, "is_due", lambda *_: True)
     with served_as_vllm(monkeypatch, models[0], port):
         site.score_anchors()
-    assert [stored.state for stored in site.alarms("anchor_reward")] == [AlarmState.RECOVERED]
+    [anchor] = site.alarms("anchor_reward")
+    assert anchor.state is AlarmState.RECOVERED
+    assert anchor.incident_id is not None
     AnchorJudge(PostgresAnchors(engine), tolerance=TOLERANCE).turn()  # a new leader reads the same of the log
     assert len(site.alarms("anchor_reward")) == 1
 
@@ -434,6 +437,26 @@ def test_a_line_that_is_no_pair_is_named_with_its_file_and_what_was_wanted(
         read_pairs(file)
     assert str(refused.value).startswith(f"{file}:3: ")
     assert told in str(refused.value)
+
+
+def test_pairs_of_a_file_are_compared_with_their_first_scoring(
+    engine: Engine, models: tuple[Path, Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "anchors.jsonl"
+    file.write_text("\n".join(json.dumps(GOOD | {"response": " ".join(WORDS[number:])}) for number in range(9)))
+    scorer = Fixed(load(models[0]), "scorer-1")
+    site = Site(engine, scorer)
+    plan, metrics = AnchorPlan(PAIRS, timedelta(0), read_pairs(file)), Metrics(CollectorRegistry())
+    site.scoring = AnchorScoring(plan, scorer=scorer, store=PostgresAnchors(engine), metrics=metrics)
+    assert site.scoring.tick() is None  # there is no baseline that it could stand beside
+    site.write(BASELINE)
+    latest = site.score_anchors().latest
+    assert latest is not None
+    assert (len(latest.reference), latest.shift) == (9, None)
+    assert shift_of(site.score_anchors()).root_mean_square < 1e-4
+    scorer.model = load(models[1])
+    site.score_anchors()
+    assert [stored.state for stored in site.alarms("anchor_reward")] == [AlarmState.OPEN]
 
 
 def test_a_file_with_too_few_pairs_stops_the_start_and_names_the_setting(engine: Engine, tmp_path: Path) -> None:

@@ -99,6 +99,8 @@ def test_backtest_prints_its_alarms_and_writes_them_as_json(run: Run, tmp_path: 
         assert 0 < effect["lower"] <= effect["estimate"] <= effect["upper"]
     assert [found[signal, "up"]["effect"]["unit"] for signal in ("response_length", "refusal")] == ["tokens", "ratio"]
     assert "response_length" in done.out
+    assert done.out.count("a page at 2025-03-01 05:") == form["pages"] == len(form["incidents"]) == 1
+    assert form["incidents"][0]["opened_at"].startswith("2025-03-01T05:")
     assert f"{files[0]}:11: not_json" in done.err
     assert (done.code, done.err.splitlines()[-1]) == (GOOD, "1200 good, 1 bad, 0 duplicate lines")
 

@@ -20,8 +20,9 @@ from monitor.domain.cohort import CohortRule
 from monitor.domain.score import Reward
 from monitor.domain.signal import DISAGREEMENT, REWARD
 from monitor.domain.trace import Trace
-from monitor.drift.baseline import Baseline, NullRule
-from monitor.drift.controller import FOLD_SECONDS, Controller, ControllerRules, freeze_window
+from monitor.drift.baseline import Baseline
+from monitor.drift.controller import FOLD_SECONDS, Controller, freeze_window
+from monitor.drift.freeze import NullRule
 from monitor.drift.rescore import RescoredBaselines
 from monitor.drift.status import Streams
 from monitor.drift.stored import ActiveBaseline
@@ -41,10 +42,11 @@ from monitor.runs.artifact import Artifact, HashedFile
 from monitor.runs.result import PairMetrics, RewardResult
 from tests.program import wait_for
 from tests.traces import checkpoint, drifting, scored, trace
+from tests.watched import rules_of
 
 pytestmark = pytest.mark.postgres
 BASELINE = 600
-RULES = ControllerRules(average_run_length=10_000.0, baseline_traces=BASELINE, null_rule=NullRule())
+RULES = rules_of(BASELINE)
 TRACES = drifting(1500, change=900)
 Write = Callable[..., None]
 
@@ -460,7 +462,7 @@ def test_a_long_history_is_folded_step_by_step_to_the_same_alarms(
 def test_a_stream_that_recovers_ends_its_alarm_and_may_raise_another_whoever_leads(
     engine: Engine, store: PostgresFoldStore, write: Write
 ) -> None:
-    rules = replace(RULES, recovery_observations=150)
+    rules = rules_of(BASELINE, patience=150)
     drifted = [*drifting(1300, change=700)[:1000], *drifting(1300, change=1300, seed=1)[1000:]]
     again = [replace(item, trace_id=f"again-{item.trace_id}") for item in drifting(1600, change=1300, seed=2)[1300:]]
     traces = [*drifted, *[replace(item, trace_id=f"calm-{item.trace_id}") for item in drifted[:600]], *again]

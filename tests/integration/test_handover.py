@@ -12,8 +12,7 @@ from sqlalchemy import text
 from monitor.domain.alarm import AlarmState, StoredAlarm
 from monitor.domain.order import AlarmOrder, JobOrder
 from monitor.domain.score import Reward
-from monitor.drift.baseline import NullRule
-from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.controller import Controller
 from monitor.drift.rescore import RescoredBaselines
 from monitor.ingest.offset import StoredOffset
 from monitor.postgres.alarms import PostgresAlarms
@@ -26,9 +25,10 @@ from monitor.retraining.service import JobService
 from tests.integration.job_parts import OPERATOR, Parts, drive
 from tests.program import wait_for
 from tests.traces import checkpoint, drifting, scored
+from tests.watched import rules_of
 
 pytestmark = pytest.mark.postgres
-RULES = ControllerRules(average_run_length=10_000.0, baseline_traces=600, null_rule=NullRule())
+RULES = rules_of(600)
 FIRST = "first"  # the version of the adopted champion
 TRACES = drifting(2000, change=700)
 LIVE = {AlarmState.OPEN, AlarmState.ACKNOWLEDGED}

@@ -50,7 +50,13 @@ def is_sound(done: Done) -> bool:
 
 @pytest.mark.postgres
 def test_every_command_that_shows_labels_shows_them_as_text(run: Run, watched: str, tmp_path: Path) -> None:
-    for words in (("baseline", "show"), ("drift", "status"), ("alarms", "list"), ("jobs", "list")):
+    for words in (
+        ("baseline", "show"),
+        ("drift", "status"),
+        ("alarms", "list"),
+        ("incidents", "list"),
+        ("jobs", "list"),
+    ):
         assert is_sound(run(*words)), words
     listed = json.loads(run("alarms", "list", "--json", "--limit", 10_000).out)
     assert {alarm["alarm"]["stream"]["policy_model"] for alarm in listed} == set(NAMES)
@@ -59,7 +65,12 @@ def test_every_command_that_shows_labels_shows_them_as_text(run: Run, watched: s
         done = run("alarms", "explain", alarm["alarm_id"])
         assert is_sound(done)
         told += done.out
+        assert is_sound(run("alarms", "show", alarm["alarm_id"]))
     assert [name for name in NAMES if visible(name) not in told] == []
+    for incident in json.loads(run("incidents", "list", "--json").out):
+        for told_by in (("show",), ("show", "--json"), ("snooze", "--hours", 1)):
+            order, *options = told_by
+            assert is_sound(run("incidents", order, incident["incident_id"], *options)), told_by
     assert is_sound(run("alarms", "ack", listed[0]["alarm_id"]))
     assert is_sound(run("drift", "report", "--out", tmp_path / "report.html"))
     statuses = json.loads(run("drift", "status", "--json").out)

@@ -15,7 +15,6 @@ from monitor.domain.incident import Cause, Incident, IncidentDetail, IncidentFac
 from monitor.domain.job import Action, Hold, Launch
 from monitor.domain.order import Actor, AlarmOrder, Role
 from monitor.domain.trace import Trace
-from monitor.drift.baseline import NullRule
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.errors import Conflict, NotFound
 from monitor.ingest.offset import StoredOffset
@@ -29,9 +28,10 @@ from monitor.settings.retrain import TriggerRule
 from tests.integration.job_parts import Parts, prefer
 from tests.program import wait_for
 from tests.traces import checkpoint, drifting, scored
+from tests.watched import rules_of
 
 pytestmark = pytest.mark.postgres
-RULES = ControllerRules(average_run_length=10_000.0, baseline_traces=600, null_rule=NullRule())
+RULES = rules_of(600)
 EVE = Actor("eve", Role.OPERATOR)
 DAY = timedelta(days=1)
 SWAP = [
@@ -142,7 +142,7 @@ def test_people_acknowledge_snooze_and_reopen_an_incident_with_its_alarms(
 def test_an_incident_recovers_with_its_last_alarm_and_what_drifts_then_is_another(
     engine: Engine, incidents: PostgresIncidents
 ) -> None:
-    rules = replace(RULES, recovery_observations=150)
+    rules = rules_of(600, patience=150)
     drifted = [*drifting(1300, change=700)[:1000], *drifting(1300, change=1300, seed=1)[1000:]]
     calm = [replace(item, trace_id=f"calm-{item.trace_id}") for item in drifted[:600]]
     fold(engine, [*drifted, *calm], step=100, rules=rules)

@@ -7,24 +7,29 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import cast
 
 import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, text
 
+from monitor.app.reference import asking_again
 from monitor.demo.traffic import DRIFTED, NORMAL, Phase
-from monitor.domain.alarm import ReferenceVerdict
-from monitor.domain.order import Actor, Role
-from monitor.drift.reask import MEASURES
-from monitor.errors import Conflict
+from monitor.domain.alarm import ReferenceVerdict, Severity
+from monitor.domain.incident import severity_of
 from monitor.postgres.engine import transaction
-from monitor.postgres.reask import PostgresReask
+from monitor.rewards.http import HttpEnsemble, HttpScorer
+from monitor.rewards.turns import SharedScorer
+from monitor.settings.reference import ReferenceSettings
+from monitor.telemetry.reference import ReferenceMetrics
+from tests.commands import Run
 from tests.integration.reasking import BASELINE, Ward, calls, like_short, settings_of
 from tests.program import wait_for
 from tests.real_kafka import ROOT
 from tests.reference_server import Reply, TroubledServer
 
 pytestmark = pytest.mark.postgres
-POLICY, TRAFFIC, UNDECIDED = ReferenceVerdict
+ASKING, POLICY, TRAFFIC, UNDECIDED = ReferenceVerdict
 CHANGED = replace(DRIFTED, name="changed", length_factor=2.0, refusal_rate=NORMAL.refusal_rate)
 REFUSING = replace(NORMAL, name="refusing", refusal_rate=0.25)
 
@@ -182,23 +187,55 @@ def test_an_alarm_in_a_cohort_takes_what_was_answered_for_the_roll_up(ward: Ward
     assert server.asked.total() == asked
 
 
-def test_an_operator_asks_for_more(ward: Ward, engine: Engine) -> None:
+def test_an_operator_asks_for_more(ward: Ward, postgres_url: str, run: Run) -> None:
     drift(ward)
     alarm_id = ward.raise_alarm(onset=BASELINE, place=BASELINE + 200)
-    store = PostgresReask(engine, daily_requests=5000, daily_tokens=10_000_000)
+    told = run("alarms", "reask", alarm_id, POSTGRES__URL=postgres_url)
+    assert (told.code, told.err) == (
+        2,
+        "rlhf-monitor: drift.reference.endpoint is not set: name a server of the released policy there\n",
+    )
     with TroubledServer() as server:
         settings = settings_of(server.url, max_prompts=100)
         assert ward.ask(alarm_id, settings)[0] is UNDECIDED
         for _ in range(11):
-            store.request(alarm_id, signals=MEASURES, actor=Actor("ana", Role.OPERATOR))
-        with transaction(engine) as connection:
-            connection.execute(text("update alarm set reference_verdict = null"))
-        verdict, note = ward.ask(alarm_id, settings)
+            assert run("alarms", "reask", alarm_id, DRIFT__REFERENCE__ENDPOINT=server.url).code == 0
+        verdict, note = ward.ask(alarm_id, settings, but_not=UNDECIDED)
     assert verdict is TRAFFIC, note
     assert set(server.asked.values()) == {1}
-    latency = ward.raise_alarm(onset=BASELINE, place=BASELINE + 210, signal="error", scorer="reported")
-    with pytest.raises(Conflict, match="on error; what can be asked again is a live one on response_length"):
-        store.request(latency, signals=MEASURES, actor=Actor("ana", Role.OPERATOR))
+    assert f"the released policy, asked again: traffic_changed {note}" in run("alarms", "show", alarm_id).out
+    errors = ward.raise_alarm(onset=BASELINE, place=BASELINE + 210, signal="error", scorer="reported")
+    assert "what can be asked again is a live one on response_length" in run("alarms", "reask", errors).err
+    assert "no such alarm" in run("alarms", "reask", errors + 1).err
+
+
+def test_a_page_waits_for_the_verdict_and_no_longer_than_its_patience(ward: Ward, engine: Engine) -> None:
+    drift(ward, CHANGED)
+    alarm_id = ward.raise_alarm(onset=BASELINE, place=BASELINE + 200)
+    away = settings_of("http://127.0.0.1:9", model="assistant", patience_seconds=600)
+    with ward.reasker(away) as reasker:
+        reasker()
+    waiting = ward.alarm(alarm_id)
+    assert (waiting.reference_verdict, severity_of(waiting)) == (ASKING, Severity.WARNING)
+    with ward.reasker(away.model_copy(update={"patience_seconds": 0.001})) as reasker:
+        reasker()
+    paging = ward.alarm(alarm_id)
+    assert (paging.reference_verdict, severity_of(paging)) == (UNDECIDED, Severity.ALERT)
+    with TroubledServer() as server:
+        assert ward.ask(alarm_id, settings_of(server.url), but_not=UNDECIDED)[0] is POLICY
+
+
+def test_where_nobody_can_be_asked_any_more_no_page_waits(ward: Ward, engine: Engine) -> None:
+    drift(ward)
+    alarm_id = ward.raise_alarm(onset=BASELINE, place=BASELINE + 200)
+    with ward.reasker(settings_of("http://127.0.0.1:9", model="assistant")) as reasker:
+        reasker()
+    scorer = SharedScorer(HttpScorer(cast(HttpEnsemble, None)))
+    metrics = ReferenceMetrics(CollectorRegistry())
+    with asking_again(ReferenceSettings(), engine, scorer=scorer, metrics=metrics) as (duty,):
+        assert ward.alarm(alarm_id).reference_verdict is ASKING
+        duty.body()
+    assert ward.alarm(alarm_id).reference_verdict is UNDECIDED
 
 
 def asked_at_least(server: TroubledServer, requests: int) -> bool:

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
-from monitor.drift.baseline import NullRule
-from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.controller import Controller
 from monitor.errors import InvalidInput
 from monitor.ingest.offset import StoredOffset
 from monitor.pipeline.checkpoint import DuplicateTrace
@@ -26,10 +25,11 @@ from monitor.postgres.partitions import AHEAD_DAYS, make_partitions_ahead, parti
 from monitor.postgres.retention import TURN_SECONDS, PostgresRetention, Retention
 from monitor.postgres.streams import PostgresFoldStore
 from tests.traces import checkpoint, drifting, scored, trace
+from tests.watched import rules_of
 
 pytestmark = pytest.mark.postgres
 BASELINE = 600
-RULES = ControllerRules(average_run_length=10_000.0, baseline_traces=BASELINE, null_rule=NullRule())
+RULES = rules_of(BASELINE)
 TRACES = drifting(1500, change=900)
 STORED = 1400
 FOREVER = 0

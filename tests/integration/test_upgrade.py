@@ -25,8 +25,7 @@ from sqlalchemy.exc import ProgrammingError
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.domain.alarm import StoredAlarm
 from monitor.domain.incident import Incident
-from monitor.drift.baseline import NullRule
-from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.controller import Controller
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.engine import create_engine_for
@@ -35,10 +34,11 @@ from monitor.postgres.migrate import differences, upgrade
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.overview import PostgresOverview
+from tests.watched import rules_of
 
 pytestmark = pytest.mark.postgres
 HERE = Path(__file__).parent
-RULES = ControllerRules(average_run_length=10_000.0, baseline_traces=600, null_rule=NullRule())
+RULES = rules_of(600)
 UPGRADED_AT = 1260  # where the fold stood; v1 was replaced by then, and opens no alarm any more
 EXPECTED: dict[str, Any] = json.loads((HERE / "previous_release.json").read_text())
 

@@ -12,8 +12,7 @@ from sqlalchemy import Engine, text
 from monitor.app.watch import WatchArrivals
 from monitor.domain.alarm import AlarmKind, AlarmState, Severity, StoredAlarm
 from monitor.domain.job import Action
-from monitor.drift.baseline import NullRule
-from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.controller import Controller
 from monitor.drift.incident import IncidentRule
 from monitor.drift.watch import WatchRules
 from monitor.ingest.offset import StoredOffset
@@ -25,9 +24,11 @@ from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.settings.root import Settings
 from monitor.telemetry.metrics import Metrics
+from tests.commands import Run
 from tests.program import Site, running, wait_for
 from tests.real_kafka import Kafka
 from tests.traces import checkpoint, line, scored, trace
+from tests.watched import rules_of
 
 ENTRIES, PERIOD = 400, timedelta(seconds=5)
 # Half an hour past a full hour, so that no hour begins meanwhile: those of a new kind are only warned of.
@@ -78,7 +79,9 @@ def site(engine: Engine) -> WrittenLog:
 
 
 @pytest.mark.postgres
-def test_a_silence_is_told_once_by_whatever_leader_and_ends_when_data_is_back(site: WrittenLog) -> None:
+def test_a_silence_is_told_once_by_whatever_leader_and_ends_when_data_is_back(
+    site: WrittenLog, postgres_url: str, run: Run
+) -> None:
     site.write(ENTRIES)
     first = site.leader()
     while first():
@@ -93,6 +96,9 @@ def test_a_silence_is_told_once_by_whatever_leader_and_ends_when_data_is_back(si
     assert incident.facts.pages
     with transaction(site.engine) as connection:
         assert PostgresAlarmFacts(connection).facts(Action.REWARD_REFRESH) == ()  # training mends no silence
+    explained = run("alarms", "explain", told.alarm_id, POSTGRES__URL=postgres_url)
+    assert told.alarm.detail in " ".join(explained.out.split())
+    assert "effect" not in explained.out
     second = site.leader()
     for _ in range(3):  # it begins where the first one was, and does not know for how long nobody read
         assert not second()
@@ -113,7 +119,7 @@ def test_a_silence_is_told_once_by_whatever_leader_and_ends_when_data_is_back(si
 
 @pytest.mark.postgres
 def test_a_cohort_that_the_baseline_does_not_know_is_told_until_a_baseline_does(site: WrittenLog) -> None:
-    rules = ControllerRules(10_000.0, 200, NullRule())
+    rules = rules_of(200)
     site.write(100, cohorts=1)
     Controller(site.fold, rules).tick()
     leader = site.leader()

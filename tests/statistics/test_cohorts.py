@@ -7,6 +7,7 @@ import pytest
 
 from monitor.domain.cohort import ALL, CohortRule
 from monitor.domain.trace import Trace
+from monitor.drift.budget import Budget
 from monitor.drift.fold import FoldRules
 from monitor.observe.step import ObserveRules
 from monitor.offline.backtest import BacktestPlan, backtest
@@ -40,7 +41,7 @@ def traffic(seed: int, *, long_before: float, long_after: float, essay_refusals:
 
 
 def alarmed(traces: list[Trace], rule: CohortRule) -> set[tuple[str, str]]:
-    plan = BacktestPlan(BASELINE, ObserveRules(rule), FoldRules(100_000.0))
+    plan = BacktestPlan(BASELINE, ObserveRules(rule), FoldRules(Budget(average_run_length=100_000.0)))
     return {
         (alarm.stream.signal, alarm.stream.cohort)
         for alarm in backtest(traces, plan).alarms

@@ -26,8 +26,8 @@ def null(rows: int) -> NullIntervals:
 def watch(values: Floats, *, threshold: float = RUN_LENGTH) -> int | None:
     """Return the row at which the evidence first reached *threshold*."""
     detector, places = EDetector((1.0,)), np.arange(len(values))
-    alarm = (Threshold("alarm", threshold),)
-    _, crossings = detector.fold(detector.empty(), values[:, None], null(len(values)), places=places, thresholds=alarm)
+    bets, alarm = detector.bets(values[:, None], null(len(values))), (Threshold("alarm", threshold),)
+    _, crossings = detector.fold(detector.empty(), bets, places=places, thresholds=alarm)
     return crossings[0].row if crossings else None
 
 

@@ -24,12 +24,16 @@ TRACES = drifting(1200, change=800)
 @pytest.mark.parametrize("name", ["phi-2", "phi-2-dpo"], ids=["under the same name", "under a new name"])
 def test_a_changed_model_is_found_against_the_same_baseline_whatever_it_is_called(name: str) -> None:
     swapped = TRACES[:800] + [replace(item, policy_model=name) for item in TRACES[800:]]
-    alarms = [alarm for alarm in backtest(swapped, PLAN).alarms if alarm.severity == "alert"]
+    result = backtest(swapped, PLAN)
+    alarms = [alarm for alarm in result.alarms if alarm.severity == "alert"]
     assert {(alarm.stream.signal, alarm.stream.policy_model) for alarm in alarms} == {
         ("refusal", name),
         ("response_length", name),
     }
     assert [alarm.onset_place for alarm in alarms] == pytest.approx([800] * len(alarms), abs=60)
+    [incident] = result.incidents
+    assert incident.pages
+    assert incident.causes[0].cause == ("policy_model" if name == "phi-2-dpo" else "unknown")
 
 
 def test_the_size_of_the_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,4 +84,4 @@ def test_rewards_that_fall_are_told_as_a_fall_in_the_unit_that_decided(tail: boo
     assert [alarm.direction for alarm in found] == [Direction.DOWN]
     assert found[0].effect is not None
     assert found[0].effect.unit == ("share above q1" if tail else "percentiles")
-    assert found[0].effect.upper < 0
+    assert found[0].effect.estimate < -0.05

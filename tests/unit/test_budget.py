@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from monitor.domain.alarm import Severity
 from monitor.domain.cohort import ALL
 from monitor.domain.stream import StreamKey
-from monitor.drift.baseline import ANY_POLICY, NullRule, Window, build_baseline
+from monitor.drift.baseline import ANY_POLICY
 from monitor.drift.budget import Budget, Pace, StreamCount, WindowPaces
 from monitor.drift.daily import Days, StreamDay
+from monitor.drift.freeze import NullRule, Window, build_baseline
 from monitor.stats.eprocess import Mixture
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -164,7 +165,7 @@ def test_days_go_on_where_they_were_after_a_restart_though_the_next_traces_are_l
 
 def test_a_baseline_says_which_streams_it_feeds_and_at_what_pace() -> None:
     cohorts = ["a"] * 60 + ["b"] * 40 + ["rare"] * 5
-    window = Window("refusal", "-", cohorts, ["m"] * 105, np.tile([0.0, 1.0, 0.0], 35))
+    window = Window("refusal", "-", cohorts, ["m"] * 105, np.tile([0.0, 1.0, 0.0], 35), np.arange(105))
     baseline = build_baseline([window], NullRule(), first_place=0, stop_place=105)
     paces = WindowPaces.of(baseline, window_days=2.0)
     assert paces.count == StreamCount(rollups=1, cohorts=2)
@@ -176,7 +177,7 @@ def test_a_baseline_says_which_streams_it_feeds_and_at_what_pace() -> None:
 
 
 def test_each_policy_model_of_the_window_has_streams_of_its_own_and_another_is_expected_to_replace_them() -> None:
-    window = Window("refusal", "-", ["a"] * 100, ["m"] * 60 + ["n"] * 40, np.tile([0.0, 1.0], 50))
+    window = Window("refusal", "-", ["a"] * 100, ["m"] * 60 + ["n"] * 40, np.tile([0.0, 1.0], 50), np.arange(100))
     paces = WindowPaces.of(build_baseline([window], NullRule(), first_place=0, stop_place=100), window_days=1.0)
     assert paces.count == StreamCount(rollups=2, cohorts=2)
     assert [paces.expected(key("a", policy_model=name)) for name in ("m", "n", "o")] == [60.0, 40.0, 100.0]

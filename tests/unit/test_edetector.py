@@ -47,16 +47,16 @@ def binary(rng: np.random.Generator, n: int, mean: float) -> Floats:
 
 def null(rows: int, lower: float, upper: float, sd: float) -> NullIntervals:
     """Return the same interval for each of *rows* observations, on one channel and one tier."""
-    bounds = (np.full((rows, 1, 1), bound) for bound in (lower, upper))
-    return NullIntervals(*bounds, np.full((rows, 1), sd), np.ones(rows))
+    shape = (rows, 1, 1)
+    return NullIntervals(np.full(shape, lower), np.full(shape, upper), np.full((rows, 1), sd), np.ones(rows))
 
 
 def watch(
     values: Floats, interval: tuple[float, float, float], *, threshold: float = 10_000.0
 ) -> tuple[State, list[Crossing]]:
     detector, against = EDetector((1.0,)), null(len(values), *interval)
-    thresholds = (Threshold("alarm", threshold),)
-    return detector.fold(detector.empty(), values, against, places=np.arange(len(values)), thresholds=thresholds)
+    bets, thresholds = detector.bets(values, against), (Threshold("alarm", threshold),)
+    return detector.fold(detector.empty(), bets, places=np.arange(len(values)), thresholds=thresholds)
 
 
 def log_e(state: State) -> float:
@@ -202,11 +202,12 @@ def test_each_tier_gathers_what_it_would_gather_alone_and_is_asked_for_its_own_t
     both = NullIntervals(centre - half, centre + half, sd, stakes)
     detector, alone = EDetector((0.8, 0.2), 2), EDetector((0.8, 0.2))
     thresholds = (Threshold("narrow", 5.0, 0), Threshold("wide", 5.0, 1))
-    evidence, crossings = detector.fold(detector.empty(), values, both, places=np.arange(rows), thresholds=thresholds)
+    bets, places = detector.bets(values, both), np.arange(rows)
+    evidence, crossings = detector.fold(detector.empty(), bets, places=places, thresholds=thresholds)
     for tier, name in enumerate(("narrow", "wide")):
-        own, found = alone.fold(
-            alone.empty(), values, both.tier(tier), places=np.arange(rows), thresholds=(Threshold(name, 5.0),)
-        )
+        one = NullIntervals(both.lower[:, [tier]], both.upper[:, [tier]], sd, stakes)
+        bets = alone.bets(values, one)
+        own, found = alone.fold(alone.empty(), bets, places=places, thresholds=(Threshold(name, 5.0),))
         assert detector.log_e(evidence)[tier] == pytest.approx(alone.log_e(own)[0])
         assert [c.row for c in crossings if c.threshold.name == name] == [c.row for c in found]
 
@@ -226,7 +227,7 @@ def test_each_observation_bets_against_an_interval_of_its_own() -> None:
     values = (rng.random(len(means)) < means).astype(float)[:, None]
     bounds = means[:, None, None]
     known = NullIntervals(bounds - 0.02, bounds + 0.02, np.sqrt(means * (1 - means))[:, None], np.ones(len(means)))
-    detector, at = EDetector((1.0,)), np.arange(len(means))
-    alarm = (Threshold("alarm", 10_000.0),)
-    assert detector.fold(detector.empty(), values, known, places=at, thresholds=alarm)[1] == []
+    detector, alarm = EDetector((1.0,)), (Threshold("alarm", 10_000.0),)
+    bets = detector.bets(values, known)
+    assert detector.fold(detector.empty(), bets, places=np.arange(len(means)), thresholds=alarm)[1] == []
     assert watch(values, (0.48, 0.52, 0.5))[1] != []

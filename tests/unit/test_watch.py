@@ -140,6 +140,10 @@ def test_a_time_in_which_nobody_read_is_no_silence_neither_then_nor_while_the_ba
     assert told(site.wait(0.5)) == {(AlarmKind.NO_DATA, StreamKey("*", "*", "*", "*"), Severity.ALERT)}
 
 
+def test_a_log_in_which_nothing_ever_came_is_not_silent() -> None:
+    assert Site().wait(30.0) == []
+
+
 def test_what_waits_in_kafka_is_not_silent(site: Site) -> None:
     site.wait(0.2)
     assert site.look() != []

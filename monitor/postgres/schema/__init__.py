@@ -27,7 +27,7 @@ from monitor.postgres.schema.log import (
     trace,
 )
 from monitor.postgres.schema.metadata import metadata
-from monitor.postgres.schema.reference import reask, reasked, reference_budget
+from monitor.postgres.schema.reference import reask, reasked, reference_budget, reference_control
 from monitor.postgres.schema.retraining import audit, job, job_event, preference, registry, reward_model
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "reask",
     "reasked",
     "reference_budget",
+    "reference_control",
     "registry",
     "repeat_key",
     "reward_model",

@@ -56,3 +56,11 @@ reference_budget = Table(
     Column("requests", BigInteger, nullable=False),
     Column("tokens", BigInteger, nullable=False),
 )
+
+# How far the control stream has looked at the log; one row.
+reference_control = Table(
+    "reference_control",
+    metadata,
+    Column("role", Text, primary_key=True),
+    Column("next_place", BigInteger, nullable=False),
+)
