@@ -95,13 +95,10 @@ def backtest(
     ] = False,
 ) -> None:
     """Freeze a baseline from the first traces of files and show what drifted in the others."""
-    from monitor.cli.explanation import law_lines, law_table
-    from monitor.cli.table import alarm_table, moment
     from monitor.domain.alarm import AlarmKind, Severity
     from monitor.domain.cohort import CohortRule
     from monitor.drift.fold import FoldRules
     from monitor.drift.freeze import NullRule
-    from monitor.drift.summary import kinds_of, summarise
     from monitor.embedding import embedder_of
     from monitor.observe.step import ObserveRules
     from monitor.offline.backtest import BacktestPlan
@@ -109,8 +106,8 @@ def backtest(
     from monitor.settings.embedding import EmbeddingSettings
 
     _check_paths(files, "--json", json_out)
-    budget = budget_of(average_run_length, false_page_days)
-    rule = NullRule(tolerance=tolerances_of(tolerance or ()))
+    fold = FoldRules(budget_of(average_run_length, false_page_days))
+    accepted = tolerances_of(tolerance or ())
     ensemble = _load(reward_model, device)
     embedder = (
         embedder_of(EmbeddingSettings(backend="huggingface", folder=embedding, device=device)) if embedding else None
@@ -118,8 +115,8 @@ def backtest(
     plan = BacktestPlan(
         baseline_traces=baseline,
         observe=ObserveRules(CohortRule(tuple(cohort_key or ())), timedelta(seconds=repeat_window)),
-        fold=FoldRules(budget),
-        null_rule=rule,
+        fold=fold,
+        null_rule=NullRule(tolerance=accepted),
     )
     with _reading(files, tokenizer) as reader:
         result = run(reader.read(files), plan, lambda: ensemble, embedder)
@@ -129,6 +126,22 @@ def backtest(
         if warnings or alarm.severity is Severity.ALERT or alarm.kind is AlarmKind.INPUT_SHIFT
     ]
     _tell_counts(reader)
+    show_backtest(result, shown)
+    if json_out is None:
+        return
+    try:
+        text = json.dumps(_as_json(result, shown, plan.fold.budget), indent=2, default=plain)
+        json_out.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"--json {json_out}: {error.strerror}; name a file that can be written") from None
+
+
+def show_backtest(result: BacktestResult, shown: list[Alarm]) -> None:
+    """Print what the baseline expects, what was found, and what would have paged."""
+    from monitor.cli.explanation import law_lines, law_table
+    from monitor.cli.table import alarm_table, moment
+    from monitor.drift.summary import kinds_of, summarise
+
     watched = result.traces - result.baseline.stop_place
     say(f"baseline: the first {result.baseline.stop_place} traces; watched: {watched}; repeats: {result.repeats}")
     laws = summarise(result.baseline)
@@ -142,13 +155,6 @@ def backtest(
     for facts in result.incidents:
         if facts.paged_at is not None:
             say(f"a page at {moment(facts.paged_at)}: {facts.summary}")
-    if json_out is None:
-        return
-    try:
-        text = json.dumps(_as_json(result, shown, budget), indent=2, default=plain)
-        json_out.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InvalidInput(f"--json {json_out}: {error.strerror}; name a file that can be written") from None
 
 
 def budget_of(average_run_length: float | None, false_page_days: float | None) -> Budget:

@@ -18,6 +18,7 @@ from monitor.stats.confseq import mean_interval
 
 Floats = NDArray[np.float64]
 EXAMPLES = 5
+ROUNDING = 1e-9  # of a sum: less is nothing
 MAX_OBSERVATIONS = 4000  # an effect is measured on the latest of them at most
 BASELINE_STANDARD_ERRORS = 2.0  # added to the effect's interval: the baseline's mean is an estimate too
 
@@ -49,7 +50,8 @@ class Since:
         rows = list(counts.values()) if len({row.cohort for row in self.strata}) > 1 else usual
         mean = sum(row.mean * row.observations for row in rows) / sum(row.observations for row in rows)
         raw, model = float(self.values.mean()) - mean, float((self.values - self.told).mean())
-        return Decomposition(raw=raw, prompts=raw - model, model=model, unit=self.law.unit)
+        prompts = raw - model if abs(raw - model) > ROUNDING * max(abs(raw), abs(mean)) else 0.0
+        return Decomposition(raw=raw, prompts=prompts, model=raw - prompts, unit=self.law.unit)
 
     def effect(self, channel: int) -> Effect:
         """Return the mean difference between each observation and what was expected of it.

@@ -74,6 +74,9 @@ class Prompts:
     kinds: Integers | None
     covariates: Covariates
 
+    def holds(self, places: Integers) -> bool:
+        return bool(np.isin(places, self.places).all())
+
     def rows(self, places: Integers) -> Integers:
         return np.searchsorted(self.places, places)
 
@@ -167,6 +170,8 @@ def build_signal_baseline(window: Window, rule: NullRule, prompts: Prompts | Non
     """
     if len(window.values) < MIN_STRATUM:
         return None
+    if prompts is not None and not prompts.holds(window.places):
+        prompts = None  # observed on something else than a trace, of which it is not known what was asked
     scale = scale_of(window.signal)
     grid = np.asarray(scale.grid(window.values))
     rows = None if prompts is None else prompts.rows(window.places)

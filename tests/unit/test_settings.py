@@ -66,7 +66,11 @@ def test_settings_are_frozen() -> None:
     ("variables", "said"),
     [
         ({"DRIFT__AVERAGE_RUN_LENGTH": "1"}, "drift.average_run_length = '1'"),
-        ({"DRIFT__TOLERANCE": '{"refusals": 0.1}'}, "'refusals'; known are response_length, refusal"),
+        ({"DRIFT__TOLERANCE": '{"refusals": {"points": 0.1}}'}, "'refusals'; known are response_length, refusal"),
+        (
+            {"DRIFT__TOLERANCE": '{"refusal": 0.1}'},
+            "drift.tolerance: refusal: 0.1 has no unit any more; write {share: 0.1}",
+        ),
         ({"INGEST__COHORT_KEYS": "dataset"}, "MONITOR_INGEST__COHORT_KEYS: write it as JSON"),
         ({"WEB__HOST": "0.0.0.0"}, "set web.tokens first"),
         (
@@ -79,6 +83,7 @@ def test_settings_are_frozen() -> None:
     ids=[
         "too small",
         "an unknown signal",
+        "a tolerance of a release before",
         "a list that is none",
         "an open door",
         "a short token",
