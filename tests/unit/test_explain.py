@@ -130,7 +130,7 @@ def test_an_input_shift_is_explained_by_the_kinds_that_moved(case: Case) -> None
     assert told.recount is not None
     assert told.recount.agrees
     assert told.margin is None
-    assert max(told.kinds, key=lambda kind: kind.of_late - kind.usual).name.startswith("en, 17")
+    assert max(told.kinds, key=lambda kind: kind.of_late - kind.usual).name.startswith("en, 16")
     assert [cause.cause for cause in told.causes] == ["input_shift"]
 
 
