@@ -42,7 +42,11 @@ def watch_of(settings: Settings, metrics: Metrics, fenced: Engine, overview: Pos
     takeover = settings.kafka.session_timeout_seconds + settings.ingest.batch_max_seconds + settings.drift.fold_seconds
     return WatchArrivals(
         PostgresArrivals(fenced, group_id=settings.kafka.group_id),
-        WatchRules(takeover_seconds=takeover, unread_after_seconds=3.0 * CLOCK_SECONDS + takeover),
+        WatchRules(
+            false_days=settings.drift.false_page_days,
+            takeover_seconds=takeover,
+            unread_after_seconds=3.0 * CLOCK_SECONDS + takeover,
+        ),
         active=PostgresFoldStore(fenced).active,
         filing=IncidentRule(timedelta(seconds=settings.drift.incident_seconds)).file,
         reads=lambda: metrics.is_reached(Dependency.KAFKA),

@@ -14,6 +14,7 @@ from monitor.domain.score import Reward
 from monitor.domain.trace import Message
 from monitor.drift.comparison import Comparison
 from monitor.drift.control import ControlStream
+from monitor.drift.reask import PairTolerance
 from monitor.drift.reasker import Reasker, ReaskMetrics, ReaskRules
 from monitor.postgres.reask import PostgresReask
 from monitor.postgres.streams import PostgresFoldStore
@@ -42,11 +43,17 @@ def store_of(settings: ReferenceSettings, engine: Engine) -> PostgresReask:
 
 
 RELEASE_SECONDS = 10.0
+DEFAULT_TOLERANCE = PairTolerance()
 
 
 @contextmanager
 def asking_again(
-    settings: ReferenceSettings, engine: Engine, *, scorer: SharedScorer, metrics: ReaskMetrics
+    settings: ReferenceSettings,
+    engine: Engine,
+    *,
+    scorer: SharedScorer,
+    metrics: ReaskMetrics,
+    tolerance: PairTolerance = DEFAULT_TOLERANCE,
 ) -> Iterator[list[Duty]]:
     """Offer the leader's duty of asking again, while the block lasts."""
     if settings.endpoint is None:
@@ -60,7 +67,8 @@ def asking_again(
 
     with closing(reference_of(settings)) as policy:
         comparison = Comparison(policy, score)
-        duties = [Duty("ask_again", 0.0, reasker_of(settings, engine, comparison=comparison, metrics=metrics))]
+        asker = reasker_of(settings, engine, comparison=comparison, tolerance=tolerance, metrics=metrics)
+        duties = [Duty("ask_again", 0.0, asker)]
         if settings.control_ratio > 0:
             control = control_of(settings, engine, comparison=comparison, metrics=metrics)
             duties.append(Duty("ask_control", 0.0, control))
@@ -68,7 +76,12 @@ def asking_again(
 
 
 def reasker_of(
-    settings: ReferenceSettings, engine: Engine, *, comparison: Comparison, metrics: ReaskMetrics
+    settings: ReferenceSettings,
+    engine: Engine,
+    *,
+    comparison: Comparison,
+    metrics: ReaskMetrics,
+    tolerance: PairTolerance = DEFAULT_TOLERANCE,
 ) -> Reasker:
     """Return what asks an alarm's prompts again; a leader's *engine* is fenced."""
     rules = ReaskRules(
@@ -77,6 +90,7 @@ def reasker_of(
         concurrency=settings.concurrency,
         alpha=settings.alpha,
         patience_seconds=settings.patience_seconds,
+        tolerance=tolerance,
     )
     store = store_of(settings, engine)
     return Reasker(store, PostgresFoldStore(engine), comparison, rules=rules, metrics=metrics)

@@ -21,8 +21,12 @@ def null_rule_of(settings: Settings) -> NullRule:
     for signal, name in drift.detectors.items():
         if name not in DETECTORS:
             raise InvalidSetting(f"drift.detectors names {name!r} for {signal}; there are {', '.join(DETECTORS)}")
-    tolerance = {name: Tolerance(accepted.share, accepted.points) for name, accepted in drift.tolerance.items()}
-    return NullRule(drift.standard_errors, drift.cohort_standard_errors, tolerance, drift.detectors)
+    return NullRule(drift.standard_errors, drift.cohort_standard_errors, tolerances_of(settings), drift.detectors)
+
+
+def tolerances_of(settings: Settings) -> dict[str, Tolerance]:
+    """Return what the operator accepts, by signal; one that is not named has its kind's default."""
+    return {name: Tolerance(accepted.share, accepted.points) for name, accepted in settings.drift.tolerance.items()}
 
 
 def budget_of(settings: Settings) -> Budget:

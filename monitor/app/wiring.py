@@ -25,10 +25,11 @@ from monitor.app.embedding import open_embedder, require_embeddable
 from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.leader import Leader
 from monitor.app.reference import asking_again
-from monitor.app.rules import controller_rules_of, null_rule_of
+from monitor.app.rules import controller_rules_of, null_rule_of, tolerances_of
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
 from monitor.drift.moved import MovedDays
+from monitor.drift.reask import PairTolerance
 from monitor.drift.rescore import RescoredBaselines
 from monitor.drift.status import Streams
 from monitor.errors import InvalidSetting, Unavailable
@@ -291,8 +292,9 @@ class Daemon:
             jobs=job_service_of(fenced, settings),
             overview=PostgresOverview(self._engine, kafka_lag=self._lag_records),
         )
-        again, metrics = settings.drift.reference, self._reference_metrics
-        with asking_again(again, fenced, scorer=self._shared_scorer, metrics=metrics) as asking:
+        again, tolerance = settings.drift.reference, PairTolerance(tolerances_of(settings))
+        scorer, metrics = self._shared_scorer, self._reference_metrics
+        with asking_again(again, fenced, tolerance=tolerance, scorer=scorer, metrics=metrics) as asking:
             duties[FOLDED:FOLDED] = asking
             leader = Leader(leadership, duties, metrics=self._metrics)
             try:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from monitor.domain.alarm import Direction, ReferenceVerdict
 from monitor.domain.cohort import ALL
@@ -17,6 +18,7 @@ from monitor.domain.reference import AnswerOutcome, Figure, Measured, Pair
 from monitor.domain.signal import REWARD
 from monitor.domain.stream import StreamKey
 from monitor.domain.trace import TokenSource
+from monitor.drift.tolerance import Tolerance, tolerance_of
 from monitor.signals.length import RESPONSE_LENGTH
 from monitor.signals.refusal import REFUSAL
 from monitor.stats.paired import Channel, Finding, Floats, difference_interval, judge_pairs
@@ -24,18 +26,8 @@ from monitor.stats.paired import Channel, Finding, Floats, difference_interval, 
 LOG_RATIO_LIMIT = 1.0  # log ratios of lengths are clipped here: a refusal beside an essay says no more than that
 TAIL = 0.01  # share of the baseline's window that lies in its tail
 TAIL_WEIGHT = 0.25
+WIDEST = 0.5  # of the range of a measure's differences, which no tolerance exceeds
 CHOSEN_SHARE = 0.5  # of the prompts that are asked, at most: those of the window that raised the alarm count for less
-
-
-@dataclass(frozen=True, slots=True)
-class PairTolerance:
-    """How much the two policies may differ before anybody minds."""
-
-    length_ratio: float = 0.10
-    refusal: float = 0.01  # of all answers; or
-    refusal_ratio: float = 1.0 / 3.0  # of the baseline's rate, where that is more
-    win_rate: float = 0.05  # of production's answers over the released policy's, from one half
-    tail: float = 0.02  # of all answers, likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +35,35 @@ class Background:
     """What the log says of an alarm's signal, beside its pairs."""
 
     mean: float  # in the baseline's window
+    spread: float  # standard deviation, likewise
     tail_from: float  # where a tail begins, on the alarm's side
     tail_share: float  # of production's answers since the onset that lie in it
+
+
+@dataclass(frozen=True, slots=True)
+class PairTolerance:
+    """How much the two policies may differ before anybody minds: what the signals' tolerances are in pairs."""
+
+    chosen: Mapping[str, Tolerance] | None = None  # by signal; others have their kind's default
+    tail: float = 0.02  # of all answers; or
+    tail_ratio: float = 1.0 / 3.0  # of those that lie in it, where that is more
+
+    def log_ratio(self, was: Background) -> float:
+        """Return the largest difference of two log lengths."""
+        accepted = tolerance_of(RESPONSE_LENGTH.name, self.chosen)
+        ratio = max(accepted.share, accepted.points / max(was.mean, 1.0))
+        return min(float(np.log1p(ratio)), WIDEST * LOG_RATIO_LIMIT)
+
+    def refusals(self, was: Background) -> float:
+        """Return the largest difference of two rates."""
+        accepted = tolerance_of(REFUSAL.name, self.chosen)
+        return min(max(accepted.points, accepted.share * was.mean), WIDEST)
+
+    def win_rate(self, was: Background) -> float:
+        """Return how far from one half: Phi(d / sqrt 2) - 1/2 of two draws from one spread that are d of it apart."""
+        accepted = tolerance_of(REWARD.name, self.chosen)
+        spreads = max(accepted.points, accepted.share * abs(was.mean) / was.spread if was.spread > 0.0 else 0.0)
+        return min(float(ndtr(spreads / np.sqrt(2.0))) - 0.5, 0.5 * WIDEST)
 
 
 class Measure(Protocol):
@@ -85,7 +104,7 @@ class Question:
         start = sign * self.background.tail_from
         beyond = (sign * old > start).astype(float) - (sign * new > start).astype(float)
         missing = np.isnan(old) | np.isnan(new)
-        width = max(tolerance, self.tolerance.refusal_ratio * self.background.tail_share)
+        width = max(tolerance, self.tolerance.tail_ratio * self.background.tail_share)
         return [Channel(np.where(missing, np.nan, sign * beyond), 1.0, width, TAIL_WEIGHT)]
 
 
@@ -101,7 +120,7 @@ class LengthMeasure:
         cut alike; where only the reference was cut, the pair cannot be had.
         """
         old, new = compared_lengths(pairs)
-        body = Channel(log_ratios(pairs), LOG_RATIO_LIMIT, float(np.log1p(question.tolerance.length_ratio)))
+        body = Channel(log_ratios(pairs), LOG_RATIO_LIMIT, question.tolerance.log_ratio(question.background))
         if not question.up:
             return [body]
         # The tail begins at a number of the stream's own unit; in another one it cannot be seen.
@@ -125,9 +144,7 @@ class RefusalMeasure:
             np.nan if pair.old is None or pair.new is None else float(pair.old.refused) - float(pair.new.refused)
             for pair in pairs
         ]
-        allowed = question.tolerance
-        width = max(allowed.refusal, allowed.refusal_ratio * question.background.mean)
-        return [Channel(np.array(differences), 1.0, min(width, 0.5))]
+        return [Channel(np.array(differences), 1.0, question.tolerance.refusals(question.background))]
 
     def figure(self, estimate: float) -> float:
         return 100.0 * estimate
@@ -142,7 +159,7 @@ class RewardMeasure:
         rewards = np.array([(_reward(pair.old), _reward(pair.new)) for pair in pairs]).reshape(-1, 2)
         cut = np.array([pair.outcome is AnswerOutcome.CUT for pair in pairs], dtype=bool)
         old, new = np.where(cut[:, None], np.nan, rewards).T
-        body = Channel(np.sign(old - new), 1.0, 2.0 * question.tolerance.win_rate)
+        body = Channel(np.sign(old - new), 1.0, 2.0 * question.tolerance.win_rate(question.background))
         return [body, *question.tail(old, new)]
 
     def figure(self, estimate: float) -> float:
@@ -242,12 +259,12 @@ def background_of(window: Iterable[ObservationBatch], since: Floats, *, stream: 
     ]
     before = np.concatenate(values) if values else np.empty(0)
     if not len(before) or not len(since):
-        return Background(0.0, 0.0, 0.0)
+        return Background(0.0, 0.0, 0.0, 0.0)
     forth, back = (np.log1p, np.expm1) if stream.signal == RESPONSE_LENGTH.name else (np.positive, np.positive)
     moved = np.median(forth(since)) - np.median(forth(before))
     tail_from = float(back(np.quantile(forth(before), 1.0 - TAIL if up else TAIL) + moved))
     share = float(np.mean(since > tail_from if up else since < tail_from))
-    return Background(float(before.mean()), tail_from, share)
+    return Background(float(before.mean()), float(before.std()), tail_from, share)
 
 
 def log_ratios(pairs: Sequence[Pair]) -> Floats:

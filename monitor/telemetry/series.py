@@ -170,7 +170,7 @@ STREAM_BASELINE = Series(
     Kind.GAUGE,
     Part.CONTROLLER,
     "the signal's own",
-    "The frozen baseline of the stream in monitor_stream_mean: its mean and the ends of the null interval.",
+    "The frozen baseline of the stream in monitor_stream_mean: its mean, give or take two of its standard errors.",
     ("signal", "cohort", "bound"),
 )
 STREAM_EVIDENCE_LOG = Series(

@@ -84,11 +84,11 @@ class Played:
     def noticed_input(self) -> bool:
         return any(INPUT_SHIFT in {alarm.signal, alarm.kind} for alarm in self.alarms)
 
-    def length_page(self, direction: str | None = None, *, past: int = 0) -> Found | None:
-        """Return the first page on the length, in *direction*, that came later than *past* traces."""
+    def length_page(self, direction: str | None = None, *, past: int = 0, shown: bool = False) -> Found | None:
+        """Return the first page on the length, in *direction*, later than *past* traces; *shown*: or warning."""
         for alarm in self.alarms:
-            right = alarm.pages and alarm.signal == RESPONSE_LENGTH.name and alarm.after > past
-            if right and direction in {None, alarm.direction}:
+            right = alarm.signal == RESPONSE_LENGTH.name and alarm.after > past
+            if right and (alarm.pages or shown) and direction in {None, alarm.direction}:
                 return alarm
         return None
 
