@@ -43,7 +43,7 @@ def binary(n: int, mean: float) -> Floats:
 
 def bounds(law: SignalBaseline, cohort: str, *, policy_model: str = "phi-2") -> Floats:
     """Return the first channel's null interval, lower and upper, of each tier: shape (T, 2)."""
-    null = Null.of(law, law.for_policy(policy_model), cohort, window=law.law())
+    null = Null.of(law, law.followed(cohort, policy_model), cohort, window=law.law())
     strata, nothing = np.zeros(1, np.int64), np.zeros(1)
     rows = Foretold(strata, nothing, null.located(strata, nothing), spread=np.ones(1), lean=nothing)
     found = null.intervals(rows, distance=np.zeros(1), stakes=np.ones(1))
