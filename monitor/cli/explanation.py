@@ -95,6 +95,6 @@ def law_lines(signals: Iterable[SignalSummary], kinds: Iterable[KindShare]) -> I
     """Yield which streams are not steady, and what was asked."""
     for law in signals:
         if law.unsteady:
-            yield f"{law.signal} is unsteady, so it raises no alert, in: {', '.join(law.unsteady)}"
+            yield f"{law.signal} is unsteady or too little known, so it raises no alert, in: {', '.join(law.unsteady)}"
     for kind in list(kinds)[:MAX_KINDS]:
         yield f"asked: {kind.share:.1%} {kind.name}"

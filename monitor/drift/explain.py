@@ -237,8 +237,10 @@ def deciding(decision: Decision, baseline: Baseline, again: Refolded) -> Decidin
     parts = [batch.between(baseline.stop_place) for batch in entry.observations if batch.belongs_to(key)]
     if law is None or not parts:
         return None
-    strata = law.for_policy(key.policy_model)
-    null, batch = Null.of(law, strata, key.cohort, window=law.law()), join(parts[0].series, parts)
+    followed = law.followed(key.cohort, key.policy_model)
+    if not followed:
+        return None
+    null, batch = Null.of(law, followed, key.cohort, window=law.law()), join(parts[0].series, parts)
     row_of = np.array([null.rows.get(name, -1) for name in batch.cohorts], dtype=np.int64)[batch.cohort_codes]
     chosen = np.flatnonzero(row_of >= 0)
     rows, places = row_of[chosen], batch.places[chosen]
@@ -250,7 +252,7 @@ def deciding(decision: Decision, baseline: Baseline, again: Refolded) -> Decidin
         return None
     distance, stake = asked.of_rows((places - entry.first_place)[one])
     prompts = Foretold(rows[one], said[one], null.located(rows, said)[one], spread[one], lean[one])
-    return Deciding(law, null, strata[batch.cohorts[batch.cohort_codes[chosen[one[0]]]]], prompts, distance, stake)
+    return Deciding(law, null, followed[rows[one[0]]], prompts, distance, stake)
 
 
 def moved_kinds(alarm: Alarm, baseline: Baseline, again: Refolded) -> tuple[KindMove, ...]:

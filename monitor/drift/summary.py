@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.domain.cohort import ALL
-from monitor.drift.baseline import ANY_POLICY, Baseline, SignalBaseline, Stratum
+from monitor.drift.baseline import ANY_POLICY, Baseline, SignalBaseline, Stratum, may_page
 from monitor.drift.scale.law import WindowLaw
 
 
@@ -28,7 +28,7 @@ class SignalSummary:
     tolerance_down: float
     wander: float  # tau_t: how much the means of blocks of time differed beyond chance
     kind_wander: float  # tau_g: the same of one kind of prompts
-    unsteady: tuple[str, ...]  # cohorts whose streams raise no alert: they wandered by more than is accepted
+    unsteady: tuple[str, ...]  # cohorts whose streams raise no alert: they wandered too much, or too little is known
     detector: str
 
 
@@ -62,7 +62,7 @@ def summary_of(law: SignalBaseline) -> SignalSummary:
     def over_all(numbers: Iterable[float]) -> float:
         return sum(row.observations * number for row, number in zip(rows.values(), numbers, strict=True)) / total
 
-    unsteady = sorted(row.cohort for row in rows.values() if not row.steady)
+    streams = (ALL, *sorted(rows))
     return SignalSummary(
         signal=law.signal,
         scorer_version=law.scorer_version,
@@ -76,7 +76,7 @@ def summary_of(law: SignalBaseline) -> SignalSummary:
         tolerance_down=over_all(-in_unit(law, window, row, -row.tolerance_down) for row in rows.values()),
         wander=over_all(in_unit(law, window, row, row.wander) for row in rows.values()),
         kind_wander=over_all(in_unit(law, window, row, law.kind_wander) for row in rows.values()),
-        unsteady=((ALL,) if unsteady else ()) + tuple(unsteady),
+        unsteady=tuple(cohort for cohort in streams if not may_page(law.followed(cohort, ANY_POLICY))),
         detector=law.detector,
     )
 
