@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 LEAN_ERRORS = 2.0  # of a recent mean by chance alone, which explain nothing
 LEAST_R2 = 0.05  # A model that explains less says nothing of the mix either.
+MOST_LEAN = 3.0  # A model that explains little says little of how far the prompts lean, too.
 DISTANCES = 2.0  # standard deviations of what kinds of prompts wander, for the mix that has moved
 
 
@@ -53,7 +54,8 @@ class Null:
         *window* is `law.law()`, which is made once for all streams.
         """
         rollup = cohort == ALL
-        chosen = list(strata.values()) if rollup else [strata[cohort]]
+        steady = [row for row in strata.values() if row.steady]  # an unsteady cohort is left out of the roll-up
+        chosen = (steady or list(strata.values())) if rollup else [strata[cohort]]
         r2 = law.expectation.r2
         return cls(
             scale=law.scale,
@@ -70,7 +72,11 @@ class Null:
             sd=np.array([row.channel_sd for row in chosen]),
             foretold=np.array([row.foretold for row in chosen]),
             foretold_sd=np.array([row.foretold_sd for row in chosen]),
-            attenuation=0.0 if r2 < LEAST_R2 else 1.0 / r2 - (1.0 if law.scale.given_prompt else 0.0),
+            attenuation=0.0
+            if r2 < LEAST_R2
+            else min(1.0 / r2 - 1.0, MOST_LEAN)
+            if law.scale.given_prompt
+            else 1.0 / r2,
             steady=all(row.steady for row in chosen),
         )
 
