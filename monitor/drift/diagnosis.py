@@ -146,7 +146,7 @@ def describe_shift(decision: Decision, baseline: Baseline, log: ObservationLog) 
     if known is None:  # a worker of an earlier release logged some of them, and what they asked is not known
         return _alarm(decision, log, [], effect=None, kind=kind, detail="what is asked has changed")
     columns = law.encoder.columns(known, subjects.timestamps)
-    own = known.observed.copy()
+    own = known.observed & law.encoder.read(known)
     if decision.stream.cohort != ALL:
         own &= np.asarray(known.cohorts, dtype=np.str_)[known.cohort_codes] == decision.stream.cohort
     gauge = decision.channel - len(mix.shares)

@@ -140,9 +140,10 @@ def gauged(prompts: Prompts, signals: Sequence[SignalBaseline]) -> PromptLaw:
         if len(seen) >= MIN_STRATUM:
             frozen.append(replace(gauge, quantiles=tuple(np.quantile(seen, QUANTILES).tolist())))
     ranks = [gauge.ranks(prompts.columns, known) for gauge in frozen]
-    cohorts = np.asarray(known.cohorts, dtype=np.str_)[known.cohort_codes]
-    blocks = blocks_of(len(codes))
-    seen = np.column_stack((np.eye(law.kinds.count)[codes], *ranks))
+    read = law.encoder.read(known)
+    cohorts = np.asarray(known.cohorts, dtype=np.str_)[known.cohort_codes][read]
+    blocks = blocks_of(len(codes))[read]
+    seen = np.column_stack((np.eye(law.kinds.count)[codes], *ranks))[read]
     mixes = [_mix(ALL, seen, blocks, law.kinds.count)]
     for cohort in np.unique(cohorts):
         own = cohorts == cohort

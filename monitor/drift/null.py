@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from monitor.domain.cohort import ALL
-from monitor.drift.baseline import SignalBaseline, Stratum
+from monitor.drift.baseline import SignalBaseline, Stratum, may_page
 from monitor.drift.detector import DETECTORS, Detector
 from monitor.drift.kinds import MEMORY
 from monitor.drift.scale.law import WindowLaw
@@ -48,14 +48,11 @@ class Null:
     steady: bool  # False: the window's own blocks moved by more than is accepted, so no page can be trusted
 
     @classmethod
-    def of(cls, law: SignalBaseline, strata: Mapping[str, Stratum], cohort: str, *, window: WindowLaw) -> Null:
-        """Return what the stream of *cohort* bets against; ALL: every cohort against its own stratum.
+    def of(cls, law: SignalBaseline, chosen: Sequence[Stratum], cohort: str, *, window: WindowLaw) -> Null:
+        """Return what the stream of *cohort* bets against: the strata that it follows, at least one.
 
         *window* is `law.law()`, which is made once for all streams.
         """
-        rollup = cohort == ALL
-        steady = [row for row in strata.values() if row.steady]  # an unsteady cohort is left out of the roll-up
-        chosen = (steady or list(strata.values())) if rollup else [strata[cohort]]
         r2 = law.expectation.r2
         return cls(
             scale=law.scale,
@@ -68,7 +65,7 @@ class Null:
             wander=np.array([row.wander for row in chosen]),
             kind_wander=law.kind_wander,
             offset=np.array([row.channel_offset for row in chosen]),
-            half_width=np.array([row.rollup_half_width if rollup else row.half_width for row in chosen]),
+            half_width=np.array([row.rollup_half_width if cohort == ALL else row.half_width for row in chosen]),
             sd=np.array([row.channel_sd for row in chosen]),
             foretold=np.array([row.foretold for row in chosen]),
             foretold_sd=np.array([row.foretold_sd for row in chosen]),
@@ -77,7 +74,7 @@ class Null:
             else min(1.0 / r2 - 1.0, MOST_LEAN)
             if law.scale.given_prompt
             else 1.0 / r2,
-            steady=all(row.steady for row in chosen),
+            steady=may_page(chosen),
         )
 
     def intervals(self, rows: Foretold, *, distance: Floats, stakes: Floats) -> NullIntervals:

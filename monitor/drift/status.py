@@ -7,7 +7,7 @@ from typing import Protocol
 
 from monitor.domain.stream import StreamKey, StreamNumbers, StreamStatus
 from monitor.drift.asked import shift_key
-from monitor.drift.baseline import Baseline, SignalBaseline
+from monitor.drift.baseline import Baseline, SignalBaseline, may_page
 from monitor.drift.stored import ActiveBaseline
 from monitor.signals.input_shift import INPUT_SHIFT
 
@@ -112,5 +112,5 @@ def status_by_law(key: StreamKey, law: SignalBaseline, numbers: StreamNumbers) -
         evidence_log=numbers.evidence_log,
         last_timestamp=numbers.last_timestamp,
         unit=law.unit,
-        is_steady=all(row.steady for row in chosen),
+        is_steady=may_page(law.followed(key.cohort, key.policy_model) or chosen),
     )
