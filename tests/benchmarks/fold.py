@@ -99,7 +99,7 @@ def main() -> int:
         frozen.append({"window": window, "seconds": time.process_time() - started})
     baseline = freeze_window(log, NullRule(), first_place=0, stop_place=BASELINE)
     fold = Fold(baseline, FoldRules(Budget()))
-    entries = [entry for entry in log.placed if entry.first_place >= BASELINE]
+    entries = [entry for entry in log.records if entry.first_place >= BASELINE]
     values = sum(len(batch.values) for entry in entries for batch in entry.observations)
     started = time.process_time()
     for entry in entries:
