@@ -83,20 +83,26 @@ class Null:
         Arrays of shape (n,): the mix's *distance* before each, and the share of the *stakes* that is placed.
         """
         strata, location, spread = rows.strata, rows.location, rows.spread
-        width = self.scale.least + np.hypot(0.5 * self.wander[strata], DISTANCES * self.kind_wander * distance)
+        widths = self.widths(rows, distance)
+        centre, half = self.offset[strata], self.half_width[strata]
+        upper, lower = [], []
+        for up, down in ((0.0, 0.0), (self.tolerance_up[strata], self.tolerance_down[strata])):
+            above, below = widths.wanders + up + widths.rises, widths.wanders + down + widths.falls
+            upper.append(self.scale.expected(location, spread, above, self.law) + centre + half)
+            lower.append(self.scale.expected(location, spread, -below, self.law) + centre - half)
+        return NullIntervals(np.stack(lower, axis=1), np.stack(upper, axis=1), self.sd[strata], stakes)
+
+    def widths(self, rows: Foretold, distance: Floats) -> Widths:
+        """Return what widens the intervals of n observations beside the window's own error and the tolerance."""
+        strata = rows.strata
+        over_time, over_kinds = 0.5 * self.wander[strata], DISTANCES * self.kind_wander * distance
         chance = LEAN_ERRORS * self.foretold_sd[strata] / MEMORY**0.5
         rises, falls = np.maximum(rows.lean - chance, 0.0), np.maximum(-rows.lean - chance, 0.0)
         if not self.scale.given_prompt:
             own, usual = rows.said - self.foretold[strata], self.foretold_sd[strata]
             rises, falls = np.maximum(rises, own - usual), np.maximum(falls, -own - usual)
-        centre, half = self.offset[strata], self.half_width[strata]
-        upper, lower = [], []
-        for up, down in ((0.0, 0.0), (self.tolerance_up[strata], self.tolerance_down[strata])):
-            above = width + up + self.attenuation * rises
-            below = width + down + self.attenuation * falls
-            upper.append(self.scale.expected(location, spread, above, self.law) + centre + half)
-            lower.append(self.scale.expected(location, spread, -below, self.law) + centre - half)
-        return NullIntervals(np.stack(lower, axis=1), np.stack(upper, axis=1), self.sd[strata], stakes)
+        wanders = self.scale.least + np.hypot(over_time, over_kinds)
+        return Widths(over_time, over_kinds, wanders, self.attenuation * rises, self.attenuation * falls)
 
     def located(self, strata: Integers, said: Floats) -> Floats:
         """Return where each observation is expected: its stratum's mean and, where it counts, what its prompt says."""
@@ -113,6 +119,17 @@ class Null:
         away = said - self.foretold[strata]
         passed, state = lfilter([pace], [1.0, pace - 1.0], away, zi=[(1.0 - pace) * lean])
         return np.concatenate(([lean], passed[:-1])), float(state[0]) / (1.0 - pace)
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """What widens the intervals of n observations, on the scale's axis; arrays (n,)."""
+
+    over_time: Floats  # half of tau_t
+    over_kinds: Floats  # 2 tau_g D_t
+    wanders: Floats  # the least change that is told, and the root of both squares
+    rises: Floats  # upwards, as far as the recent prompts let expect it
+    falls: Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def main() -> int:
     baseline = freeze_window(log, plan.null_rule, first_place=0, stop_place=frozen)
     tell_baseline(baseline)
     fold, found, outcomes = Fold(baseline, plan.fold), [], []
-    for entry in log.entries:
+    for entry in log.records:
         found.append(widths(entry, fold))
         outcomes += fold.add(entry)
     seen = np.concatenate(found)[frozen:]
