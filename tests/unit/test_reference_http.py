@@ -130,10 +130,12 @@ def test_a_status_says_whether_the_prompt_the_answer_or_the_server_is_at_fault(
         pytest.param("1e9", LONGEST_RETRY_SECONDS, id="too long"),
         pytest.param("nan", None, id="no number"),
         pytest.param("soon", None, id="a word"),
-        pytest.param(format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True), 90.0, id="a date"),
+        pytest.param("in 90 seconds", 90.0, id="a date"),
     ],
 )
 def test_retry_after_is_read_in_either_form(policy: InMemoryPolicy, header: str, seconds: float | None) -> None:
+    if header == "in 90 seconds":
+        header = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
     policy.status, policy.headers = 429, {"Retry-After": header}
     found = ask(policy.url).retry_after_seconds
     assert found == (seconds if seconds is None else pytest.approx(seconds, abs=60))
