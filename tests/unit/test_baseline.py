@@ -208,6 +208,22 @@ def test_a_window_in_which_the_embedder_was_away_is_frozen_without_its_vectors()
         assert all(np.isfinite(number) for number in numbers_of(baseline.to_json()))
 
 
+def test_a_clock_that_stands_at_1970_makes_a_window_no_longer() -> None:
+    asked = asking(1000)
+    given = window(RNG.lognormal(5, 0.5, 1000), signal="response_length")
+    days, hours = [], []
+    for wrong in (0, 3):
+        times = asked.timestamps.copy()
+        times[:wrong] = 0
+        subjects = replace(subjects_of(asked), timestamps=times)
+        baseline = build_baseline([given], NullRule(), first_place=0, stop_place=1000, subjects=subjects)
+        assert baseline.prompts is not None
+        days.append(baseline.window_days)
+        hours.append(baseline.prompts.encoder.hours)
+    assert days == pytest.approx([1000 / 1440] * 2, rel=0.05)
+    assert hours == [False, False]
+
+
 def test_a_window_without_covariates_is_frozen_by_its_means() -> None:
     asked = asking(600)
     empty = SubjectWindow(np.arange(600), subjects_of(asked).timestamps, None)
