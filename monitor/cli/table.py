@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from math import log
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -14,7 +15,9 @@ from monitor.domain.anchor import AnchorStatus
 from monitor.domain.incident import Incident
 from monitor.domain.job import Job
 from monitor.domain.stream import StreamStatus
-from monitor.drift.daily import Moved
+
+if TYPE_CHECKING:
+    from monitor.drift.daily import Moved  # brings scipy, which takes seconds to import
 
 MAX_PROGRESS_CHARACTERS = 60
 
@@ -131,7 +134,8 @@ def alarm_lines(stored: StoredAlarm) -> Iterator[str]:
 
 def alarm_table(alarms: Iterable[Alarm]) -> Table:
     """Return the alarms of a backtest, which have no number and no state."""
-    table = Table("signal", "cohort", "policy model", "direction", "severity", "at trace", "onset", "since", "effect")
+    columns = ("signal", "cohort", "policy model", "direction", "severity", "at trace", "onset", "since", "effect")
+    table = Table(*columns, "of it")
     for alarm in alarms:
         _add(
             table,
@@ -144,6 +148,7 @@ def alarm_table(alarms: Iterable[Alarm]) -> Table:
             str(alarm.onset_place),
             moment(alarm.onset_timestamp),
             effect_text(alarm.effect),
+            alarm.detail if alarm.decomposition is None else decomposition_text(alarm.decomposition),
         )
     return table
 

@@ -120,7 +120,7 @@ class Fold:
             if not len(chosen):
                 continue
             strata, foretold, scale = row_of[chosen], said[chosen], spread[chosen]
-            moved, stakes = asked.of_rows(at[chosen])
+            moved, stakes = asked.of_rows(at[chosen], law)
             lean, self.leans[key] = null.leaning(strata, foretold, self.leans.get(key, 0.0))
             prompts = Foretold(strata, foretold, null.located(strata, foretold), scale, lean)
             channels = law.scale.channels(batch.values[chosen], prompts.location, scale, null.law)
@@ -165,10 +165,9 @@ class Fold:
         """Return what the stream *key* bets against; None where the baseline holds no law for it."""
         if key not in self._nulls:
             law = self.baseline.get(key.signal, key.scorer_version)
-            strata = {} if law is None else law.for_policy(key.policy_model)
-            found = law is not None and bool(strata) and (key.cohort == ALL or key.cohort in strata)
+            chosen = [] if law is None else law.followed(key.cohort, key.policy_model)
             self._nulls[key] = (
-                Null.of(law, strata, key.cohort, window=self._laws[law.key]) if law is not None and found else None
+                Null.of(law, chosen, key.cohort, window=self._laws[law.key]) if law is not None and chosen else None
             )
         return self._nulls[key]
 

@@ -201,5 +201,5 @@ def _name(encoder: Encoder, columns: Columns, covariates: Covariates, chosen: ND
         known = values[chosen][~np.isnan(values[chosen])]
         if len(known):
             low, high = np.quantile(known, (0.1, 0.9))
-            parts.append(f"{low:.0f} to {high:.0f} {unit}")
+            parts.append(f"{low:.0f} {unit}" if f"{low:.0f}" == f"{high:.0f}" else f"{low:.0f} to {high:.0f} {unit}")
     return ", ".join(parts) or "like the others"

@@ -43,7 +43,7 @@ def binary(n: int, mean: float) -> Floats:
 
 def bounds(law: SignalBaseline, cohort: str, *, policy_model: str = "phi-2") -> Floats:
     """Return the first channel's null interval, lower and upper, of each tier: shape (T, 2)."""
-    null = Null.of(law, law.for_policy(policy_model), cohort, window=law.law())
+    null = Null.of(law, law.followed(cohort, policy_model), cohort, window=law.law())
     strata, nothing = np.zeros(1, np.int64), np.zeros(1)
     rows = Foretold(strata, nothing, null.located(strata, nothing), spread=np.ones(1), lean=nothing)
     found = null.intervals(rows, distance=np.zeros(1), stakes=np.ones(1))
@@ -108,6 +108,16 @@ def test_the_means_of_blocks_of_time_that_differ_by_chance_alone_widen_nothing_a
     moving = (RNG.random(1600) < np.repeat(np.tile([0.02, 0.4], 8), 100)).astype(float)
     assert frozen(window(moving)).strata[0].wander > 0.05
     assert excess(np.full(8, 0.3), np.full(8, 0.01)) == 0.0
+
+
+def test_kinds_whose_answers_scatter_unlike_do_not_wander_for_it() -> None:
+    asked = asking(4000)
+    spread = np.array([{"hello": 1.0, "poem": 0.5, "essay": 0.2, "code": 0.1}[kind] for kind in asked.kinds])
+    values = np.exp(Asking.log_length(asked) + RNG.normal(0.0, spread))
+    given = window(values, signal="response_length", cohorts=list(asked.cohorts))
+    (law,) = build_baseline([given], NullRule(), first_place=0, stop_place=4000, subjects=subjects_of(asked)).signals
+    assert law.kind_wander < 0.1
+    assert all(row.wander < 0.03 for row in law.strata)
 
 
 def test_an_error_over_blocks_of_time_that_are_alike_within_is_larger_than_of_independent_rows() -> None:
