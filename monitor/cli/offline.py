@@ -77,7 +77,7 @@ def backtest(
     tokenizer: TokenizerOption = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     warnings: Annotated[
-        bool, typer.Option("--warnings", help="Also show warnings, which need a tenth of an alarm's evidence.")
+        bool, typer.Option("--warnings", help="Also show warnings: changes that an alert accepts, and input shifts.")
     ] = False,
 ) -> None:
     """Freeze a baseline from the first traces of files and show what drifted in the others."""

@@ -13,8 +13,8 @@ import typer
 
 from monitor.cli.alarm import AlarmNumber, AsJson, alarms, find_alarm
 from monitor.cli.database import open_database, operator
-from monitor.cli.table import anchor_line, effect_text, job_table, moment, moved_table, stream_table
-from monitor.cli.terminal import plain, say, show_json, show_table
+from monitor.cli.table import anchor_line, decomposition_text, effect_text, job_table, moment, moved_table, stream_table
+from monitor.cli.terminal import MAX_NUMBER, plain, say, show_json, show_table
 from monitor.domain.alarm import AlarmKind
 from monitor.domain.job import Action, Job
 from monitor.domain.order import JobOrder
@@ -30,7 +30,7 @@ baseline = typer.Typer(help="The frozen baseline.", no_args_is_help=True)
 drift = typer.Typer(help="How far each stream has moved from its baseline.", no_args_is_help=True)
 jobs = typer.Typer(help="Retraining jobs.", no_args_is_help=True)
 gate = typer.Typer(help="The gate before a promotion.", no_args_is_help=True)
-JobNumber = Annotated[int, typer.Argument(help="Its number in `jobs list`.")]
+JobNumber = Annotated[int, typer.Argument(min=1, max=MAX_NUMBER, help="Its number in `jobs list`.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the audit table.")]
 
 
@@ -189,10 +189,7 @@ def alarms_explain(alarm_id: AlarmNumber) -> None:
     if alarm.evidence_log is None:
         return
     if (split := alarm.decomposition) is not None:
-        say(
-            f"of a raw change of {split.raw:+.3g} {split.unit}, what was asked explains {split.prompts:+.3g}"
-            f" and the model {split.model:+.3g}"
-        )
+        say(f"the raw change, by what explains it: {decomposition_text(split)}")
     say(f"evidence: {alarm.evidence_log:.2f} of what the alarm takes (log e / log A)")
     say(f"examples: {', '.join(alarm.examples)}")
 
