@@ -148,7 +148,7 @@ DRIFT = Row(
     (
         Panel(
             "Mean against the baseline",
-            "The mean since the baseline was frozen, beside its own and two standard errors. Choose one signal above.",
+            "The mean since the baseline, beside the baseline's with two standard errors. Choose one signal above.",
             (
                 Query(f"max by (job, signal, cohort) (monitor_stream_mean{_STREAM})", "{{job}} {{signal}} {{cohort}}"),
                 Query(

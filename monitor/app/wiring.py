@@ -22,6 +22,7 @@ from sqlalchemy import Engine, event
 from monitor.app.anchor import anchor_scoring_of, anchors_of
 from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
+from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.leader import Leader
 from monitor.app.reference import asking_again
 from monitor.app.rules import controller_rules_of, null_rule_of, tolerances_of
@@ -104,6 +105,7 @@ def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int 
         baselines=streams,
         anchors=anchors_of(engine, settings.rewards.anchor),
         alarms=PostgresAlarms(engine),
+        explanations=Explanations(engine, controller_rules_of(settings).fold, max_places=WEB_PLACES),
         incidents=PostgresIncidents(engine),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),

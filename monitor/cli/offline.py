@@ -19,6 +19,8 @@ from monitor.errors import InvalidInput
 
 if TYPE_CHECKING:
     from monitor.domain.alarm import Alarm
+    from monitor.drift.budget import Budget
+    from monitor.drift.tolerance import Tolerance
     from monitor.offline.backtest import BacktestResult
     from monitor.offline.file import FileReader
     from monitor.rewards.huggingface import HuggingFaceEnsemble
@@ -61,11 +63,23 @@ def backtest(
         list[str] | None, typer.Option("--cohort-key", help="A label that makes the cohort; repeat it for several.")
     ] = None,
     average_run_length: Annotated[
-        float,
+        float | None,
         typer.Option(
-            "--average-run-length", min=10, help="Observations between two false alarms of a stream, on average."
+            "--average-run-length",
+            min=10,
+            help="A: observations between two false alerts of a stream. [default: 10000]",
         ),
-    ] = 10_000.0,
+    ] = None,
+    false_page_days: Annotated[
+        float | None,
+        typer.Option(
+            "--false-page-days", min=0.01, help="Instead of A: all streams may raise one false alert so often."
+        ),
+    ] = None,
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option("--tolerance", help="SIGNAL=10% of what it was, or SIGNAL=0.01 in its own unit; repeat it."),
+    ] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the result here.")] = None,
     embedding: Annotated[
         Path | None, typer.Option("--embedding", help="Folder of a sentence encoder that embeds the prompts.")
@@ -77,15 +91,14 @@ def backtest(
     tokenizer: TokenizerOption = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     warnings: Annotated[
-        bool, typer.Option("--warnings", help="Also show warnings: changes that an alert accepts, and input shifts.")
+        bool, typer.Option("--warnings", help="Also show warnings: streams that changed, by however little.")
     ] = False,
 ) -> None:
     """Freeze a baseline from the first traces of files and show what drifted in the others."""
-    from monitor.cli.table import alarm_table, moment
-    from monitor.domain.alarm import Severity
+    from monitor.domain.alarm import AlarmKind, Severity
     from monitor.domain.cohort import CohortRule
-    from monitor.drift.budget import Budget
     from monitor.drift.fold import FoldRules
+    from monitor.drift.freeze import NullRule
     from monitor.embedding import embedder_of
     from monitor.observe.step import ObserveRules
     from monitor.offline.backtest import BacktestPlan
@@ -93,6 +106,8 @@ def backtest(
     from monitor.settings.embedding import EmbeddingSettings
 
     _check_paths(files, "--json", json_out)
+    fold = FoldRules(budget_of(average_run_length, false_page_days))
+    accepted = tolerances_of(tolerance or ())
     ensemble = _load(reward_model, device)
     embedder = (
         embedder_of(EmbeddingSettings(backend="huggingface", folder=embedding, device=device)) if embedding else None
@@ -100,25 +115,79 @@ def backtest(
     plan = BacktestPlan(
         baseline_traces=baseline,
         observe=ObserveRules(CohortRule(tuple(cohort_key or ())), timedelta(seconds=repeat_window)),
-        fold=FoldRules(Budget(average_run_length=average_run_length)),
+        fold=fold,
+        null_rule=NullRule(tolerance=accepted),
     )
     with _reading(files, tokenizer) as reader:
         result = run(reader.read(files), plan, lambda: ensemble, embedder)
-    shown = [alarm for alarm in result.alarms if warnings or alarm.severity is Severity.ALERT]
+    shown = [
+        alarm
+        for alarm in result.alarms
+        if warnings or alarm.severity is Severity.ALERT or alarm.kind is AlarmKind.INPUT_SHIFT
+    ]
     _tell_counts(reader)
-    watched = result.traces - result.baseline.stop_place
-    say(f"baseline: the first {result.baseline.stop_place} traces; watched: {watched}; repeats: {result.repeats}")
-    show_table(alarm_table(shown)) if shown else say("no alarm")
-    for facts in result.incidents:
-        if facts.paged_at is not None:
-            say(f"a page at {moment(facts.paged_at)}: {facts.summary}")
+    show_backtest(result, shown)
     if json_out is None:
         return
     try:
-        text = json.dumps(_as_json(result, shown, average_run_length), indent=2, default=plain)
+        text = json.dumps(_as_json(result, shown, plan.fold.budget), indent=2, default=plain)
         json_out.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise InvalidInput(f"--json {json_out}: {error.strerror}; name a file that can be written") from None
+
+
+def show_backtest(result: BacktestResult, shown: list[Alarm]) -> None:
+    """Print what the baseline expects, what was found, and what would have paged."""
+    from monitor.cli.explanation import law_lines, law_table
+    from monitor.cli.table import alarm_table, moment
+    from monitor.drift.summary import kinds_of, summarise
+
+    watched = result.traces - result.baseline.stop_place
+    say(f"baseline: the first {result.baseline.stop_place} traces; watched: {watched}; repeats: {result.repeats}")
+    laws = summarise(result.baseline)
+    show_table(law_table(laws))
+    for line in law_lines(laws, kinds_of(result.baseline)):
+        say(line)
+    if shown:
+        show_table(alarm_table(shown))
+    else:
+        say("no alarm")
+    for facts in result.incidents:
+        if facts.paged_at is not None:
+            say(f"a page at {moment(facts.paged_at)}: {facts.summary}")
+
+
+def budget_of(average_run_length: float | None, false_page_days: float | None) -> Budget:
+    """Return what a false alert may cost; raises `InvalidInput` where both ways to say it were taken."""
+    from monitor.drift.budget import Budget
+
+    if false_page_days is None:
+        return Budget(average_run_length=10_000.0 if average_run_length is None else average_run_length)
+    if average_run_length is not None:
+        raise InvalidInput("--average-run-length and --false-page-days say the same in two ways: give one of them")
+    return Budget(false_page_days=false_page_days)
+
+
+def tolerances_of(words: Iterable[str]) -> dict[str, Tolerance]:
+    """Read "response_length=10%" and "refusal=0.02"; raises `InvalidInput` with what is wrong."""
+    from monitor.drift.tolerance import Tolerance
+    from monitor.signals.input_shift import INPUT_SHIFT
+    from monitor.signals.table import SIGNALS
+
+    found = {}
+    for word in words:
+        signal, _, amount = word.partition("=")
+        if signal not in SIGNALS or signal == INPUT_SHIFT.name:
+            known = ", ".join(name for name in SIGNALS if name != INPUT_SHIFT.name)
+            raise InvalidInput(f"--tolerance {word}: there is no signal {signal!r}; known are {known}")
+        try:
+            number = float(amount.removesuffix("%"))
+        except ValueError:
+            number = -1.0
+        if not 0.0 <= number < (100.0 if amount.endswith("%") else float("inf")):
+            raise InvalidInput(f"--tolerance {word}: say {signal}=10% or {signal}=0.01")
+        found[signal] = Tolerance(share=number / 100.0) if amount.endswith("%") else Tolerance(points=number)
+    return found
 
 
 def _check_paths(files: list[Path], option: str, target: Path | None) -> None:
@@ -174,13 +243,20 @@ def _tell_counts(reader: FileReader) -> None:
     complain(f"{reader.good} good, {reader.bad} bad, {reader.duplicates} duplicate lines")
 
 
-def _as_json(result: BacktestResult, alarms: list[Alarm], average_run_length: float) -> dict[str, Any]:
+def _as_json(result: BacktestResult, alarms: list[Alarm], budget: Budget) -> dict[str, Any]:
+    from monitor.drift.summary import kinds_of, summarise
     from monitor.offline.score import plain_number
 
+    run_length = budget.average_run_length
+    laws = summarise(result.baseline)
     return {
         "traces": result.traces,
         "baseline": result.baseline.stop_place,
-        "average_run_length": plain_number(average_run_length),
+        "average_run_length": None if run_length is None else plain_number(run_length),
+        "false_page_days": budget.false_page_days if run_length is None else None,
+        "laws": [asdict(law) for law in laws],
+        "asked": [asdict(kind) for kind in kinds_of(result.baseline)],
+        "unsteady": [{"signal": law.signal, "cohort": cohort} for law in laws for cohort in law.unsteady],
         "repeats": result.repeats,
         "pages": sum(facts.paged_at is not None for facts in result.incidents),
         "incidents": [asdict(facts) for facts in result.incidents],

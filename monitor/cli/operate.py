@@ -13,9 +13,9 @@ import typer
 
 from monitor.cli.alarm import AlarmNumber, AsJson, alarms, find_alarm
 from monitor.cli.database import open_database, operator
-from monitor.cli.table import anchor_line, decomposition_text, effect_text, job_table, moment, moved_table, stream_table
+from monitor.cli.explanation import explanation_lines, law_lines, law_table
+from monitor.cli.table import anchor_line, job_table, moved_table, stream_table
 from monitor.cli.terminal import MAX_NUMBER, plain, say, show_json, show_table
-from monitor.domain.alarm import AlarmKind
 from monitor.domain.job import Action, Job
 from monitor.domain.order import JobOrder
 from monitor.errors import InvalidInput, NotFound
@@ -36,17 +36,23 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the au
 
 @baseline.command("show")
 def baseline_show(as_json: AsJson = False) -> None:
-    """Show which traces the active baseline was made from."""
+    """Show which traces the active baseline was made from, and what it expects of each signal."""
+    from monitor.drift.status import Streams
+
     with open_database() as (engine, _):
-        summary = _streams(engine).baseline()
+        summary, laws = _streams(engine).baseline(), Streams(_streams(engine)).laws()
     if summary is None:
         say("no baseline is frozen yet: `baseline freeze` makes one")
         raise typer.Exit(1)
     if as_json:
-        show_json(asdict(summary))
+        show_json(asdict(summary) | {"laws": None if laws is None else asdict(laws)})
         return
     for name, value in asdict(summary).items():
         say(f"{name}: {plain(value)}")
+    if laws is not None:
+        show_table(law_table(laws.signals))
+        for line in law_lines(laws.signals, laws.kinds):
+            say(line)
 
 
 @baseline.command("freeze")
@@ -159,39 +165,20 @@ def drift_report(
 
 
 @alarms.command("explain")
-def alarms_explain(alarm_id: AlarmNumber) -> None:
-    """Show what an alarm was decided on: when it began, how large it is, and examples."""
+def alarms_explain(alarm_id: AlarmNumber, as_json: AsJson = False) -> None:
+    """Make an alarm again from the log: what decided, what it had to exceed, and who contributed."""
+    from monitor.app.explaining import Explanations
+    from monitor.app.rules import controller_rules_of
 
-    with open_database() as (engine, _):
-        stored = find_alarm(engine, alarm_id)
-    alarm = stored.alarm
-    say(
-        f"alarm {stored.alarm_id} ({stored.state}, {alarm.severity}): {alarm.stream.signal} of cohort "
-        f"{alarm.stream.cohort} under {alarm.stream.policy_model} went {alarm.direction}"
-        if alarm.kind is AlarmKind.DRIFT
-        else f"alarm {stored.alarm_id} ({stored.state}, {alarm.severity}): {alarm.kind}: {alarm.detail}"
-    )
-    if alarm.kind.tells_of_absence:
-        say(
-            f"since {moment(alarm.onset_timestamp)}, told {moment(alarm.timestamp)}; {alarm.observations} traces before"
-        )
-    else:
-        say(
-            f"decided at trace {stored.trace_number} ({alarm.trace_id}) of {moment(alarm.timestamp)}, "
-            f"after {alarm.observations} observations since the baseline"
-        )
-        say(f"began about trace {stored.onset_trace_number}, {moment(alarm.onset_timestamp)}")
-    if stored.recovered_at is not None:
-        say(f"recovered: {moment(stored.recovered_at)}")
-    if alarm.kind.tells_of_absence:
+    with open_database() as (engine, settings):
+        told = Explanations(engine, controller_rules_of(settings).fold).explanation(alarm_id)
+    if told is None:
+        raise NotFound(f"there is no alarm {alarm_id}: `alarms list` shows them")
+    if as_json:
+        show_json(asdict(told))
         return
-    say(f"effect since then: {effect_text(alarm.effect)} against the baseline's mean (95% confidence sequence)")
-    if alarm.evidence_log is None:
-        return
-    if (split := alarm.decomposition) is not None:
-        say(f"the raw change, by what explains it: {decomposition_text(split)}")
-    say(f"evidence: {alarm.evidence_log:.2f} of what the alarm takes (log e / log A)")
-    say(f"examples: {', '.join(alarm.examples)}")
+    for line in explanation_lines(told):
+        say(line)
 
 
 @jobs.command("list")

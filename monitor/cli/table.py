@@ -134,7 +134,8 @@ def alarm_lines(stored: StoredAlarm) -> Iterator[str]:
 
 def alarm_table(alarms: Iterable[Alarm]) -> Table:
     """Return the alarms of a backtest, which have no number and no state."""
-    table = Table("signal", "cohort", "policy model", "direction", "severity", "at trace", "onset", "since", "effect")
+    columns = ("signal", "cohort", "policy model", "direction", "severity", "at trace", "onset", "since", "effect")
+    table = Table(*columns, "of it")
     for alarm in alarms:
         _add(
             table,
@@ -147,6 +148,7 @@ def alarm_table(alarms: Iterable[Alarm]) -> Table:
             str(alarm.onset_place),
             moment(alarm.onset_timestamp),
             effect_text(alarm.effect),
+            alarm.detail if alarm.decomposition is None else decomposition_text(alarm.decomposition),
         )
     return table
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.domain.cohort import ALL
+from monitor.domain.cohort import ALL, UNLABELLED
 from monitor.domain.covariates import Covariates
 from monitor.domain.observation import PlacedEntry
 from monitor.domain.stream import StreamKey
@@ -88,13 +88,15 @@ def read_asked(entry: PlacedEntry, baseline: Baseline, mixes: Mapping[StreamKey,
     if law.kinds is None or not known.observed.any():
         return Asked(entry.first_place, columns, None, ())
     kinds = law.kinds.of(law.encoder, columns, known)
-    watched = known.observed & (np.arange(entry.places) + entry.first_place >= baseline.stop_place)
+    watched = (
+        known.observed & law.encoder.read(known) & (np.arange(entry.places) + entry.first_place >= baseline.stop_place)
+    )
     gauges = [gauge.ranks(columns, known) for gauge in law.gauges]
     far, stakes, shifts = np.zeros(entry.places), np.ones(entry.places), []
     for cohort in (ALL, *known.cohorts):
         own = watched if cohort == ALL else watched & (known.cohort_codes == known.cohorts.index(cohort))
         rows, mix = np.flatnonzero(own), law.mix(cohort)
-        if not len(rows) or mix is None:
+        if not len(rows) or mix is None or cohort == UNLABELLED:
             continue
         key = shift_key(cohort)
         before, after = (mixes.get(key) or Mix(mix.usual)).after(kinds[rows])

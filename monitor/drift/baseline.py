@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from monitor.domain.cohort import ALL
 from monitor.domain.covariates import Covariates
 from monitor.drift.design import Columns, Encoder
 from monitor.drift.detector import DEFAULT as DEFAULT_DETECTOR
@@ -20,6 +21,7 @@ from monitor.drift.scale.table import Scale, scale_of
 from monitor.signals.table import SIGNALS
 
 ANY_POLICY = "*"
+LEAST_JUDGED = 96  # observations in the window; of fewer nobody can say how steady the stream is
 STEADY = 3.0  # tolerances that a stream's own blocks of time may differ by, and it still be judged
 
 
@@ -54,6 +56,11 @@ class Stratum:
         return accepted == 0.0 or self.wander <= STEADY * accepted
 
 
+def may_page(followed: Sequence[Stratum]) -> bool:
+    """Say whether the window tells enough of a stream to page on it; else it raises warnings alone."""
+    return all(row.steady for row in followed) and sum(row.observations for row in followed) >= LEAST_JUDGED
+
+
 @dataclass(frozen=True, slots=True)
 class SignalBaseline:
     """A signal's frozen law: what its scale keeps of the window, what it is expected to be, and its strata."""
@@ -86,6 +93,16 @@ class SignalBaseline:
     @property
     def unit(self) -> str:
         return self.scale.unit(SIGNALS[self.signal], self.scorer_version)
+
+    def followed(self, cohort: str, policy_model: str) -> list[Stratum]:
+        """Return the strata that a stream bets against: its own cohort's, or every cohort's in the roll-up.
+
+        A cohort whose own blocks moved by more than can be judged is left out of the roll-up, where others are steady.
+        """
+        strata = self.for_policy(policy_model)
+        if cohort != ALL:
+            return [strata[cohort]] if cohort in strata else []
+        return [row for row in strata.values() if row.steady] or list(strata.values())
 
     def for_policy(self, policy_model: str) -> dict[str, Stratum]:
         """Return by cohort the law *policy_model* had in the window, or the window's own for a model it never saw."""

@@ -21,6 +21,7 @@ MAX_WORDS = 16_384  # ids of the sketch that have a column, the most frequent
 LEAST_SEEN = 2  # rows of the window with an id that has a column: one alone says nothing of the others
 WORDS_SCALE = 4.0  # of a prompt's whole sketch; it sets the penalty of a single word
 EMBEDDING_SCALE = 3.0
+LEAST_EMBEDDED = 0.9  # of the window's rows have an embedding, or it is not used: its absence would be the rest's kind
 SHORTEST_FOR_HOURS = timedelta(days=2)  # a window that holds no two days cannot tell an hour from a trend
 
 
@@ -67,7 +68,7 @@ class Encoder:
     hours: bool
     words: tuple[int, ...]  # ids of the sketch, ascending
     embedder: str | None
-    embedding_dimensions: int
+    embedding_centre: tuple[float, ...]  # the window's mean; () where it holds too few embeddings
     embedding_scale: float
 
     @classmethod
@@ -76,10 +77,10 @@ class Encoder:
         seen = np.bincount(covariates.sketch, minlength=2**16)
         frequent = np.argsort(-seen, kind="stable")[:MAX_WORDS]
         span = int(timestamps.max() - timestamps.min()) if len(timestamps) else 0
-        embedding = covariates.embedding
-        norm = 1.0
-        if embedding is not None:
-            norm = float(np.sqrt(np.nanmean((embedding.astype(np.float64) ** 2).sum(axis=1)))) or 1.0
+        rows = covariates.embedding if covariates.embedding is not None else np.empty((0, 0))
+        found = rows[np.isfinite(rows).all(axis=1)].astype(np.float64)
+        embedded = found.size > 0 and len(found) >= LEAST_EMBEDDED * len(covariates)
+        norm = float(np.sqrt((found**2).sum(axis=1).mean())) if embedded else 0.0
         return cls(
             input_tokens=_edges(covariates.input_tokens),
             prompt_words=_edges(covariates.prompt_words),
@@ -89,10 +90,23 @@ class Encoder:
             contexts=_frequent(covariates.contexts),
             hours=timedelta(microseconds=span) >= SHORTEST_FOR_HOURS,
             words=tuple(int(id_) for id_ in np.sort(frequent[seen[frequent] >= LEAST_SEEN])),
-            embedder=covariates.embedder,
-            embedding_dimensions=0 if embedding is None else embedding.shape[1],
-            embedding_scale=EMBEDDING_SCALE / norm,
+            embedder=covariates.embedder if embedded else None,
+            embedding_centre=tuple(found.mean(axis=0).tolist()) if embedded else (),
+            embedding_scale=EMBEDDING_SCALE / (norm or 1.0),
         )
+
+    @property
+    def embedding_dimensions(self) -> int:
+        return len(self.embedding_centre)
+
+    def read(self, covariates: Covariates) -> NDArray[np.bool_]:
+        """Say which subjects can be compared with the window's: an embedder that is away says nothing of a prompt."""
+        if not self.embedding_dimensions:
+            return np.ones(len(covariates), np.bool_)
+        rows = covariates.embedding
+        if rows is None or covariates.embedder != self.embedder or rows.shape[1] != self.embedding_dimensions:
+            return np.zeros(len(covariates), np.bool_)
+        return np.asarray(np.isfinite(rows).all(axis=1))
 
     @property
     def features(self) -> dict[str, tuple[int, ...]]:
@@ -147,11 +161,12 @@ class Encoder:
         return csr_matrix((values[kept], found[kept], counts), shape=(len(covariates), len(self.words)))
 
     def _embedding(self, covariates: Covariates) -> Floats:
-        """Return the embedding's columns; zeros where it is another's than the window's, or missing."""
-        shape = (len(covariates), self.embedding_dimensions)
-        if covariates.embedding is None or covariates.embedder != self.embedder:
-            return np.zeros(shape)
-        return np.nan_to_num(covariates.embedding.astype(np.float64)) * self.embedding_scale
+        """Return the embedding's columns; the window's mean where it is another's than the window's, or missing."""
+        columns, known = np.zeros((len(covariates), self.embedding_dimensions)), self.read(covariates)
+        if self.embedding_dimensions and covariates.embedding is not None:
+            rows = covariates.embedding[known].astype(np.float64)
+            columns[known] = (rows - np.asarray(self.embedding_centre)) * self.embedding_scale
+        return columns
 
 
 def _edges(values: Floats) -> tuple[tuple[float, ...], ...]:

@@ -49,10 +49,17 @@ class Detector(Protocol):
         ...
 
     def fold(
-        self, evidence: Any, bets: Floats, *, places: Integers, thresholds: Sequence[Threshold] = ()
+        self,
+        evidence: Any,
+        bets: Floats,
+        *,
+        places: Integers,
+        stakes: Floats | None = None,
+        thresholds: Sequence[Threshold] = (),
     ) -> tuple[Any, list[Crossing]]:
         """Carry *evidence* over the *bets* on observations at *places* (n,), in the log's order.
 
+        *stakes* (n,) are those that were placed, 0 to 1; None: all. Where none is, the evidence stays as it is.
         Return it with the first crossing of each of *thresholds*, wherever the rows are cut into calls.
         """
         ...

@@ -18,6 +18,7 @@ from monitor.stats.confseq import mean_interval
 
 Floats = NDArray[np.float64]
 EXAMPLES = 5
+ROUNDING = 1e-9  # of a sum: less is nothing
 MAX_OBSERVATIONS = 4000  # an effect is measured on the latest of them at most
 BASELINE_STANDARD_ERRORS = 2.0  # added to the effect's interval: the baseline's mean is an estimate too
 
@@ -37,6 +38,11 @@ class Since:
     def __len__(self) -> int:
         return len(self.places)
 
+    def telling(self, direction: Direction) -> NDArray[np.int64]:
+        """Return the rows, those that lie furthest in *direction* from what was expected first."""
+        residuals = (self.law.scale.locate(self.values, np.asarray(self.law.quantiles)) - self.location) / self.spread
+        return np.argsort(-residuals if direction is Direction.UP else residuals, kind="stable")
+
     def decomposition(self) -> Decomposition:
         """Split how far the mean lies from the window's into what the prompts explain and what they do not."""
         counts = {row.cohort: row for row in self.law.for_policy(self.strata[-1].policy_model).values()}
@@ -44,7 +50,8 @@ class Since:
         rows = list(counts.values()) if len({row.cohort for row in self.strata}) > 1 else usual
         mean = sum(row.mean * row.observations for row in rows) / sum(row.observations for row in rows)
         raw, model = float(self.values.mean()) - mean, float((self.values - self.told).mean())
-        return Decomposition(raw=raw, prompts=raw - model, model=model, unit=self.law.unit)
+        prompts = raw - model if abs(raw - model) > ROUNDING * max(abs(raw), abs(mean)) else 0.0
+        return Decomposition(raw=raw, prompts=prompts, model=raw - prompts, unit=self.law.unit)
 
     def effect(self, channel: int) -> Effect:
         """Return the mean difference between each observation and what was expected of it.
@@ -123,12 +130,11 @@ def describe(decision: Decision, baseline: Baseline, log: ObservationLog) -> Ala
     if decision.stream == shift_key(decision.stream.cohort):
         return describe_shift(decision, baseline, log)
     since = read_since(decision, baseline, log)
-    residuals = (since.law.scale.locate(since.values, np.asarray(since.law.quantiles)) - since.location) / since.spread
-    order = np.argsort(-residuals if decision.direction is Direction.UP else residuals, kind="stable")
+    telling = since.telling(decision.direction)
     return _alarm(
         decision,
         log,
-        [int(place) for place in since.places[order[:EXAMPLES]]],
+        [int(place) for place in since.places[telling[:EXAMPLES]]],
         effect=since.effect(decision.channel),
         decomposition=since.decomposition(),
     )
@@ -146,7 +152,7 @@ def describe_shift(decision: Decision, baseline: Baseline, log: ObservationLog) 
     if known is None:  # a worker of an earlier release logged some of them, and what they asked is not known
         return _alarm(decision, log, [], effect=None, kind=kind, detail="what is asked has changed")
     columns = law.encoder.columns(known, subjects.timestamps)
-    own = known.observed.copy()
+    own = known.observed & law.encoder.read(known)
     if decision.stream.cohort != ALL:
         own &= np.asarray(known.cohorts, dtype=np.str_)[known.cohort_codes] == decision.stream.cohort
     gauge = decision.channel - len(mix.shares)

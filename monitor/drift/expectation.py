@@ -55,7 +55,7 @@ class Expectation:
             said = said + columns.words @ coefficients[at : at + columns.words.shape[1]]
             at += columns.words.shape[1]
         if self.embedding:
-            said = said + columns.embedding @ coefficients[at:]
+            said = said + np.einsum("nd,d->n", columns.embedding, coefficients[at:])  # rounds each row alike
         return np.asarray(said, dtype=np.float64)
 
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from monitor.domain.alarm import Recovery, Severity
 from monitor.domain.cohort import ALL, UNLABELLED
-from monitor.domain.observation import ObservationBatch, PlacedEntry
+from monitor.domain.observation import EPOCH, ObservationBatch, PlacedEntry
 from monitor.domain.stream import StreamKey
 from monitor.drift.asked import Asked, Shift, read_asked, shift_detector, shift_key
-from monitor.drift.baseline import Baseline
+from monitor.drift.baseline import ANY_POLICY, Baseline
 from monitor.drift.budget import Budget, WindowPaces
 from monitor.drift.daily import Days, StreamDay
 from monitor.drift.detector import Detector
@@ -52,17 +52,17 @@ class Fold:
         self.leans: dict[StreamKey, float] = {}  # how far what recent prompts let expect lies from the window's
         self._nulls: dict[StreamKey, Null | None] = {}
         self._laws = {law.key: law.law() for law in baseline.signals}
+        self._reached = EPOCH  # the traffic's time at the entry at hand
         self.days = Days(rules.budget, WindowPaces.of(baseline, baseline.window_days))
 
     def add(self, entry: PlacedEntry) -> list[Decision | Recovery]:
         """Fold *entry*: its time, what was asked, and its observations past the baseline's window."""
         self.at = entry.at if self.at is None else max(self.at, entry.at)
         if entry.last_timestamp is not None:  # a clock that runs ahead of the log begins no day
-            reached = min(entry.last_timestamp, entry.at)
-            self.days.turn(reached, ((key, stream.day) for key, stream in self.streams.items()))
+            self._reached = min(entry.last_timestamp, entry.at)
         asked = read_asked(entry, self.baseline, self.mixes)
         outcomes: list[Decision | Recovery] = []
-        known = {key.policy_model for key in self.streams}
+        known = {key.policy_model for key in self.streams} - {ANY_POLICY}
         watched = [batch.between(self.baseline.stop_place) for batch in entry.observations]
         for shift in asked.shifts:
             assert entry.last_timestamp is not None
@@ -135,6 +135,8 @@ class Fold:
         self, key: StreamKey, detector: Detector, rows: Rows, *, values: NDArray[np.float64], timestamp: datetime
     ) -> list[Decision | Recovery]:
         """Carry *key* on over *rows*, whose values in the signal's unit are *values*."""
+        # A day begins with a stream that tells of it: after a restart the streams are all that is known of the days.
+        self.days.turn(self._reached, ((known, stream.day) for known, stream in self.streams.items()))
         before = self.streams.get(key)
         mixture = Mixture.of(np.asarray(detector.channels))
         day = self.days.begin(key, None if before is None else before.day, mixture)
@@ -163,10 +165,9 @@ class Fold:
         """Return what the stream *key* bets against; None where the baseline holds no law for it."""
         if key not in self._nulls:
             law = self.baseline.get(key.signal, key.scorer_version)
-            strata = {} if law is None else law.for_policy(key.policy_model)
-            found = law is not None and bool(strata) and (key.cohort == ALL or key.cohort in strata)
+            chosen = [] if law is None else law.followed(key.cohort, key.policy_model)
             self._nulls[key] = (
-                Null.of(law, strata, key.cohort, window=self._laws[law.key]) if law is not None and found else None
+                Null.of(law, chosen, key.cohort, window=self._laws[law.key]) if law is not None and chosen else None
             )
         return self._nulls[key]
 

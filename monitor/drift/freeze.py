@@ -28,7 +28,8 @@ Integers = NDArray[np.int64]
 MIN_STRATUM = 20  # observations; a smaller cohort or policy model is not judged by itself
 POOL_WEIGHT = 10.0  # observations' worth of the parent's variance in each stratum's variance
 MOST_BLOCKS, ROWS_PER_BLOCK, FEWEST_BLOCKS = 16, 100, 4  # of a window, in time
-OWN_WANDER = 400  # observations from which a stratum's own wander is told from chance
+OWN_BLOCKS, OWN_WANDER = 8, 96  # blocks of a cohort's own rows, and the rows from which its own wander is told
+OWN_CERTAINTY = 0.97  # A window holds several cohorts, and each may wander by chance.
 CERTAINTY = 0.9  # that what differs between blocks is more than chance
 CELL = 5  # observations of a kind in a block that say something of its mean there
 CLIP = 4.0  # spreads
@@ -139,9 +140,10 @@ def gauged(prompts: Prompts, signals: Sequence[SignalBaseline]) -> PromptLaw:
         if len(seen) >= MIN_STRATUM:
             frozen.append(replace(gauge, quantiles=tuple(np.quantile(seen, QUANTILES).tolist())))
     ranks = [gauge.ranks(prompts.columns, known) for gauge in frozen]
-    cohorts = np.asarray(known.cohorts, dtype=np.str_)[known.cohort_codes]
-    blocks = blocks_of(len(codes))
-    seen = np.column_stack((np.eye(law.kinds.count)[codes], *ranks))
+    read = law.encoder.read(known)
+    cohorts = np.asarray(known.cohorts, dtype=np.str_)[known.cohort_codes][read]
+    blocks = blocks_of(len(codes))[read]
+    seen = np.column_stack((np.eye(law.kinds.count)[codes], *ranks))[read]
     mixes = [_mix(ALL, seen, blocks, law.kinds.count)]
     for cohort in np.unique(cohorts):
         own = cohorts == cohort
@@ -265,7 +267,7 @@ class Sample:
                 rollup_half_width=tuple(rollup[number].tolist()),
                 tolerance_up=float(ups[number]),
                 tolerance_down=float(downs[number]),
-                wander=max(wander, self.wander(mask)) if size >= OWN_WANDER else wander,
+                wander=self.wander(mask, OWN_CERTAINTY) if size >= OWN_WANDER else wander,
             )
 
     def channel_errors(self, masks: Sequence[NDArray[np.bool_]]) -> tuple[Floats, Floats, Floats]:
@@ -302,16 +304,18 @@ class Sample:
         """Return the residuals on the axis, clipped, and the weight that their spread gives each; (n,) both."""
         given = scale_of(self.signal).given_prompt
         spread = self.said.spread if given else np.ones(len(self.located))
-        residuals = (self.located - (self.said.location if given else 0.0)) / spread
+        residuals, weights = self.located - (self.said.location if given else 0.0), 1.0 / spread**2
         for name in np.unique(self.cohorts):
             own = self.cohorts == name
-            residuals[own] -= (residuals[own] / spread[own]).sum() / (1.0 / spread[own]).sum()
-        return np.clip(residuals, -CLIP, CLIP) * spread, 1.0 / spread**2
+            residuals[own] -= (residuals[own] * weights[own]).sum() / weights[own].sum()
+        return np.clip(residuals, -CLIP * spread, CLIP * spread), weights
 
-    def wander(self, chosen: NDArray[np.bool_]) -> float:
-        """Return how much blocks' means of the residuals differ beyond chance, on the axis."""
+    def wander(self, chosen: NDArray[np.bool_], certainty: float = CERTAINTY) -> float:
+        """Return how much the means of blocks of the *chosen* rows differ beyond chance, on the axis."""
         residuals, weights = self.weighted()
-        return excess(*block_means(residuals[chosen], weights[chosen], self.blocks[chosen]))
+        rows = int(chosen.sum())
+        blocks = contiguous_blocks(rows, min(MOST_BLOCKS, max(rows // ROWS_PER_BLOCK, OWN_BLOCKS)))
+        return excess(*block_means(residuals[chosen], weights[chosen], blocks), certainty)
 
     def kind_wander(self, kinds: Integers) -> float:
         """Return how much a kind of prompt's means differ between blocks of time beyond chance, on the axis.
@@ -337,18 +341,18 @@ def blocks_of(rows: int) -> Integers:
     return contiguous_blocks(rows, min(MOST_BLOCKS, max(rows // ROWS_PER_BLOCK, FEWEST_BLOCKS)))
 
 
-def excess(means: Floats, chance: Floats) -> float:
+def excess(means: Floats, chance: Floats, certainty: float = CERTAINTY) -> float:
     """Return the standard deviation of blocks' *means* that *chance*, their variances, does not explain.
 
-    It is told with CERTAINTY: independent rows come to 0 nine times of ten.
+    It is told with *certainty*: at .9 independent rows come to 0 nine times of ten.
     """
-    return float(np.sqrt(max(surely(means) - float(chance.mean()), 0.0)))
+    return float(np.sqrt(max(surely(means, certainty) - float(chance.mean()), 0.0)))
 
 
-def surely(means: Floats) -> float:
-    """Return the variance that blocks' *means* have with CERTAINTY at least: 0 for one block."""
+def surely(means: Floats, certainty: float = CERTAINTY) -> float:
+    """Return the variance that blocks' *means* have with *certainty* at least: 0 for one block."""
     free = len(means) - 1
-    return float(means.var(ddof=1)) * free / float(chi2.ppf(CERTAINTY, free)) if free else 0.0
+    return float(means.var(ddof=1)) * free / float(chi2.ppf(certainty, free)) if free else 0.0
 
 
 def _indicator_sd(channels: Floats, means: Floats, half_widths: Floats) -> Floats:

@@ -54,7 +54,9 @@ class Kinds:
         foreign = ~known[covariates.cohort_codes] if len(encoder.cohorts) else np.zeros(len(covariates), np.bool_)
         points = self._points(encoder, columns, covariates)
         centres = np.frombuffer(self.centres, "<f4").astype(np.float64).reshape(self.count - 1, -1)
-        distance = (points**2).sum(axis=1)[:, None] - 2.0 * points @ centres.T + (centres**2).sum(axis=1)
+        # Not by BLAS, whose rounding hangs on the number of rows: a tie must fall alike wherever the log is cut.
+        across = np.einsum("nd,kd->nk", points, centres)
+        distance = (points**2).sum(axis=1)[:, None] - 2.0 * across + (centres**2).sum(axis=1)
         nearest = np.argmin(distance, axis=1)
         far = distance[np.arange(len(points)), nearest] > self.farthest
         return np.where(foreign | far, self.count - 1, nearest)
@@ -199,5 +201,5 @@ def _name(encoder: Encoder, columns: Columns, covariates: Covariates, chosen: ND
         known = values[chosen][~np.isnan(values[chosen])]
         if len(known):
             low, high = np.quantile(known, (0.1, 0.9))
-            parts.append(f"{low:.0f} to {high:.0f} {unit}")
+            parts.append(f"{low:.0f} {unit}" if f"{low:.0f}" == f"{high:.0f}" else f"{low:.0f} to {high:.0f} {unit}")
     return ", ".join(parts) or "like the others"

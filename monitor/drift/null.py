@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from monitor.domain.cohort import ALL
-from monitor.drift.baseline import SignalBaseline, Stratum
+from monitor.drift.baseline import SignalBaseline, Stratum, may_page
 from monitor.drift.detector import DETECTORS, Detector
 from monitor.drift.kinds import MEMORY
 from monitor.drift.scale.law import WindowLaw
@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 LEAN_ERRORS = 2.0  # of a recent mean by chance alone, which explain nothing
 LEAST_R2 = 0.05  # A model that explains less says nothing of the mix either.
+MOST_LEAN = 3.0  # A model that explains little says little of how far the prompts lean, too.
 DISTANCES = 2.0  # standard deviations of what kinds of prompts wander, for the mix that has moved
 
 
@@ -47,13 +48,11 @@ class Null:
     steady: bool  # False: the window's own blocks moved by more than is accepted, so no page can be trusted
 
     @classmethod
-    def of(cls, law: SignalBaseline, strata: Mapping[str, Stratum], cohort: str, *, window: WindowLaw) -> Null:
-        """Return what the stream of *cohort* bets against; ALL: every cohort against its own stratum.
+    def of(cls, law: SignalBaseline, chosen: Sequence[Stratum], cohort: str, *, window: WindowLaw) -> Null:
+        """Return what the stream of *cohort* bets against: the strata that it follows, at least one.
 
         *window* is `law.law()`, which is made once for all streams.
         """
-        rollup = cohort == ALL
-        chosen = list(strata.values()) if rollup else [strata[cohort]]
         r2 = law.expectation.r2
         return cls(
             scale=law.scale,
@@ -66,12 +65,16 @@ class Null:
             wander=np.array([row.wander for row in chosen]),
             kind_wander=law.kind_wander,
             offset=np.array([row.channel_offset for row in chosen]),
-            half_width=np.array([row.rollup_half_width if rollup else row.half_width for row in chosen]),
+            half_width=np.array([row.rollup_half_width if cohort == ALL else row.half_width for row in chosen]),
             sd=np.array([row.channel_sd for row in chosen]),
             foretold=np.array([row.foretold for row in chosen]),
             foretold_sd=np.array([row.foretold_sd for row in chosen]),
-            attenuation=0.0 if r2 < LEAST_R2 else 1.0 / r2 - (1.0 if law.scale.given_prompt else 0.0),
-            steady=all(row.steady for row in chosen),
+            attenuation=0.0
+            if r2 < LEAST_R2
+            else min(1.0 / r2 - 1.0, MOST_LEAN)
+            if law.scale.given_prompt
+            else 1.0 / r2,
+            steady=may_page(chosen),
         )
 
     def intervals(self, rows: Foretold, *, distance: Floats, stakes: Floats) -> NullIntervals:
@@ -80,20 +83,26 @@ class Null:
         Arrays of shape (n,): the mix's *distance* before each, and the share of the *stakes* that is placed.
         """
         strata, location, spread = rows.strata, rows.location, rows.spread
-        width = self.scale.least + np.hypot(0.5 * self.wander[strata], DISTANCES * self.kind_wander * distance)
+        widths = self.widths(rows, distance)
+        centre, half = self.offset[strata], self.half_width[strata]
+        upper, lower = [], []
+        for up, down in ((0.0, 0.0), (self.tolerance_up[strata], self.tolerance_down[strata])):
+            above, below = widths.wanders + up + widths.rises, widths.wanders + down + widths.falls
+            upper.append(self.scale.expected(location, spread, above, self.law) + centre + half)
+            lower.append(self.scale.expected(location, spread, -below, self.law) + centre - half)
+        return NullIntervals(np.stack(lower, axis=1), np.stack(upper, axis=1), self.sd[strata], stakes)
+
+    def widths(self, rows: Foretold, distance: Floats) -> Widths:
+        """Return what widens the intervals of n observations beside the window's own error and the tolerance."""
+        strata = rows.strata
+        over_time, over_kinds = 0.5 * self.wander[strata], DISTANCES * self.kind_wander * distance
         chance = LEAN_ERRORS * self.foretold_sd[strata] / MEMORY**0.5
         rises, falls = np.maximum(rows.lean - chance, 0.0), np.maximum(-rows.lean - chance, 0.0)
         if not self.scale.given_prompt:
             own, usual = rows.said - self.foretold[strata], self.foretold_sd[strata]
             rises, falls = np.maximum(rises, own - usual), np.maximum(falls, -own - usual)
-        centre, half = self.offset[strata], self.half_width[strata]
-        upper, lower = [], []
-        for up, down in ((0.0, 0.0), (self.tolerance_up[strata], self.tolerance_down[strata])):
-            above = width + up + self.attenuation * rises
-            below = width + down + self.attenuation * falls
-            upper.append(self.scale.expected(location, spread, above, self.law) + centre + half)
-            lower.append(self.scale.expected(location, spread, -below, self.law) + centre - half)
-        return NullIntervals(np.stack(lower, axis=1), np.stack(upper, axis=1), self.sd[strata], stakes)
+        wanders = self.scale.least + np.hypot(over_time, over_kinds)
+        return Widths(over_time, over_kinds, wanders, self.attenuation * rises, self.attenuation * falls)
 
     def located(self, strata: Integers, said: Floats) -> Floats:
         """Return where each observation is expected: its stratum's mean and, where it counts, what its prompt says."""
@@ -110,6 +119,17 @@ class Null:
         away = said - self.foretold[strata]
         passed, state = lfilter([pace], [1.0, pace - 1.0], away, zi=[(1.0 - pace) * lean])
         return np.concatenate(([lean], passed[:-1])), float(state[0]) / (1.0 - pace)
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """What widens the intervals of n observations, on the scale's axis; arrays (n,)."""
+
+    over_time: Floats  # half of tau_t
+    over_kinds: Floats  # 2 tau_g D_t
+    wanders: Floats  # the least change that is told, and the root of both squares
+    rises: Floats  # upwards, as far as the recent prompts let expect it
+    falls: Floats
 
 
 @dataclass(frozen=True, slots=True)

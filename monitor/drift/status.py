@@ -7,8 +7,9 @@ from typing import Protocol
 
 from monitor.domain.stream import StreamKey, StreamNumbers, StreamStatus
 from monitor.drift.asked import shift_key
-from monitor.drift.baseline import Baseline, SignalBaseline
+from monitor.drift.baseline import Baseline, SignalBaseline, may_page
 from monitor.drift.stored import ActiveBaseline
+from monitor.drift.summary import BaselineLaws, kinds_of, summarise
 from monitor.signals.input_shift import INPUT_SHIFT
 
 
@@ -67,6 +68,14 @@ class Streams:
             return ()
         return tuple(sorted(self._store.seen_scorers() - {law.key for law in active.baseline.signals}))
 
+    def laws(self) -> BaselineLaws | None:
+        """Return what the active baseline holds; None where there is none."""
+        active = self._active()
+        if active is None:
+            return None
+        baseline = active.baseline
+        return BaselineLaws(active.baseline_id, active.revision, summarise(baseline), kinds_of(baseline))
+
     def _active(self) -> ActiveBaseline | None:
         self._known = self._store.active(self._known)
         return self._known
@@ -112,5 +121,5 @@ def status_by_law(key: StreamKey, law: SignalBaseline, numbers: StreamNumbers) -
         evidence_log=numbers.evidence_log,
         last_timestamp=numbers.last_timestamp,
         unit=law.unit,
-        is_steady=all(row.steady for row in chosen),
+        is_steady=may_page(law.followed(key.cohort, key.policy_model) or chosen),
     )

@@ -13,9 +13,19 @@ from monitor.domain.alarm import Direction, Recovery, Severity
 from monitor.domain.stream import StreamKey
 from monitor.drift.daily import StreamDay
 from monitor.drift.detector import Detector, Evidence
-from monitor.stats.edetector import BETS, Crossing, NullIntervals, State, Threshold, component_weights, fold
+from monitor.stats.edetector import (
+    BETS,
+    SMALLEST_UPPER,
+    Crossing,
+    NullIntervals,
+    State,
+    Threshold,
+    component_weights,
+    fold,
+)
 
 TIERS: tuple[Severity, ...] = (Severity.WARNING, Severity.ALERT)  # from "changed at all" to "by more than is accepted"
+LEAST_EVIDENCE_LOG = -1.0  # told of a stream, in logarithms of A: less is nothing all the same
 RETURN_E = 1000.0  # the evidence, by observations, that a stream is back inside of what is accepted
 
 
@@ -106,7 +116,8 @@ class Follower:
     def evidence_log(self, stream: Stream) -> float:
         """Return log e / log A of the severest tier it may reach: 1 is the alarm, 0 and below is nothing."""
         tier = max(number for number in range(self.detector.tiers) if TIERS[number] in self.run_lengths)
-        return float(self.detector.log_e(stream.evidence)[tier] / np.log(self.run_lengths[TIERS[tier]]))
+        log_e = float(self.detector.log_e(stream.evidence)[tier])  # -inf where nothing was staked so far
+        return max(log_e / float(np.log(self.run_lengths[TIERS[tier]])), LEAST_EVIDENCE_LOG)
 
     def _stretch(self, stream: Stream, rows: Rows) -> tuple[Stream, int, list[Decision | Recovery]]:
         """Fold *rows* as far as the episode stays what it is; return how many that were and what came of it."""
@@ -153,7 +164,7 @@ class Follower:
 
     def _fold(self, evidence: Evidence, rows: Rows, waiting: list[Threshold]) -> tuple[Evidence, list[Crossing]]:
         folded: tuple[Evidence, list[Crossing]] = self.detector.fold(
-            evidence, rows.bets, places=rows.places, thresholds=waiting
+            evidence, rows.bets, stakes=rows.null.stakes, places=rows.places, thresholds=waiting
         )
         return folded
 
@@ -162,15 +173,19 @@ class Follower:
         if episode.severity is not Severity.ALERT:
             return episode.returned, None
         null, at = rows.null, (slice(None), slice(-1, None), slice(episode.channel, episode.channel + 1))
+        # The alarm was never asked for more than these: a bound outside, of some prompts, must not forbid the way back.
+        upper, lower = np.maximum(null.upper[at], SMALLEST_UPPER), np.minimum(null.lower[at], 1.0 - SMALLEST_UPPER)
         inside = NullIntervals(
-            lower=null.upper[at] if episode.up else np.full_like(null.lower[at], -1.0),
-            upper=np.full_like(null.upper[at], 2.0) if episode.up else null.lower[at],
+            lower=upper if episode.up else np.full_like(lower, -1.0),
+            upper=np.full_like(upper, 2.0) if episode.up else lower,
             sd=null.sd[:, episode.channel : episode.channel + 1],
             stakes=null.stakes,
         )
         increments = inside.increments(rows.channels[:, episode.channel : episode.channel + 1])
         enough, weights = (Threshold("returned", RETURN_E),), component_weights((1.0,), 1)
-        state, crossings = fold(episode.returned, increments, rows.places, weights=weights, thresholds=enough)
+        state, crossings = fold(
+            episode.returned, increments, rows.places, weights=weights, thresholds=enough, starts=null.stakes
+        )
         return state, crossings[0].row if crossings else None
 
     def _begun(self, stream: Stream, crossing: Crossing) -> Episode:

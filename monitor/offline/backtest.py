@@ -64,7 +64,7 @@ def backtest(
         )
     baseline = freeze_window(log, plan.null_rule, first_place=0, stop_place=plan.baseline_traces)
     fold = Fold(baseline, plan.fold)
-    outcomes = [outcome for entry in log.entries for outcome in fold.add(entry)]
+    outcomes = [outcome for entry in log.records for outcome in fold.add(entry)]
     decisions = in_fold_order(outcome for outcome in outcomes if isinstance(outcome, Decision))
     alarms = tuple(describe(decision, baseline, log) for decision in decisions)
     recoveries = [outcome for outcome in outcomes if isinstance(outcome, Recovery)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from monitor.domain.observation import (
@@ -17,28 +17,40 @@ from monitor.domain.observation import (
 )
 from monitor.domain.stream import StreamKey
 from monitor.drift.log import Excerpt, excerpt_of
+from monitor.drift.stored import FoldPosition
 
 
 @dataclass(slots=True)
 class InMemoryLog:
     """Entries placed as they are appended; what `drift.log.ObservationLog` asks for."""
 
-    entries: list[PlacedEntry] = field(default_factory=list)
+    records: list[PlacedEntry] = field(default_factory=list)
     _ids: list[str | None] = field(default_factory=list)
     _micros: list[int] = field(default_factory=list)
 
     @property
     def end(self) -> LogEnd:
-        return LogEnd(next_sequence=len(self.entries) + 1, next_place=len(self._ids))
+        return LogEnd(next_sequence=len(self.records) + 1, next_place=len(self._ids))
 
     def append(self, entry: LogEntry) -> PlacedEntry:
         """Place *entry*; its time is that of its latest subject."""
         at = entry.subjects.last_timestamp or datetime.now(UTC)
-        placed = entry.placed(sequence=len(self.entries) + 1, first_place=len(self._ids), at=at)
-        self.entries.append(placed)
+        placed = entry.placed(sequence=len(self.records) + 1, first_place=len(self._ids), at=at)
+        self.records.append(placed)
         self._ids += entry.subjects.ids
         self._micros += entry.subjects.timestamps.tolist()
         return placed
+
+    def position_at(self, place: int) -> FoldPosition:
+        after = (entry.sequence for entry in self.records if entry.first_place + entry.places > place)
+        return FoldPosition(next(after, self.end.next_sequence), place)
+
+    def entries(self, start: FoldPosition, *, max_places: int) -> Iterator[PlacedEntry]:
+        for entry in self.records[start.next_sequence - 1 :]:
+            if entry.first_place >= start.next_place + max_places:
+                return
+            parts = tuple(batch.between(start.next_place) for batch in entry.observations)
+            yield replace(entry, observations=parts)
 
     def window(self, start: int, stop: int) -> list[ObservationBatch]:
         parts = (batch.between(start, stop) for entry in self._inside(start, stop) for batch in entry.observations)
@@ -65,5 +77,5 @@ class InMemoryLog:
     def _inside(self, start: int, stop: int) -> list[PlacedEntry]:
         """Return the entries that hold some of the places start <= place < stop."""
         return [
-            entry for entry in self.entries if entry.first_place < stop and entry.first_place + entry.places > start
+            entry for entry in self.records if entry.first_place < stop and entry.first_place + entry.places > start
         ]

@@ -17,6 +17,7 @@ from monitor.domain.alarm import (
     Severity,
     StoredAlarm,
 )
+from monitor.domain.cohort import ALL
 from monitor.domain.incident import RECENT_PLACES, severity_of
 from monitor.domain.job import Action
 from monitor.domain.observation import moment_of
@@ -32,6 +33,7 @@ from monitor.postgres.incidents import hold_incidents, move_alarms, settle
 from monitor.retraining.records import AlarmFact, Author
 
 MAX_OPEN = 10_000
+MAX_COINCIDENT = 10
 DAEMON = Author("controller", "daemon")
 # When a model came: at its first place, unless that is one of the oldest looked at, or nothing is older.
 _POLICY_SINCE = text(
@@ -127,6 +129,20 @@ class PostgresAlarms:
         with transaction(self._engine) as connection:
             rows = connection.execute(select(schema.alarm).where(schema.alarm.c.alarm_id == alarm_id)).all()
             return next(iter(numbered_alarms(connection, rows)), None)
+
+    def coincident(self, stored: StoredAlarm) -> tuple[StoredAlarm, ...]:
+        """Return the input shifts, of its cohort and of all, that were there between an alarm's onset and decision."""
+        table, alarm = schema.alarm.c, stored.alarm
+        query = select(schema.alarm).where(
+            table.kind == AlarmKind.INPUT_SHIFT,
+            table.baseline_id == stored.baseline_id,
+            table.cohort.in_((ALL, alarm.stream.cohort)),
+            table.onset_place <= alarm.place,
+            table.recovered_place.is_(None) | (table.recovered_place >= alarm.onset_place),
+        )
+        with transaction(self._engine) as connection:
+            rows = connection.execute(query.order_by(table.place.desc()).limit(MAX_COINCIDENT)).all()
+        return tuple(stored_alarm(row) for row in rows)
 
     def open_alarms(self) -> tuple[StoredAlarm, ...]:
         """Return the open alarms, newest first, as many as anybody can look at."""

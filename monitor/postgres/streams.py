@@ -121,6 +121,17 @@ class PostgresFoldStore:
             )
         return int(place)
 
+    def position_at(self, place: int) -> FoldPosition:
+        with transaction(self._engine) as connection:
+            return FoldPosition(connection.execute(_SEQUENCE, {"place": place}).scalar_one(), place)
+
+    def baseline(self, baseline_id: int) -> Baseline | None:
+        """Return the baseline of that number, whether it is still the active one or not."""
+        query = select(schema.baseline).where(schema.baseline.c.baseline_id == baseline_id)
+        with transaction(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else Baseline.from_json(row.first_place, row.stop_place, row.content)
+
     def trace_numbers(self, places: Sequence[int]) -> list[int]:
         """Return how many traces stand before each of *places*."""
         with transaction(self._engine) as connection:

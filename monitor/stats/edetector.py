@@ -86,20 +86,21 @@ class _Products:
 
     upto: Floats  # P_k
     inverse_before: Floats  # 1 / P_(k-1), which is 1 in the first row
+    starts: Floats  # (n, 1): what is placed anew at each row, 0 to 1
 
     @classmethod
-    def of(cls, increments: Floats) -> _Products:
+    def of(cls, increments: Floats, starts: Floats) -> _Products:
         upto = np.asarray(np.cumprod(increments, axis=0), dtype=np.float64)
         inverse_before = np.ones_like(upto)
         np.divide(1.0, upto[:-1], out=inverse_before[1:])
-        return cls(upto, inverse_before)
+        return cls(upto, inverse_before, starts[:, None])
 
     def first(self, rows: int) -> _Products:
-        return _Products(self.upto[:rows], self.inverse_before[:rows])
+        return _Products(self.upto[:rows], self.inverse_before[:rows], self.starts[:rows])
 
     def sums(self) -> Floats:
-        """Return at each row k the sum over j <= k of the products of the rows j..k."""
-        return np.asarray(self.upto * np.cumsum(self.inverse_before, axis=0))
+        """Return at each row k the sum over j <= k of the products of the rows j..k, each by what was placed at j."""
+        return np.asarray(self.upto * np.cumsum(self.inverse_before * self.starts, axis=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class AffineMap:
     @classmethod
     def of(cls, increments: Floats, indices: Integers) -> AffineMap:
         """Return the map of at most CHUNK rows of growth factors, shape (n, components)."""
-        return cls.over(_Products.of(increments), indices)
+        return cls.over(_Products.of(increments, np.ones(len(increments))), indices)
 
     @classmethod
     def over(cls, products: _Products, indices: Integers) -> AffineMap:
@@ -127,7 +128,7 @@ class AffineMap:
         log_p = np.log(products.upto[-1])
         return cls(
             log_p=log_p,
-            log_s=log_p + np.log(starts.sum(axis=0)),
+            log_s=log_p + _log((starts * products.starts).sum(axis=0)),
             log_q=log_p + np.log(np.take_along_axis(starts, best[None], axis=0)[0]),
             onset=indices[best],
         )
@@ -212,6 +213,7 @@ def fold(
     weights: Floats,
     tiers: int = 1,
     thresholds: Sequence[Threshold] = (),
+    starts: Floats | None = None,
 ) -> tuple[State, list[Crossing]]:
     """Carry *state* over n observations and report the first crossing of each of *thresholds*.
 
@@ -221,6 +223,8 @@ def fold(
     indices : (n,), ascending; what a change point is dated in.
     weights : (components,), each component's weight in its tier's evidence.
     thresholds : those that were not reached before.
+    starts : (n,), 0 to 1, what is placed anew at each observation, known before it: `NullIntervals.stakes`.
+        Where nothing is staked nothing is learned, so the evidence must not grow either. None: 1 throughout.
 
     Guarantee
     ---------
@@ -232,12 +236,13 @@ def fold(
     crossings: list[Crossing] = []
     waiting = list(thresholds)
     log_weights = np.log(weights)
+    placed = np.ones(len(increments)) if starts is None else starts
     size = CHUNK  # rows whose products surely stay inside float64: more where the increments are small
     if len(increments) > CHUNK:
         steepest = max(float(np.log(increments.max())), -float(np.log(increments.min())), LOG_RANGE / LONGEST_CHUNK)
         size = max(CHUNK, int(LOG_RANGE / steepest))
     for start in range(0, len(increments), size):
-        products = _Products.of(increments[start : start + size])
+        products = _Products.of(increments[start : start + size], placed[start : start + size])
         where = indices[start : start + size]
         found = _crossings(state, products, where, waiting, log_weights=log_weights, tiers=tiers) if waiting else []
         crossings += [replace(crossing, row=crossing.row + start) for crossing in found]
@@ -259,12 +264,12 @@ def _crossings(
     """Return the first crossings of the thresholds, as far as they are reached."""
     sums = products.sums()
     # A bound of log e on all the rows at once: most chunks need not be looked at row by row.
-    peak = np.logaddexp(state.log_m + np.log(products.upto.max(axis=0)), np.log(sums.max(axis=0)))
+    peak = np.logaddexp(state.log_m + np.log(products.upto.max(axis=0)), _log(sums.max(axis=0)))
     bound = _log_evidence(peak[None], log_weights, tiers)[0]
     possible = [threshold for threshold in waiting if bound[threshold.tier] >= np.log(threshold.e)]
     if not possible:
         return []
-    log_m = np.logaddexp(state.log_m + np.log(products.upto), np.log(sums))
+    log_m = np.logaddexp(state.log_m + np.log(products.upto), _log(sums))
     log_e = _log_evidence(log_m, log_weights, tiers)
     found = []
     for threshold in possible:
@@ -291,13 +296,18 @@ def _crossings(
     return found
 
 
+def _log(values: Floats) -> Floats:
+    """Return the logarithm, -inf of 0 without a word."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(values))
+
+
 def _log_evidence(log_m: Floats, log_weights: Floats, tiers: int) -> Floats:
     """Return the logarithm of each tier's weighted mean, (n, T)."""
     weighted = (log_m + log_weights).reshape(len(log_m), tiers, -1)
     highest = weighted.max(axis=2)
     safe = np.where(np.isfinite(highest), highest, 0.0)
-    with np.errstate(divide="ignore"):
-        return np.asarray(safe + np.log(np.exp(weighted - safe[..., None]).sum(axis=2)))
+    return safe + _log(np.exp(weighted - safe[..., None]).sum(axis=2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +336,14 @@ class EDetector:
         return null.increments(channels)
 
     def fold(
-        self, evidence: State, bets: Floats, *, places: Integers, thresholds: Sequence[Threshold] = ()
+        self,
+        evidence: State,
+        bets: Floats,
+        *,
+        places: Integers,
+        stakes: Floats | None = None,
+        thresholds: Sequence[Threshold] = (),
     ) -> tuple[State, list[Crossing]]:
-        return fold(evidence, bets, places, weights=self.weights, tiers=self.tiers, thresholds=thresholds)
+        return fold(
+            evidence, bets, places, weights=self.weights, tiers=self.tiers, thresholds=thresholds, starts=stakes
+        )

@@ -32,6 +32,7 @@ class Ports:
     baselines: drift.Baselines
     anchors: drift.Anchors
     alarms: alarm.Alarms
+    explanations: alarm.Explanations
     incidents: alarm.Incidents
     jobs: job.Jobs
     models: job.Registry

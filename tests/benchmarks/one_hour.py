@@ -57,7 +57,7 @@ def main() -> int:
     baseline = freeze_window(log, plan.null_rule, first_place=0, stop_place=frozen)
     tell_baseline(baseline)
     fold, found, outcomes = Fold(baseline, plan.fold), [], []
-    for entry in log.entries:
+    for entry in log.records:
         found.append(widths(entry, fold))
         outcomes += fold.add(entry)
     seen = np.concatenate(found)[frozen:]
@@ -108,7 +108,7 @@ def widths(entry: PlacedEntry, fold: Fold) -> Floats:
     batch = next(batch for batch in entry.observations if batch.series.signal == RESPONSE_LENGTH.name)
     series, at = batch.series, batch.places - entry.first_place
     key = StreamKey(series.signal, ALL, series.policy_model, series.scorer_version)
-    null = Null.of(law, law.for_policy(series.policy_model), ALL, window=law.law())
+    null = Null.of(law, law.followed(ALL, series.policy_model), ALL, window=law.law())
     asked, stratum = read_asked(entry, fold.baseline, fold.mixes), np.zeros(len(at), np.int64)
     said, spread = (column[at] for column in asked.expected(law, entry.places))
     lean, _ = null.leaning(stratum, said, fold.leans.get(key, 0.0))

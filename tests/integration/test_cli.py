@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,25 @@ def test_backtest_prints_its_alarms_and_writes_them_as_json(run: Run, tmp_path: 
     assert (done.code, done.err.splitlines()[-1]) == (GOOD, "1200 good, 1 bad, 0 duplicate lines")
 
 
+def test_a_tolerance_in_the_operator_s_unit_and_a_budget_decide_what_pages(run: Run, tmp_path: Path) -> None:
+    file, result = written(tmp_path / "t.jsonl", [line(item) for item in TRACES]), tmp_path / "alarms.json"
+
+    def alerts(*words: object) -> set[str]:
+        assert run("backtest", file, "--baseline", 600, "--json", result, *words).code == GOOD
+        return {alarm["signal"] for alarm in json.loads(result.read_text())["alarms"]}
+
+    assert alerts() == {"response_length", "refusal"}
+    assert alerts("--tolerance", "response_length=500", "--tolerance", "refusal=0.5") == set()
+    assert alerts("--false-page-days", 30) == {"response_length", "refusal"}
+    form = json.loads(result.read_text())
+    assert (form["average_run_length"], form["false_page_days"]) == (None, 30)
+    for words in (("--tolerance", "refuse=1%"), ("--tolerance", "refusal=much"), ("--tolerance", "refusal=-1")):
+        assert run("backtest", file, "--baseline", 600, *words).code == BAD_USAGE
+    assert (
+        run("backtest", file, "--baseline", 600, "--false-page-days", 3, "--average-run-length", 100).code == BAD_USAGE
+    )
+
+
 @pytest.mark.parametrize("baseline", ["1200", "0", "many"])
 def test_a_baseline_that_leaves_nothing_to_watch_is_refused(run: Run, tmp_path: Path, baseline: str) -> None:
     file = written(tmp_path / "traces.jsonl", [line(item) for item in TRACES])
@@ -190,10 +210,18 @@ def test_an_operator_sees_the_drift_acknowledges_its_alarm_and_freezes_anew(run:
     assert run("baseline", "show", POSTGRES__URL=postgres_url).code == FAILED
     watch(postgres_url, TRACES, baseline=600)
     assert "600" in run("baseline", "show").out
+    laws = json.loads(run("baseline", "show", "--json").out)["laws"]["signals"]
+    length = next(law for law in laws if law["signal"] == "response_length")
+    assert (length["unit"], length["observations"], length["unsteady"]) == ("tokens", 600, [])
+    assert length["tolerance_up"] == pytest.approx(0.1 * length["mean"], rel=0.02)
     assert "ALARM" in run("drift", "status").out
     listed = json.loads(run("alarms", "list", "--json", "--state", "open").out)
     number = listed[0]["alarm_id"]
-    assert f"alarm {number} (open, alert)" in run("alarms", "explain", number).out
+    told = run("alarms", "explain", number).out
+    assert re.match(rf"alarm {number} of incident \d+ \(open, alert\): drift\n", told)
+    assert "folded again: " in told
+    assert json.loads(run("alarms", "explain", number, "--json").out)["recount"]["whole"] is True
+    assert run("alarms", "explain", 10_000).code == FAILED
     assert [run("alarms", "ack", number).code for _ in range(2)] == [GOOD, FAILED]
     assert run("alarms", "ack", 10_000).code == FAILED
     assert run("baseline", "freeze", "--last", 5000).code == BAD_USAGE
@@ -211,8 +239,9 @@ def test_an_operator_reads_an_incident_acknowledges_snoozes_and_reopens_it(run: 
     number = listed["incident_id"]
     assert listed["facts"]["summary"] in run("incidents", "list").out.replace("\n", " ")
     shown = run("incidents", "show", number).out
-    assert f"incident {number} (open, alert): response_length up in *" in shown
-    assert "possible cause: unknown" in shown
+    assert f"incident {number} (open, alert): " in shown
+    assert "response_length up in *" in shown
+    assert "likely cause: policy_model: of " in shown  # the prompts explain none of it
     detail = json.loads(run("incidents", "show", number, "--json").out)
     alarm = detail["alarms"][0]["alarm_id"]
     assert f"alarm {alarm} of incident {number}" in run("alarms", "show", alarm).out

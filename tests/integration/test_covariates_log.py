@@ -76,7 +76,7 @@ def test_an_entry_tells_all_its_subjects_wherever_the_fold_goes_on(store: Postgr
     assert whole[1].covariates is None
     assert whole[1].timestamps is not None
     assert len(whole[1].timestamps) == 0
-    for entry, kept in zip([whole[0], *whole[2:]], in_memory().entries, strict=True):
+    for entry, kept in zip([whole[0], *whole[2:]], in_memory().records, strict=True):
         assert content(entry.subjects(0, 250)) == content(kept.subjects(0, 250))
     resumed = next(iter(store.entries(FoldPosition(4, 150), max_places=1000)))
     assert min(batch.places[0] for batch in resumed.observations) == 150

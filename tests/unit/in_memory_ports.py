@@ -15,8 +15,12 @@ from monitor.domain.job import LIVE, Action, Job, JobState
 from monitor.domain.order import ORDERS, Actor, AlarmOrder, JobOrder, target_of
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Overview
+from monitor.drift.explain import Explanation, explain
+from monitor.drift.fold import FoldRules
 from monitor.drift.moved import MovedStreams
+from monitor.drift.summary import BaselineLaws
 from monitor.errors import Conflict, NotFound, Unavailable
+from monitor.offline.log import InMemoryLog
 from monitor.postgres.engine import AWAY
 from monitor.runs.model import Models
 from monitor.web.app import Ports
@@ -95,6 +99,7 @@ class InMemoryMonitor:
             baselines=self,
             anchors=self,
             alarms=self,
+            explanations=self,
             incidents=self,
             jobs=self,
             models=self,
@@ -109,6 +114,14 @@ class InMemoryMonitor:
     def streams(self) -> Sequence[StreamStatus]:
         self._reach()
         return tuple(self.statuses)
+
+    def laws(self) -> BaselineLaws | None:
+        self._reach()
+        return None
+
+    def explanation(self, alarm_id: int) -> Explanation | None:
+        item = self.stored.get(alarm_id)
+        return None if item is None else explain(item, None, InMemoryLog(), FoldRules())
 
     def moved(self, day: date | None) -> MovedStreams | None:
         self._reach()

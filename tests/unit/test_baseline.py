@@ -43,7 +43,7 @@ def binary(n: int, mean: float) -> Floats:
 
 def bounds(law: SignalBaseline, cohort: str, *, policy_model: str = "phi-2") -> Floats:
     """Return the first channel's null interval, lower and upper, of each tier: shape (T, 2)."""
-    null = Null.of(law, law.for_policy(policy_model), cohort, window=law.law())
+    null = Null.of(law, law.followed(cohort, policy_model), cohort, window=law.law())
     strata, nothing = np.zeros(1, np.int64), np.zeros(1)
     rows = Foretold(strata, nothing, null.located(strata, nothing), spread=np.ones(1), lean=nothing)
     found = null.intervals(rows, distance=np.zeros(1), stakes=np.ones(1))
@@ -191,6 +191,21 @@ def test_what_is_expected_of_an_answer_follows_its_prompt() -> None:
         subjects=subjects_of(asked),
     )
     assert noise.signals[0].expectation.r2 < 0.02
+
+
+def test_a_window_in_which_the_embedder_was_away_is_frozen_without_its_vectors() -> None:
+    asked = asking(600, embedding_dimensions=4)
+    known, given = asked.covariates, window(RNG.lognormal(5, 0.5, 600), signal="response_length")
+    assert known.embedding is not None
+    for missing in (slice(None), slice(0, 100)):
+        rows = known.embedding.copy()
+        rows[missing] = np.nan
+        subjects = replace(subjects_of(asked), covariates=replace(known, embedding=rows))
+        baseline = build_baseline([given], NullRule(), first_place=0, stop_place=600, subjects=subjects)
+        assert baseline.prompts is not None
+        assert baseline.prompts.encoder.embedding_dimensions == 0
+        assert baseline.prompts.kinds is not None
+        assert all(np.isfinite(number) for number in numbers_of(baseline.to_json()))
 
 
 def test_a_window_without_covariates_is_frozen_by_its_means() -> None:

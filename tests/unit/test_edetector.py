@@ -63,27 +63,34 @@ def log_e(state: State) -> float:
     return float(state.log_e(np.log(WEIGHTS), 1)[0])
 
 
-def naive(increments: Floats) -> tuple[Floats, Floats, list[float]]:
+def naive(increments: Floats, starts: Floats) -> tuple[Floats, Floats, list[float]]:
     """Return M, C and the path of e, one observation at a time."""
     m, c = np.zeros(COMPONENTS), np.zeros(COMPONENTS)
     path = []
-    for step in increments:
-        m = (m + 1.0) * step
+    for step, start in zip(increments, starts, strict=True):
+        m = (m + start) * step
         c = np.maximum(c, 1.0) * step
         path.append(float(m.mean()))
     return m, c, path
 
 
 @settings(deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 2 * LONGEST_CHUNK), st.floats(0.02, 0.4))
+@given(st.integers(0, 2**32 - 1), st.integers(1, 2 * LONGEST_CHUNK), st.floats(0.02, 0.4), st.floats(0.0, 1.0))
 def test_the_fold_is_the_shiryaev_roberts_recursion_and_the_first_crossings_of_its_mean(
-    seed: int, rows: int, spread: float
+    seed: int, rows: int, spread: float, least: float
 ) -> None:
-    drift = np.random.default_rng(seed).normal(-(spread**2) / 2, spread, (rows, COMPONENTS))
-    increments = np.exp(np.clip(drift, np.log(0.4), np.log(4.0)))
-    m, c, path = naive(increments)
+    rng = np.random.default_rng(seed)
+    drift = rng.normal(-(spread**2) / 2, spread, (rows, COMPONENTS))
+    increments, starts = np.exp(np.clip(drift, np.log(0.4), np.log(4.0))), rng.uniform(least, 1.0, rows)
+    starts[0] = 1.0
+    m, c, path = naive(increments, starts)
     state, crossings = fold(
-        State.empty(COMPONENTS), increments, np.arange(len(increments)), weights=WEIGHTS, thresholds=THRESHOLDS
+        State.empty(COMPONENTS),
+        increments,
+        np.arange(len(increments)),
+        weights=WEIGHTS,
+        thresholds=THRESHOLDS,
+        starts=starts,
     )
     np.testing.assert_allclose(state.log_m, np.log(m), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(state.log_c, np.log(c), rtol=1e-9, atol=1e-9)
@@ -218,6 +225,18 @@ def test_what_is_not_staked_neither_wins_nor_loses() -> None:
     half = NullIntervals(unstaked.lower, unstaked.upper, unstaked.sd, np.full(50, 0.5))
     whole = null(50, 0.1, 0.2, 0.3)
     np.testing.assert_allclose(half.increments(np.ones((50, 1))) - 1.0, (whole.increments(np.ones((50, 1))) - 1.0) / 2)
+
+
+def test_evidence_grows_with_what_was_staked_and_not_with_what_was_only_seen() -> None:
+    detector, rows = EDetector((1.0,)), 20_000
+    shape = (rows, 1, 1)
+    unstaked = NullIntervals(np.full(shape, 0.1), np.full(shape, 0.2), np.full((rows, 1), 0.3), np.zeros(rows))
+    bets, alarm = detector.bets(np.ones((rows, 1)), unstaked), (Threshold("alarm", 10.0),)
+    evidence, crossings = detector.fold(
+        detector.empty(), bets, stakes=unstaked.stakes, places=np.arange(rows), thresholds=alarm
+    )
+    assert crossings == []
+    assert detector.log_e(evidence)[0] == -np.inf
 
 
 def test_each_observation_bets_against_an_interval_of_its_own() -> None:

@@ -15,17 +15,20 @@ from numpy.typing import NDArray
 
 from monitor.domain.alarm import Direction, Recovery, Severity
 from monitor.domain.cohort import ALL, OTHER, UNLABELLED
-from monitor.domain.observation import ObservationBatch, PlacedEntry, Series, Source
+from monitor.domain.observation import ObservationBatch, PlacedEntry, Series, Source, moment_of
 from monitor.domain.stream import StreamKey, StreamNumbers
 from monitor.drift.baseline import Baseline
-from monitor.drift.budget import Budget
+from monitor.drift.budget import Budget, Pace
+from monitor.drift.daily import StreamDay
 from monitor.drift.fold import Fold, FoldRules, in_fold_order, restore, store
 from monitor.drift.followed import MAX_POLICY_MODELS
 from monitor.drift.freeze import NullRule, Window, build_baseline
 from monitor.drift.log import excerpt_of
 from monitor.drift.status import status_of
-from monitor.drift.stream import Decision
+from monitor.drift.stream import Decision, Episode, Follower, Rows, Stream
 from monitor.drift.tolerance import Tolerance
+from monitor.stats.edetector import BETS, EDetector, NullIntervals, State
+from tests.prompts import Asking, asking, subjects_of
 
 AT = datetime(2025, 3, 1, tzinfo=UTC)
 BASELINE = 400
@@ -172,7 +175,7 @@ def test_where_the_log_is_cut_changes_neither_which_models_share_a_stream_nor_wh
 
 def _of_model(whole: ObservationBatch, name: str, chosen: NDArray[np.bool_]) -> ObservationBatch:
     return ObservationBatch(
-        series=Series("refusal", name, "1"),
+        series=replace(whole.series, policy_model=name),
         cohorts=whole.cohorts,
         cohort_codes=whole.cohort_codes[chosen],
         places=whole.places[chosen],
@@ -286,3 +289,126 @@ def test_a_window_that_moved_by_itself_raises_warnings_alone() -> None:
     status = status_of(StreamKey("refusal", "a", "m", "1"), frozen, StreamNumbers(1, 0.5, AT, 0.0))
     assert status is not None
     assert not status.is_steady
+
+
+ASKED = 1200
+
+
+def of_lengths(asked: Asking, *, first: int, size: int, seed: int, longer: float = 0.0) -> list[PlacedEntry]:
+    """Return entries of answers that are as long as their prompts let expect, or *longer* by so much of a logarithm."""
+    values = np.exp(asked.log_length() + longer + np.random.default_rng(seed).normal(0, 0.3, len(asked)))
+    found = []
+    for start in range(0, len(asked), size):
+        known = asked.covariates.between(start, start + size)
+        stop = start + len(known)
+        lengths = ObservationBatch(
+            series=Series("response_length", "m", "1"),
+            cohorts=known.cohorts,
+            cohort_codes=known.cohort_codes,
+            places=np.arange(first + start, first + stop),
+            values=values[start:stop],
+        )
+        times = asked.timestamps[start:stop]
+        at = moment_of(int(times.max()))
+        found.append(PlacedEntry(Source.TRACES, 1, first + start, stop - start, at, at, (lengths,), times, known))
+    return found
+
+
+@cache
+def of_prompts(*, embedding_dimensions: int = 0) -> Baseline:
+    asked = asking(ASKED, embedding_dimensions=embedding_dimensions)
+    values = np.exp(asked.log_length() + np.random.default_rng(1).normal(0, 0.3, ASKED))
+    window = Window("response_length", "1", list(asked.cohorts), ["m"] * ASKED, values, np.arange(ASKED))
+    return build_baseline([window], NullRule(), first_place=0, stop_place=ASKED, subjects=subjects_of(asked))
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_day_of_which_only_repeats_have_come_has_not_begun_whoever_goes_on(restart: bool) -> None:
+    key, tomorrow = StreamKey("refusal", ALL, "m", "1"), AT + timedelta(days=1)
+    fold = Fold(baseline(), RULES)
+    fold.add(entry(binary(30, 0.1)))
+    fold.add(PlacedEntry(Source.TRACES, 2, BASELINE + 30, 5, tomorrow, tomorrow, ()))
+    if restart:
+        stored, fold = store(fold, fold.streams), Fold(baseline(), RULES)
+        restore(fold, stored)
+    fold.add(entry(binary(30, 0.1), first=BASELINE + 35, at=AT))
+    assert fold.streams[key].day.pace.day == AT.toordinal()
+
+
+def test_prompts_of_one_kind_alone_are_a_shift_and_say_nothing_of_the_answers_however_many_come() -> None:
+    """So far from the window nothing is staked: what is only counted must not add up to an alarm."""
+    fold, outcomes = Fold(of_prompts(), RULES), list[Decision | Recovery]()
+    later = asking(11_000, shares=(0, 0, 0, 1), seed=5, first=ASKED)
+    for part in of_lengths(later, first=ASKED, size=500, seed=5):
+        outcomes += fold.add(part)
+    assert {outcome.stream.signal for outcome in outcomes} == {"input_shift"}
+    assert all(np.isfinite(fold.evidence_log(key)) for key in fold.streams)
+
+
+@pytest.mark.parametrize("lost", ["no column", "rows of nothing", "another model's"])
+def test_an_embedder_that_is_away_is_no_shift_of_the_prompts_and_hides_no_drift(lost: str) -> None:
+    fold, outcomes = Fold(of_prompts(embedding_dimensions=8), RULES), list[Decision | Recovery]()
+    later = asking(1000, seed=5, first=ASKED, embedding_dimensions=8)
+    known = later.covariates
+    assert known.embedding is not None
+    embedding, embedder = {
+        "no column": (None, None),
+        "rows of nothing": (np.full_like(known.embedding, np.nan), known.embedder),
+        "another model's": (known.embedding, "e-2"),
+    }[lost]
+    without = replace(later, covariates=replace(known, embedding=embedding, embedder=embedder))
+    for part in of_lengths(without, first=ASKED, size=500, seed=5):
+        outcomes += fold.add(part)
+    assert outcomes == []
+    longer = asking(500, shares=(0, 0, 1, 1), seed=6, first=ASKED + 1000, embedding_dimensions=8)
+    drifted = replace(longer, covariates=replace(longer.covariates, embedding=None, embedder=None))
+    for part in of_lengths(drifted, first=ASKED + 1000, size=500, seed=6, longer=0.5):
+        outcomes += fold.add(part)
+    found = {item.stream.signal for item in outcomes if isinstance(item, Decision) and item.severity is Severity.ALERT}
+    assert found == {"response_length"}
+
+
+def test_where_the_log_is_cut_changes_not_which_models_share_a_stream_where_the_mix_has_streams_of_its_own() -> None:
+    later = asking(MAX_POLICY_MODELS * 20, seed=5, first=ASKED)
+    (whole,) = of_lengths(later, first=ASKED, size=len(later), seed=5)
+    (lengths,) = whole.observations
+    models = np.arange(len(later)) // 20
+    batches = tuple(_of_model(lengths, f"m{number:03}", models == number) for number in range(MAX_POLICY_MODELS))
+    followed = []
+    for size in (len(later), 20):
+        fold = Fold(of_prompts(), RULES)
+        for start, part in zip(
+            range(0, len(later), size), of_lengths(later, first=ASKED, size=size, seed=5), strict=True
+        ):
+            cut = (batch.between(ASKED + start, ASKED + start + size) for batch in batches)
+            fold.add(replace(part, observations=tuple(batch for batch in cut if len(batch.places))))
+        followed.append({key.policy_model for key in fold.streams if key.signal == "response_length"})
+    assert followed[0] == followed[1]
+    assert OTHER not in followed[0]
+
+
+def test_prompts_without_a_label_have_no_mix_of_their_own_beside_that_of_all() -> None:
+    asked = asking(ASKED, cohorts=(UNLABELLED,))
+    values = np.exp(asked.log_length() + np.random.default_rng(1).normal(0, 0.3, ASKED))
+    window = Window("response_length", "1", list(asked.cohorts), ["m"] * ASKED, values, np.arange(ASKED))
+    frozen = build_baseline([window], NullRule(), first_place=0, stop_place=ASKED, subjects=subjects_of(asked))
+    fold = Fold(frozen, RULES)
+    later = asking(300, shares=(0, 0, 0, 1), seed=5, first=ASKED, cohorts=(UNLABELLED,))
+    (part,) = of_lengths(later, first=ASKED, size=300, seed=5)
+    assert {outcome.stream.cohort for outcome in fold.add(part)} == {ALL}
+    assert {key.cohort for key in fold.streams} == {ALL}
+
+
+def test_an_alert_ends_though_some_prompts_bounds_lie_where_no_mean_can() -> None:
+    """The share of long answers is bounded below zero for prompts that never had one."""
+    detector, rows = EDetector((1.0,), 2), 4000
+    upper, values = np.full((rows, 2, 1), 0.3), np.full((rows, 1), 0.2)
+    upper[::2], values[::2] = -0.01, 0.0
+    null = NullIntervals(np.full_like(upper, -1.0), upper, np.full((rows, 1), 0.3), np.ones(rows))
+    key = StreamKey("response_length", ALL, "m", "1")
+    follower = Follower(key, detector, {Severity.WARNING: 1000.0, Severity.ALERT: 10_000.0}, 2000)
+    open_alert = Episode(Severity.ALERT, 0, 2000, up=True, channel=0, returned=State.empty(2 * BETS))
+    day = StreamDay(1, Pace(1.0, 1), 10_000.0, np.zeros(1))
+    stream = Stream(detector.empty(), 0, 0.0, AT, day, 0, open_alert)
+    _, found = follower.advance(stream, Rows.of(detector, values, null, np.arange(rows)))
+    assert isinstance(found[0], Recovery)

@@ -35,6 +35,6 @@ def test_time_runs_forward_in_both_directions_of_the_hour(direction: str) -> Non
 
 
 def test_every_half_holds_half_of_the_prompts() -> None:
-    for halves in (*map(chat.rotated, range(chat.ROTATIONS)), chat.halved(0), chat.halved(1)):
+    for halves in (*map(chat.rotated, range(chat.ROTATIONS)), chat.scattered(0), chat.halved(0), chat.halved(1)):
         asked = [row["i"] for half in halves for row in half]
         assert sorted(asked) == [row["i"] for row in chat.prompts()]

@@ -195,6 +195,14 @@ def test_an_alarm_is_acknowledged_once_and_by_name(local: TestClient, monitor: I
     assert local.post("/api/v1/alarms/9/acknowledge", headers=CHANGE).status_code == 404
 
 
+def test_an_alarm_is_explained_and_one_that_is_not_there_is_not(local: TestClient, monitor: InMemoryMonitor) -> None:
+    monitor.stored = {1: stored_alarm(1)}
+    told = local.get("/api/v1/alarms/1/explanation").json()
+    assert (told["stored"]["alarm_id"], told["effect"]["unit"], told["recount"]) == (1, "tokens", None)
+    assert local.get("/api/v1/alarms/2/explanation").status_code == 404
+    assert local.get("/api/v1/baseline/laws").json() is None
+
+
 def test_an_incident_is_read_with_its_alarms_and_moved_as_its_state_allows(
     local: TestClient, monitor: InMemoryMonitor
 ) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from monitor.domain.alarm import AlarmState, StoredAlarm
 from monitor.domain.incident import Incident, IncidentDetail
 from monitor.domain.order import Actor, AlarmOrder
+from monitor.drift.explain import Explanation
 from monitor.errors import NotFound
 from monitor.web.auth import AnyActor, Operator
 from monitor.web.problem import describe
@@ -37,6 +38,12 @@ class Alarms(Protocol):
         ...
 
 
+class Explanations(Protocol):
+    def explanation(self, alarm_id: int) -> Explanation | None:
+        """Make an alarm again from the log; None where there is no such alarm."""
+        ...
+
+
 class Incidents(Protocol):
     def incidents(self, *, states: Collection[AlarmState], limit: int) -> Sequence[Incident]:
         """Return the newest incidents first; those in one of *states*, unless that is empty."""
@@ -52,6 +59,7 @@ class Incidents(Protocol):
 
 
 AlarmsPort = Annotated[Alarms, kept("alarms")]
+ExplanationsPort = Annotated[Explanations, kept("explanations")]
 IncidentsPort = Annotated[Incidents, kept("incidents")]
 States = Annotated[Sequence[AlarmState], Query(description="only those in one of these states; all without")]
 
@@ -75,6 +83,19 @@ def get_alarm(_: AnyActor, alarms: AlarmsPort, alarm_id: Number) -> StoredAlarm:
     if alarm is None:
         raise NotFound(f"there is no alarm {alarm_id}: /api/v1/alarms lists them")
     return alarm
+
+
+@router.get("/alarms/{alarm_id}/explanation", responses=describe(404))
+def get_explanation(_: AnyActor, explanations: ExplanationsPort, alarm_id: Number) -> Explanation:
+    """Return what decided, what it had to exceed, and who contributed, made again from the log.
+
+    A decision long after its baseline is not folded again from the beginning, so its evidence is not counted again:
+    `alarms explain` at the terminal does that.
+    """
+    found = explanations.explanation(alarm_id)
+    if found is None:
+        raise NotFound(f"there is no alarm {alarm_id}: /api/v1/alarms lists them")
+    return found
 
 
 @router.post("/alarms/{alarm_id}/acknowledge", responses=describe(404, 409))

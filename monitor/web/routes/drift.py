@@ -12,6 +12,7 @@ from monitor.domain.anchor import AnchorStatus
 from monitor.domain.stream import StreamStatus
 from monitor.domain.view import BaselineSummary, Overview
 from monitor.drift.moved import MovedStreams
+from monitor.drift.summary import BaselineLaws
 from monitor.web.auth import AnyActor
 from monitor.web.state import kept
 
@@ -25,6 +26,10 @@ class Overviews(Protocol):
 class Streams(Protocol):
     def streams(self) -> Sequence[StreamStatus]:
         """Return the streams of the active baseline, in any order."""
+        ...
+
+    def laws(self) -> BaselineLaws | None:
+        """Return what the active baseline holds, if one is frozen."""
         ...
 
 
@@ -81,3 +86,13 @@ def get_anchor(_: AnyActor, anchors: Annotated[Anchors, kept("anchors")]) -> Anc
 def get_baseline(_: AnyActor, baselines: Annotated[Baselines, kept("baselines")]) -> BaselineSummary | None:
     """Return the active baseline; null until the first one is frozen."""
     return baselines.baseline()
+
+
+@router.get("/baseline/laws")
+def get_laws(_: AnyActor, streams: Annotated[Streams, kept("streams")]) -> BaselineLaws | None:
+    """Return what the active baseline expects of each signal; null until the first one is frozen.
+
+    `uses` names the richest covariates that explain a signal, and `r2` how much of it, held out. A cohort that is
+    `unsteady` raises no alert, only warnings. Numbers have the signal's `unit`.
+    """
+    return streams.laws()

@@ -3,13 +3,16 @@
 The 805 prompts stand in blocks, one a dataset, and the dataset is the cohort. So a later part of
 them holds cohorts and kinds of prompts that an earlier part has few of, or none.
 
-`self`: a model's answers, the first half the baseline, the second half current. *Rotated*: the
-prompts begin at k/9 of the file, k = 0..8, and wrap round: 153 comparisons of 17 models, with the
-datasets as cohorts, and again without any label. *Halved*: the first half of every dataset,
-then the second half of every dataset, and the other way round. The near-null swap of
-drift_pairs.csv is played in all these orders too.
+`self`: a model's answers, one half the baseline, the other current. *Scattered*: the halves are
+drawn by a seed, and both are read in prompt order: 153 comparisons of 17 models and 9 seeds, which
+are held to a target. Harder, shown without one, since the later half holds prompts of which the earlier
+has none alike: *rotated*, the prompts begin at k/9 of the file, k = 0..8, and wrap round, with the datasets
+as cohorts, and again without any label; *halved*, the first half of every dataset, then the second
+half of every dataset, and the other way round. The near-null swap of drift_pairs.csv is played in
+all these orders too.
 
-`swaps`: the swaps of drift_pairs.csv, silent (the name of the model stays). *Whole*: all of A, then
+`swaps`: the swaps of drift_pairs.csv, silent (the name of the model stays). *Scattered*: A on one half, then B
+on the other, as above, the median of three. *Whole*: all of A, then
 all of B, in prompt order. *Halved*: A on one half of every dataset, then B on the other. *Shuffled*:
 all of A, then all of B, in the orders of `real_swaps`.
 """
@@ -33,7 +36,7 @@ ONE_COHORT = "all"
 NEAR_NULL = "near-null control"
 LARGE_CHANGE = 25.0  # percent of the length
 SEEDS = 7
-TARGET_SELF = 2  # pages of the comparisons that are rotated and labelled
+TARGET_SELF = 2  # pages of the comparisons that are scattered
 # Medians of SEEDS shuffled orders, summed over the nine swaps that are no near-null, before there were covariates.
 TODAY_SUM = 1_640.0
 TODAY_LARGE = 569.0  # the same over those of LARGE_CHANGE or more
@@ -41,7 +44,7 @@ TODAY_LARGE = 569.0  # the same over those of LARGE_CHANGE or more
 Row = dict[str, Any]
 SWAP_LEGEND = """
 
-whole, halved, other way: traces of B until the first page on the length; shuffled: the median over
+scattered, whole, halved, other way: traces of B until the first page on the length; shuffled: the median over
 the orders; shown: the same until the first warning, which asks whether anything has changed at all.
 shuffled, summed without the near-null: {shuffled_sum:,.0f} (target <= {today:,.0f}), where a swap that is not
 found counts as all of B; over changes of {large:.0f}% or more: {shuffled_large_sum:,.0f} (before: {before:,.0f})"""
@@ -76,6 +79,13 @@ def rotated(turn: int) -> tuple[list[Row], list[Row]]:
     first = turn * len(rows) // ROTATIONS
     turned = rows[first:] + rows[:first]
     return turned[: len(rows) // 2], turned[len(rows) // 2 :]
+
+
+def scattered(seed: int) -> tuple[list[Row], list[Row]]:
+    """Return the two halves that *seed* draws, each in prompt order."""
+    rows = prompts()
+    first = set(Random(f"scattered:{seed}").sample(range(len(rows)), len(rows) // 2))
+    return [row for at, row in enumerate(rows) if at in first], [row for at, row in enumerate(rows) if at not in first]
 
 
 def halved(turn: int) -> tuple[list[Row], list[Row]]:
@@ -125,16 +135,22 @@ def play_of(part: str, order: str, pair: Row, halves: tuple[list[Row], list[Row]
 def self_plays() -> list[Play]:
     same = [{"kind": "same model", "model_a": model, "model_b": model} for model in models()]
     alike = [*same, *(pair for pair in swaps() if pair["kind"] == NEAR_NULL)]
+    drawn = [
+        play_of("self", "scattered", pair, scattered(seed), seed=seed) for pair in alike for seed in range(ROTATIONS)
+    ]
     turned = [
         play_of("self", order, pair, rotated(turn), turn=turn)
         for order in ("rotated", "rotated, unlabelled")
         for pair in alike
         for turn in range(ROTATIONS)
     ]
-    return turned + [play_of("self", "halved", pair, halved(turn), turn=turn) for pair in alike for turn in (0, 1)]
+    return (
+        drawn + turned + [play_of("self", "halved", pair, halved(turn), turn=turn) for pair in alike for turn in (0, 1)]
+    )
 
 
 def swap_plays() -> list[Play]:
+    drawn = [play_of("swaps", "scattered", pair, scattered(seed), seed=seed) for pair in swaps() for seed in range(3)]
     whole = [play_of("swaps", "whole", pair, (prompts(), prompts())) for pair in swaps()]
     parted = [play_of("swaps", "halved", pair, halved(turn), turn=turn) for pair in swaps() for turn in (0, 1)]
     mixed = [
@@ -142,7 +158,7 @@ def swap_plays() -> list[Play]:
         for pair in swaps()
         for seed in range(SEEDS)
     ]
-    return [*whole, *parted, *mixed]
+    return [*drawn, *whole, *parted, *mixed]
 
 
 def judge_self(played: Sequence[Played]) -> Finding:
@@ -154,7 +170,7 @@ def judge_self(played: Sequence[Played]) -> Finding:
             items = [item for item in of_order if (item.play.facts["kind"] == NEAR_NULL) is near_null]
             paged = [item for item in items if item.page is not None]
             name = "the near-null swap" if near_null else "models against themselves"
-            allowed = 0 if near_null and order == "rotated" else TARGET_SELF if order == "rotated" else None
+            allowed = None if order != "scattered" else 0 if near_null else TARGET_SELF
             pages = [alarm for item in paged for alarm in item.alarms if alarm.pages]
             warned = sum(any(not alarm.pages for alarm in item.alarms) for item in items)
             shifted = sum(item.noticed_input for item in items)
@@ -184,6 +200,7 @@ def judge_swaps(played: Sequence[Played]) -> Finding:
     headers = (
         "A -> B",
         "length",
+        "scattered",
         "whole",
         "halved",
         "the other way",
@@ -232,6 +249,7 @@ def swap_row(played: Sequence[Played]) -> list[object]:
     return [
         f"{facts['model_a']} -> {facts['model_b']}",
         f"{facts['length_change']:+.1f}%",
+        middle(swap_delay(item) for item in in_order(played, "scattered")),
         middle(swap_delay(item) for item in in_order(played, "whole")),
         middle([swap_delay(parted[0])]),
         middle([swap_delay(parted[1])]),
