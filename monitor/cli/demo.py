@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -23,7 +22,6 @@ from monitor.cli.table import decomposition_text, effect_text
 from monitor.domain.alarm import AlarmKind, AlarmState, ReferenceVerdict, Severity
 from monitor.domain.job import Job, JobState
 from monitor.domain.text import for_terminal
-from monitor.errors import InvalidInput
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -53,14 +51,10 @@ def demo(
     ] = None,
 ) -> None:
     """Start everything on embedded parts, inject a drift, and watch alarm, refresh, gate and promotion."""
-    from monitor.cli.demo_parts import choose_port
+    from monitor.cli.demo_parts import choose_port, make_home
 
-    chosen = choose_port(port)
-    if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InvalidInput(f"--folder {folder} is not empty: name a new folder, or an empty one")
+    chosen, home = choose_port(port), make_home(folder)
     console = Console(highlight=False, soft_wrap=True)
-    home = folder.absolute() if folder is not None else Path(tempfile.mkdtemp(prefix="rlhf-monitor-demo-"))
-    home.mkdir(parents=True, exist_ok=True)
     try:
         with ExitStack() as parts:
             story = Story(console, home, parts)
@@ -166,11 +160,13 @@ class Story:
         from monitor.demo import script
         from monitor.demo.training import train_first_ensemble
         from monitor.domain.cohort import CohortRule
+        from monitor.postgres.checkpoints import PostgresCheckpoints
         from monitor.postgres.preferences import PostgresPreferences
 
         self._heading("2. The first reward ensemble")
         pairs = script.old_pairs(now)
-        store_history(self._engine, pairs, CohortRule(script.COHORT_KEYS))
+        store = PostgresCheckpoints(self._engine, group_id="history", max_cohorts=50)
+        store_history(store, pairs, CohortRule(script.COHORT_KEYS))
         exported = PostgresPreferences(self._engine).export(self._home / "old-pairs.jsonl")
         with self._console.status(f"training three members on {exported.rows} human preferences"):
             texts = (text for pair in pairs for text in (pair.messages[0].content, pair.chosen, pair.rejected))

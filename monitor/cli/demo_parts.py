@@ -1,15 +1,15 @@
-"""What the demo's story stands on: a port, and the preferences of the time before it."""
+"""What the demo's story stands on: a port, a folder, and the preferences of the time before it."""
 
 from __future__ import annotations
 
 import socket
+import tempfile
 from collections.abc import Iterable
-
-from sqlalchemy import Engine
+from pathlib import Path
 
 from monitor.domain.cohort import CohortRule
 from monitor.domain.trace import Preference
-from monitor.errors import InvalidSetting
+from monitor.errors import InvalidInput, InvalidSetting
 from monitor.observe.step import nothing_observed
 from monitor.pipeline.checkpoint import Checkpoint
 from monitor.postgres.checkpoints import PostgresCheckpoints
@@ -29,9 +29,17 @@ def choose_port(wanted: int | None) -> int:
     return port
 
 
-def store_history(engine: Engine, pairs: Iterable[Preference], rule: CohortRule) -> None:
+def make_home(folder: Path | None) -> Path:
+    """Return where the demo keeps what it makes; refuses a folder that holds something."""
+    if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InvalidInput(f"--folder {folder} is not empty: name a new folder, or an empty one")
+    home = folder.absolute() if folder is not None else Path(tempfile.mkdtemp(prefix="rlhf-monitor-demo-"))
+    home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+def store_history(store: PostgresCheckpoints, pairs: Iterable[Preference], rule: CohortRule) -> None:
     """Store *pairs* as a worker would have; raises `Unavailable` where the database is away."""
-    store = PostgresCheckpoints(engine, group_id="history", max_cohorts=50)
     store.write(
         Checkpoint(
             spans={},
