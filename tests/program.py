@@ -76,7 +76,7 @@ class Site:
             },
             "rewards": self._rewards(),
             "retrain": {"folder": str(self.reward_model.parent / "retrain")} if self.reward_model else {},
-            "drift": {"baseline_traces": self.baseline_traces, "fold_seconds": 0.1},
+            "drift": {"average_run_length": 10_000.0, "baseline_traces": self.baseline_traces, "fold_seconds": 0.1},
             "web": {"port": 0},
             "log": {"level": "warning"},
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from math import log
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -14,8 +15,10 @@ from monitor.domain.anchor import AnchorStatus
 from monitor.domain.incident import Incident
 from monitor.domain.job import Job
 from monitor.domain.stream import StreamStatus
-from monitor.drift.daily import Moved
 from monitor.signals.input_shift import INPUT_SHIFT
+
+if TYPE_CHECKING:
+    from monitor.drift.daily import Moved  # brings scipy, which takes seconds to import
 
 MAX_PROGRESS_CHARACTERS = 60
 

@@ -15,6 +15,7 @@ from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import ANY_POLICY, Baseline, CohortMix, SignalBaseline
 from monitor.drift.design import Columns
 from monitor.drift.detector import DEFAULT, DETECTORS, Detector
+from monitor.drift.expectation import MEAN
 from monitor.drift.kinds import Mix, distance
 from monitor.drift.stream import Rows
 from monitor.signals.input_shift import INPUT_SHIFT, VERSION
@@ -54,6 +55,7 @@ class Asked:
     columns: Columns | None
     moved: Moved | None
     shifts: tuple[Shift, ...]
+    given: bool  # False: the log does not hold what was asked
 
     def expected(self, law: SignalBaseline, places: int) -> tuple[Floats, Floats]:
         """Return what *law* expects of each of the entry's subjects: location and spread, (places,) both."""
@@ -64,11 +66,14 @@ class Asked:
             )
         return law.expectation(self.columns)
 
-    def of_rows(self, rows: Integers) -> tuple[Floats, Floats]:
+    def of_rows(self, rows: Integers, law: SignalBaseline) -> tuple[Floats, Floats]:
         """Return how far each of the entry's *rows* lies, and what is staked on it, by the mix in its own cohort.
 
         Each bets against its own cohort's law, in the roll-up too, so a change in the mix of cohorts is nothing.
+        Where *law* goes by the prompts and the log holds none of the entry's, it expects nothing to be bet on.
         """
+        if not self.given and law.expectation.uses != MEAN:
+            return np.zeros(len(rows)), np.zeros(len(rows))
         if self.moved is None:
             return np.zeros(len(rows)), np.ones(len(rows))
         return self.moved.distance[rows], self.moved.stakes[rows]
@@ -81,12 +86,12 @@ def read_asked(entry: PlacedEntry, baseline: Baseline, mixes: Mapping[StreamKey,
     """
     law = baseline.prompts
     if law is None or not entry.places:
-        return Asked(entry.first_place, None, None, ())
+        return Asked(entry.first_place, None, None, (), given=False)
     known = entry.covariates or Covariates.unknown(entry.places)
     timestamps = np.zeros(entry.places, np.int64) if entry.timestamps is None else entry.timestamps
     columns = law.encoder.columns(known, timestamps)
     if law.kinds is None or not known.observed.any():
-        return Asked(entry.first_place, columns, None, ())
+        return Asked(entry.first_place, columns, None, (), given=entry.covariates is not None)
     kinds = law.kinds.of(law.encoder, columns, known)
     watched = (
         known.observed & law.encoder.read(known) & (np.arange(entry.places) + entry.first_place >= baseline.stop_place)
@@ -107,7 +112,7 @@ def read_asked(entry: PlacedEntry, baseline: Baseline, mixes: Mapping[StreamKey,
         detector = shift_detector(mix)
         follows = Rows.of(detector, channels, shift_null(mix, len(rows)), rows + entry.first_place)
         shifts.append(Shift(key, detector, follows, far[rows], after))
-    return Asked(entry.first_place, columns, Moved(far, stakes), tuple(shifts))
+    return Asked(entry.first_place, columns, Moved(far, stakes), tuple(shifts), given=True)
 
 
 def staked(often: Floats, far: Floats) -> Floats:

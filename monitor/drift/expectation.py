@@ -12,6 +12,7 @@ from monitor.drift.design import Columns, Encoder
 from monitor.stats.expectation import contiguous_blocks, fit_location_scale
 
 Floats = NDArray[np.float64]
+MEAN = "mean"  # the simplest expectation: whatever was asked
 FOLDS = 8  # contiguous blocks of time, each predicted from the others
 LEAST_PER_FOLD = 10
 MAX_ROWS = 10_000  # a longer window is fitted on so many of its rows, evenly spread
@@ -75,12 +76,12 @@ def fit_expectation(columns: Columns | None, encoder: Encoder | None, values: Fl
     """
     rows = np.unique(np.linspace(0, len(values) - 1, min(len(values), MAX_ROWS)).astype(np.int64))
     folds = contiguous_blocks(len(rows), min(FOLDS, max(len(rows) // LEAST_PER_FOLD, 2)))
-    plans = {"mean": Plan()} if columns is None or encoder is None else plans_of(encoder)
+    plans = {MEAN: Plan()} if columns is None or encoder is None else plans_of(encoder)
     sample = None if columns is None else columns.rows(rows)
     matrices = {name: plan.matrix(sample, len(rows)) for name, plan in plans.items()}
     fit = fit_location_scale(matrices, values[rows], folds)
     residuals = (values[rows] - fit.held_out_location) / fit.held_out_spread
-    explained = fit.name != "mean"
+    explained = fit.name != MEAN
     expectation = Expectation(
         uses=fit.name,
         r2=fit.r2,
@@ -120,7 +121,7 @@ def plans_of(encoder: Encoder) -> dict[str, Plan]:
     features = encoder.features
     categories = tuple(number for name in CATEGORIES for number in features[name])
     every = tuple(number for numbers in features.values() for number in numbers)
-    plans = {"mean": Plan(), "categories": Plan(categories)}
+    plans = {MEAN: Plan(), "categories": Plan(categories)}
     if encoder.input_tokens or encoder.prompt_words:
         plans["numbers"] = Plan(every)
     if encoder.words:

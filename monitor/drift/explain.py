@@ -250,7 +250,7 @@ def deciding(decision: Decision, baseline: Baseline, again: Refolded) -> Decidin
     one = np.flatnonzero(places == decision.place)
     if not len(one):
         return None
-    distance, stake = asked.of_rows((places - entry.first_place)[one])
+    distance, stake = asked.of_rows((places - entry.first_place)[one], law)
     prompts = Foretold(rows[one], said[one], null.located(rows, said)[one], spread[one], lean[one])
     return Deciding(law, null, followed[rows[one[0]]], prompts, distance, stake)
 

@@ -120,7 +120,7 @@ class Fold:
             if not len(chosen):
                 continue
             strata, foretold, scale = row_of[chosen], said[chosen], spread[chosen]
-            moved, stakes = asked.of_rows(at[chosen])
+            moved, stakes = asked.of_rows(at[chosen], law)
             lean, self.leans[key] = null.leaning(strata, foretold, self.leans.get(key, 0.0))
             prompts = Foretold(strata, foretold, null.located(strata, foretold), scale, lean)
             channels = law.scale.channels(batch.values[chosen], prompts.location, scale, null.law)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from monitor.domain.cohort import ALL
 from monitor.domain.covariates import Covariates
@@ -15,7 +15,7 @@ from monitor.domain.observation import SubjectWindow
 from monitor.drift.baseline import ANY_POLICY, Baseline, CohortMix, Gauge, PromptLaw, SignalBaseline, Stratum
 from monitor.drift.design import Columns, Encoder
 from monitor.drift.detector import DEFAULT as DEFAULT_DETECTOR
-from monitor.drift.expectation import QUANTILES, Expected, fit_expectation
+from monitor.drift.expectation import MEAN, QUANTILES, Expected, fit_expectation
 from monitor.drift.kinds import find_kinds, shares_of
 from monitor.drift.scale.law import WindowLaw
 from monitor.drift.scale.table import scale_of
@@ -125,7 +125,7 @@ def gauged(prompts: Prompts, signals: Sequence[SignalBaseline]) -> PromptLaw:
     law, codes = prompts.law, prompts.kinds
     if law.kinds is None or codes is None:
         return law
-    told = [row for row in signals if row.signal in TRACE_SIGNAL_NAMES and row.expectation.uses != "mean"]
+    told = [row for row in signals if row.signal in TRACE_SIGNAL_NAMES and row.expectation.uses != MEAN]
     gauges = [Gauge("the prompts' length", (), None)]
     gauges += [Gauge(f"what they let expect of {row.signal}", (), row.expectation) for row in told]
     known = prompts.covariates
@@ -352,7 +352,7 @@ def excess(means: Floats, chance: Floats, certainty: float = CERTAINTY) -> float
 def surely(means: Floats, certainty: float = CERTAINTY) -> float:
     """Return the variance that blocks' *means* have with *certainty* at least: 0 for one block."""
     free = len(means) - 1
-    return float(means.var(ddof=1)) * free / float(chi2.ppf(certainty, free)) if free else 0.0
+    return float(means.var(ddof=1)) * free / float(2.0 * gammaincinv(free / 2.0, certainty)) if free else 0.0
 
 
 def _indicator_sd(channels: Floats, means: Floats, half_widths: Floats) -> Floats:

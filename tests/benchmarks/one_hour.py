@@ -112,7 +112,7 @@ def widths(entry: PlacedEntry, fold: Fold) -> Floats:
     asked, stratum = read_asked(entry, fold.baseline, fold.mixes), np.zeros(len(at), np.int64)
     said, spread = (column[at] for column in asked.expected(law, entry.places))
     lean, _ = null.leaning(stratum, said, fold.leans.get(key, 0.0))
-    distance, _ = asked.of_rows(at)
+    distance, _ = asked.of_rows(at, law)
     offset = law.for_policy(series.policy_model)[UNLABELLED].value_offset
     parts = (
         null.half_width[stratum, 0] * 2.0 * REACH * spread,

