@@ -10,7 +10,7 @@ import typer
 
 from monitor.cli.database import open_database, operator
 from monitor.cli.table import alarm_lines, incident_lines, incident_table, stored_alarm_table
-from monitor.cli.terminal import say, show_json, show_table
+from monitor.cli.terminal import MAX_NUMBER, say, show_json, show_table
 from monitor.domain.alarm import AlarmState
 from monitor.domain.order import AlarmOrder
 from monitor.errors import InvalidSetting, NotFound
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 alarms = typer.Typer(help="What has drifted, stream by stream.", no_args_is_help=True)
 incidents = typer.Typer(help="Alarms of one cause; each pages once.", no_args_is_help=True)
-AlarmNumber = Annotated[int, typer.Argument(help="Its number in `alarms list`.")]
-IncidentNumber = Annotated[int, typer.Argument(help="Its number in `incidents list`.")]
+AlarmNumber = Annotated[int, typer.Argument(min=1, max=MAX_NUMBER, help="Its number in `alarms list`.")]
+IncidentNumber = Annotated[int, typer.Argument(min=1, max=MAX_NUMBER, help="Its number in `incidents list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 InState = Annotated[AlarmState | None, typer.Option("--state", help="Only those in this state.")]
 Rows = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Rows at most.")]
 Hours = Annotated[
-    float, typer.Option("--hours", min=1 / 60, max=720, help="For how long; what is still there then is open again.")
+    float, typer.Option("--hours", min=0.02, max=720, help="For how long; what is still there then is open again.")
 ]
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import socket
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -20,11 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from monitor.cli.daemon import stop_on_signals
-from monitor.cli.table import effect_text
-from monitor.domain.alarm import AlarmState, ReferenceVerdict, Severity
+from monitor.cli.table import decomposition_text, effect_text
+from monitor.domain.alarm import AlarmKind, AlarmState, ReferenceVerdict, Severity
 from monitor.domain.job import Job, JobState
 from monitor.domain.text import for_terminal
-from monitor.errors import InvalidInput, InvalidSetting
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -35,7 +32,6 @@ if TYPE_CHECKING:
     from monitor.web.app import Ports
 
 START_SECONDS, FOLD_SECONDS, JOB_SECONDS, SCORE_SECONDS = 60.0, 60.0, 240.0, 60.0
-DEFAULT_PORT = 8080
 TELL_SECONDS = 5.0  # between two lines about a job's progress
 ENDED = frozenset({JobState.PROMOTED, JobState.FAILED_GATE, JobState.FAILED, JobState.CANCELLED})
 
@@ -55,12 +51,10 @@ def demo(
     ] = None,
 ) -> None:
     """Start everything on embedded parts, inject a drift, and watch alarm, refresh, gate and promotion."""
-    chosen = _choose_port(port)
-    if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InvalidInput(f"--folder {folder} is not empty: name a new folder, or an empty one")
+    from monitor.cli.demo_parts import choose_port, make_home
+
+    chosen, home = choose_port(port), make_home(folder)
     console = Console(highlight=False, soft_wrap=True)
-    home = folder.absolute() if folder is not None else Path(tempfile.mkdtemp(prefix="rlhf-monitor-demo-"))
-    home.mkdir(parents=True, exist_ok=True)
     try:
         with ExitStack() as parts:
             story = Story(console, home, parts)
@@ -75,18 +69,6 @@ def demo(
     finally:
         if folder is None:
             shutil.rmtree(home, ignore_errors=True)
-
-
-def _choose_port(wanted: int | None) -> int:
-    """Refuse a taken port before a minute has gone into the first ensemble; without a wish, any free one will do."""
-    port = DEFAULT_PORT if wanted is None else wanted
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError as error:
-        if wanted is None:
-            return 0
-        raise InvalidSetting(f"--port {port}: {error.strerror}; choose another, or 0 for any that is free") from None
-    return port
 
 
 class Story:
@@ -117,6 +99,7 @@ class Story:
         now = datetime.now(UTC)
         self._start_parts(port, now)
         self._freeze_baseline(script.baseline_traffic(now), script.quiet_traffic(now))
+        self._shift_prompts(script.launch_traffic(now))
         alarm = self._catch_drift(script.drifted_traffic(now), now)
         self._player.trickle(script.TRACES_TOPIC, script.endless_traffic(now), per_second=script.TRICKLE_PER_SECOND)
         self._watch_job(alarm)
@@ -173,27 +156,17 @@ class Story:
         self._start_daemon(settings)
 
     def _train_ensemble(self, now: datetime) -> Path:
+        from monitor.cli.demo_parts import store_history
         from monitor.demo import script
         from monitor.demo.training import train_first_ensemble
         from monitor.domain.cohort import CohortRule
-        from monitor.observe.step import nothing_observed
-        from monitor.pipeline.checkpoint import Checkpoint
         from monitor.postgres.checkpoints import PostgresCheckpoints
         from monitor.postgres.preferences import PostgresPreferences
 
         self._heading("2. The first reward ensemble")
-        rule, pairs = CohortRule(script.COHORT_KEYS), script.old_pairs(now)
+        pairs = script.old_pairs(now)
         store = PostgresCheckpoints(self._engine, group_id="history", max_cohorts=50)
-        store.write(
-            Checkpoint(
-                spans={},
-                observed=nothing_observed(),
-                positions=[],
-                preferences=[(pair, rule.name(pair.cohort)) for pair in pairs],
-                duplicates=0,
-                dead_letters={},
-            )
-        )
+        store_history(store, pairs, CohortRule(script.COHORT_KEYS))
         exported = PostgresPreferences(self._engine).export(self._home / "old-pairs.jsonl")
         with self._console.status(f"training three members on {exported.rows} human preferences"):
             texts = (text for pair in pairs for text in (pair.messages[0].content, pair.chosen, pair.rejected))
@@ -250,11 +223,29 @@ class Story:
             f"duplicates and {sum(seen.dead_letters.values())} dead letters were kept out of the statistics"
         )
 
+    def _shift_prompts(self, launch: Iterable[bytes]) -> None:
+        from monitor.demo import script
+
+        self._heading("5. Other questions")
+        began = self._ports.overview.overview().traces
+        self._say(f"from trace {began} on, most users ask about coding; the same assistant answers")
+        self._play("other questions", launch, script.LAUNCH_RECORDS)
+        self._until(lambda: bool(self._found(AlarmKind.INPUT_SHIFT)), FOLD_SECONDS, "a warning of an input shift")
+        self._settle()
+        alerts = self._alerts()
+        if alerts:
+            raise Missed(f"a page although only the prompts have moved: {_headline(alerts[0])}")
+        first = min(self._found(AlarmKind.INPUT_SHIFT), key=lambda stored: stored.alarm.place)
+        self._say(
+            f"a warning, and no page: input shift in cohort {first.alarm.stream.cohort}, "
+            f"{(first.trace_number or 0) - began + 1} traces later; {effect_text(first.alarm.effect)}"
+        )
+
     def _catch_drift(self, drifted: Iterable[bytes], now: datetime) -> StoredAlarm:
         from monitor.demo import script
         from monitor.demo.preferences import encode_preference
 
-        self._heading("5. A release goes wrong")
+        self._heading("6. A release goes wrong")
         began = self._ports.overview.overview().traces
         self._say(f"from trace {began} on, assistant-v2 answers: longer, padded, refusing three times as often")
         pairs = [encode_preference(pair) for pair in script.new_pairs(now)]
@@ -262,19 +253,26 @@ class Story:
         self._play("drifted traffic", drifted, script.DRIFTED_RECORDS, until=lambda: bool(self._alerts()))
         self._until(lambda: bool(self._alerts()), FOLD_SECONDS, "an alarm")
         self._settle()
-        self._heading("6. The alarm")
+        self._heading("7. The incident")
         alerts = sorted(self._alerts(), key=lambda stored: stored.alarm.place)
         if (alerts[0].trace_number or 0) < began:
             raise Missed(f"the alarm came before the drift: {_headline(alerts[0])}")
-        for stored in alerts[:6]:
+        for stored in alerts[:3]:
+            parts = stored.alarm.decomposition
             self._say(
                 f"{_headline(stored)} - {(stored.trace_number or 0) - began + 1} traces after the release; "
-                f"dated to trace {stored.onset_trace_number}; {effect_text(stored.alarm.effect)}"
+                f"dated to trace {stored.onset_trace_number}; {decomposition_text(parts) if parts is not None else '-'}"
             )
         self._until(lambda: self._judged() is not None, FOLD_SECONDS, "the released policy's answers")
         judged = self._judged()
         assert judged is not None
         self._say(f"the released policy was asked again: {judged.reference_verdict}: {judged.reference_note}")
+        detail = self._ports.incidents.incident(judged.incident_id or 0)
+        assert detail is not None
+        facts = detail.incident.facts
+        self._say(f"incident {detail.incident.incident_id}: one page for {facts.members} alarms: {facts.summary}")
+        for cause in facts.causes:
+            self._say(f"{cause.likelihood} cause: {cause.cause}: {cause.because}")
         return judged
 
     def _judged(self) -> StoredAlarm | None:
@@ -282,17 +280,17 @@ class Story:
         return min(changed, key=lambda stored: stored.alarm.place, default=None)
 
     def _watch_job(self, alarm: StoredAlarm) -> None:
-        self._heading("7. The answer")
+        self._heading("8. The answer")
         self._until(lambda: bool(self._ports.jobs.jobs(limit=1)), FOLD_SECONDS, "a job to be started")
         job = self._ports.jobs.jobs(limit=1)[0]
         self._say(f"job {job.job_id} ({job.action}) was started by {job.requested_by}: {job.reason}")
         job = self._follow(job.job_id)
-        self._heading("8. The gate")
+        self._heading("9. The gate")
         if job.verdict is None:
             raise Missed(f"job {job.job_id} is {job.state} without a verdict: {job.error}")
         for check in job.verdict.checks:
             self._say(f"{'pass' if check.passed else 'FAIL'}  {check.name}: {check.reason}")
-        self._heading("9. Promotion")
+        self._heading("10. Promotion")
         if job.state is not JobState.PROMOTED:
             raise Missed(f"job {job.job_id} is {job.state}, and was not promoted")
         models = self._ports.models.models()
@@ -350,10 +348,14 @@ class Story:
                 played=lambda sent: bar.update(task, completed=sent),
             )
 
+    def _found(self, kind: AlarmKind) -> list[StoredAlarm]:
+        """Return the open alarms of one kind; others tell of silence, and the player pauses at times."""
+        return [
+            found for found in self._ports.alarms.alarms(state=AlarmState.OPEN, limit=100) if found.alarm.kind is kind
+        ]
+
     def _alerts(self) -> list[StoredAlarm]:
-        found = self._ports.alarms.alarms(state=AlarmState.OPEN, limit=100)
-        drifts = [stored for stored in found if not stored.alarm.kind.tells_of_absence]  # the player pauses at times
-        return [stored for stored in drifts if stored.alarm.severity is Severity.ALERT]
+        return [found for found in self._found(AlarmKind.DRIFT) if found.alarm.severity is Severity.ALERT]
 
     def _settle(self) -> None:
         """Wait until what was played is stored and folded: the counts stand still over two seconds."""

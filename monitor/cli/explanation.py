@@ -8,6 +8,7 @@ from rich.table import Table
 
 from monitor.cli.table import alarm_lines, moment
 from monitor.cli.terminal import cell
+from monitor.domain.alarm import shown_change
 from monitor.domain.cohort import ALL
 from monitor.drift.explain import Example, Explanation, Margin
 from monitor.drift.summary import KindShare, SignalSummary
@@ -35,10 +36,11 @@ def explanation_lines(told: Explanation) -> Iterator[str]:
         yield f"folded again: {told.recount.note}"
     if told.margin is not None:
         yield from margin_lines(told.margin)
+    scale, unit = shown_change(alarm.decomposition.unit if alarm.decomposition is not None else "")
     for part in told.cohorts[:MAX_COHORTS] if alarm.stream.cohort == ALL else ():
         yield (
-            f"cohort {part.cohort}: {part.contribution:+.3g} of the effect, by {part.effect:+.3g}"
-            f" in {part.observations} observations"
+            f"cohort {part.cohort}: {scale * part.contribution:+.3g} {unit} of the effect, by"
+            f" {scale * part.effect:+.3g} {unit} in {part.observations} observations"
         )
     for move in told.kinds:
         yield f"asked of late: {move.of_late:.0%} {move.name}; in the baseline {move.usual:.0%}"
@@ -60,9 +62,10 @@ def margin_lines(margin: Margin) -> Iterator[str]:
         f"twice what kinds of prompts wander, times the distance of the mix ({margin.distance:.2f})": margin.kinds,
         "what the recent prompts may do beyond what they let expect": margin.leaning,
     }
-    yield f"to be told, the change had to exceed {margin.total:+.3g} {margin.unit} at the decision:"
+    scale, unit = shown_change(margin.unit)
+    yield f"to be told, the change had to exceed {scale * margin.total:+.3g} {unit} at the decision:"
     for name, size in parts.items():
-        yield f"  {size:+.3g} {margin.unit}: {name}"
+        yield f"  {scale * size:+.3g} {unit}: {name}"
     yield f"  staked there: {margin.stake:.0%}"
 
 

@@ -15,7 +15,7 @@ from monitor.cli.alarm import AlarmNumber, AsJson, alarms, find_alarm
 from monitor.cli.database import open_database, operator
 from monitor.cli.explanation import explanation_lines, law_lines, law_table
 from monitor.cli.table import anchor_line, job_table, moved_table, stream_table
-from monitor.cli.terminal import plain, say, show_json, show_table
+from monitor.cli.terminal import MAX_NUMBER, plain, say, show_json, show_table
 from monitor.domain.job import Action, Job
 from monitor.domain.order import JobOrder
 from monitor.errors import InvalidInput, NotFound
@@ -30,7 +30,7 @@ baseline = typer.Typer(help="The frozen baseline.", no_args_is_help=True)
 drift = typer.Typer(help="How far each stream has moved from its baseline.", no_args_is_help=True)
 jobs = typer.Typer(help="Retraining jobs.", no_args_is_help=True)
 gate = typer.Typer(help="The gate before a promotion.", no_args_is_help=True)
-JobNumber = Annotated[int, typer.Argument(help="Its number in `jobs list`.")]
+JobNumber = Annotated[int, typer.Argument(min=1, max=MAX_NUMBER, help="Its number in `jobs list`.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the audit table.")]
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from monitor.cli.terminal import cell
-from monitor.domain.alarm import Alarm, AlarmKind, Decomposition, Effect, StoredAlarm
+from monitor.domain.alarm import Alarm, AlarmKind, Decomposition, Effect, StoredAlarm, shown_change
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.incident import Incident
 from monitor.domain.job import Job
 from monitor.domain.stream import StreamStatus
+from monitor.signals.input_shift import INPUT_SHIFT
 
 if TYPE_CHECKING:
     from monitor.drift.daily import Moved  # brings scipy, which takes seconds to import
@@ -26,7 +27,9 @@ def stream_table(statuses: Iterable[StreamStatus]) -> Table:
     columns = ("signal", "cohort", "policy model", "scorer", "observations", "mean", "baseline", "evidence", "last")
     table = Table(*columns)
     for status in statuses:
-        mark = (" ALARM" if status.evidence_log >= 1 else "") + ("" if status.is_steady else " unsteady")
+        pages = status.is_steady and status.key.signal != INPUT_SHIFT.name
+        mark = (" ALARM" if pages else " warning") if status.evidence_log >= 1 else ""
+        mark += "" if status.is_steady else " unsteady"
         _add(
             table,
             status.key.signal,
@@ -174,12 +177,19 @@ def anchor_line(anchor: AnchorStatus) -> str:
 def effect_text(effect: Effect | None) -> str:
     if effect is None:
         return "-"
-    return f"{effect.estimate:+.3g} [{effect.lower:+.3g}, {effect.upper:+.3g}] {effect.unit}"
+    scale, unit = shown_change(effect.unit)
+    bounds = f"[{scale * effect.lower:+.3g}, {scale * effect.upper:+.3g}]"
+    return f"{scale * effect.estimate:+.3g} {bounds} {unit}"
 
 
 def decomposition_text(parts: Decomposition) -> str:
-    """Return "+52 tokens: +8 prompts, +44 model"."""
-    return f"{parts.raw:+.3g} {parts.unit}: {parts.prompts:+.3g} prompts, {parts.model:+.3g} model"
+    """Return "+52 tokens: +8 prompts, +44 model"; what is lost in rounding is nothing."""
+    scale, unit = shown_change(parts.unit)
+    least = 1e-4 * max(abs(parts.prompts), abs(parts.model))
+    raw, prompts, model = (
+        scale * part if abs(part) > least else 0.0 for part in (parts.raw, parts.prompts, parts.model)
+    )
+    return f"{raw:+.3g} {unit}: {prompts:+.3g} prompts, {model:+.3g} model"
 
 
 def moment(at: datetime) -> str:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from monitor.domain.text import for_terminal
 
+MAX_NUMBER = 2**63 - 1  # of an alarm, an incident or a job
 MAX_CELL_CHARACTERS = 200
 PIPED_COLUMNS = 200  # of a table that goes to a file or to another program
 

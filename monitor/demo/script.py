@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.demo.preferences import Era, preferences
-from monitor.demo.traffic import DRIFTED, NORMAL, traffic
+from monitor.demo.traffic import DRIFTED, LAUNCH, NORMAL, traffic
 from monitor.domain.trace import Preference
 
 TRACES_TOPIC, PREFERENCES_TOPIC, DEAD_LETTERS_TOPIC = "traces", "preferences", "traces.dead-letters"
@@ -19,6 +19,7 @@ TRICKLE_PER_SECOND = 20.0
 STEP = timedelta(seconds=2)  # between two traces, in their own time
 BASELINE_TRACES = 2000
 QUIET_RECORDS = 1000
+LAUNCH_RECORDS = 600
 DRIFTED_RECORDS = 3000  # at most: the story goes on with the alarm
 REASKED_PROMPTS = 400
 OLD_PAIRS, NEW_PAIRS = 900, 600
@@ -87,13 +88,19 @@ def new_pairs(now: datetime) -> Iterator[Preference]:
 def baseline_traffic(now: datetime) -> Iterator[bytes]:
     """Yield normal traffic that lasts until the baseline is frozen, and ends in the past."""
     records = BASELINE_TRACES + BASELINE_TRACES // 20  # some are duplicates or no traces at all
-    start = now - (records + QUIET_RECORDS + DRIFTED_RECORDS) * STEP
+    start = now - (records + QUIET_RECORDS + LAUNCH_RECORDS + DRIFTED_RECORDS) * STEP
     return traffic(NORMAL, count=records, seed=SEED, start=start, step=STEP)
 
 
 def quiet_traffic(now: datetime) -> Iterator[bytes]:
-    start = now - (QUIET_RECORDS + DRIFTED_RECORDS) * STEP
+    start = now - (QUIET_RECORDS + LAUNCH_RECORDS + DRIFTED_RECORDS) * STEP
     return traffic(replace(NORMAL, name="quiet"), count=QUIET_RECORDS, seed=SEED, start=start, step=STEP)
+
+
+def launch_traffic(now: datetime) -> Iterator[bytes]:
+    """Yield other questions to the assistant that answers as before."""
+    start = now - (LAUNCH_RECORDS + DRIFTED_RECORDS) * STEP
+    return traffic(LAUNCH, count=LAUNCH_RECORDS, seed=SEED, start=start, step=STEP)
 
 
 def drifted_traffic(now: datetime) -> Iterator[bytes]:

@@ -31,6 +31,7 @@ MAX_TURNS = 4
 FOLLOW_UP_RATIO = 0.28  # share of the calls that go on with an open conversation
 RETRY_RATIO = 0.02  # share of the calls in which a user sends the same prompt again
 STARTER_RATIO = 0.04  # share of the conversations that begin with a suggested prompt
+BUSY_RATIO = 0.67  # of the questions about other products, drawn anew until they stay
 FEEDBACK_RATIO = 0.08  # share of the answers that users rate
 REGIONS = ("eu", "us", "us", "apac")
 ERRORS = (
@@ -55,10 +56,12 @@ class Phase:
     duplicate_rate: float = 0.004  # records sent twice, as at-least-once producers do
     canary: Phase | None = None  # the phase that serves `canary_ratio` of the conversations
     canary_ratio: float = 0.0
+    busy_product: str | None = None  # what most users ask about; None: each product as usual
 
 
 NORMAL = Phase("normal", "assistant-v1")
 DRIFTED = Phase("drifted", "assistant-v2", length_factor=1.55, refusal_rate=0.09, bad_rate=0.28, padding_ratio=0.18)
+LAUNCH = replace(NORMAL, name="launch", busy_product="coding")
 ROLLOUT = replace(NORMAL, name="rollout", canary=DRIFTED, canary_ratio=0.1)
 
 
@@ -132,6 +135,9 @@ class _Producer:
     def _new_conversation(self) -> _Conversation:
         rng = self.rng
         question = rng.choice(_starters()) if rng.random() < STARTER_RATIO else compose_question(rng)
+        busy = self.phase.busy_product
+        while busy is not None and question.product.name != busy and rng.random() < BUSY_RATIO:
+            question = compose_question(rng)
         canary = self.phase.canary if rng.random() < self.phase.canary_ratio else None
         conversation = _Conversation(
             conversation_id=f"c-{rng.getrandbits(64):016x}",

@@ -90,6 +90,11 @@ class Decomposition:
     unit: str
 
 
+def shown_change(unit: str) -> tuple[float, str]:
+    """Return what a change is multiplied by for people, and its unit: a rate moves by points of a hundred."""
+    return (100.0, "points") if unit == "ratio" else (1.0, unit)
+
+
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """What was found; places count all subjects in the log, from 0.

@@ -14,6 +14,7 @@ from monitor.domain.alarm import (
     ScorerVerdict,
     Severity,
     StoredAlarm,
+    shown_change,
 )
 from monitor.domain.cohort import ALL
 from monitor.domain.signal import ANCHOR_REWARD
@@ -229,7 +230,9 @@ def pleas_of(member: StoredAlarm) -> Iterator[LikelyCause]:
         yield LikelyCause(Cause.POLICY_MODEL, likely, f"{name} came at {came:%Y-%m-%d %H:%M}Z")
     if (parts := alarm.decomposition) is not None:
         cause = Cause.INPUT_SHIFT if abs(parts.prompts) > abs(parts.model) else Cause.POLICY_MODEL
-        yield LikelyCause(cause, likely, f"of {parts.raw:+.3g} {parts.unit} the prompts explain {parts.prompts:+.3g}")
+        scale, unit = shown_change(parts.unit)
+        share = f"of {scale * parts.raw:+.3g} {unit} the prompts explain {scale * parts.prompts:+.3g}"
+        yield LikelyCause(cause, likely, share)
     if alarm.kind is AlarmKind.INPUT_SHIFT:
         yield LikelyCause(Cause.INPUT_SHIFT, Likelihood.POSSIBLE, "what is asked moved at that time")
 

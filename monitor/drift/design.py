@@ -76,7 +76,6 @@ class Encoder:
         """Freeze what the window's subjects, in their order, have."""
         seen = np.bincount(covariates.sketch, minlength=2**16)
         frequent = np.argsort(-seen, kind="stable")[:MAX_WORDS]
-        span = int(timestamps.max() - timestamps.min()) if len(timestamps) else 0
         rows = covariates.embedding if covariates.embedding is not None else np.empty((0, 0))
         found = rows[np.isfinite(rows).all(axis=1)].astype(np.float64)
         embedded = found.size > 0 and len(found) >= LEAST_EMBEDDED * len(covariates)
@@ -88,7 +87,7 @@ class Encoder:
             cohorts=tuple(covariates.cohorts[code] for code in _frequent(covariates.cohort_codes)),
             languages=_frequent(covariates.languages),
             contexts=_frequent(covariates.contexts),
-            hours=timedelta(microseconds=span) >= SHORTEST_FOR_HOURS,
+            hours=span_of(timestamps) >= SHORTEST_FOR_HOURS,
             words=tuple(int(id_) for id_ in np.sort(frequent[seen[frequent] >= LEAST_SEEN])),
             embedder=covariates.embedder if embedded else None,
             embedding_centre=tuple(found.mean(axis=0).tolist()) if embedded else (),
@@ -167,6 +166,17 @@ class Encoder:
             rows = covariates.embedding[known].astype(np.float64)
             columns[known] = (rows - np.asarray(self.embedding_centre)) * self.embedding_scale
         return columns
+
+
+def span_of(timestamps: NDArray[np.int64]) -> timedelta:
+    """Return how long a window of *timestamps* (n,), in microseconds, lasted; 0 for none.
+
+    It is told by the middle nine tenths: a single clock that stands at 1970 would make any window fifty years long.
+    """
+    if not len(timestamps):
+        return timedelta(0)
+    first, last = np.quantile(timestamps, (0.05, 0.95))
+    return timedelta(microseconds=float(last - first) / 0.9)
 
 
 def _edges(values: Floats) -> tuple[tuple[float, ...], ...]:

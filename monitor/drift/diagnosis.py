@@ -107,7 +107,8 @@ def read_since(decision: Decision, baseline: Baseline, log: ObservationLog) -> S
     known, prompts = subjects.covariates, baseline.prompts
     if known is None or prompts is None:
         location = np.full(len(kept), law.expectation.location_intercept)
-        spread = np.full(len(kept), np.exp(law.expectation.log_spread_intercept))
+        constant = max(float(np.exp(law.expectation.log_spread_intercept)), law.expectation.least_spread)
+        spread = np.full(len(kept), constant)
     else:
         at = np.searchsorted(subjects.places, found.places[kept])
         columns = prompts.encoder.columns(known.take(at), subjects.timestamps[at])

@@ -69,7 +69,9 @@ class Expected:
     spread: Floats
 
 
-def fit_expectation(columns: Columns | None, encoder: Encoder | None, values: Floats) -> Expected:
+def fit_expectation(
+    columns: Columns | None, encoder: Encoder | None, values: Floats, *, least_spread: float
+) -> Expected:
     """Fit *values* (n,) of the window, in time order, on its subjects' *columns*; None: by their mean alone.
 
     A window longer than MAX_ROWS is fitted on so many rows; what is said of the others was not fitted to them.
@@ -79,7 +81,7 @@ def fit_expectation(columns: Columns | None, encoder: Encoder | None, values: Fl
     plans = {MEAN: Plan()} if columns is None or encoder is None else plans_of(encoder)
     sample = None if columns is None else columns.rows(rows)
     matrices = {name: plan.matrix(sample, len(rows)) for name, plan in plans.items()}
-    fit = fit_location_scale(matrices, values[rows], folds)
+    fit = fit_location_scale(matrices, values[rows], folds, least_spread=least_spread)
     residuals = (values[rows] - fit.held_out_location) / fit.held_out_spread
     explained = fit.name != MEAN
     expectation = Expectation(

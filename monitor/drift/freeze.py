@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from monitor.domain.cohort import ALL
 from monitor.domain.covariates import Covariates
 from monitor.domain.observation import SubjectWindow
 from monitor.drift.baseline import ANY_POLICY, Baseline, CohortMix, Gauge, PromptLaw, SignalBaseline, Stratum
-from monitor.drift.design import Columns, Encoder
+from monitor.drift.design import Columns, Encoder, span_of
 from monitor.drift.detector import DEFAULT as DEFAULT_DETECTOR
 from monitor.drift.expectation import MEAN, QUANTILES, Expected, fit_expectation
 from monitor.drift.kinds import find_kinds, shares_of
@@ -33,7 +34,6 @@ OWN_CERTAINTY = 0.97  # A window holds several cohorts, and each may wander by c
 CERTAINTY = 0.9  # that what differs between blocks is more than chance
 CELL = 5  # observations of a kind in a block that say something of its mean there
 CLIP = 4.0  # spreads
-MICROS_PER_DAY = 86_400_000_000
 TRACE_SIGNAL_NAMES = frozenset(signal.name for signal in TRACE_SIGNALS)
 LEAST_SHARE = 0.01  # the smallest change of a kind's share that is told
 
@@ -94,8 +94,7 @@ def build_baseline(
     prompts = None if subjects is None else read_prompts(subjects)
     built = (build_signal_baseline(window, rule, prompts) for window in windows)
     signals = tuple(row for row in built if row is not None)
-    micros = np.empty(0) if subjects is None else subjects.timestamps
-    days = float(micros.max() - micros.min()) / MICROS_PER_DAY if len(micros) else 0.0
+    days = 0.0 if subjects is None else span_of(subjects.timestamps) / timedelta(days=1)
     return Baseline(first_place, stop_place, signals, None if prompts is None else gauged(prompts, signals), days)
 
 
@@ -184,7 +183,8 @@ def build_signal_baseline(window: Window, rule: NullRule, prompts: Prompts | Non
     for name in np.unique(cohorts):
         own = cohorts == name
         known[own] = located[own].mean() if own.sum() >= MIN_STRATUM else known[own]
-    said = fit_expectation(columns, None if prompts is None else prompts.law.encoder, located - known)
+    encoder = None if prompts is None else prompts.law.encoder
+    said = fit_expectation(columns, encoder, located - known, least_spread=scale.least_spread)
     sample = Sample(
         signal=window.signal,
         cohorts=cohorts,

@@ -88,8 +88,11 @@ class Null:
         upper, lower = [], []
         for up, down in ((0.0, 0.0), (self.tolerance_up[strata], self.tolerance_down[strata])):
             above, below = widths.wanders + up + widths.rises, widths.wanders + down + widths.falls
-            upper.append(self.scale.expected(location, spread, above, self.law) + centre + half)
-            lower.append(self.scale.expected(location, spread, -below, self.law) + centre - half)
+            high = self.scale.expected(location, spread, above, self.law)
+            low = self.scale.expected(location, spread, -below, self.law)
+            # Where every value may lie at an end already, the window's offset must not forbid some of them.
+            upper.append(high + np.where(high < 1.0, centre, np.maximum(centre, 0.0)) + half)
+            lower.append(low + np.where(low > 0.0, centre, np.minimum(centre, 0.0)) - half)
         return NullIntervals(np.stack(lower, axis=1), np.stack(upper, axis=1), self.sd[strata], stakes)
 
     def widths(self, rows: Foretold, distance: Floats) -> Widths:

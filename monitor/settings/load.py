@@ -32,9 +32,8 @@ def _explain(item: object) -> str:
     key = ".".join(str(part) for part in loc) or "settings"
     if item["type"] == "extra_forbidden":
         return f"{key}: no such setting; {_meant(str(loc[-1]), _fields_beside(loc))}"
-    given = (
-        "" if isinstance(item["input"], dict) or "password" in key or key.endswith("url") else f" = {item['input']!r}"
-    )
+    secret = "password" in key or key.endswith("url") or "@" in str(item["input"])  # whom a server is told
+    given = "" if isinstance(item["input"], dict) or secret else f" = {item['input']!r}"
     return f"{key}{given}: {item['msg'].removeprefix('Value error, ')}"
 
 

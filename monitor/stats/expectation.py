@@ -57,7 +57,9 @@ def contiguous_blocks(rows: int, count: int) -> Integers:
     return np.minimum(np.arange(rows) * count // max(rows, 1), count - 1)
 
 
-def fit_location_scale(candidates: Mapping[str, csr_matrix], values: Floats, blocks: Integers) -> Fit:
+def fit_location_scale(
+    candidates: Mapping[str, csr_matrix], values: Floats, blocks: Integers, *, least_spread: float = TINY
+) -> Fit:
     """Choose among *candidates*, from the simplest to the richest, and fit the chosen one.
 
     Parameters
@@ -65,6 +67,7 @@ def fit_location_scale(candidates: Mapping[str, csr_matrix], values: Floats, blo
     candidates : name to design matrix (n, p), without an intercept. The first is the fallback.
     values : (n,)
     blocks : (n,), a contiguous block of time for each row; each is predicted from the others.
+    least_spread : no row is told to be more regular than this.
 
     A richer candidate is taken only where its held-out error is smaller by GAIN standard errors
     over the blocks. The spread is fitted to the held-out residuals in the same way: constant
@@ -89,6 +92,7 @@ def fit_location_scale(candidates: Mapping[str, csr_matrix], values: Floats, blo
             log_spread = _fit_log_spread(matrix, values - held_out)
     location = ridge(matrix, values, weights=None if log_spread is None else _weights(spread))
     residuals = values - held_out
+    least = max(LEAST_SPREAD * _rms(residuals) + TINY, least_spread)
     scale = _rms(np.clip(residuals / spread, -CLIP, CLIP)) or 1.0
     if log_spread is None:
         log_spread = Linear(float(np.log(constant[0] * scale)), np.zeros(matrix.shape[1]))
@@ -100,9 +104,9 @@ def fit_location_scale(candidates: Mapping[str, csr_matrix], values: Floats, blo
         name=chosen,
         location=location,
         log_spread=log_spread,
-        least_spread=LEAST_SPREAD * _rms(residuals) + TINY,
+        least_spread=least,
         held_out_location=held_out,
-        held_out_spread=np.maximum(spread * scale, LEAST_SPREAD * _rms(residuals) + TINY),
+        held_out_spread=np.maximum(spread * scale, least),
         r2=max(explained, 0.0),
     )
 

@@ -110,6 +110,16 @@ def test_the_means_of_blocks_of_time_that_differ_by_chance_alone_widen_nothing_a
     assert excess(np.full(8, 0.3), np.full(8, 0.01)) == 0.0
 
 
+def test_kinds_whose_answers_scatter_unlike_do_not_wander_for_it() -> None:
+    asked = asking(4000)
+    spread = np.array([{"hello": 1.0, "poem": 0.5, "essay": 0.2, "code": 0.1}[kind] for kind in asked.kinds])
+    values = np.exp(Asking.log_length(asked) + RNG.normal(0.0, spread))
+    given = window(values, signal="response_length", cohorts=list(asked.cohorts))
+    (law,) = build_baseline([given], NullRule(), first_place=0, stop_place=4000, subjects=subjects_of(asked)).signals
+    assert law.kind_wander < 0.1
+    assert all(row.wander < 0.03 for row in law.strata)
+
+
 def test_an_error_over_blocks_of_time_that_are_alike_within_is_larger_than_of_independent_rows() -> None:
     means = np.repeat(RNG.normal(0.0, 1.0, 16), 100)
     bursty, plain = RNG.normal(means, 0.3), RNG.normal(0.0, np.sqrt(1.09), 1600)
@@ -206,6 +216,22 @@ def test_a_window_in_which_the_embedder_was_away_is_frozen_without_its_vectors()
         assert baseline.prompts.encoder.embedding_dimensions == 0
         assert baseline.prompts.kinds is not None
         assert all(np.isfinite(number) for number in numbers_of(baseline.to_json()))
+
+
+def test_a_clock_that_stands_at_1970_makes_a_window_no_longer() -> None:
+    asked = asking(1000)
+    given = window(RNG.lognormal(5, 0.5, 1000), signal="response_length")
+    days, hours = [], []
+    for wrong in (0, 3):
+        times = asked.timestamps.copy()
+        times[:wrong] = 0
+        subjects = replace(subjects_of(asked), timestamps=times)
+        baseline = build_baseline([given], NullRule(), first_place=0, stop_place=1000, subjects=subjects)
+        assert baseline.prompts is not None
+        days.append(baseline.window_days)
+        hours.append(baseline.prompts.encoder.hours)
+    assert days == pytest.approx([1000 / 1440] * 2, rel=0.05)
+    assert hours == [False, False]
 
 
 def test_a_window_without_covariates_is_frozen_by_its_means() -> None:

@@ -399,6 +399,22 @@ def test_prompts_without_a_label_have_no_mix_of_their_own_beside_that_of_all() -
     assert {key.cohort for key in fold.streams} == {ALL}
 
 
+def test_lengths_that_were_all_the_same_may_change_by_what_is_accepted_without_a_page() -> None:
+    asked, later = asking(ASKED), asking(6000, seed=5, first=ASKED)
+    window = Window("response_length", "1", list(asked.cohorts), ["m"] * ASKED, np.full(ASKED, 50.0), np.arange(ASKED))
+    frozen = build_baseline([window], NullRule(), first_place=0, stop_place=ASKED, subjects=subjects_of(asked))
+    found = {}
+    for length in (51.0, 70.0):
+        (part,) = of_lengths(later, first=ASKED, size=len(later), seed=5)
+        (lengths,) = part.observations
+        same = replace(part, observations=(replace(lengths, values=np.full(len(later), length)),))
+        outcomes = Fold(frozen, RULES).add(same)
+        found[length] = {
+            item.severity for item in outcomes if isinstance(item, Decision) and item.stream.signal != "input_shift"
+        }
+    assert found == {51.0: {Severity.WARNING}, 70.0: {Severity.WARNING, Severity.ALERT}}
+
+
 def test_an_alert_ends_though_some_prompts_bounds_lie_where_no_mean_can() -> None:
     """The share of long answers is bounded below zero for prompts that never had one."""
     detector, rows = EDetector((1.0,), 2), 4000

@@ -16,6 +16,7 @@ class BinaryScale:
 
     weights: tuple[float, ...] = (1.0,)
     least: float = 0.001
+    least_spread: float = 1e-9
     given_prompt: bool = False
 
     def grid(self, values: Floats) -> tuple[float, ...]:

@@ -17,6 +17,7 @@ class LengthScale:
 
     weights: tuple[float, ...] = (0.8, 0.1, 0.1)
     least: float = 0.002
+    least_spread: float = 0.1  # about what is accepted: a change is seen up to two spreads
     given_prompt: bool = True
 
     def grid(self, values: Floats) -> tuple[float, ...]:

@@ -19,6 +19,7 @@ class RankedScale:
 
     weights: tuple[float, ...] = (0.8, 0.1, 0.1)
     least: float = 0.01
+    least_spread: float = 1e-9
     given_prompt: bool = True
 
     def grid(self, values: Floats) -> tuple[float, ...]:

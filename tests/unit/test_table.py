@@ -1,0 +1,57 @@
+"""What operators read: changes in a unit that says what it is, and which streams may page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from monitor.cli.table import decomposition_text, effect_text, stream_table
+from monitor.domain.alarm import Decomposition, Effect
+from monitor.domain.stream import StreamKey, StreamStatus
+from tests.commands import Run
+
+LOUD = StreamStatus(
+    key=StreamKey("refusal", "*", "assistant", "patterns-1"),
+    observations=900,
+    mean=0.09,
+    baseline_mean=0.03,
+    baseline_lower=0.02,
+    baseline_upper=0.04,
+    evidence_log=1.2,
+    last_timestamp=datetime(2026, 11, 21, tzinfo=UTC),
+    unit="ratio",
+)
+
+
+def test_a_change_of_a_rate_is_told_in_points() -> None:
+    assert effect_text(Effect(0.0736, 0.0121, 0.149, "ratio")) == "+7.36 [+1.21, +14.9] points"
+    assert effect_text(Effect(69.6, 31.1, 133.0, "tokens")) == "+69.6 [+31.1, +133] tokens"
+
+
+def test_the_parts_of_a_change_say_nothing_of_rounding() -> None:
+    assert decomposition_text(Decomposition(52.0, 8.0, 44.0, "tokens")) == "+52 tokens: +8 prompts, +44 model"
+    split = Decomposition(0.144, -2.78e-17, 0.144, "ratio")
+    assert decomposition_text(split) == "+14.4 points: +0 prompts, +14.4 model"
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (LOUD, "1.20 ALARM"),
+        (replace(LOUD, is_steady=False), "1.20 warning unsteady"),
+        (replace(LOUD, key=StreamKey("input_shift", "*", "*", "kinds-1")), "1.20 warning"),
+        (replace(LOUD, evidence_log=-0.3), "0.00"),
+    ],
+)
+def test_a_stream_that_can_only_warn_is_no_alarm(status: StreamStatus, told: str) -> None:
+    evidence = next(column for column in stream_table([status]).columns if column.header == "evidence")
+    assert [str(text) for text in evidence.cells] == [told]
+
+
+@pytest.mark.parametrize("command", ["alarms show", "alarms reask", "incidents ack", "jobs show"])
+def test_a_number_that_nothing_can_have_is_refused_by_name(command: str, run: Run) -> None:
+    done = run(*command.split(), "99999999999999999999")
+    assert done.code == 2
+    assert "less than or equal to 9223372036854775807" in " ".join(done.err.replace("│", " ").split())
