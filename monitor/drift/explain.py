@@ -219,7 +219,7 @@ class Deciding:
         return Margin(
             unit=self.law.unit,
             error=told(error),
-            least=told(self.law.scale.least),
+            least=told(self.law.scale.least(np.asarray(self.law.quantiles))),
             tolerance=told(tolerance),
             wander=told(float(widths.over_time[0])),
             kinds=told(float(widths.over_kinds[0])),

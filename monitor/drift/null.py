@@ -104,7 +104,7 @@ class Null:
         if not self.scale.given_prompt:
             own, usual = rows.said - self.foretold[strata], self.foretold_sd[strata]
             rises, falls = np.maximum(rises, own - usual), np.maximum(falls, -own - usual)
-        wanders = self.scale.least + np.hypot(over_time, over_kinds)
+        wanders = self.scale.least(self.law.grid) + np.hypot(over_time, over_kinds)
         return Widths(over_time, over_kinds, wanders, self.attenuation * rises, self.attenuation * falls)
 
     def located(self, strata: Integers, said: Floats) -> Floats:

@@ -116,7 +116,7 @@ def widths(entry: PlacedEntry, fold: Fold) -> Floats:
     offset = law.for_policy(series.policy_model)[UNLABELLED].value_offset
     parts = (
         null.half_width[stratum, 0] * 2.0 * REACH * spread,
-        np.full(len(at), null.scale.least),
+        np.full(len(at), null.scale.least(null.law.grid)),
         0.5 * null.wander[stratum],
         DISTANCES * null.kind_wander * distance,
         null.attenuation * np.maximum(lean - LEAN_ERRORS * null.foretold_sd[stratum] / MEMORY**0.5, 0.0),

@@ -161,3 +161,10 @@ def test_words_and_tokens_are_named_and_a_length_alone_has_them() -> None:
     assert length.unit(RESPONSE_LENGTH, TokenSource.REPORTED) == "tokens"
     assert length.unit(RESPONSE_LENGTH, TokenSource.WORDS) == "words"
     assert ranked.unit(REWARD, TokenSource.WORDS) == "reward"
+
+
+def test_the_smallest_change_that_is_told_of_a_reward_is_in_the_scorer_s_own_spread() -> None:
+    wide, narrow = frozen("reward"), frozen("reward", 0.5 + (SAMPLES["reward"] + 3.0) / 1000.0)
+    smallest = [law.scale.least(np.asarray(law.quantiles)) for law in (wide, narrow)]
+    assert smallest[0] == pytest.approx(0.02, rel=0.1)
+    assert smallest[1] == pytest.approx(smallest[0] / 1000.0, rel=0.01)

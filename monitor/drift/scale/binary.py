@@ -10,17 +10,21 @@ from monitor.drift.scale.measure import Measure
 from monitor.drift.scale.quantile import Floats
 from monitor.drift.tolerance import Tolerance
 
+LEAST = 0.001  # a tenth of a point
+
 
 class BinaryScale:
     """The value itself is bet on, against its cohort's rate: a rate given the prompt is too ill known for a bet."""
 
     weights: tuple[float, ...] = (1.0,)
-    least: float = 0.001
     least_spread: float = 1e-9
     given_prompt: bool = False
 
     def grid(self, values: Floats) -> tuple[float, ...]:
         return ()
+
+    def least(self, grid: Floats) -> float:
+        return LEAST
 
     def locate(self, values: Floats, grid: Floats) -> Floats:
         return np.clip(values, 0.0, 1.0)

@@ -11,17 +11,21 @@ from monitor.drift.scale.measure import Measure
 from monitor.drift.scale.quantile import QUANTILES, TAIL, Floats, quantile_grid
 from monitor.drift.tolerance import Tolerance
 
+LEAST = 0.002  # of a length, as a share of it
+
 
 class LengthScale:
     """Residual of the logarithm, scaled length, and whether it lies in the upper 1%: a tail barely moves the mean."""
 
     weights: tuple[float, ...] = (0.8, 0.1, 0.1)
-    least: float = 0.002
     least_spread: float = 0.1  # about what is accepted: a change is seen up to two spreads
     given_prompt: bool = True
 
     def grid(self, values: Floats) -> tuple[float, ...]:
         return quantile_grid(values)
+
+    def least(self, grid: Floats) -> float:
+        return LEAST
 
     def locate(self, values: Floats, grid: Floats) -> Floats:
         return np.asarray(np.log1p(np.maximum(values, 0.0)))

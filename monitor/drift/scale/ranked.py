@@ -14,16 +14,23 @@ from monitor.drift.tolerance import Tolerance
 MEASURES = (Measure("percentiles", 0, 100.0), Measure("share above q1", 1), Measure("share above q99", 2))
 
 
+LEAST = 0.01  # spreads of the window: the unit is the scorer's own, and may be anything
+ONE_SPREAD = (0.16, 0.84)  # shares of a normal law below one spread from its mean
+
+
 class RankedScale:
     """The residual's rank among the baseline's, and on which side of its 1% and 99% quantiles the value lies."""
 
     weights: tuple[float, ...] = (0.8, 0.1, 0.1)
-    least: float = 0.01
     least_spread: float = 1e-9
     given_prompt: bool = True
 
     def grid(self, values: Floats) -> tuple[float, ...]:
         return quantile_grid(values)
+
+    def least(self, grid: Floats) -> float:
+        low, high = np.interp(ONE_SPREAD, QUANTILES, grid)
+        return LEAST * float(high - low) / 2.0
 
     def locate(self, values: Floats, grid: Floats) -> Floats:
         return np.clip(values, *self.bounds(grid))

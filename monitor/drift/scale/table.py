@@ -23,12 +23,15 @@ class Scale(Protocol):
     """
 
     weights: tuple[float, ...]  # of the channels, in the evidence
-    least: float  # on the axis: the smallest change that is told at all
     least_spread: float  # on the axis: a window more regular than this could not tell a small change from a large one
     given_prompt: bool  # False: bet on against the cohort's mean, whatever was asked
 
     def grid(self, values: Floats) -> tuple[float, ...]:
         """Return what the scale keeps of the window's *values*; () for nothing."""
+        ...
+
+    def least(self, grid: Floats) -> float:
+        """Return the smallest change that is told at all, on the axis."""
         ...
 
     def locate(self, values: Floats, grid: Floats) -> Floats:
