@@ -51,7 +51,6 @@ class Shift:
 class Asked:
     """One entry's prompts under a baseline."""
 
-    first_place: int
     columns: Columns | None
     moved: Moved | None
     shifts: tuple[Shift, ...]
@@ -86,12 +85,12 @@ def read_asked(entry: PlacedEntry, baseline: Baseline, mixes: Mapping[StreamKey,
     """
     law = baseline.prompts
     if law is None or not entry.places:
-        return Asked(entry.first_place, None, None, (), given=False)
+        return Asked(None, None, (), given=False)
     known = entry.covariates or Covariates.unknown(entry.places)
     timestamps = np.zeros(entry.places, np.int64) if entry.timestamps is None else entry.timestamps
     columns = law.encoder.columns(known, timestamps)
     if law.kinds is None or not known.observed.any():
-        return Asked(entry.first_place, columns, None, (), given=entry.covariates is not None)
+        return Asked(columns, None, (), given=entry.covariates is not None)
     kinds = law.kinds.of(law.encoder, columns, known)
     watched = (
         known.observed & law.encoder.read(known) & (np.arange(entry.places) + entry.first_place >= baseline.stop_place)
@@ -112,7 +111,7 @@ def read_asked(entry: PlacedEntry, baseline: Baseline, mixes: Mapping[StreamKey,
         detector = shift_detector(mix)
         follows = Rows.of(detector, channels, shift_null(mix, len(rows)), rows + entry.first_place)
         shifts.append(Shift(key, detector, follows, far[rows], after))
-    return Asked(entry.first_place, columns, Moved(far, stakes), tuple(shifts), given=True)
+    return Asked(columns, Moved(far, stakes), tuple(shifts), given=True)
 
 
 def staked(often: Floats, far: Floats) -> Floats:

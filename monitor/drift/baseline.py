@@ -138,12 +138,15 @@ class Gauge:
     quantiles: tuple[float, ...]  # of the window
     expectation: Expectation | None  # what it lets expect of a signal; None: how long it is
 
+    def numbers(self, columns: Columns, covariates: Covariates) -> Floats:
+        """Return each prompt's number, (n,): words, tokens or the signal's axis; NaN where nothing is known of it."""
+        if self.expectation is not None:
+            return self.expectation(columns)[0]
+        return np.where(np.isnan(covariates.prompt_words), covariates.input_tokens, covariates.prompt_words)
+
     def ranks(self, columns: Columns, covariates: Covariates) -> Floats:
         """Return each prompt's rank, (n,): 0 to 1, one half where nothing is known of it."""
-        if self.expectation is not None:
-            numbers = self.expectation(columns)[0]
-        else:
-            numbers = np.where(np.isnan(covariates.prompt_words), covariates.input_tokens, covariates.prompt_words)
+        numbers = self.numbers(columns, covariates)
         below = np.searchsorted(self.quantiles, numbers, side="left")
         upto = np.searchsorted(self.quantiles, numbers, side="right")
         ranks = (below + upto) / (2.0 * len(self.quantiles))

@@ -130,11 +130,7 @@ def gauged(prompts: Prompts, signals: Sequence[SignalBaseline]) -> PromptLaw:
     known = prompts.covariates
     frozen = []
     for gauge in gauges:
-        numbers = (
-            np.where(np.isnan(known.prompt_words), known.input_tokens, known.prompt_words)
-            if gauge.expectation is None
-            else gauge.expectation(prompts.columns)[0]
-        )
+        numbers = gauge.numbers(prompts.columns, known)
         seen = numbers[~np.isnan(numbers)]
         if len(seen) >= MIN_STRATUM:
             frozen.append(replace(gauge, quantiles=tuple(np.quantile(seen, QUANTILES).tolist())))
@@ -248,7 +244,8 @@ class Sample:
         sds = np.maximum(np.sqrt(variances), _indicator_sd(channels, of_channels, half))
         rollup = rule.standard_errors * _rollup_share(counts, errors) * errors
         told = scale.expected_value(self.located_in(every), self.said.spread, self.law)
-        wander = self.wander(inside)
+        residuals = self.weighted()
+        wander = _wander(residuals, inside, CERTAINTY)
         for number, (cohort, mask) in enumerate(masks.items()):
             size = int(counts[number, 0])
             yield Stratum(
@@ -267,7 +264,7 @@ class Sample:
                 rollup_half_width=tuple(rollup[number].tolist()),
                 tolerance_up=float(ups[number]),
                 tolerance_down=float(downs[number]),
-                wander=self.wander(mask, OWN_CERTAINTY) if size >= OWN_WANDER else wander,
+                wander=_wander(residuals, mask, OWN_CERTAINTY) if size >= OWN_WANDER else wander,
             )
 
     def channel_errors(self, masks: Sequence[NDArray[np.bool_]]) -> tuple[Floats, Floats, Floats]:
@@ -310,13 +307,6 @@ class Sample:
             residuals[own] -= (residuals[own] * weights[own]).sum() / weights[own].sum()
         return np.clip(residuals, -CLIP * spread, CLIP * spread), weights
 
-    def wander(self, chosen: NDArray[np.bool_], certainty: float = CERTAINTY) -> float:
-        """Return how much the means of blocks of the *chosen* rows differ beyond chance, on the axis."""
-        residuals, weights = self.weighted()
-        rows = int(chosen.sum())
-        blocks = contiguous_blocks(rows, min(MOST_BLOCKS, max(rows // ROWS_PER_BLOCK, OWN_BLOCKS)))
-        return excess(*block_means(residuals[chosen], weights[chosen], blocks), certainty)
-
     def kind_wander(self, kinds: Integers) -> float:
         """Return how much a kind of prompt's means differ between blocks of time beyond chance, on the axis.
 
@@ -339,6 +329,17 @@ class Sample:
 def blocks_of(rows: int) -> Integers:
     """Return each row's block of time."""
     return contiguous_blocks(rows, min(MOST_BLOCKS, max(rows // ROWS_PER_BLOCK, FEWEST_BLOCKS)))
+
+
+def _wander(weighted: tuple[Floats, Floats], chosen: NDArray[np.bool_], certainty: float) -> float:
+    """Return how much the means of blocks of the *chosen* rows differ beyond chance, on the axis.
+
+    *weighted* are all rows' residuals and weights, (n,) both.
+    """
+    residuals, weights = (column[chosen] for column in weighted)
+    rows = len(residuals)
+    blocks = contiguous_blocks(rows, min(MOST_BLOCKS, max(rows // ROWS_PER_BLOCK, OWN_BLOCKS)))
+    return excess(*block_means(residuals, weights, blocks), certainty)
 
 
 def excess(means: Floats, chance: Floats, certainty: float = CERTAINTY) -> float:

@@ -25,6 +25,7 @@ TOPIC_ROWS = 10  # of the window with a word that makes a topic: a word of fewer
 TOPIC_SCALE = 1.5
 CATEGORY_SCALE = 0.7
 MEMORY = 64  # subjects that the recent mix remembers, as an exponential average
+PACE = 2.0 / (MEMORY + 1)  # what the latest one counts in it
 FOREIGN_SHARE = 0.002  # of the window's rows, which lie so far from every kind that they count as of none
 SEED = 7
 RESTARTS = 4
@@ -140,20 +141,24 @@ class Mix:
 
         Where the rows are cut into calls does not matter.
         """
-        pace = 2.0 / (MEMORY + 1)
-        seen = np.zeros((len(kinds), len(self.shares)))
-        seen[np.arange(len(kinds)), kinds] = 1.0
-        passed, state = lfilter([pace], [1.0, pace - 1.0], seen, axis=0, zi=((1.0 - pace) * self.shares)[None])
-        if not len(kinds):
-            return passed, self
-        before = np.concatenate((self.shares[None], passed[:-1]))
-        return before, Mix(np.asarray(state[0] / (1.0 - pace)))
+        before, after = of_late(np.eye(len(self.shares))[kinds], self.shares)
+        return before, Mix(after)
+
+
+def of_late(rows: Floats, so_far: Floats) -> tuple[Floats, Floats]:
+    """Return the recent mean before each of *rows* (n, K), and the one after all of them, (K,).
+
+    An exponential average over MEMORY rows, that stood at *so_far* (K,). Where the rows are cut does not matter.
+    """
+    if not len(rows):
+        return rows, so_far
+    passed, state = lfilter([PACE], [1.0, PACE - 1.0], rows, axis=0, zi=((1.0 - PACE) * so_far)[None])
+    return np.concatenate((so_far[None], passed[:-1])), np.asarray(state[0] / (1.0 - PACE))
 
 
 def distance(shares: Floats, usual: Floats) -> Floats:
     """Return how far each mix (n, K) lies from the *usual* one (K,): Euclidean, beyond what chance makes."""
-    pace = 2.0 / (MEMORY + 1)
-    chance = (1.0 - (usual**2).sum()) * pace / (2.0 - pace)
+    chance = (1.0 - (usual**2).sum()) * PACE / (2.0 - PACE)
     return np.asarray(np.sqrt(np.maximum(((shares - usual) ** 2).sum(axis=1) - chance, 0.0)))
 
 

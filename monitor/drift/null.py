@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from monitor.domain.cohort import ALL
 from monitor.drift.baseline import SignalBaseline, Stratum, may_page
 from monitor.drift.detector import DETECTORS, Detector
-from monitor.drift.kinds import MEMORY
+from monitor.drift.kinds import MEMORY, of_late
 from monitor.drift.scale.law import WindowLaw
 from monitor.drift.scale.table import Scale
 from monitor.drift.stream import TIERS
@@ -114,14 +113,10 @@ class Null:
     def leaning(self, strata: Integers, said: Floats, lean: float) -> tuple[Floats, float]:
         """Return before each row, and after all, how far the recent rows' foretold mean lies from the window's.
 
-        An exponential average over `kinds.MEMORY` rows, that began at *lean*.
+        The average is `kinds.of_late`, and stood at *lean*.
         """
-        if not len(strata):
-            return np.zeros(0), lean
-        pace = 2.0 / (MEMORY + 1)
-        away = said - self.foretold[strata]
-        passed, state = lfilter([pace], [1.0, pace - 1.0], away, zi=[(1.0 - pace) * lean])
-        return np.concatenate(([lean], passed[:-1])), float(state[0]) / (1.0 - pace)
+        before, after = of_late((said - self.foretold[strata])[:, None], np.array([lean]))
+        return before[:, 0], float(after[0])
 
 
 @dataclass(frozen=True, slots=True)
