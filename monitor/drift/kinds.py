@@ -26,6 +26,7 @@ TOPIC_SCALE = 1.5
 CATEGORY_SCALE = 0.7
 MEMORY = 64  # subjects that the recent mix remembers, as an exponential average
 PACE = 2.0 / (MEMORY + 1)  # what the latest one counts in it
+NO_GUESS = LANGUAGES.index("")
 FOREIGN_SHARE = 0.002  # of the window's rows, which lie so far from every kind that they count as of none
 SEED = 7
 RESTARTS = 4
@@ -50,9 +51,10 @@ class Kinds:
         return len(self.names)
 
     def of(self, encoder: Encoder, columns: Columns, covariates: Covariates) -> Integers:
-        """Return each subject's kind, (n,); a cohort or a language the window did not hold is of no kind."""
+        """Return each subject's kind, (n,); a cohort or language the window held few of or none is of no kind."""
         known = np.asarray([name in encoder.cohorts for name in covariates.cohorts], dtype=np.bool_)
         foreign = ~known[covariates.cohort_codes] if len(encoder.cohorts) else np.zeros(len(covariates), np.bool_)
+        foreign |= (covariates.languages != NO_GUESS) & ~np.isin(covariates.languages, encoder.languages)
         points = self._points(encoder, columns, covariates)
         centres = np.frombuffer(self.centres, "<f4").astype(np.float64).reshape(self.count - 1, -1)
         # Not by BLAS, whose rounding hangs on the number of rows: a tie must fall alike wherever the log is cut.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from monitor.domain.alarm import Recovery, Severity
 from monitor.domain.cohort import ALL
+from monitor.domain.covariates import LANGUAGES
 from monitor.domain.observation import ObservationBatch, PlacedEntry, Series, Source, moment_of
 from monitor.domain.stream import StreamKey, StreamNumbers
 from monitor.drift.asked import read_asked, shift_key, staked
@@ -150,6 +151,17 @@ def test_a_cohort_that_the_window_did_not_hold_is_not_bet_on_and_its_prompts_are
     assert followed == {ALL: asked.cohorts.count("a"), "a": asked.cohorts.count("a")}
     assert {key.cohort for key in fold.mixes} == {ALL, "a"}
     assert fold.mixes[shift_key(ALL)].shares[-1] > 0.25
+
+
+def test_prompts_in_a_language_that_the_window_did_not_hold_are_of_no_known_kind() -> None:
+    asked, law = asking(200), frozen().prompts
+    assert law is not None
+    assert law.kinds is not None
+    foreign = replace(asked.covariates, languages=np.full(200, LANGUAGES.index("fi"), dtype=np.uint8))
+    guessed = law.kinds.of(law.encoder, law.encoder.columns(foreign, asked.timestamps), foreign)
+    usual = law.kinds.of(law.encoder, law.encoder.columns(asked.covariates, asked.timestamps), asked.covariates)
+    assert (guessed == law.kinds.count - 1).all()
+    assert (usual == law.kinds.count - 1).mean() < 0.05
 
 
 def test_a_burst_of_one_kind_of_prompt_is_staked_less_until_it_counts_no_more_than_it_used_to() -> None:
