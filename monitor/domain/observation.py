@@ -24,6 +24,7 @@ class Source(StrEnum):
     TRACES = "traces"  # the worker: a place a trace, repeats included
     CLOCK = "clock"  # the leader, while nothing else is written: no place, only the time
     ANCHOR = "anchor"  # fixed pairs, scored again: a place a pair, which is no trace
+    LABELS = "labels"  # blocks of traces whose labels are all there: a place a trace that may have been labelled
     REFERENCE = "reference"  # the released policy, asked a share of all prompts again: a place a prompt
 
 
@@ -49,7 +50,8 @@ class ObservationBatch:
     cohort_codes: NDArray[np.int32]  # into `cohorts`
     places: NDArray[np.int64]
     values: NDArray[np.float64]
-    inclusion: NDArray[np.float64] | None = None  # probability of having been selected; None: every one was
+    # The probability with which each was selected; of an estimate the least that any could have had. None: all were.
+    inclusion: NDArray[np.float64] | None = None
 
     def placed(self, first_place: int) -> ObservationBatch:
         """Return the batch of an entry whose first subject stands at *first_place*."""

@@ -10,6 +10,8 @@ class SignalKind(StrEnum):
     BINARY = "binary"  # 0 or 1; the value itself is bet on
     LENGTH = "length"  # a count with a heavy tail
     RANKED = "ranked"  # any real number; its rank in the baseline is bet on
+    PROBABILITY = "probability"  # between 0 and 1; the value itself is bet on
+    ESTIMATE = "estimate"  # a rate that few labels correct: its values leave 0 to 1, and their mean does not
     MIX = "mix"  # which of several kinds; the share of each is bet on
 
 

@@ -13,8 +13,8 @@ from monitor.signals.table import SIGNALS
 class Tolerance:
     """The larger of two: a share of what the signal was, and an absolute change.
 
-    `points` are in the signal's own unit for a rate (0.01 is one point) and in the spread of the baseline's
-    values for a signal that is ranked.
+    `points` are in the signal's own unit for a rate or an estimate of one (0.01 is one point) and in the spread of the
+    baseline's values for a signal that is ranked.
     """
 
     share: float = 0.0
@@ -24,6 +24,8 @@ class Tolerance:
 DEFAULTS: Mapping[SignalKind, Tolerance] = {
     SignalKind.LENGTH: Tolerance(share=0.10),
     SignalKind.BINARY: Tolerance(share=1.0 / 3.0, points=0.01),
+    SignalKind.PROBABILITY: Tolerance(points=0.02),
+    SignalKind.ESTIMATE: Tolerance(points=0.02),
     SignalKind.RANKED: Tolerance(points=0.10),
 }
 

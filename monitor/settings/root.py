@@ -13,6 +13,7 @@ from monitor.errors import InvalidSetting
 from monitor.settings.drift import DriftSettings
 from monitor.settings.ingest import IngestSettings
 from monitor.settings.kafka import KafkaSettings
+from monitor.settings.labels import LabelsSettings, ReviewSettings
 from monitor.settings.log import LogSettings
 from monitor.settings.retrain import RetrainSettings
 from monitor.settings.rewards import RewardsSettings, ServeSettings
@@ -34,6 +35,8 @@ class Settings(BaseSettings):
     rewards: RewardsSettings = RewardsSettings()
     serve: ServeSettings = ServeSettings()
     drift: DriftSettings = DriftSettings()
+    labels: LabelsSettings = LabelsSettings()
+    review: ReviewSettings = ReviewSettings()
     retrain: RetrainSettings = RetrainSettings()
     retention: RetentionSettings = RetentionSettings()
     web: WebSettings = WebSettings()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from monitor.domain.signal import CONTROL_LENGTH, CONTROL_REFUSAL, DISAGREEMENT, REWARD, Observation, Signal
 from monitor.domain.trace import Trace
+from monitor.signals.estimand import LABEL_SIGNALS, REWARD_WIN
 from monitor.signals.feedback import NEGATIVE_FEEDBACK, observe_negative_feedback
 from monitor.signals.input_shift import INPUT_SHIFT
 from monitor.signals.length import RESPONSE_LENGTH, observe_length
@@ -24,5 +25,14 @@ TRACE_SIGNALS: dict[Signal, Observer] = {
 
 SIGNALS: dict[str, Signal] = {
     signal.name: signal
-    for signal in (*TRACE_SIGNALS, REWARD, DISAGREEMENT, CONTROL_LENGTH, CONTROL_REFUSAL, INPUT_SHIFT)
+    for signal in (
+        *TRACE_SIGNALS,
+        REWARD,
+        DISAGREEMENT,
+        REWARD_WIN,
+        CONTROL_LENGTH,
+        CONTROL_REFUSAL,
+        INPUT_SHIFT,
+        *LABEL_SIGNALS,
+    )
 }

@@ -69,6 +69,7 @@ class Scale(Protocol):
 
 SCALES: dict[SignalKind, Scale] = {
     SignalKind.BINARY: BinaryScale(),
+    SignalKind.PROBABILITY: BinaryScale(),
     SignalKind.LENGTH: LengthScale(),
     SignalKind.RANKED: RankedScale(),
 }

@@ -1,0 +1,54 @@
+"""Labels: what people, or models in their place, say of an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from hashlib import blake2b
+
+import msgspec
+
+PREFERENCE = "preference"  # of the trace's answer over its reference response: 1 won, .5 tie, 0 lost
+REFUSAL = "refusal"  # 1: the answer refuses
+RATING = "rating"  # a user's thumb: 1 up, 0 down; nobody decided who gives one
+
+
+class LabelSource(StrEnum):
+    HUMAN = "human"  # an annotator
+    AI = "ai"  # a model in an annotator's place
+    USER = "user"  # whoever the answer was for
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One judgement of one trace's answer.
+
+    A later label of the same annotator on the same trace, kind and criteria corrects an earlier one.
+    """
+
+    label_id: str
+    timestamp: datetime  # UTC, aware: when it was given
+    trace_id: str
+    kind: str  # PREFERENCE, REFUSAL, RATING, "correct", or the project's own
+    value: float  # 0 to 1
+    annotator_id: str | None = None
+    criteria_version: str | None = None
+    inclusion_probability: float | None = None  # with which the trace was chosen to be labelled, above 0
+    dimensions: Mapping[str, float] = field(default_factory=dict)  # 0 to 1 each
+    source: LabelSource = LabelSource.HUMAN
+
+    def digest(self) -> bytes:
+        """Return 16 bytes that tell this label from every other content, under the same id too."""
+        return blake2b(msgspec.json.encode(self, order="sorted"), digest_size=16).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the labels of one kind on one trace come to: the mean of each annotator's latest."""
+
+    value: float  # 0 to 1
+    annotators: int
+    labelled_at: datetime  # of the latest
+    probability: float | None  # the least that one of them states

@@ -1,0 +1,73 @@
+"""The review queue: which traces are judged, by whom, and what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from monitor.domain.label import PREFERENCE
+
+
+class Reason(StrEnum):
+    """Why a trace is in the queue."""
+
+    FLOOR = "floor"  # drawn among all
+    DISAGREEMENT = "disagreement"  # drawn with a higher probability: the reward models disagree on it
+    ALARM = "alarm"  # an example of an open alarm; counted by no estimate
+    GOLD = "gold"  # its verdict is known: it tells how annotators judge
+
+
+class ItemState(StrEnum):
+    OPEN = "open"  # fewer annotators than wanted
+    DONE = "done"  # as many labels as wanted
+    MISSING = "missing"  # nobody could judge it, or its text is gone
+
+
+class Answer(StrEnum):
+    LABEL = "label"
+    SKIP = "skip"  # the annotator cannot say; another one is asked
+    FLAG = "flag"  # something is wrong with the item: it is asked of nobody else
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionPlan:
+    """With which probability a trace is selected: decided before any label of it is seen.
+
+    *least* is what every eligible trace has; what adds to it hangs on the reward models alone.
+    """
+
+    revision: int = 0
+    kinds: tuple[str, ...] = (PREFERENCE,)  # of labels that are asked for
+    least: float = 0.0  # 0: nothing is selected
+    disputed: float = 0.0  # the probability of a trace whose disagreement is above the limit; `least` or more
+    disagreement_above: float | None = None  # in the scorer's unit; None: no trace is disputed
+
+    def probability(self, disagreement: float | None) -> float:
+        limit = self.disagreement_above
+        if limit is None or disagreement is None or disagreement <= limit:
+            return self.least
+        return max(self.disputed, self.least)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What was decided on one trace for one kind of label."""
+
+    kind: str
+    probability: float
+    least: float  # that any trace had then
+    selected: bool
+    reason: Reason = Reason.FLOOR
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerGiven:
+    """An annotator's answer to one item, as the page sends it."""
+
+    item_id: int
+    answer: Answer
+    value: float | None = None  # of what stood first; the queue turns it to the policy's own
+    seconds: float | None = None
+    note: str = ""
+    dimensions: Mapping[str, float] = field(default_factory=dict)

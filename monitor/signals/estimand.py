@@ -1,0 +1,46 @@
+"""What is estimated from labels: a signal's rate among all traces, by a cheap opinion on all and labels on some."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from monitor.domain.label import PREFERENCE, REFUSAL
+from monitor.domain.signal import Signal, SignalKind
+
+
+@dataclass(frozen=True, slots=True)
+class Estimand:
+    """A rate between 0 and 1 that labels of one kind tell: another one is a line in ESTIMANDS."""
+
+    name: str  # of the signal in which its drift is followed
+    kind: str  # of the labels
+    cheap: str | None  # the signal, 0 to 1, that says the same of every trace; None: nothing does
+    unit: str
+
+    @property
+    def selected(self) -> str:
+        """The series in which the worker logs which traces may be labelled, and with which probability."""
+        return f"selected_{self.kind}"
+
+    @property
+    def rectifier(self) -> str:
+        """The signal that tells how far the cheap opinion is off: the labels less the opinion."""
+        return f"{self.name}_rectifier"
+
+    def signals(self) -> tuple[Signal, ...]:
+        own = Signal(self.name, SignalKind.ESTIMATE, self.unit)
+        return (own, Signal(self.rectifier, SignalKind.ESTIMATE, self.unit)) if self.cheap else (own,)
+
+
+REWARD_WIN = Signal("reward_win", SignalKind.PROBABILITY, "share of traces")
+REWARD_ACCURACY = Signal("reward_accuracy", SignalKind.BINARY, "share of labels")
+WIN_RATE = Estimand("win_rate", PREFERENCE, REWARD_WIN.name, "share of traces")
+REFUSAL_RATE = Estimand("refusal_rate", REFUSAL, "refusal", "share of traces")
+WIN_RATE_LC = Signal("win_rate_lc", SignalKind.ESTIMATE, "share of traces")  # length-controlled
+ESTIMANDS: dict[str, Estimand] = {estimand.name: estimand for estimand in (WIN_RATE, REFUSAL_RATE)}
+# Written by the source of labels: each has a window of its own, since labels come days after their traces.
+LABEL_SIGNALS: tuple[Signal, ...] = (
+    *(signal for estimand in ESTIMANDS.values() for signal in estimand.signals()),
+    WIN_RATE_LC,
+    REWARD_ACCURACY,
+)
