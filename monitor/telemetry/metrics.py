@@ -18,9 +18,9 @@ from monitor.domain.job import Action, JobState
 from monitor.domain.stream import StreamStatus
 from monitor.signals.table import SIGNALS
 from monitor.telemetry import series
+from monitor.telemetry.declaration import counter_of, gauge_of, histogram_of
 from monitor.telemetry.freshness import Clock, FreshGauges, Freshness
 from monitor.telemetry.health import READY, Health
-from monitor.telemetry.series import counter_of, gauge_of, histogram_of
 
 FRESH_SECONDS = 30.0  # how long what was confirmed last is taken for true
 
