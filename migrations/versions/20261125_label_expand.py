@@ -13,6 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("baseline_trace", sa.Column("reference_response", sa.Text(), nullable=True))
     op.create_table(
         "criteria",
         sa.Column("version", sa.Text(), nullable=False),
@@ -34,6 +35,8 @@ def upgrade() -> None:
         sa.Column("items", sa.BigInteger(), nullable=False),
         sa.Column("cheap_sum", sa.Float(), nullable=False),
         sa.Column("cheap_square_sum", sa.Float(), nullable=False),
+        sa.Column("prediction_sum", sa.Float(), nullable=False),
+        sa.Column("prediction_square_sum", sa.Float(), nullable=False),
         sa.Column("gap_sum", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint(
             "estimand",
@@ -243,3 +246,4 @@ def downgrade() -> None:
     op.drop_table("estimate_day")
     op.drop_index("uq_criteria_active", table_name="criteria", postgresql_where=sa.text("active"))
     op.drop_table("criteria")
+    op.drop_column("baseline_trace", "reference_response")

@@ -174,6 +174,8 @@ estimate_day = Table(
     Column("items", BigInteger, nullable=False),
     Column("cheap_sum", Float, nullable=False),
     Column("cheap_square_sum", Float, nullable=False),
+    Column("prediction_sum", Float, nullable=False),
+    Column("prediction_square_sum", Float, nullable=False),
     Column("gap_sum", Float, nullable=False),  # of tanh(length gap / its spread)
     PrimaryKeyConstraint("estimand", "day", "policy_model", "cohort", "criteria_version", "scorer_version"),
 )
