@@ -24,6 +24,7 @@ from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
 from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.leader import Leader
+from monitor.app.learning import pair_rules_of
 from monitor.app.reference import asking_again
 from monitor.app.rules import controller_rules_of, null_rule_of, tolerances_of
 from monitor.app.supervisor import Supervisor
@@ -92,7 +93,7 @@ log = structlog.get_logger(__name__)
 
 
 def job_service_of(engine: Engine, settings: Settings) -> JobService:
-    return JobService(PostgresTransactions(engine), releases_of(engine, settings))
+    return JobService(PostgresTransactions(engine, pair_rules_of(settings)), releases_of(engine, settings))
 
 
 def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int | None] = lambda: None) -> Ports:
@@ -125,7 +126,7 @@ def dispatcher_of(engine: Engine, settings: Settings, *, owner: str) -> Dispatch
     retrain, begin = settings.retrain, PostgresTransactions(engine)
     folders = RunFolders(
         retrain,
-        preferences=PostgresPreferences(engine),
+        preferences=PostgresPreferences(engine, pair_rules_of(settings)),
         baseline=PostgresBaselineTraces(engine),
         registry=RewardRegistry(engine),
         scored_tokens=settings.rewards.max_tokens,
