@@ -40,6 +40,14 @@ PREFERENCES = Series(
     "Preference events read, by what became of them.",
     ("outcome",),
 )
+LABELS = Series(
+    "monitor_labels_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "labels",
+    "Labels from the topic and the API, by what became of them and who judged: human, ai, user; unknown where invalid.",
+    ("outcome", "source"),
+)
 DEAD_LETTERS = Series(
     "monitor_dead_letters_total",
     Kind.COUNTER,
@@ -300,6 +308,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     PART_READY,
     TRACES,
     PREFERENCES,
+    LABELS,
     DEAD_LETTERS,
     SKIPPED,
     UNEMBEDDED,

@@ -21,6 +21,7 @@ preference = Table(
     Column("criteria_version", Text),
     Column("cohort", Text, nullable=False),
     Column("dimensions", JSONB, nullable=False),
+    Column("trace_id", Text),  # whose answer is one of the two, where it is known
     _timestamp("received_at", default_now=True),
     Index(None, "received_at"),
 )
