@@ -11,6 +11,7 @@ from monitor.drift.baseline import Baseline, SignalBaseline, may_page
 from monitor.drift.stored import ActiveBaseline
 from monitor.drift.summary import BaselineLaws, kinds_of, summarise
 from monitor.signals.input_shift import INPUT_SHIFT
+from monitor.signals.table import SIGNALS
 
 
 class StreamStore(Protocol):
@@ -66,7 +67,8 @@ class Streams:
         active = self._active()
         if active is None:
             return ()
-        return tuple(sorted(self._store.seen_scorers() - {law.key for law in active.baseline.signals}))
+        seen = {key for key in self._store.seen_scorers() if key[0] in SIGNALS}
+        return tuple(sorted(seen - {law.key for law in active.baseline.signals}))
 
     def laws(self) -> BaselineLaws | None:
         """Return what the active baseline holds; None where there is none."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from monitor.domain.observation import LogEntry, ObservationBatch, Series, Source, Subjects, micros_of
-from monitor.domain.score import Reward
+from monitor.domain.score import Opinion, Reward
 from monitor.domain.trace import Trace
 from monitor.observe.covariates import covariates_of
 from monitor.observe.embedding import Embedded
@@ -24,6 +24,7 @@ class ObservedTrace:
     cohort: str
     repeated: bool  # stored and counted, but not an observation
     reward: Reward | None = None
+    opinion: Opinion | None = None
 
 
 def gather(observed: Sequence[ObservedTrace], embedded: Embedded | None = None) -> LogEntry:
@@ -36,7 +37,7 @@ def gather(observed: Sequence[ObservedTrace], embedded: Embedded | None = None) 
     for place, item in enumerate(observed):
         if item.repeated:
             continue
-        for seen in observe(item.trace, item.reward):
+        for seen in observe(item.trace, item.reward, item.opinion):
             rows[seen.signal, item.trace.policy_model, seen.scorer_version].append((place, item.cohort, seen.value))
     known = covariates_of(
         [item.trace for item in observed],
