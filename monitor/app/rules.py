@@ -14,15 +14,17 @@ from monitor.drift.incident import IncidentRule
 from monitor.drift.tolerance import Tolerance
 from monitor.errors import InvalidSetting
 from monitor.observe.scoring import RewardRule
+from monitor.observe.selection import SelectionRule
 from monitor.observe.step import ObserveRules
 from monitor.settings.root import Settings
 
 
-def observe_rules_of(settings: Settings) -> ObserveRules:
+def observe_rules_of(settings: Settings, selection: SelectionRule) -> ObserveRules:
     rewards = settings.rewards
     return ObserveRules(
         CohortRule(settings.ingest.cohort_keys),
         settings.repeat_window,
+        selection,
         RewardRule(rewards.temperature, takes_reported=rewards.backend == "none"),
     )
 

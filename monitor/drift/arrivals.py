@@ -17,7 +17,6 @@ from monitor.domain.cohort import ALL
 from monitor.domain.observation import EPOCH
 from monitor.domain.stream import StreamKey
 from monitor.drift.stored import Filing
-from monitor.signals.table import SIGNALS
 from monitor.stats.presence import Presence
 from monitor.stats.rhythm import KEPT, Rhythms
 
@@ -137,12 +136,10 @@ class Senders:
         if not records:
             return
         learn, self.live = self.live, self.live or _reaches(entry.last_timestamp, self.quiet_from)
-        # What is no signal tells of the queue, not of who sends: it comes and goes as people choose.
-        seen = {key: count for key, count in entry.seen.items() if key.signal in SIGNALS}
-        tally = Tally.of(seen)
+        tally = Tally.of(entry.seen)
         self._arrive(tally, records, learn=learn)
         self._accompany(tally, entry, records, learn=learn)
-        for key, count in seen.items():
+        for key, count in entry.seen.items():
             self.cohorts[key.cohort] = self.cohorts.get(key.cohort, 0) + count
             scorer = key.signal, key.scorer_version
             self.scorers[scorer] = self.scorers.get(scorer, 0) + count

@@ -11,7 +11,6 @@ from monitor.drift.baseline import Baseline, SignalBaseline, may_page
 from monitor.drift.stored import ActiveBaseline
 from monitor.drift.summary import BaselineLaws, kinds_of, summarise
 from monitor.signals.input_shift import INPUT_SHIFT
-from monitor.signals.table import SIGNALS
 
 
 class StreamStore(Protocol):
@@ -28,7 +27,7 @@ class StreamStore(Protocol):
         ...
 
     def seen_scorers(self) -> set[tuple[str, str]]:
-        """Return signal and scorer of the latest observations."""
+        """Return signal and scorer of the latest observations; of signals that a baseline may hold."""
         ...
 
 
@@ -67,8 +66,7 @@ class Streams:
         active = self._active()
         if active is None:
             return ()
-        seen = {key for key in self._store.seen_scorers() if key[0] in SIGNALS}
-        return tuple(sorted(seen - {law.key for law in active.baseline.signals}))
+        return tuple(sorted(self._store.seen_scorers() - {law.key for law in active.baseline.signals}))
 
     def laws(self) -> BaselineLaws | None:
         """Return what the active baseline holds; None where there is none."""

@@ -15,6 +15,7 @@ from monitor.observe.embedding import Embedder
 from monitor.observe.gather import ObservedTrace, gather
 from monitor.observe.repeat import RepeatMemory, mark_repeats
 from monitor.observe.scoring import RewardModel, RewardRule, score_traces
+from monitor.observe.selection import SelectionRule
 from monitor.telemetry.metrics import Stage
 
 
@@ -22,6 +23,7 @@ from monitor.telemetry.metrics import Stage
 class ObserveRules:
     cohorts: CohortRule = CohortRule()
     repeat_window: timedelta = timedelta(hours=1)
+    selection: SelectionRule = SelectionRule()
     rewards: RewardRule = RewardRule()
 
 
@@ -70,9 +72,10 @@ class Observer:
         with self._timed(Stage.SCORE):
             fresh = [not repeat for repeat in repeated]  # no signal reads how a repeat compares
             scored = score_traces(traces, self._reward_model(), self._rules.rewards, compared=fresh)
+        selections = self._rules.selection.select(traces, repeated, [found.reward for found in scored])
         observed = tuple(
-            ObservedTrace(trace, names[label], repeat, found.reward, found.opinion)
-            for trace, label, repeat, found in zip(traces, labels, repeated, scored, strict=True)
+            ObservedTrace(trace, names[label], repeat, found.reward, selected, found.opinion)
+            for trace, label, repeat, found, selected in zip(traces, labels, repeated, scored, selections, strict=True)
         )
         embedded = None
         if self._embedder is not None:

@@ -95,19 +95,6 @@ def test_traces_that_come_without_their_scores_are_told_as_a_silent_scorer(site:
     assert "without reward; it usually comes with 100.0% of them" in found[0].detail
 
 
-def test_what_is_no_signal_neither_sends_nor_falls_silent(site: Site) -> None:
-    queue = {StreamKey("selected_preference", "queue", "q", "0.01"): 90, StreamKey("length_gap", "koala", "a", "1"): 6}
-    for _ in range(100):
-        site.at += timedelta(seconds=PERIOD)
-        entry = site.entry(BOTH)
-        with_queue = replace(entry, seen={**entry.seen, **queue})
-        site.senders.add(with_queue, unread_after_seconds=RULES.unread_after_seconds)
-    assert ("queue", "*") not in site.senders.streams
-    assert ("*", "q") not in site.senders.streams
-    assert site.send(BOTH, 3.0) == []
-    assert not {signal for signal, _ in site.senders.signals} - {"reward", "refusal"}
-
-
 def test_opinions_that_stop_alone_are_told_and_not_beside_a_scorer_that_stopped(site: Site) -> None:
     def send(*signals: str) -> set[tuple[AlarmKind, StreamKey, Severity]]:
         found: list[Finding] = []
