@@ -9,8 +9,10 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from dashboards.panels import ROWS, Panel, Row
-from monitor.telemetry.series import SERIES, Part, Series
+from dashboards.panel import Panel, Row
+from dashboards.panels import ROWS
+from monitor.telemetry.declaration import Part, Series
+from monitor.telemetry.series import SERIES
 
 ROOT = Path(__file__).parent.parent
 DASHBOARD = ROOT / "dashboards/grafana/rlhf-monitor.json"

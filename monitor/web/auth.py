@@ -88,13 +88,21 @@ def identify(request: Request, credentials: Annotated[HTTPAuthorizationCredentia
     return gatekeeper.admit(request, credentials)
 
 
-def identify_operator(actor: Annotated[Actor, Depends(identify)]) -> Actor:
-    if not actor.role.covers(Role.OPERATOR):
-        raise HTTPException(
-            403, f"your token has the role {actor.role.value!r}: only an {Role.OPERATOR.value!r} may do this"
-        )
+def identify_annotator(actor: Annotated[Actor, Depends(identify)]) -> Actor:
+    _require(actor, Role.ANNOTATOR)
     return actor
 
 
+def identify_operator(actor: Annotated[Actor, Depends(identify)]) -> Actor:
+    _require(actor, Role.OPERATOR)
+    return actor
+
+
+def _require(actor: Actor, role: Role) -> None:
+    if not actor.role.covers(role):
+        raise HTTPException(403, f"your token has the role {actor.role.value!r}: only an {role.value!r} may do this")
+
+
 AnyActor = Annotated[Actor, Depends(identify)]
+Annotator = Annotated[Actor, Depends(identify_annotator)]  # an operator too
 Operator = Annotated[Actor, Depends(identify_operator)]
