@@ -364,7 +364,7 @@ def test_the_overview_counts_dead_letters_by_reason(local: TestClient, monitor: 
     )
 
 
-@pytest.mark.parametrize("path", ["/", "/static/console.js", "/api/v1/streams", "/nowhere", "/healthz"])
+@pytest.mark.parametrize("path", ["/", "/review", "/static/console.js", "/api/v1/streams", "/nowhere", "/healthz"])
 def test_every_answer_forbids_inline_scripts_and_framing(local: TestClient, path: str) -> None:
     policy = local.get(path).headers["content-security-policy"]
     assert "script-src 'self';" in policy
@@ -372,8 +372,9 @@ def test_every_answer_forbids_inline_scripts_and_framing(local: TestClient, path
     assert "unsafe" not in policy
 
 
-def test_the_page_itself_holds_no_inline_script_style_or_foreign_address(local: TestClient) -> None:
-    page = local.get("/").text
+@pytest.mark.parametrize("path", ["/", "/review"])
+def test_the_page_itself_holds_no_inline_script_style_or_foreign_address(local: TestClient, path: str) -> None:
+    page = local.get(path).text
     assert "<script>" not in page
     assert "style=" not in page
     assert "onclick" not in page

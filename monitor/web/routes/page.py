@@ -1,4 +1,4 @@
-"""The console's one page; what it shows it fetches from the API."""
+"""The console and the annotator's page; what they show they fetch from the API."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ def console(request: Request) -> Response:
     gatekeeper: Gatekeeper = request.app.state.gatekeeper
     context = {"version": __version__, "wants_token": gatekeeper.wants_token, "actions": list(ACTIONS)}
     return _templates.TemplateResponse(request, "console.html", context)
+
+
+@router.get("/review", response_class=HTMLResponse, include_in_schema=False)
+def review(request: Request) -> Response:
+    gatekeeper: Gatekeeper = request.app.state.gatekeeper
+    context = {"wants_token": gatekeeper.wants_token, "note_characters": 500}
+    return _templates.TemplateResponse(request, "review.html", context)
 
 
 @router.get("/api/v1/whoami", tags=["access"])
