@@ -14,7 +14,7 @@ from monitor.domain.incident import Incident, IncidentDetail
 from monitor.domain.order import Actor, AlarmOrder
 from monitor.drift.explain import Explanation
 from monitor.errors import NotFound
-from monitor.web.auth import Viewer, Operator
+from monitor.web.auth import Operator, Viewer
 from monitor.web.problem import describe
 from monitor.web.state import Limit, Number, kept
 

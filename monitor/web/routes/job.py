@@ -14,7 +14,7 @@ from monitor.domain.order import Actor, JobOrder, allowed_orders
 from monitor.domain.view import JobDetail, JobEvent
 from monitor.errors import NotFound
 from monitor.runs.model import Models
-from monitor.web.auth import Viewer, Operator
+from monitor.web.auth import Operator, Viewer
 from monitor.web.problem import describe
 from monitor.web.state import Limit, Number, kept
 

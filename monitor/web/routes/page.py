@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from monitor import __version__
 from monitor.domain.order import Role
 from monitor.runs.action import ACTIONS
-from monitor.web.auth import Known, Gatekeeper
+from monitor.web.auth import Gatekeeper, Known
 
 CONSOLE = Path(__file__).parent.parent / "console"
 
