@@ -8,6 +8,7 @@ from datetime import timedelta
 from sqlalchemy import Engine
 
 from monitor.app.anchor import JudgeAnchor
+from monitor.app.estimates import SHOW_SECONDS, ShowEstimates, estimates_of, late_after
 from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchIncidents, WatchPlacement
 from monitor.app.watch import WatchArrivals
 from monitor.domain.incident import VerdictWait
@@ -15,6 +16,7 @@ from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.incident import IncidentRule
 from monitor.drift.reask import MEASURES
 from monitor.drift.watch import WatchRules
+from monitor.labels.gauge import LabelMetrics
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.arrivals import PostgresArrivals
 from monitor.postgres.checkpoints import PostgresCheckpoints
@@ -75,6 +77,7 @@ def duties_of(
     settings: Settings,
     metrics: Metrics,
     *,
+    label_metrics: LabelMetrics,
     engine: Engine,
     fenced: Engine,
     rules: ControllerRules,
@@ -96,6 +99,7 @@ def duties_of(
     def forget_repeats() -> None:
         store.forget_repeats(settings.repeat_window)
 
+    estimates = ShowEstimates(estimates_of(engine, settings).reports, label_metrics, late_after(settings))
     duties = [
         Duty("tell_time", CLOCK_SECONDS, tell_time),
         Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
@@ -104,6 +108,7 @@ def duties_of(
         Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics, wait_of(settings))),
         Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
+        Duty("show_estimates", SHOW_SECONDS, estimates),
         Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
         Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
         Duty("make_partitions", FORGET_SECONDS, retention.make_partitions),

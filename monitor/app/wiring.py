@@ -22,6 +22,7 @@ from sqlalchemy import Engine, event
 from monitor.app.anchor import anchor_scoring_of, anchors_of
 from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
+from monitor.app.estimates import SHOW_SECONDS, estimates_of
 from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.leader import Leader
 from monitor.app.reference import asking_again
@@ -40,6 +41,7 @@ from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.limits import limits_of
 from monitor.ingest.route import Router, routes_of
+from monitor.labels.gauge import LabelMetrics
 from monitor.observe.step import ObserveRules
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.batch import BatchBuilder
@@ -110,6 +112,7 @@ def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int 
         incidents=PostgresIncidents(engine),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),
+        estimates=estimates_of(engine, settings),
     )
 
 
@@ -202,6 +205,7 @@ class Daemon:
         anchor, metrics = settings.rewards.anchor, self._metrics
         self._anchors = anchor_scoring_of(anchor, engine=self._engine, scorer=self._shared_scorer, metrics=metrics)
         self._reference_metrics = ReferenceMetrics(self._registry, leader_seconds=leader_seconds)
+        self._label_metrics = LabelMetrics(self._registry, leader_seconds=leader_seconds + SHOW_SECONDS)
         self._worker: Worker | None = None
         self._supervisor = Supervisor(self.health, leave_seconds=settings.drain_seconds + LEAVE_SECONDS)
         with ExitStack() as failing:
@@ -288,6 +292,7 @@ class Daemon:
         duties = duties_of(
             settings,
             self._metrics,
+            label_metrics=self._label_metrics,
             engine=self._engine,
             fenced=fenced,
             rules=controller_rules_of(settings),

@@ -20,6 +20,7 @@ from monitor.domain.incident import Incident, sum_up
 from monitor.domain.job import Action, JobState
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.text import for_metric
+from monitor.labels.gauge import LabelMetrics
 from monitor.telemetry.declaration import Series
 from monitor.telemetry.health import Health
 from monitor.telemetry.logs import configure_logging
@@ -98,6 +99,7 @@ def assert_declared(registry: CollectorRegistry, declared: Sequence[Series]) -> 
 
 def test_the_daemon_exports_exactly_the_series_declared_for_it(metrics: Metrics, registry: CollectorRegistry) -> None:
     ReferenceMetrics(registry)
+    LabelMetrics(registry)
     assert_declared(registry, DAEMON_SERIES)
 
 
