@@ -36,7 +36,7 @@ _SUMS = text(
 _CORRECTED = text(
     "select i.trace_id, i.criteria_version from label_item i join label_block b using (estimand, number)"
     " where i.estimand = :estimand and i.value is not null and exists (select from label l where"
-    "  l.trace_id = i.trace_id and l.kind = :kind and l.received_at > b.settled_at - :overlap)"
+    "  l.trace_id = i.trace_id and l.kind = :kind and greatest(l.received_at, l.withdrawn_at) > b.settled_at - :overlap)"
 )
 _BLOCKS = text(
     "select count(*) filter (where outcome = 'matured' and settled_at > now() - :recent) as matured,"
@@ -58,7 +58,7 @@ _FACTS = text(
     " left join lateral (select outcome, settled_at, stop_place from label_block where estimand = :estimand"
     "   and first_place <= e.first_place + s.ordinal order by first_place desc limit 1) b"
     "  on b.stop_place > e.first_place + s.ordinal"
-    " where l.kind = :kind and l.received_at > now() - :recent"
+    " where l.kind = :kind and l.received_at > now() - :recent and l.withdrawn_at is null"
     " group by 1, 2, 3, 4, 5, 6, 7, 8, 9"
 )
 
@@ -67,7 +67,7 @@ class PostgresEstimates:
     """The `EstimateStore` of `labels.report`.
 
     A label that was corrected after its block was settled counts as corrected from then on, and so does one of a
-    further annotator. Streams keep what they have bet on: evidence is never rewritten.
+    further annotator; one that was withdrawn counts no more. Streams keep what they have bet on: evidence is never rewritten.
     """
 
     def __init__(self, engine: Engine, *, use: UseRule, least_probability: float) -> None:
@@ -114,7 +114,8 @@ class PostgresEstimates:
                 criteria_version=None if criteria_version in ANY else criteria_version,
                 stated_only=self._use.sampling == "stated",
             )
-        return [_with(item, found.get(item.trace_id)) for item in items]
+        corrected = {trace_id for trace_ids in by_criteria.values() for trace_id in trace_ids}
+        return [_judged(item, found.get(item.trace_id)) if item.trace_id in corrected else item for item in items]
 
     def _criteria(self, connection: Connection) -> str | None:
         if self._use.criteria_version is not None or self._use.sampling == "stated":
@@ -122,9 +123,9 @@ class PostgresEstimates:
         return connection.execute(text("select version from criteria where active")).scalar_one_or_none()
 
 
-def _with(item: LabelItem, verdict: Verdict | None) -> LabelItem:
-    if verdict is None or item.value is None:
-        return item
+def _judged(item: LabelItem, verdict: Verdict | None) -> LabelItem:
+    if verdict is None:  # withdrawn
+        return replace(item, value=None, annotators=0, labelled_at=None)
     return replace(item, value=verdict.value, annotators=verdict.annotators, labelled_at=verdict.labelled_at)
 
 

@@ -35,9 +35,9 @@ def test_what_was_settled_is_read_as_it_was_written(engine: Engine) -> None:
     assert (found.blocks.matured, found.blocks.dropped, found.blocks.waiting) == (items[-1].number, 0, 0)
 
 
-def test_a_label_that_is_corrected_after_its_block_was_settled_counts_as_corrected(engine: Engine) -> None:
+def test_a_label_that_is_corrected_or_withdrawn_after_its_block_was_settled_counts_as_it_stands(engine: Engine) -> None:
     items, sums = evidence(days=1)
-    first, second, third = items[:3]
+    first, second, third, fourth = items[:4]
     with transaction(engine) as connection:
         settle(connection, items, sums)
     before = store_of(engine).mark(WIN_RATE)
@@ -50,12 +50,16 @@ def test_a_label_that_is_corrected_after_its_block_was_settled_counts_as_correct
     ]
     with transaction(engine) as connection:
         insert_labels(connection, corrections)
+        withdraw = text("update label set withdrawn_at = now() where trace_id = :trace_id")
+        connection.execute(withdraw, {"trace_id": fourth.trace_id})
     assert store_of(engine).mark(WIN_RATE) != before
     found = {item.trace_id: item for item in store_of(engine).evidence(WIN_RATE, recent=RECENT).items}
     assert found[first.trace_id].value == 1.0 - (first.value or 0.0)
     assert (found[second.trace_id].value, found[second.trace_id].annotators) == (0.25 + (second.value or 0.0) / 2, 2)
     assert found[third.trace_id] == third
-    assert {item.trace_id for item in found.values() if item not in items} == {first.trace_id, second.trace_id}
+    assert found[fourth.trace_id].value is None
+    changed = {item.trace_id for item in (first, second, fourth)}
+    assert {item.trace_id for item in found.values() if item not in items} == changed
 
 
 WORLD = """

@@ -8,7 +8,7 @@ from typing import Annotated, Protocol
 from fastapi import APIRouter, Query
 
 from monitor.labels.report import LabelReport
-from monitor.web.auth import AnyActor
+from monitor.web.auth import Viewer
 from monitor.web.state import kept
 
 MAX_PAST_WEEKS = 26
@@ -22,7 +22,7 @@ class Reports(Protocol):
 
 @router.get("/estimates")
 def list_estimates(
-    _: AnyActor,
+    _: Viewer,
     reports: Annotated[Reports, kept("estimates")],
     *,
     signal: Annotated[str | None, Query(max_length=1000, description="win_rate, refusal_rate, ...")] = None,
