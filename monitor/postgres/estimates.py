@@ -35,8 +35,9 @@ _SUMS = text(
 )
 _CORRECTED = text(
     "select i.trace_id, i.criteria_version from label_item i join label_block b using (estimand, number)"
-    " where i.estimand = :estimand and i.value is not null and exists (select from label l where"
-    "  l.trace_id = i.trace_id and l.kind = :kind and greatest(l.received_at, l.withdrawn_at) > b.settled_at - :overlap)"
+    " where i.estimand = :estimand and i.value is not null and exists (select from label l"
+    "  where l.trace_id = i.trace_id and l.kind = :kind"
+    "   and greatest(l.received_at, l.withdrawn_at) > b.settled_at - :overlap)"
 )
 _BLOCKS = text(
     "select count(*) filter (where outcome = 'matured' and settled_at > now() - :recent) as matured,"
@@ -67,7 +68,7 @@ class PostgresEstimates:
     """The `EstimateStore` of `labels.report`.
 
     A label that was corrected after its block was settled counts as corrected from then on, and so does one of a
-    further annotator; one that was withdrawn counts no more. Streams keep what they have bet on: evidence is never rewritten.
+    further annotator; one that was withdrawn counts no more. Streams keep what they have bet on.
     """
 
     def __init__(self, engine: Engine, *, use: UseRule, least_probability: float) -> None:
