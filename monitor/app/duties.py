@@ -16,7 +16,6 @@ from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.incident import IncidentRule
 from monitor.drift.reask import MEASURES
 from monitor.drift.watch import WatchRules
-from monitor.labels.gauge import LabelMetrics
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.arrivals import PostgresArrivals
 from monitor.postgres.checkpoints import PostgresCheckpoints
@@ -29,6 +28,7 @@ from monitor.postgres.views.jobs import job_counts
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.retraining.service import JobService
 from monitor.settings.root import Settings
+from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import Dependency, Metrics
 
 ANCHOR_SECONDS = 2.0

@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine
 
 from monitor.labels.estimate import EstimateRule
-from monitor.labels.gauge import LabelMetrics
+from monitor.labels.gauge import gauges_of
 from monitor.labels.report import EstimateReports, LabelReport, UseRule
 from monitor.postgres.estimates import PostgresEstimates
 from monitor.settings.root import Settings
+from monitor.telemetry.labels import LabelMetrics
 
 SHOW_SECONDS = 30.0
 
@@ -43,4 +44,5 @@ class ShowEstimates:
     late_after: timedelta
 
     def __call__(self) -> None:
-        self.metrics.show_labels(self.reports(), late_after=self.late_after, now=datetime.now(UTC))
+        gauges = gauges_of(self.reports(), late_after=self.late_after, now=datetime.now(UTC))
+        self.metrics.show_labels(gauges)

@@ -40,7 +40,6 @@ from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.limits import limits_of
 from monitor.ingest.route import Router, routes_of
-from monitor.labels.gauge import LabelMetrics
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.batch import BatchBuilder
 from monitor.pipeline.processor import BadRecordLimit, Processor
@@ -74,6 +73,7 @@ from monitor.runs.artifact import Artifact
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
 from monitor.telemetry.health import Health
+from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
 from monitor.telemetry.reference import ReferenceMetrics
 from monitor.web.app import Ports, create_app

@@ -20,9 +20,9 @@ from monitor.domain.incident import Incident, sum_up
 from monitor.domain.job import Action, JobState
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.text import for_metric
-from monitor.labels.gauge import LabelMetrics
 from monitor.telemetry.declaration import Series
 from monitor.telemetry.health import Health
+from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.logs import configure_logging
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics, Stage, TraceOutcome
 from monitor.telemetry.reference import ReferenceMetrics
