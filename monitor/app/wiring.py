@@ -177,9 +177,8 @@ class Daemon:
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *anchored, WEB))
         self.port = 0
         self._registry = _registry()
-        reached = [Dependency.POSTGRES, Dependency.KAFKA]
-        if settings.rewards.backend == "http":
-            reached.append(Dependency.REWARDS)
+        served = settings.rewards.backend == "http"
+        reached = [name for name in Dependency if served or name is not Dependency.REWARDS]
         leader_seconds = FRESH_SECONDS + settings.drift.fold_seconds
         self._metrics = Metrics(self._registry, dependencies=reached, leader_seconds=leader_seconds)
         self._metrics.follow_health(self.health)
