@@ -23,6 +23,16 @@ class Estimand:
         return f"selected_{self.kind}"
 
     @property
+    def labelled(self) -> str:
+        """The series of the verdicts of settled blocks, by the criteria's version."""
+        return f"labelled_{self.kind}"
+
+    @property
+    def compared(self) -> str:
+        """The series of the cheap opinions on what was labelled, by the version that had them."""
+        return f"compared_{self.kind}"
+
+    @property
     def rectifier(self) -> str:
         """The signal that tells how far the cheap opinion is off: the labels less the opinion."""
         return f"{self.name}_rectifier"
@@ -32,6 +42,7 @@ class Estimand:
         return (own, Signal(self.rectifier, SignalKind.ESTIMATE, self.unit)) if self.cheap else (own,)
 
 
+LENGTH_GAP = "length_gap"  # the series in which the worker logs how much longer an answer is than its reference
 REWARD_WIN = Signal("reward_win", SignalKind.PROBABILITY, "share of traces")
 REWARD_ACCURACY = Signal("reward_accuracy", SignalKind.BINARY, "share of labels")
 WIN_RATE = Estimand("win_rate", PREFERENCE, REWARD_WIN.name, "share of traces")
