@@ -122,9 +122,38 @@ def upgrade() -> None:
         "preference_set",
         sa.Column("sha256", sa.Text(), nullable=False),
         sa.Column("card", JSONB(), nullable=False),
-        sa.Column("members", JSONB(), nullable=False),
+        sa.Column("members", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("sha256", name=op.f("pk_preference_set")),
+    )
+    op.create_table(
+        "preference_pair",
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("line", sa.Text(), nullable=False),
+        sa.Column("used_on", sa.Date(), server_default=sa.text("current_date"), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_preference_pair")),
+    )
+    op.create_table(
+        "preference_text",
+        sa.Column("trace_id", sa.Text(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("messages", JSONB(), nullable=False),
+        sa.Column("response", sa.Text(), nullable=False),
+        sa.Column("reference_response", sa.Text(), nullable=False),
+        sa.Column("conversation_id", sa.Text(), nullable=True),
+        sa.Column("cohort", sa.Text(), nullable=False),
+        sa.Column("kept_on", sa.Date(), server_default=sa.text("current_date"), nullable=False),
+        sa.PrimaryKeyConstraint("trace_id", name=op.f("pk_preference_text")),
+    )
+    op.create_index(op.f("ix_preference_text_content"), "preference_text", ["content"], unique=False)
+    op.add_column("preference", sa.Column("content", sa.LargeBinary(), nullable=True))
+    op.create_index(op.f("ix_preference_content"), "preference", ["content"], unique=False)
+    op.create_index(
+        "ix_preference_unread",
+        "preference",
+        ["preference_id"],
+        unique=False,
+        postgresql_where=sa.text("content is null"),
     )
     op.create_table(
         "review_item",
@@ -198,6 +227,12 @@ def downgrade() -> None:
     op.drop_table("review_plan")
     op.drop_index("ix_review_item_open", table_name="review_item", postgresql_where=sa.text("state = 'open'"))
     op.drop_table("review_item")
+    op.drop_index("ix_preference_unread", table_name="preference", postgresql_where=sa.text("content is null"))
+    op.drop_index(op.f("ix_preference_content"), table_name="preference")
+    op.drop_column("preference", "content")
+    op.drop_index(op.f("ix_preference_text_content"), table_name="preference_text")
+    op.drop_table("preference_text")
+    op.drop_table("preference_pair")
     op.drop_table("preference_set")
     op.drop_table("label_state")
     op.drop_index("ix_label_item_timestamp", table_name="label_item")

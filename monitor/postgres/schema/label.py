@@ -190,12 +190,36 @@ label_state = Table(
     Column("content", LargeBinary, nullable=False),
 )
 
-# A set of preference pairs that a run was given: the pairs stand in its file, found again by the hash.
+# The text of a labelled trace, kept past the day its partition goes: labels come late, and runs learn from them later.
+preference_text = Table(
+    "preference_text",
+    metadata,
+    Column("trace_id", Text, primary_key=True),
+    Column("content", LargeBinary, nullable=False),  # as `preference.content`: the answer first, then its reference
+    Column("messages", JSONB, nullable=False),
+    Column("response", Text, nullable=False),
+    Column("reference_response", Text, nullable=False),
+    Column("conversation_id", Text),
+    Column("cohort", Text, nullable=False),
+    Column("kept_on", Date, nullable=False, server_default=text("current_date")),
+    Index(None, "content"),
+)
+
+# A set of preference pairs that a run was given, found again by the hash of its file.
 preference_set = Table(
     "preference_set",
     metadata,
     Column("sha256", Text, primary_key=True),
     Column("card", JSONB, nullable=False),  # what it holds, and by which rules
-    Column("members", JSONB, nullable=False),  # [[source, id, digest], ...]: enough to make it again
+    Column("members", LargeBinary, nullable=False),  # digests of `preference_pair`, 32 bytes each, in the file's order
     _timestamp("created_at", default_now=True),
+)
+
+# The lines of those files, each once: sets made a day apart share most of them.
+preference_pair = Table(
+    "preference_pair",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),  # sha256 of the line
+    Column("line", Text, nullable=False),  # without its end
+    Column("used_on", Date, nullable=False, server_default=text("current_date")),  # by the newest set that holds it
 )

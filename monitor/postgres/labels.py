@@ -1,0 +1,95 @@
+"""Labels in PostgreSQL: every content of every label, as it came."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Engine, Row, text
+
+from monitor.domain.label import Label, LabelSource, Verdict
+from monitor.labels.verdict import COUNTED, verdicts
+from monitor.postgres.copy import driver_of
+
+_COLUMNS = (
+    "label_id, digest, timestamp, trace_id, annotator_id, kind, value, criteria_version, inclusion_probability,"
+    " dimensions, source"
+)
+# One order everywhere: transactions that insert the same labels wait for each other, and do not deadlock.
+# %b sends an array in binary: writing thousands of ids as escaped text costs more than storing them.
+_INSERT = (
+    f"insert into label ({_COLUMNS}) select * from unnest(%b::text[], %b::bytea[], %b::timestamptz[], %b::text[],"  # noqa: S608
+    " %b::text[], %b::text[], %b::float8[], %b::text[], %b::float8[], %b::jsonb[], %b::text[])"
+    " on conflict do nothing returning label_id, digest"
+)
+# All contents of a label's id: one may have been corrected to be of another trace or kind.
+_OF_TRACES = text(
+    f"select {_COLUMNS} from label where label_id in"  # noqa: S608
+    " (select label_id from label where trace_id = any(:trace_ids) and kind = :kind)"
+)
+
+
+class PostgresLabels:
+    """What was said of traces."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def verdicts(
+        self,
+        connection: Connection,
+        kind: str,
+        trace_ids: Sequence[str],
+        *,
+        criteria_version: str | None = None,
+        stated_only: bool = False,
+        sources: Collection[LabelSource] = COUNTED,
+    ) -> dict[str, Verdict]:
+        """Return the verdicts on those of *trace_ids* that have one, as `labels.verdict.verdicts` has it."""
+        rows = connection.execute(_OF_TRACES, {"trace_ids": list(trace_ids), "kind": kind})
+        found = verdicts(
+            map(label_of, rows), kind, criteria_version=criteria_version, stated_only=stated_only, sources=sources
+        )
+        wanted = set(trace_ids)
+        return {trace_id: verdict for trace_id, verdict in found.items() if trace_id in wanted}
+
+
+def insert_labels(connection: Connection, labels: Iterable[Label]) -> set[tuple[str, bytes]]:
+    """Store those of *labels* that are not there with the same content; return the id and digest of what is new."""
+    rows = sorted({(label.label_id, label.digest()): label for label in labels}.items())
+    if not rows:
+        return set()
+    columns = zip(*((label_id, digest, *_rest_of(label)) for (label_id, digest), label in rows), strict=True)
+    inserted = driver_of(connection).execute(_INSERT, [list(column) for column in columns])
+    return {(label_id, bytes(digest)) for label_id, digest in inserted}
+
+
+def label_of(row: Row[Any]) -> Label:
+    return Label(
+        row.label_id,
+        row.timestamp.astimezone(UTC),
+        row.trace_id,
+        row.kind,
+        row.value,
+        row.annotator_id,
+        row.criteria_version,
+        row.inclusion_probability,
+        {name: float(value) for name, value in row.dimensions.items()},
+        LabelSource(row.source),
+    )
+
+
+def _rest_of(label: Label) -> tuple[Any, ...]:
+    return (
+        label.timestamp,
+        label.trace_id,
+        label.annotator_id,
+        label.kind,
+        label.value,
+        label.criteria_version,
+        label.inclusion_probability,
+        msgspec.json.encode(dict(label.dimensions)).decode(),
+        label.source.value,
+    )
