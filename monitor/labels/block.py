@@ -11,6 +11,7 @@ import numpy as np
 
 from monitor.domain.label import Verdict
 from monitor.domain.observation import ObservationBatch, moment_of
+from monitor.domain.review import ItemState, Queued
 from monitor.labels.counting import count_block, sum_days
 from monitor.labels.estimate import DaySums, LabelItem
 from monitor.labels.item import Items, Sampling
@@ -67,12 +68,12 @@ def settle(
     estimand: Estimand,
     rule: BlockRule,
     tuning: Tuning,
-    gone: frozenset[str],
+    queued: Mapping[str, Queued],
     now: datetime,
 ) -> tuple[Settled, Tuning] | None:
     """Say what became of *block*, and what is learnt of it; None while its labels may still come.
 
-    *verdicts* are by trace id; *gone* are the ids of those that nobody will judge any more. *now* is the log's time.
+    *verdicts*, and where the review queue stands with each (*queued*), are by trace id. *now* is the log's time.
     """
     late = now >= block.cut_at + rule.wait
     if rule.sampling is Sampling.STATED:
@@ -87,7 +88,8 @@ def settle(
         )
     wanted = [name or "" for name, selected in zip(items.ids, items.selected, strict=True) if selected]
     missing = [name for name in wanted if name not in verdicts]
-    if missing and not late and not gone.intersection(missing):
+    given_up = any(queued[name].state is ItemState.MISSING for name in missing if name in queued)
+    if not (late or given_up or all(_is_judged(verdicts.get(name), queued.get(name)) for name in wanted)):
         return None
     rows = tuple(_rows(block, items, verdicts, estimand=estimand, tuning=tuning))
     if missing:
@@ -106,6 +108,13 @@ def settle(
     days = sum_days(items, estimand=estimand.name, criteria_version=criteria, tuning=tuning)
     settled = Settled(block, Outcome.MATURED, items, rows, 0, batches, days)
     return settled, tuning.passed(len(items), len(known)).after(seen)
+
+
+def _is_judged(verdict: Verdict | None, queued: Queued | None) -> bool:
+    """Say whether no further verdict on a trace is waited for."""
+    if verdict is None:
+        return False
+    return queued is None or queued.state is not ItemState.OPEN or verdict.annotators >= queued.wanted
 
 
 def _stated(verdict: Verdict | None, rule: BlockRule) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from monitor.domain.observation import (
     joined,
     micros_of,
 )
+from monitor.domain.review import Queued
 from monitor.labels.block import BlockRule, OpenBlock, Outcome, Settled, settle
 from monitor.labels.item import Items, Sampling, eligible_of, items_of
 from monitor.labels.tuning import Tuning
@@ -39,7 +40,7 @@ class Cut:
     next_number: int = 1  # of the next block
     first_place: int = 0  # where it begins
     eligible: int = 0  # traces it has so far
-    tuning: Tuning = Tuning()
+    tuning: Tuning = field(default_factory=Tuning)
 
 
 class BlockStore(Protocol):
@@ -76,8 +77,8 @@ class BlockStore(Protocol):
         """Return what people say of each of *trace_ids* that they have judged; users' thumbs are left out."""
         ...
 
-    def gone(self, kind: str, trace_ids: Sequence[str]) -> frozenset[str]:
-        """Return which of *trace_ids* the queue has given up: nobody will judge them any more."""
+    def queued(self, kind: str, trace_ids: Sequence[str]) -> Mapping[str, Queued]:
+        """Return where the review queue stands with those of *trace_ids* that are in it."""
         ...
 
     def criteria(self) -> str | None:
@@ -96,26 +97,27 @@ class BlockKeeper:
         self._store = store
         self._rule = rule
 
-    def turn(self) -> int:
-        """Cut what is new and settle what can be; return how many blocks were settled."""
+    def turn(self) -> bool:
+        """Cut what is new and settle what can be; say whether more may be ready at once."""
         now = self._store.now()
         if now is None:
-            return 0
-        return sum(self._turn(estimand, now) for estimand in ESTIMANDS.values())
+            return False
+        more = False
+        for estimand in ESTIMANDS.values():
+            self._cut(estimand)
+            more = self._settle(estimand, now) or more
+        return more
 
     def finish(self, estimands: Collection[Estimand], *, end: int) -> None:
         """Settle what is left of *estimands*: the log ends at place *end*, and no more labels will come."""
         for estimand in estimands:
             cut = self._cut(estimand)
             if cut.eligible:
-                rest = self._block(cut, stop_place=end, at=END_OF_TIME - self._rule.wait)
+                at, criteria = END_OF_TIME - self._rule.wait, self._criteria()
+                rest = OpenBlock(cut.next_number, cut.first_place, end, at, criteria)
                 self._store.save_cut(estimand.name, _after(cut, end), [rest])
             while self._settle(estimand, END_OF_TIME):
                 pass
-
-    def _turn(self, estimand: Estimand, now: datetime) -> int:
-        self._cut(estimand)
-        return self._settle(estimand, now)
 
     def _cut(self, estimand: Estimand) -> Cut:
         """Cut the log's new entries into blocks of as many eligible traces each; return how far that went."""
@@ -123,32 +125,34 @@ class BlockKeeper:
         signals = {estimand.selected, estimand.cheap or estimand.selected}
         while True:
             blocks: list[OpenBlock] = []
-            start = cut.next_sequence
+            start, criteria = cut.next_sequence, self._criteria()
             for entry in self._store.entries(start, signals, limit=CUT_ENTRIES):
                 places = eligible_of(entry.observations, estimand, self._rule.sampling)
                 while cut.eligible + len(places) >= self._rule.traces:
                     wanted = self._rule.traces - cut.eligible
                     stop_place = int(places[wanted - 1]) + 1
-                    blocks.append(self._block(cut, stop_place=stop_place, at=entry.at))
+                    blocks.append(OpenBlock(cut.next_number, cut.first_place, stop_place, entry.at, criteria))
                     cut, places = _after(cut, stop_place), places[wanted:]
                 cut = replace(cut, next_sequence=entry.sequence + 1, eligible=cut.eligible + len(places))
             if cut.next_sequence == start:
                 return cut
             self._store.save_cut(estimand.name, cut, blocks)
 
-    def _block(self, cut: Cut, *, stop_place: int, at: datetime) -> OpenBlock:
-        criteria = self._rule.criteria_version or self._store.criteria()
-        return OpenBlock(cut.next_number, cut.first_place, stop_place, at, criteria)
+    def _criteria(self) -> str | None:
+        """Return the version that labels must have; what labels state by themselves may have any."""
+        if self._rule.criteria_version is not None or self._rule.sampling is Sampling.STATED:
+            return self._rule.criteria_version
+        return self._store.criteria()
 
-    def _settle(self, estimand: Estimand, now: datetime) -> int:
-        """Settle the first blocks, in their order, as far as their labels are there; return how many that were."""
+    def _settle(self, estimand: Estimand, now: datetime) -> bool:
+        """Settle the first blocks, in their order, as far as their labels are there; say whether any was."""
         for limit in (1, BLOCKS_AT_ONCE):  # the others need not be read while the first one waits
             blocks = self._store.open_blocks(estimand.name, limit=limit)
             settled, cut = self._settled(estimand, blocks, now)
             if not settled:
-                return 0
+                return False
         self._store.save_settled(estimand.name, cut, settled, entry_of(settled))
-        return len(settled)
+        return True
 
     def _settled(self, estimand: Estimand, blocks: Sequence[OpenBlock], now: datetime) -> tuple[list[Settled], Cut]:
         cut, settled = self._store.cut(estimand.name), list[Settled]()
@@ -157,15 +161,18 @@ class BlockKeeper:
         items = self._items(estimand, blocks[0].first_place, blocks[-1].stop_place)
         stated = self._rule.sampling is Sampling.STATED
         wanted = [name for name, drawn in zip(items.ids, items.selected, strict=True) if name and (drawn or stated)]
+        versions = {block.criteria_version for block in blocks}
+        verdicts = {version: self._store.verdicts(estimand.kind, wanted, version) for version in versions}
+        queued = self._store.queued(estimand.kind, wanted)
         for block in blocks:
             found = settle(
                 block,
                 items.between(block.first_place, block.stop_place),
-                self._store.verdicts(estimand.kind, wanted, block.criteria_version),
+                verdicts[block.criteria_version],
                 estimand=estimand,
                 rule=self._rule,
                 tuning=cut.tuning,
-                gone=self._store.gone(estimand.kind, wanted),
+                queued=queued,
                 now=now,
             )
             if found is None:

@@ -32,10 +32,10 @@ from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredF
 from monitor.errors import Fenced, InvalidInput
 from monitor.postgres import schema
 from monitor.postgres.alarms import insert_alarm, recover_alarm
-from monitor.postgres.blocks import label_span
 from monitor.postgres.days import save_days
 from monitor.postgres.engine import transaction
 from monitor.postgres.incidents import file_alarms, hold_incidents, settle
+from monitor.postgres.label_span import label_span
 from monitor.postgres.log import append_entry, place_entries, placed_traces, trace_numbers
 from monitor.postgres.registry import replaced_scorers
 from monitor.postgres.window import copy_window
