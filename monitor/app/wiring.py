@@ -25,6 +25,7 @@ from monitor.app.embedding import open_embedder, require_embeddable
 from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.leader import Leader
 from monitor.app.reference import asking_again
+from monitor.app.review import selection_of
 from monitor.app.rules import controller_rules_of, null_rule_of, tolerances_of
 from monitor.app.supervisor import Supervisor
 from monitor.domain.cohort import CohortRule
@@ -245,7 +246,8 @@ class Daemon:
     def _run_worker(self) -> None:
         ingest, kafka = self.settings.ingest, self.settings.kafka
         store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
-        rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window)
+        selection = selection_of(self._engine, self.settings.review)
+        rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window, selection)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
         embedder, reward_model = open_embedder(self.settings, self._scorer, self._shared_scorer, self._metrics)
         builder = BatchBuilder(rules, store, store, reward_model=reward_model, embedder=embedder, metrics=self._metrics)

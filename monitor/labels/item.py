@@ -101,7 +101,7 @@ def items_of(
             least[into] = float(batch.series.scorer_version)
         elif signal == estimand.cheap:
             cheap[into], versions[into] = batch.values[rows], batch.series.scorer_version
-        elif signal == LENGTH_GAP:
+        elif signal == LENGTH_GAP.name:
             gap[into] = batch.values[rows]
     return Items(
         places=places,

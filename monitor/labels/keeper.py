@@ -182,7 +182,7 @@ class BlockKeeper:
         return settled, cut
 
     def _items(self, estimand: Estimand, start: int, stop: int) -> Items:
-        signals = {estimand.selected, estimand.cheap or estimand.selected, LENGTH_GAP}
+        signals = {estimand.selected, estimand.cheap or estimand.selected, LENGTH_GAP.name}
         batches = list(self._store.window(start, stop, signals))
         places = eligible_of(batches, estimand, self._rule.sampling)
         subjects = self._store.locate(places.tolist())

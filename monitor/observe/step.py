@@ -15,6 +15,7 @@ from monitor.observe.embedding import Embedder
 from monitor.observe.gather import ObservedTrace, gather
 from monitor.observe.repeat import RepeatMemory, mark_repeats
 from monitor.observe.scoring import RewardModel, score_traces
+from monitor.observe.selection import SelectionRule
 from monitor.telemetry.metrics import Stage
 
 
@@ -22,6 +23,7 @@ from monitor.telemetry.metrics import Stage
 class ObserveRules:
     cohorts: CohortRule = CohortRule()
     repeat_window: timedelta = timedelta(hours=1)
+    selection: SelectionRule = SelectionRule()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +70,12 @@ class Observer:
         names = self._names.admit(labels)
         with self._timed(Stage.SCORE):
             rewards = score_traces(traces, self._reward_model())
+        selections = self._rules.selection.select(traces, repeated, rewards)
         observed = tuple(
-            ObservedTrace(trace, names[label], repeat, reward)
-            for trace, label, repeat, reward in zip(traces, labels, repeated, rewards, strict=True)
+            ObservedTrace(trace, names[label], repeat, reward, selected)
+            for trace, label, repeat, reward, selected in zip(
+                traces, labels, repeated, rewards, selections, strict=True
+            )
         )
         embedded = None
         if self._embedder is not None:

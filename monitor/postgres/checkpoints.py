@@ -23,6 +23,7 @@ from monitor.postgres.copy import copy_rows, driver_of
 from monitor.postgres.engine import transaction
 from monitor.postgres.log import AppendedEntry, append_entry
 from monitor.postgres.partitions import TableInUse, brief_locks, make_partitions
+from monitor.postgres.review_items import insert_selected
 
 COHORT_LOCK = 0x524C4846_02
 PARTITION_RETRY_SECONDS = 60.0  # each try may hold writers up for a moment
@@ -183,6 +184,7 @@ class PostgresCheckpoints:
             "copy score (trace_id, scorer_version, mean, lower, disagreement, members) from stdin",
             _score_rows(observed.traces),
         )
+        insert_selected(connection, observed.traces)
         if observed.counted_keys:
             keys = sorted(observed.counted_keys)  # one order everywhere: workers that meet do not deadlock
             times = [observed.counted_keys[key] for key in keys]

@@ -20,7 +20,7 @@ class Estimand:
     @property
     def selected(self) -> str:
         """The series in which the worker logs which traces may be labelled, and with which probability."""
-        return f"selected_{self.kind}"
+        return selected_series(self.kind)
 
     @property
     def labelled(self) -> str:
@@ -42,7 +42,13 @@ class Estimand:
         return (own, Signal(self.rectifier, SignalKind.ESTIMATE, self.unit)) if self.cheap else (own,)
 
 
-LENGTH_GAP = "length_gap"  # the series in which the worker logs how much longer an answer is than its reference
+def selected_series(kind: str) -> str:
+    """Return the name of the series that tells which traces were drawn for labels of *kind*."""
+    return f"selected_{kind}"
+
+
+# Log ratio of the words of an answer and of its reference: written beside the selections; no baseline holds it.
+LENGTH_GAP = Signal("length_gap", SignalKind.RANKED, "log ratio")
 REWARD_WIN = Signal("reward_win", SignalKind.PROBABILITY, "share of traces")
 REWARD_ACCURACY = Signal("reward_accuracy", SignalKind.BINARY, "share of labels")
 WIN_RATE = Estimand("win_rate", PREFERENCE, REWARD_WIN.name, "share of traces")
