@@ -26,9 +26,8 @@ from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.leader import Leader
 from monitor.app.reference import asking_again
 from monitor.app.review import selection_of
-from monitor.app.rules import controller_rules_of, null_rule_of, tolerances_of
+from monitor.app.rules import controller_rules_of, null_rule_of, observe_rules_of, tolerances_of
 from monitor.app.supervisor import Supervisor
-from monitor.domain.cohort import CohortRule
 from monitor.drift.moved import MovedDays
 from monitor.drift.reask import PairTolerance
 from monitor.drift.rescore import RescoredBaselines
@@ -40,7 +39,6 @@ from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.limits import limits_of
 from monitor.ingest.route import Router, routes_of
-from monitor.observe.step import ObserveRules
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.batch import BatchBuilder
 from monitor.pipeline.processor import BadRecordLimit, Processor
@@ -118,7 +116,8 @@ def moved_days_of(engine: Engine, settings: Settings) -> MovedDays:
 
 
 def releases_of(engine: Engine, settings: Settings) -> Releases:
-    baselines = RescoredBaselines(PostgresBaselineTraces(engine), null_rule_of(settings))
+    window, temperature = PostgresBaselineTraces(engine), settings.rewards.temperature
+    baselines = RescoredBaselines(window, null_rule_of(settings), temperature=temperature)
     return Releases(PostgresTransactions(engine), baselines)
 
 
@@ -246,8 +245,7 @@ class Daemon:
     def _run_worker(self) -> None:
         ingest, kafka = self.settings.ingest, self.settings.kafka
         store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
-        selection = selection_of(self._engine, self.settings.review)
-        rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window, selection)
+        rules = observe_rules_of(self.settings, selection_of(self._engine, self.settings.review))
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
         embedder, reward_model = open_embedder(self.settings, self._scorer, self._shared_scorer, self._metrics)
         builder = BatchBuilder(rules, store, store, reward_model=reward_model, embedder=embedder, metrics=self._metrics)

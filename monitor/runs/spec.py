@@ -18,8 +18,8 @@ class RunSpec:
     """One training run.
 
     `preferences` rows: {"preference_id", "conversation_id", "messages": [{"role", "content"}],
-    "chosen", "rejected", "cohort", "timestamp"}. `rescore` rows: {"index", "messages", "response"}:
-    the baseline window's traces, to be scored by the candidate.
+    "chosen", "rejected", "cohort", "timestamp"}. `rescore` rows: {"index", "messages", "response",
+    "reference_response"}: the baseline window's traces, to be scored by the candidate.
     """
 
     job_id: int

@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from monitor.domain.trace import Message, Preference, TokenSource, Trace
+from monitor.domain.trace import Message, Preference, ReportedScores, TokenSource, Trace
 from monitor.errors import InvalidTrace
 from monitor.ingest.decode import DecodeLimits, check_preference, check_trace, parse_json
 from monitor.ingest.outcome import Carries, Format
@@ -53,6 +53,11 @@ class NativeFeedback(Struct, frozen=True, gc=False):
     rating: Annotated[Number | None, Meta(description="below zero: the user was not content")] = None
 
 
+class NativeRewardScores(Struct, frozen=True, gc=False):
+    policy: Annotated[Number, Meta(description="of the response")]
+    reference: Annotated[Number | None, Meta(description="of the reference response, by the same model")] = None
+
+
 class NativeTrace(Struct, frozen=True, kw_only=True):
     """One call of the policy model. A response or an error is required; unknown fields are ignored."""
 
@@ -70,6 +75,10 @@ class NativeTrace(Struct, frozen=True, kw_only=True):
     latency_seconds: Seconds | None = None
     feedback: NativeFeedback | None = None
     error: Annotated[str | None, Meta(description=f"cut to {MAX_ERROR_CHARACTERS:,} characters")] = None
+    reward_scores: Annotated[
+        NativeRewardScores | None,
+        Meta(description="by the producer's own reward model; used where the monitor has none"),
+    ] = None
 
 
 class NativePreference(Struct, frozen=True, kw_only=True):
@@ -116,6 +125,7 @@ def to_trace(wire: NativeTrace) -> Trace:
     """
     feedback = wire.feedback
     error = wire.error or None
+    scores = wire.reward_scores
     return Trace(
         wire.trace_id,
         _utc(wire.timestamp),
@@ -132,6 +142,7 @@ def to_trace(wire: NativeTrace) -> Trace:
         wire.latency_seconds,
         None if feedback is None else feedback.rating,
         None if error is None else error[:MAX_ERROR_CHARACTERS],
+        None if scores is None else ReportedScores(scores.policy, scores.reference),
     )
 
 
