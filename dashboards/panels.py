@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboards.label_panels import LABELS
 from dashboards.panel import ALL, PAGES, SERVERS, STREAM, Panel, Query, Row, stat
 
 NOW = Row(
@@ -311,4 +312,4 @@ SERVING = Row(
     ),
 )
 
-ROWS: tuple[Row, ...] = (NOW, INGEST, DRIFT, REWARDS, SERVING, REFERENCE, RETRAINING)
+ROWS: tuple[Row, ...] = (NOW, INGEST, DRIFT, LABELS, REWARDS, SERVING, REFERENCE, RETRAINING)

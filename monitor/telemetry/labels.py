@@ -1,27 +1,38 @@
-"""What a process exports of the labels that came to it."""
+"""What labels tell, as metrics."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import astuple, dataclass
+
 from prometheus_client import CollectorRegistry
 
-from monitor.domain.label import LabelOutcome, LabelSource
-from monitor.telemetry import series
-from monitor.telemetry.declaration import counter_of
+from monitor.telemetry import label_series as series
+from monitor.telemetry.freshness import Clock, FreshGauges, Freshness, Rows
+from monitor.telemetry.metrics import FRESH_SECONDS
 
-UNKNOWN_SOURCE = "unknown"
+
+@dataclass(frozen=True, slots=True)
+class LabelGauges:
+    """The values of `LABEL_SERIES`, in their order, each by its labels."""
+
+    win_rate: Rows
+    win_rate_labels: Rows
+    estimate: Rows
+    labels: Rows
+    blocks: Rows
+    wait_seconds: Rows
+    wait_limit_seconds: Rows
 
 
 class LabelMetrics:
-    """Counts labels, from 0, by what became of them and who judged; safe from any thread."""
+    """Written by the leader alone; withdrawn together where nobody confirms them."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._labels = counter_of(series.LABELS, registry)
-        for outcome in LabelOutcome:
-            for source in [UNKNOWN_SOURCE] if outcome == LabelOutcome.INVALID else LabelSource:
-                self._labels.labels(outcome, source)
+    def __init__(
+        self, registry: CollectorRegistry, *, leader_seconds: float = FRESH_SECONDS, clock: Clock = time.monotonic
+    ) -> None:
+        freshness = Freshness(leader_seconds, clock)
+        self._shown = FreshGauges(*series.LABEL_SERIES, freshness=freshness, registry=registry)
 
-    def count(self, outcome: LabelOutcome, source: LabelSource) -> None:
-        self._labels.labels(outcome, source).inc()
-
-    def count_invalid(self, count: int) -> None:
-        self._labels.labels(LabelOutcome.INVALID, UNKNOWN_SOURCE).inc(count)
+    def show_labels(self, gauges: LabelGauges) -> None:
+        self._shown.show(*astuple(gauges))
