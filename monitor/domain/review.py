@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 
 from monitor.domain.label import PREFERENCE
 
@@ -28,6 +29,14 @@ class Answer(StrEnum):
     LABEL = "label"
     SKIP = "skip"  # the annotator cannot say; another one is asked
     FLAG = "flag"  # something is wrong with the item: it is asked of nobody else
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """Where the queue stands with a trace."""
+
+    state: ItemState
+    wanted: int  # annotators
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,7 @@ class Selection:
     least: float  # that any trace had then
     selected: bool
     reason: Reason = Reason.FLOOR
+    wanted: int = 1  # annotators
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +81,14 @@ class AnswerGiven:
     seconds: float | None = None
     note: str = ""
     dimensions: Mapping[str, float] = field(default_factory=dict)
+
+
+def drawing_key(secret: str) -> bytes:
+    """Return *secret* as a key of `draw`."""
+    return blake2b(secret.encode("utf-8", "surrogatepass"), digest_size=32).digest()
+
+
+def draw(key: bytes, *parts: str) -> float:
+    """Return a number from 0 to below 1, uniform over *parts*, that nobody can tell who does not know *key*."""
+    digest = blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), key=key, digest_size=8).digest()
+    return (int.from_bytes(digest) >> 11) * 2.0**-53

@@ -23,7 +23,8 @@ class RunSpec:
     judged it; `annotators` are hashes of names, null for one without a name; `agreement` is the share of them
     who chose so; `judgements` are [source, id, digest]. What comes after the timestamp may be absent.
 
-    `rescore` rows: {"index", "messages", "response"}: the baseline window's traces, to be scored by the candidate.
+    `rescore` rows: {"index", "messages", "response", "reference_response"}: the baseline window's traces, to be
+    scored by the candidate.
     """
 
     job_id: int
