@@ -84,7 +84,8 @@ INGEST = Row(
             (
                 Query(f"sum by (outcome) (rate(monitor_preferences_total{ALL}[5m]))", "preferences {{outcome}}"),
                 Query(
-                    f"sum by (outcome, source) (rate(monitor_labels_total{ALL}[5m]))", "labels {{outcome}} {{source}}"
+                    f"sum by (outcome, source) (rate(monitor_received_labels_total{ALL}[5m]))",
+                    "labels {{outcome}} {{source}}",
                 ),
             ),
             "cps",

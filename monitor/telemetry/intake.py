@@ -15,7 +15,7 @@ class LabelCounts:
     """Counts labels, from 0, by what became of them and who judged; safe from any thread."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._labels = counter_of(series.LABELS, registry)
+        self._labels = counter_of(series.RECEIVED_LABELS, registry)
         for outcome in LabelOutcome:
             for source in [UNKNOWN_SOURCE] if outcome == LabelOutcome.INVALID else LabelSource:
                 self._labels.labels(outcome, source)

@@ -41,8 +41,8 @@ PREFERENCES = Series(
     "Preference events read, by what became of them.",
     ("outcome",),
 )
-LABELS = Series(
-    "monitor_labels_total",
+RECEIVED_LABELS = Series(
+    "monitor_received_labels_total",
     Kind.COUNTER,
     Part.WORKER,
     "labels",
@@ -309,7 +309,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     PART_READY,
     TRACES,
     PREFERENCES,
-    LABELS,
+    RECEIVED_LABELS,
     DEAD_LETTERS,
     SKIPPED,
     UNEMBEDDED,
