@@ -24,6 +24,7 @@ from monitor.offline.log import InMemoryLog
 from monitor.postgres.engine import AWAY
 from monitor.runs.model import Models
 from monitor.web.app import Ports
+from tests.unit.in_memory_reviews import InMemoryReviews
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -88,6 +89,7 @@ class InMemoryMonitor:
     anchored: AnchorStatus | None = None
     told: dict[date, MovedStreams] = field(default_factory=dict)
     counts: Overview = field(default_factory=lambda: Overview(0, 0, 0, 0, {}, 0, 0, None, False, None))
+    queue: InMemoryReviews = field(default_factory=InMemoryReviews)
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -103,6 +105,7 @@ class InMemoryMonitor:
             incidents=self,
             jobs=self,
             models=self,
+            reviews=self.queue,
         )
 
     def overview(self) -> Overview:
