@@ -22,7 +22,7 @@ SKIP, FLAG = (AnswerGiven(1, answer) for answer in (Answer.SKIP, Answer.FLAG))
 
 
 def item_states(engine: Engine) -> list[tuple[str, str | None]]:
-    return rows_of(engine, "review_item", "state", "missing")  # type: ignore[return-value]
+    return rows_of(engine, "review_item", "state", "missing")
 
 
 def verdict(engine: Engine, number: int = 0) -> float | None:
