@@ -28,6 +28,7 @@ from monitor.runs.model import Models
 from monitor.web.app import Ports
 from monitor.web.routes.label import PostedLabel
 from tests.labels import label
+from tests.unit.in_memory_reviews import InMemoryReviews
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -92,6 +93,7 @@ class InMemoryMonitor:
     anchored: AnchorStatus | None = None
     told: dict[date, MovedStreams] = field(default_factory=dict)
     counts: Overview = field(default_factory=lambda: Overview(0, 0, 0, 0, {}, 0, 0, None, False, None))
+    queue: InMemoryReviews = field(default_factory=InMemoryReviews)
     told_of_labels: list[LabelReport] = field(default_factory=list)
     posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
     away: bool = False
@@ -109,6 +111,7 @@ class InMemoryMonitor:
             incidents=self,
             jobs=self,
             models=self,
+            reviews=self.queue,
             estimates=self,
             labels=self,
         )
