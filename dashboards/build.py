@@ -9,8 +9,10 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from dashboards.panels import ROWS, Panel, Row
-from monitor.telemetry.series import SERIES, Part, Series
+from dashboards.panel import Panel, Row
+from dashboards.panels import ROWS
+from monitor.telemetry.declaration import Part, Series
+from monitor.telemetry.series import SERIES
 
 ROOT = Path(__file__).parent.parent
 DASHBOARD = ROOT / "dashboards/grafana/rlhf-monitor.json"
@@ -68,7 +70,7 @@ def render_metrics_page() -> str:
         "- Keep deployments apart by `namespace` and `job`, the labels that Prometheus adds. Rules and panels do.",
         "- Label values come from enums and settings. Only `cohort` comes from the traces' own labels: its number is",
         "  bounded by `ingest.max_cohorts`, and what cannot be seen in it is written as an escape.",
-        "- Generated from `monitor/telemetry/series.py` by `python -m dashboards.build`.",
+        "- Generated from `monitor/telemetry/series.py` and `label_series.py` by `python -m dashboards.build`.",
     ]
     for part, note in _PARTS.items():
         lines += ["", f"## {part.value.capitalize()}", "", note, "", "| series | type | labels | unit | meaning |"]

@@ -2,82 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    expression: str
-    legend: str = "__auto"
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    title: str
-    description: str
-    queries: tuple[Query, ...]
-    unit: str = "short"  # Grafana's name of the unit
-    kind: str = "timeseries"  # or "stat", "bargauge"
-    width: int = 8  # of 24
-    height: int = 8
-    red_from: float | None = None  # a threshold is drawn here
-    red_below: float | None = None
-    stacked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    title: str
-    panels: tuple[Panel, ...]
-
-
-_HERE = 'namespace=~"$namespace",job=~"$job"'
-_ALL = f"{{{_HERE}}}"
-_PAGES = f'{{{_HERE},severity="alert"}}'
-_STREAM = f'{{{_HERE},signal=~"$signal",cohort=~"$cohort"}}'
-_SERVING = '{namespace=~"$namespace"}'  # `serve-rewards` is a scrape job of its own
-
-
-def _stat(
-    title: str,
-    description: str,
-    expression: str,
-    *,
-    unit: str = "short",
-    red_from: float | None = None,
-    red_below: float | None = None,
-) -> Panel:
-    query = (Query(expression),)
-    return Panel(title, description, query, unit, "stat", 4, 4, red_from=red_from, red_below=red_below)
-
+from dashboards.label_panels import LABELS
+from dashboards.panel import ALL, PAGES, SERVERS, STREAM, Panel, Query, Row, stat
 
 NOW = Row(
     "Now",
     (
-        _stat(
+        stat(
             "Open incidents",
             "Those that page: alarms of one cause, neither acknowledged nor snoozed nor recovered.",
-            f"sum(max by (namespace, job, severity) (monitor_incidents_open{_PAGES}))",
+            f"sum(max by (namespace, job, severity) (monitor_incidents_open{PAGES}))",
             red_from=1,
         ),
-        _stat(
+        stat(
             "Leaders",
             "One process of each deployment must lead; the least of the deployments chosen above.",
-            f"min(sum by (namespace, job) (monitor_leader{_ALL}))",
+            f"min(sum by (namespace, job) (monitor_leader{ALL}))",
             red_below=1,
         ),
-        _stat("Traces a second", "All records read, by every worker.", f"sum(monitor:traces:rate5m{_ALL})", unit="cps"),
-        _stat("Records to be read", "Kafka lag over all partitions.", f"sum(monitor:kafka_lag:sum{_ALL})"),
-        _stat(
+        stat("Traces a second", "All records read, by every worker.", f"sum(monitor:traces:rate5m{ALL})", unit="cps"),
+        stat("Records to be read", "Kafka lag over all partitions.", f"sum(monitor:kafka_lag:sum{ALL})"),
+        stat(
             "Dependencies away",
             "Of all processes: PostgreSQL, Kafka or the scoring servers that have not answered for 30 seconds.",
-            f"count(monitor_dependency_up{_ALL} == 0) or vector(0)",
+            f"count(monitor_dependency_up{ALL} == 0) or vector(0)",
             red_from=1,
         ),
-        _stat(
+        stat(
             "Last refresh",
             "When a reward model was last promoted; empty if never.",
-            f"1000 * max(monitor_last_refresh_timestamp_seconds{_ALL} > 0)",
+            f"1000 * max(monitor_last_refresh_timestamp_seconds{ALL} > 0)",
             unit="dateTimeFromNow",
         ),
     ),
@@ -89,56 +43,62 @@ INGEST = Row(
         Panel(
             "Traces by outcome",
             "Repeated and duplicate traces are stored or skipped, and are no observations.",
-            (Query(f"sum by (outcome) (monitor:traces:rate5m{_ALL})", "{{outcome}}"),),
+            (Query(f"sum by (outcome) (monitor:traces:rate5m{ALL})", "{{outcome}}"),),
             "cps",
             stacked=True,
         ),
         Panel(
             "Kafka lag",
             "Records not read yet, by partition.",
-            (Query(f"max by (job, topic, partition) (monitor_kafka_lag{_ALL})", "{{job}} {{topic}}/{{partition}}"),),
+            (Query(f"max by (job, topic, partition) (monitor_kafka_lag{ALL})", "{{job}} {{topic}}/{{partition}}"),),
         ),
         Panel(
             "Dead letters",
             "Records rejected in the last five minutes, by reason.",
-            (Query(f"sum by (reason) (increase(monitor_dead_letters_total{_ALL}[5m]))", "{{reason}}"),),
+            (Query(f"sum by (reason) (increase(monitor_dead_letters_total{ALL}[5m]))", "{{reason}}"),),
             stacked=True,
         ),
         Panel(
             "Records never read",
             "Skipped as not ours, deleted by retention unread, and partitions whose log was replaced, in an hour.",
             (
-                Query(f"sum by (reason) (increase(monitor_skipped_total{_ALL}[1h]))", "skipped: {{reason}}"),
-                Query(f"sum by (topic) (increase(monitor_lost_records_total{_ALL}[1h]))", "{{topic}} lost"),
-                Query(f"sum by (topic) (increase(monitor_replaced_logs_total{_ALL}[1h]))", "{{topic}} replaced"),
+                Query(f"sum by (reason) (increase(monitor_skipped_total{ALL}[1h]))", "skipped: {{reason}}"),
+                Query(f"sum by (topic) (increase(monitor_lost_records_total{ALL}[1h]))", "{{topic}} lost"),
+                Query(f"sum by (topic) (increase(monitor_replaced_logs_total{ALL}[1h]))", "{{topic}} replaced"),
             ),
         ),
         Panel(
             "Prompts without an embedding",
             "Logged without the one that ingest.embedding wants, in the last five minutes.",
-            (Query(f"sum by (job) (increase(monitor_unembedded_prompts_total{_ALL}[5m]))", "{{job}}"),),
+            (Query(f"sum by (job) (increase(monitor_unembedded_prompts_total{ALL}[5m]))", "{{job}}"),),
         ),
         Panel(
             "Time of a batch, 95th percentile",
             "By stage of the worker; the widest stage bounds the throughput.",
-            (Query(f"max by (stage) (monitor:stage_seconds:p95_5m{_ALL})", "{{stage}}"),),
+            (Query(f"max by (stage) (monitor:stage_seconds:p95_5m{ALL})", "{{stage}}"),),
             "s",
         ),
         Panel(
-            "Preferences",
-            "Preference events a second, by outcome.",
-            (Query(f"sum by (outcome) (rate(monitor_preferences_total{_ALL}[5m]))", "{{outcome}}"),),
+            "Preferences and labels",
+            "Preference events and labels a second, by outcome; labels also by who judged.",
+            (
+                Query(f"sum by (outcome) (rate(monitor_preferences_total{ALL}[5m]))", "preferences {{outcome}}"),
+                Query(
+                    f"sum by (outcome, source) (rate(monitor_received_labels_total{ALL}[5m]))",
+                    "labels {{outcome}} {{source}}",
+                ),
+            ),
             "cps",
         ),
         Panel(
             "Dependencies",
             "1 where every process has had an answer in the last 30 seconds.",
-            (Query(f"min by (job, dependency) (monitor_dependency_up{_ALL})", "{{job}} {{dependency}}"),),
+            (Query(f"min by (job, dependency) (monitor_dependency_up{ALL})", "{{job}} {{dependency}}"),),
         ),
         Panel(
             "Parts",
             "1 where every process says that its part is ready.",
-            (Query(f"min by (job, part) (monitor_part_ready{_ALL})", "{{job}} {{part}}"),),
+            (Query(f"min by (job, part) (monitor_part_ready{ALL})", "{{job}} {{part}}"),),
         ),
     ),
 )
@@ -150,9 +110,9 @@ DRIFT = Row(
             "Mean against the baseline",
             "The mean since the baseline, beside the baseline's with two standard errors. Choose one signal above.",
             (
-                Query(f"max by (job, signal, cohort) (monitor_stream_mean{_STREAM})", "{{job}} {{signal}} {{cohort}}"),
+                Query(f"max by (job, signal, cohort) (monitor_stream_mean{STREAM})", "{{job}} {{signal}} {{cohort}}"),
                 Query(
-                    f"max by (job, signal, cohort, bound) (monitor_stream_baseline{_STREAM})",
+                    f"max by (job, signal, cohort, bound) (monitor_stream_baseline{STREAM})",
                     "{{job}} {{signal}} {{cohort}} baseline {{bound}}",
                 ),
             ),
@@ -161,14 +121,14 @@ DRIFT = Row(
         Panel(
             "Evidence",
             "log e / log A by stream; at 1 the stream alarms.",
-            (Query(f"monitor:stream_evidence_log:max{_STREAM}", "{{job}} {{signal}} {{cohort}}"),),
+            (Query(f"monitor:stream_evidence_log:max{STREAM}", "{{job}} {{signal}} {{cohort}}"),),
             width=12,
             red_from=1,
         ),
         Panel(
             "Nearest to an alarm",
             "The fifteen streams with the most evidence.",
-            (Query(f"topk(15, monitor:stream_evidence_log:max{_ALL})", "{{job}} {{signal}} {{cohort}}"),),
+            (Query(f"topk(15, monitor:stream_evidence_log:max{ALL})", "{{job}} {{signal}} {{cohort}}"),),
             kind="bargauge",
             width=12,
             red_from=1,
@@ -178,7 +138,7 @@ DRIFT = Row(
             "Their effect: how far the signal lies from its baseline, in the unit named.",
             (
                 Query(
-                    f"max by (job, signal, cohort, direction, severity, unit) (monitor_alarm_effect{_STREAM})",
+                    f"max by (job, signal, cohort, direction, severity, unit) (monitor_alarm_effect{STREAM})",
                     "{{job}} {{signal}} {{cohort}} {{direction}} {{severity}} ({{unit}})",
                 ),
             ),
@@ -189,7 +149,7 @@ DRIFT = Row(
             "Live alarms of each, by its number in the console.",
             (
                 Query(
-                    f"max by (job, incident, kind, severity) (monitor_incident_members{_ALL})",
+                    f"max by (job, incident, kind, severity) (monitor_incident_members{ALL})",
                     "{{job}} incident {{incident}} {{kind}} {{severity}}",
                 ),
             ),
@@ -198,19 +158,19 @@ DRIFT = Row(
         Panel(
             "Open alarms by signal",
             "Drift alarms that nobody has acknowledged or snoozed.",
-            (Query(f"max by (job, signal, severity) (monitor_alarms_open{_ALL})", "{{job}} {{signal}} {{severity}}"),),
+            (Query(f"max by (job, signal, severity) (monitor_alarms_open{ALL})", "{{job}} {{signal}} {{severity}}"),),
             width=12,
         ),
         Panel(
             "Traces to be folded",
             "Grows where the controller stalls.",
-            (Query(f"max by (job) (monitor_fold_lag_traces{_ALL})", "{{job}}"),),
+            (Query(f"max by (job) (monitor_fold_lag_traces{ALL})", "{{job}}"),),
             width=12,
         ),
         Panel(
             "Transaction that stops the fold",
             "Age of the oldest one on PostgreSQL's server; 0 where none does.",
-            (Query(f"max by (job) (monitor_placement_blocked_seconds{_ALL})", "{{job}}"),),
+            (Query(f"max by (job) (monitor_placement_blocked_seconds{ALL})", "{{job}}"),),
             "s",
             width=12,
             red_from=300,
@@ -218,7 +178,7 @@ DRIFT = Row(
         Panel(
             "Silence of the log",
             "How long no trace has come, beside what the traffic's own rhythm explains; 1 is the alarm.",
-            (Query(f"max by (job) (monitor_silence_ratio{_ALL})", "{{job}}"),),
+            (Query(f"max by (job) (monitor_silence_ratio{ALL})", "{{job}}"),),
             width=12,
             red_from=1,
         ),
@@ -231,7 +191,7 @@ REWARDS = Row(
         Panel(
             "Scored tokens a second",
             "Real tokens, padding excluded, over all members.",
-            (Query(f"sum(monitor:scored_tokens:rate5m{_ALL})", "tokens"),),
+            (Query(f"sum(monitor:scored_tokens:rate5m{ALL})", "tokens"),),
             "cps",
         ),
         Panel(
@@ -239,11 +199,11 @@ REWARDS = Row(
             "Padded tokens; small batches leave a GPU idle.",
             (
                 Query(
-                    f"histogram_quantile(0.5, sum by (le) (rate(monitor_reward_batch_tokens_bucket{_ALL}[5m])))",
+                    f"histogram_quantile(0.5, sum by (le) (rate(monitor_reward_batch_tokens_bucket{ALL}[5m])))",
                     "median",
                 ),
                 Query(
-                    f"histogram_quantile(0.95, sum by (le) (rate(monitor_reward_batch_tokens_bucket{_ALL}[5m])))",
+                    f"histogram_quantile(0.95, sum by (le) (rate(monitor_reward_batch_tokens_bucket{ALL}[5m])))",
                     "95th percentile",
                 ),
             ),
@@ -251,26 +211,26 @@ REWARDS = Row(
         Panel(
             "Disagreement of the ensemble",
             "Mean standard deviation over the members in the last batch.",
-            (Query(f"avg by (job) (monitor_ensemble_disagreement{_ALL})", "{{job}}"),),
+            (Query(f"avg by (job) (monitor_ensemble_disagreement{ALL})", "{{job}}"),),
         ),
         Panel(
             "Anchor set: shift of the scorer",
             "How far fixed answers lie from their first scores, in the rewards' sd: the scorer's doing alone.",
-            (Query(f"max by (job, scorer, measure) (monitor_anchor_shift{_ALL})", "{{job}} {{scorer}} {{measure}}"),),
+            (Query(f"max by (job, scorer, measure) (monitor_anchor_shift{ALL})", "{{job}} {{scorer}} {{measure}}"),),
         ),
         Panel(
             "Anchor set: age of its scores",
             "Since it was scored last, beside its period.",
             (
-                Query(f"max by (job) (monitor_anchor_age_seconds{_ALL})", "{{job}} age"),
-                Query(f"max by (job) (monitor_anchor_period_seconds{_ALL})", "{{job}} period"),
+                Query(f"max by (job) (monitor_anchor_age_seconds{ALL})", "{{job}} age"),
+                Query(f"max by (job) (monitor_anchor_period_seconds{ALL})", "{{job}} period"),
             ),
             "s",
         ),
         Panel(
             "Scorings of the anchor set",
             "In an hour, by what came of them.",
-            (Query(f"sum by (outcome) (increase(monitor_anchor_scorings_total{_ALL}[1h]))", "{{outcome}}"),),
+            (Query(f"sum by (outcome) (increase(monitor_anchor_scorings_total{ALL}[1h]))", "{{outcome}}"),),
             stacked=True,
         ),
     ),
@@ -282,14 +242,14 @@ REFERENCE = Row(
         Panel(
             "Prompts asked again",
             "Of the released policy in the last five minutes, by what became of them.",
-            (Query(f"sum by (outcome) (increase(monitor_reference_requests_total{_ALL}[5m])) > 0", "{{outcome}}"),),
+            (Query(f"sum by (outcome) (increase(monitor_reference_requests_total{ALL}[5m])) > 0", "{{outcome}}"),),
             width=12,
             stacked=True,
         ),
         Panel(
             "Budget left",
             "What may still be asked today, in UTC.",
-            (Query(f"max by (job, unit) (monitor_reference_budget_left{_ALL})", "{{job}} {{unit}}"),),
+            (Query(f"max by (job, unit) (monitor_reference_budget_left{ALL})", "{{job}} {{unit}}"),),
             width=12,
         ),
     ),
@@ -301,13 +261,13 @@ RETRAINING = Row(
         Panel(
             "Jobs by state",
             "All jobs so far, final states included.",
-            (Query(f"max by (job, action, status) (monitor_jobs{_ALL}) > 0", "{{job}} {{action}} {{status}}"),),
+            (Query(f"max by (job, action, status) (monitor_jobs{ALL}) > 0", "{{job}} {{action}} {{status}}"),),
             width=16,
         ),
         Panel(
             "Age of the reward model",
             "Time since the last promotion.",
-            (Query(f"time() - max by (job) (monitor_last_refresh_timestamp_seconds{_ALL} > 0)", "{{job}}"),),
+            (Query(f"time() - max by (job) (monitor_last_refresh_timestamp_seconds{ALL} > 0)", "{{job}}"),),
             "s",
         ),
     ),
@@ -321,7 +281,7 @@ SERVING = Row(
             "Of `serve-rewards` a second, by HTTP status.",
             (
                 Query(
-                    f"sum by (job, status) (rate(monitor_serve_requests_total{_SERVING}[5m])) > 0", "{{job}} {{status}}"
+                    f"sum by (job, status) (rate(monitor_serve_requests_total{SERVERS}[5m])) > 0", "{{job}} {{status}}"
                 ),
             ),
             "cps",
@@ -330,7 +290,7 @@ SERVING = Row(
         Panel(
             "Requests in flight",
             "Requests that wait for their scores.",
-            (Query(f"sum by (job) (monitor_serve_requests_in_flight{_SERVING})", "{{job}}"),),
+            (Query(f"sum by (job) (monitor_serve_requests_in_flight{SERVERS})", "{{job}}"),),
             width=12,
         ),
         Panel(
@@ -338,7 +298,7 @@ SERVING = Row(
             "Median; small batches leave a GPU idle.",
             (
                 Query(
-                    f"histogram_quantile(0.5, sum by (job, le) (rate(monitor_serve_batch_rows_bucket{_SERVING}[5m])))",
+                    f"histogram_quantile(0.5, sum by (job, le) (rate(monitor_serve_batch_rows_bucket{SERVERS}[5m])))",
                     "{{job}}",
                 ),
             ),
@@ -347,10 +307,10 @@ SERVING = Row(
         Panel(
             "Scores that could not be had",
             "Since the start of each server, by reason.",
-            (Query(f"sum by (job, reason) (monitor_serve_failed_scores{_SERVING}) > 0", "{{job}} {{reason}}"),),
+            (Query(f"sum by (job, reason) (monitor_serve_failed_scores{SERVERS}) > 0", "{{job}} {{reason}}"),),
             width=12,
         ),
     ),
 )
 
-ROWS: tuple[Row, ...] = (NOW, INGEST, DRIFT, REWARDS, SERVING, REFERENCE, RETRAINING)
+ROWS: tuple[Row, ...] = (NOW, INGEST, DRIFT, LABELS, REWARDS, SERVING, REFERENCE, RETRAINING)

@@ -13,6 +13,9 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("checkpoint", sa.Column("labels", sa.Integer(), server_default=sa.text("0"), nullable=False))
+    op.add_column("preference", sa.Column("trace_id", sa.Text(), nullable=True))
+    op.add_column("baseline_trace", sa.Column("reference_response", sa.Text(), nullable=True))
     op.create_table(
         "criteria",
         sa.Column("version", sa.Text(), nullable=False),
@@ -34,6 +37,8 @@ def upgrade() -> None:
         sa.Column("items", sa.BigInteger(), nullable=False),
         sa.Column("cheap_sum", sa.Float(), nullable=False),
         sa.Column("cheap_square_sum", sa.Float(), nullable=False),
+        sa.Column("prediction_sum", sa.Float(), nullable=False),
+        sa.Column("prediction_square_sum", sa.Float(), nullable=False),
         sa.Column("gap_sum", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint(
             "estimand",
@@ -59,6 +64,7 @@ def upgrade() -> None:
         sa.Column("dimensions", JSONB(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("label_id", "digest", name=op.f("pk_label")),
     )
     op.create_index(op.f("ix_label_received_at"), "label", ["received_at"], unique=False)
@@ -111,17 +117,48 @@ def upgrade() -> None:
         "label_state",
         sa.Column("estimand", sa.Text(), nullable=False),
         sa.Column("next_sequence", sa.BigInteger(), nullable=False),
-        sa.Column("next_place", sa.BigInteger(), nullable=False),
-        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("next_number", sa.BigInteger(), nullable=False),
+        sa.Column("first_place", sa.BigInteger(), nullable=False),
+        sa.Column("eligible", sa.Integer(), nullable=False),
+        sa.Column("tuning", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("estimand", name=op.f("pk_label_state")),
     )
     op.create_table(
         "preference_set",
         sa.Column("sha256", sa.Text(), nullable=False),
         sa.Column("card", JSONB(), nullable=False),
-        sa.Column("members", JSONB(), nullable=False),
+        sa.Column("members", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("sha256", name=op.f("pk_preference_set")),
+    )
+    op.create_table(
+        "preference_pair",
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("line", sa.Text(), nullable=False),
+        sa.Column("used_on", sa.Date(), server_default=sa.text("current_date"), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_preference_pair")),
+    )
+    op.create_table(
+        "preference_text",
+        sa.Column("trace_id", sa.Text(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("messages", JSONB(), nullable=False),
+        sa.Column("response", sa.Text(), nullable=False),
+        sa.Column("reference_response", sa.Text(), nullable=False),
+        sa.Column("conversation_id", sa.Text(), nullable=True),
+        sa.Column("cohort", sa.Text(), nullable=False),
+        sa.Column("kept_on", sa.Date(), server_default=sa.text("current_date"), nullable=False),
+        sa.PrimaryKeyConstraint("trace_id", name=op.f("pk_preference_text")),
+    )
+    op.create_index(op.f("ix_preference_text_content"), "preference_text", ["content"], unique=False)
+    op.add_column("preference", sa.Column("content", sa.LargeBinary(), nullable=True))
+    op.create_index(op.f("ix_preference_content"), "preference", ["content"], unique=False)
+    op.create_index(
+        "ix_preference_unread",
+        "preference",
+        ["preference_id"],
+        unique=False,
+        postgresql_where=sa.text("content is null"),
     )
     op.create_table(
         "review_item",
@@ -142,6 +179,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("trace_id", "kind", name=op.f("uq_review_item_trace_id_kind")),
     )
     op.create_index(
+        "ix_review_item_gold", "review_item", ["item_id"], unique=False, postgresql_where=sa.text("gold is not null")
+    )
+    op.create_index(
         "ix_review_item_open",
         "review_item",
         ["priority", "item_id"],
@@ -159,6 +199,9 @@ def upgrade() -> None:
         "review_claim",
         sa.Column("item_id", sa.BigInteger(), nullable=False),
         sa.Column("annotator_id", sa.Text(), nullable=False),
+        sa.Column("policy_first", sa.Boolean(), nullable=True),
+        sa.Column("criteria_version", sa.Text(), nullable=False),
+        sa.Column("shown_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("until", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["item_id"], ["review_item.item_id"], name=op.f("fk_review_claim_item_id_review_item")),
         sa.PrimaryKeyConstraint("item_id", "annotator_id", name=op.f("pk_review_claim")),
@@ -193,8 +236,15 @@ def downgrade() -> None:
     op.drop_table("review_verdict")
     op.drop_table("review_claim")
     op.drop_table("review_plan")
+    op.drop_index("ix_review_item_gold", table_name="review_item", postgresql_where=sa.text("gold is not null"))
     op.drop_index("ix_review_item_open", table_name="review_item", postgresql_where=sa.text("state = 'open'"))
     op.drop_table("review_item")
+    op.drop_index("ix_preference_unread", table_name="preference", postgresql_where=sa.text("content is null"))
+    op.drop_index(op.f("ix_preference_content"), table_name="preference")
+    op.drop_column("preference", "content")
+    op.drop_index(op.f("ix_preference_text_content"), table_name="preference_text")
+    op.drop_table("preference_text")
+    op.drop_table("preference_pair")
     op.drop_table("preference_set")
     op.drop_table("label_state")
     op.drop_index("ix_label_item_timestamp", table_name="label_item")
@@ -208,3 +258,6 @@ def downgrade() -> None:
     op.drop_table("estimate_day")
     op.drop_index("uq_criteria_active", table_name="criteria", postgresql_where=sa.text("active"))
     op.drop_table("criteria")
+    op.drop_column("baseline_trace", "reference_response")
+    op.drop_column("preference", "trace_id")
+    op.drop_column("checkpoint", "labels")

@@ -21,6 +21,19 @@ class LabelSource(StrEnum):
     USER = "user"  # whoever the answer was for
 
 
+class LabelOutcome(StrEnum):
+    """What became of a label that came: a metric label, and the API's answer."""
+
+    STORED = "stored"
+    CORRECTED = "corrected"  # stored, and later than what the same id or annotator said before
+    KNOWN = "known"  # the same content came before
+    INVALID = "invalid"  # a dead letter, or refused by the API
+
+    @property
+    def is_new(self) -> bool:
+        return self in {LabelOutcome.STORED, LabelOutcome.CORRECTED}
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
     """One judgement of one trace's answer.
@@ -42,6 +55,16 @@ class Label:
     def digest(self) -> bytes:
         """Return 16 bytes that tell this label from every other content, under the same id too."""
         return blake2b(msgspec.json.encode(self, order="sorted"), digest_size=16).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLabel:
+    """One content of a label, as it is kept."""
+
+    label: Label
+    received_at: datetime
+    withdrawn_at: datetime | None  # its annotator took it back: it stays, and counts no more
+    latest: bool  # of its id, and of its annotator on this kind and criteria version
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class StreamStore(Protocol):
         ...
 
     def seen_scorers(self) -> set[tuple[str, str]]:
-        """Return signal and scorer of the latest observations."""
+        """Return signal and scorer of the latest observations; of signals that a baseline may hold."""
         ...
 
 

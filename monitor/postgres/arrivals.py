@@ -22,6 +22,7 @@ from monitor.postgres.engine import transaction
 from monitor.postgres.incidents import file_alarms, hold_incidents, settle
 from monitor.postgres.log import log_end
 from monitor.postgres.streams import hold_freezes
+from monitor.signals.table import SIGNALS
 
 _ARRIVALS = text(
     "select e.sequence, e.source, e.created_at, e.first_place + e.places as next_place, e.places, e.last_timestamp,"
@@ -109,11 +110,11 @@ class PostgresArrivals:
 
 
 def _arrivals(rows: Sequence[Row[Any]]) -> Arrivals:
-    """Return the entry of *rows*, one a batch; only traces are arrivals."""
+    """Return the entry of *rows*, one a batch; only traces are arrivals, and only signals that are watched."""
     head, seen = rows[0], dict[StreamKey, int]()
     of_traces = head.source == Source.TRACES
     for row in rows:
-        if row.signal is None or not of_traces:
+        if row.signal not in SIGNALS or not of_traces:
             continue
         counts = np.bincount(np.frombuffer(row.cohort_codes, dtype="<i4"), minlength=len(row.cohorts))
         for cohort, count in zip(row.cohorts, counts.tolist(), strict=True):

@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from monitor.domain.text import for_metric
-from monitor.telemetry.series import Series
+from monitor.telemetry.declaration import Series
 
 Rows = Mapping[tuple[str, ...], float]  # values by the series' labels, in their order
 Clock = Callable[[], float]

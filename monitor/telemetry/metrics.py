@@ -18,9 +18,10 @@ from monitor.domain.job import Action, JobState
 from monitor.domain.stream import StreamStatus
 from monitor.signals.table import SIGNALS
 from monitor.telemetry import series
+from monitor.telemetry.declaration import Series, counter_of, gauge_of, histogram_of
 from monitor.telemetry.freshness import Clock, FreshGauges, Freshness
 from monitor.telemetry.health import READY, Health
-from monitor.telemetry.series import counter_of, gauge_of, histogram_of
+from monitor.telemetry.intake import LabelCounts
 
 FRESH_SECONDS = 30.0  # how long what was confirmed last is taken for true
 
@@ -80,6 +81,7 @@ class Metrics:
     ) -> None:
         self._traces = counter_of(series.TRACES, registry)
         self._preferences = counter_of(series.PREFERENCES, registry)
+        self.labels = LabelCounts(registry)
         self._dead_letters = counter_of(series.DEAD_LETTERS, registry)
         self._skipped = counter_of(series.SKIPPED, registry)
         self._unembedded = counter_of(series.UNEMBEDDED, registry)
@@ -92,7 +94,7 @@ class Metrics:
         self._anchor_scorings = counter_of(series.ANCHOR_SCORINGS, registry)
         self._kafka_lag = FreshGauges(series.KAFKA_LAG, freshness=Freshness(FRESH_SECONDS, clock), registry=registry)
 
-        def of_leader(*declared: series.Series) -> FreshGauges:
+        def of_leader(*declared: Series) -> FreshGauges:
             return FreshGauges(*declared, freshness=Freshness(leader_seconds, clock), registry=registry)
 
         self._streams = of_leader(series.STREAM_MEAN, series.STREAM_BASELINE, series.STREAM_EVIDENCE_LOG)

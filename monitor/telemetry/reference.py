@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry
 
 from monitor.domain.reference import AnswerOutcome, Budget
 from monitor.telemetry import series
+from monitor.telemetry.declaration import counter_of
 from monitor.telemetry.freshness import Clock, FreshGauges, Freshness
 from monitor.telemetry.metrics import FRESH_SECONDS
-from monitor.telemetry.series import counter_of
 
 
 class ReferenceMetrics:

@@ -2,38 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
-
-class Kind(StrEnum):
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-class Part(StrEnum):
-    """Which part of the program writes a series."""
-
-    WORKER = "worker"
-    CONTROLLER = "controller"
-    SERVING = "serving"  # `serve-rewards`
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """A declaration: the name as scraped, and what a reader of the number must know."""
-
-    name: str
-    kind: Kind
-    part: Part
-    unit: str
-    help: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()  # upper edges, histograms only
-
+from monitor.telemetry.declaration import Kind, Part, Series
+from monitor.telemetry.label_series import LABEL_SERIES
 
 _STAGE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _BATCH_TOKENS = tuple(float(2**power) for power in range(6, 18))
@@ -70,6 +40,14 @@ PREFERENCES = Series(
     "preferences",
     "Preference events read, by what became of them.",
     ("outcome",),
+)
+RECEIVED_LABELS = Series(
+    "monitor_received_labels_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "labels",
+    "Labels from the topic and the API, by what became of them and who judged: human, ai, user; unknown where invalid.",
+    ("outcome", "source"),
 )
 DEAD_LETTERS = Series(
     "monitor_dead_letters_total",
@@ -331,6 +309,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     PART_READY,
     TRACES,
     PREFERENCES,
+    RECEIVED_LABELS,
     DEAD_LETTERS,
     SKIPPED,
     UNEMBEDDED,
@@ -360,6 +339,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     REFERENCE_REQUESTS,
     REFERENCE_BUDGET_LEFT,
     LEADER,
+    *LABEL_SERIES,
 )
 SERVING_SERIES: tuple[Series, ...] = (
     SERVE_REQUESTS,
@@ -369,15 +349,3 @@ SERVING_SERIES: tuple[Series, ...] = (
     SCORED_TOKENS,
 )
 SERIES: tuple[Series, ...] = tuple(dict.fromkeys(DAEMON_SERIES + SERVING_SERIES))
-
-
-def counter_of(series: Series, registry: CollectorRegistry) -> Counter:
-    return Counter(series.name, series.help, series.labels, registry=registry)
-
-
-def gauge_of(series: Series, registry: CollectorRegistry) -> Gauge:
-    return Gauge(series.name, series.help, series.labels, registry=registry)
-
-
-def histogram_of(series: Series, registry: CollectorRegistry) -> Histogram:
-    return Histogram(series.name, series.help, series.labels, registry=registry, buckets=series.buckets)

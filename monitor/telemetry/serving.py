@@ -12,7 +12,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from monitor.telemetry import series
-from monitor.telemetry.series import counter_of, gauge_of, histogram_of
+from monitor.telemetry.declaration import counter_of, gauge_of, histogram_of
 
 STATUSES = (200, 400, 404, 408, 413, 503)
 FAILURES = ("tokenizer", "forward", "not_finite", "out_of_memory")

@@ -88,13 +88,33 @@ def identify(request: Request, credentials: Annotated[HTTPAuthorizationCredentia
     return gatekeeper.admit(request, credentials)
 
 
-def identify_operator(actor: Annotated[Actor, Depends(identify)]) -> Actor:
-    if not actor.role.covers(Role.OPERATOR):
-        raise HTTPException(
-            403, f"your token has the role {actor.role.value!r}: only an {Role.OPERATOR.value!r} may do this"
-        )
+async def admit(request: Request) -> Actor:
+    """Return who asks, before the body is read."""
+    return identify(request, await _bearer(request))
+
+
+def identify_viewer(actor: Annotated[Actor, Depends(identify)]) -> Actor:
+    _require(actor, Role.VIEWER)
     return actor
 
 
-AnyActor = Annotated[Actor, Depends(identify)]
+def identify_annotator(actor: Annotated[Actor, Depends(identify)]) -> Actor:
+    _require(actor, Role.ANNOTATOR)
+    return actor
+
+
+def identify_operator(actor: Annotated[Actor, Depends(identify)]) -> Actor:
+    _require(actor, Role.OPERATOR)
+    return actor
+
+
+def _require(actor: Actor, role: Role) -> None:
+    if not actor.role.covers(role):
+        wanted = " or ".join(repr(allowed.value) for allowed in Role if allowed.covers(role))
+        raise HTTPException(403, f"your token has the role {actor.role.value!r}: this wants the role {wanted}")
+
+
+Known = Annotated[Actor, Depends(identify)]  # whatever the role
+Viewer = Annotated[Actor, Depends(identify_viewer)]  # an operator too
+Annotator = Annotated[Actor, Depends(identify_annotator)]  # an operator too
 Operator = Annotated[Actor, Depends(identify_operator)]

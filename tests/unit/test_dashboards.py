@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from dashboards import build
-from monitor.telemetry.series import SERIES, Kind
+from monitor.telemetry.declaration import Kind
+from monitor.telemetry.series import SERIES
 
 FOLDER = build.ROOT / "dashboards"
 ALERTS = FOLDER / "alerts/alerts.yaml"

@@ -49,6 +49,7 @@ baseline_trace = Table(
     Column("policy_model", Text, nullable=False),
     Column("messages", JSONB, nullable=False),
     Column("response", Text, nullable=False),
+    Column("reference_response", Text),
     PrimaryKeyConstraint("baseline_id", "place"),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from monitor.postgres.column import timestamp as _timestamp
@@ -21,8 +21,13 @@ preference = Table(
     Column("criteria_version", Text),
     Column("cohort", Text, nullable=False),
     Column("dimensions", JSONB, nullable=False),
+    Column("trace_id", Text),  # whose answer is one of the two, where it is known
     _timestamp("received_at", default_now=True),
+    # 48 bytes that tell which prompt and which two answers were judged, the chosen one first; null until it is read.
+    Column("content", LargeBinary),
     Index(None, "received_at"),
+    Index(None, "content"),
+    Index("ix_preference_unread", "preference_id", postgresql_where=text("content is null")),
 )
 
 reward_model = Table(

@@ -11,10 +11,12 @@ from monitor.postgres import schema
 from monitor.postgres.engine import transaction
 from monitor.postgres.log import trace_numbers
 from monitor.postgres.streams import active_baseline
+from monitor.signals.table import SIGNALS
 
 _LATEST_SCORERS = text(
     "select distinct signal, scorer_version from observation_batch where entry_id in ("
-    "  select entry_id from log_entry where source not in ('clock', 'anchor') order by entry_id desc limit 100)"
+    "  select entry_id from log_entry where source not in ('clock', 'anchor', 'labels')"
+    "  order by entry_id desc limit 100)"
 )
 
 
@@ -42,7 +44,8 @@ class PostgresStreams:
 
     def seen_scorers(self) -> set[tuple[str, str]]:
         with transaction(self._engine) as connection:
-            return {(row.signal, row.scorer_version) for row in connection.execute(_LATEST_SCORERS)}
+            rows = connection.execute(_LATEST_SCORERS)
+            return {(row.signal, row.scorer_version) for row in rows if row.signal in SIGNALS}
 
     def baseline(self) -> BaselineSummary | None:
         """Return the active baseline, if one is frozen."""

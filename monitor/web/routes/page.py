@@ -1,4 +1,4 @@
-"""The console's one page; what it shows it fetches from the API."""
+"""The console and the annotator's page; what they show they fetch from the API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from monitor import __version__
 from monitor.domain.order import Role
 from monitor.runs.action import ACTIONS
-from monitor.web.auth import AnyActor, Gatekeeper
+from monitor.web.auth import Gatekeeper, Known
 
 CONSOLE = Path(__file__).parent.parent / "console"
 
@@ -32,6 +32,13 @@ def console(request: Request) -> Response:
     return _templates.TemplateResponse(request, "console.html", context)
 
 
+@router.get("/review", response_class=HTMLResponse, include_in_schema=False)
+def review(request: Request) -> Response:
+    gatekeeper: Gatekeeper = request.app.state.gatekeeper
+    context = {"wants_token": gatekeeper.wants_token, "note_characters": 500}
+    return _templates.TemplateResponse(request, "review.html", context)
+
+
 @router.get("/api/v1/whoami", tags=["access"])
-def whoami(actor: AnyActor) -> WhoAmI:
+def whoami(actor: Known) -> WhoAmI:
     return WhoAmI(name=actor.name, role=actor.role)

@@ -37,6 +37,13 @@ async function refresh() {
 async function admit() {
   if (document.documentElement.dataset.wantsToken === "yes" && !hasToken()) await askAgain("");
   who ??= await read("/api/v1/whoami");
+  if (who.role === "annotator") await leaveFor("/review"); // the one page such a token may use
+}
+
+// Never resolves: what comes next is another page's.
+function leaveFor(path) {
+  location.replace(path);
+  return new Promise(() => {});
 }
 
 async function askAgain(complaint) {
@@ -77,6 +84,7 @@ function show({ ready, overview, streams, moved, incidents, alarms, items, model
   showModels(models, anchor);
   showBaseline(baseline);
   byId("start").hidden = !context.operator;
+  byId("review").hidden = !context.operator;
   setText(byId("who"), `${who.name} (${who.role})`);
   document.title = overview.paging_incidents ? `(${overview.paging_incidents}) rlhf-monitor` : "rlhf-monitor";
 }

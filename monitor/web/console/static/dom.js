@@ -1,6 +1,6 @@
 // Building and updating the page from text alone: no string is ever parsed as markup, and none hides what it holds.
 
-import { visible } from "./text.js";
+import { legible, visible } from "./text.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -33,6 +33,11 @@ export function setAttribute(node, name, value) {
 export function setText(node, text) {
   const shown = visible(text);
   if (node.textContent !== shown) node.textContent = shown;
+}
+
+// For a text that is read as a whole: its lines stay lines, and nothing is cut off.
+export function appendText(node, text) {
+  node.append(legible(text));
 }
 
 export function byId(id) {
