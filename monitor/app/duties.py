@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from monitor.app.anchor import JudgeAnchor
 from monitor.app.estimates import SHOW_SECONDS, ShowEstimates, estimates_of, late_after
 from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchIncidents, WatchPlacement
+from monitor.app.retraining import ShowAgreement, agreement_of
 from monitor.app.rules import block_rule_of
 from monitor.app.watch import WatchArrivals
 from monitor.domain.incident import VerdictWait
@@ -105,6 +106,7 @@ def duties_of(
     def forget_repeats() -> None:
         store.forget_repeats(settings.repeat_window)
 
+    agreement = ShowAgreement(agreement_of(engine, settings).report, label_metrics)
     estimates = ShowEstimates(estimates_of(engine, settings).reports, label_metrics, late_after(settings))
     duties = [
         Duty("tell_time", CLOCK_SECONDS, tell_time),
@@ -117,6 +119,7 @@ def duties_of(
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
         Duty("read_preferences", PREFERENCES_SECONDS, PostgresPreferences(fenced).read_new),
         Duty("show_estimates", SHOW_SECONDS, estimates),
+        Duty("show_agreement", SHOW_SECONDS, agreement),
         Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
         Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
         Duty("make_partitions", FORGET_SECONDS, retention.make_partitions),
@@ -125,7 +128,8 @@ def duties_of(
     if settings.rewards.is_anchored:
         duties.append(Duty("judge_anchor", ANCHOR_SECONDS, JudgeAnchor.of(settings, fenced=fenced, metrics=metrics)))
     if retrain.refresh_cron is not None:
-        duties.append(Duty("refresh_on_schedule", 0.0, RefreshOnSchedule(retrain.refresh_cron, jobs, jobs)))
+        refresh = RefreshOnSchedule(retrain.refresh_cron, retrain.raters, facts=jobs, jobs=jobs)
+        duties.append(Duty("refresh_on_schedule", 0.0, refresh))
     placement = PostgresPlacement(engine)
     duties.append(Duty("end_silent_sessions", PLACEMENT_SECONDS, done(placement.end_silent)))
     watch = WatchPlacement(placement.blocker, metrics)

@@ -27,7 +27,10 @@ _ACTIVE = text("select version from criteria where active")
 
 
 class PostgresAgreement:
-    """Agreement of what a run would learn from, and of every other kind of label; *criteria_version* as the settings."""
+    """Agreement on what a run would learn from, and on every other kind of label.
+
+    Without a *criteria_version* the queue's criteria are those of now; without a queue, those of the latest label.
+    """
 
     def __init__(self, engine: Engine, criteria_version: str | None) -> None:
         self._engine = engine
