@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from monitor.app.anchor import JudgeAnchor
 from monitor.app.estimates import SHOW_SECONDS, ShowEstimates, estimates_of, late_after
 from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchIncidents, WatchPlacement
+from monitor.app.review import PLAN_SECONDS, TIDY_SECONDS, PlanReview, TidyReview
 from monitor.app.rules import block_rule_of
 from monitor.app.watch import WatchArrivals
 from monitor.domain.incident import VerdictWait
@@ -116,6 +117,8 @@ def duties_of(
         Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
         Duty("read_preferences", PREFERENCES_SECONDS, PostgresPreferences(fenced).read_new),
+        Duty("plan_review", PLAN_SECONDS, PlanReview(fenced, settings.review)),
+        Duty("tidy_review", TIDY_SECONDS, TidyReview(fenced, settings.review, label_metrics)),
         Duty("show_estimates", SHOW_SECONDS, estimates),
         Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
         Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
