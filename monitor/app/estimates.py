@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine
 
+from monitor.app.rules import block_rule_of
 from monitor.labels.estimate import EstimateRule
 from monitor.labels.gauge import gauges_of
-from monitor.labels.report import EstimateReports, LabelReport, UseRule
+from monitor.labels.report import EstimateReports, LabelReport
 from monitor.postgres.estimates import PostgresEstimates
 from monitor.settings.root import Settings
 from monitor.telemetry.labels import LabelMetrics
@@ -20,10 +21,8 @@ SHOW_SECONDS = 30.0
 
 
 def estimates_of(engine: Engine, settings: Settings) -> EstimateReports:
-    labels = settings.labels
-    use = UseRule(labels.sampling, labels.criteria_version)
-    store = PostgresEstimates(engine, use=use, least_probability=labels.least_probability)
-    return EstimateReports(store, EstimateRule(min_labels=labels.min_labels), use, clock=time.monotonic)
+    blocks, rule = block_rule_of(settings), EstimateRule(min_labels=settings.labels.min_labels)
+    return EstimateReports(PostgresEstimates(engine, blocks), rule, blocks.sampling, clock=time.monotonic)
 
 
 def late_after(settings: Settings) -> timedelta:

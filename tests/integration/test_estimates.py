@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy import Engine, text
 
 from monitor.domain.label import LabelSource
-from monitor.labels.report import RECENT, LabelUse, UseRule, use_of
+from monitor.labels.block import BlockRule
+from monitor.labels.item import Sampling
+from monitor.labels.report import RECENT, LabelUse, use_of
 from monitor.postgres.engine import transaction
 from monitor.postgres.estimates import PostgresEstimates
 from monitor.postgres.labels import insert_labels
@@ -22,7 +24,7 @@ LATER = timedelta(days=30)
 
 
 def store_of(engine: Engine, **rule: Any) -> PostgresEstimates:
-    return PostgresEstimates(engine, use=UseRule(**rule), least_probability=0.01)
+    return PostgresEstimates(engine, BlockRule(**rule))
 
 
 def test_what_was_settled_is_read_as_it_was_written(engine: Engine) -> None:
@@ -85,18 +87,18 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], LabelUse]] = {
     "its trace is not stored": ({"trace_id": "gone"}, {}, LabelUse.NO_TRACE),
     "its block was dropped before it came": ({"trace_id": "t-70"}, {}, LabelUse.LATE),
     "another label of its block never came": ({"trace_id": "t-70", "ago": 90}, {}, LabelUse.BLOCK_DROPPED),
-    "it was given by other criteria": ({"criteria_version": "c-2"}, {}, LabelUse.OTHER_CRITERIA),
+    "it was given by other criteria": ({"criteria_version": "c-2", "trace_id": "t-195"}, {}, LabelUse.OTHER_CRITERIA),
     "a user gave it": ({"source": LabelSource.USER}, {}, LabelUse.USER),
     "a model gave it": ({"source": LabelSource.AI}, {}, LabelUse.AI),
-    "it states no probability": ({"trace_id": "t-130"}, {"sampling": "stated"}, LabelUse.NO_PROBABILITY),
+    "it states no probability": ({"trace_id": "t-130"}, {"sampling": Sampling.STATED}, LabelUse.NO_PROBABILITY),
     "it states too small a one": (
         {"trace_id": "t-130", "inclusion_probability": 0.001},
-        {"sampling": "stated"},
+        {"sampling": Sampling.STATED},
         LabelUse.SMALL_PROBABILITY,
     ),
     "its trace may not be labelled": (
         {"trace_id": "t-2", "inclusion_probability": 0.1, "ago": 180},
-        {"sampling": "stated"},
+        {"sampling": Sampling.STATED},
         LabelUse.NOT_ELIGIBLE,
     ),
 }
@@ -115,7 +117,8 @@ def test_what_becomes_of_a_label_is_told(engine: Engine) -> None:
             given = "update label set received_at = now() - make_interval(mins => :minutes)"
             connection.execute(text(given), {"minutes": minutes})
         found = store_of(engine, criteria_version="c-1", **rule).evidence(WIN_RATE, recent=RECENT)
-        told[name] = [(use_of(facts, UseRule(criteria_version="c-1", **rule)), facts.labels) for facts in found.facts]
+        sampling = rule.get("sampling", Sampling.REVIEW)
+        told[name] = [(use_of(facts, sampling), facts.labels) for facts in found.facts]
     assert told == {name: [(use, 1)] for name, (_, _, use) in CASES.items()}
     assert (found.blocks.matured, found.blocks.dropped, found.blocks.waiting) == (1, 1, 1)
     assert found.blocks.waiting_since is not None
