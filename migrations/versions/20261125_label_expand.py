@@ -13,6 +13,8 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("checkpoint", sa.Column("labels", sa.Integer(), server_default=sa.text("0"), nullable=False))
+    op.add_column("preference", sa.Column("trace_id", sa.Text(), nullable=True))
     op.add_column("baseline_trace", sa.Column("reference_response", sa.Text(), nullable=True))
     op.create_table(
         "criteria",
@@ -177,6 +179,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("trace_id", "kind", name=op.f("uq_review_item_trace_id_kind")),
     )
     op.create_index(
+        "ix_review_item_gold", "review_item", ["item_id"], unique=False, postgresql_where=sa.text("gold is not null")
+    )
+    op.create_index(
         "ix_review_item_open",
         "review_item",
         ["priority", "item_id"],
@@ -231,6 +236,7 @@ def downgrade() -> None:
     op.drop_table("review_verdict")
     op.drop_table("review_claim")
     op.drop_table("review_plan")
+    op.drop_index("ix_review_item_gold", table_name="review_item", postgresql_where=sa.text("gold is not null"))
     op.drop_index("ix_review_item_open", table_name="review_item", postgresql_where=sa.text("state = 'open'"))
     op.drop_table("review_item")
     op.drop_index("ix_preference_unread", table_name="preference", postgresql_where=sa.text("content is null"))
@@ -253,3 +259,5 @@ def downgrade() -> None:
     op.drop_index("uq_criteria_active", table_name="criteria", postgresql_where=sa.text("active"))
     op.drop_table("criteria")
     op.drop_column("baseline_trace", "reference_response")
+    op.drop_column("preference", "trace_id")
+    op.drop_column("checkpoint", "labels")

@@ -25,8 +25,9 @@ from monitor.app.embedding import open_embedder, require_embeddable
 from monitor.app.estimates import SHOW_SECONDS, estimates_of
 from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.leader import Leader
+from monitor.app.learning import pair_rules_of
 from monitor.app.reference import asking_again
-from monitor.app.review import selection_of
+from monitor.app.review import reviews_of, selection_of
 from monitor.app.rules import controller_rules_of, null_rule_of, observe_rules_of, tolerances_of
 from monitor.app.supervisor import Supervisor
 from monitor.drift.moved import MovedDays
@@ -93,7 +94,7 @@ log = structlog.get_logger(__name__)
 
 
 def job_service_of(engine: Engine, settings: Settings) -> JobService:
-    return JobService(PostgresTransactions(engine), releases_of(engine, settings))
+    return JobService(PostgresTransactions(engine, pair_rules_of(settings)), releases_of(engine, settings))
 
 
 def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int | None] = lambda: None) -> Ports:
@@ -110,6 +111,7 @@ def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int 
         incidents=PostgresIncidents(engine),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),
+        reviews=reviews_of(engine, settings.review),
         estimates=estimates_of(engine, settings),
     )
 
@@ -128,7 +130,7 @@ def dispatcher_of(engine: Engine, settings: Settings, *, owner: str) -> Dispatch
     retrain, begin = settings.retrain, PostgresTransactions(engine)
     folders = RunFolders(
         retrain,
-        preferences=PostgresPreferences(engine),
+        preferences=PostgresPreferences(engine, pair_rules_of(settings)),
         baseline=PostgresBaselineTraces(engine),
         registry=RewardRegistry(engine),
         scored_tokens=settings.rewards.max_tokens,

@@ -41,6 +41,14 @@ PREFERENCES = Series(
     "Preference events read, by what became of them.",
     ("outcome",),
 )
+RECEIVED_LABELS = Series(
+    "monitor_received_labels_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "labels",
+    "Labels from the topic and the API, by what became of them and who judged: human, ai, user; unknown where invalid.",
+    ("outcome", "source"),
+)
 DEAD_LETTERS = Series(
     "monitor_dead_letters_total",
     Kind.COUNTER,
@@ -301,6 +309,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     PART_READY,
     TRACES,
     PREFERENCES,
+    RECEIVED_LABELS,
     DEAD_LETTERS,
     SKIPPED,
     UNEMBEDDED,
