@@ -20,8 +20,9 @@ from tests.reports import NO_NUMBER, a_report, an_estimate, weeks_before
 from tests.unit.in_memory_ports import InMemoryMonitor
 
 pytestmark = pytest.mark.browser
+HOSTILE = LABELS["overrides of direction"] + LABELS["an element with an event"]
 ALL = an_estimate(0.412)
-FEW = an_estimate(cohort=LABELS[0], traces=40, **NO_NUMBER)
+FEW = an_estimate(cohort=HOSTILE, traces=40, **NO_NUMBER)
 
 
 @pytest.fixture
@@ -61,8 +62,8 @@ def test_a_win_rate_stands_beside_what_the_labels_alone_would_say_and_too_few_la
     expect(first.locator("[data-part=controlled]")).to_have_text("38.8 % length-controlled")
     expect(first.locator("[data-part=classical]")).to_have_text("31.2 to 51.2")
     expect(first.locator("[data-part=worth]")).to_have_text("as good as 154; 240 more halve the interval")
-    expect(second.locator("[data-part=cohort]")).to_have_text(visible(LABELS[0]))
-    expect(second.locator("[data-part=rate]")).to_have_text("–")
+    expect(second.locator("[data-part=cohort]")).to_have_text(visible(HOSTILE))
+    expect(second.locator("[data-part=rate]")).to_have_text("\u2013")
     expect(second.locator("[data-part=reason]")).to_have_text("12 labels; an estimate takes at least 30")
     expect(second.locator("svg")).to_have_count(2)
     expect(second.locator("svg:visible")).to_have_count(0)

@@ -71,7 +71,7 @@ def test_windows_end_with_the_last_settled_day_and_the_weeks_before_are_told_apa
     items, sums = evidence(days=30, until=NOW)
     store = InMemoryEvidence(Evidence(sums=sums, items=items))
     [report] = EstimateReports(store, EstimateRule(), Sampling.REVIEW, clock=lambda: 0.0).reports(past_weeks=3)
-    week = [row for row in report.only(window="week", cohort="*").estimates]
+    week = report.only(window="week", cohort="*").estimates
     assert [row.span for row in week] == [Span("week", date(2026, 11, 15), date(2026, 11, 22))]
     assert [row.span.start.day for row in report.past if row.cohort == "*"] == [25, 1, 8]
     assert week[0].bounds is not None
