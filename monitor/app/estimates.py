@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +11,7 @@ from sqlalchemy import Engine
 from monitor.app.rules import block_rule_of
 from monitor.labels.estimate import EstimateRule
 from monitor.labels.gauge import gauges_of
-from monitor.labels.report import EstimateReports, LabelReport
+from monitor.labels.report import WEEK, EstimateReports
 from monitor.postgres.estimates import PostgresEstimates
 from monitor.settings.root import Settings
 from monitor.telemetry.labels import LabelMetrics
@@ -38,10 +37,10 @@ def late_after(settings: Settings) -> timedelta:
 class ShowEstimates:
     """Show what labels tell of the last week, and how far their blocks are."""
 
-    reports: Callable[[], Sequence[LabelReport]]
+    estimates: EstimateReports
     metrics: LabelMetrics
     late_after: timedelta
 
     def __call__(self) -> None:
-        gauges = gauges_of(self.reports(), late_after=self.late_after, now=datetime.now(UTC))
+        gauges = gauges_of(self.estimates.reports(days=WEEK.days), late_after=self.late_after, now=datetime.now(UTC))
         self.metrics.show_labels(gauges)

@@ -120,7 +120,9 @@ class EstimateStore(Protocol):
         """Return what is another once labels have come or blocks were settled since."""
         ...
 
-    def evidence(self, estimand: Estimand, *, recent: timedelta) -> Evidence: ...
+    def evidence(self, estimand: Estimand, *, recent: timedelta, days: int | None) -> Evidence:
+        """Return what is stored; of the items those of the last *days* that are settled, or all."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,50 +140,61 @@ class EstimateReports:
     rule: EstimateRule
     sampling: Sampling
     clock: Callable[[], float]
-    _kept: dict[tuple[str, int], _Kept] = field(default_factory=dict)
+    _kept: dict[tuple[str, int, int | None], _Kept] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def reports(self, *, signal: str | None = None, past_weeks: int = 0) -> list[LabelReport]:
-        """Return what is told of *signal*, or of the win rate and every other estimand that has labels."""
+    def reports(self, *, signal: str | None = None, past_weeks: int = 0, days: int | None = None) -> list[LabelReport]:
+        """Return what is told of *signal*, or of the win rate and every other estimand that has labels.
+
+        With *days* longer windows are left out, and what they are made of is not read.
+        """
         wanted = [estimand for estimand in ESTIMANDS.values() if signal in {None, estimand.name}]
-        found = [self._report(estimand, past_weeks) for estimand in wanted]
+        found = [self._report(estimand, past_weeks, days) for estimand in wanted]
         return [told for told in found if told.signal in {signal, WIN_RATE.name} or told.labels or told.estimates]
 
-    def _report(self, estimand: Estimand, past_weeks: int) -> LabelReport:
+    def _report(self, estimand: Estimand, past_weeks: int, days: int | None) -> LabelReport:
         with self._lock:  # one at a time: of two who ask at once the second finds it made
-            key, mark, now = (estimand.name, past_weeks), self.store.mark(estimand), self.clock()
+            key, mark, now = (estimand.name, past_weeks, days), self.store.mark(estimand), self.clock()
             kept = self._kept.get(key)
             if kept is None or kept.mark != mark or now - kept.made_at > AGAIN_SECONDS:
-                evidence = self.store.evidence(estimand, recent=RECENT)
-                report = report_of(estimand, evidence, rule=self.rule, sampling=self.sampling, past_weeks=past_weeks)
+                evidence = self.store.evidence(estimand, recent=RECENT, days=days)
+                report = report_of(
+                    estimand, evidence, rule=self.rule, sampling=self.sampling, past_weeks=past_weeks, days=days
+                )
                 kept = self._kept[key] = _Kept(mark, now, report)
             return kept.report
 
 
 def report_of(
-    estimand: Estimand, evidence: Evidence, *, rule: EstimateRule, sampling: Sampling, past_weeks: int = 0
+    estimand: Estimand,
+    evidence: Evidence,
+    *,
+    rule: EstimateRule,
+    sampling: Sampling,
+    past_weeks: int = 0,
+    days: int | None = None,
 ) -> LabelReport:
     """Return what *evidence* tells; its windows end with the last day of which anything is settled."""
     uses = Counter[LabelUse]()
     for facts in evidence.facts:
         uses[use_of(facts, sampling)] += facts.labels
+
+    def estimates(spans: Sequence[Span]) -> tuple[Estimate, ...]:
+        effect = evidence.length_effect
+        return tuple(estimate_spans(evidence.items, evidence.sums, spans, rule=rule, length_effect=effect))
+
+    last = max((row.day for row in evidence.sums), default=date.min)
+    windows = usual_spans(evidence.sums, last) if evidence.sums else []
     return LabelReport(
         signal=estimand.name,
         kind=estimand.kind,
-        estimates=tuple(_estimates(evidence, lambda today: usual_spans(evidence.sums, today), rule)),
-        past=tuple(_estimates(evidence, lambda today: weeks_before(today, past_weeks), rule)),
+        estimates=estimates([span for span in windows if days is None or (span.stop - span.start).days <= days]),
+        past=estimates(weeks_before(last, past_weeks) if evidence.sums else []),
         blocks=evidence.blocks,
         labels=dict(sorted(uses.items())),
         min_labels=rule.min_labels,
         hint=hint_of(evidence.facts, sampling),
     )
-
-
-def _estimates(evidence: Evidence, spans_of: Callable[[date], Sequence[Span]], rule: EstimateRule) -> list[Estimate]:
-    if not evidence.sums:
-        return []
-    spans = spans_of(max(row.day for row in evidence.sums))
-    return estimate_spans(evidence.items, evidence.sums, spans, rule=rule, length_effect=evidence.length_effect)
 
 
 def weeks_before(today: date, count: int) -> list[Span]:

@@ -30,7 +30,9 @@ _MARK = text(
 )
 _ITEMS = text(
     f"select {', '.join(field.name for field in fields(LabelItem))} from label_item"  # noqa: S608
-    " where estimand = :estimand order by number, timestamp, trace_id"
+    " where estimand = :estimand and (cast(:days as int) is null or timestamp >= (select max(day)"
+    "  - cast(:days as int) + 1 from estimate_day where estimand = :estimand)::timestamp at time zone 'UTC')"
+    " order by number, timestamp, trace_id"
 )
 _SUMS = text(
     f"select {', '.join(field.name for field in fields(DaySums))} from estimate_day"  # noqa: S608
@@ -84,7 +86,7 @@ class PostgresEstimates:
         with transaction(self._engine) as connection:
             return tuple(connection.execute(_MARK, {"estimand": estimand.name}).one())
 
-    def evidence(self, estimand: Estimand, *, recent: timedelta) -> Evidence:
+    def evidence(self, estimand: Estimand, *, recent: timedelta, days: int | None = None) -> Evidence:
         named = {"estimand": estimand.name}
         with transaction(self._engine) as connection:
             connection.execute(text("set transaction isolation level repeatable read, read only"))
@@ -96,7 +98,7 @@ class PostgresEstimates:
                 "criteria": self._criteria(connection) or "",
             }
             blocks = connection.execute(_BLOCKS, {**named, "recent": recent}).one()
-            items = [LabelItem(**row._mapping) for row in connection.execute(_ITEMS, named)]
+            items = [LabelItem(**row._mapping) for row in connection.execute(_ITEMS, {**named, "days": days})]
             return Evidence(
                 sums=[DaySums(**row._mapping) for row in connection.execute(_SUMS, named)],
                 items=self._corrected(connection, estimand, items),

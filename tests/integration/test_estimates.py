@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from monitor.domain.label import LabelSource
+from monitor.domain.text import visible
 from monitor.labels.block import BlockRule
 from monitor.labels.item import Sampling
 from monitor.labels.report import RECENT, LabelUse, use_of
@@ -16,6 +18,8 @@ from monitor.postgres.engine import transaction
 from monitor.postgres.estimates import PostgresEstimates
 from monitor.postgres.labels import insert_labels
 from monitor.signals.estimand import WIN_RATE
+from tests.commands import Run
+from tests.hostile import LABELS, unseen
 from tests.labels import label
 from tests.settled import evidence, settle
 
@@ -34,6 +38,8 @@ def test_what_was_settled_is_read_as_it_was_written(engine: Engine) -> None:
     found = store_of(engine).evidence(WIN_RATE, recent=RECENT)
     assert sorted(found.items, key=lambda item: item.trace_id) == sorted(items, key=lambda item: item.trace_id)
     assert list(found.sums) == sums
+    last = store_of(engine).evidence(WIN_RATE, recent=RECENT, days=1)
+    assert {item.timestamp.date() for item in last.items} == {sums[-1].day}
     assert (found.blocks.matured, found.blocks.dropped, found.blocks.waiting) == (items[-1].number, 0, 0)
 
 
@@ -76,6 +82,29 @@ insert into review_item (trace_id, kind, probability, counted, reason, wanted)
 insert into label_item (estimand, trace_id, number, timestamp, policy_model, cohort, scorer_version, criteria_version,
   prediction, probability, value, annotators) values ('win_rate', 't-0', 1, now(), 'm', 'c', '', 'c-1', .5, .1, 1, 1);
 """
+
+
+def test_the_command_shows_each_cohort_with_what_is_known_of_it(run: Run, postgres_url: str, engine: Engine) -> None:
+    hostile = LABELS["terminal sequences"]
+    many, few = evidence(), evidence(days=1, share=0.05, cohort=hostile)
+    with transaction(engine) as connection:
+        settle(connection, [*many[0], *few[0]], [*many[1], *few[1]])
+    done = run("winrate", POSTGRES__URL=postgres_url)
+    assert (done.code, unseen(done.out)) == (0, [])
+    assert visible(hostile)[:20] in done.out
+    assert f"{len(few[0])} labels" in done.out
+    assert "labels of the last seven days" in done.out
+    rows = json.loads(run("winrate", "--json", "--cohort", "*", "--window", "week").out)[0]["estimates"]
+    [row] = [row for row in rows if row["signal"] == "win_rate"]
+    assert row["bounds"]["lower"] < 0.4 < row["bounds"]["upper"]
+    assert row["anytime"]["lower"] <= row["bounds"]["lower"]
+    told = run("winrate", "--signal", "mood")
+    assert (told.code, "labels do not tell it; name one of win_rate, refusal_rate" in told.err) == (2, True)
+
+
+def test_the_command_says_what_a_win_rate_takes_where_there_is_none(run: Run, postgres_url: str) -> None:
+    done = run("winrate", POSTGRES__URL=postgres_url)
+    assert (done.code, done.out.startswith("no win_rate yet: it takes blocks")) == (0, True)
 
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], LabelUse]] = {

@@ -45,7 +45,7 @@ class InMemoryEvidence:
     def mark(self, estimand: Estimand) -> int:
         return self.marked
 
-    def evidence(self, estimand: Estimand, *, recent: timedelta) -> Evidence:
+    def evidence(self, estimand: Estimand, *, recent: timedelta, days: int | None) -> Evidence:
         self.reads += estimand.name == "win_rate"
         return self.found if estimand.name == "win_rate" else Evidence()
 
@@ -76,6 +76,8 @@ def test_windows_end_with_the_last_settled_day_and_the_weeks_before_are_told_apa
     assert [row.span.start.day for row in report.past if row.cohort == "*"] == [25, 1, 8]
     assert week[0].bounds is not None
     assert week[0].bounds.lower < 0.4 < week[0].bounds.upper
+    [recent] = EstimateReports(store, EstimateRule(), Sampling.REVIEW, clock=lambda: 0.0).reports(days=7)
+    assert {row.span.name for row in recent.estimates} == {"day", "week"}
     assert {row.policy_model for row in report.only(policy_model="chat-9").estimates} == set()
 
 
