@@ -62,6 +62,7 @@ def upgrade() -> None:
         sa.Column("dimensions", JSONB(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("label_id", "digest", name=op.f("pk_label")),
     )
     op.create_index(op.f("ix_label_received_at"), "label", ["received_at"], unique=False)
@@ -191,6 +192,9 @@ def upgrade() -> None:
         "review_claim",
         sa.Column("item_id", sa.BigInteger(), nullable=False),
         sa.Column("annotator_id", sa.Text(), nullable=False),
+        sa.Column("policy_first", sa.Boolean(), nullable=True),
+        sa.Column("criteria_version", sa.Text(), nullable=False),
+        sa.Column("shown_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("until", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["item_id"], ["review_item.item_id"], name=op.f("fk_review_claim_item_id_review_item")),
         sa.PrimaryKeyConstraint("item_id", "annotator_id", name=op.f("pk_review_claim")),

@@ -27,7 +27,7 @@ _INSERT = (
 # All contents of a label's id: one may have been corrected to be of another trace or kind.
 _OF_TRACES = text(
     f"select {_COLUMNS} from label where label_id in"  # noqa: S608
-    " (select label_id from label where trace_id = any(:trace_ids) and kind = :kind)"
+    " (select label_id from label where trace_id = any(:trace_ids) and kind = :kind) and withdrawn_at is null"
 )
 
 
