@@ -115,8 +115,10 @@ def upgrade() -> None:
         "label_state",
         sa.Column("estimand", sa.Text(), nullable=False),
         sa.Column("next_sequence", sa.BigInteger(), nullable=False),
-        sa.Column("next_place", sa.BigInteger(), nullable=False),
-        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("next_number", sa.BigInteger(), nullable=False),
+        sa.Column("first_place", sa.BigInteger(), nullable=False),
+        sa.Column("eligible", sa.Integer(), nullable=False),
+        sa.Column("tuning", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("estimand", name=op.f("pk_label_state")),
     )
     op.create_table(

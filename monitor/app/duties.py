@@ -9,14 +9,17 @@ from sqlalchemy import Engine
 
 from monitor.app.anchor import JudgeAnchor
 from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchIncidents, WatchPlacement
+from monitor.app.rules import block_rule_of
 from monitor.app.watch import WatchArrivals
 from monitor.domain.incident import VerdictWait
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.incident import IncidentRule
 from monitor.drift.reask import MEASURES
 from monitor.drift.watch import WatchRules
+from monitor.labels.keeper import BlockKeeper
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.arrivals import PostgresArrivals
+from monitor.postgres.blocks import PostgresBlocks
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.placement import PostgresPlacement
@@ -34,6 +37,7 @@ FORGET_SECONDS = 600.0
 PLACEMENT_SECONDS = 10.0
 FOLDED = 2  # duties of a turn after which the fold's alarms are stored, and not shown yet
 WATCH_SECONDS = 5.0
+BLOCK_SECONDS = 2.0
 CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a leader
 
 
@@ -99,6 +103,7 @@ def duties_of(
     duties = [
         Duty("tell_time", CLOCK_SECONDS, tell_time),
         Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
+        Duty("settle_blocks", BLOCK_SECONDS, BlockKeeper(PostgresBlocks(fenced), block_rule_of(settings)).turn),
         Duty("watch_arrivals", WATCH_SECONDS, watch_of(settings, metrics, fenced, overview)),
         Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
         Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics, wait_of(settings))),

@@ -13,6 +13,8 @@ from monitor.drift.freeze import NullRule
 from monitor.drift.incident import IncidentRule
 from monitor.drift.tolerance import Tolerance
 from monitor.errors import InvalidSetting
+from monitor.labels.block import BlockRule
+from monitor.labels.item import Sampling
 from monitor.observe.scoring import RewardRule
 from monitor.observe.selection import SelectionRule
 from monitor.observe.step import ObserveRules
@@ -56,4 +58,17 @@ def controller_rules_of(settings: Settings) -> ControllerRules:
         baseline_traces=drift.baseline_traces,
         null_rule=null_rule_of(settings),
         incidents=IncidentRule(timedelta(seconds=drift.incident_seconds)),
+        baseline_labels=settings.labels.baseline_labels,
+    )
+
+
+def block_rule_of(settings: Settings) -> BlockRule:
+    """Return when a block of labels is complete."""
+    labels = settings.labels
+    return BlockRule(
+        sampling=Sampling(labels.sampling),
+        traces=labels.block_traces,
+        wait=timedelta(seconds=labels.wait_seconds),
+        least_probability=labels.least_probability,
+        criteria_version=labels.criteria_version,
     )

@@ -32,6 +32,14 @@ class Answer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Queued:
+    """Where the queue stands with a trace."""
+
+    state: ItemState
+    wanted: int  # annotators
+
+
+@dataclass(frozen=True, slots=True)
 class SelectionPlan:
     """With which probability a trace is selected: decided before any label of it is seen.
 

@@ -23,6 +23,16 @@ class Estimand:
         return selected_series(self.kind)
 
     @property
+    def labelled(self) -> str:
+        """The series of the verdicts of settled blocks, by the criteria's version."""
+        return f"labelled_{self.kind}"
+
+    @property
+    def compared(self) -> str:
+        """The series of the cheap opinions on what was labelled, by the version that had them."""
+        return f"compared_{self.kind}"
+
+    @property
     def rectifier(self) -> str:
         """The signal that tells how far the cheap opinion is off: the labels less the opinion."""
         return f"{self.name}_rectifier"

@@ -189,9 +189,11 @@ label_state = Table(
     "label_state",
     metadata,
     Column("estimand", Text, primary_key=True),
-    Column("next_sequence", BigInteger, nullable=False),
-    Column("next_place", BigInteger, nullable=False),
-    Column("content", LargeBinary, nullable=False),
+    Column("next_sequence", BigInteger, nullable=False),  # of the first entry that is not read
+    Column("next_number", BigInteger, nullable=False),  # of the next block
+    Column("first_place", BigInteger, nullable=False),  # where it begins
+    Column("eligible", Integer, nullable=False),  # traces it has so far
+    Column("tuning", LargeBinary, nullable=False),
 )
 
 # The text of a labelled trace, kept past the day its partition goes: labels come late, and runs learn from them later.
