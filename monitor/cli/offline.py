@@ -58,7 +58,16 @@ def score(
 def backtest(
     files: Files,
     *,
-    baseline: Annotated[int, typer.Option("--baseline", min=1, help="Make the baseline from the first N good traces.")],
+    baseline: Annotated[
+        int,
+        typer.Option(
+            "--baseline", min=0, help="Make the baseline from the first N good traces; 0 watches nothing: labels alone."
+        ),
+    ],
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option("--labels", help="File of labels, one a line, that state their inclusion_probability; repeat it."),
+    ] = None,
     cohort_key: Annotated[
         list[str] | None, typer.Option("--cohort-key", help="A label that makes the cohort; repeat it for several.")
     ] = None,
@@ -103,9 +112,12 @@ def backtest(
     from monitor.observe.step import ObserveRules
     from monitor.offline.backtest import BacktestPlan
     from monitor.offline.backtest import backtest as run
+    from monitor.offline.labels import read_labels
     from monitor.settings.embedding import EmbeddingSettings
 
-    _check_paths(files, "--json", json_out)
+    _check_paths([*files, *(labels or ())], "--json", json_out)
+    if not baseline and not labels:
+        raise InvalidInput("--baseline 0 watches nothing, and without --labels there is nothing to estimate: give one")
     fold = FoldRules(budget_of(average_run_length, false_page_days))
     accepted = tolerances_of(tolerance or ())
     ensemble = _load(reward_model, device)
@@ -118,8 +130,9 @@ def backtest(
         fold=fold,
         null_rule=NullRule(tolerance=accepted),
     )
+    judged = read_labels(labels, complain) if labels else None
     with _reading(files, tokenizer) as reader:
-        result = run(reader.read(files), plan, lambda: ensemble, embedder)
+        result = run(reader.read(files), plan, lambda: ensemble, embedder, judged)
     shown = [
         alarm
         for alarm in result.alarms
@@ -137,13 +150,18 @@ def backtest(
 
 
 def show_backtest(result: BacktestResult, shown: list[Alarm]) -> None:
-    """Print what the baseline expects, what was found, and what would have paged."""
+    """Print what the labels tell, what the baseline expects, what was found, and what would have paged."""
     from monitor.cli.explanation import law_lines, law_table
+    from monitor.cli.period import show_period
     from monitor.cli.table import alarm_table, moment
     from monitor.drift.summary import kinds_of, summarise
 
-    watched = result.traces - result.baseline.stop_place
-    say(f"baseline: the first {result.baseline.stop_place} traces; watched: {watched}; repeats: {result.repeats}")
+    if result.period is not None:
+        show_period(result.period)
+    if result.baseline is None:
+        return
+    taken = result.baseline_traces
+    say(f"baseline: the first {taken} traces; watched: {result.traces - taken}; repeats: {result.repeats}")
     laws = summarise(result.baseline)
     show_table(law_table(laws))
     for line in law_lines(laws, kinds_of(result.baseline)):
@@ -244,20 +262,23 @@ def _tell_counts(reader: FileReader) -> None:
 
 
 def _as_json(result: BacktestResult, alarms: list[Alarm], budget: Budget) -> dict[str, Any]:
+    from monitor.cli.period import period_json
     from monitor.drift.summary import kinds_of, summarise
     from monitor.offline.score import plain_number
 
-    run_length = budget.average_run_length
-    laws = summarise(result.baseline)
+    run_length, baseline = budget.average_run_length, result.baseline
+    laws = () if baseline is None else summarise(baseline)
     return {
         "traces": result.traces,
-        "baseline": result.baseline.stop_place,
+        "baseline": result.baseline_traces,
         "average_run_length": None if run_length is None else plain_number(run_length),
         "false_page_days": budget.false_page_days if run_length is None else None,
         "laws": [asdict(law) for law in laws],
-        "asked": [asdict(kind) for kind in kinds_of(result.baseline)],
+        "asked": [] if baseline is None else [asdict(kind) for kind in kinds_of(baseline)],
         "unsteady": [{"signal": law.signal, "cohort": cohort} for law in laws for cohort in law.unsteady],
         "repeats": result.repeats,
+        "estimates": [] if result.period is None else period_json(result.period),
+        "labels": None if result.period is None else asdict(result.period.uses),
         "pages": sum(facts.paged_at is not None for facts in result.incidents),
         "incidents": [asdict(facts) for facts in result.incidents],
         "alarms": [
@@ -268,7 +289,7 @@ def _as_json(result: BacktestResult, alarms: list[Alarm], budget: Budget) -> dic
                 "kind": alarm.kind.value,
                 "direction": alarm.direction,
                 "severity": alarm.severity.value,
-                "trace_index": alarm.place,  # in a file every place is a trace
+                "trace_index": alarm.place,
                 "trace_id": alarm.trace_id,
                 "timestamp": alarm.timestamp.isoformat(),
                 "onset_index": alarm.onset_place,
