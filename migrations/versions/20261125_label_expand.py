@@ -13,6 +13,8 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("checkpoint", sa.Column("labels", sa.Integer(), server_default=sa.text("0"), nullable=False))
+    op.add_column("preference", sa.Column("trace_id", sa.Text(), nullable=True))
     op.add_column("baseline_trace", sa.Column("reference_response", sa.Text(), nullable=True))
     op.create_table(
         "criteria",
@@ -253,3 +255,5 @@ def downgrade() -> None:
     op.drop_index("uq_criteria_active", table_name="criteria", postgresql_where=sa.text("active"))
     op.drop_table("criteria")
     op.drop_column("baseline_trace", "reference_response")
+    op.drop_column("preference", "trace_id")
+    op.drop_column("checkpoint", "labels")

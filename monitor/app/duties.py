@@ -8,6 +8,7 @@ from datetime import timedelta
 from sqlalchemy import Engine
 
 from monitor.app.anchor import JudgeAnchor
+from monitor.app.estimates import SHOW_SECONDS, ShowEstimates, estimates_of, late_after
 from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchIncidents, WatchPlacement
 from monitor.app.rules import block_rule_of
 from monitor.app.watch import WatchArrivals
@@ -23,6 +24,7 @@ from monitor.postgres.blocks import PostgresBlocks
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.placement import PostgresPlacement
+from monitor.postgres.preferences import PostgresPreferences
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.retention import PostgresRetention, Retention
 from monitor.postgres.streams import PostgresFoldStore
@@ -30,11 +32,13 @@ from monitor.postgres.views.jobs import job_counts
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.retraining.service import JobService
 from monitor.settings.root import Settings
+from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import Dependency, Metrics
 
 ANCHOR_SECONDS = 2.0
 FORGET_SECONDS = 600.0
 PLACEMENT_SECONDS = 10.0
+PREFERENCES_SECONDS = 10.0
 FOLDED = 2  # duties of a turn after which the fold's alarms are stored, and not shown yet
 WATCH_SECONDS = 5.0
 BLOCK_SECONDS = 2.0
@@ -79,6 +83,7 @@ def duties_of(
     settings: Settings,
     metrics: Metrics,
     *,
+    label_metrics: LabelMetrics,
     engine: Engine,
     fenced: Engine,
     rules: ControllerRules,
@@ -92,7 +97,7 @@ def duties_of(
     alarms, models = PostgresAlarms(fenced), RewardRegistry(engine)
 
     kept = settings.retention
-    retention = PostgresRetention(fenced, Retention(kept.text_days, kept.trace_id_days, kept.log_days))
+    retention = PostgresRetention(fenced, Retention(kept.text_days, kept.trace_id_days, kept.log_days, kept.pair_days))
 
     def tell_time() -> None:
         log_store.tell_time(after_seconds=CLOCK_SECONDS)
@@ -100,6 +105,7 @@ def duties_of(
     def forget_repeats() -> None:
         store.forget_repeats(settings.repeat_window)
 
+    estimates = ShowEstimates(estimates_of(engine, settings).reports, label_metrics, late_after(settings))
     duties = [
         Duty("tell_time", CLOCK_SECONDS, tell_time),
         Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
@@ -109,6 +115,8 @@ def duties_of(
         Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics, wait_of(settings))),
         Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
+        Duty("read_preferences", PREFERENCES_SECONDS, PostgresPreferences(fenced).read_new),
+        Duty("show_estimates", SHOW_SECONDS, estimates),
         Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
         Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
         Duty("make_partitions", FORGET_SECONDS, retention.make_partitions),

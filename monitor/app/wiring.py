@@ -22,8 +22,10 @@ from sqlalchemy import Engine, event
 from monitor.app.anchor import anchor_scoring_of, anchors_of
 from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
+from monitor.app.estimates import SHOW_SECONDS, estimates_of
 from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.leader import Leader
+from monitor.app.learning import pair_rules_of
 from monitor.app.reference import asking_again
 from monitor.app.review import selection_of
 from monitor.app.rules import controller_rules_of, null_rule_of, observe_rules_of, tolerances_of
@@ -72,6 +74,7 @@ from monitor.runs.artifact import Artifact
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
 from monitor.telemetry.health import Health
+from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
 from monitor.telemetry.reference import ReferenceMetrics
 from monitor.web.app import Ports, create_app
@@ -91,7 +94,7 @@ log = structlog.get_logger(__name__)
 
 
 def job_service_of(engine: Engine, settings: Settings) -> JobService:
-    return JobService(PostgresTransactions(engine), releases_of(engine, settings))
+    return JobService(PostgresTransactions(engine, pair_rules_of(settings)), releases_of(engine, settings))
 
 
 def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int | None] = lambda: None) -> Ports:
@@ -108,6 +111,7 @@ def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int 
         incidents=PostgresIncidents(engine),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),
+        estimates=estimates_of(engine, settings),
     )
 
 
@@ -125,7 +129,7 @@ def dispatcher_of(engine: Engine, settings: Settings, *, owner: str) -> Dispatch
     retrain, begin = settings.retrain, PostgresTransactions(engine)
     folders = RunFolders(
         retrain,
-        preferences=PostgresPreferences(engine),
+        preferences=PostgresPreferences(engine, pair_rules_of(settings)),
         baseline=PostgresBaselineTraces(engine),
         registry=RewardRegistry(engine),
         scored_tokens=settings.rewards.max_tokens,
@@ -174,9 +178,8 @@ class Daemon:
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *anchored, WEB))
         self.port = 0
         self._registry = _registry()
-        reached = [Dependency.POSTGRES, Dependency.KAFKA]
-        if settings.rewards.backend == "http":
-            reached.append(Dependency.REWARDS)
+        served = settings.rewards.backend == "http"
+        reached = [name for name in Dependency if served or name is not Dependency.REWARDS]
         leader_seconds = FRESH_SECONDS + settings.drift.fold_seconds
         self._metrics = Metrics(self._registry, dependencies=reached, leader_seconds=leader_seconds)
         self._metrics.follow_health(self.health)
@@ -201,6 +204,7 @@ class Daemon:
         anchor, metrics = settings.rewards.anchor, self._metrics
         self._anchors = anchor_scoring_of(anchor, engine=self._engine, scorer=self._shared_scorer, metrics=metrics)
         self._reference_metrics = ReferenceMetrics(self._registry, leader_seconds=leader_seconds)
+        self._label_metrics = LabelMetrics(self._registry, leader_seconds=leader_seconds + SHOW_SECONDS)
         self._worker: Worker | None = None
         self._supervisor = Supervisor(self.health, leave_seconds=settings.drain_seconds + LEAVE_SECONDS)
         with ExitStack() as failing:
@@ -286,6 +290,7 @@ class Daemon:
         duties = duties_of(
             settings,
             self._metrics,
+            label_metrics=self._label_metrics,
             engine=self._engine,
             fenced=fenced,
             rules=controller_rules_of(settings),

@@ -85,6 +85,7 @@ class Preference:
     criteria_version: str | None = None
     cohort: Mapping[str, str] = field(default_factory=dict)
     dimensions: Mapping[str, float] = field(default_factory=dict)
+    trace_id: str | None = None  # whose answer is one of the two, where it is known
 
 
 def _digest(*parts: str) -> bytes:
