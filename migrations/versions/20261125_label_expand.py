@@ -179,6 +179,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("trace_id", "kind", name=op.f("uq_review_item_trace_id_kind")),
     )
     op.create_index(
+        "ix_review_item_gold", "review_item", ["item_id"], unique=False, postgresql_where=sa.text("gold is not null")
+    )
+    op.create_index(
         "ix_review_item_open",
         "review_item",
         ["priority", "item_id"],
@@ -233,6 +236,7 @@ def downgrade() -> None:
     op.drop_table("review_verdict")
     op.drop_table("review_claim")
     op.drop_table("review_plan")
+    op.drop_index("ix_review_item_gold", table_name="review_item", postgresql_where=sa.text("gold is not null"))
     op.drop_index("ix_review_item_open", table_name="review_item", postgresql_where=sa.text("state = 'open'"))
     op.drop_table("review_item")
     op.drop_index("ix_preference_unread", table_name="preference", postgresql_where=sa.text("content is null"))

@@ -27,7 +27,7 @@ from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.leader import Leader
 from monitor.app.learning import pair_rules_of
 from monitor.app.reference import asking_again
-from monitor.app.review import selection_of
+from monitor.app.review import reviews_of, selection_of
 from monitor.app.rules import controller_rules_of, null_rule_of, observe_rules_of, tolerances_of
 from monitor.app.supervisor import Supervisor
 from monitor.drift.moved import MovedDays
@@ -111,6 +111,7 @@ def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int 
         incidents=PostgresIncidents(engine),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),
+        reviews=reviews_of(engine, settings.review),
         estimates=estimates_of(engine, settings),
     )
 

@@ -25,6 +25,7 @@ from monitor.offline.log import InMemoryLog
 from monitor.postgres.engine import AWAY
 from monitor.runs.model import Models
 from monitor.web.app import Ports
+from tests.unit.in_memory_reviews import InMemoryReviews
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -89,6 +90,7 @@ class InMemoryMonitor:
     anchored: AnchorStatus | None = None
     told: dict[date, MovedStreams] = field(default_factory=dict)
     counts: Overview = field(default_factory=lambda: Overview(0, 0, 0, 0, {}, 0, 0, None, False, None))
+    queue: InMemoryReviews = field(default_factory=InMemoryReviews)
     told_of_labels: list[LabelReport] = field(default_factory=list)
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -105,6 +107,7 @@ class InMemoryMonitor:
             incidents=self,
             jobs=self,
             models=self,
+            reviews=self.queue,
             estimates=self,
         )
 

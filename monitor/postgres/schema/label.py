@@ -85,6 +85,7 @@ review_item = Table(
     _timestamp("done_at", nullable=True),
     UniqueConstraint("trace_id", "kind"),
     Index("ix_review_item_open", "priority", "item_id", postgresql_where=text("state = 'open'")),
+    Index("ix_review_item_gold", "item_id", postgresql_where=text("gold is not null")),
 )
 
 # What an annotator answered, in order; an undone answer stays, with the time it was taken back.
