@@ -130,16 +130,17 @@ def backtest(
         fold=fold,
         null_rule=NullRule(tolerance=accepted),
     )
-    judged = read_labels(labels, complain) if labels else None
     with _reading(files, tokenizer) as reader:
+        limits, now = reader.limits, reader.now
+        judged = read_labels(labels, limits=limits, now=now, report=complain) if labels else None
         result = run(reader.read(files), plan, lambda: ensemble, embedder, judged)
     shown = [
-        alarm
-        for alarm in result.alarms
+        (alarm, read)
+        for alarm, read in zip(result.alarms, result.traces_read, strict=True)
         if warnings or alarm.severity is Severity.ALERT or alarm.kind is AlarmKind.INPUT_SHIFT
     ]
     _tell_counts(reader)
-    show_backtest(result, shown)
+    show_backtest(result, [alarm for alarm, _ in shown])
     if json_out is None:
         return
     try:
@@ -261,7 +262,7 @@ def _tell_counts(reader: FileReader) -> None:
     complain(f"{reader.good} good, {reader.bad} bad, {reader.duplicates} duplicate lines")
 
 
-def _as_json(result: BacktestResult, alarms: list[Alarm], budget: Budget) -> dict[str, Any]:
+def _as_json(result: BacktestResult, alarms: list[tuple[Alarm, int]], budget: Budget) -> dict[str, Any]:
     from monitor.cli.period import period_json
     from monitor.drift.summary import kinds_of, summarise
     from monitor.offline.score import plain_number
@@ -290,6 +291,7 @@ def _as_json(result: BacktestResult, alarms: list[Alarm], budget: Budget) -> dic
                 "direction": alarm.direction,
                 "severity": alarm.severity.value,
                 "trace_index": alarm.place,
+                "traces_read": read,
                 "trace_id": alarm.trace_id,
                 "timestamp": alarm.timestamp.isoformat(),
                 "onset_index": alarm.onset_place,
@@ -300,6 +302,6 @@ def _as_json(result: BacktestResult, alarms: list[Alarm], budget: Budget) -> dic
                 "detail": alarm.detail,
                 "examples": list(alarm.examples),
             }
-            for alarm in alarms
+            for alarm, read in alarms
         ],
     }

@@ -14,6 +14,7 @@ import numpy as np
 
 from monitor.domain.cohort import ALL
 from monitor.signals.estimand import WIN_RATE_LC
+from monitor.stats.confseq import Drawn, drawn_mean_interval
 from monitor.stats.ppi import Labelled, Population, estimate_mean
 
 WEEK_DAYS = 7
@@ -57,6 +58,7 @@ class DaySums:
     prediction_sum: float
     prediction_square_sum: float
     gap_sum: float  # of `tuning.shortened` length gaps
+    least_probability: float  # with which any of them may have been selected
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +206,27 @@ def _estimate(
         empty,
         estimate=found.estimate,
         bounds=Bounds(found.lower, found.upper),
+        anytime=_anytime(judged, sums, rule.alpha),
         classical=Bounds(found.classical_lower, found.classical_upper),
         effective_labels=found.labels + found.labels_gained,
         labels_to_halve=found.labels_to_halve,
     )
+
+
+def _anytime(judged: Sequence[LabelItem], sums: Sequence[DaySums], alpha: float) -> Bounds:
+    interval = drawn_mean_interval(
+        Drawn(
+            predictions=np.array([item.prediction for item in judged], dtype=np.float64),
+            values=np.array([item.value for item in judged], dtype=np.float64),
+            probabilities=np.array([item.probability for item in judged], dtype=np.float64),
+            items=sum(row.items for row in sums),
+            prediction_sum=sum(row.prediction_sum for row in sums),
+            prediction_square_sum=sum(row.prediction_square_sum for row in sums),
+            least_probability=min(row.least_probability for row in sums),
+        ),
+        alpha=alpha,
+    )
+    return Bounds(interval.lower, interval.upper)
 
 
 def _length_controlled(estimate: Estimate, sums: Sequence[DaySums], effect: LengthEffect) -> Estimate:

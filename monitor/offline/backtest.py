@@ -27,7 +27,7 @@ from monitor.observe.repeat import InMemoryRepeats
 from monitor.observe.scoring import RewardModel
 from monitor.observe.step import Observer, ObserveRules
 from monitor.offline.blocks import InMemoryBlocks
-from monitor.offline.estimate import LabelPlan, WholePeriod, estimated, longest_delay, whole_period
+from monitor.offline.estimate import LabelPlan, WholePeriod, estimated, rule_of, whole_period
 from monitor.offline.incident import incidents_of
 from monitor.offline.log import InMemoryLog
 
@@ -50,8 +50,9 @@ class BacktestResult:
     repeats: int
     baseline: Baseline | None  # None where nothing is watched
     baseline_traces: int
-    alarms: tuple[Alarm, ...]  # in fold order; their places are numbers of traces
+    alarms: tuple[Alarm, ...]  # in fold order; their places are numbers of traces, from 0
     incidents: tuple[IncidentFacts, ...] = ()  # that they make up, the first told first
+    traces_read: tuple[int, ...] = ()  # when each alarm was raised: labels come after their traces
     period: WholePeriod | None = None  # what labels tell; None where none are given
 
 
@@ -91,6 +92,7 @@ def backtest(
             for place, onset in [log.trace_numbers([alarm.place, alarm.onset_place])]
         ),
         incidents=incidents_of(alarms, recoveries, came=log.newcomers()),
+        traces_read=tuple(log.traces_before(alarm.place + 1) for alarm in alarms),
         period=period,
     )
 
@@ -104,7 +106,7 @@ class _Written:
         self.baseline: Baseline | None = None
         self._plan = plan
         entries = list(entries)
-        rule = replace(plan.labels.blocks, wait=longest_delay(entries, labels or ()))
+        rule = rule_of(plan.labels.blocks, entries, labels or ())
         keeper = BlockKeeper(self.blocks, rule)
         for entry in entries:
             self.log.append(entry)

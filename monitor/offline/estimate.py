@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from monitor.domain.cohort import ALL
@@ -59,19 +59,26 @@ def estimated(labels: Iterable[Label]) -> list[Estimand]:
     return [estimand for estimand in ESTIMANDS.values() if estimand is WIN_RATE or estimand.kind in kinds]
 
 
-def longest_delay(entries: Iterable[LogEntry], labels: Iterable[Label]) -> timedelta:
-    """Return the longest time from a trace to a label of it: a block that waits so long has all of its labels."""
+def rule_of(rule: BlockRule, entries: Iterable[LogEntry], labels: Iterable[Label]) -> BlockRule:
+    """Return *rule* for labels that are all known: a block waits for the latest of all, and for nothing else.
+
+    The smallest probability that a label states is the smallest that any trace had.
+    """
     given: dict[str | None, datetime] = {}
+    stated = [1.0]
     for label in labels:
-        if label.source in COUNTED:
-            given[label.trace_id] = max(label.timestamp, given.get(label.trace_id, label.timestamp))
+        if label.source not in COUNTED:
+            continue
+        given[label.trace_id] = max(label.timestamp, given.get(label.trace_id, label.timestamp))
+        if label.inclusion_probability is not None:
+            stated.append(max(label.inclusion_probability, rule.least_probability))
     delays = [
         given[name] - moment_of(int(micros))
         for entry in entries
         for name, micros in zip(entry.subjects.ids, entry.subjects.timestamps, strict=True)
         if name in given
     ]
-    return max(delays, default=timedelta())
+    return replace(rule, wait=max([timedelta(), *delays]), least_probability=min(stated))
 
 
 def whole_period(blocks: InMemoryBlocks, log: InMemoryLog, labels: Sequence[Label], plan: LabelPlan) -> WholePeriod:

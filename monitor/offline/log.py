@@ -66,9 +66,13 @@ class InMemoryLog:
         """Return the place before which *number* traces stand, and at which a trace or the log's end does."""
         return self._traces[number] if number < len(self._traces) else self.end.next_place
 
+    def traces_before(self, place: int) -> int:
+        return bisect_left(self._traces, place)
+
     def trace_numbers(self, places: Sequence[int]) -> list[int]:
-        """Return how many traces stand before each of *places*."""
-        return [bisect_left(self._traces, place) for place in places]
+        """Return the number, from 0, of the trace that each of *places* is about: labels stand after theirs."""
+        numbers = {self._ids[place]: number for number, place in enumerate(self._traces)}
+        return [numbers[self._ids[place]] for place in places]
 
     def position_at(self, place: int) -> FoldPosition:
         after = (entry.sequence for entry in self.records if entry.first_place + entry.places > place)
