@@ -5,28 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from monitor.cli.terminal import say, show_table
+from rich.table import Table
+
+from monitor.cli.terminal import cell, say, show_table
 
 if TYPE_CHECKING:
     from monitor.labels.estimate import Bounds, Estimate
     from monitor.offline.estimate import LabelUses, WholePeriod
 
 
-def show_period(period: WholePeriod) -> None:
-    """Print a table a rate, and what became of the labels."""
-    from monitor.cli.winrate import estimate_table
-    from monitor.signals.estimand import ESTIMANDS, WIN_RATE, WIN_RATE_LC
+COLUMNS = ("rate", "cohort", "policy model", "traces", "labels", "estimate", "95%", "at any time", "labels alone")
 
-    for name in ESTIMANDS:
-        beside = {WIN_RATE_LC.name} if name == WIN_RATE.name else set()
-        rows = [row for row in period.estimates if row.signal in {name, *beside}]
-        if rows:
-            say(f"{name}, as labels tell it:")
-            show_table(estimate_table(rows))
-    if not period.estimates:
-        say("no estimate: no trace has a reference response, or an answer, that labels could be about")
+
+def show_period(period: WholePeriod) -> None:
+    """Print a row an estimate, and what became of the labels."""
+    table = Table(*COLUMNS, "worth labels")
+    for row in period.estimates:
+        told = "-" if row.estimate is None else f"{row.estimate:.1%}"
+        worth = "-" if row.effective_labels is None else f"{row.effective_labels:.0f}"
+        bounds = map(_percent, (row.bounds, row.anytime, row.classical))
+        texts = (row.signal, row.cohort, row.policy_model, str(row.traces), str(row.labels), told, *bounds, worth)
+        table.add_row(*map(cell, texts))
+    if period.estimates:
+        show_table(table)
+    else:
+        say("no estimate: no trace has a reference response that labels could compare its answer with")
+    for reason in dict.fromkeys(row.reason for row in period.estimates if row.reason is not None):
+        say(f"no number: {reason}")
     for line in _use_lines(period.uses):
         say(line)
+
+
+def _percent(bounds: Bounds | None) -> str:
+    return "-" if bounds is None else f"[{100 * bounds.lower:.1f}, {100 * bounds.upper:.1f}]"
 
 
 def _use_lines(uses: LabelUses) -> Iterator[str]:
