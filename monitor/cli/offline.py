@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,14 +13,12 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from monitor.cli.terminal import complain, plain, say, show_table
+from monitor.cli.terminal import complain, plain
 from monitor.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from monitor.domain.alarm import Alarm
     from monitor.drift.budget import Budget
     from monitor.drift.tolerance import Tolerance
-    from monitor.offline.backtest import BacktestResult
     from monitor.offline.file import FileReader
     from monitor.rewards.huggingface import HuggingFaceEnsemble
 
@@ -104,6 +101,7 @@ def backtest(
     ] = False,
 ) -> None:
     """Freeze a baseline from the first traces of files and show what drifted in the others."""
+    from monitor.cli.backtested import backtest_json, show_backtest
     from monitor.domain.alarm import AlarmKind, Severity
     from monitor.domain.cohort import CohortRule
     from monitor.drift.fold import FoldRules
@@ -133,7 +131,7 @@ def backtest(
     with _reading(files, tokenizer) as reader:
         limits, now = reader.limits, reader.now
         judged = read_labels(labels, limits=limits, now=now, report=complain) if labels else None
-        result = run(reader.read(files), plan, lambda: ensemble, embedder, judged)
+        result = run(reader.read(files), plan, lambda: ensemble, embedder, labels=judged)
     shown = [
         (alarm, read)
         for alarm, read in zip(result.alarms, result.traces_read, strict=True)
@@ -141,39 +139,8 @@ def backtest(
     ]
     _tell_counts(reader)
     show_backtest(result, [alarm for alarm, _ in shown])
-    if json_out is None:
-        return
-    try:
-        text = json.dumps(_as_json(result, shown, plan.fold.budget), indent=2, default=plain)
-        json_out.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InvalidInput(f"--json {json_out}: {error.strerror}; name a file that can be written") from None
-
-
-def show_backtest(result: BacktestResult, shown: list[Alarm]) -> None:
-    """Print what the labels tell, what the baseline expects, what was found, and what would have paged."""
-    from monitor.cli.explanation import law_lines, law_table
-    from monitor.cli.period import show_period
-    from monitor.cli.table import alarm_table, moment
-    from monitor.drift.summary import kinds_of, summarise
-
-    if result.period is not None:
-        show_period(result.period)
-    if result.baseline is None:
-        return
-    taken = result.baseline_traces
-    say(f"baseline: the first {taken} traces; watched: {result.traces - taken}; repeats: {result.repeats}")
-    laws = summarise(result.baseline)
-    show_table(law_table(laws))
-    for line in law_lines(laws, kinds_of(result.baseline)):
-        say(line)
-    if shown:
-        show_table(alarm_table(shown))
-    else:
-        say("no alarm")
-    for facts in result.incidents:
-        if facts.paged_at is not None:
-            say(f"a page at {moment(facts.paged_at)}: {facts.summary}")
+    if json_out is not None:
+        _write_json(json_out, backtest_json(result, shown, plan.fold.budget))
 
 
 def budget_of(average_run_length: float | None, false_page_days: float | None) -> Budget:
@@ -258,50 +225,12 @@ def _write_lines(out: Path, rows: Iterable[dict[str, Any]]) -> None:
         raise InvalidInput(f"--out {out}: {error.strerror}; name a file that can be written") from None
 
 
+def _write_json(out: Path, form: dict[str, Any]) -> None:
+    try:
+        out.write_text(json.dumps(form, indent=2, default=plain) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"--json {out}: {error.strerror}; name a file that can be written") from None
+
+
 def _tell_counts(reader: FileReader) -> None:
     complain(f"{reader.good} good, {reader.bad} bad, {reader.duplicates} duplicate lines")
-
-
-def _as_json(result: BacktestResult, alarms: list[tuple[Alarm, int]], budget: Budget) -> dict[str, Any]:
-    from monitor.cli.period import period_json
-    from monitor.drift.summary import kinds_of, summarise
-    from monitor.offline.score import plain_number
-
-    run_length, baseline = budget.average_run_length, result.baseline
-    laws = () if baseline is None else summarise(baseline)
-    return {
-        "traces": result.traces,
-        "baseline": result.baseline_traces,
-        "average_run_length": None if run_length is None else plain_number(run_length),
-        "false_page_days": budget.false_page_days if run_length is None else None,
-        "laws": [asdict(law) for law in laws],
-        "asked": [] if baseline is None else [asdict(kind) for kind in kinds_of(baseline)],
-        "unsteady": [{"signal": law.signal, "cohort": cohort} for law in laws for cohort in law.unsteady],
-        "repeats": result.repeats,
-        "estimates": [] if result.period is None else period_json(result.period),
-        "labels": None if result.period is None else asdict(result.period.uses),
-        "pages": sum(facts.paged_at is not None for facts in result.incidents),
-        "incidents": [asdict(facts) for facts in result.incidents],
-        "alarms": [
-            {
-                "signal": alarm.stream.signal,
-                "cohort": alarm.stream.cohort,
-                "policy_model": alarm.stream.policy_model,
-                "kind": alarm.kind.value,
-                "direction": alarm.direction,
-                "severity": alarm.severity.value,
-                "trace_index": alarm.place,
-                "traces_read": read,
-                "trace_id": alarm.trace_id,
-                "timestamp": alarm.timestamp.isoformat(),
-                "onset_index": alarm.onset_place,
-                "onset_timestamp": alarm.onset_timestamp.isoformat(),
-                "observations": alarm.observations,
-                "effect": None if alarm.effect is None else asdict(alarm.effect),
-                "decomposition": None if alarm.decomposition is None else asdict(alarm.decomposition),
-                "detail": alarm.detail,
-                "examples": list(alarm.examples),
-            }
-            for alarm, read in alarms
-        ],
-    }

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from itertools import product
 from typing import TypeVar
 
 import numpy as np
@@ -132,16 +133,16 @@ def estimate_spans(
     the spans, and within one by policy model, criteria and cohort, all cohorts first.
     """
     of_items, of_sums = _by_stream(items), _by_stream(sums)
+    keys = sorted(of_sums, key=lambda key: (key[0], key[1], key[2] != ALL, key[2]))
     found = []
-    for span in spans:
-        for key in sorted(of_sums, key=lambda key: (key[0], key[1], key[2] != ALL, key[2])):
-            within = [row for row in of_sums[key] if span.start <= row.day < span.stop]
-            own = [item for item in of_items.get(key, ()) if span.start <= item.timestamp.date() < span.stop]
-            if within:
-                estimate = _estimate(own, within, key, span=span, rule=rule)
-                found.append(estimate)
-                if length_effect is not None:
-                    found.append(_length_controlled(estimate, within, length_effect))
+    for span, key in product(spans, keys):
+        within = [row for row in of_sums[key] if span.start <= row.day < span.stop]
+        if not within:
+            continue
+        own = [item for item in of_items.get(key, ()) if span.start <= item.timestamp.date() < span.stop]
+        estimate = _estimate(own, within, key, span=span, rule=rule)
+        controlled = None if length_effect is None else _length_controlled(estimate, within, length_effect)
+        found += [estimate] if controlled is None else [estimate, controlled]
     return found
 
 

@@ -61,6 +61,7 @@ def backtest(
     plan: BacktestPlan,
     reward_model: Callable[[], RewardModel | None] = lambda: None,
     embedder: Embedder | None = None,
+    *,
     labels: Sequence[Label] | None = None,
 ) -> BacktestResult:
     """Freeze the first `baseline_traces` traces and watch the rest; estimate what *labels* tell of all.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -21,18 +21,22 @@ def read_labels(
     Raises `InvalidInput` where a file cannot be read, and where none holds a good label.
     """
     paths, labels, bad = list(paths), list[Label](), 0
-    for path in paths:
-        with open_lines(path) as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                decoded = decode_label(line.strip(), limits, now)
-                if isinstance(decoded, InvalidTrace):
-                    bad += 1
-                    report(f"{path}:{number}: {decoded.reason}: {decoded.detail}")
-                else:
-                    labels.append(decoded)
+    for place, line in _lines(paths):
+        decoded = decode_label(line, limits, now)
+        if isinstance(decoded, InvalidTrace):
+            bad += 1
+            report(f"{place}: {decoded.reason}: {decoded.detail}")
+        else:
+            labels.append(decoded)
     if not labels:
         names = ", ".join(map(str, paths))
         raise InvalidInput(f"--labels {names}: {bad} bad lines and no good one: see docs/label.schema.json")
     return labels
+
+
+def _lines(paths: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
+    for path in paths:
+        with open_lines(path) as lines:
+            yield from (
+                (f"{path}:{number}", line.strip()) for number, line in enumerate(lines, start=1) if line.strip()
+            )
