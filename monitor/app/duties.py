@@ -106,7 +106,7 @@ def duties_of(
     def forget_repeats() -> None:
         store.forget_repeats(settings.repeat_window)
 
-    estimates = ShowEstimates(estimates_of(engine, settings).reports, label_metrics, late_after(settings))
+    estimates = ShowEstimates(estimates_of(engine, settings), label_metrics, late_after(settings))
     duties = [
         Duty("tell_time", CLOCK_SECONDS, tell_time),
         Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
