@@ -69,11 +69,13 @@ def plan_selection(
         disputed = wishes.disputed if affordable >= wishes.disputed else _on_grid(affordable)
         if disputed > least:
             plan = replace(plan, disputed=disputed, disagreement_above=limit)
-    return before if before is not None and _is_good(before, plan, wishes, room, disagreements) else plan
+    if before is not None and _is_good(before, plan, wishes, room=room, disagreements=disagreements):
+        return before
+    return plan
 
 
 def _is_good(
-    before: SelectionPlan, plan: SelectionPlan, wishes: Wishes, room: float, disagreements: NDArray[np.float64]
+    before: SelectionPlan, plan: SelectionPlan, wishes: Wishes, *, room: float, disagreements: NDArray[np.float64]
 ) -> bool:
     """Say whether *before* asks for what is wished, is within the budget, and asks for about as much as *plan*."""
     disputes, would = before.disagreement_above is not None, plan.disagreement_above is not None
