@@ -181,7 +181,7 @@ def alarms_of(world: World) -> dict[str, dict[Severity, int]]:
     log, labels = logged(world)
     store = InMemoryBlocks(log, labels)
     BlockKeeper(store, BlockRule()).finish([WIN_RATE], end=log.end.next_place)
-    span = store.label_span(0)
+    span = log.label_span(0)
     assert span is not None
     settled = store.settled[WIN_RATE.name]
     stop = span.first_place + sum(len(row.items) for row in settled if row.block.stop_place <= WINDOW)
