@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.Column("cheap_square_sum", sa.Float(), nullable=False),
         sa.Column("prediction_sum", sa.Float(), nullable=False),
         sa.Column("prediction_square_sum", sa.Float(), nullable=False),
+        sa.Column("least_probability", sa.Float(), nullable=False),
         sa.Column("gap_sum", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint(
             "estimand",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -18,17 +18,19 @@ from monitor.offline.log import InMemoryLog
 class InMemoryBlocks:
     """`labels.keeper.BlockStore` over a log and labels that are all there; what it settles stays in `settled`."""
 
-    def __init__(self, log: InMemoryLog, labels: Iterable[Label], cut: Cut | None = None) -> None:
+    def __init__(
+        self, log: InMemoryLog, labels: Iterable[Label], *, on_entry: Callable[[], None] = lambda: None
+    ) -> None:
         self._log = log
+        self._on_entry = on_entry  # called after each entry that settled blocks make
         self._labels = tuple(labels)  # all together: a correction may be of another kind
         self._verdicts: dict[tuple[str, str | None, bool], dict[str, Verdict]] = {}
-        self._first = cut or Cut()
         self._cuts: dict[str, Cut] = {}
         self._open: dict[str, list[OpenBlock]] = {}
         self.settled: dict[str, list[Settled]] = {}
 
     def cut(self, estimand: str) -> Cut:
-        return self._cuts.get(estimand, self._first)
+        return self._cuts.get(estimand, Cut())
 
     def save_cut(self, estimand: str, cut: Cut, blocks: Sequence[OpenBlock]) -> None:
         self._cuts[estimand] = cut
@@ -74,3 +76,4 @@ class InMemoryBlocks:
         self.settled.setdefault(estimand, []).extend(settled)
         if entry is not None:
             self._log.append(entry)
+            self._on_entry()

@@ -182,6 +182,7 @@ estimate_day = Table(
     Column("cheap_square_sum", Float, nullable=False),
     Column("prediction_sum", Float, nullable=False),
     Column("prediction_square_sum", Float, nullable=False),
+    Column("least_probability", Float, nullable=False),  # with which any of them may have been selected
     Column("gap_sum", Float, nullable=False),  # of tanh(length gap / its spread)
     PrimaryKeyConstraint("estimand", "day", "policy_model", "cohort", "criteria_version", "scorer_version"),
 )
