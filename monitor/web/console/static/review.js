@@ -32,7 +32,7 @@ async function start() {
   setText(byId("who"), `${who.name} (${who.role})`);
   byId("console").hidden = who.role !== "operator";
   if (who.role === "viewer") return showMessage(byId("empty"), "Your token may not answer: it has the role viewer. Items are shown to annotators and operators.");
-  outbox = new Outbox(who.name, { delivered: ({ progress }) => showProgress(progress), refused, locked, changed: showSending });
+  outbox = new Outbox(who.name, { delivered, refused, locked, changed: showSending });
   wire();
   await outbox.flushed(); // what a reload held up; the queue may not offer it again
   await load();
@@ -66,17 +66,18 @@ async function load() {
   if (isLoading || ahead.length > FEW) return;
   isLoading = true;
   clearTimeout(again);
+  let failure = null;
   try {
     take(await read(`/api/v1/review/next?limit=${AHEAD}`));
-    showLost(null);
   } catch (error) {
     if (error.status === 401) return locked();
-    showLost(error);
+    failure = error;
   } finally {
     isLoading = false;
   }
+  showLost(failure);
   if (shown === null) showNothing();
-  if (shown === null || ahead.length === 0) again = setTimeout(load, LOOK_AGAIN_MILLISECONDS);
+  if (failure !== null || ahead.length === 0) again = setTimeout(load, LOOK_AGAIN_MILLISECONDS);
 }
 
 function take(page) {
@@ -103,7 +104,7 @@ function showShown() {
 
 function showNothing() {
   byId("item").hidden = byId("deeds").hidden = true;
-  showMessage(byId("empty"), isLoading ? "The next items are being loaded." : "Nothing to judge now. New items appear here by themselves.");
+  showMessage(byId("empty"), isLoading ? "The next items are being loaded." : `Nothing to judge now. New items appear here by themselves. ${past.length ? "The key u takes back your last answer." : ""}`);
 }
 
 // Answer the item on the screen, and go on at once.
@@ -169,6 +170,11 @@ function help() {
 
 function toggleCriteria() {
   byId("criteria").open = !byId("criteria").open;
+}
+
+function delivered({ progress }) {
+  showProgress(progress);
+  showLost(null);
 }
 
 function refused({ item_id: refusedId }, error) {
