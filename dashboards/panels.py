@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboards.label_panels import LABELS
 from dashboards.panel import ALL, PAGES, SERVERS, STREAM, Panel, Query, Row, stat
 
 NOW = Row(
@@ -78,9 +79,15 @@ INGEST = Row(
             "s",
         ),
         Panel(
-            "Preferences",
-            "Preference events a second, by outcome.",
-            (Query(f"sum by (outcome) (rate(monitor_preferences_total{ALL}[5m]))", "{{outcome}}"),),
+            "Preferences and labels",
+            "Preference events and labels a second, by outcome; labels also by who judged.",
+            (
+                Query(f"sum by (outcome) (rate(monitor_preferences_total{ALL}[5m]))", "preferences {{outcome}}"),
+                Query(
+                    f"sum by (outcome, source) (rate(monitor_received_labels_total{ALL}[5m]))",
+                    "labels {{outcome}} {{source}}",
+                ),
+            ),
             "cps",
         ),
         Panel(
@@ -306,4 +313,4 @@ SERVING = Row(
     ),
 )
 
-ROWS: tuple[Row, ...] = (NOW, INGEST, DRIFT, REWARDS, SERVING, REFERENCE, RETRAINING)
+ROWS: tuple[Row, ...] = (NOW, INGEST, DRIFT, LABELS, REWARDS, SERVING, REFERENCE, RETRAINING)

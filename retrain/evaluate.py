@@ -54,15 +54,27 @@ def compare_scorers(
 def rescore(
     ensemble: HuggingFaceEnsemble, rows: Iterable[tuple[str, dict[str, object]]]
 ) -> Iterator[Mapping[str, object]]:
-    """Yield index, mean and disagreement of each row that can be scored, in order."""
+    """Yield index, mean and disagreement of each row that can be scored, in order; where it has a reference response
+    that can be scored too, also each member's margin over it.
+    """
     waiting = iter(rows)
     while chunk := list(islice(waiting, _CHUNK_ROWS)):
         texts = [(parse_messages(row, where), parse_text(row, "response", where)) for where, row in chunk]
-        for (where, row), reward in zip(chunk, ensemble.score(texts), strict=True):
+        paired = [number for number, (_, row) in enumerate(chunk) if row.get("reference_response") is not None]
+        others = [
+            (texts[number][0], parse_text(chunk[number][1], "reference_response", chunk[number][0]))
+            for number in paired
+        ]
+        rewards = ensemble.score([*texts, *others])
+        references = dict(zip(paired, rewards[len(texts) :], strict=True))
+        for number, ((where, row), reward) in enumerate(zip(chunk, rewards, strict=False)):
             if not isinstance(row.get("index"), int):
                 raise InvalidInput(f"{where}: index = {row.get('index')!r}; wanted a whole number")
-            if reward is not None:
-                yield {"index": row["index"], "mean": reward.mean, "disagreement": reward.disagreement}
+            if reward is None:
+                continue
+            found = {"index": row["index"], "mean": reward.mean, "disagreement": reward.disagreement}
+            reference = references.get(number)
+            yield found if reference is None else found | {"margins": reward.margins(reference)}
 
 
 def _score_pairs(ensemble: HuggingFaceEnsemble, pairs: Sequence[PreferencePair]) -> Floats:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.domain.cohort import UNLABELLED
+from monitor.domain.label import LabelSource
 from monitor.domain.trace import Message
 from monitor.errors import InvalidInput
 from monitor.runs.artifact import HashedFile
@@ -24,6 +25,7 @@ class PreferencePair:
     rejected: str
     cohort: str
     timestamp: datetime
+    by_people: bool = True  # False: models judged it, and nobody else
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def parse_text(row: dict[str, Any], name: str, where: str) -> str:
 
 
 def _parse_pair(row: dict[str, Any], where: str) -> PreferencePair:
-    optional = {name: row.get(name) for name in ("conversation_id", "cohort")}
+    optional = {name: row.get(name) for name in ("conversation_id", "cohort", "by")}
     for name, value in optional.items():
         if value is not None and not isinstance(value, str):
             raise InvalidInput(f"{where}: {name} = {value!r}; wanted text or null")
@@ -103,4 +105,5 @@ def _parse_pair(row: dict[str, Any], where: str) -> PreferencePair:
         rejected=parse_text(row, "rejected", where),
         cohort=optional["cohort"] or UNLABELLED,
         timestamp=moment,
+        by_people=optional["by"] != LabelSource.AI,
     )

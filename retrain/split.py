@@ -1,4 +1,4 @@
-"""Which pairs are held out: whole conversations, the same ones in every run."""
+"""Which pairs are held out: whole conversations with all that ask nearly the same, the same ones in every run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from monitor.errors import InvalidInput
+from retrain.near_duplicate import near_duplicates, normalise
 from retrain.preferences import PreferencePair
 
 _HASH_BYTES = 8
@@ -22,12 +23,14 @@ class Split:
 def split_pairs(pairs: Sequence[PreferencePair], *, held_out_ratio: float, seed: int) -> Split:
     """Hold out about *held_out_ratio* of the pairs, without a leak between the sides.
 
-    Pairs that share a conversation or a prompt, directly or through other pairs,
-    form one group, and a group stays together. Its side is a hash of its oldest
-    pair's conversation (of its prompt where there is none), so pairs that arrive
-    later join the side their group is on: a champion is not tested on what it
-    was trained on. Only a pair that joins two groups can move one of them, the
+    Pairs that share a conversation or nearly a prompt, directly or through other
+    pairs, form one group, and a group stays together. Its side is a hash of its
+    oldest pair's conversation (of its prompt where there is none), so pairs that
+    arrive later join the side their group is on: a champion is not tested on what
+    it was trained on. Only a pair that joins two groups can move one of them, the
     younger one.
+
+    What only models judged is never held out: a candidate is measured against people.
     """
     groups = _group(pairs)
     oldest: dict[int, PreferencePair] = {}
@@ -37,7 +40,7 @@ def split_pairs(pairs: Sequence[PreferencePair], *, held_out_ratio: float, seed:
     for group, pair in oldest.items():
         hashed = blake2b(_keys(pair)[0], digest_size=_HASH_BYTES, key=seed.to_bytes(_HASH_BYTES, "little")).digest()
         sides[group] = int.from_bytes(hashed, "little") < held_out_ratio * _HASHES
-    held_out = tuple(pair for pair, group in zip(pairs, groups, strict=True) if sides[group])
+    held_out = tuple(pair for pair, group in zip(pairs, groups, strict=True) if sides[group] and pair.by_people)
     train = tuple(pair for pair, group in zip(pairs, groups, strict=True) if not sides[group])
     if not train or not held_out:
         raise InvalidInput(
@@ -52,7 +55,7 @@ def _keys(pair: PreferencePair) -> tuple[bytes, ...]:
     keys = []
     if pair.conversation_id is not None:
         keys.append(_digest("conversation", pair.conversation_id))
-    parts = [part for message in pair.messages for part in (message.role, message.content)]
+    parts = [part for message in pair.messages for part in (message.role, normalise(message.content))]
     # a pair without a prompt shares it with nobody
     keys.append(_digest("prompt", *parts) if parts else _digest("pair", pair.preference_id))
     return tuple(keys)
@@ -68,12 +71,22 @@ def _group(pairs: Sequence[PreferencePair]) -> list[int]:
             number = parents[number]
         return number
 
+    def tie(one: int, other: int) -> None:
+        one, other = root(one), root(other)
+        parents[max(one, other)] = min(one, other)
+
     first: dict[bytes, int] = {}
     for number, pair in enumerate(pairs):
         for key in _keys(pair):
-            one, other = root(first.setdefault(key, number)), root(number)
-            parents[max(one, other)] = min(one, other)
+            tie(first.setdefault(key, number), number)
+    for one, other in near_duplicates([_asked(pair) for pair in pairs]):
+        tie(one, other)
     return [root(number) for number in range(len(pairs))]
+
+
+def _asked(pair: PreferencePair) -> str:
+    """Return what the user wrote: a system's message is the same for many, and answers are no questions."""
+    return "\n".join(message.content for message in pair.messages if message.role == "user")
 
 
 def _digest(*parts: str) -> bytes:

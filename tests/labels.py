@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -22,6 +24,11 @@ def label(number: int = 0, **changes: Any) -> Label:
         "criteria_version": "c-1",
     }
     return Label(**fields | changes)
+
+
+def wire(item: Label, **changes: object) -> bytes:
+    """Return the native JSON of *item*."""
+    return json.dumps(asdict(item) | {"timestamp": item.timestamp.isoformat()} | changes).encode()
 
 
 def random_labels(random: Random, count: int) -> list[Label]:

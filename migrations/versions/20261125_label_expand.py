@@ -13,6 +13,8 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("checkpoint", sa.Column("labels", sa.Integer(), server_default=sa.text("0"), nullable=False))
+    op.add_column("preference", sa.Column("trace_id", sa.Text(), nullable=True))
     op.add_column("baseline_trace", sa.Column("reference_response", sa.Text(), nullable=True))
     op.create_table(
         "criteria",
@@ -62,6 +64,7 @@ def upgrade() -> None:
         sa.Column("dimensions", JSONB(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("label_id", "digest", name=op.f("pk_label")),
     )
     op.create_index(op.f("ix_label_received_at"), "label", ["received_at"], unique=False)
@@ -114,8 +117,10 @@ def upgrade() -> None:
         "label_state",
         sa.Column("estimand", sa.Text(), nullable=False),
         sa.Column("next_sequence", sa.BigInteger(), nullable=False),
-        sa.Column("next_place", sa.BigInteger(), nullable=False),
-        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("next_number", sa.BigInteger(), nullable=False),
+        sa.Column("first_place", sa.BigInteger(), nullable=False),
+        sa.Column("eligible", sa.Integer(), nullable=False),
+        sa.Column("tuning", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("estimand", name=op.f("pk_label_state")),
     )
     op.create_table(
@@ -174,6 +179,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("trace_id", "kind", name=op.f("uq_review_item_trace_id_kind")),
     )
     op.create_index(
+        "ix_review_item_gold", "review_item", ["item_id"], unique=False, postgresql_where=sa.text("gold is not null")
+    )
+    op.create_index(
         "ix_review_item_open",
         "review_item",
         ["priority", "item_id"],
@@ -191,6 +199,9 @@ def upgrade() -> None:
         "review_claim",
         sa.Column("item_id", sa.BigInteger(), nullable=False),
         sa.Column("annotator_id", sa.Text(), nullable=False),
+        sa.Column("policy_first", sa.Boolean(), nullable=True),
+        sa.Column("criteria_version", sa.Text(), nullable=False),
+        sa.Column("shown_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("until", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["item_id"], ["review_item.item_id"], name=op.f("fk_review_claim_item_id_review_item")),
         sa.PrimaryKeyConstraint("item_id", "annotator_id", name=op.f("pk_review_claim")),
@@ -225,6 +236,7 @@ def downgrade() -> None:
     op.drop_table("review_verdict")
     op.drop_table("review_claim")
     op.drop_table("review_plan")
+    op.drop_index("ix_review_item_gold", table_name="review_item", postgresql_where=sa.text("gold is not null"))
     op.drop_index("ix_review_item_open", table_name="review_item", postgresql_where=sa.text("state = 'open'"))
     op.drop_table("review_item")
     op.drop_index("ix_preference_unread", table_name="preference", postgresql_where=sa.text("content is null"))
@@ -247,3 +259,5 @@ def downgrade() -> None:
     op.drop_index("uq_criteria_active", table_name="criteria", postgresql_where=sa.text("active"))
     op.drop_table("criteria")
     op.drop_column("baseline_trace", "reference_response")
+    op.drop_column("preference", "trace_id")
+    op.drop_column("checkpoint", "labels")

@@ -8,18 +8,23 @@ from datetime import timedelta
 from sqlalchemy import Engine
 
 from monitor.app.anchor import JudgeAnchor
+from monitor.app.estimates import SHOW_SECONDS, ShowEstimates, estimates_of, late_after
 from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchIncidents, WatchPlacement
+from monitor.app.rules import block_rule_of
 from monitor.app.watch import WatchArrivals
 from monitor.domain.incident import VerdictWait
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.incident import IncidentRule
 from monitor.drift.reask import MEASURES
 from monitor.drift.watch import WatchRules
+from monitor.labels.keeper import BlockKeeper
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.arrivals import PostgresArrivals
+from monitor.postgres.blocks import PostgresBlocks
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.placement import PostgresPlacement
+from monitor.postgres.preferences import PostgresPreferences
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.retention import PostgresRetention, Retention
 from monitor.postgres.streams import PostgresFoldStore
@@ -27,13 +32,16 @@ from monitor.postgres.views.jobs import job_counts
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.retraining.service import JobService
 from monitor.settings.root import Settings
+from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import Dependency, Metrics
 
 ANCHOR_SECONDS = 2.0
 FORGET_SECONDS = 600.0
 PLACEMENT_SECONDS = 10.0
+PREFERENCES_SECONDS = 10.0
 FOLDED = 2  # duties of a turn after which the fold's alarms are stored, and not shown yet
 WATCH_SECONDS = 5.0
+BLOCK_SECONDS = 2.0
 CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a leader
 
 
@@ -75,6 +83,7 @@ def duties_of(
     settings: Settings,
     metrics: Metrics,
     *,
+    label_metrics: LabelMetrics,
     engine: Engine,
     fenced: Engine,
     rules: ControllerRules,
@@ -88,7 +97,7 @@ def duties_of(
     alarms, models = PostgresAlarms(fenced), RewardRegistry(engine)
 
     kept = settings.retention
-    retention = PostgresRetention(fenced, Retention(kept.text_days, kept.trace_id_days, kept.log_days))
+    retention = PostgresRetention(fenced, Retention(kept.text_days, kept.trace_id_days, kept.log_days, kept.pair_days))
 
     def tell_time() -> None:
         log_store.tell_time(after_seconds=CLOCK_SECONDS)
@@ -96,14 +105,18 @@ def duties_of(
     def forget_repeats() -> None:
         store.forget_repeats(settings.repeat_window)
 
+    estimates = ShowEstimates(estimates_of(engine, settings).reports, label_metrics, late_after(settings))
     duties = [
         Duty("tell_time", CLOCK_SECONDS, tell_time),
         Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
+        Duty("settle_blocks", BLOCK_SECONDS, BlockKeeper(PostgresBlocks(fenced), block_rule_of(settings)).turn),
         Duty("watch_arrivals", WATCH_SECONDS, watch_of(settings, metrics, fenced, overview)),
         Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
         Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics, wait_of(settings))),
         Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
+        Duty("read_preferences", PREFERENCES_SECONDS, PostgresPreferences(fenced).read_new),
+        Duty("show_estimates", SHOW_SECONDS, estimates),
         Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
         Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
         Duty("make_partitions", FORGET_SECONDS, retention.make_partitions),

@@ -1,9 +1,10 @@
-"""From settings to the rules of watching for drift."""
+"""From settings to the rules of observing traces and of watching for drift."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+from monitor.domain.cohort import CohortRule
 from monitor.drift.budget import Budget
 from monitor.drift.controller import ControllerRules
 from monitor.drift.detector import DETECTORS
@@ -12,7 +13,22 @@ from monitor.drift.freeze import NullRule
 from monitor.drift.incident import IncidentRule
 from monitor.drift.tolerance import Tolerance
 from monitor.errors import InvalidSetting
+from monitor.labels.block import BlockRule
+from monitor.labels.item import Sampling
+from monitor.observe.scoring import RewardRule
+from monitor.observe.selection import SelectionRule
+from monitor.observe.step import ObserveRules
 from monitor.settings.root import Settings
+
+
+def observe_rules_of(settings: Settings, selection: SelectionRule) -> ObserveRules:
+    rewards = settings.rewards
+    return ObserveRules(
+        CohortRule(settings.ingest.cohort_keys),
+        settings.repeat_window,
+        selection,
+        RewardRule(rewards.temperature, takes_reported=rewards.backend == "none"),
+    )
 
 
 def null_rule_of(settings: Settings) -> NullRule:
@@ -42,4 +58,17 @@ def controller_rules_of(settings: Settings) -> ControllerRules:
         baseline_traces=drift.baseline_traces,
         null_rule=null_rule_of(settings),
         incidents=IncidentRule(timedelta(seconds=drift.incident_seconds)),
+        baseline_labels=settings.labels.baseline_labels,
+    )
+
+
+def block_rule_of(settings: Settings) -> BlockRule:
+    """Return when a block of labels is complete."""
+    labels = settings.labels
+    return BlockRule(
+        sampling=Sampling(labels.sampling),
+        traces=labels.block_traces,
+        wait=timedelta(seconds=labels.wait_seconds),
+        least_probability=labels.least_probability,
+        criteria_version=labels.criteria_version,
     )

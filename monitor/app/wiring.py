@@ -22,13 +22,14 @@ from sqlalchemy import Engine, event
 from monitor.app.anchor import anchor_scoring_of, anchors_of
 from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
+from monitor.app.estimates import SHOW_SECONDS, estimates_of
 from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.leader import Leader
+from monitor.app.learning import pair_rules_of
 from monitor.app.reference import asking_again
-from monitor.app.review import selection_of
-from monitor.app.rules import controller_rules_of, null_rule_of, tolerances_of
+from monitor.app.review import reviews_of, selection_of
+from monitor.app.rules import controller_rules_of, null_rule_of, observe_rules_of, tolerances_of
 from monitor.app.supervisor import Supervisor
-from monitor.domain.cohort import CohortRule
 from monitor.drift.moved import MovedDays
 from monitor.drift.reask import PairTolerance
 from monitor.drift.rescore import RescoredBaselines
@@ -40,7 +41,6 @@ from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.limits import limits_of
 from monitor.ingest.route import Router, routes_of
-from monitor.observe.step import ObserveRules
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.batch import BatchBuilder
 from monitor.pipeline.processor import BadRecordLimit, Processor
@@ -74,6 +74,7 @@ from monitor.runs.artifact import Artifact
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
 from monitor.telemetry.health import Health
+from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
 from monitor.telemetry.reference import ReferenceMetrics
 from monitor.web.app import Ports, create_app
@@ -93,7 +94,7 @@ log = structlog.get_logger(__name__)
 
 
 def job_service_of(engine: Engine, settings: Settings) -> JobService:
-    return JobService(PostgresTransactions(engine), releases_of(engine, settings))
+    return JobService(PostgresTransactions(engine, pair_rules_of(settings)), releases_of(engine, settings))
 
 
 def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int | None] = lambda: None) -> Ports:
@@ -110,6 +111,8 @@ def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int 
         incidents=PostgresIncidents(engine),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),
+        reviews=reviews_of(engine, settings.review),
+        estimates=estimates_of(engine, settings),
     )
 
 
@@ -118,7 +121,8 @@ def moved_days_of(engine: Engine, settings: Settings) -> MovedDays:
 
 
 def releases_of(engine: Engine, settings: Settings) -> Releases:
-    baselines = RescoredBaselines(PostgresBaselineTraces(engine), null_rule_of(settings))
+    window, temperature = PostgresBaselineTraces(engine), settings.rewards.temperature
+    baselines = RescoredBaselines(window, null_rule_of(settings), temperature=temperature)
     return Releases(PostgresTransactions(engine), baselines)
 
 
@@ -126,7 +130,7 @@ def dispatcher_of(engine: Engine, settings: Settings, *, owner: str) -> Dispatch
     retrain, begin = settings.retrain, PostgresTransactions(engine)
     folders = RunFolders(
         retrain,
-        preferences=PostgresPreferences(engine),
+        preferences=PostgresPreferences(engine, pair_rules_of(settings)),
         baseline=PostgresBaselineTraces(engine),
         registry=RewardRegistry(engine),
         scored_tokens=settings.rewards.max_tokens,
@@ -175,9 +179,8 @@ class Daemon:
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *anchored, WEB))
         self.port = 0
         self._registry = _registry()
-        reached = [Dependency.POSTGRES, Dependency.KAFKA]
-        if settings.rewards.backend == "http":
-            reached.append(Dependency.REWARDS)
+        served = settings.rewards.backend == "http"
+        reached = [name for name in Dependency if served or name is not Dependency.REWARDS]
         leader_seconds = FRESH_SECONDS + settings.drift.fold_seconds
         self._metrics = Metrics(self._registry, dependencies=reached, leader_seconds=leader_seconds)
         self._metrics.follow_health(self.health)
@@ -202,6 +205,7 @@ class Daemon:
         anchor, metrics = settings.rewards.anchor, self._metrics
         self._anchors = anchor_scoring_of(anchor, engine=self._engine, scorer=self._shared_scorer, metrics=metrics)
         self._reference_metrics = ReferenceMetrics(self._registry, leader_seconds=leader_seconds)
+        self._label_metrics = LabelMetrics(self._registry, leader_seconds=leader_seconds + SHOW_SECONDS)
         self._worker: Worker | None = None
         self._supervisor = Supervisor(self.health, leave_seconds=settings.drain_seconds + LEAVE_SECONDS)
         with ExitStack() as failing:
@@ -246,8 +250,7 @@ class Daemon:
     def _run_worker(self) -> None:
         ingest, kafka = self.settings.ingest, self.settings.kafka
         store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
-        selection = selection_of(self._engine, self.settings.review)
-        rules = ObserveRules(CohortRule(ingest.cohort_keys), self.settings.repeat_window, selection)
+        rules = observe_rules_of(self.settings, selection_of(self._engine, self.settings.review))
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
         embedder, reward_model = open_embedder(self.settings, self._scorer, self._shared_scorer, self._metrics)
         builder = BatchBuilder(rules, store, store, reward_model=reward_model, embedder=embedder, metrics=self._metrics)
@@ -288,6 +291,7 @@ class Daemon:
         duties = duties_of(
             settings,
             self._metrics,
+            label_metrics=self._label_metrics,
             engine=self._engine,
             fenced=fenced,
             rules=controller_rules_of(settings),

@@ -167,7 +167,8 @@ class Story:
         pairs = script.old_pairs(now)
         store = PostgresCheckpoints(self._engine, group_id="history", max_cohorts=50)
         store_history(store, pairs, CohortRule(script.COHORT_KEYS))
-        exported = PostgresPreferences(self._engine).export(self._home / "old-pairs.jsonl")
+        files = self._home / "old-pairs.jsonl", self._home / "old-pairs-card.json"
+        exported = PostgresPreferences(self._engine).export(*files)
         with self._console.status(f"training three members on {exported.rows} human preferences"):
             texts = (text for pair in pairs for text in (pair.messages[0].content, pair.chosen, pair.rejected))
             result = train_first_ensemble(self._home, exported, texts)

@@ -7,6 +7,7 @@ import typer
 from monitor import __version__
 from monitor.cli import alarm, daemon, offline, operate
 from monitor.cli.demo import demo
+from monitor.cli.preferences import preferences
 from monitor.cli.rewards import serve_rewards
 from monitor.cli.terminal import say
 
@@ -27,6 +28,7 @@ app.add_typer(alarm.alarms, name="alarms")
 app.add_typer(alarm.incidents, name="incidents")
 app.add_typer(operate.jobs, name="jobs")
 app.add_typer(operate.gate, name="gate")
+app.add_typer(preferences, name="preferences")
 app.command("score")(offline.score)
 app.command("backtest")(offline.backtest)
 

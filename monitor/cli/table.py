@@ -19,6 +19,7 @@ from monitor.signals.input_shift import INPUT_SHIFT
 
 if TYPE_CHECKING:
     from monitor.drift.daily import Moved  # brings scipy, which takes seconds to import
+    from monitor.postgres.preference_sets import StoredSet
 
 MAX_PROGRESS_CHARACTERS = 60
 
@@ -161,6 +162,18 @@ def job_table(jobs: Iterable[Job]) -> Table:
     for job in jobs:
         told = (job.error or job.progress or "")[:MAX_PROGRESS_CHARACTERS]
         _add(table, str(job.job_id), job.action, job.state, str(job.attempt), job.requested_by, job.reason, told)
+    return table
+
+
+def preference_set_table(sets: Iterable[StoredSet]) -> Table:
+    table = Table("sha256", "given", "jobs", "pairs", "sources", "annotators", "by models", "agreement")
+    for stored in sets:
+        card = stored.card
+        agreement = "" if card.raw_agreement is None else f"{card.raw_agreement:.1%}"
+        sources = ", ".join(f"{name} {count}" for name, count in card.by_source.items())
+        people = str(card.annotators), str(card.ai_pairs), agreement
+        jobs = ", ".join(map(str, stored.jobs))
+        _add(table, card.sha256[:12], moment(stored.created_at), jobs, str(card.pairs), sources, *people)
     return table
 
 

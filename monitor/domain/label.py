@@ -21,6 +21,19 @@ class LabelSource(StrEnum):
     USER = "user"  # whoever the answer was for
 
 
+class LabelOutcome(StrEnum):
+    """What became of a label that came: a metric label, and the API's answer."""
+
+    STORED = "stored"
+    CORRECTED = "corrected"  # stored, and later than what the same id or annotator said before
+    KNOWN = "known"  # the same content came before
+    INVALID = "invalid"  # a dead letter, or refused by the API
+
+    @property
+    def is_new(self) -> bool:
+        return self in {LabelOutcome.STORED, LabelOutcome.CORRECTED}
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
     """One judgement of one trace's answer.

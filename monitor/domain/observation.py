@@ -85,6 +85,20 @@ class ObservationBatch:
         )
 
 
+def joined(batches: Sequence[ObservationBatch]) -> ObservationBatch:
+    """Return *batches* of one series, at least one, one after another as one."""
+    names, codes = np.unique(np.concatenate([batch.cohort_names() for batch in batches]), return_inverse=True)
+    inclusion = [batch.inclusion for batch in batches if batch.inclusion is not None]
+    return ObservationBatch(
+        series=batches[0].series,
+        cohorts=tuple(names.tolist()),
+        cohort_codes=codes.astype(np.int32),
+        places=np.concatenate([batch.places for batch in batches]),
+        values=np.concatenate([batch.values for batch in batches]),
+        inclusion=np.concatenate(inclusion) if len(inclusion) == len(batches) else None,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Subjects:
     """What an entry's observations are about, each once, in the order of their places.

@@ -12,15 +12,12 @@ from monitor.errors import Conflict
 
 
 class Role(StrEnum):
-    """Each role may do all that the ones before it may."""
-
-    VIEWER = "viewer"  # reads
-    ANNOTATOR = "annotator"  # labels
-    OPERATOR = "operator"  # changes what the daemon does
+    VIEWER = "viewer"  # reads all but the review queue
+    ANNOTATOR = "annotator"  # labels, and sees nothing else: what the monitor finds must not sway a verdict
+    OPERATOR = "operator"  # changes what the daemon does, and may do what the others may
 
     def covers(self, wanted: Role) -> bool:
-        roles = list(Role)
-        return roles.index(self) >= roles.index(wanted)
+        return self in {wanted, Role.OPERATOR}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from hashlib import blake2b
 
 from monitor.domain.label import PREFERENCE
+from monitor.domain.trace import Message
 
 
 class Reason(StrEnum):
@@ -29,6 +30,14 @@ class Answer(StrEnum):
     LABEL = "label"
     SKIP = "skip"  # the annotator cannot say; another one is asked
     FLAG = "flag"  # something is wrong with the item: it is asked of nobody else
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """Where the queue stands with a trace."""
+
+    state: ItemState
+    wanted: int  # annotators
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,50 @@ class AnswerGiven:
     seconds: float | None = None
     note: str = ""
     dimensions: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownItem:
+    """An item as its annotator sees it, who is told neither which answer is the policy's nor why it is asked for."""
+
+    item_id: int
+    kind: str
+    messages: tuple[Message, ...]
+    answers: tuple[str, ...]  # the two to choose from, in the order in which they stand; or the only one
+    criteria_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What annotators judge by."""
+
+    version: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    answered_today: int  # by the annotator, in UTC
+    open: int  # items of the queue that want an answer, of anybody
+    budget: int  # items a day
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """What an annotator has before them, in the order in which they got it."""
+
+    items: tuple[ShownItem, ...]
+    criteria: Criteria
+    progress: Progress
+    annotator: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """An answer that was undone: its item again, as it was shown."""
+
+    item: ShownItem
+    progress: Progress
 
 
 def drawing_key(secret: str) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import tanh
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +16,24 @@ class Reward:
     mean: float
     lower: float  # mean - beta * standard deviation over members
     disagreement: float  # standard deviation over members; 0 for a single member
+
+    def margins(self, reference: Reward) -> tuple[float, ...]:
+        """Return how far each member puts this response above *reference*, by the same scorer."""
+        return tuple(own - other for own, other in zip(self.members, reference.members, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """How sure reward models are that a trace's response is better than its reference response."""
+
+    scorer_version: str
+    win: float  # 0 to 1; one half: they cannot tell
+
+
+def win_of(margins: Sequence[float], temperature: float) -> float:
+    """Return the mean over members of the sigmoid of *margins*, each divided by *temperature*.
+
+    >>> round(win_of((2.0, -1.0), 1.0), 3), win_of((1e9,), 0.5)
+    (0.575, 1.0)
+    """
+    return sum(0.5 + 0.5 * tanh(margin / (2.0 * temperature)) for margin in margins) / len(margins)

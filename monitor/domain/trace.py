@@ -24,6 +24,14 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportedScores:
+    """What the producer's own reward model said; `reference` is of the reference response."""
+
+    policy: float
+    reference: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """One call of the policy model.
 
@@ -46,6 +54,7 @@ class Trace:
     latency_seconds: float | None = None
     feedback_rating: float | None = None  # below zero: the user was not content
     error: str | None = None
+    reward_scores: ReportedScores | None = None  # used where no reward model is configured
 
     def repeat_keys(self) -> tuple[bytes, ...]:
         """16-byte keys of the conversation and of the prompt, each bound to the policy model.
@@ -76,6 +85,7 @@ class Preference:
     criteria_version: str | None = None
     cohort: Mapping[str, str] = field(default_factory=dict)
     dimensions: Mapping[str, float] = field(default_factory=dict)
+    trace_id: str | None = None  # whose answer is one of the two, where it is known
 
 
 def _digest(*parts: str) -> bytes:

@@ -24,6 +24,7 @@ class Overview:
     has_leader: bool
     last_timestamp: datetime | None  # of the newest trace
     skipped: Mapping[str, int] = field(default_factory=dict)  # records that carry no trace, by reason
+    labels: int = 0  # every content of each
     paging_incidents: int = 0  # open, with an alert among their alarms
     placement_blocked_by: str | None = None  # the transaction that traces have waited for, a minute or longer
 

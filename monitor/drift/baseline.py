@@ -72,6 +72,8 @@ class SignalBaseline:
     kind_wander: float  # tau_g, on the axis: how much a kind of prompt's means over time differed beyond chance
     strata: tuple[Stratum, ...]
     detector: str = DEFAULT_DETECTOR  # the name in `drift.detector.DETECTORS` of what follows its streams
+    since: int = 0  # the place from which it is followed, where its own window ends after the baseline's
+    days: float | None = None  # that its own window takes; None: it is the baseline's
 
     @property
     def key(self) -> tuple[str, str]:

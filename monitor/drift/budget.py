@@ -138,7 +138,8 @@ class WindowPaces:
                 counted = counted.and_of(rows) if policy_model in (named or {ANY_POLICY}) else counted
                 for cohort, observations in rows.items():
                     key = StreamKey(law.signal, cohort, policy_model, law.scorer_version)
-                    paces[key] = observations / max(window_days, SHORTEST_WINDOW_DAYS)
+                    days = window_days if law.days is None else law.days
+                    paces[key] = observations / max(days, SHORTEST_WINDOW_DAYS)
         traces: dict[str, float] = {}
         for key, pace in paces.items():
             traces[key.cohort] = max(pace, traces.get(key.cohort, 0.0))

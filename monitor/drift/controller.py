@@ -18,18 +18,20 @@ from monitor.drift.diagnosis import describe
 from monitor.drift.fold import Fold, FoldRules, in_fold_order, restore, store
 from monitor.drift.freeze import NullRule, build_baseline
 from monitor.drift.incident import IncidentRule
-from monitor.drift.log import ObservationLog, windows_of
+from monitor.drift.late import late_laws
+from monitor.drift.log import LabelLog, ObservationLog, windows_of
 from monitor.drift.status import status_of
 from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold
 from monitor.drift.stream import Decision
 
 FOLD_PLACES = 20_000  # places folded in one transaction, at most
 FOLD_SECONDS = 5.0  # after which a step ends with the entry at hand: no step may outlast the lease
+LATE_SECONDS = 10.0  # between two looks at labels that may be enough for a law
 FOLD_OUTCOMES = 100  # after which it ends too: each alarm reads the log since its onset
 log = structlog.get_logger(__name__)
 
 
-class FoldStore(ObservationLog, Protocol):
+class FoldStore(LabelLog, Protocol):
     """The log and what is made of it. Every method raises `Unavailable` where the store is away."""
 
     def place_entries(self) -> LogEnd:
@@ -65,6 +67,10 @@ class FoldStore(ObservationLog, Protocol):
         """
         ...
 
+    def extend(self, active: ActiveBaseline, baseline: Baseline) -> ActiveBaseline:
+        """Add the laws that *baseline* has and *active* lacks; return what is active then, which may be another."""
+        ...
+
     def load_fold(self, baseline_id: int) -> StoredFold: ...
 
     def save_fold(self, step: FoldStep) -> None:
@@ -78,6 +84,7 @@ class ControllerRules:
     baseline_traces: int  # 0: an operator freezes the first baseline
     null_rule: NullRule
     incidents: IncidentRule = field(default_factory=IncidentRule)
+    baseline_labels: int = 200  # from which a rate that labels tell has a law
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,7 @@ class Controller:
         self._active: ActiveBaseline | None = None
         self._fold: Fold | None = None
         self._position = FoldPosition(1, 0)
+        self._late_at = -LATE_SECONDS
 
     def tick(self) -> Tick:
         """Fold what is new, a step at most: whoever folds a long history again must hear of a stop."""
@@ -110,6 +118,8 @@ class Controller:
         active = self._store.active(self._active) or self._freeze_first()
         if active is not None and active.baseline.outdated:
             active = self._freeze_again(active)
+        if active is not None and self._clock() >= self._late_at + LATE_SECONDS:
+            active = self._extend(active)
         if active is None:
             return Tick(end.next_place, end.next_place, None, (), ())
         if self._fold is None or active is not self._active:
@@ -145,6 +155,16 @@ class Controller:
         note = f"baseline {active.baseline_id} again, as this release reads it"
         log.info("baseline_frozen_again", baseline=active.baseline_id)
         return self._store.freeze(baseline, by="controller", note=note, instead_of=active.baseline_id)
+
+    def _extend(self, active: ActiveBaseline) -> ActiveBaseline:
+        """Add the laws of what labels tell, once enough of them are there."""
+        self._late_at = self._clock()
+        rules = self._rules
+        laws = list(late_laws(active.baseline, self._store, rules.null_rule, least_labels=rules.baseline_labels))
+        if not laws:
+            return active
+        log.info("label_laws_frozen", baseline=active.baseline_id, signals=sorted({law.signal for law in laws}))
+        return self._store.extend(active, active.baseline.extended(laws))
 
     def _advance(self) -> list[Alarm]:
         """Fold a step; what fails leaves no half-folded state behind."""

@@ -63,7 +63,7 @@ class Fold:
         asked = read_asked(entry, self.baseline, self.mixes)
         outcomes: list[Decision | Recovery] = []
         known = {key.policy_model for key in self.streams} - {ANY_POLICY}
-        watched = [batch.between(self.baseline.stop_place) for batch in entry.observations]
+        watched = [batch.between(self._followed_from(batch)) for batch in entry.observations]
         for shift in asked.shifts:
             assert entry.last_timestamp is not None
             outcomes += self._asked(shift, entry.last_timestamp)
@@ -86,6 +86,10 @@ class Fold:
         detector = self.detector(key)
         assert detector is not None
         return self._follower(key, detector, self.streams[key].day).evidence_log(self.streams[key])
+
+    def _followed_from(self, batch: ObservationBatch) -> int:
+        law = self.baseline.get(batch.series.signal, batch.series.scorer_version)
+        return self.baseline.stop_place if law is None else max(self.baseline.stop_place, law.since)
 
     def _first_watched(self, batch: ObservationBatch) -> int | None:
         """Return the first place of *batch* that a stream reads; None where none does."""
@@ -121,6 +125,8 @@ class Fold:
                 continue
             strata, foretold, scale = row_of[chosen], said[chosen], spread[chosen]
             moved, stakes = asked.of_rows(at[chosen], law)
+            if batch.inclusion is not None:
+                stakes = stakes * law.scale.affordable(batch.inclusion[chosen], null.law)
             lean, self.leans[key] = null.leaning(strata, foretold, self.leans.get(key, 0.0))
             prompts = Foretold(strata, foretold, null.located(strata, foretold), scale, lean)
             channels = law.scale.channels(batch.values[chosen], prompts.location, scale, null.law)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
@@ -14,7 +14,10 @@ from monitor.domain.cohort import ALL
 from monitor.domain.observation import ObservationBatch, SubjectRef, SubjectWindow
 from monitor.domain.stream import StreamKey
 from monitor.drift.freeze import Window
+from monitor.signals.estimand import LABEL_SIGNALS
 from monitor.signals.table import SIGNALS
+
+AT_ONCE = SIGNALS.keys() - {signal.name for signal in LABEL_SIGNALS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,8 @@ class Excerpt:
 class ObservationLog(Protocol):
     """What was observed, by place in the log."""
 
-    def window(self, start: int, stop: int) -> Iterable[ObservationBatch]:
-        """Return all observations on the places start <= place < stop, in the log's order."""
+    def window(self, start: int, stop: int, signals: Collection[str] | None = None) -> Iterable[ObservationBatch]:
+        """Return the observations on the places start <= place < stop, in the log's order: all, or of *signals*."""
         ...
 
     def excerpt(self, stream: StreamKey, start: int, stop: int) -> Excerpt:
@@ -50,6 +53,21 @@ class ObservationLog(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class LabelSpan:
+    """Where in the log the settled blocks lie that began at or after a place, and what they hold."""
+
+    first_place: int
+    stop_place: int
+    counts: Mapping[tuple[str, str], int]  # observations by signal and version
+
+
+class LabelLog(ObservationLog, Protocol):
+    def label_span(self, place: int) -> LabelSpan | None:
+        """Return the span of blocks whose traces stand at *place* or later; None where none is settled."""
+        ...
+
+
 def excerpt_of(batches: Iterable[ObservationBatch], stream: StreamKey) -> Excerpt:
     """Take *stream*'s observations out of *batches*, which are in the log's order."""
     parts = [batch for batch in batches if batch.belongs_to(stream)]
@@ -61,16 +79,16 @@ def excerpt_of(batches: Iterable[ObservationBatch], stream: StreamKey) -> Excerp
     return Excerpt(places, cohorts[kept].tolist(), np.concatenate([part.values for part in parts])[kept])
 
 
-def windows_of(batches: Iterable[ObservationBatch]) -> Iterator[Window]:
+def windows_of(batches: Iterable[ObservationBatch], signals: Collection[str] = AT_ONCE) -> Iterator[Window]:
     """Yield each signal's observations, per scorer, in the order of places: blocks of them are blocks of time.
 
-    What no baseline holds, such as anchors' scores, is left out.
+    Those of *signals* alone: by default what is known as soon as a trace is, and a baseline holds.
     """
 
     def law(batch: ObservationBatch) -> tuple[str, str]:
         return batch.series.signal, batch.series.scorer_version
 
-    held = (batch for batch in batches if batch.series.signal in SIGNALS)
+    held = (batch for batch in batches if batch.series.signal in signals)
     for (signal, scorer_version), group in groupby(sorted(held, key=law), key=law):
         members = list(group)
         places = np.concatenate([part.places for part in members])

@@ -92,7 +92,8 @@ class Null:
             # Where every value may lie at an end already, the window's offset must not forbid some of them.
             upper.append(high + np.where(high < 1.0, centre, np.maximum(centre, 0.0)) + half)
             lower.append(low + np.where(low > 0.0, centre, np.minimum(centre, 0.0)) - half)
-        return NullIntervals(np.stack(lower, axis=1), np.stack(upper, axis=1), self.sd[strata], stakes)
+        sd = self.sd[strata] / self.scale.bet_ratio  # the bets are told in it
+        return NullIntervals(np.stack(lower, axis=1), np.stack(upper, axis=1), sd, stakes)
 
     def widths(self, rows: Foretold, distance: Floats) -> Widths:
         """Return what widens the intervals of n observations beside the window's own error and the tolerance."""

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from monitor.domain.baseline import BaselineExtension
+from monitor.domain.score import win_of
 from monitor.domain.signal import DISAGREEMENT, REWARD
 from monitor.drift.baseline import SignalBaseline
 from monitor.drift.freeze import NullRule, Prompts, Window, build_signal_baseline, read_prompts
@@ -16,6 +17,7 @@ from monitor.drift.stored import BaselineWindow, WindowTrace
 from monitor.errors import InvalidInput, Unavailable
 from monitor.runs.rescored import RescoredTrace, read_rescored
 from monitor.runs.result import RunResult
+from monitor.signals.estimand import REWARD_WIN
 
 
 class WindowSource(Protocol):
@@ -27,9 +29,10 @@ class WindowSource(Protocol):
 class RescoredBaselines:
     """Works out what a promotion adds to the baseline."""
 
-    def __init__(self, source: WindowSource, rule: NullRule) -> None:
+    def __init__(self, source: WindowSource, rule: NullRule, *, temperature: float = 1.0) -> None:
         self._source = source
         self._rule = rule
+        self._temperature = temperature  # `rewards.temperature`
 
     def plan(self, result: RunResult) -> BaselineExtension | None:
         """Return the active baseline with the candidate's laws; None without a baseline.
@@ -57,7 +60,14 @@ class RescoredBaselines:
                 "it was frozen anew; wanted a run on the present baseline"
             )
         prompts = None if window.baseline.prompts is None else read_prompts(window.subjects, window.baseline.prompts)
-        laws = laws_of_scorer(result.candidate.version, window.traces, scores, rule=self._rule, prompts=prompts)
+        laws = laws_of_scorer(
+            result.candidate.version,
+            window.traces,
+            scores,
+            rule=self._rule,
+            prompts=prompts,
+            temperature=self._temperature,
+        )
         extended = window.baseline.extended(laws)
         return BaselineExtension(window.baseline_id, window.revision, extended.to_json())
 
@@ -69,21 +79,23 @@ def laws_of_scorer(
     *,
     rule: NullRule,
     prompts: Prompts | None = None,
+    temperature: float = 1.0,
 ) -> Iterator[SignalBaseline]:
-    """Yield the laws of the rewards and of their disagreement, where the scores are enough for one."""
+    """Yield the laws of the rewards, their disagreement and their opinions, where the scores are enough for one."""
     ordered = sorted(scores, key=lambda score: score.index)
     columns = {
-        REWARD.name: [score.mean for score in ordered],
-        DISAGREEMENT.name: [score.disagreement for score in ordered],
+        REWARD.name: {score.index: score.mean for score in ordered},
+        DISAGREEMENT.name: {score.index: score.disagreement for score in ordered},
+        REWARD_WIN.name: {score.index: win_of(score.margins, temperature) for score in ordered if score.margins},
     }
     for signal, values in columns.items():
         window = Window(
             signal=signal,
             scorer_version=version,
-            cohorts=[traces[score.index].cohort for score in ordered],
-            policy_models=[traces[score.index].policy_model for score in ordered],
-            values=np.array(values, dtype=np.float64),
-            places=np.array([score.index for score in ordered], dtype=np.int64),
+            cohorts=[traces[index].cohort for index in values],
+            policy_models=[traces[index].policy_model for index in values],
+            values=np.array(list(values.values()), dtype=np.float64),
+            places=np.array(list(values), dtype=np.int64),
         )
         law = build_signal_baseline(window, rule, prompts)
         if law is not None:

@@ -15,6 +15,7 @@ from monitor.domain.stream import StreamKey
 from monitor.drift.arrivals import FORWARD_ROW, LOG_ROW, WHOLE_LOG, RaisedBefore, Sender, Senders
 from monitor.drift.freeze import MIN_STRATUM
 from monitor.drift.stored import ActiveBaseline
+from monitor.signals.estimand import REWARD_WIN
 from monitor.stats.rhythm import DAY_HOURS, HOUR
 
 
@@ -160,8 +161,10 @@ class Look:
     def signals(self) -> list[Finding]:
         """Tell of signals that no longer come with their traces: over all cohorts, or else of a cohort."""
         presence, found, everywhere = self.senders.presence, list[Finding](), set[str]()
+        reward = self.senders.signals.get((REWARD.name, ALL))
+        scorer_is_silent = reward is not None and bool(self.without[reward])
         for (signal, cohort), row in sorted(self.senders.signals.items(), key=lambda item: item[0][1] != ALL):
-            of_scorer = signal in {REWARD.name, DISAGREEMENT.name}
+            of_scorer = signal in {REWARD.name, DISAGREEMENT.name} or (signal == REWARD_WIN.name and scorer_is_silent)
             if not self.without[row] or signal in everywhere or (of_scorer and (signal, cohort) != (REWARD.name, ALL)):
                 continue
             kind = AlarmKind.SCORER_SILENT if of_scorer else AlarmKind.NO_DATA

@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 import msgspec
 from tokenizers import Tokenizer
 
+from monitor.domain.label import Label
 from monitor.domain.trace import Message, Preference, TokenSource, Trace
 from monitor.errors import InvalidSetting, InvalidTrace
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # nothing that is traced is older; zero epochs are
 MAX_SHOWN_CHARACTERS = 80
+MAX_DIMENSIONS = 64  # of a label
 PRIVATE = frozenset({"response", "reference_response", "messages", "chosen", "rejected", "error"})
 
 W = TypeVar("W", bound=msgspec.Struct)
@@ -42,6 +44,9 @@ class Reason(StrEnum):
     EMPTY_RESPONSE = "empty_response"  # blank without an error
     RESPONSE_TOO_LONG = "response_too_long"
     PROMPT_TOO_LONG = "prompt_too_long"
+    INVALID_NAME = "invalid_name"  # letters that the field does not take
+    UNKNOWN_WORD = "unknown_word"  # none of the few that the field takes
+    TOO_MANY_DIMENSIONS = "too_many_dimensions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,19 @@ def check_preference(preference: Preference, limits: DecodeLimits, now: datetime
     )
 
 
+def check_label(label: Label, limits: DecodeLimits, now: datetime) -> InvalidTrace | None:
+    """Judge a label; None where it is sound."""
+    if len(label.dimensions) > MAX_DIMENSIONS:
+        found = f"{len(label.dimensions):,} entries"
+        return _invalid(Reason.TOO_MANY_DIMENSIONS, "dimensions", found, f"at most {MAX_DIMENSIONS}")
+    return (
+        (_blank("label_id", label.label_id) if label.label_id.isspace() else None)
+        or (_blank("trace_id", label.trace_id) if label.trace_id.isspace() else None)
+        or (_invalid(Reason.INVALID_NAME, "kind", ascii(label.kind), "no line break") if "\n" in label.kind else None)
+        or _check_timestamp(label.timestamp, limits, now)
+    )
+
+
 def load_tokenizer(folder: Path) -> Tokenizer:
     """Read folder/tokenizer.json as a counter: it neither truncates nor pads."""
     file = folder / "tokenizer.json"
@@ -128,6 +146,16 @@ _ESCAPE = re.compile(
     re.DOTALL,
 )
 _FIELD = re.compile(r" - at `\$\.?([^`]*)`$")
+_FIELD_REASONS = {  # what msgspec says of a field; the first that is found decides
+    "of length >=": Reason.EMPTY_IDENTIFIER,
+    "of length <=": Reason.IDENTIFIER_TOO_LONG,
+    "RFC3339": Reason.INVALID_TIMESTAMP,
+    "matching regex": Reason.INVALID_NAME,
+    "enum value": Reason.UNKNOWN_WORD,
+    "out of range": Reason.NUMBER_OUT_OF_RANGE,
+    " >": Reason.NUMBER_OUT_OF_RANGE,
+    " <": Reason.NUMBER_OUT_OF_RANGE,
+}
 _MISSING = re.compile(r"^Object missing required field `([^`]+)`")
 
 
@@ -153,20 +181,10 @@ def _explain_field(message: str, value: bytes) -> InvalidTrace:
     if missing is not None:
         name = f"{path}.{missing.group(1)}" if path else missing.group(1)
         return _invalid(Reason.MISSING_FIELD, name, "absent", "it to be there")
-    detail = f"{path or 'value'}{_shown_field(path, value)}: {wanted}"
-    return InvalidTrace(_field_reason(wanted), detail)
-
-
-def _field_reason(wanted: str) -> Reason:
-    if "of length >=" in wanted:
-        return Reason.EMPTY_IDENTIFIER
-    if "of length <=" in wanted:
-        return Reason.IDENTIFIER_TOO_LONG
-    if "RFC3339" in wanted:
-        return Reason.INVALID_TIMESTAMP
-    if "out of range" in wanted or ">=" in wanted or "<=" in wanted:
-        return Reason.NUMBER_OUT_OF_RANGE
-    return Reason.WRONG_TYPE
+    reason = next((reason for sign, reason in _FIELD_REASONS.items() if sign in wanted), Reason.WRONG_TYPE)
+    if reason is Reason.UNKNOWN_WORD:
+        wanted = "unknown"  # msgspec quotes the value whole
+    return InvalidTrace(reason, f"{path or 'value'}{_shown_field(path, value)}: {wanted}")
 
 
 def _shown_field(path: str, value: bytes) -> str:

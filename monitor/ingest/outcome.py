@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from monitor.domain.label import Label
 from monitor.domain.trace import Preference, Trace
 from monitor.errors import InvalidTrace
 from monitor.ingest.decode import DecodeLimits
@@ -18,6 +19,7 @@ class Carries(StrEnum):
 
     TRACES = "traces"
     PREFERENCES = "preferences"
+    LABELS = "labels"
 
 
 class SkipReason(StrEnum):
@@ -44,7 +46,7 @@ class Fragment:
     part: bytes  # as its format understands it
 
 
-Outcome = Trace | Preference | Fragment | Skipped | InvalidTrace
+Outcome = Trace | Preference | Label | Fragment | Skipped | InvalidTrace
 Decode = Callable[[Record, DecodeLimits, datetime], Iterable[Outcome]]
 
 

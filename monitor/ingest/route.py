@@ -10,6 +10,7 @@ from importlib import import_module
 
 from tokenizers import Tokenizer
 
+from monitor.domain.label import Label
 from monitor.domain.trace import Preference, Trace
 from monitor.errors import InvalidSetting, InvalidTrace
 from monitor.ingest.decode import DecodeLimits, count_output_tokens
@@ -41,10 +42,11 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class RoutedBatch:
-    """What a run of records holds, in their order; each trace and preference with the record it came from."""
+    """What a run of records holds, in their order; each trace, preference and label with the record it came from."""
 
     traces: list[tuple[Trace, Record]] = field(default_factory=list)
     preferences: list[tuple[Preference, Record]] = field(default_factory=list)
+    labels: list[tuple[Label, Record]] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)  # each record once
     skipped: Counter[SkipReason] = field(default_factory=Counter)
 
@@ -78,6 +80,8 @@ class Router:
             batch.traces.append((count_output_tokens(outcome, self._tokenizer), record))
         elif isinstance(outcome, Preference):
             batch.preferences.append((outcome, record))
+        elif isinstance(outcome, Label):
+            batch.labels.append((outcome, record))
         elif isinstance(outcome, Skipped):
             batch.skipped[outcome.reason] += 1
         elif isinstance(outcome, Fragment):
@@ -100,7 +104,8 @@ def decoder_of(route: Route) -> Decode:
 
 
 def routes_of(settings: KafkaSettings) -> tuple[Route, ...]:
-    """Return the routes of `kafka.routes`, of `kafka.trace_topics` and of `kafka.preference_topic`."""
+    """Return the routes of `kafka.routes`, and of the topics that a setting of their own names."""
     named = [Route(route.topic, Carries(route.carries), route.format) for route in settings.routes]
     traces = [Route(topic, Carries.TRACES) for topic in settings.trace_topics]
-    return (*traces, Route(settings.preference_topic, Carries.PREFERENCES), *named)
+    labels = [Route(settings.label_topic, Carries.LABELS)] if settings.label_topic is not None else []
+    return (*traces, Route(settings.preference_topic, Carries.PREFERENCES), *labels, *named)

@@ -46,7 +46,7 @@ class DaySums:
     cheap_square_sum: float
     prediction_sum: float
     prediction_square_sum: float
-    gap_sum: float  # of tanh(length gap / its spread)
+    gap_sum: float  # of `tuning.shortened` length gaps
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,15 +23,15 @@ def verdicts(
     """Return by trace the mean over annotators of each one's latest label, whatever the order of *labels*.
 
     A later content of a label's id takes the place of the earlier one, so *labels* holds all contents of each id. Only
-    labels of *kind* and *sources*, and of *criteria_version* where one is given, count. A label without an annotator
-    is an annotator of its own.
+    labels of *kind* and *sources* count; where a *criteria_version* is given, those that state another one do not. A
+    label without an annotator is an annotator of its own.
 
     An annotator's probability is the latest that one states: it belongs to the trace, and a correction need not
     repeat it. With *stated_only*, annotators who never state one do not count.
     """
     by_trace: defaultdict[str, defaultdict[tuple[bool, str], list[Label]]] = defaultdict(lambda: defaultdict(list))
     for label in sorted(standing(labels), key=order_of):
-        if label.kind == kind and label.source in sources and criteria_version in {None, label.criteria_version}:
+        if label.kind == kind and label.source in sources and _meets(label, criteria_version):
             by_trace[label.trace_id][annotator_of(label)].append(label)
     found = {}
     for trace_id, annotators in by_trace.items():
@@ -66,6 +66,10 @@ def order_of(label: Label) -> tuple[datetime, str, bytes]:
 def annotator_of(label: Label) -> tuple[bool, str]:
     """Tell who judged apart from all others: a label that names nobody is one person's only one."""
     return (True, label.annotator_id) if label.annotator_id is not None else (False, label.label_id)
+
+
+def _meets(label: Label, criteria_version: str | None) -> bool:
+    return criteria_version is None or label.criteria_version in {None, criteria_version}
 
 
 def _stated(given: Iterable[Label]) -> float | None:

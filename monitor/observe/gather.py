@@ -12,7 +12,7 @@ import numpy as np
 from monitor.domain.label import PREFERENCE
 from monitor.domain.observation import LogEntry, ObservationBatch, Series, Source, Subjects, micros_of
 from monitor.domain.review import Selection
-from monitor.domain.score import Reward
+from monitor.domain.score import Opinion, Reward
 from monitor.domain.signal import Observation
 from monitor.domain.trace import Trace
 from monitor.observe.covariates import covariates_of
@@ -31,6 +31,7 @@ class ObservedTrace:
     repeated: bool  # stored and counted, but not an observation
     reward: Reward | None = None
     selections: tuple[Selection, ...] = ()  # one a kind of label that could be given to it
+    opinion: Opinion | None = None
 
 
 def gather(observed: Sequence[ObservedTrace], embedded: Embedded | None = None) -> LogEntry:
@@ -45,7 +46,7 @@ def gather(observed: Sequence[ObservedTrace], embedded: Embedded | None = None) 
         if item.repeated:
             continue
         model = item.trace.policy_model
-        for seen in observe(item.trace, item.reward):
+        for seen in observe(item.trace, item.reward, item.opinion):
             rows[seen.signal, model, seen.scorer_version].append((place, item.cohort, seen.value))
         for drawn in item.selections:
             series = selected_series(drawn.kind), model, repr(drawn.least)

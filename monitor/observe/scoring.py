@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from monitor.domain.score import Reward
+from monitor.domain.score import Opinion, Reward, win_of
 from monitor.domain.trace import Message, Trace
+
+REPORTED = "reported"  # the scorer of a trace's own scores
 
 
 class RewardModel(Protocol):
@@ -15,13 +18,64 @@ class RewardModel(Protocol):
     def score(self, rows: Sequence[tuple[Sequence[Message], str]]) -> list[Reward | None]: ...
 
 
-def score_traces(traces: Sequence[Trace], model: RewardModel | None) -> list[Reward | None]:
-    """Return one reward per trace; None without a model, without a response, and where it cannot be scored."""
-    rewards: list[Reward | None] = [None] * len(traces)
+@dataclass(frozen=True, slots=True)
+class RewardRule:
+    temperature: float = 1.0  # by which a margin is divided before its sigmoid is an opinion
+    takes_reported: bool = True  # False: without a model nothing is scored, whatever a trace says itself
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What reward models say of one trace; None where they say nothing."""
+
+    reward: Reward | None = None
+    opinion: Opinion | None = None
+
+
+def score_traces(
+    traces: Sequence[Trace],
+    model: RewardModel | None,
+    rule: RewardRule,
+    *,
+    compared: Sequence[bool] | None = None,
+) -> list[Scored]:
+    """Score each trace's response and, where there is one, its reference response, in one call of *model*.
+
+    *compared* says which traces are measured against their reference response; None: all that have one.
+    Without a model, the scores that a trace brings itself are taken where the *rule* takes them.
+    """
     if model is None:
-        return rewards
+        return [_reported(trace, rule) for trace in traces]
     answered = [number for number, trace in enumerate(traces) if trace.response is not None]
+    paired = [
+        number
+        for number in answered
+        if traces[number].reference_response is not None and (compared is None or compared[number])
+    ]
     rows = [(traces[number].messages, traces[number].response or "") for number in answered]
-    for number, reward in zip(answered, model.score(rows), strict=True):
-        rewards[number] = reward
-    return rewards
+    rows += [(traces[number].messages, traces[number].reference_response or "") for number in paired]
+    rewards = model.score(rows)
+    own = dict(zip(answered, rewards, strict=False))
+    references = dict(zip(paired, rewards[len(answered) :], strict=True))
+    return [
+        Scored(own.get(number), _opinion(own.get(number), references.get(number), rule))
+        for number in range(len(traces))
+    ]
+
+
+def _opinion(reward: Reward | None, reference: Reward | None, rule: RewardRule) -> Opinion | None:
+    if reward is None or reference is None:
+        return None
+    return Opinion(reward.scorer_version, win_of(reward.margins(reference), rule.temperature))
+
+
+def _reported(trace: Trace, rule: RewardRule) -> Scored:
+    scores = trace.reward_scores
+    if scores is None or trace.response is None or not rule.takes_reported:
+        return Scored()
+    reward, reference = _alone(scores.policy), None if scores.reference is None else _alone(scores.reference)
+    return Scored(reward, _opinion(reward, reference, rule))
+
+
+def _alone(score: float) -> Reward:
+    return Reward(REPORTED, (score,), score, score, 0.0)

@@ -14,7 +14,7 @@ from monitor.observe.cohorts import CohortNames
 from monitor.observe.embedding import Embedder
 from monitor.observe.gather import ObservedTrace, gather
 from monitor.observe.repeat import RepeatMemory, mark_repeats
-from monitor.observe.scoring import RewardModel, score_traces
+from monitor.observe.scoring import RewardModel, RewardRule, score_traces
 from monitor.observe.selection import SelectionRule
 from monitor.telemetry.metrics import Stage
 
@@ -24,6 +24,7 @@ class ObserveRules:
     cohorts: CohortRule = CohortRule()
     repeat_window: timedelta = timedelta(hours=1)
     selection: SelectionRule = SelectionRule()
+    rewards: RewardRule = RewardRule()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +70,12 @@ class Observer:
         labels = [self._rules.cohorts.name(trace.cohort) for trace in traces]
         names = self._names.admit(labels)
         with self._timed(Stage.SCORE):
-            rewards = score_traces(traces, self._reward_model())
-        selections = self._rules.selection.select(traces, repeated, rewards)
+            fresh = [not repeat for repeat in repeated]  # no signal reads how a repeat compares
+            scored = score_traces(traces, self._reward_model(), self._rules.rewards, compared=fresh)
+        selections = self._rules.selection.select(traces, repeated, [found.reward for found in scored])
         observed = tuple(
-            ObservedTrace(trace, names[label], repeat, reward, selected)
-            for trace, label, repeat, reward, selected in zip(
-                traces, labels, repeated, rewards, selections, strict=True
-            )
+            ObservedTrace(trace, names[label], repeat, found.reward, selected, found.opinion)
+            for trace, label, repeat, found, selected in zip(traces, labels, repeated, scored, selections, strict=True)
         )
         embedded = None
         if self._embedder is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -52,9 +52,9 @@ class InMemoryLog:
             parts = tuple(batch.between(start.next_place) for batch in entry.observations)
             yield replace(entry, observations=parts)
 
-    def window(self, start: int, stop: int) -> list[ObservationBatch]:
+    def window(self, start: int, stop: int, signals: Collection[str] | None = None) -> list[ObservationBatch]:
         parts = (batch.between(start, stop) for entry in self._inside(start, stop) for batch in entry.observations)
-        return [part for part in parts if len(part.places)]
+        return [part for part in parts if len(part.places) and (signals is None or part.series.signal in signals)]
 
     def excerpt(self, stream: StreamKey, start: int, stop: int) -> Excerpt:
         return excerpt_of(self.window(start, stop), stream)

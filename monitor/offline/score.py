@@ -7,25 +7,28 @@ from itertools import islice
 from typing import Any
 
 from monitor.domain.trace import Trace
-from monitor.observe.scoring import RewardModel, score_traces
+from monitor.observe.scoring import RewardModel, RewardRule, score_traces
 from monitor.signals.observe import observe
 
 BLOCK = 256
 
 
-def score_rows(traces: Iterable[Trace], model: RewardModel | None) -> Iterator[dict[str, Any]]:
-    """Yield each trace's signals and, with a *model*, its reward."""
+def score_rows(
+    traces: Iterable[Trace], model: RewardModel | None, rule: RewardRule = RewardRule()
+) -> Iterator[dict[str, Any]]:
+    """Yield each trace's signals and, with a *model* or scores of its own, its reward."""
     source = iter(traces)
     while block := list(islice(source, BLOCK)):
-        for trace, reward in zip(block, score_traces(block, model), strict=True):
+        for trace, scored in zip(block, score_traces(block, model, rule), strict=True):
             signals = {seen.signal: plain_number(seen.value) for seen in observe(trace, None)}
             row: dict[str, Any] = {"trace_id": trace.trace_id, "signals": signals, "reward": None}
-            if reward is not None:
+            if (reward := scored.reward) is not None:
                 row["reward"] = {
                     "mean": reward.mean,
                     "lower": reward.lower,
                     "disagreement": reward.disagreement,
                     "members": list(reward.members),
+                    "win": None if scored.opinion is None else scored.opinion.win,  # over the reference response
                 }
             yield row
 

@@ -60,5 +60,6 @@ class BatchBuilder:
             ],
             duplicates=len(batch.traces) - len(fresh),
             dead_letters=Counter(rejected.invalid.reason for rejected in batch.rejected),
+            labels=[label for label, _ in batch.labels],
             skipped={reason.value: count for reason, count in batch.skipped.items()},
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from monitor.domain.label import Label, LabelOutcome
 from monitor.domain.trace import Preference
 from monitor.ingest.offset import StoredOffset
 from monitor.ingest.record import TopicPartition
@@ -41,6 +42,7 @@ class Checkpoint:
     duplicates: int
     dead_letters: Mapping[str, int]  # by reason; durable in their topic already
     skipped: Mapping[str, int] = field(default_factory=dict)  # by reason
+    labels: Sequence[Label] = ()
 
 
 class CheckpointStore(Protocol):
@@ -65,8 +67,8 @@ class CheckpointStore(Protocol):
         """Return when each known repeat key was last counted."""
         ...
 
-    def write(self, checkpoint: Checkpoint) -> None:
-        """Commit *checkpoint* in one transaction, or nothing of it.
+    def write(self, checkpoint: Checkpoint) -> Sequence[LabelOutcome]:
+        """Commit *checkpoint* in one transaction, or nothing of it; return what became of each of its labels.
 
         Raises `Fenced` where a partition's stored offset is not the span's start, and
         `DuplicateTrace` where another worker stored one of the traces meanwhile.

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import structlog
 
+from monitor.domain.label import LabelOutcome
 from monitor.errors import Fenced, InvalidTrace, TooManyBadRecords, Unavailable
 from monitor.ingest.outcome import Carries
 from monitor.ingest.record import Record, TopicPartition
@@ -152,7 +153,7 @@ class Processor:
                 self._set_aside(batch, decoded)
                 checkpoint = checkpoint or self.builder.build(decoded, spans)
                 with self.metrics.timed(Stage.CHECKPOINT):
-                    self.store.write(checkpoint)
+                    labelled = self.store.write(checkpoint)
             except Unavailable as reason:
                 self.health.set_not_ready(PART, str(reason).splitlines()[0], plain=reason.plain)
                 log.warning("checkpoint_waits", reason=str(reason))
@@ -162,7 +163,7 @@ class Processor:
             else:
                 self.backoff.reset()
                 self.health.set_ready(PART)
-                self._count(checkpoint, decoded)
+                self._count(checkpoint, decoded, labelled)
                 for partition, span in spans.items():
                     batch.cursors[partition].next_offset = span.stop
                     batch.cursors[partition].bad_run = span.bad_run
@@ -177,7 +178,7 @@ class Processor:
             self.dead_letters.put(rejected.record, rejected.invalid)
         self.dead_letters.flush()
 
-    def _count(self, checkpoint: Checkpoint, decoded: RoutedBatch) -> None:
+    def _count(self, checkpoint: Checkpoint, decoded: RoutedBatch, labelled: Sequence[LabelOutcome]) -> None:
         invalid = Counter(rejected.carries for rejected in decoded.rejected)
         repeats = sum(item.repeated for item in checkpoint.observed.traces)
         self.metrics.count_traces(TraceOutcome.COUNTED, len(checkpoint.observed.traces) - repeats)
@@ -186,6 +187,9 @@ class Processor:
         self.metrics.count_traces(TraceOutcome.INVALID, invalid[Carries.TRACES])
         self.metrics.count_preferences(PreferenceOutcome.COUNTED, len(checkpoint.preferences))
         self.metrics.count_preferences(PreferenceOutcome.INVALID, invalid[Carries.PREFERENCES])
+        for label, outcome in zip(checkpoint.labels, labelled, strict=True):
+            self.metrics.labels.count(outcome, label.source)
+        self.metrics.labels.count_invalid(invalid[Carries.LABELS])
         for skip, count in decoded.skipped.items():
             self.metrics.count_skipped(skip, count)
         for reason, count in checkpoint.dead_letters.items():

@@ -17,7 +17,7 @@ from monitor.runs.artifact import HashedFile
 
 EXPORT_ROWS = 500  # fetched at once: more would be memory, and a transaction that is idle while they are written
 _WINDOW = text(
-    "select place as trace_index, cohort, policy_model, messages, response from baseline_trace"
+    "select place as trace_index, cohort, policy_model, messages, response, reference_response from baseline_trace"
     " where baseline_id = :baseline_id order by place"
 )
 _COHORTS = text("select place, cohort, policy_model from baseline_trace where baseline_id = :baseline_id")
@@ -40,7 +40,12 @@ class PostgresBaselineTraces:
             digest, count = hashlib.sha256(), 0
             with path.open("wb") as target:
                 for row in rows:
-                    form = {"index": row.trace_index, "messages": row.messages, "response": row.response}
+                    form = {
+                        "index": row.trace_index,
+                        "messages": row.messages,
+                        "response": row.response,
+                        "reference_response": row.reference_response,
+                    }
                     line = msgspec.json.encode(form) + b"\n"
                     target.write(line)
                     digest.update(line)

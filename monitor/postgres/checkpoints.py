@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from monitor.domain.cohort import OTHER
+from monitor.domain.label import LabelOutcome
 from monitor.errors import Fenced, Unavailable
 from monitor.ingest.offset import StoredOffset
 from monitor.ingest.record import TopicPartition
@@ -21,6 +22,7 @@ from monitor.observe.gather import ObservedTrace
 from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace
 from monitor.postgres.copy import copy_rows, driver_of
 from monitor.postgres.engine import transaction
+from monitor.postgres.labels import store_labels
 from monitor.postgres.log import AppendedEntry, append_entry
 from monitor.postgres.partitions import TableInUse, brief_locks, make_partitions
 from monitor.postgres.review_items import insert_selected
@@ -34,8 +36,9 @@ _ADVANCE = text(
     " and partition = :partition and next_offset = :start"
 )
 _CHECKPOINT = text(
-    "insert into checkpoint (entry_id, repeats, duplicates, skipped, preferences, dead_letters) values (:entry_id,"
-    " :repeats, :duplicates, cast(:skipped as jsonb), :preferences, cast(:dead_letters as jsonb))"
+    "insert into checkpoint (entry_id, repeats, duplicates, skipped, preferences, dead_letters, labels)"
+    " values (:entry_id, :repeats, :duplicates, cast(:skipped as jsonb), :preferences, cast(:dead_letters as jsonb),"
+    " :labels)"
 )
 # %b sends an array in binary: writing thousands of ids and keys as escaped text costs more than the query itself.
 _KNOWN_TRACES = "select trace_id from stored_trace where trace_id = any(%b::text[])"
@@ -57,8 +60,8 @@ _FORGET = text(
 )
 _PREFERENCES = text(
     "insert into preference (preference_id, timestamp, messages, chosen, rejected, tie, annotator_id,"
-    " criteria_version, cohort, dimensions) values (:preference_id, :timestamp, cast(:messages as jsonb), :chosen,"
-    " :rejected, :tie, :annotator_id, :criteria_version, :cohort, cast(:dimensions as jsonb))"
+    " criteria_version, cohort, dimensions, trace_id) values (:preference_id, :timestamp, cast(:messages as jsonb),"
+    " :chosen, :rejected, :tie, :annotator_id, :criteria_version, :cohort, cast(:dimensions as jsonb), :trace_id)"
     " on conflict (preference_id) do nothing"
 )
 _TRACE_COLUMNS = (
@@ -134,15 +137,17 @@ class PostgresCheckpoints:
         with transaction(self._engine) as connection:
             return connection.execute(_FORGET, {"keep_seconds": 2 * window.total_seconds()}).rowcount
 
-    def write(self, checkpoint: Checkpoint) -> None:
+    def write(self, checkpoint: Checkpoint) -> list[LabelOutcome]:
         try:
             with transaction(self._engine) as connection:
                 self._advance(connection, checkpoint)
-                entry = self._insert(connection, checkpoint)
+                labelled = store_labels(connection, checkpoint.labels)
+                entry = self._insert(connection, checkpoint, labels=sum(outcome.is_new for outcome in labelled))
         except psycopg.errors.UniqueViolation as error:  # of `stored_trace`: no other table meets other workers' rows
             raise DuplicateTrace(str(error)) from error
         if entry.stored_on not in self._partitions and time.monotonic() >= self._partition_at:
             self._make_partition(entry.stored_on)
+        return labelled
 
     def _make_partition(self, day: date) -> None:
         """Make the partition that nobody made ahead; its rows wait in the default one, so a refusal can wait too."""
@@ -174,7 +179,7 @@ class PostgresCheckpoints:
             if connection.execute(_ADVANCE, {"group_id": self._group_id, **values}).rowcount != 1:
                 raise Fenced(f"{topic}[{partition}]: the stored next offset is not {span.start}")
 
-    def _insert(self, connection: Connection, checkpoint: Checkpoint) -> AppendedEntry:
+    def _insert(self, connection: Connection, checkpoint: Checkpoint, *, labels: int) -> AppendedEntry:
         observed = checkpoint.observed
         entry = append_entry(connection, observed.entry)
         driver_of(connection).execute(_STORED_TRACES, [entry.stored_on, entry.entry_id])
@@ -199,6 +204,7 @@ class PostgresCheckpoints:
             "preferences": preferences,
             "skipped": _json(dict(checkpoint.skipped)),
             "dead_letters": _json(dict(checkpoint.dead_letters)),
+            "labels": labels,
         }
         connection.execute(_CHECKPOINT, values)
         return entry
@@ -259,6 +265,7 @@ def _preference_rows(checkpoint: Checkpoint) -> Iterator[dict[str, Any]]:
             "criteria_version": preference.criteria_version,
             "cohort": cohort,
             "dimensions": _json(dict(preference.dimensions)),
+            "trace_id": preference.trace_id,
         }
 
 

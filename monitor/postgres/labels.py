@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Engine, Row, text
 
-from monitor.domain.label import Label, LabelSource, Verdict
+from monitor.domain.label import Label, LabelOutcome, LabelSource, Verdict
+from monitor.labels.intake import outcomes
 from monitor.labels.verdict import COUNTED, verdicts
 from monitor.postgres.copy import driver_of
 
@@ -27,7 +28,14 @@ _INSERT = (
 # All contents of a label's id: one may have been corrected to be of another trace or kind.
 _OF_TRACES = text(
     f"select {_COLUMNS} from label where label_id in"  # noqa: S608
-    " (select label_id from label where trace_id = any(:trace_ids) and kind = :kind)"
+    " (select label_id from label where trace_id = any(:trace_ids) and kind = :kind) and withdrawn_at is null"
+)
+
+
+_ALIKE = text(  # what a label may correct: its own id's contents, and what its annotator said of the trace
+    f"select {_COLUMNS} from label where label_id = any(:label_ids)"  # noqa: S608
+    f" union all select {_COLUMNS} from label where trace_id = any(:trace_ids) and kind = any(:kinds)"
+    " and annotator_id = any(:annotator_ids)"
 )
 
 
@@ -54,6 +62,21 @@ class PostgresLabels:
         )
         wanted = set(trace_ids)
         return {trace_id: verdict for trace_id, verdict in found.items() if trace_id in wanted}
+
+
+def store_labels(connection: Connection, labels: Sequence[Label]) -> list[LabelOutcome]:
+    """Store *labels*, each content once; return what became of each."""
+    new = insert_labels(connection, labels)
+    alike: Iterable[Row[Any]] = ()
+    if new:
+        told = {
+            "label_ids": [label.label_id for label in labels],
+            "trace_ids": [label.trace_id for label in labels],
+            "kinds": list({label.kind for label in labels}),
+            "annotator_ids": list({label.annotator_id for label in labels if label.annotator_id is not None}),
+        }
+        alike = connection.execute(_ALIKE, told)
+    return outcomes(labels, new, stored=map(label_of, alike))
 
 
 def insert_labels(connection: Connection, labels: Iterable[Label]) -> set[tuple[str, bytes]]:

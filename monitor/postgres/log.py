@@ -60,7 +60,7 @@ _OTHERS = text(  # places that hold no trace; the clock's entries have none, and
 TOTALS_OF = (
     "select name, label, value from log_entry e left join checkpoint c using (entry_id) cross join lateral ("
     "  values ('traces', '', e.places::bigint), ('repeats', '', c.repeats), ('duplicates', '', c.duplicates),"
-    "    ('preferences', '', c.preferences),"
+    "    ('preferences', '', c.preferences), ('labels', '', c.labels),"
     "    ('last_timestamp', '', (extract(epoch from e.last_timestamp) * 1000000)::bigint)"
     "  union all select 'dead_letters', key, value::bigint from jsonb_each_text(c.dead_letters)"
     "  union all select 'skipped', key, value::bigint from jsonb_each_text(c.skipped)"

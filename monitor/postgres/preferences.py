@@ -1,81 +1,183 @@
-"""Preference pairs: counted for the trigger, exported for a run."""
+"""Preference pairs: read from events and labels, counted for the trigger, exported for a run."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from hashlib import blake2b, sha256
+from hashlib import sha256
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, func, select
+import msgspec
+from sqlalchemy import Connection, Engine, text
 
-from monitor.postgres import schema
+from monitor.domain.label import LabelSource
+from monitor.labels.card import PairText, describe_set, pair_line
+from monitor.labels.pairs import Judgement, Pair, PairRules, PairSource, decide_pairs, parts_of
 from monitor.postgres.engine import transaction
 from monitor.runs.artifact import HashedFile
 
-_FETCH_ROWS = 1_000
+READ_ROWS = 20_000  # in one transaction
+_WRITE_PAIRS = 1_000
+
+
+def _digests(*columns: str) -> str:
+    """The prompt and two answers as `Judgement.content` has them; JSONB has one text, whoever wrote it."""
+    return " || ".join(f"substr(sha256(convert_to({column}, 'UTF8')), 1, 16)" for column in columns)
+
+
+_READ_EVENTS = text(
+    "with unread as (select preference_id from preference where content is null limit :limit for update skip locked)"  # noqa: S608
+    f" update preference p set content = {_digests('messages::text', 'chosen', 'rejected')} from unread"
+    " where p.preference_id = unread.preference_id"
+)
+_KEEP_TEXTS = text(
+    "insert into preference_text"  # noqa: S608
+    " (trace_id, content, messages, response, reference_response, conversation_id, cohort)"
+    f" select t.trace_id, {_digests('t.messages::text', 't.response', 't.reference_response')}, t.messages, t.response,"
+    " t.reference_response, t.conversation_id, t.cohort from ("
+    "  select distinct trace_id from label where kind = 'preference' and source <> 'user'"
+    "  and not exists (select from preference_text kept where kept.trace_id = label.trace_id)"
+    " ) labelled join stored_trace s using (trace_id)"
+    " join trace t on t.stored_on = s.stored_on and t.entry_id = s.entry_id and t.ordinal = s.ordinal"
+    " where t.response is not null and t.reference_response is not null limit :limit on conflict do nothing"
+)
+_WITHOUT_TEXT = text(
+    "select count(distinct trace_id) from label where kind = 'preference' and source <> 'user'"
+    " and not exists (select from preference_text kept where kept.trace_id = label.trace_id)"
+)
+# What holds news since :time, with the two answers either way round.
+_NEWS = (
+    "with news as ("
+    "  select content from preference where received_at > :time and content is not null union"
+    "  select t.content from label l join preference_text t using (trace_id)"
+    "  where l.kind = 'preference' and l.source <> 'user' and l.received_at > :time"
+    "), wanted as materialized ("
+    "  select content from news union"
+    "  select substr(content, 1, 16) || substr(content, 33, 16) || substr(content, 17, 16) from news"
+    ") "
+)
+_OF_NEWS = " and content in (select content from wanted)"
+_EVENTS = (
+    "select 'event' as source, preference_id as id, ''::bytea as digest, preference_id as subject, content,"
+    " case when tie then 0.5 else 1.0 end as value, timestamp, cohort, annotator_id, criteria_version,"
+    " 'human' as by, null as conversation_id, dimensions from preference where content is not null"
+)
+# A later content of a label's id takes the place of the earlier one; an answer that was undone is no judgement.
+_LABELS = (
+    "select case when page.label_id is null then 'label' else 'review' end, l.label_id, l.digest, l.trace_id,"
+    " t.content, l.value, l.timestamp, t.cohort, l.annotator_id, l.criteria_version, l.source, t.conversation_id,"
+    " l.dimensions"
+    " from label l join preference_text t using (trace_id) left join ("
+    "  select label_id, bool_and(undone_at is not null) as undone from review_verdict where label_id is not null"
+    "  group by label_id"
+    " ) page using (label_id)"
+    " where l.kind = 'preference' and l.source <> 'user' and page.undone is not true and not exists ("
+    "  select from label later where later.label_id = l.label_id"
+    "  and (later.timestamp, later.digest) > (l.timestamp, l.digest)"
+    ")"
+)
+_EVENT_TEXTS = text(
+    "select preference_id as subject, messages, chosen as first, rejected as second, content from preference"
+    " where preference_id = any(:subjects)"
+)
+_TRACE_TEXTS = text(
+    "select trace_id as subject, messages, response as first, reference_response as second, content"
+    " from preference_text where trace_id = any(:subjects)"
+)
 
 
 class PostgresPreferences:
-    """The pairs a reward model learns from: every verdict that is not a tie."""
+    """The pairs a reward model learns from, by *rules*: what was said in events, on the review page and in labels."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, rules: PairRules = PairRules()) -> None:
         self._engine = engine
+        self._rules = rules
+
+    def read_new(self) -> bool:
+        """Read which prompts and answers new events are about, and keep the text of traces that were labelled.
+
+        Returns whether there is more to read.
+        """
+        with transaction(self._engine) as connection:
+            return read_new(connection)
 
     def count_since(self, time: datetime | None) -> int:
-        """Return how many pairs were received after *time*; all of them for None."""
+        """Return how many pairs hold a judgement that was received after *time*; all of them for None."""
         with transaction(self._engine) as connection:
-            return count_pairs(connection, time)
+            return count_pairs(connection, time, self._rules)
 
-    def export(self, path: Path) -> HashedFile:
-        """Write every pair to *path* as `RunSpec.preferences` describes it, the oldest first.
+    def export(self, path: Path, card: Path) -> HashedFile:
+        """Write every pair to *path* as `RunSpec.preferences` describes it, the oldest first, and its data card.
 
-        The same table gives the same bytes.
+        The same tables give the same bytes.
         """
-        table = schema.preference.c
-        query = select(schema.preference).where(~table.tie).order_by(table.timestamp, table.preference_id)
-        digest, rows = sha256(), 0
-        with (
-            path.open("wb") as file,
-            transaction(self._engine) as connection,
-            connection.execution_options(yield_per=_FETCH_ROWS).execute(query) as pairs,
-        ):
-            for row in pairs:
-                pair = {
-                    "preference_id": row.preference_id,
-                    "conversation_id": conversation_of(row.messages),
-                    "messages": row.messages,
-                    "chosen": row.chosen,
-                    "rejected": row.rejected,
-                    "cohort": row.cohort,
-                    "timestamp": row.timestamp.isoformat(),
-                }
-                line = json.dumps(pair, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-                digest.update(line)
-                file.write(line)
-                rows += 1
-        return HashedFile(path=str(path.resolve()), sha256=digest.hexdigest(), rows=rows)
+        while self.read_new():
+            pass
+        with transaction(self._engine) as connection:
+            connection.execute(text("set transaction isolation level repeatable read"))
+            found = decide_pairs(_judgements(connection, None), self._rules)
+            digest = sha256()
+            with path.open("wb") as file:
+                for line in _lines(connection, found.pairs):
+                    digest.update(line)
+                    file.write(line)
+            gone = connection.execute(_WITHOUT_TEXT).scalar_one()
+        told = describe_set(found, self._rules, file_sha256=digest.hexdigest(), without_text=gone)
+        card.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
+        return HashedFile(path=str(path.resolve()), sha256=told.sha256, rows=told.pairs)
 
 
-def count_pairs(connection: Connection, time: datetime | None) -> int:
-    query = select(func.count()).select_from(schema.preference).where(~schema.preference.c.tie)
-    if time is not None:
-        query = query.where(schema.preference.c.received_at > time)
-    return connection.execute(query).scalar_one()
+def read_new(connection: Connection) -> bool:
+    read = connection.execute(_READ_EVENTS, {"limit": READ_ROWS}).rowcount
+    kept = connection.execute(_KEEP_TEXTS, {"limit": READ_ROWS}).rowcount
+    return max(read, kept) == READ_ROWS
 
 
-def conversation_of(messages: Sequence[Mapping[str, str]]) -> str:
-    """Name the conversation by how it opens: everything up to the user's first message.
+def count_pairs(connection: Connection, time: datetime | None, rules: PairRules) -> int:
+    """Count by the rules by which an export chooses, over the answers of which there are news."""
+    read_new(connection)
+    return len(decide_pairs(_judgements(connection, time), rules).pairs)
 
-    A preference event carries no conversation id, and its pairs are split by
-    conversation so that none is in training and held out at once. Two turns of
-    one conversation share their opening; two conversations that open alike are
-    kept together too, which costs nothing.
-    """
-    digest = blake2b(digest_size=16)
-    for message in messages:
-        digest.update(json.dumps([message["role"], message["content"]]).encode())
-        if message["role"] == "user":
-            break
-    return digest.hexdigest()
+
+def _judgements(connection: Connection, time: datetime | None) -> Iterator[Judgement]:
+    """Yield what was said of the answers that hold news since *time*; of all for None."""
+    if time is None:
+        query = f"{_EVENTS} union all {_LABELS}"
+    else:
+        query = f"{_NEWS}{_EVENTS}{_OF_NEWS} union all {_LABELS}{_OF_NEWS}"
+    for row in connection.execute(text(query), {"time": time} if time is not None else {}):
+        yield Judgement(
+            source=PairSource(row.source),
+            judgement_id=row.id,
+            digest=bytes(row.digest),
+            subject=row.subject,
+            content=bytes(row.content),
+            value=float(row.value),
+            timestamp=row.timestamp,
+            cohort=row.cohort,
+            annotator_id=row.annotator_id,
+            criteria_version=row.criteria_version,
+            by=LabelSource(row.by),
+            conversation_id=row.conversation_id,
+            dimensions=row.dimensions,
+        )
+
+
+def _lines(connection: Connection, pairs: Sequence[Pair]) -> Iterator[bytes]:
+    for start in range(0, len(pairs), _WRITE_PAIRS):
+        some = pairs[start : start + _WRITE_PAIRS]
+        texts = dict(_texts(connection, some))
+        for pair in some:
+            yield pair_line(pair, texts[pair.content]).encode() + b"\n"
+
+
+def _texts(connection: Connection, pairs: Iterable[Pair]) -> Iterator[tuple[bytes, PairText]]:
+    """Yield each pair's text, by its content: the chosen answer first."""
+    wanted = {(pair.oldest.source is PairSource.EVENT, pair.oldest.subject): pair for pair in pairs}
+    for is_event, query in ((True, _EVENT_TEXTS), (False, _TRACE_TEXTS)):
+        subjects = [subject for event, subject in wanted if event == is_event]
+        for row in connection.execute(query, {"subjects": subjects}):
+            content = wanted[is_event, row.subject].content
+            chosen_first = parts_of(bytes(row.content))[1] == parts_of(content)[1]
+            chosen, rejected = (row.first, row.second) if chosen_first else (row.second, row.first)
+            yield content, PairText(row.messages, chosen, rejected)

@@ -32,6 +32,8 @@ _WINDOWS = text(
     "delete from baseline_trace using baseline b where baseline_trace.baseline_id = b.baseline_id and not b.active"
     " and (b.created_at at time zone 'utc')::date < :day"
 )
+_LABELLED_TEXTS = text("delete from preference_text where kept_on < :day")
+_PAIRS = text("delete from preference_pair where used_on < :day")
 _IDS = text(
     "with gone as ("
     "  delete from stored_trace where ctid = any(array("
@@ -61,6 +63,7 @@ class Retention:
     text_days: int
     trace_id_days: int
     log_days: int
+    pair_days: int = 0
 
 
 class PostgresRetention:
@@ -90,6 +93,10 @@ class PostgresRetention:
         if rules.trace_id_days:
             before = today - timedelta(days=rules.trace_id_days)
             self._delete(_IDS, {"day": before, "limit": IDS_AT_ONCE}, until)
+        if rules.pair_days:
+            with transaction(self._engine) as connection:
+                for statement in (_LABELLED_TEXTS, _PAIRS):
+                    connection.execute(statement, {"day": today - timedelta(days=rules.pair_days)})
         if rules.log_days:
             before = today - timedelta(days=rules.log_days)
             self._delete(_ENTRIES, {"day": before, "limit": ENTRIES_AT_ONCE}, until)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from typing import Any
@@ -27,7 +27,7 @@ from monitor.domain.observation import (
 )
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline
-from monitor.drift.log import Excerpt, excerpt_of
+from monitor.drift.log import Excerpt, LabelSpan, excerpt_of
 from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold, StoredStream
 from monitor.errors import Fenced, InvalidInput
 from monitor.postgres import schema
@@ -35,6 +35,7 @@ from monitor.postgres.alarms import insert_alarm, recover_alarm
 from monitor.postgres.days import save_days
 from monitor.postgres.engine import transaction
 from monitor.postgres.incidents import file_alarms, hold_incidents, settle
+from monitor.postgres.label_span import label_span
 from monitor.postgres.log import append_entry, place_entries, placed_traces, trace_numbers
 from monitor.postgres.registry import replaced_scorers
 from monitor.postgres.window import copy_window
@@ -53,8 +54,9 @@ _SUBJECTS = (  # one row an entry that has any, apart from its batches: they wou
 )
 _STEP = " where e.sequence >= :sequence and e.sequence < :sequence + :limit and e.first_place < :stop"
 _PART = " where e.first_place < :stop and e.first_place >= :floor and e.first_place + e.places > :start"
+_NAMED = " and (cast(:signals as text[]) is null or b.signal = any(cast(:signals as text[])))"
 _ENTRIES, _ENTRY_SUBJECTS = text(_COLUMNS + _STEP + _ORDER), text(_SUBJECTS + _STEP)
-_WINDOW, _WINDOW_SUBJECTS = text(_COLUMNS + _PART + _ORDER), text(_SUBJECTS + _PART + " order by e.sequence")
+_WINDOW, _WINDOW_SUBJECTS = text(_COLUMNS + _PART + _NAMED + _ORDER), text(_SUBJECTS + _PART + " order by e.sequence")
 _FLOOR = text(  # the entry that holds the first place begins at or before it
     "select coalesce(max(first_place), 0) from log_entry where first_place <= :start and places > 0"
 )
@@ -147,12 +149,14 @@ class PostgresFoldStore:
             observations = tuple(batch_of(row).between(start.next_place) for row in batches if row.signal is not None)
             yield entry_of(batches[0], subjects.get(sequence), observations)
 
-    def window(self, start: int, stop: int) -> Iterator[ObservationBatch]:
+    def window(self, start: int, stop: int, signals: Collection[str] | None = None) -> Iterator[ObservationBatch]:
+        named = None if signals is None else sorted(signals)
         for first in range(start, stop, PAGE_PLACES):
             last = min(first + PAGE_PLACES, stop)
             with transaction(self._engine) as connection:
                 floor = connection.execute(_FLOOR, {"start": first}).scalar_one()
-                rows = connection.execute(_WINDOW, {"start": first, "stop": last, "floor": floor}).all()
+                part = {"start": first, "stop": last, "floor": floor, "signals": named}
+                rows = connection.execute(_WINDOW, part).all()
             parts = (batch_of(row).between(first, last) for row in rows if row.signal is not None)
             yield from (part for part in parts if len(part.places))
 
@@ -167,7 +171,7 @@ class PostgresFoldStore:
         return SubjectWindow.join(parts)
 
     def excerpt(self, stream: StreamKey, start: int, stop: int) -> Excerpt:
-        return excerpt_of(self.window(start, stop), stream)
+        return excerpt_of(self.window(start, stop, {stream.signal}), stream)
 
     def locate(self, places: Sequence[int]) -> list[SubjectRef]:
         with transaction(self._engine) as connection:
@@ -219,6 +223,20 @@ class PostgresFoldStore:
             active = active_baseline(connection)
             assert active is not None
             return active
+
+    def extend(self, active: ActiveBaseline, baseline: Baseline) -> ActiveBaseline:
+        with transaction(self._engine) as connection:
+            table = schema.baseline.c
+            same = table.baseline_id == active.baseline_id, table.revision == active.revision, table.active
+            changed = {"content": baseline.to_json(), "revision": table.revision + 1}
+            connection.execute(update(schema.baseline).where(*same).values(changed))
+            there = active_baseline(connection)
+        assert there is not None
+        return there
+
+    def label_span(self, place: int) -> LabelSpan | None:
+        with transaction(self._engine) as connection:
+            return label_span(connection, place)
 
     def load_fold(self, baseline_id: int) -> StoredFold:
         position, stream = schema.fold_position.c, schema.detector.c

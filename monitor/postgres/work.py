@@ -5,45 +5,54 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 
+from monitor.labels.pairs import PairRules
 from monitor.postgres.alarms import PostgresAlarmFacts
 from monitor.postgres.audit import PostgresAudit
 from monitor.postgres.baselines import PostgresBaselines
 from monitor.postgres.engine import transaction
 from monitor.postgres.jobs import PostgresJobs
+from monitor.postgres.preference_sets import keep_set
 from monitor.postgres.preferences import count_pairs
 from monitor.postgres.registry import PostgresRegistry
+from monitor.runs.artifact import HashedFile
 
 
 class PostgresTransactions:
     """`retraining.work.Transactions`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, rules: PairRules = PairRules()) -> None:
         self._engine = engine
+        self._rules = rules
 
     @contextmanager
     def __call__(self) -> Iterator[PostgresWork]:
         with transaction(self._engine) as connection:
-            yield PostgresWork(connection)
+            yield PostgresWork(connection, self._rules)
 
 
 class PostgresWork:
     """`retraining.work.UnitOfWork`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, rules: PairRules) -> None:
         self.jobs = PostgresJobs(connection)
         self.registry = PostgresRegistry(connection)
         self.baselines = PostgresBaselines(connection)
         self.alarms = PostgresAlarmFacts(connection)
-        self.preferences = _Preferences(connection)
+        self.preferences = _Preferences(connection, rules)
         self.audit = PostgresAudit(connection)
 
 
 class _Preferences:
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, rules: PairRules) -> None:
         self._connection = connection
+        self._rules = rules
 
     def count_since(self, time: datetime | None) -> int:
-        return count_pairs(self._connection, time)
+        return count_pairs(self._connection, time, self._rules)
+
+    def keep_set(self, file: HashedFile, card: Path) -> None:
+        keep_set(self._connection, file, card)

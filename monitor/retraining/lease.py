@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from monitor.domain.job import JobState, Verdict
 from monitor.errors import Fenced
@@ -74,12 +75,17 @@ class LeasedJobs:
             return work.jobs.beat(lease, seconds=seconds, progress=progress)
 
     def running(self, lease: Lease, spec: RunSpec, handle: RunHandle) -> None:
-        """Note a run before it starts, so that there is none that nobody can find."""
-        self._advance(lease, JobState.RUNNING, {"spec": spec, "handle": handle}, note="the run starts")
+        """Note a run and what it learns from before it starts, so that there is none that nobody can find."""
+        with self._begin() as work:
+            if spec.preferences_card is not None:
+                work.preferences.keep_set(spec.preferences, Path(spec.preferences_card))
+            _advance(work, lease, JobState.RUNNING, {"spec": spec, "handle": handle}, note="the run starts")
 
     def evaluating(self, lease: Lease, result: RunResult, *, seconds: float) -> None:
         note = f"the run ended after {result.seconds:.0f} s"
-        self._advance(lease, JobState.EVALUATING, {"result": result, "lease_seconds": seconds}, note=note)
+        change: JobChange = {"result": result, "lease_seconds": seconds}
+        with self._begin() as work:
+            _advance(work, lease, JobState.EVALUATING, change, note=note)
 
     def judged(self, lease: Lease, result: RunResult, verdict: Verdict) -> JobState:
         """Record the verdict and register the candidate."""
@@ -146,14 +152,14 @@ class LeasedJobs:
         with self._begin() as work:
             work.jobs.forget_run(job_id, handle)
 
-    def _advance(self, lease: Lease, state: JobState, change: JobChange, *, note: str) -> None:
-        """Move a held job on; a step that was committed but not heard of is not taken twice."""
-        with self._begin() as work:
-            record = _held(work, lease)
-            if record.job.state is state:
-                work.jobs.update(lease.job_id, state, change)
-                return
-            move(work, record, state, change, by=_DAEMON, note=note)
+
+def _advance(work: UnitOfWork, lease: Lease, state: JobState, change: JobChange, *, note: str) -> None:
+    """Move a held job on; a step that was committed but not heard of is not taken twice."""
+    record = _held(work, lease)
+    if record.job.state is state:
+        work.jobs.update(lease.job_id, state, change)
+        return
+    move(work, record, state, change, by=_DAEMON, note=note)
 
 
 def _is_free(record: JobRecord) -> bool:

@@ -19,13 +19,14 @@ from monitor.runs.spec import SPEC_FILE, RunSpec, write_spec
 from monitor.settings.retrain import RetrainSettings
 
 PREFERENCES_FILE = "preferences.jsonl"
+CARD_FILE = "preferences-card.json"
 RESCORE_FILE = "rescore.jsonl"
 OUTPUT_FOLDER = "output"
 
 
 class PreferencePairs(Protocol):
-    def export(self, path: Path) -> HashedFile:
-        """Write the pairs a run learns from, as `RunSpec.preferences` describes them."""
+    def export(self, path: Path, card: Path) -> HashedFile:
+        """Write the pairs a run learns from, as `RunSpec.preferences` describes them, and their data card."""
         ...
 
 
@@ -78,7 +79,8 @@ class RunFolders:
             action=action,
             base_model=_base_model(self._settings.base_model, champion),
             champion=champion,
-            preferences=self._preferences.export(folder / PREFERENCES_FILE),
+            preferences=self._preferences.export(folder / PREFERENCES_FILE, folder / CARD_FILE),
+            preferences_card=str(folder / CARD_FILE),
             rescore=self._baseline.export(folder / RESCORE_FILE) if role == RewardResult.role else None,
             recipe=read_recipe(self._settings.recipe),
             seed=job_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from monitor.domain.baseline import BaselineExtension
@@ -12,7 +13,7 @@ from monitor.domain.job import TRANSITIONS, Action, JobState, Launch
 from monitor.domain.view import JobEvent
 from monitor.errors import Conflict, NotFound
 from monitor.retraining.records import AlarmFact, Author, JobChange, JobRecord, Lease, Pointer, RunHandle
-from monitor.runs.artifact import Artifact
+from monitor.runs.artifact import Artifact, HashedFile
 from monitor.runs.result import PairMetrics
 
 
@@ -116,6 +117,10 @@ class Alarms(Protocol):
 
 class Preferences(Protocol):
     def count_since(self, time: datetime | None) -> int: ...
+
+    def keep_set(self, file: HashedFile, card: Path) -> None:
+        """Keep the pairs that a run is given, and their data card, so that both can be told by the file's hash."""
+        ...
 
 
 class Audit(Protocol):

@@ -15,6 +15,7 @@ class RescoredTrace(msgspec.Struct, frozen=True):
     index: int
     mean: float
     disagreement: float
+    margins: tuple[float, ...] = ()  # of each member over the reference response; empty without one
 
 
 def read_rescored(path: Path) -> list[RescoredTrace]:

@@ -40,7 +40,9 @@ class RunResult:
 
     candidate: Artifact
     seconds: float
-    rescored: HashedFile | None  # rows {"index", "mean", "disagreement"}: the baseline's traces by the candidate
+    rescored: (
+        HashedFile | None
+    )  # rows {"index", "mean", "disagreement", "margins"}: the baseline's traces by the candidate
     status: Literal["succeeded"] = "succeeded"
 
     @property

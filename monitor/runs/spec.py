@@ -18,8 +18,13 @@ class RunSpec:
     """One training run.
 
     `preferences` rows: {"preference_id", "conversation_id", "messages": [{"role", "content"}],
-    "chosen", "rejected", "cohort", "timestamp"}. `rescore` rows: {"index", "messages", "response"}:
-    the baseline window's traces, to be scored by the candidate.
+    "chosen", "rejected", "cohort", "timestamp", "by", "criteria_version", "annotators", "agreement",
+    "dimensions", "judgements"}. The id is a hash of what was judged; `by` is "human", or "ai" where no person
+    judged it; `annotators` are hashes of names, null for one without a name; `agreement` is the share of them
+    who chose so; `judgements` are [source, id, digest]. What comes after the timestamp may be absent.
+
+    `rescore` rows: {"index", "messages", "response", "reference_response"}: the baseline window's traces, to be
+    scored by the candidate.
     """
 
     job_id: int
@@ -31,6 +36,7 @@ class RunSpec:
     recipe: Mapping[str, float | int | str | bool]
     seed: int
     output: str  # absolute folder, empty or absent before the run
+    preferences_card: str | None = None  # absolute path of what the pairs are, in numbers: `labels.card.SetCard`
     scored_tokens: int | None = None  # a scorer reads at most so many where it serves; None: the recipe's max_length
 
 

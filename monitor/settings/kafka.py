@@ -11,8 +11,8 @@ from monitor.settings.part import Part
 
 
 class RouteSettings(Part):
-    topic: str = Field(min_length=1, description="a topic beside those of trace_topics and preference_topic")
-    carries: Literal["traces", "preferences"] = Field("traces", description="what its records are")
+    topic: str = Field(min_length=1, description="a topic beside those that have a setting of their own")
+    carries: Literal["traces", "preferences", "labels"] = Field("traces", description="what its records are")
     format: str = Field("native", min_length=1, description="how they are written")
 
 
@@ -20,8 +20,11 @@ class KafkaSettings(Part):
     bootstrap_servers: str = Field("127.0.0.1:9092", min_length=1, description="host:port, comma separated")
     trace_topics: tuple[str, ...] = Field(("traces",), min_length=1, description="topics that carry traces")
     preference_topic: str = Field("preferences", min_length=1, description="topic of preference events")
+    label_topic: str | None = Field(
+        "labels", min_length=1, description="topic of labels, which need not exist; null reads none"
+    )
     routes: tuple[RouteSettings, ...] = Field(
-        (), description="more topics, each with what it carries and its format; the two above are native"
+        (), description="more topics, each with what it carries and its format; those above are native"
     )
     dead_letter_topic: str = Field("traces.dead-letters", min_length=1, description="topic for rejected records")
     group_id: str = Field("rlhf-monitor", min_length=1, description="consumer group; workers share it")
@@ -55,10 +58,11 @@ class KafkaSettings(Part):
     def _topics_differ(self) -> KafkaSettings:
         """A worker that reads its own dead letters writes them again, without end."""
         named = [route.topic for route in self.routes]
-        topics = (*self.trace_topics, self.preference_topic, self.dead_letter_topic, *named)
+        labels = () if self.label_topic is None else (self.label_topic,)
+        topics = (*self.trace_topics, self.preference_topic, *labels, self.dead_letter_topic, *named)
         twice = sorted({topic for topic in topics if topics.count(topic) > 1})
         if twice:
             raise ValueError(
-                f"the topic {twice[0]!r} is named twice; traces, preferences and dead letters want their own"
+                f"the topic {twice[0]!r} is named twice; traces, preferences, labels and dead letters want their own"
             )
         return self

@@ -38,6 +38,17 @@ class GateSettings(Part):
     min_held_out_pairs: int = Field(50, ge=1, description="fewer held-out pairs fail the gate")
 
 
+class PairSettings(Part):
+    """Which pairs of answers a run learns from."""
+
+    min_agreement: float = Field(
+        0.66, ge=0, le=1, description="share of a pair's annotators who must agree with its verdict; two of three do"
+    )
+    ai_ratio: float = Field(
+        0.0, ge=0, le=0.9, description="share of the pairs that may rest on models' labels alone; 0 takes none"
+    )
+
+
 class RetrainSettings(Part):
     folder: Path = Field(Path("var/retrain"), description="where runs and candidates are kept")
     base_model: Path | None = Field(None, description="folder a new member is fine-tuned from; null: the champion's")
@@ -51,4 +62,5 @@ class RetrainSettings(Part):
     promotion: Literal["automatic", "manual"] = Field("automatic", description="what follows a passed gate")
     rules: tuple[TriggerRule, ...] = Field((), description="which alarms start which job")
     refresh_cron: str | None = Field(None, description="crontab of a periodic reward_refresh, UTC")
+    preferences: PairSettings = PairSettings()
     gate: GateSettings = GateSettings()

@@ -54,6 +54,12 @@ class RewardsSettings(Part):
     device: str = Field("auto", description="'auto', 'cpu', 'cuda' or 'cuda:N'")
     max_tokens: int = Field(1024, ge=8, description="tokens of prompt and response a member reads")
     batch_tokens: int = Field(16_384, ge=64, description="padded tokens in one forward pass")
+    temperature: float = Field(
+        1.0,
+        gt=0,
+        description="by which reward margins are divided before their sigmoid is `reward_win`; after a change, freeze a"
+        " new baseline",
+    )
     lower_beta: float = Field(1.0, ge=0, description="standard deviations between the mean and the lower bound")
     anchor: AnchorSettings = AnchorSettings()
 

@@ -24,6 +24,21 @@ class RetentionSettings(Part):
     log_days: int = Field(
         0, ge=0, le=36_500, description="observations from before the active baseline's window; 0: for ever"
     )
+    pair_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="texts of traces that were labelled with a preference, and of the pairs that a run was given,"
+        " since the newest such run; 0: for ever",
+    )
+
+    @model_validator(mode="after")
+    def _pairs_outlive_texts(self) -> RetentionSettings:
+        if self.pair_days and not 0 < self.text_days <= self.pair_days:
+            raise ValueError(
+                f"text_days = {self.text_days} outlives pair_days = {self.pair_days}: pairs are made of the texts"
+            )
+        return self
 
     @model_validator(mode="after")
     def _ids_outlive_texts(self) -> RetentionSettings:

@@ -23,6 +23,16 @@ class Estimand:
         return selected_series(self.kind)
 
     @property
+    def labelled(self) -> str:
+        """The series of the verdicts of settled blocks, by the criteria's version."""
+        return f"labelled_{self.kind}"
+
+    @property
+    def compared(self) -> str:
+        """The series of the cheap opinions on what was labelled, by the version that had them."""
+        return f"compared_{self.kind}"
+
+    @property
     def rectifier(self) -> str:
         """The signal that tells how far the cheap opinion is off: the labels less the opinion."""
         return f"{self.name}_rectifier"
@@ -39,11 +49,11 @@ def selected_series(kind: str) -> str:
 
 # Log ratio of the words of an answer and of its reference: written beside the selections; no baseline holds it.
 LENGTH_GAP = Signal("length_gap", SignalKind.RANKED, "log ratio")
-REWARD_WIN = Signal("reward_win", SignalKind.PROBABILITY, "share of traces")
-REWARD_ACCURACY = Signal("reward_accuracy", SignalKind.BINARY, "share of labels")
-WIN_RATE = Estimand("win_rate", PREFERENCE, REWARD_WIN.name, "share of traces")
-REFUSAL_RATE = Estimand("refusal_rate", REFUSAL, "refusal", "share of traces")
-WIN_RATE_LC = Signal("win_rate_lc", SignalKind.ESTIMATE, "share of traces")  # length-controlled
+REWARD_WIN = Signal("reward_win", SignalKind.PROBABILITY, "ratio")
+REWARD_ACCURACY = Signal("reward_accuracy", SignalKind.BINARY, "ratio")
+WIN_RATE = Estimand("win_rate", PREFERENCE, REWARD_WIN.name, "ratio")
+REFUSAL_RATE = Estimand("refusal_rate", REFUSAL, "refusal", "ratio")
+WIN_RATE_LC = Signal("win_rate_lc", SignalKind.ESTIMATE, "ratio")  # length-controlled
 ESTIMANDS: dict[str, Estimand] = {estimand.name: estimand for estimand in (WIN_RATE, REFUSAL_RATE)}
 # Written by the source of labels: each has a window of its own, since labels come days after their traces.
 LABEL_SIGNALS: tuple[Signal, ...] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from monitor.telemetry.declaration import Kind, Part, Series
+from monitor.telemetry.label_series import LABEL_SERIES
 
 _STAGE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _BATCH_TOKENS = tuple(float(2**power) for power in range(6, 18))
@@ -39,6 +40,14 @@ PREFERENCES = Series(
     "preferences",
     "Preference events read, by what became of them.",
     ("outcome",),
+)
+RECEIVED_LABELS = Series(
+    "monitor_received_labels_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "labels",
+    "Labels from the topic and the API, by what became of them and who judged: human, ai, user; unknown where invalid.",
+    ("outcome", "source"),
 )
 DEAD_LETTERS = Series(
     "monitor_dead_letters_total",
@@ -300,6 +309,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     PART_READY,
     TRACES,
     PREFERENCES,
+    RECEIVED_LABELS,
     DEAD_LETTERS,
     SKIPPED,
     UNEMBEDDED,
@@ -329,6 +339,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     REFERENCE_REQUESTS,
     REFERENCE_BUDGET_LEFT,
     LEADER,
+    *LABEL_SERIES,
 )
 SERVING_SERIES: tuple[Series, ...] = (
     SERVE_REQUESTS,

@@ -15,7 +15,7 @@ from monitor.telemetry.health import Health
 from monitor.web import problem
 from monitor.web.auth import Gatekeeper
 from monitor.web.middleware import BodyLimit, HeadAsGet, SecurityHeaders
-from monitor.web.routes import alarm, drift, job, page, probe
+from monitor.web.routes import alarm, drift, estimate, job, page, probe, review
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class Ports:
     incidents: alarm.Incidents
     jobs: job.Jobs
     models: job.Registry
+    reviews: review.Reviews
+    estimates: estimate.Reports
 
 
 def create_app(
@@ -64,6 +66,8 @@ def create_app(
     api.include_router(drift.router)
     api.include_router(alarm.router)
     api.include_router(job.router)
+    api.include_router(review.router)
+    api.include_router(estimate.router)
     app.include_router(probe.router)
     app.include_router(api)
     app.include_router(page.router)

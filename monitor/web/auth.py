@@ -88,6 +88,11 @@ def identify(request: Request, credentials: Annotated[HTTPAuthorizationCredentia
     return gatekeeper.admit(request, credentials)
 
 
+def identify_viewer(actor: Annotated[Actor, Depends(identify)]) -> Actor:
+    _require(actor, Role.VIEWER)
+    return actor
+
+
 def identify_annotator(actor: Annotated[Actor, Depends(identify)]) -> Actor:
     _require(actor, Role.ANNOTATOR)
     return actor
@@ -100,9 +105,11 @@ def identify_operator(actor: Annotated[Actor, Depends(identify)]) -> Actor:
 
 def _require(actor: Actor, role: Role) -> None:
     if not actor.role.covers(role):
-        raise HTTPException(403, f"your token has the role {actor.role.value!r}: only an {role.value!r} may do this")
+        wanted = " or ".join(repr(allowed.value) for allowed in Role if allowed.covers(role))
+        raise HTTPException(403, f"your token has the role {actor.role.value!r}: this wants the role {wanted}")
 
 
-AnyActor = Annotated[Actor, Depends(identify)]
+Known = Annotated[Actor, Depends(identify)]  # whatever the role
+Viewer = Annotated[Actor, Depends(identify_viewer)]  # an operator too
 Annotator = Annotated[Actor, Depends(identify_annotator)]  # an operator too
 Operator = Annotated[Actor, Depends(identify_operator)]

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from monitor.telemetry.health import Health
 
-_MAX_BIGINT = 2**63 - 1
+MAX_BIGINT = 2**63 - 1
 
 
 def kept(name: str) -> Any:
@@ -24,4 +24,4 @@ def kept(name: str) -> Any:
 State = Annotated[Health, kept("health")]
 Registry = Annotated[CollectorRegistry, kept("registry")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="rows at most, newest first")]
-Number = Annotated[int, Path(ge=1, le=_MAX_BIGINT)]  # what PostgreSQL's bigint can hold
+Number = Annotated[int, Path(ge=1, le=MAX_BIGINT)]  # what PostgreSQL's bigint can hold

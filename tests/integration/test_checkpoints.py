@@ -23,6 +23,7 @@ from monitor.postgres import streams
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for
 from monitor.postgres.views import overview
+from tests.labels import label
 from tests.traces import START, checkpoint, observed, scored, trace
 
 pytestmark = pytest.mark.postgres
@@ -84,13 +85,15 @@ def test_a_checkpoint_makes_everything_in_it_true_together(engine: Engine, store
     assert next_offsets(store) == {PARTITION: 3, ("traces", 1): 0}
 
 
-def test_placing_raises_the_totals_and_counts_a_preference_that_came_twice_once(
+def test_placing_raises_the_totals_and_counts_a_preference_or_a_label_that_came_twice_once(
     engine: Engine, store: PostgresCheckpoints
 ) -> None:
+    said = [label(1), label(1), label(2, annotator_id="a-1", value=0.0)]
+    became = iter([["stored", "known", "corrected"], ["known"] * 3])
     for number in range(2):
         read = checkpoint(scored([trace(number)], repeated=bool(number)), start=number, duplicates=number)
         again = {"preferences": [(PREFERENCE, "none")], "dead_letters": {"not_json": 2}, "skipped": {"other_span": 3}}
-        store.write(replace(read, **again))  # type: ignore[arg-type]
+        assert store.write(replace(read, **again, labels=said)) == next(became)  # type: ignore[arg-type]
     with engine.begin() as connection:
         before = totals(connection)
         postgres_log.place_entries(connection)
@@ -102,6 +105,7 @@ def test_placing_raises_the_totals_and_counts_a_preference_that_came_twice_once(
         ("repeats", ""): 1,
         ("duplicates", ""): 1,
         ("preferences", ""): 1,
+        ("labels", ""): 2,
         ("dead_letters", "not_json"): 4,
         ("skipped", "other_span"): 6,
         ("last_timestamp", ""): int(trace(1).timestamp.timestamp() * 1e6),

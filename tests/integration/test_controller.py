@@ -40,6 +40,7 @@ from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
 from monitor.runs.artifact import Artifact, HashedFile
 from monitor.runs.result import PairMetrics, RewardResult
+from monitor.signals.estimand import REWARD_WIN
 from tests.program import wait_for
 from tests.traces import checkpoint, drifting, scored, trace
 from tests.watched import rules_of
@@ -289,7 +290,10 @@ def rewards_of(version: str, means: Iterable[float]) -> list[Reward]:
 
 def rescored(folder: Path, indices: Sequence[int], version: str = "v2") -> RewardResult:
     rng = np.random.default_rng(5)
-    rows = [{"index": index, "mean": float(rng.normal(4.0, 1.0)), "disagreement": 0.2} for index in indices]
+    rows = [
+        {"index": index, "mean": float(rng.normal(4.0, 1.0)), "disagreement": 0.2, "margins": [float(rng.normal())]}
+        for index in indices
+    ]
     content = "".join(json.dumps(row) + "\n" for row in rows).encode()
     (folder / "rescored.jsonl").write_bytes(content)
     file = HashedFile(str(folder / "rescored.jsonl"), sha256(content).hexdigest(), len(rows))
@@ -313,7 +317,7 @@ def test_a_promoted_scorer_is_watched_against_its_own_scores_of_the_baseline_s_t
     engine: Engine, store: PostgresFoldStore, write: Write, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(4)
-    same = [trace(number) for number in range(1200)]
+    same = [trace(number, reference_response="None.") for number in range(1200)]
     write(same[:700], rewards_of("v1", rng.normal(0.0, 1.0, 700)))
     controller = Controller(store, RULES)
     controller.tick()
@@ -321,6 +325,7 @@ def test_a_promoted_scorer_is_watched_against_its_own_scores_of_the_baseline_s_t
     assert file is not None
     exported = [json.loads(row) for row in Path(file.path).read_text().splitlines()]
     assert [row["index"] for row in exported] == list(range(BASELINE))
+    assert {row["reference_response"] for row in exported} == {"None."}
     with engine.begin() as connection:
         assert PostgresBaselines(connection).extend(plan(engine, rescored(tmp_path, range(BASELINE))))
     write(same[700:], rewards_of("v2", rng.normal(4.0, 1.0, 500)))
@@ -331,6 +336,7 @@ def test_a_promoted_scorer_is_watched_against_its_own_scores_of_the_baseline_s_t
         (REWARD.name, "v1"),
         (REWARD.name, "v2"),
         (DISAGREEMENT.name, "v2"),
+        (REWARD_WIN.name, "v2"),
     }
     seen = {
         status.key.scorer_version: status.observations

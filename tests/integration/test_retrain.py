@@ -88,6 +88,8 @@ def order(tmp_path_factory: pytest.TempPathFactory) -> RunSpec:
         build_tiny_base(folder / "champion" / f"member-{number}", texts, seed=10 + number)
     sha256 = artifact_sha256(folder / "champion")
     traces = [{"index": 3 * i, "messages": row["messages"], "response": row["chosen"]} for i, row in enumerate(rows)]
+    for trace, row in zip(traces[::2], rows[::2], strict=True):
+        trace["reference_response"] = row["rejected"]
     return RunSpec(
         job_id=1,
         action=Action.REWARD_REFRESH,
@@ -147,12 +149,20 @@ def test_rescored_rows_are_the_scores_the_candidate_gives_where_it_serves(run: R
     traces = [json.loads(line) for line in Path(run.spec.rescore.path).read_text().splitlines()]
     rows = [json.loads(line) for line in Path(run.result.rescored.path).read_text().splitlines()]
     scorer = load_ensemble([Path(run.result.candidate.path)], device="cpu", max_tokens=32, batch_tokens=4_096, beta=1.0)
-    rewards = scorer.score([([Message(**m) for m in trace["messages"]], trace["response"]) for trace in traces])
+    asked = [[Message(**message) for message in trace["messages"]] for trace in traces]
+    rewards = scorer.score([(prompt, trace["response"]) for prompt, trace in zip(asked, traces, strict=True)])
+    pairs = zip(asked[::2], traces[::2], strict=True)
+    references = scorer.score([(prompt, trace["reference_response"]) for prompt, trace in pairs])
 
     assert [row["index"] for row in rows] == [trace["index"] for trace in traces]
     for row, reward in zip(rows, rewards, strict=True):
         assert reward is not None
         assert (row["mean"], row["disagreement"]) == pytest.approx((reward.mean, reward.disagreement), abs=1e-4)
+    for row, reward, reference in zip(rows[::2], rewards[::2], references, strict=True):
+        assert reward is not None
+        assert reference is not None
+        assert row["margins"] == pytest.approx(reward.margins(reference), abs=1e-4)
+    assert not any("margins" in row for row in rows[1::2])
     assert file_sha256(Path(run.result.rescored.path)) == run.result.rescored.sha256
 
 

@@ -15,10 +15,12 @@ from safetensors.torch import load_file, save_file
 from monitor.demo.models import build_tiny_base
 from monitor.domain.trace import Message
 from monitor.errors import InvalidInput, InvalidSetting
+from monitor.observe.scoring import RewardRule, score_traces
 from monitor.rewards.champion import gather_artifact
 from monitor.rewards.ensemble import MissingScore, combine_members
 from monitor.rewards.huggingface import HuggingFaceEnsemble, Row, load_encoder, load_ensemble
 from monitor.runs.artifact import artifact_sha256
+from tests.traces import trace
 
 WORDS = ("open", "account", "settings", "and", "press", "refund", "then", "wait", "three", "days")
 CHAT_TEMPLATE = (
@@ -213,6 +215,24 @@ def test_a_chat_template_writes_the_conversation_and_may_refuse_a_role(member: P
     assert encoder.tokenizer.decode(tokens) == "<user>why?\n<assistant>because\n"
     assert means(ensemble, MIXED[:3]) != pytest.approx(plain, abs=1e-3)
     assert np.isnan(means(ensemble, [MIXED[0], row("a tool's answer", "well", role="tool")])).tolist() == [False, True]
+
+
+def test_an_opinion_is_the_mean_over_members_of_how_surely_each_prefers_the_answer(artifact: Path) -> None:
+    ensemble = load(artifact)
+    answers = [trace(n, response=text(8, n), reference_response=text(9, 50 + n)) for n in range(6)]
+    unpaired, unreadable = trace(6), trace(7, reference_response="\ud800")
+    found = score_traces([*answers, unpaired, unreadable], ensemble, RewardRule(temperature=0.5))
+
+    for item, scored in zip(answers, found, strict=False):
+        own, other = ensemble.score([(item.messages, said or "") for said in (item.response, item.reference_response)])
+        assert own is not None
+        assert other is not None
+        margins = np.subtract(own.members, other.members) / 0.5
+        assert scored.opinion is not None
+        assert scored.opinion.win == pytest.approx(float(np.mean(1.0 / (1.0 + np.exp(-margins)))), abs=1e-5)
+        assert scored.opinion.scorer_version == ensemble.version
+    assert [scored.opinion for scored in found[6:]] == [None, None]
+    assert all(scored.reward is not None for scored in found)
 
 
 def test_no_rows_have_no_rewards(artifact: Path) -> None:

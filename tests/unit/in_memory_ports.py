@@ -20,10 +20,12 @@ from monitor.drift.fold import FoldRules
 from monitor.drift.moved import MovedStreams
 from monitor.drift.summary import BaselineLaws
 from monitor.errors import Conflict, NotFound, Unavailable
+from monitor.labels.report import LabelReport
 from monitor.offline.log import InMemoryLog
 from monitor.postgres.engine import AWAY
 from monitor.runs.model import Models
 from monitor.web.app import Ports
+from tests.unit.in_memory_reviews import InMemoryReviews
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -88,6 +90,8 @@ class InMemoryMonitor:
     anchored: AnchorStatus | None = None
     told: dict[date, MovedStreams] = field(default_factory=dict)
     counts: Overview = field(default_factory=lambda: Overview(0, 0, 0, 0, {}, 0, 0, None, False, None))
+    queue: InMemoryReviews = field(default_factory=InMemoryReviews)
+    told_of_labels: list[LabelReport] = field(default_factory=list)
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -103,6 +107,8 @@ class InMemoryMonitor:
             incidents=self,
             jobs=self,
             models=self,
+            reviews=self.queue,
+            estimates=self,
         )
 
     def overview(self) -> Overview:
@@ -156,6 +162,10 @@ class InMemoryMonitor:
     def anchor(self) -> AnchorStatus | None:
         self._reach()
         return self.anchored
+
+    def reports(self, *, signal: str | None = None, past_weeks: int = 0) -> Sequence[LabelReport]:
+        self._reach()
+        return [report for report in self.told_of_labels if signal in {None, report.signal}]
 
     def order_alarm(
         self, alarm_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0)

@@ -14,11 +14,13 @@ from random import Random
 from prometheus_client import CollectorRegistry
 
 from monitor.domain.cohort import CohortRule
+from monitor.domain.label import LabelOutcome
 from monitor.errors import Fenced, InvalidTrace, Unavailable
 from monitor.ingest.decode import DecodeLimits
 from monitor.ingest.offset import StartOffset, StoredOffset
 from monitor.ingest.record import Record, TopicPartition
 from monitor.ingest.route import Router, routes_of
+from monitor.labels.intake import outcomes
 from monitor.observe.cohorts import InMemoryCohortNames
 from monitor.observe.scoring import RewardModel
 from monitor.observe.step import ObserveRules
@@ -83,7 +85,7 @@ class InMemoryCheckpoints:
             kept = {key: at for checkpoint in self.written for key, at in checkpoint.observed.counted_keys.items()}
         return {key: kept[key] for key in keys if key in kept}
 
-    def write(self, checkpoint: Checkpoint) -> None:
+    def write(self, checkpoint: Checkpoint) -> list[LabelOutcome]:
         self.entered.release()
         assert self.open.wait(WAIT_SECONDS)
         known = self.known_traces([item.trace.trace_id for item in checkpoint.observed.traces])
@@ -99,6 +101,10 @@ class InMemoryCheckpoints:
             self.written.append(checkpoint)
             self.offsets |= {partition: span.stop for partition, span in checkpoint.spans.items()}
             self.bad_runs |= {partition: span.bad_run for partition, span in checkpoint.spans.items()}
+            told = [label for written in self.written[:-1] for label in written.labels]
+            new = {(label.label_id, label.digest()) for label in checkpoint.labels}
+            new -= {(label.label_id, label.digest()) for label in told}
+            return outcomes(checkpoint.labels, new, stored=[*told, *checkpoint.labels])
 
 
 @dataclass

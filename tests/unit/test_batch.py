@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import numpy as np
+import pytest
 from prometheus_client import CollectorRegistry
 
 from monitor.domain.score import Reward
-from monitor.domain.trace import Message
+from monitor.domain.trace import Message, ReportedScores
 from monitor.ingest.record import Record
+from monitor.observe.scoring import RewardRule, Scored, score_traces
+from monitor.observe.step import ObserveRules
 from monitor.pipeline.checkpoint import Checkpoint
 from monitor.telemetry.metrics import Metrics
 from tests.traces import START, line, trace
@@ -79,6 +83,36 @@ def test_only_answers_are_scored_and_one_that_cannot_be_has_no_reward() -> None:
     assert [response for _, response in model.asked] == ["Answer 1.", "x" * 51]
     assert [item.reward.mean if item.reward else None for item in checkpoint.observed.traces] == [None, 9.0, None]
     assert all(item.reward is None for item in built(values).observed.traces)
+
+
+def test_a_reference_response_is_scored_in_the_same_call_and_a_repeat_s_not_at_all() -> None:
+    model = Scripted()
+    pair = line(trace(0), reference_response="None.")
+    again = line(trace(1, messages=trace(0).messages), reference_response="None.")
+    too_long = line(trace(2), reference_response="x" * 51)
+    checkpoint = built([pair, again, too_long, line(trace(3))], model=model)
+    answers = [f"Answer {number}." for number in range(4)]
+    assert [response for _, response in model.asked] == [*answers, "None.", "x" * 51]
+    assert all(item.reward is not None for item in checkpoint.observed.traces)
+    wins = [batch for batch in checkpoint.observed.entry.observations if batch.series.signal == "reward_win"]
+    assert [(batch.places.tolist(), batch.series.scorer_version) for batch in wins] == [([0], "v1")]
+    assert wins[0].values[0] == pytest.approx(1.0 / (1.0 + np.exp(-4.0)))
+
+
+def test_a_trace_s_own_scores_count_only_where_no_reward_model_is() -> None:
+    both, alone = {"policy": 1.2, "reference": 0.4}, {"policy": -3}
+    values = [line(trace(0), reward_scores=both), line(trace(1), reward_scores=alone), line(trace(2))]
+    series = {
+        (batch.series.signal, batch.series.scorer_version): batch.values.tolist()
+        for batch in built(values).observed.entry.observations
+    }
+    assert series["reward", "reported"] == [1.2, -3.0]
+    assert series["reward_win", "reported"] == pytest.approx([1.0 / (1.0 + np.exp(-0.8))])
+    assert not [signal for signal, _ in series if signal == "disagreement"]
+    scored = built(values, model=Scripted()).observed.entry.observations
+    assert {batch.series.scorer_version for batch in scored if batch.series.signal == "reward"} == {"v1"}
+    quiet = ObserveRules(rewards=RewardRule(takes_reported=False))
+    assert score_traces([trace(0, reward_scores=ReportedScores(1.0))], None, quiet.rewards) == [Scored()]
 
 
 def test_a_preference_is_read_from_its_own_topic_alone() -> None:

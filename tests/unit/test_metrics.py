@@ -22,6 +22,7 @@ from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.text import for_metric
 from monitor.telemetry.declaration import Series
 from monitor.telemetry.health import Health
+from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.logs import configure_logging
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics, Stage, TraceOutcome
 from monitor.telemetry.reference import ReferenceMetrics
@@ -98,6 +99,7 @@ def assert_declared(registry: CollectorRegistry, declared: Sequence[Series]) -> 
 
 def test_the_daemon_exports_exactly_the_series_declared_for_it(metrics: Metrics, registry: CollectorRegistry) -> None:
     ReferenceMetrics(registry)
+    LabelMetrics(registry)
     assert_declared(registry, DAEMON_SERIES)
 
 

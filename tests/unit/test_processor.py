@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from prometheus_client import CollectorRegistry
 
+from monitor.domain.label import LabelOutcome
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message
 from monitor.errors import Fenced
@@ -76,14 +77,14 @@ def test_a_trace_stored_by_another_worker_between_look_up_and_write_is_found_by_
     class Raced(InMemoryCheckpoints):
         raced = False
 
-        def write(self, checkpoint: Checkpoint) -> None:
+        def write(self, checkpoint: Checkpoint) -> list[LabelOutcome]:
             if not self.raced:
                 self.raced = True
                 other = Bench(ScriptedSource({}), store=self)
                 self.offsets |= {B: 0}
                 other.processor(Metrics(CollectorRegistry())).process(batch({B: dict(enumerate(lines(1)))}, {B: 0}))
                 raise DuplicateTrace("t-1")
-            super().write(checkpoint)
+            return super().write(checkpoint)
 
     bench = Bench(ScriptedSource({}), store=Raced())
     bench.store.offsets = {A: 0}

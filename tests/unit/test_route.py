@@ -74,12 +74,14 @@ def test_the_settings_of_old_are_routes_beside_the_new_ones() -> None:
     settings = KafkaSettings(
         trace_topics=("a", "b"),
         preference_topic="c",
+        label_topic="l",
         routes=(RouteSettings(topic="d"), RouteSettings(topic="e", carries="preferences")),
     )
     assert routes_of(settings) == (
         Route("a", Carries.TRACES),
         Route("b", Carries.TRACES),
         Route("c", Carries.PREFERENCES),
+        Route("l", Carries.LABELS),
         Route("d", Carries.TRACES),
         Route("e", Carries.PREFERENCES),
     )

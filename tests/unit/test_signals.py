@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.domain.score import Reward
+from monitor.domain.score import Opinion, Reward, win_of
 from monitor.domain.trace import TokenSource
 from monitor.signals.observe import observe
 from monitor.signals.refusal import REFUSAL_VERSION
@@ -44,6 +44,18 @@ def test_a_refusal_a_cut_answer_and_a_content_user_are_seen() -> None:
     assert seen["refusal", REFUSAL_VERSION] == 1.0
     assert seen["truncation", "reported"] == 1.0
     assert seen["negative_feedback", "reported"] == 0.0
+
+
+def test_an_opinion_is_observed_under_its_scorer_and_is_no_win_rate() -> None:
+    seen = observe(trace(0), REWARD, Opinion("v1", 0.75))
+    assert [(one.signal, one.value) for one in seen if one.scorer_version == "v1"][-1] == ("reward_win", 0.75)
+
+
+def test_members_that_disagree_are_each_heard_and_a_temperature_tames_them() -> None:
+    answer, reference = Reward("v1", (3.0, -1.0), 1.0, 0.0, 2.0), Reward("v1", (1.0, 1.0), 1.0, 0.0, 0.0)
+    assert answer.margins(reference) == (2.0, -2.0)
+    assert win_of(answer.margins(reference), 1.0) == pytest.approx(0.5)
+    assert 0.5 < win_of((2.0,), 4.0) < win_of((2.0,), 1.0) < win_of((2.0,), 0.1) <= 1.0
 
 
 def test_a_single_member_has_no_disagreement() -> None:

@@ -95,6 +95,26 @@ def test_traces_that_come_without_their_scores_are_told_as_a_silent_scorer(site:
     assert "without reward; it usually comes with 100.0% of them" in found[0].detail
 
 
+def test_opinions_that_stop_alone_are_told_and_not_beside_a_scorer_that_stopped(site: Site) -> None:
+    def send(*signals: str) -> set[tuple[AlarmKind, StreamKey, Severity]]:
+        found: list[Finding] = []
+        for _ in range(300):
+            site.at += timedelta(seconds=PERIOD)
+            entry = site.entry(BOTH, scored=False)
+            seen = {StreamKey(signal, *of, "v1"): count for of, count in BOTH.items() for signal in signals}
+            site.senders.add(
+                replace(entry, seen={**entry.seen, **seen}), unread_after_seconds=RULES.unread_after_seconds
+            )
+            site.senders.look_at({name: offset + site.sequence for name, offset in site.offsets.items()})
+            found += site.look()
+        return {item for item in told(found) if item[0] is not AlarmKind.UNWATCHED_COHORT}
+
+    send("reward", "reward_win")
+    assert send("reward") == {(AlarmKind.NO_DATA, StreamKey("reward_win", "*", "*", "*"), Severity.WARNING)}
+    send("reward", "reward_win")
+    assert send() == {(AlarmKind.SCORER_SILENT, StreamKey("reward", "*", "*", "*"), Severity.ALERT)}
+
+
 def test_a_policy_model_that_another_replaces_is_not_silent_and_one_whose_traffic_is_gone_is() -> None:
     site, both = Site(), {("koala", "a"): 6, ("koala", "b"): 6}
     site.send(both, 24.5)

@@ -114,16 +114,32 @@ def test_probes_and_metrics_are_open_and_the_api_is_not(guarded: TestClient) -> 
 
 
 @pytest.mark.parametrize(
-    ("token", "status"),
+    ("token", "reads", "starts"),
     [
-        pytest.param("view-me", 403, id="a viewer starts no job"),
-        pytest.param("label-me", 403, id="an annotator starts no job"),
-        pytest.param("run-me", 201, id="an operator starts a job"),
+        pytest.param("view-me", 200, 403, id="a viewer reads and starts no job"),
+        pytest.param("label-me", 403, 403, id="an annotator does neither"),
+        pytest.param("run-me", 200, 201, id="an operator starts a job"),
     ],
 )
-def test_roles_bound_what_a_token_may_change(guarded: TestClient, token: str, status: int) -> None:
-    assert guarded.get("/api/v1/jobs", headers=bearer(token)).status_code == 200
-    assert guarded.post("/api/v1/jobs", json=START, headers=bearer(token)).status_code == status
+def test_roles_bound_what_a_token_may_read_and_change(guarded: TestClient, token: str, reads: int, starts: int) -> None:
+    assert guarded.get("/api/v1/jobs", headers=bearer(token)).status_code == reads
+    assert guarded.post("/api/v1/jobs", json=START, headers=bearer(token)).status_code == starts
+
+
+def test_an_annotator_is_refused_by_every_route_but_its_own(guarded: TestClient) -> None:
+    paths = guarded.get("/api/openapi.json").json()["paths"]
+    own = ("/api/v1/review/", "/api/v1/labels", "/api/v1/whoami")
+    others = [
+        (method, path.format(**dict.fromkeys(("alarm_id", "incident_id", "job_id"), 1), order="cancel"))
+        for path, methods in paths.items()
+        for method in methods
+        if path.startswith("/api/v1/") and not path.startswith(own)
+    ]
+    assert len(others) > 15
+    for method, path in others:
+        answer = guarded.request(method, path, headers=bearer("label-me"), json=None if method == "get" else {})
+        assert (answer.status_code, path) == (403, path)
+        assert "role 'annotator'" in answer.json()["detail"]
 
 
 def test_the_audit_name_tells_tokens_of_one_role_apart_without_showing_them(

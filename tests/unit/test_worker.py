@@ -7,9 +7,11 @@ import threading
 import pytest
 from prometheus_client import CollectorRegistry
 
+from monitor.domain.label import LabelOutcome
 from monitor.errors import TooManyBadRecords, Unavailable
 from monitor.ingest.offset import StartOffset
 from monitor.ingest.record import Record
+from monitor.pipeline.checkpoint import Checkpoint
 from monitor.pipeline.processor import PART, BadRecordLimit
 from monitor.pipeline.worker import QUEUED_BATCHES, Assignment
 from monitor.telemetry.health import Health
@@ -114,11 +116,12 @@ def test_a_checkpoint_whose_answer_was_lost_is_not_stored_again() -> None:
     class LosesAnAnswer(InMemoryCheckpoints):
         lost = False
 
-        def write(self, checkpoint: object) -> None:
-            super().write(checkpoint)  # type: ignore[arg-type]
+        def write(self, checkpoint: Checkpoint) -> list[LabelOutcome]:
+            labelled = super().write(checkpoint)
             if not self.lost:
                 self.lost = True
                 raise Unavailable("the connection broke after the commit")
+            return labelled
 
     bench = Bench(ScriptedSource({A: lines(*range(40))}), store=LosesAnAnswer())
     with bench.running():
@@ -172,9 +175,9 @@ def test_the_lag_is_unknown_while_no_broker_answers(monkeypatch: pytest.MonkeyPa
 
 def test_a_bad_record_is_durable_in_the_dead_letters_before_the_offset_that_skips_it() -> None:
     class ChecksLetters(InMemoryCheckpoints):
-        def write(self, checkpoint: object) -> None:
+        def write(self, checkpoint: Checkpoint) -> list[LabelOutcome]:
             assert [record.offset for record, _ in bench.dead_letters.durable] == [1]
-            super().write(checkpoint)  # type: ignore[arg-type]
+            return super().write(checkpoint)
 
     values = [*lines(0), b"garbage", *lines(1, 0)]
     bench = Bench(ScriptedSource({A: values}), store=ChecksLetters())

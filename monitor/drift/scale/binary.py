@@ -19,6 +19,7 @@ class BinaryScale:
     weights: tuple[float, ...] = (1.0,)
     least_spread: float = 1e-9
     given_prompt: bool = False
+    bet_ratio: float = 1.0
 
     def grid(self, values: Floats) -> tuple[float, ...]:
         return ()
@@ -44,6 +45,9 @@ class BinaryScale:
 
     def bounds(self, grid: Floats) -> tuple[float, float]:
         return 0.0, 1.0
+
+    def affordable(self, least: Floats, law: WindowLaw) -> Floats:
+        return np.ones(len(least))
 
     def unit(self, signal: Signal, scorer_version: str) -> str:
         return signal.unit

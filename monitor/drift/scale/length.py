@@ -20,6 +20,7 @@ class LengthScale:
     weights: tuple[float, ...] = (0.8, 0.1, 0.1)
     least_spread: float = 0.1  # about what is accepted: a change is seen up to two spreads
     given_prompt: bool = True
+    bet_ratio: float = 1.0
 
     def grid(self, values: Floats) -> tuple[float, ...]:
         return quantile_grid(values)
@@ -62,6 +63,9 @@ class LengthScale:
 
     def bounds(self, grid: Floats) -> tuple[float, float]:
         return 0.0, max(2.0 * float(grid[-2]), 1.0)
+
+    def affordable(self, least: Floats, law: WindowLaw) -> Floats:
+        return np.ones(len(least))
 
     def unit(self, signal: Signal, scorer_version: str) -> str:
         return "words" if scorer_version == TokenSource.WORDS else signal.unit

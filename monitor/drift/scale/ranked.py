@@ -24,6 +24,7 @@ class RankedScale:
     weights: tuple[float, ...] = (0.8, 0.1, 0.1)
     least_spread: float = 1e-9
     given_prompt: bool = True
+    bet_ratio: float = 1.0
 
     def grid(self, values: Floats) -> tuple[float, ...]:
         return quantile_grid(values)
@@ -64,6 +65,9 @@ class RankedScale:
         low, high = float(grid[1]), float(grid[-2])
         spread = max(high - low, 1e-9)
         return low - spread, high + spread
+
+    def affordable(self, least: Floats, law: WindowLaw) -> Floats:
+        return np.ones(len(least))
 
     def unit(self, signal: Signal, scorer_version: str) -> str:
         return signal.unit

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from monitor.domain.signal import Signal, SignalKind
 from monitor.drift.scale.binary import BinaryScale
+from monitor.drift.scale.estimate import EstimateScale
 from monitor.drift.scale.law import Floats, WindowLaw
 from monitor.drift.scale.length import LengthScale
 from monitor.drift.scale.measure import Measure
@@ -25,6 +26,7 @@ class Scale(Protocol):
     weights: tuple[float, ...]  # of the channels, in the evidence
     least_spread: float  # on the axis: a window more regular than this could not tell a small change from a large one
     given_prompt: bool  # False: bet on against the cohort's mean, whatever was asked
+    bet_ratio: float  # of the usual bets, in spreads: less where a change worth catching is small beside one value
 
     def grid(self, values: Floats) -> tuple[float, ...]:
         """Return what the scale keeps of the window's *values*; () for nothing."""
@@ -58,6 +60,13 @@ class Scale(Protocol):
         """Return the range in which means are taken; values outside count as its ends."""
         ...
 
+    def affordable(self, least: Floats, law: WindowLaw) -> Floats:
+        """Return the share of the stakes (n,) that may be placed on values of which each was selected to be known.
+
+        *least* (n,) is the least probability with which any could have been.
+        """
+        ...
+
     def unit(self, signal: Signal, scorer_version: str) -> str:
         """Return the unit of *signal*'s values under *scorer_version*."""
         ...
@@ -70,6 +79,7 @@ class Scale(Protocol):
 SCALES: dict[SignalKind, Scale] = {
     SignalKind.BINARY: BinaryScale(),
     SignalKind.PROBABILITY: BinaryScale(),
+    SignalKind.ESTIMATE: EstimateScale(),
     SignalKind.LENGTH: LengthScale(),
     SignalKind.RANKED: RankedScale(),
 }

@@ -1,4 +1,4 @@
-"""The native JSON form of traces and preference events, declared once as types.
+"""The native JSON form of traces, preference events and labels, declared once as types.
 
 `python -m monitor.ingest.formats.native` writes the JSON Schemas of the types
 into docs/.
@@ -7,6 +7,7 @@ into docs/.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,9 +15,18 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from monitor.domain.trace import Message, Preference, TokenSource, Trace
+from monitor.domain.label import Label, LabelSource
+from monitor.domain.trace import Message, Preference, ReportedScores, TokenSource, Trace
 from monitor.errors import InvalidTrace
-from monitor.ingest.decode import DecodeLimits, check_preference, check_trace, parse_json
+from monitor.ingest.decode import (
+    MAX_DIMENSIONS,
+    DecodeLimits,
+    Reason,
+    check_label,
+    check_preference,
+    check_trace,
+    parse_json,
+)
 from monitor.ingest.outcome import Carries, Format
 
 MAX_NAME_CHARACTERS = 512
@@ -29,6 +39,7 @@ Text = Annotated[str, Meta(max_length=MAX_NAME_CHARACTERS)]
 Count = Annotated[int, Meta(ge=0, le=MAX_NUMBER)] | Annotated[float, Meta(ge=0, le=MAX_NUMBER, multiple_of=1)]
 Seconds = Annotated[float, Meta(ge=0, le=MAX_NUMBER)]
 Number = Annotated[float, Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 Labels = Annotated[
     dict[Text, str | int | float | bool | None],
     Meta(description="labels; numbers and booleans are read as their JSON text, a null label as absent"),
@@ -53,6 +64,11 @@ class NativeFeedback(Struct, frozen=True, gc=False):
     rating: Annotated[Number | None, Meta(description="below zero: the user was not content")] = None
 
 
+class NativeRewardScores(Struct, frozen=True, gc=False):
+    policy: Annotated[Number, Meta(description="of the response")]
+    reference: Annotated[Number | None, Meta(description="of the reference response, by the same model")] = None
+
+
 class NativeTrace(Struct, frozen=True, kw_only=True):
     """One call of the policy model. A response or an error is required; unknown fields are ignored."""
 
@@ -70,6 +86,10 @@ class NativeTrace(Struct, frozen=True, kw_only=True):
     latency_seconds: Seconds | None = None
     feedback: NativeFeedback | None = None
     error: Annotated[str | None, Meta(description=f"cut to {MAX_ERROR_CHARACTERS:,} characters")] = None
+    reward_scores: Annotated[
+        NativeRewardScores | None,
+        Meta(description="by the producer's own reward model; used where the monitor has none"),
+    ] = None
 
 
 class NativePreference(Struct, frozen=True, kw_only=True):
@@ -85,6 +105,38 @@ class NativePreference(Struct, frozen=True, kw_only=True):
     criteria_version: Text | None = None
     cohort: Labels | None = None
     dimensions: dict[Text, Number] | None = None
+    trace_id: Annotated[Text | None, Meta(description="whose answer is one of the two, where it is known")] = None
+
+
+class NativeLabel(Struct, frozen=True, kw_only=True):
+    """A judgement of one trace's answer. Unknown fields are ignored.
+
+    The same content under the same label_id is the same label; another content with a later timestamp corrects it.
+    """
+
+    label_id: Name
+    timestamp: Timestamp
+    trace_id: Name
+    kind: Annotated[
+        str,
+        Meta(
+            pattern="^[a-z][a-z0-9_]{0,63}$",
+            description="preference (over the reference response: 1 won, 0.5 tie, 0 lost), refusal, rating, correct,"
+            " or one of your own",
+        ),
+    ]
+    value: Share
+    annotator_id: Text | None = None
+    criteria_version: Text | None = None
+    inclusion_probability: Annotated[
+        Annotated[float, Meta(gt=0, le=1)] | None,
+        Meta(description="with which the trace was chosen to be labelled, before its label was seen"),
+    ] = None
+    dimensions: Annotated[dict[Text, Share] | None, Meta(description=f"{MAX_DIMENSIONS} at most")] = None
+    source: Annotated[
+        LabelSource,
+        Meta(description="human: an annotator; ai: a model in an annotator's place; user: whoever the answer was for"),
+    ] = LabelSource.HUMAN
 
 
 def decode_trace(value: bytes | None, limits: DecodeLimits, now: datetime) -> Trace | InvalidTrace:
@@ -108,6 +160,16 @@ def decode_preference(value: bytes | None, limits: DecodeLimits, now: datetime) 
     return check_preference(preference, limits, now) or preference
 
 
+def decode_label(value: bytes | None, limits: DecodeLimits, now: datetime) -> Label | InvalidTrace:
+    """Read a label; the contract is `decode_trace`'s."""
+    wire = parse_json(_LABEL, value)
+    if isinstance(wire, InvalidTrace):
+        known = f"; wanted {', '.join(LabelSource)}" if wire.reason == Reason.UNKNOWN_WORD else ""
+        return replace(wire, detail=wire.detail + known)
+    label = to_label(wire)
+    return check_label(label, limits, now) or label
+
+
 def to_trace(wire: NativeTrace) -> Trace:
     """Carry *wire* over as it is; whether it makes sense is judged afterwards.
 
@@ -116,6 +178,7 @@ def to_trace(wire: NativeTrace) -> Trace:
     """
     feedback = wire.feedback
     error = wire.error or None
+    scores = wire.reward_scores
     return Trace(
         wire.trace_id,
         _utc(wire.timestamp),
@@ -132,6 +195,7 @@ def to_trace(wire: NativeTrace) -> Trace:
         wire.latency_seconds,
         None if feedback is None else feedback.rating,
         None if error is None else error[:MAX_ERROR_CHARACTERS],
+        None if scores is None else ReportedScores(scores.policy, scores.reference),
     )
 
 
@@ -147,6 +211,23 @@ def to_preference(wire: NativePreference) -> Preference:
         criteria_version=wire.criteria_version or None,
         cohort=_labels(wire.cohort) if wire.cohort else {},
         dimensions=wire.dimensions or {},
+        trace_id=_text(wire.trace_id),
+    )
+
+
+def to_label(wire: NativeLabel) -> Label:
+    """Carry *wire* over; a blank annotator or criteria version says nothing and becomes None."""
+    return Label(
+        wire.label_id,
+        _utc(wire.timestamp),
+        wire.trace_id,
+        wire.kind,
+        wire.value + 0.0,  # minus zero is zero
+        _text(wire.annotator_id),
+        _text(wire.criteria_version),
+        wire.inclusion_probability,
+        {name: value + 0.0 for name, value in (wire.dimensions or {}).items()},
+        wire.source,
     )
 
 
@@ -156,6 +237,7 @@ def schemas() -> Mapping[str, bytes]:
     return {
         "native-trace.schema.json": _schema(NativeTrace, anyOf=given),
         "preference.schema.json": _schema(NativePreference),
+        "label.schema.json": _schema(NativeLabel),
     }
 
 
@@ -208,10 +290,12 @@ def _labels(labels: Mapping[str, str | int | float | bool | None]) -> Mapping[st
 
 
 _TRACE = msgspec.json.Decoder(NativeTrace)
+_LABEL = msgspec.json.Decoder(NativeLabel)
 _PREFERENCE = msgspec.json.Decoder(NativePreference)
 FORMAT = Format(
     {
         Carries.TRACES: lambda record, limits, now: (decode_trace(record.value, limits, now),),
+        Carries.LABELS: lambda record, limits, now: (decode_label(record.value, limits, now),),
         Carries.PREFERENCES: lambda record, limits, now: (decode_preference(record.value, limits, now),),
     }
 )

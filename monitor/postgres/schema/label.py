@@ -40,6 +40,7 @@ label = Table(
     Column("dimensions", JSONB, nullable=False),
     Column("source", Text, nullable=False),  # `domain.label.LabelSource`
     _timestamp("received_at", default_now=True),
+    _timestamp("withdrawn_at", nullable=True),  # its annotator took it back: it stays, and counts no more
     PrimaryKeyConstraint("label_id", "digest"),
     Index("ix_label_trace_id_kind", "trace_id", "kind"),
     Index(None, "received_at"),
@@ -76,7 +77,7 @@ review_item = Table(
     Column("counted", Boolean, nullable=False),  # False: chosen for what its values are, so no estimate counts it
     Column("reason", Text, nullable=False),  # `domain.review.Reason`
     Column("wanted", Integer, nullable=False),  # annotators
-    Column("priority", Float, nullable=False, server_default=text("0")),
+    Column("priority", Float, nullable=False, server_default=text("0")),  # the least first
     Column("gold", Float),  # the known verdict of a gold item
     Column("state", Text, nullable=False, server_default=text("'open'")),  # `domain.review.ItemState`
     Column("missing", Text),  # why it has no verdict: skipped, flagged, text_gone, ...
@@ -84,6 +85,7 @@ review_item = Table(
     _timestamp("done_at", nullable=True),
     UniqueConstraint("trace_id", "kind"),
     Index("ix_review_item_open", "priority", "item_id", postgresql_where=text("state = 'open'")),
+    Index("ix_review_item_gold", "item_id", postgresql_where=text("gold is not null")),
 )
 
 # What an annotator answered, in order; an undone answer stays, with the time it was taken back.
@@ -107,12 +109,15 @@ review_verdict = Table(
     Index("ix_review_verdict_annotator_id_at", "annotator_id", "at"),
 )
 
-# Who has which item on the screen, so that no two annotators do the same work.
+# Who has which item on the screen, and how it is shown, so that no two annotators do the same work.
 review_claim = Table(
     "review_claim",
     metadata,
     Column("item_id", BigInteger, ForeignKey("review_item.item_id"), nullable=False),
     Column("annotator_id", Text, nullable=False),
+    Column("policy_first", Boolean),  # where its answer stands; null where there is but one
+    Column("criteria_version", Text, nullable=False),
+    _timestamp("shown_at"),
     _timestamp("until"),
     PrimaryKeyConstraint("item_id", "annotator_id"),
 )
@@ -185,9 +190,11 @@ label_state = Table(
     "label_state",
     metadata,
     Column("estimand", Text, primary_key=True),
-    Column("next_sequence", BigInteger, nullable=False),
-    Column("next_place", BigInteger, nullable=False),
-    Column("content", LargeBinary, nullable=False),
+    Column("next_sequence", BigInteger, nullable=False),  # of the first entry that is not read
+    Column("next_number", BigInteger, nullable=False),  # of the next block
+    Column("first_place", BigInteger, nullable=False),  # where it begins
+    Column("eligible", Integer, nullable=False),  # traces it has so far
+    Column("tuning", LargeBinary, nullable=False),
 )
 
 # The text of a labelled trace, kept past the day its partition goes: labels come late, and runs learn from them later.

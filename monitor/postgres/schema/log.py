@@ -93,6 +93,7 @@ checkpoint = Table(
     Column("skipped", JSONB, nullable=False),  # {reason: count}
     Column("preferences", Integer, nullable=False),  # stored; those known before are not counted again
     Column("dead_letters", JSONB, nullable=False),  # {reason: count}
+    Column("labels", Integer, nullable=False, server_default=text("0")),  # as preferences
 )
 
 # Sums over all placed entries, raised by the leader in the transaction that places them: nobody sums history.

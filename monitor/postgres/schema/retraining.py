@@ -21,6 +21,7 @@ preference = Table(
     Column("criteria_version", Text),
     Column("cohort", Text, nullable=False),
     Column("dimensions", JSONB, nullable=False),
+    Column("trace_id", Text),  # whose answer is one of the two, where it is known
     _timestamp("received_at", default_now=True),
     # 48 bytes that tell which prompt and which two answers were judged, the chosen one first; null until it is read.
     Column("content", LargeBinary),

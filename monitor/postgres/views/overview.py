@@ -53,6 +53,7 @@ class PostgresOverview:
             repeats=totals.get(("repeats", ""), 0),
             duplicates=totals.get(("duplicates", ""), 0),
             preferences=totals.get(("preferences", ""), 0),
+            labels=totals.get(("labels", ""), 0),
             dead_letters={reason: value for (name, reason), value in totals.items() if name == "dead_letters"},
             skipped={reason: value for (name, reason), value in totals.items() if name == "skipped"},
             open_alarms=still_open.alarms,

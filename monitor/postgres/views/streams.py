@@ -15,7 +15,8 @@ from monitor.signals.table import SIGNALS
 
 _LATEST_SCORERS = text(
     "select distinct signal, scorer_version from observation_batch where entry_id in ("
-    "  select entry_id from log_entry where source not in ('clock', 'anchor') order by entry_id desc limit 100)"
+    "  select entry_id from log_entry where source not in ('clock', 'anchor', 'labels')"
+    "  order by entry_id desc limit 100)"
 )
 
 

@@ -14,7 +14,7 @@ from monitor.domain.incident import Incident, IncidentDetail
 from monitor.domain.order import Actor, AlarmOrder
 from monitor.drift.explain import Explanation
 from monitor.errors import NotFound
-from monitor.web.auth import AnyActor, Operator
+from monitor.web.auth import Operator, Viewer
 from monitor.web.problem import describe
 from monitor.web.state import Limit, Number, kept
 
@@ -72,13 +72,13 @@ class Snooze(BaseModel):
 
 @router.get("/alarms")
 def list_alarms(
-    _: AnyActor, alarms: AlarmsPort, state: AlarmState | None = None, limit: Limit = 100
+    _: Viewer, alarms: AlarmsPort, state: AlarmState | None = None, limit: Limit = 100
 ) -> Sequence[StoredAlarm]:
     return alarms.alarms(state=state, limit=limit)
 
 
 @router.get("/alarms/{alarm_id}", responses=describe(404))
-def get_alarm(_: AnyActor, alarms: AlarmsPort, alarm_id: Number) -> StoredAlarm:
+def get_alarm(_: Viewer, alarms: AlarmsPort, alarm_id: Number) -> StoredAlarm:
     alarm = alarms.alarm(alarm_id)
     if alarm is None:
         raise NotFound(f"there is no alarm {alarm_id}: /api/v1/alarms lists them")
@@ -86,7 +86,7 @@ def get_alarm(_: AnyActor, alarms: AlarmsPort, alarm_id: Number) -> StoredAlarm:
 
 
 @router.get("/alarms/{alarm_id}/explanation", responses=describe(404))
-def get_explanation(_: AnyActor, explanations: ExplanationsPort, alarm_id: Number) -> Explanation:
+def get_explanation(_: Viewer, explanations: ExplanationsPort, alarm_id: Number) -> Explanation:
     """Return what decided, what it had to exceed, and who contributed, made again from the log.
 
     A decision long after its baseline is not folded again from the beginning, so its evidence is not counted again:
@@ -114,12 +114,12 @@ def reopen_alarm(actor: Operator, alarms: AlarmsPort, alarm_id: Number) -> Store
 
 
 @router.get("/incidents")
-def list_incidents(_: AnyActor, incidents: IncidentsPort, state: States = (), limit: Limit = 100) -> Sequence[Incident]:
+def list_incidents(_: Viewer, incidents: IncidentsPort, state: States = (), limit: Limit = 100) -> Sequence[Incident]:
     return incidents.incidents(states=state, limit=limit)
 
 
 @router.get("/incidents/{incident_id}", responses=describe(404))
-def get_incident(_: AnyActor, incidents: IncidentsPort, incident_id: Number) -> IncidentDetail:
+def get_incident(_: Viewer, incidents: IncidentsPort, incident_id: Number) -> IncidentDetail:
     incident = incidents.incident(incident_id)
     if incident is None:
         raise NotFound(f"there is no incident {incident_id}: /api/v1/incidents lists them")

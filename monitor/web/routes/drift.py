@@ -13,7 +13,7 @@ from monitor.domain.stream import StreamStatus
 from monitor.domain.view import BaselineSummary, Overview
 from monitor.drift.moved import MovedStreams
 from monitor.drift.summary import BaselineLaws
-from monitor.web.auth import AnyActor
+from monitor.web.auth import Viewer
 from monitor.web.state import kept
 
 router = APIRouter(tags=["drift"])
@@ -52,19 +52,19 @@ class Baselines(Protocol):
 
 
 @router.get("/overview")
-def get_overview(_: AnyActor, overview: Annotated[Overviews, kept("overview")]) -> Overview:
+def get_overview(_: Viewer, overview: Annotated[Overviews, kept("overview")]) -> Overview:
     return overview.overview()
 
 
 @router.get("/streams")
-def list_streams(_: AnyActor, streams: Annotated[Streams, kept("streams")]) -> Sequence[StreamStatus]:
+def list_streams(_: Viewer, streams: Annotated[Streams, kept("streams")]) -> Sequence[StreamStatus]:
     """List the streams by name; an `evidence_log` of null is no evidence at all."""
     return sorted(streams.streams(), key=lambda stream: stream.key)
 
 
 @router.get("/moved")
 def get_moved(
-    _: AnyActor,
+    _: Viewer,
     days: Annotated[Days, kept("days")],
     day: Annotated[date | None, Query(description="in UTC; without it the last day there is")] = None,
 ) -> MovedStreams | None:
@@ -77,19 +77,19 @@ def get_moved(
 
 
 @router.get("/anchor")
-def get_anchor(_: AnyActor, anchors: Annotated[Anchors, kept("anchors")]) -> AnchorStatus | None:
+def get_anchor(_: Viewer, anchors: Annotated[Anchors, kept("anchors")]) -> AnchorStatus | None:
     """Return whether the scorer in use scores fixed answers as at first; null until it has scored them."""
     return anchors.anchor()
 
 
 @router.get("/baseline")
-def get_baseline(_: AnyActor, baselines: Annotated[Baselines, kept("baselines")]) -> BaselineSummary | None:
+def get_baseline(_: Viewer, baselines: Annotated[Baselines, kept("baselines")]) -> BaselineSummary | None:
     """Return the active baseline; null until the first one is frozen."""
     return baselines.baseline()
 
 
 @router.get("/baseline/laws")
-def get_laws(_: AnyActor, streams: Annotated[Streams, kept("streams")]) -> BaselineLaws | None:
+def get_laws(_: Viewer, streams: Annotated[Streams, kept("streams")]) -> BaselineLaws | None:
     """Return what the active baseline expects of each signal; null until the first one is frozen.
 
     `uses` names the richest covariates that explain a signal, and `r2` how much of it, held out. A cohort that is

@@ -14,7 +14,7 @@ from monitor.domain.order import Actor, JobOrder, allowed_orders
 from monitor.domain.view import JobDetail, JobEvent
 from monitor.errors import NotFound
 from monitor.runs.model import Models
-from monitor.web.auth import AnyActor, Operator
+from monitor.web.auth import Operator, Viewer
 from monitor.web.problem import describe
 from monitor.web.state import Limit, Number, kept
 
@@ -75,12 +75,12 @@ class JobPage:
 
 
 @router.get("/jobs")
-def list_jobs(_: AnyActor, jobs: JobsPort, limit: Limit = 100) -> Sequence[JobItem]:
+def list_jobs(_: Viewer, jobs: JobsPort, limit: Limit = 100) -> Sequence[JobItem]:
     return [_item(job) for job in jobs.jobs(limit=limit)]
 
 
 @router.get("/jobs/{job_id}", responses=describe(404))
-def get_job(_: AnyActor, jobs: JobsPort, job_id: Number) -> JobPage:
+def get_job(_: Viewer, jobs: JobsPort, job_id: Number) -> JobPage:
     detail = jobs.job(job_id)
     if detail is None:
         raise NotFound(f"there is no job {job_id}: /api/v1/jobs lists them")
@@ -100,7 +100,7 @@ def order_job(actor: Operator, jobs: JobsPort, job_id: Number, order: JobOrder) 
 
 
 @router.get("/models")
-def get_models(_: AnyActor, registry: Annotated[Registry, kept("models")]) -> Models:
+def get_models(_: Viewer, registry: Annotated[Registry, kept("models")]) -> Models:
     return registry.models()
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from monitor import __version__
 from monitor.domain.order import Role
 from monitor.runs.action import ACTIONS
-from monitor.web.auth import AnyActor, Gatekeeper
+from monitor.web.auth import Gatekeeper, Known
 
 CONSOLE = Path(__file__).parent.parent / "console"
 
@@ -40,5 +40,5 @@ def review(request: Request) -> Response:
 
 
 @router.get("/api/v1/whoami", tags=["access"])
-def whoami(actor: AnyActor) -> WhoAmI:
+def whoami(actor: Known) -> WhoAmI:
     return WhoAmI(name=actor.name, role=actor.role)

@@ -73,6 +73,7 @@ export function showCounts(overview) {
   const counts = [
     ["Traces", count(overview.traces), `${plural(overview.repeats, "repeat")}, ${plural(overview.duplicates, "duplicate")}`],
     ["Preferences", count(overview.preferences), "pairs that can teach a refresh"],
+    ["Labels", count(overview.labels), "what people and models said of traces"],
     ["Dead letters", count(dead), reasons.length ? reasons.slice(0, 3).map(([reason, number]) => `${reason} ${count(number)}`).join(", ") : "none rejected"],
     ["To be read", count(overview.kafka_lag_records), overview.kafka_lag_records === null ? "not known to this process" : "records of lag in Kafka"],
     ["To be folded", count(overview.fold_lag_traces), overview.placement_blocked_by ?? "not seen by the detectors"],

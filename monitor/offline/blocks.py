@@ -1,0 +1,87 @@
+"""Blocks of labels in memory, for one pass over files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from monitor.domain.label import Label, Verdict
+from monitor.domain.observation import LogEntry, ObservationBatch, PlacedEntry, Source, SubjectRef
+from monitor.domain.review import Queued
+from monitor.drift.log import LabelSpan
+from monitor.labels.block import OpenBlock, Settled
+from monitor.labels.keeper import Cut
+from monitor.labels.verdict import verdicts
+from monitor.offline.log import InMemoryLog
+
+
+class InMemoryBlocks:
+    """`labels.keeper.BlockStore` over a log and labels that are all there; what it settles stays in `settled`."""
+
+    def __init__(self, log: InMemoryLog, labels: Iterable[Label], cut: Cut | None = None) -> None:
+        self._log = log
+        self._labels: dict[str, list[Label]] = {}
+        for label in labels:
+            self._labels.setdefault(label.kind, []).append(label)
+        self._verdicts: dict[tuple[str, str | None], dict[str, Verdict]] = {}
+        self._first = cut or Cut()
+        self._cuts: dict[str, Cut] = {}
+        self._open: dict[str, list[OpenBlock]] = {}
+        self.settled: dict[str, list[Settled]] = {}
+
+    def cut(self, estimand: str) -> Cut:
+        return self._cuts.get(estimand, self._first)
+
+    def save_cut(self, estimand: str, cut: Cut, blocks: Sequence[OpenBlock]) -> None:
+        self._cuts[estimand] = cut
+        self._open.setdefault(estimand, []).extend(blocks)
+
+    def entries(self, sequence: int, signals: Collection[str], *, limit: int) -> Iterator[PlacedEntry]:
+        for entry in self._log.records[sequence - 1 : sequence - 1 + limit]:
+            own = entry.observations if entry.source is Source.TRACES else ()
+            yield replace(entry, observations=tuple(batch for batch in own if batch.series.signal in signals))
+
+    def now(self) -> datetime | None:
+        return self._log.records[-1].at if self._log.records else None
+
+    def open_blocks(self, estimand: str, *, limit: int) -> Sequence[OpenBlock]:
+        return self._open.get(estimand, [])[:limit]
+
+    def window(self, start: int, stop: int, signals: Collection[str] | None = None) -> Iterator[ObservationBatch]:
+        return iter(self._log.window(start, stop, signals))
+
+    def locate(self, places: Sequence[int]) -> Sequence[SubjectRef]:
+        return self._log.locate(places)
+
+    def verdicts(self, kind: str, trace_ids: Sequence[str], criteria_version: str | None) -> Mapping[str, Verdict]:
+        key = kind, criteria_version
+        if key not in self._verdicts:
+            self._verdicts[key] = verdicts(self._labels.get(kind, ()), kind, criteria_version=criteria_version)
+        found = self._verdicts[key]
+        return {trace_id: found[trace_id] for trace_id in trace_ids if trace_id in found}
+
+    def queued(self, kind: str, trace_ids: Sequence[str]) -> Mapping[str, Queued]:
+        return {}
+
+    def criteria(self) -> str | None:
+        return None
+
+    def save_settled(self, estimand: str, cut: Cut, settled: Sequence[Settled], entry: LogEntry | None) -> None:
+        self._cuts[estimand] = cut
+        del self._open[estimand][: len(settled)]
+        self.settled.setdefault(estimand, []).extend(settled)
+        if entry is not None:
+            self._log.append(entry)
+
+    def label_span(self, place: int) -> LabelSpan | None:
+        """Return the span of blocks whose traces stand at *place* or later; None where none is settled."""
+        entries = [entry for entry in self._log.records if entry.source is Source.LABELS]
+        if not entries:
+            return None
+        counts: dict[tuple[str, str], int] = {}
+        for entry in entries:
+            for batch in entry.observations:
+                key = batch.series.signal, batch.series.scorer_version
+                counts[key] = counts.get(key, 0) + len(batch.values)
+        return LabelSpan(entries[0].first_place, entries[-1].first_place + entries[-1].places, counts)

@@ -1,0 +1,73 @@
+"""The series of labels: the rates that they tell, and how far they have come."""
+
+from __future__ import annotations
+
+from monitor.telemetry.declaration import Kind, Part, Series
+
+WIN_RATE = Series(
+    "monitor_win_rate",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "ratio",
+    "How often people prefer the answer to its reference, over a week's traces, with its bounds; missing where labels"
+    " are too few. Of several policy models the one with most traces.",
+    ("cohort", "bound"),
+)
+WIN_RATE_LABELS = Series(
+    "monitor_win_rate_labels",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "labelled traces",
+    "Labelled traces behind monitor_win_rate; there also where they are too few for it.",
+    ("cohort",),
+)
+ESTIMATE = Series(
+    "monitor_estimate",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "ratio",
+    "As monitor_win_rate, of the other rates that labels tell: refusal_rate, and the win rate without what length"
+    " explains, win_rate_lc.",
+    ("signal", "cohort", "bound"),
+)
+LABELS = Series(
+    "monitor_labels",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "labels",
+    "Labels of the last seven days, by what becomes of them: counted, or the reason why not.",
+    ("kind", "use"),
+)
+LABEL_BLOCKS = Series(
+    "monitor_label_blocks",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "blocks",
+    "Blocks of traces: those that wait for labels now, and those that matured or were dropped in the last seven days.",
+    ("signal", "outcome"),
+)
+LABEL_WAIT_SECONDS = Series(
+    "monitor_label_wait_seconds",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "seconds",
+    "Time for which the oldest block has waited for its labels; 0 where none waits.",
+    ("signal",),
+)
+LABEL_WAIT_LIMIT_SECONDS = Series(
+    "monitor_label_wait_limit_seconds",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "seconds",
+    "The wait from which labels are late, by `labels.wait_seconds` and `labels.sampling`.",
+)
+
+LABEL_SERIES = (
+    WIN_RATE,
+    WIN_RATE_LABELS,
+    ESTIMATE,
+    LABELS,
+    LABEL_BLOCKS,
+    LABEL_WAIT_SECONDS,
+    LABEL_WAIT_LIMIT_SECONDS,
+)

@@ -1,0 +1,41 @@
+"""Rates that labels tell of all traces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Protocol
+
+from fastapi import APIRouter, Query
+
+from monitor.labels.report import LabelReport
+from monitor.web.auth import Viewer
+from monitor.web.state import kept
+
+MAX_PAST_WEEKS = 26
+
+router = APIRouter(tags=["labels"])
+
+
+class Reports(Protocol):
+    def reports(self, *, signal: str | None = None, past_weeks: int = 0) -> Sequence[LabelReport]: ...
+
+
+@router.get("/estimates")
+def list_estimates(
+    _: Viewer,
+    reports: Annotated[Reports, kept("estimates")],
+    *,
+    signal: Annotated[str | None, Query(max_length=1000, description="win_rate, refusal_rate, ...")] = None,
+    window: Annotated[str | None, Query(max_length=1000, description="day, week or release")] = None,
+    cohort: Annotated[str | None, Query(max_length=1000, description="* for all cohorts together")] = None,
+    policy_model: Annotated[str | None, Query(max_length=1000)] = None,
+    past_weeks: Annotated[int, Query(ge=0, le=MAX_PAST_WEEKS, description="before the last one, for a trend")] = 0,
+) -> Sequence[LabelReport]:
+    """Return what labels tell: estimates with intervals, how far the blocks are, and which labels do not count.
+
+    An `estimate` of null says in `reason` what it lacks. `bounds` are the interval of the labels together with the
+    cheap opinion on every trace, `classical` that of the labels alone, and `anytime` holds however often one looks.
+    Windows are whole UTC days; they end with the last day of which blocks are settled.
+    """
+    found = reports.reports(signal=signal, past_weeks=past_weeks)
+    return [report.only(window=window, cohort=cohort, policy_model=policy_model) for report in found]

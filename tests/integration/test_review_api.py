@@ -1,0 +1,106 @@
+"""An annotator's token sees its queue, and not one byte of what must not sway a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
+
+from monitor.app.wiring import ports_of
+from monitor.domain.label import PREFERENCE
+from monitor.domain.review import Reason, Selection
+from monitor.settings.load import load_settings
+from monitor.telemetry.health import Health
+from monitor.telemetry.metrics import Metrics
+from monitor.web.app import create_app
+from tests.integration.reviewing import POLICY, rows_of, store_items
+
+pytestmark = pytest.mark.postgres
+TOKENS = {"label-me": "annotator", "label-too": "annotator", "view-me": "viewer", "run-me": "operator"}
+TOLD = (b"hidden", b"t-0", b"t-1", b"trace", b"gold", b"disagree", b"floor", b"probab", b"reward", b"score", b"policy")
+
+
+@pytest.fixture
+def client(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> TestClient:
+    monkeypatch.setenv("MONITOR_POSTGRES__URL", "postgresql://unused")
+    registry = CollectorRegistry()
+    Metrics(registry)
+    app = create_app(ports_of(engine, load_settings()), health=Health(["web"]), registry=registry, tokens=TOKENS)
+    return TestClient(app, base_url="http://monitor.example.org")
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_an_annotator_works_through_the_queue_and_is_told_nothing_else(engine: Engine, client: TestClient) -> None:
+    disputed = Selection(PREFERENCE, 0.5, 0.1, selected=True, reason=Reason.DISAGREEMENT, wanted=2)
+    store_items(engine, range(4), replace(disputed, wanted=2))
+    said = []
+    hand = client.get("/api/v1/review/next?limit=3", headers=bearer("label-me"))
+    said.append(hand.content)
+    items = hand.json()["items"]
+    assert [sorted(item) for item in items] == [["answers", "criteria_version", "item_id", "kind", "messages"]] * 3
+    assert hand.json()["criteria"]["version"] == "1"
+    for item, deed in zip(items, ("label", "skip", "flag"), strict=True):
+        body = {"item_id": item["item_id"], "answer": deed, "value": 0.5, "seconds": 2, "note": "", "dimensions": {}}
+        reply = client.post("/api/v1/review/answers", json=body, headers=bearer("label-me"))
+        said.append(reply.content)
+        assert reply.status_code == 200
+    assert reply.json()["progress"] == {"answered_today": 3, "open": 3, "budget": 500}
+    back = client.post("/api/v1/review/undo", json={}, headers=bearer("label-me"))
+    said.append(back.content)
+    assert back.json()["item"] == items[2]
+    said.append(client.get("/api/v1/whoami", headers=bearer("label-me")).content)
+    refused = client.post("/api/v1/review/answers", json=body | {"item_id": 99}, headers=bearer("label-me"))
+    said.append(refused.content)
+    assert refused.status_code == 404
+    everything = b"".join(said).replace(POLICY.encode(), b"").lower()
+    assert [word for word in TOLD if word in everything] == []
+
+
+def test_both_answers_stand_first_for_some_annotators(engine: Engine, client: TestClient) -> None:
+    store_items(engine, range(16), Selection(PREFERENCE, 0.5, 0.1, selected=True, wanted=2))
+    hands = [
+        [item["answers"] for item in client.get("/api/v1/review/next?limit=16", headers=bearer(token)).json()["items"]]
+        for token in ("label-me", "label-too")
+    ]
+    assert hands[0] != hands[1]
+    assert [sorted(answers) for answers in hands[0]] == [sorted(answers) for answers in hands[1]]
+
+
+def test_a_viewer_may_not_look_into_the_queue_and_an_operator_may_answer(engine: Engine, client: TestClient) -> None:
+    store_items(engine, [0])
+    assert client.get("/api/v1/review/next", headers=bearer("view-me")).status_code == 403
+    assert len(client.get("/api/v1/review/next", headers=bearer("run-me")).json()["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"item_id": 0},
+        {"value": 1.5},
+        {"value": "nan"},
+        {"answer": "maybe"},
+        {"note": "x" * 501},
+        {"dimensions": {"style": 2}},
+        {"dimensions": {"a\x00": 1}},
+        {"annotator": "eve"},
+    ],
+    ids=str,
+)
+def test_what_is_no_answer_is_refused(client: TestClient, wrong: dict[str, object]) -> None:
+    body = {"item_id": 1, "answer": "label", "value": 1} | wrong
+    assert client.post("/api/v1/review/answers", json=body, headers=bearer("label-me")).status_code == 422
+
+
+def test_what_an_annotator_writes_is_kept_whatever_is_in_it(engine: Engine, client: TestClient) -> None:
+    store_items(engine, [0])
+    client.get("/api/v1/review/next", headers=bearer("label-me"))
+    body = b'{"item_id": 1, "answer": "flag", "note": "a\\u0000b\\u202e<script>"}'
+    headers = bearer("label-me") | {"Content-Type": "application/json"}
+    assert client.post("/api/v1/review/answers", content=body, headers=headers).status_code == 200
+    assert rows_of(engine, "review_verdict", "answer", "note") == [("flag", "ab\u202e<script>")]
