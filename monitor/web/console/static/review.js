@@ -66,9 +66,13 @@ async function load() {
   if (isLoading || ahead.length > FEW) return;
   isLoading = true;
   clearTimeout(again);
+  const settled = outbox.size ? [] : past; // what the queue knows to be answered
   let failure = null;
+  let isStale = false; // it named items alone whose answers were on their way
   try {
-    take(await read(`/api/v1/review/next?limit=${AHEAD}`));
+    const page = await read(`/api/v1/review/next?limit=${AHEAD}`);
+    take(page, settled);
+    isStale = shown === null && page.items.length > 0;
   } catch (error) {
     if (error.status === 401) return locked();
     failure = error;
@@ -76,13 +80,14 @@ async function load() {
     isLoading = false;
   }
   showLost(failure);
+  if (isStale && (await outbox.flushed())) return load();
   if (shown === null) showNothing();
   if (failure !== null || ahead.length === 0) again = setTimeout(load, LOOK_AGAIN_MILLISECONDS);
 }
 
-function take(page) {
-  const known = new Set([shown, ...ahead, ...past].map((item) => item?.item_id));
-  ahead.push(...page.items.filter(({ item_id: id }) => !known.has(id) && !outbox.has(id)));
+function take(page, settled) {
+  const known = [shown, ...ahead, ...past.filter((item) => !settled.includes(item))].map((item) => item?.item_id);
+  ahead.push(...page.items.filter(({ item_id: id }) => !known.includes(id) && !outbox.has(id)));
   showCriteria(page.criteria);
   showProgress(page.progress);
   if (shown === null && ahead.length) next();
