@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -55,6 +56,23 @@ class InvalidSetting(Exception):
 
 class InvalidInput(Exception):
     """A user's file or argument is wrong; the message names it, the value and what was wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidRow:
+    """One row of many; the words are `InvalidTrace`'s."""
+
+    index: int  # from 0
+    reason: str
+    detail: str
+
+
+class InvalidRows(Exception):
+    """Some of the rows that a client sent are wrong, so nothing of them was kept."""
+
+    def __init__(self, message: str, rows: Sequence[InvalidRow]) -> None:
+        super().__init__(message)
+        self.rows = tuple(rows)
 
 
 class Conflict(Exception):

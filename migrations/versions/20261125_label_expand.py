@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.Column("cheap_square_sum", sa.Float(), nullable=False),
         sa.Column("prediction_sum", sa.Float(), nullable=False),
         sa.Column("prediction_square_sum", sa.Float(), nullable=False),
+        sa.Column("least_probability", sa.Float(), nullable=False),
         sa.Column("gap_sum", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint(
             "estimand",
@@ -179,6 +180,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("trace_id", "kind", name=op.f("uq_review_item_trace_id_kind")),
     )
     op.create_index(
+        op.f("ix_review_item_created_at"), "review_item", ["created_at"], unique=False, postgresql_using="brin"
+    )
+    op.create_index(
         "ix_review_item_gold", "review_item", ["item_id"], unique=False, postgresql_where=sa.text("gold is not null")
     )
     op.create_index(
@@ -226,16 +230,19 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("verdict_id", name=op.f("pk_review_verdict")),
     )
+    op.create_index(op.f("ix_review_verdict_at"), "review_verdict", ["at"], unique=False, postgresql_using="brin")
     op.create_index("ix_review_verdict_annotator_id_at", "review_verdict", ["annotator_id", "at"], unique=False)
     op.create_index(op.f("ix_review_verdict_item_id"), "review_verdict", ["item_id"], unique=False)
 
 
 def downgrade() -> None:
     op.drop_index(op.f("ix_review_verdict_item_id"), table_name="review_verdict")
+    op.drop_index(op.f("ix_review_verdict_at"), table_name="review_verdict", postgresql_using="brin")
     op.drop_index("ix_review_verdict_annotator_id_at", table_name="review_verdict")
     op.drop_table("review_verdict")
     op.drop_table("review_claim")
     op.drop_table("review_plan")
+    op.drop_index(op.f("ix_review_item_created_at"), table_name="review_item", postgresql_using="brin")
     op.drop_index("ix_review_item_gold", table_name="review_item", postgresql_where=sa.text("gold is not null"))
     op.drop_index("ix_review_item_open", table_name="review_item", postgresql_where=sa.text("state = 'open'"))
     op.drop_table("review_item")

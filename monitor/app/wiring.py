@@ -24,6 +24,7 @@ from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
 from monitor.app.estimates import SHOW_SECONDS, estimates_of
 from monitor.app.explaining import WEB_PLACES, Explanations
+from monitor.app.labels import LabelIntake
 from monitor.app.leader import Leader
 from monitor.app.learning import pair_rules_of
 from monitor.app.reference import asking_again
@@ -51,6 +52,7 @@ from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.days import PostgresDays
 from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.incidents import PostgresIncidents
+from monitor.postgres.labels import PostgresLabels
 from monitor.postgres.leader import Leadership
 from monitor.postgres.migrate import require_current
 from monitor.postgres.preferences import PostgresPreferences
@@ -74,6 +76,7 @@ from monitor.runs.artifact import Artifact
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
 from monitor.telemetry.health import Health
+from monitor.telemetry.intake import LabelCounts
 from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
 from monitor.telemetry.reference import ReferenceMetrics
@@ -97,7 +100,13 @@ def job_service_of(engine: Engine, settings: Settings) -> JobService:
     return JobService(PostgresTransactions(engine, pair_rules_of(settings)), releases_of(engine, settings))
 
 
-def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int | None] = lambda: None) -> Ports:
+def ports_of(
+    engine: Engine,
+    settings: Settings,
+    *,
+    kafka_lag: Callable[[], int | None] = lambda: None,
+    counts: LabelCounts | None = None,
+) -> Ports:
     """Return what the console, the API and the commands read and change."""
     streams = PostgresStreams(engine)
     return Ports(
@@ -113,6 +122,7 @@ def ports_of(engine: Engine, settings: Settings, *, kafka_lag: Callable[[], int 
         models=RewardRegistry(engine),
         reviews=reviews_of(engine, settings.review),
         estimates=estimates_of(engine, settings),
+        labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),
     )
 
 
@@ -237,7 +247,7 @@ class Daemon:
 
     def _open_web(self) -> WebServer:
         app = create_app(
-            ports_of(self._engine, self.settings, kafka_lag=self._lag_records),
+            ports_of(self._engine, self.settings, kafka_lag=self._lag_records, counts=self._metrics.labels),
             health=self.health,
             registry=self._registry,
             tokens=self.settings.web.tokens,

@@ -58,6 +58,16 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredLabel:
+    """One content of a label, as it is kept."""
+
+    label: Label
+    received_at: datetime
+    withdrawn_at: datetime | None  # its annotator took it back: it stays, and counts no more
+    latest: bool  # of its id, and of its annotator on this kind and criteria version
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What the labels of one kind on one trace come to: the mean of each annotator's latest."""
 

@@ -84,7 +84,7 @@ class ControllerRules:
     baseline_traces: int  # 0: an operator freezes the first baseline
     null_rule: NullRule
     incidents: IncidentRule = field(default_factory=IncidentRule)
-    baseline_labels: int = 200  # from which a rate that labels tell has a law
+    baseline_labels: int = 500  # from which a rate that labels tell has a law
 
 
 @dataclass(frozen=True, slots=True)

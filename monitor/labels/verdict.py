@@ -48,6 +48,14 @@ def verdicts(
     return found
 
 
+def latest(labels: Iterable[Label]) -> list[Label]:
+    """Return what stands of *labels*: of each id, and then of each annotator on a trace, kind and criteria version."""
+    found = {}
+    for label in sorted(standing(labels), key=order_of):
+        found[annotator_of(label), label.trace_id, label.kind, label.criteria_version] = label
+    return list(found.values())
+
+
 def standing(labels: Iterable[Label]) -> list[Label]:
     """Return the latest content of each label id."""
     latest: dict[str, Label] = {}

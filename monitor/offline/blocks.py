@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from monitor.domain.label import Label, Verdict
 from monitor.domain.observation import LogEntry, ObservationBatch, PlacedEntry, Source, SubjectRef
 from monitor.domain.review import Queued
-from monitor.drift.log import LabelSpan
 from monitor.labels.block import OpenBlock, Settled
 from monitor.labels.keeper import Cut
 from monitor.labels.verdict import verdicts
@@ -19,8 +18,16 @@ from monitor.offline.log import InMemoryLog
 class InMemoryBlocks:
     """`labels.keeper.BlockStore` over a log and labels that are all there; what it settles stays in `settled`."""
 
-    def __init__(self, log: InMemoryLog, labels: Iterable[Label], cut: Cut | None = None) -> None:
+    def __init__(
+        self,
+        log: InMemoryLog,
+        labels: Iterable[Label],
+        cut: Cut | None = None,
+        *,
+        on_entry: Callable[[], None] = lambda: None,
+    ) -> None:
         self._log = log
+        self._on_entry = on_entry  # called after each entry that settled blocks make
         self._labels: dict[str, list[Label]] = {}
         for label in labels:
             self._labels.setdefault(label.kind, []).append(label)
@@ -73,15 +80,4 @@ class InMemoryBlocks:
         self.settled.setdefault(estimand, []).extend(settled)
         if entry is not None:
             self._log.append(entry)
-
-    def label_span(self, place: int) -> LabelSpan | None:
-        """Return the span of blocks whose traces stand at *place* or later; None where none is settled."""
-        entries = [entry for entry in self._log.records if entry.source is Source.LABELS]
-        if not entries:
-            return None
-        counts: dict[tuple[str, str], int] = {}
-        for entry in entries:
-            for batch in entry.observations:
-                key = batch.series.signal, batch.series.scorer_version
-                counts[key] = counts.get(key, 0) + len(batch.values)
-        return LabelSpan(entries[0].first_place, entries[-1].first_place + entries[-1].places, counts)
+            self._on_entry()

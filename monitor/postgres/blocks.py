@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
+from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from monitor.domain.label import Verdict
@@ -150,11 +151,13 @@ def _add_days(connection: Connection, settled: Sequence[Settled]) -> None:
     table = schema.estimate_day
     keys = [column.name for column in table.primary_key]
     statement = upsert(table)
-    sums = {
+    changed: dict[str, ColumnElement[Any]] = {
         column.name: table.c[column.name] + statement.excluded[column.name]
         for column in table.columns
         if column.name not in keys
     }
+    least = "least_probability"
+    changed[least] = func.least(table.c[least], statement.excluded[least])
     for row in settled:
         for day in row.days:
-            connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=sums), asdict(day))
+            connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), asdict(day))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC
 from typing import Any
@@ -9,10 +10,14 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Engine, Row, text
 
-from monitor.domain.label import Label, LabelOutcome, LabelSource, Verdict
+from monitor.domain.label import Label, LabelOutcome, LabelSource, StoredLabel, Verdict
+from monitor.domain.order import Actor
 from monitor.labels.intake import outcomes
-from monitor.labels.verdict import COUNTED, verdicts
+from monitor.labels.verdict import COUNTED, latest, order_of, verdicts
+from monitor.postgres.audit import PostgresAudit
 from monitor.postgres.copy import driver_of
+from monitor.postgres.engine import transaction
+from monitor.retraining.records import Author
 
 _COLUMNS = (
     "label_id, digest, timestamp, trace_id, annotator_id, kind, value, criteria_version, inclusion_probability,"
@@ -39,6 +44,17 @@ _ALIKE = text(  # what a label may correct: its own id's contents, and what its 
 )
 
 
+# All contents of the ids that were said of a trace, for what became of those that have moved to another one.
+_HISTORY = text(
+    f"select {_COLUMNS}, received_at, withdrawn_at from label where label_id in"  # noqa: S608
+    " (select label_id from label where trace_id = :trace_id)"
+)
+_ADD_TO_TOTAL = text(
+    "insert into running_total (name, label, value) values ('labels', '', :count)"
+    " on conflict (name, label) do update set value = running_total.value + excluded.value"
+)
+
+
 class PostgresLabels:
     """What was said of traces."""
 
@@ -62,6 +78,30 @@ class PostgresLabels:
         )
         wanted = set(trace_ids)
         return {trace_id: verdict for trace_id, verdict in found.items() if trace_id in wanted}
+
+    def post(self, labels: Sequence[Label], *, actor: Actor) -> list[LabelOutcome]:
+        """Store *labels* in one transaction, and in the audit who sent them; return what became of each."""
+        with transaction(self._engine) as connection:
+            became = store_labels(connection, labels)
+            count = sum(outcome.is_new for outcome in became)
+            if count:
+                connection.execute(_ADD_TO_TOTAL, {"count": count})
+            by = Author(actor.name, actor.role)
+            subject = f"{len(labels)} label{'s' if len(labels) > 1 else ''}"
+            PostgresAudit(connection).record("labels.post", subject, by=by, detail=Counter(became))
+        return became
+
+    def labels_of(self, trace_id: str, *, limit: int) -> list[StoredLabel]:
+        """Return every content said of the trace, the newest first."""
+        with transaction(self._engine) as connection:
+            rows = connection.execute(_HISTORY, {"trace_id": trace_id}).all()
+        labels = [(label_of(row), row) for row in rows]
+        stands = {order_of(label) for label in latest(label for label, row in labels if row.withdrawn_at is None)}
+        told = sorted((pair for pair in labels if pair[0].trace_id == trace_id), key=lambda pair: order_of(pair[0]))
+        return [
+            StoredLabel(label, row.received_at, row.withdrawn_at, order_of(label) in stands)
+            for label, row in told[::-1][:limit]
+        ]
 
 
 def store_labels(connection: Connection, labels: Sequence[Label]) -> list[LabelOutcome]:

@@ -35,14 +35,14 @@ _KEEP_TEXTS = text(
     " (trace_id, content, messages, response, reference_response, conversation_id, cohort)"
     f" select t.trace_id, {_digests('t.messages::text', 't.response', 't.reference_response')}, t.messages, t.response,"
     " t.reference_response, t.conversation_id, t.cohort from ("
-    "  select distinct trace_id from label where kind = 'preference' and source <> 'user'"
+    "  select distinct trace_id from label where kind = 'preference' and source <> 'user' and withdrawn_at is null"
     "  and not exists (select from preference_text kept where kept.trace_id = label.trace_id)"
     " ) labelled join stored_trace s using (trace_id)"
     " join trace t on t.stored_on = s.stored_on and t.entry_id = s.entry_id and t.ordinal = s.ordinal"
     " where t.response is not null and t.reference_response is not null limit :limit on conflict do nothing"
 )
 _WITHOUT_TEXT = text(
-    "select count(distinct trace_id) from label where kind = 'preference' and source <> 'user'"
+    "select count(distinct trace_id) from label where kind = 'preference' and source <> 'user' and withdrawn_at is null"
     " and not exists (select from preference_text kept where kept.trace_id = label.trace_id)"
 )
 # What holds news since :time, with the two answers either way round.
@@ -62,17 +62,14 @@ _EVENTS = (
     " case when tie then 0.5 else 1.0 end as value, timestamp, cohort, annotator_id, criteria_version,"
     " 'human' as by, null as conversation_id, dimensions from preference where content is not null"
 )
-# A later content of a label's id takes the place of the earlier one; an answer that was undone is no judgement.
+# A later content of a label's id takes the place of the earlier one; one that was withdrawn is no judgement.
 _LABELS = (
-    "select case when page.label_id is null then 'label' else 'review' end, l.label_id, l.digest, l.trace_id,"
-    " t.content, l.value, l.timestamp, t.cohort, l.annotator_id, l.criteria_version, l.source, t.conversation_id,"
-    " l.dimensions"
-    " from label l join preference_text t using (trace_id) left join ("
-    "  select label_id, bool_and(undone_at is not null) as undone from review_verdict where label_id is not null"
-    "  group by label_id"
-    " ) page using (label_id)"
-    " where l.kind = 'preference' and l.source <> 'user' and page.undone is not true and not exists ("
-    "  select from label later where later.label_id = l.label_id"
+    "select case when l.label_id in (select label_id from review_verdict where label_id is not null) then 'review'"
+    " else 'label' end, l.label_id, l.digest, l.trace_id, t.content, l.value, l.timestamp, t.cohort, l.annotator_id,"
+    " l.criteria_version, l.source, t.conversation_id, l.dimensions"
+    " from label l join preference_text t using (trace_id)"
+    " where l.kind = 'preference' and l.source <> 'user' and l.withdrawn_at is null and not exists ("
+    "  select from label later where later.label_id = l.label_id and later.withdrawn_at is null"
     "  and (later.timestamp, later.digest) > (l.timestamp, l.digest)"
     ")"
 )

@@ -37,7 +37,7 @@ class LabelsSettings(Part):
         0.01, gt=0, le=1, description="labels that state a smaller inclusion_probability count in no estimate"
     )
     baseline_labels: int = Field(
-        200, ge=20, description="labels since the baseline's window began from which a rate's own law is frozen"
+        500, ge=20, description="labels since the baseline's window began from which a rate's own law is frozen"
     )
     min_labels: int = Field(30, ge=10, description="fewer in a window give no estimate")
 

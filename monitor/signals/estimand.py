@@ -50,7 +50,7 @@ def selected_series(kind: str) -> str:
 # Log ratio of the words of an answer and of its reference: written beside the selections; no baseline holds it.
 LENGTH_GAP = Signal("length_gap", SignalKind.RANKED, "log ratio")
 REWARD_WIN = Signal("reward_win", SignalKind.PROBABILITY, "ratio")
-REWARD_ACCURACY = Signal("reward_accuracy", SignalKind.BINARY, "ratio")
+REWARD_ACCURACY = Signal("reward_accuracy", SignalKind.PROBABILITY, "ratio")
 WIN_RATE = Estimand("win_rate", PREFERENCE, REWARD_WIN.name, "ratio")
 REFUSAL_RATE = Estimand("refusal_rate", REFUSAL, "refusal", "ratio")
 WIN_RATE_LC = Signal("win_rate_lc", SignalKind.ESTIMATE, "ratio")  # length-controlled

@@ -13,9 +13,9 @@ from starlette.middleware import Middleware
 from monitor import __version__
 from monitor.telemetry.health import Health
 from monitor.web import problem
-from monitor.web.auth import Gatekeeper
+from monitor.web.auth import Gatekeeper, admit
 from monitor.web.middleware import BodyLimit, HeadAsGet, SecurityHeaders
-from monitor.web.routes import alarm, drift, estimate, job, page, probe, review
+from monitor.web.routes import alarm, drift, estimate, job, label, page, probe, review
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Ports:
     models: job.Registry
     reviews: review.Reviews
     estimates: estimate.Reports
+    labels: label.Labels
 
 
 def create_app(
@@ -54,7 +55,7 @@ def create_app(
         openapi_url="/api/openapi.json",
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
-        middleware=[Middleware(SecurityHeaders), Middleware(BodyLimit), Middleware(HeadAsGet)],
+        middleware=[Middleware(SecurityHeaders), Middleware(BodyLimit, admit=admit), Middleware(HeadAsGet)],
     )
     for port in fields(ports):
         setattr(app.state, port.name, getattr(ports, port.name))
@@ -68,6 +69,7 @@ def create_app(
     api.include_router(job.router)
     api.include_router(review.router)
     api.include_router(estimate.router)
+    api.include_router(label.router)
     app.include_router(probe.router)
     app.include_router(api)
     app.include_router(page.router)

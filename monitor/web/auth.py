@@ -88,6 +88,11 @@ def identify(request: Request, credentials: Annotated[HTTPAuthorizationCredentia
     return gatekeeper.admit(request, credentials)
 
 
+async def admit(request: Request) -> Actor:
+    """Return who asks, before the body is read."""
+    return identify(request, await _bearer(request))
+
+
 def identify_viewer(actor: Annotated[Actor, Depends(identify)]) -> Actor:
     _require(actor, Role.VIEWER)
     return actor

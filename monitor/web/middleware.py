@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from monitor.web.problem import answer
 
 MAX_BODY_BYTES = 16_384
+LONG_BODIES: Mapping[str, int] = {"/api/v1/labels": 1_048_576}  # bytes, of those who are known
 _SECURITY_HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -39,14 +43,33 @@ class SecurityHeaders:
 
 
 class BodyLimit:
-    """Refuse bodies that are long, or that do not say how long they are, before anything reads them."""
+    """Refuse bodies that are long, or that do not say how long they are, before anything reads them.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Where batches are sent, a body may be longer, once *admit* has raised nothing for whoever sends it.
+    """
+
+    def __init__(self, app: ASGIApp, admit: Callable[[Request], Awaitable[object]]) -> None:
         self._app = app
+        self._admit = admit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = _refuse_body(Headers(scope=scope)) if scope["type"] == "http" else None
-        await (self._app if refusal is None else answer(*refusal))(scope, receive, send)
+        refusal = await self._refuse_body(scope) if scope["type"] == "http" else None
+        await (self._app if refusal is None else refusal)(scope, receive, send)
+
+    async def _refuse_body(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        if "transfer-encoding" in headers:
+            return answer(411, "the request does not say how long its body is: send the header Content-Length")
+        most = LONG_BODIES.get(scope["path"], MAX_BODY_BYTES)
+        given = headers.get("content-length", "0")
+        if not given.isdecimal() or len(given) > len(str(most)) or int(given) > most:
+            return answer(413, f"Content-Length is {given[:20]!r}: a body has {most} bytes at most here")
+        if int(given) > MAX_BODY_BYTES:
+            try:
+                await self._admit(Request(scope))
+            except HTTPException as refused:
+                return answer(refused.status_code, refused.detail, dict(refused.headers or {}))
+        return None
 
 
 class HeadAsGet:
@@ -63,12 +86,3 @@ class HeadAsGet:
             await self._app(dict(scope, method="GET"), receive, send_without_body)
         else:
             await self._app(scope, receive, send)
-
-
-def _refuse_body(headers: Headers) -> tuple[int, str] | None:
-    if "transfer-encoding" in headers:
-        return 411, "the request does not say how long its body is: send the header Content-Length"
-    length = headers.get("content-length", "0")
-    if not length.isdecimal() or len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:
-        return 413, f"Content-Length is {length[:20]!r}: a body has {MAX_BODY_BYTES} bytes at most"
-    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from monitor.errors import Conflict, InvalidInput, NotFound, Unavailable
+from monitor.errors import Conflict, InvalidInput, InvalidRow, InvalidRows, NotFound, Unavailable
 
 log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -29,6 +30,7 @@ class Problem(BaseModel):
     title: str = Field(description="the kind of error, the same for every error of its status")
     status: int
     detail: str = Field(description="what was found, and what to do")
+    rows: list[InvalidRow] | None = Field(None, description="of a batch: each row that is wrong")
 
 
 def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -42,8 +44,8 @@ def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def answer(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    content = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+def answer(status: int, detail: str, headers: dict[str, str] | None = None, **more: object) -> Response:
+    content = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
     return Response(json.dumps(content), status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
@@ -64,6 +66,10 @@ def install(app: FastAPI) -> None:
             wrong.append(f"{'.'.join(str(part) for part in item['loc'])} = {shown}: {item['msg']}")
         return answer(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(wrong))
 
+    def on_invalid_rows(_: Request, error: Exception) -> Response:
+        assert isinstance(error, InvalidRows)
+        return answer(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), rows=[asdict(row) for row in error.rows])
+
     def on_known(_: Request, error: Exception) -> Response:
         return answer(_STATUSES[type(error)], str(error))
 
@@ -77,6 +83,7 @@ def install(app: FastAPI) -> None:
 
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid_request)
+    app.add_exception_handler(InvalidRows, on_invalid_rows)
     for kind in _STATUSES:
         app.add_exception_handler(kind, on_known)
     app.add_exception_handler(Unavailable, on_unavailable)

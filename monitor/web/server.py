@@ -16,7 +16,7 @@ from monitor.web.connection import BoundedProtocol, ConnectionLimits
 PART = "web"
 _BACKLOG = 512
 _GRACE_SECONDS = 5
-USUAL_LIMITS = ConnectionLimits(body_seconds=10.0)  # a body has 16 kB at most
+USUAL_LIMITS = ConnectionLimits(body_seconds=10.0)  # a body has 16 kB at most, a batch of labels 1 MB
 
 
 class WebServer:

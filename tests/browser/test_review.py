@@ -24,7 +24,7 @@ from tests.integration.reviewing import POLICY, rows_of, store_items
 
 pytestmark = [pytest.mark.browser, pytest.mark.postgres]
 
-TOKENS = {"label-me": "annotator", "run-me": "operator"}
+TOKENS = {"annotator": "label-me", "operator": "run-me"}
 VERDICT = ("item_id", "answer", "value", "policy_first", "note")
 TWO_WANTED = Selection(PREFERENCE, 0.5, 0.1, selected=True, wanted=2)
 JUDGED_ALONE = Selection(REFUSAL, 0.5, 0.1, selected=True)
@@ -46,16 +46,18 @@ def ports(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Ports:
 @pytest.fixture
 def address(ports: Ports) -> Iterator[str]:
     health = Health(["web"])
-    app = create_app(ports, health=health, registry=CollectorRegistry(), tokens=TOKENS)
+    app = create_app(
+        ports, health=health, registry=CollectorRegistry(), tokens={token: role for role, token in TOKENS.items()}
+    )
     server = WebServer(app, host="127.0.0.1", port=0, health=health)
     yield f"http://127.0.0.1:{server.start()}"
     server.stop()
 
 
-def log_in(page: Page, address: str, token: str = "label-me") -> None:
+def log_in(page: Page, address: str, *, role: str = "annotator") -> None:
     page.goto(address)
     expect(page.get_by_role("textbox", name="Token")).to_be_focused()
-    page.keyboard.type(token)
+    page.keyboard.type(TOKENS[role])
     page.keyboard.press("Enter")
 
 
@@ -169,7 +171,7 @@ def test_an_answer_that_came_too_late_is_told_kindly_and_the_next_item_stands_th
     page: Page, address: str, engine: Engine, ports: Ports
 ) -> None:
     store_items(engine, range(2), TWO_WANTED)
-    log_in(page, address, "run-me")
+    log_in(page, address, role="operator")
     page.get_by_role("link", name="Review queue").click()
     expect(page.locator("#question")).to_be_focused()
     ports.reviews.next_items("somebody-else", limit=1)

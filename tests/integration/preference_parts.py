@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Engine, insert, text
+from sqlalchemy import Engine, text
 
 from monitor.domain.label import PREFERENCE, Label
 from monitor.domain.trace import Message, Trace
 from monitor.ingest.offset import StoredOffset
-from monitor.postgres import schema
 from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.labels import insert_labels
 from tests.traces import checkpoint, scored
 from tests.traces import trace as a_trace
 
@@ -45,23 +45,8 @@ def label(number: int, value: float = 1.0, *, annotator: str | None = "ada", **c
 
 
 def store_labels(engine: Engine, *labels: Label) -> None:
-    rows = [
-        {
-            "label_id": one.label_id,
-            "digest": one.digest(),
-            "timestamp": one.timestamp,
-            "trace_id": one.trace_id,
-            "annotator_id": one.annotator_id,
-            "kind": one.kind,
-            "value": one.value,
-            "criteria_version": one.criteria_version,
-            "dimensions": dict(one.dimensions),
-            "source": one.source,
-        }
-        for one in labels
-    ]
     with engine.begin() as connection:
-        connection.execute(insert(schema.label), rows)
+        insert_labels(connection, labels)
 
 
 def forget_texts(engine: Engine) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, insert, select, text
+from sqlalchemy import Engine, insert, select, text, update
 
 from monitor.domain.label import Label, LabelSource
 from monitor.errors import InvalidInput, NotFound
@@ -112,7 +112,7 @@ def test_a_correction_counts_and_what_it_corrects_does_not(
     assert (pair["chosen"], len(pair["judgements"])) == ("theirs 1", 1)
 
 
-def test_an_answer_on_the_review_page_is_named_so_and_one_that_was_undone_does_not_count(
+def test_an_answer_on_the_review_page_is_named_so_and_one_that_was_withdrawn_does_not_count(
     engine: Engine, tmp_path: Path
 ) -> None:
     store_traces(engine, [answered(1), answered(2)])
@@ -120,11 +120,13 @@ def test_an_answer_on_the_review_page_is_named_so_and_one_that_was_undone_does_n
     item = {"kind": "preference", "probability": 1.0, "counted": True, "reason": "floor", "wanted": 1}
     verdict = {"annotator_id": "ada", "answer": "label", "dimensions": {}}
     with engine.begin() as connection:
-        for number, undone_at in ((1, None), (2, datetime.now(UTC))):
+        for number in (1, 2):
             given = insert(schema.review_item).values(item | {"trace_id": answered(number).trace_id})
             item_id = connection.execute(given.returning(schema.review_item.c.item_id)).scalar_one()
-            row = verdict | {"item_id": item_id, "label_id": label(number).label_id, "undone_at": undone_at}
+            row = verdict | {"item_id": item_id, "label_id": label(number).label_id}
             connection.execute(insert(schema.review_verdict).values(row))
+        undone = update(schema.label).where(schema.label.c.label_id == label(2).label_id)
+        connection.execute(undone.values(withdrawn_at=datetime.now(UTC)))
 
     (pair,), card = exported(engine, tmp_path)
 
@@ -176,7 +178,9 @@ def test_new_pairs_are_counted_by_the_rules_that_choose_them(engine: Engine) -> 
         now = connection.execute(text("select clock_timestamp()")).scalar_one()
     store_traces(engine, [answered(number) for number in range(1, 5)])
     assert count(engine, now) == 0
-    store_labels(engine, label(1), label(2, 0.5), label(3), label(3, 0.0, annotator="bo"), label(4, source="ai"))
+    store_labels(
+        engine, label(1), label(2, 0.5), label(3), label(3, 0.0, annotator="bo"), label(4, source=LabelSource.AI)
+    )
     prefer(engine, "p-new")
     prefer(engine, "p-tie", tie=True)
 

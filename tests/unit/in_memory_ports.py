@@ -12,6 +12,7 @@ from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity,
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.incident import Incident, IncidentDetail, sum_up
 from monitor.domain.job import LIVE, Action, Job, JobState
+from monitor.domain.label import LabelOutcome, StoredLabel
 from monitor.domain.order import ORDERS, Actor, AlarmOrder, JobOrder, target_of
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Overview
@@ -25,6 +26,8 @@ from monitor.offline.log import InMemoryLog
 from monitor.postgres.engine import AWAY
 from monitor.runs.model import Models
 from monitor.web.app import Ports
+from monitor.web.routes.label import PostedLabel
+from tests.labels import label
 from tests.unit.in_memory_reviews import InMemoryReviews
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -92,6 +95,7 @@ class InMemoryMonitor:
     counts: Overview = field(default_factory=lambda: Overview(0, 0, 0, 0, {}, 0, 0, None, False, None))
     queue: InMemoryReviews = field(default_factory=InMemoryReviews)
     told_of_labels: list[LabelReport] = field(default_factory=list)
+    posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -109,7 +113,17 @@ class InMemoryMonitor:
             models=self,
             reviews=self.queue,
             estimates=self,
+            labels=self,
         )
+
+    def post(self, rows: Sequence[bytes], *, actor: Actor) -> Sequence[PostedLabel]:
+        self._reach()
+        self.posted.append((actor, list(rows)))
+        return [PostedLabel(f"l-{number}", LabelOutcome.STORED) for number in range(len(rows))]
+
+    def labels_of(self, trace_id: str, *, limit: int) -> Sequence[StoredLabel]:
+        self._reach()
+        return [StoredLabel(label(trace_id=trace_id), NOW, None, latest=True)][:limit]
 
     def overview(self) -> Overview:
         self._reach()

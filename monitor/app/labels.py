@@ -1,0 +1,51 @@
+"""Labels that come by the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from monitor.domain.label import Label, StoredLabel
+from monitor.domain.order import Actor
+from monitor.errors import InvalidRow, InvalidRows, InvalidTrace
+from monitor.ingest.decode import DecodeLimits
+from monitor.ingest.formats.native import decode_label
+from monitor.postgres.labels import PostgresLabels
+from monitor.telemetry.intake import LabelCounts
+from monitor.web.routes.label import PostedLabel
+
+
+@dataclass(frozen=True, slots=True)
+class LabelIntake:
+    """`web.routes.label.Labels`: what the topic takes is taken here, and by the same rules."""
+
+    store: PostgresLabels
+    limits: DecodeLimits
+    clock: Callable[[], datetime]
+    counts: LabelCounts | None = None
+
+    def post(self, rows: Sequence[bytes], *, actor: Actor) -> Sequence[PostedLabel]:
+        labels, wrong = list[Label](), list[InvalidRow]()
+        for index, row in enumerate(rows):
+            decoded = decode_label(row, self.limits, self.clock())
+            if isinstance(decoded, InvalidTrace):
+                wrong.append(InvalidRow(index, decoded.reason, decoded.detail))
+            else:
+                labels.append(decoded)
+        if wrong:
+            if self.counts is not None:
+                self.counts.count_invalid(len(wrong))
+            raise InvalidRows(
+                f"{len(wrong)} of {len(rows)} labels are wrong, and none was stored: mend or drop those that `rows`"
+                " names, and send the batch again",
+                wrong,
+            )
+        outcomes = self.store.post(labels, actor=actor)
+        if self.counts is not None:
+            for label, outcome in zip(labels, outcomes, strict=True):
+                self.counts.count(outcome, label.source)
+        return [PostedLabel(label.label_id, outcome) for label, outcome in zip(labels, outcomes, strict=True)]
+
+    def labels_of(self, trace_id: str, *, limit: int) -> Sequence[StoredLabel]:
+        return self.store.labels_of(trace_id, limit=limit)
