@@ -73,8 +73,9 @@ def counts(engine: Engine) -> dict[str, int]:
 def test_a_checkpoint_makes_everything_in_it_true_together(engine: Engine, store: PostgresCheckpoints) -> None:
     rewards = [Reward("v1", (0.5, 1.5), 1.0, 0.5, 0.5)] * 3
     items = scored([trace(number) for number in range(3)], rewards=rewards)
-    said = {"preferences": [(replace(PREFERENCE, trace_id="t-1"), "none")], "labels": [label()]}
-    store.write(checkpoint(items, dead_letters={"not_json": 2}, duplicates=1, **said))
+    preferences = [(replace(PREFERENCE, trace_id="t-1"), "none")]
+    letters = {"not_json": 2}
+    store.write(checkpoint(items, preferences=preferences, labels=[label()], dead_letters=letters, duplicates=1))
     signals = 5  # length, refusal, truncation, error, reward
     wanted = dict.fromkeys(TABLES, 3) | {
         "log_entry": 1,
