@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from monitor.domain.label import LabelSource
-from monitor.labels.report import RECENT, LabelUse, UseRule, use_of
+from monitor.domain.label import PREFERENCE, LabelSource
+from monitor.domain.review import Selection
+from monitor.domain.score import Opinion
+from monitor.domain.text import visible
+from monitor.ingest.offset import StoredOffset
+from monitor.labels.block import BlockRule
+from monitor.labels.estimate import Estimate, EstimateRule
+from monitor.labels.item import Sampling
+from monitor.labels.keeper import BlockKeeper
+from monitor.labels.report import RECENT, EstimateReports, LabelReport, LabelUse, use_of
+from monitor.postgres.blocks import PostgresBlocks
+from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import transaction
 from monitor.postgres.estimates import PostgresEstimates
 from monitor.postgres.labels import insert_labels
+from monitor.postgres.streams import PostgresFoldStore
 from monitor.signals.estimand import WIN_RATE
+from tests.commands import Run
+from tests.hostile import LABELS, unseen
 from tests.labels import label
 from tests.settled import evidence, settle
+from tests.traces import checkpoint, scored, trace
 
 pytestmark = pytest.mark.postgres
 LATER = timedelta(days=30)
 
 
 def store_of(engine: Engine, **rule: Any) -> PostgresEstimates:
-    return PostgresEstimates(engine, use=UseRule(**rule), least_probability=0.01)
+    return PostgresEstimates(engine, BlockRule(**rule))
 
 
 def test_what_was_settled_is_read_as_it_was_written(engine: Engine) -> None:
@@ -32,6 +49,8 @@ def test_what_was_settled_is_read_as_it_was_written(engine: Engine) -> None:
     found = store_of(engine).evidence(WIN_RATE, recent=RECENT)
     assert sorted(found.items, key=lambda item: item.trace_id) == sorted(items, key=lambda item: item.trace_id)
     assert list(found.sums) == sums
+    last = store_of(engine).evidence(WIN_RATE, recent=RECENT, days=1)
+    assert {item.timestamp.date() for item in last.items} == {sums[-1].day}
     assert (found.blocks.matured, found.blocks.dropped, found.blocks.waiting) == (items[-1].number, 0, 0)
 
 
@@ -76,6 +95,75 @@ insert into label_item (estimand, trace_id, number, timestamp, policy_model, coh
 """
 
 
+def test_the_command_shows_each_cohort_with_what_is_known_of_it(run: Run, postgres_url: str, engine: Engine) -> None:
+    hostile = LABELS["terminal sequences"]
+    many, few = evidence(), evidence(days=1, share=0.05, cohort=hostile)
+    with transaction(engine) as connection:
+        settle(connection, [*many[0], *few[0]], [*many[1], *few[1]])
+    done = run("winrate", POSTGRES__URL=postgres_url)
+    assert (done.code, unseen(done.out)) == (0, [])
+    assert visible(hostile)[:20] in done.out
+    assert f"{len(few[0])} labels" in done.out
+    assert "labels of the last seven days" in done.out
+    rows = json.loads(run("winrate", "--json", "--cohort", "*", "--window", "week").out)[0]["estimates"]
+    [row] = [row for row in rows if row["signal"] == "win_rate"]
+    assert row["bounds"]["lower"] < 0.4 < row["bounds"]["upper"]
+    assert row["anytime"]["lower"] <= row["bounds"]["lower"]
+    told = run("winrate", "--signal", "mood")
+    assert (told.code, "labels do not tell it; name one of win_rate, refusal_rate" in told.err) == (2, True)
+
+
+def test_the_command_says_what_a_win_rate_takes_where_there_is_none(run: Run, postgres_url: str) -> None:
+    done = run("winrate", POSTGRES__URL=postgres_url)
+    assert (done.code, done.out.startswith("no win_rate yet: it takes blocks")) == (0, True)
+
+
+def test_drawn_traces_and_their_labels_become_a_win_rate(engine: Engine) -> None:
+    random, share = np.random.default_rng(1), 0.25
+    wins, drawn = random.random(640) < 0.4, random.random(640) < share
+    store = PostgresCheckpoints(engine, group_id="g", max_cohorts=50)
+    store.begin({("traces", 0): StoredOffset(0)})
+    items = [
+        replace(
+            item,
+            selections=(Selection(PREFERENCE, share, share, selected=bool(chosen)),),
+            opinion=Opinion("e-1", 0.7 if won else 0.4),
+        )
+        for item, won, chosen in zip(scored([trace(number) for number in range(640)]), wins, drawn, strict=True)
+    ]
+    store.write(checkpoint(items))
+    PostgresFoldStore(engine).place_entries()
+    chosen = [(item.trace.trace_id, won) for item, won, named in zip(items, wins, drawn, strict=True) if named]
+    given = [
+        label(number, trace_id=trace_id, value=float(won), annotator_id="ada", criteria_version=None)
+        for number, (trace_id, won) in enumerate(chosen)
+    ]
+    with transaction(engine) as connection:
+        insert_labels(connection, given[:-1])
+    keeper = BlockKeeper(PostgresBlocks(engine), BlockRule())
+    reports = EstimateReports(store_of(engine), EstimateRule(), Sampling.REVIEW, clock=lambda: 0.0)
+
+    def told() -> tuple[LabelReport, Estimate]:
+        while keeper.turn():
+            pass
+        [report] = reports.reports(signal="win_rate")
+        return report, report.only(window="week", cohort="*").estimates[0]
+
+    report, row = told()
+    assert (row.traces, report.blocks.matured, report.blocks.waiting) == (576, 9, 1)
+    with transaction(engine) as connection:
+        insert_labels(connection, given[-1:])
+    report, row = told()
+    assert (row.traces, row.labels, report.blocks.waiting) == (640, len(given), 0)
+    assert report.labels == {LabelUse.COUNTED: len(given)}
+    assert row.bounds is not None
+    assert row.classical is not None
+    assert row.bounds.lower < wins.mean() < row.bounds.upper
+    assert row.bounds.upper - row.bounds.lower < 0.6 * (row.classical.upper - row.classical.lower)
+    assert row.effective_labels is not None
+    assert row.effective_labels > 2 * row.labels
+
+
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], LabelUse]] = {
     "its trace is in a settled block": ({}, {}, LabelUse.COUNTED),
     "its block waits for others": ({"trace_id": "t-130"}, {}, LabelUse.WAITING),
@@ -85,18 +173,18 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], LabelUse]] = {
     "its trace is not stored": ({"trace_id": "gone"}, {}, LabelUse.NO_TRACE),
     "its block was dropped before it came": ({"trace_id": "t-70"}, {}, LabelUse.LATE),
     "another label of its block never came": ({"trace_id": "t-70", "ago": 90}, {}, LabelUse.BLOCK_DROPPED),
-    "it was given by other criteria": ({"criteria_version": "c-2"}, {}, LabelUse.OTHER_CRITERIA),
+    "it was given by other criteria": ({"criteria_version": "c-2", "trace_id": "t-195"}, {}, LabelUse.OTHER_CRITERIA),
     "a user gave it": ({"source": LabelSource.USER}, {}, LabelUse.USER),
     "a model gave it": ({"source": LabelSource.AI}, {}, LabelUse.AI),
-    "it states no probability": ({"trace_id": "t-130"}, {"sampling": "stated"}, LabelUse.NO_PROBABILITY),
+    "it states no probability": ({"trace_id": "t-130"}, {"sampling": Sampling.STATED}, LabelUse.NO_PROBABILITY),
     "it states too small a one": (
         {"trace_id": "t-130", "inclusion_probability": 0.001},
-        {"sampling": "stated"},
+        {"sampling": Sampling.STATED},
         LabelUse.SMALL_PROBABILITY,
     ),
     "its trace may not be labelled": (
         {"trace_id": "t-2", "inclusion_probability": 0.1, "ago": 180},
-        {"sampling": "stated"},
+        {"sampling": Sampling.STATED},
         LabelUse.NOT_ELIGIBLE,
     ),
 }
@@ -115,7 +203,8 @@ def test_what_becomes_of_a_label_is_told(engine: Engine) -> None:
             given = "update label set received_at = now() - make_interval(mins => :minutes)"
             connection.execute(text(given), {"minutes": minutes})
         found = store_of(engine, criteria_version="c-1", **rule).evidence(WIN_RATE, recent=RECENT)
-        told[name] = [(use_of(facts, UseRule(criteria_version="c-1", **rule)), facts.labels) for facts in found.facts]
+        sampling = rule.get("sampling", Sampling.REVIEW)
+        told[name] = [(use_of(facts, sampling), facts.labels) for facts in found.facts]
     assert told == {name: [(use, 1)] for name, (_, _, use) in CASES.items()}
     assert (found.blocks.matured, found.blocks.dropped, found.blocks.waiting) == (1, 1, 1)
     assert found.blocks.waiting_since is not None
