@@ -65,6 +65,10 @@ def backtest(
         list[Path] | None,
         typer.Option("--labels", help="File of labels, one a line, that state their inclusion_probability; repeat it."),
     ] = None,
+    baseline_labels: Annotated[
+        int,
+        typer.Option("--baseline-labels", min=20, help="Labels from which the baseline of what they tell is made."),
+    ] = 200,
     cohort_key: Annotated[
         list[str] | None, typer.Option("--cohort-key", help="A label that makes the cohort; repeat it for several.")
     ] = None,
@@ -110,6 +114,7 @@ def backtest(
     from monitor.observe.step import ObserveRules
     from monitor.offline.backtest import BacktestPlan
     from monitor.offline.backtest import backtest as run
+    from monitor.offline.estimate import LabelPlan
     from monitor.offline.labels import read_labels
     from monitor.settings.embedding import EmbeddingSettings
 
@@ -127,6 +132,7 @@ def backtest(
         observe=ObserveRules(CohortRule(tuple(cohort_key or ())), timedelta(seconds=repeat_window)),
         fold=fold,
         null_rule=NullRule(tolerance=accepted),
+        labels=LabelPlan(baseline_labels=baseline_labels),
     )
     with _reading(files, tokenizer) as reader:
         limits, now = reader.limits, reader.now

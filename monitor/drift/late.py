@@ -21,6 +21,17 @@ COUNTED_BY: Mapping[str, str] = {
 }
 
 
+def labels_of(signal: str, version: str, counts: Mapping[tuple[str, str], int]) -> float:
+    """Return how many labels stand behind a signal's values, given how many values each signal has.
+
+    Length-controlled wins begin later than wins do, once it is known what length explains; they have their share.
+    """
+    labels = float(counts.get((COUNTED_BY[signal], version), 0))
+    if signal == WIN_RATE_LC.name:
+        labels *= min(counts[signal, version] / max(counts.get((WIN_RATE.name, version), 0), 1), 1.0)
+    return labels
+
+
 def late_laws(baseline: Baseline, log: LabelLog, rule: NullRule, *, least_labels: int) -> Iterator[SignalBaseline]:
     """Yield the laws that *baseline* lacks and labels are enough for, of traces since its window began.
 
@@ -35,7 +46,7 @@ def late_laws(baseline: Baseline, log: LabelLog, rule: NullRule, *, least_labels
         for signal, version in span.counts
         if signal in COUNTED_BY
         and (signal, version) not in known
-        and span.counts.get((COUNTED_BY[signal], version), 0) >= least_labels
+        and labels_of(signal, version, span.counts) >= least_labels
     }
     if not ready:
         return

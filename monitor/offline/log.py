@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ class InMemoryLog:
     _ids: list[str | None] = field(default_factory=list)
     _micros: list[int] = field(default_factory=list)
     _traces: list[int] = field(default_factory=list)  # the places of traces
+    _labels: LabelSpan | None = None  # of all entries of labels
 
     @property
     def end(self) -> LogEnd:
@@ -46,6 +48,8 @@ class InMemoryLog:
         self.records.append(placed)
         self._ids += entry.subjects.ids
         self._micros += entry.subjects.timestamps.tolist()
+        if entry.source is Source.LABELS:
+            self._labels = _grown(self._labels, placed)
         return placed
 
     @property
@@ -99,16 +103,13 @@ class InMemoryLog:
         return [SubjectRef(place, self._ids[place], moment_of(self._micros[place])) for place in places]
 
     def label_span(self, place: int) -> LabelSpan | None:
-        """Return the span of blocks whose traces stand at *place* or later; None where none is settled."""
-        entries = [entry for entry in self.records if entry.source is Source.LABELS]
-        if not entries:
-            return None
-        counts: dict[tuple[str, str], int] = {}
-        for entry in entries:
-            for batch in entry.observations:
-                key = batch.series.signal, batch.series.scorer_version
-                counts[key] = counts.get(key, 0) + len(batch.values)
-        return LabelSpan(entries[0].first_place, entries[-1].first_place + entries[-1].places, counts)
+        """Return the span of all blocks; None where none is settled.
+
+        Raises `ValueError` for a *place* other than 0: a file's baseline begins with it.
+        """
+        if place:
+            raise ValueError(f"place = {place}; the blocks of a file are counted from its beginning alone")
+        return self._labels
 
     def newcomers(self) -> dict[str, SubjectRef]:
         """Return where each policy model began, but for those that the log begins with."""
@@ -121,6 +122,18 @@ class InMemoryLog:
 
     def _inside(self, start: int, stop: int) -> list[PlacedEntry]:
         """Return the entries that hold some of the places start <= place < stop."""
-        return [
-            entry for entry in self.records if entry.first_place < stop and entry.first_place + entry.places > start
-        ]
+        first = bisect_right(self.records, start, key=_first_place)
+        last = bisect_left(self.records, stop, key=_first_place)
+        return [entry for entry in self.records[max(first - 1, 0) : last] if entry.first_place + entry.places > start]
+
+
+def _first_place(entry: PlacedEntry) -> int:
+    return entry.first_place
+
+
+def _grown(span: LabelSpan | None, entry: PlacedEntry) -> LabelSpan:
+    counts = Counter({} if span is None else span.counts)
+    for batch in entry.observations:
+        counts[batch.series.signal, batch.series.scorer_version] += len(batch.values)
+    first = entry.first_place if span is None else span.first_place
+    return LabelSpan(first, entry.first_place + entry.places, counts)
