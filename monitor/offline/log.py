@@ -21,6 +21,7 @@ from monitor.domain.observation import (
 from monitor.domain.stream import StreamKey
 from monitor.drift.log import Excerpt, LabelSpan, excerpt_of
 from monitor.drift.stored import FoldPosition
+from monitor.signals.estimand import ESTIMANDS, Estimand
 
 
 @dataclass(slots=True)
@@ -31,7 +32,7 @@ class InMemoryLog:
     _ids: list[str | None] = field(default_factory=list)
     _micros: list[int] = field(default_factory=list)
     _traces: list[int] = field(default_factory=list)  # the places of traces
-    _labels: LabelSpan | None = None  # of all entries of labels
+    _spans: dict[str, LabelSpan] = field(default_factory=dict)  # of all entries of labels, by estimand
 
     @property
     def end(self) -> LogEnd:
@@ -48,8 +49,8 @@ class InMemoryLog:
         self.records.append(placed)
         self._ids += entry.subjects.ids
         self._micros += entry.subjects.timestamps.tolist()
-        if entry.source is Source.LABELS:
-            self._labels = _grown(self._labels, placed)
+        for estimand in ESTIMANDS.values() if entry.source is Source.LABELS else ():
+            self._count(estimand, placed)
         return placed
 
     @property
@@ -102,15 +103,6 @@ class InMemoryLog:
     def locate(self, places: Sequence[int]) -> list[SubjectRef]:
         return [SubjectRef(place, self._ids[place], moment_of(self._micros[place])) for place in places]
 
-    def label_span(self, place: int) -> LabelSpan | None:
-        """Return the span of all blocks; None where none is settled.
-
-        Raises `ValueError` for a *place* other than 0: a file's baseline begins with it.
-        """
-        if place:
-            raise ValueError(f"place = {place}; the blocks of a file are counted from its beginning alone")
-        return self._labels
-
     def newcomers(self) -> dict[str, SubjectRef]:
         """Return where each policy model began, but for those that the log begins with."""
         first: dict[str, int] = {}
@@ -120,20 +112,37 @@ class InMemoryLog:
         later = {model: place for model, place in first.items() if place > min(first.values())}
         return dict(zip(later, self.locate(list(later.values())), strict=True))
 
+    def label_span(self, estimand: Estimand, place: int) -> LabelSpan | None:
+        """Return the span of all blocks that have matured; None where none has.
+
+        Raises `ValueError` for a *place* other than 0: a file's baseline begins there.
+        """
+        if place:
+            raise ValueError(f"place = {place}; the blocks of a file are counted from its beginning alone")
+        return self._spans.get(estimand.name)
+
     def _inside(self, start: int, stop: int) -> list[PlacedEntry]:
         """Return the entries that hold some of the places start <= place < stop."""
         first = bisect_right(self.records, start, key=_first_place)
         last = bisect_left(self.records, stop, key=_first_place)
         return [entry for entry in self.records[max(first - 1, 0) : last] if entry.first_place + entry.places > start]
 
+    def _count(self, estimand: Estimand, entry: PlacedEntry) -> None:
+        counts = {estimand.labelled: Counter[str](), estimand.compared: Counter[str]()}
+        own = [batch for batch in entry.observations if batch.series.signal in {estimand.name, *counts}]
+        if not own:
+            return
+        for batch in own:
+            if batch.series.signal in counts:
+                counts[batch.series.signal][batch.series.scorer_version] += len(batch.values)
+        first_place = entry.first_place
+        if estimand.name in self._spans:
+            before = self._spans[estimand.name]
+            first_place = before.first_place
+            counts[estimand.labelled].update(before.verdicts)
+            counts[estimand.compared].update(before.compared)
+        self._spans[estimand.name] = LabelSpan(first_place, entry.first_place + entry.places, *counts.values())
+
 
 def _first_place(entry: PlacedEntry) -> int:
     return entry.first_place
-
-
-def _grown(span: LabelSpan | None, entry: PlacedEntry) -> LabelSpan:
-    counts = Counter({} if span is None else span.counts)
-    for batch in entry.observations:
-        counts[batch.series.signal, batch.series.scorer_version] += len(batch.values)
-    first = entry.first_place if span is None else span.first_place
-    return LabelSpan(first, entry.first_place + entry.places, counts)
