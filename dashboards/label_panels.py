@@ -88,5 +88,21 @@ LABELS = Row(
             "s",
             width=12,
         ),
+        Panel(
+            "Review queue",
+            "Items open now, and those of the last seven days that are done or missing.",
+            (Query(f"max by (job, state) (monitor_review_items{ALL})", "{{job}} {{state}}"),),
+        ),
+        Panel(
+            "Answers of annotators",
+            "Of the last 24 hours.",
+            (Query(f"max by (job, answer) (monitor_review_answers{ALL})", "{{job}} {{answer}}"),),
+        ),
+        Panel(
+            "Traces drawn for review",
+            "The probability of any trace, and of one on which the reward models disagree. A busy day lowers both.",
+            (Query(f"max by (job, trace) (monitor_review_probability{ALL})", "{{job}} {{trace}}"),),
+            "percentunit",
+        ),
     ),
 )

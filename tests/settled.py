@@ -70,6 +70,7 @@ def evidence(
                 prediction_sum=float(predicted.sum()),
                 prediction_square_sum=float((predicted**2).sum()),
                 gap_sum=float(np.tanh(gap).sum()),
+                least_probability=share,
             )
         )
     return items, sums

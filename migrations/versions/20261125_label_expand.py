@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.Column("cheap_square_sum", sa.Float(), nullable=False),
         sa.Column("prediction_sum", sa.Float(), nullable=False),
         sa.Column("prediction_square_sum", sa.Float(), nullable=False),
+        sa.Column("least_probability", sa.Float(), nullable=False),
         sa.Column("gap_sum", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint(
             "estimand",
@@ -85,7 +86,10 @@ def upgrade() -> None:
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("estimand", "number", name=op.f("pk_label_block")),
     )
-    op.create_index(op.f("ix_label_block_first_place"), "label_block", ["first_place"], unique=False)
+    op.create_index(op.f("ix_label_block_entry_id"), "label_block", ["entry_id"], unique=False)
+    op.create_index(
+        op.f("ix_label_block_estimand_first_place"), "label_block", ["estimand", "first_place"], unique=False
+    )
     op.create_index(
         "ix_label_block_open",
         "label_block",
@@ -112,7 +116,7 @@ def upgrade() -> None:
         sa.Column("labelled_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("estimand", "trace_id", name=op.f("pk_label_item")),
     )
-    op.create_index("ix_label_item_timestamp", "label_item", ["estimand", "timestamp"], unique=False)
+    op.create_index("ix_label_item_number", "label_item", ["estimand", "number"], unique=False)
     op.create_table(
         "label_state",
         sa.Column("estimand", sa.Text(), nullable=False),
@@ -179,6 +183,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("trace_id", "kind", name=op.f("uq_review_item_trace_id_kind")),
     )
     op.create_index(
+        op.f("ix_review_item_created_at"), "review_item", ["created_at"], unique=False, postgresql_using="brin"
+    )
+    op.create_index(
         "ix_review_item_gold", "review_item", ["item_id"], unique=False, postgresql_where=sa.text("gold is not null")
     )
     op.create_index(
@@ -226,16 +233,19 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("verdict_id", name=op.f("pk_review_verdict")),
     )
+    op.create_index(op.f("ix_review_verdict_at"), "review_verdict", ["at"], unique=False, postgresql_using="brin")
     op.create_index("ix_review_verdict_annotator_id_at", "review_verdict", ["annotator_id", "at"], unique=False)
     op.create_index(op.f("ix_review_verdict_item_id"), "review_verdict", ["item_id"], unique=False)
 
 
 def downgrade() -> None:
     op.drop_index(op.f("ix_review_verdict_item_id"), table_name="review_verdict")
+    op.drop_index(op.f("ix_review_verdict_at"), table_name="review_verdict", postgresql_using="brin")
     op.drop_index("ix_review_verdict_annotator_id_at", table_name="review_verdict")
     op.drop_table("review_verdict")
     op.drop_table("review_claim")
     op.drop_table("review_plan")
+    op.drop_index(op.f("ix_review_item_created_at"), table_name="review_item", postgresql_using="brin")
     op.drop_index("ix_review_item_gold", table_name="review_item", postgresql_where=sa.text("gold is not null"))
     op.drop_index("ix_review_item_open", table_name="review_item", postgresql_where=sa.text("state = 'open'"))
     op.drop_table("review_item")
@@ -247,10 +257,11 @@ def downgrade() -> None:
     op.drop_table("preference_pair")
     op.drop_table("preference_set")
     op.drop_table("label_state")
-    op.drop_index("ix_label_item_timestamp", table_name="label_item")
+    op.drop_index("ix_label_item_number", table_name="label_item")
     op.drop_table("label_item")
     op.drop_index("ix_label_block_open", table_name="label_block", postgresql_where=sa.text("outcome is null"))
-    op.drop_index(op.f("ix_label_block_first_place"), table_name="label_block")
+    op.drop_index(op.f("ix_label_block_estimand_first_place"), table_name="label_block")
+    op.drop_index(op.f("ix_label_block_entry_id"), table_name="label_block")
     op.drop_table("label_block")
     op.drop_index("ix_label_trace_id_kind", table_name="label")
     op.drop_index(op.f("ix_label_received_at"), table_name="label")

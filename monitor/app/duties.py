@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from monitor.app.anchor import JudgeAnchor
 from monitor.app.estimates import SHOW_SECONDS, ShowEstimates, estimates_of, late_after
 from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchIncidents, WatchPlacement
+from monitor.app.review import PLAN_SECONDS, TIDY_SECONDS, PlanReview, TidyReview
 from monitor.app.rules import block_rule_of
 from monitor.app.watch import WatchArrivals
 from monitor.domain.incident import VerdictWait
@@ -79,6 +80,16 @@ def wait_of(settings: Settings) -> VerdictWait:
     return VerdictWait(frozenset(MEASURES), timedelta(seconds=reference.patience_seconds))
 
 
+def label_duties(settings: Settings, metrics: LabelMetrics, *, engine: Engine, fenced: Engine) -> list[Duty]:
+    """Return what the leader does for the review queue and the estimates that labels give."""
+    review, estimates = settings.review, ShowEstimates(estimates_of(engine, settings), metrics, late_after(settings))
+    return [
+        Duty("plan_review", PLAN_SECONDS, PlanReview(fenced, review)),
+        Duty("tidy_review", TIDY_SECONDS, TidyReview(fenced, review, metrics)),
+        Duty("show_estimates", SHOW_SECONDS, estimates),
+    ]
+
+
 def duties_of(
     settings: Settings,
     metrics: Metrics,
@@ -105,7 +116,6 @@ def duties_of(
     def forget_repeats() -> None:
         store.forget_repeats(settings.repeat_window)
 
-    estimates = ShowEstimates(estimates_of(engine, settings).reports, label_metrics, late_after(settings))
     duties = [
         Duty("tell_time", CLOCK_SECONDS, tell_time),
         Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
@@ -116,7 +126,7 @@ def duties_of(
         Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
         Duty("read_preferences", PREFERENCES_SECONDS, PostgresPreferences(fenced).read_new),
-        Duty("show_estimates", SHOW_SECONDS, estimates),
+        *label_duties(settings, label_metrics, engine=engine, fenced=fenced),
         Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
         Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
         Duty("make_partitions", FORGET_SECONDS, retention.make_partitions),

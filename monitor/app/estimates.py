@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine
 
+from monitor.app.rules import block_rule_of
 from monitor.labels.estimate import EstimateRule
 from monitor.labels.gauge import gauges_of
-from monitor.labels.report import EstimateReports, LabelReport, UseRule
+from monitor.labels.report import WEEK, EstimateReports
 from monitor.postgres.estimates import PostgresEstimates
 from monitor.settings.root import Settings
 from monitor.telemetry.labels import LabelMetrics
@@ -20,10 +20,8 @@ SHOW_SECONDS = 30.0
 
 
 def estimates_of(engine: Engine, settings: Settings) -> EstimateReports:
-    labels = settings.labels
-    use = UseRule(labels.sampling, labels.criteria_version)
-    store = PostgresEstimates(engine, use=use, least_probability=labels.least_probability)
-    return EstimateReports(store, EstimateRule(min_labels=labels.min_labels), use, clock=time.monotonic)
+    blocks, rule = block_rule_of(settings), EstimateRule(min_labels=settings.labels.min_labels)
+    return EstimateReports(PostgresEstimates(engine, blocks), rule, blocks.sampling, clock=time.monotonic)
 
 
 def late_after(settings: Settings) -> timedelta:
@@ -39,10 +37,10 @@ def late_after(settings: Settings) -> timedelta:
 class ShowEstimates:
     """Show what labels tell of the last week, and how far their blocks are."""
 
-    reports: Callable[[], Sequence[LabelReport]]
+    estimates: EstimateReports
     metrics: LabelMetrics
     late_after: timedelta
 
     def __call__(self) -> None:
-        gauges = gauges_of(self.reports(), late_after=self.late_after, now=datetime.now(UTC))
+        gauges = gauges_of(self.estimates.reports(days=WEEK.days), late_after=self.late_after, now=datetime.now(UTC))
         self.metrics.show_labels(gauges)

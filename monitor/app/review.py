@@ -1,15 +1,27 @@
-"""The review queue's parts: what draws in the worker, and what annotators use."""
+"""The review queue's parts: what draws in the worker, what annotators use, and the leader's duties."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+import structlog
 from sqlalchemy import Engine
 
 from monitor.domain.review import SelectionPlan, drawing_key
 from monitor.observe.selection import SelectionRule
 from monitor.postgres.review import PostgresReviews
-from monitor.postgres.review_plan import PostgresPlans
+from monitor.postgres.review_items import PostgresReviewItems
+from monitor.postgres.review_plan import PostgresPlans, PostgresTraffic
+from monitor.review.plan import Traffic, Wishes, plan_selection
 from monitor.review.queue import QueueRules
 from monitor.settings.labels import ReviewSettings
+from monitor.telemetry.labels import LabelMetrics
+
+PLAN_SECONDS = 15.0
+TIDY_SECONDS = 30.0
+ALARM_SHARE = 0.1  # of the day's budget, for the examples of alarms
+PATIENCE = timedelta(days=1)  # with which an item waits for an annotator who has not answered it
+log = structlog.get_logger(__name__)
 
 
 def selection_of(engine: Engine, settings: ReviewSettings) -> SelectionRule:
@@ -32,3 +44,50 @@ def reviews_of(engine: Engine, settings: ReviewSettings) -> PostgresReviews:
         daily_budget=settings.daily_budget,
     )
     return PostgresReviews(engine, rules)
+
+
+class PlanReview:
+    """Keep the selection plan within the day's budget as traffic changes."""
+
+    def __init__(self, fenced: Engine, settings: ReviewSettings) -> None:
+        self._settings = settings
+        self._plans = PostgresPlans(fenced, SelectionPlan())
+        self._store = PostgresTraffic(fenced, settings.kinds)
+        self._traffic = Traffic()
+        self._sequence: int | None = None  # of the last entry that is counted
+
+    def __call__(self) -> None:
+        settings, seen = self._settings, self._store.since(self._sequence)
+        self._traffic.add(seen.minutes, seen.now)
+        self._sequence = seen.sequence
+        wishes = Wishes(
+            kinds=settings.kinds,
+            least=settings.floor_ratio,
+            disputed=settings.disputed_ratio,
+            disputed_share=1.0 - settings.disputed_quantile,
+            daily_items=max(settings.daily_budget - self._store.alarm_items(), 0),
+        )
+        before, disagreements = self._plans.latest(), self._store.disagreements()
+        traces = self._traffic.a_day(seen.now)
+        plan = plan_selection(wishes, traces_a_day=traces, disagreements=disagreements, before=before)
+        if plan is not before:
+            self._plans.write(plan)
+            log.info("review_planned", least=plan.least, disputed=plan.disputed, traces_a_day=round(traces))
+
+
+class TidyReview:
+    """Put in what alarms show, take out what cannot be judged, and show where the queue stands."""
+
+    def __init__(self, fenced: Engine, settings: ReviewSettings, metrics: LabelMetrics) -> None:
+        self._settings = settings
+        self._items = PostgresReviewItems(fenced)
+        self._plans = PostgresPlans(fenced, SelectionPlan())
+        self._traffic = PostgresTraffic(fenced, settings.kinds)
+        self._metrics = metrics
+
+    def __call__(self) -> None:
+        room = int(ALARM_SHARE * self._settings.daily_budget) - self._traffic.alarm_items()
+        if self._settings.floor_ratio and room > 0:
+            self._items.put_alarm_examples(self._settings.kinds, limit=room)
+        self._items.tidy(PATIENCE)
+        self._metrics.show_review(self._items.counts(), self._items.answers(), self._plans.latest() or SelectionPlan())

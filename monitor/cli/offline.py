@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,14 +13,12 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from monitor.cli.terminal import complain, plain, say, show_table
+from monitor.cli.terminal import complain, plain
 from monitor.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from monitor.domain.alarm import Alarm
     from monitor.drift.budget import Budget
     from monitor.drift.tolerance import Tolerance
-    from monitor.offline.backtest import BacktestResult
     from monitor.offline.file import FileReader
     from monitor.rewards.huggingface import HuggingFaceEnsemble
 
@@ -58,7 +55,16 @@ def score(
 def backtest(
     files: Files,
     *,
-    baseline: Annotated[int, typer.Option("--baseline", min=1, help="Make the baseline from the first N good traces.")],
+    baseline: Annotated[
+        int,
+        typer.Option(
+            "--baseline", min=0, help="Make the baseline from the first N good traces; 0 watches nothing: labels alone."
+        ),
+    ],
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option("--labels", help="File of labels, one a line, that state their inclusion_probability; repeat it."),
+    ] = None,
     cohort_key: Annotated[
         list[str] | None, typer.Option("--cohort-key", help="A label that makes the cohort; repeat it for several.")
     ] = None,
@@ -95,6 +101,7 @@ def backtest(
     ] = False,
 ) -> None:
     """Freeze a baseline from the first traces of files and show what drifted in the others."""
+    from monitor.cli.backtested import backtest_json, show_backtest
     from monitor.domain.alarm import AlarmKind, Severity
     from monitor.domain.cohort import CohortRule
     from monitor.drift.fold import FoldRules
@@ -103,9 +110,12 @@ def backtest(
     from monitor.observe.step import ObserveRules
     from monitor.offline.backtest import BacktestPlan
     from monitor.offline.backtest import backtest as run
+    from monitor.offline.labels import read_labels
     from monitor.settings.embedding import EmbeddingSettings
 
-    _check_paths(files, "--json", json_out)
+    _check_paths([*files, *(labels or ())], "--json", json_out)
+    if not baseline and not labels:
+        raise InvalidInput("--baseline 0 watches nothing, and without --labels there is nothing to estimate: give one")
     fold = FoldRules(budget_of(average_run_length, false_page_days))
     accepted = tolerances_of(tolerance or ())
     ensemble = _load(reward_model, device)
@@ -119,42 +129,18 @@ def backtest(
         null_rule=NullRule(tolerance=accepted),
     )
     with _reading(files, tokenizer) as reader:
-        result = run(reader.read(files), plan, lambda: ensemble, embedder)
+        limits, now = reader.limits, reader.now
+        judged = read_labels(labels, limits=limits, now=now, report=complain) if labels else None
+        result = run(reader.read(files), plan, lambda: ensemble, embedder, labels=judged)
     shown = [
-        alarm
-        for alarm in result.alarms
+        (alarm, read)
+        for alarm, read in zip(result.alarms, result.traces_read, strict=True)
         if warnings or alarm.severity is Severity.ALERT or alarm.kind is AlarmKind.INPUT_SHIFT
     ]
     _tell_counts(reader)
-    show_backtest(result, shown)
-    if json_out is None:
-        return
-    try:
-        text = json.dumps(_as_json(result, shown, plan.fold.budget), indent=2, default=plain)
-        json_out.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InvalidInput(f"--json {json_out}: {error.strerror}; name a file that can be written") from None
-
-
-def show_backtest(result: BacktestResult, shown: list[Alarm]) -> None:
-    """Print what the baseline expects, what was found, and what would have paged."""
-    from monitor.cli.explanation import law_lines, law_table
-    from monitor.cli.table import alarm_table, moment
-    from monitor.drift.summary import kinds_of, summarise
-
-    watched = result.traces - result.baseline.stop_place
-    say(f"baseline: the first {result.baseline.stop_place} traces; watched: {watched}; repeats: {result.repeats}")
-    laws = summarise(result.baseline)
-    show_table(law_table(laws))
-    for line in law_lines(laws, kinds_of(result.baseline)):
-        say(line)
-    if shown:
-        show_table(alarm_table(shown))
-    else:
-        say("no alarm")
-    for facts in result.incidents:
-        if facts.paged_at is not None:
-            say(f"a page at {moment(facts.paged_at)}: {facts.summary}")
+    show_backtest(result, [alarm for alarm, _ in shown])
+    if json_out is not None:
+        _write_json(json_out, backtest_json(result, shown, plan.fold.budget))
 
 
 def budget_of(average_run_length: float | None, false_page_days: float | None) -> Budget:
@@ -239,46 +225,12 @@ def _write_lines(out: Path, rows: Iterable[dict[str, Any]]) -> None:
         raise InvalidInput(f"--out {out}: {error.strerror}; name a file that can be written") from None
 
 
+def _write_json(out: Path, form: dict[str, Any]) -> None:
+    try:
+        out.write_text(json.dumps(form, indent=2, default=plain) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"--json {out}: {error.strerror}; name a file that can be written") from None
+
+
 def _tell_counts(reader: FileReader) -> None:
     complain(f"{reader.good} good, {reader.bad} bad, {reader.duplicates} duplicate lines")
-
-
-def _as_json(result: BacktestResult, alarms: list[Alarm], budget: Budget) -> dict[str, Any]:
-    from monitor.drift.summary import kinds_of, summarise
-    from monitor.offline.score import plain_number
-
-    run_length = budget.average_run_length
-    laws = summarise(result.baseline)
-    return {
-        "traces": result.traces,
-        "baseline": result.baseline.stop_place,
-        "average_run_length": None if run_length is None else plain_number(run_length),
-        "false_page_days": budget.false_page_days if run_length is None else None,
-        "laws": [asdict(law) for law in laws],
-        "asked": [asdict(kind) for kind in kinds_of(result.baseline)],
-        "unsteady": [{"signal": law.signal, "cohort": cohort} for law in laws for cohort in law.unsteady],
-        "repeats": result.repeats,
-        "pages": sum(facts.paged_at is not None for facts in result.incidents),
-        "incidents": [asdict(facts) for facts in result.incidents],
-        "alarms": [
-            {
-                "signal": alarm.stream.signal,
-                "cohort": alarm.stream.cohort,
-                "policy_model": alarm.stream.policy_model,
-                "kind": alarm.kind.value,
-                "direction": alarm.direction,
-                "severity": alarm.severity.value,
-                "trace_index": alarm.place,  # in a file every place is a trace
-                "trace_id": alarm.trace_id,
-                "timestamp": alarm.timestamp.isoformat(),
-                "onset_index": alarm.onset_place,
-                "onset_timestamp": alarm.onset_timestamp.isoformat(),
-                "observations": alarm.observations,
-                "effect": None if alarm.effect is None else asdict(alarm.effect),
-                "decomposition": None if alarm.decomposition is None else asdict(alarm.decomposition),
-                "detail": alarm.detail,
-                "examples": list(alarm.examples),
-            }
-            for alarm in alarms
-        ],
-    }

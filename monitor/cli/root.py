@@ -10,6 +10,7 @@ from monitor.cli.demo import demo
 from monitor.cli.preferences import preferences
 from monitor.cli.rewards import serve_rewards
 from monitor.cli.terminal import say
+from monitor.cli.winrate import winrate
 
 app = typer.Typer(
     name="rlhf-monitor",
@@ -26,6 +27,7 @@ app.add_typer(operate.baseline, name="baseline")
 app.add_typer(operate.drift, name="drift")
 app.add_typer(alarm.alarms, name="alarms")
 app.add_typer(alarm.incidents, name="incidents")
+app.command("winrate")(winrate)
 app.add_typer(operate.jobs, name="jobs")
 app.add_typer(operate.gate, name="gate")
 app.add_typer(preferences, name="preferences")

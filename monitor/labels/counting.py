@@ -116,6 +116,7 @@ def sum_days(items: Items, *, estimand: str, criteria_version: str, tuning: Tuni
                 prediction_sum=float(predicted[own].sum()),
                 prediction_square_sum=float((predicted[own] ** 2).sum()),
                 gap_sum=float(gap[own].sum()),
+                least_probability=float(items.least[own].min()),
             )
         )
     return tuple(found)

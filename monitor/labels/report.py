@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Protocol
 
 from monitor.domain.label import LabelSource
 from monitor.labels.estimate import (
@@ -21,12 +21,12 @@ from monitor.labels.estimate import (
     estimate_spans,
     usual_spans,
 )
+from monitor.labels.item import Sampling
 from monitor.signals.estimand import ESTIMANDS, WIN_RATE, Estimand
 
 WEEK = timedelta(days=7)
 RECENT = WEEK  # labels and blocks of the last seven days are counted
 AGAIN_SECONDS = 600.0  # after which estimates are made anew though nothing was seen to have come
-Sampling = Literal["review", "stated"]
 
 
 class LabelUse(StrEnum):
@@ -51,7 +51,7 @@ class LabelFacts:
     """What decides the use of a label, and how many labels share it."""
 
     source: LabelSource
-    criteria_version: str | None
+    meets_criteria: bool  # that its block wants, or the next one where it is in none
     stated: bool | None  # whether the probability it states is large enough; None: it states none
     selected: bool  # by the queue
     stored: bool  # its trace is
@@ -60,12 +60,6 @@ class LabelFacts:
     dropped: bool
     late: bool  # it came after that
     labels: int
-
-
-@dataclass(frozen=True, slots=True)
-class UseRule:
-    sampling: Sampling = "review"
-    criteria_version: str | None = None  # None: any
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +85,6 @@ class Evidence:
     length_effect: LengthEffect | None = None
     blocks: BlockCounts = BlockCounts()
     facts: Sequence[LabelFacts] = ()
-    criteria_version: str | None = None  # that labels must have now; None: any
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +120,9 @@ class EstimateStore(Protocol):
         """Return what is another once labels have come or blocks were settled since."""
         ...
 
-    def evidence(self, estimand: Estimand, *, recent: timedelta) -> Evidence: ...
+    def evidence(self, estimand: Estimand, *, recent: timedelta, days: int | None) -> Evidence:
+        """Return what is stored; of the items those of the last *days* that are settled, or all."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,53 +138,63 @@ class EstimateReports:
 
     store: EstimateStore
     rule: EstimateRule
-    use: UseRule
+    sampling: Sampling
     clock: Callable[[], float]
-    _kept: dict[tuple[str, int], _Kept] = field(default_factory=dict)
+    _kept: dict[tuple[str, int, int | None], _Kept] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def reports(self, *, signal: str | None = None, past_weeks: int = 0) -> list[LabelReport]:
-        """Return what is told of *signal*, or of the win rate and every other estimand that has labels."""
+    def reports(self, *, signal: str | None = None, past_weeks: int = 0, days: int | None = None) -> list[LabelReport]:
+        """Return what is told of *signal*, or of the win rate and every other estimand that has labels.
+
+        With *days* longer windows are left out, and what they are made of is not read.
+        """
         wanted = [estimand for estimand in ESTIMANDS.values() if signal in {None, estimand.name}]
-        found = [self._report(estimand, past_weeks) for estimand in wanted]
+        found = [self._report(estimand, past_weeks, days) for estimand in wanted]
         return [told for told in found if told.signal in {signal, WIN_RATE.name} or told.labels or told.estimates]
 
-    def _report(self, estimand: Estimand, past_weeks: int) -> LabelReport:
+    def _report(self, estimand: Estimand, past_weeks: int, days: int | None) -> LabelReport:
         with self._lock:  # one at a time: of two who ask at once the second finds it made
-            key, mark, now = (estimand.name, past_weeks), self.store.mark(estimand), self.clock()
+            key, mark, now = (estimand.name, past_weeks, days), self.store.mark(estimand), self.clock()
             kept = self._kept.get(key)
             if kept is None or kept.mark != mark or now - kept.made_at > AGAIN_SECONDS:
-                evidence = self.store.evidence(estimand, recent=RECENT)
-                report = report_of(estimand, evidence, rule=self.rule, use=self.use, past_weeks=past_weeks)
+                evidence = self.store.evidence(estimand, recent=RECENT, days=days)
+                report = report_of(
+                    estimand, evidence, rule=self.rule, sampling=self.sampling, past_weeks=past_weeks, days=days
+                )
                 kept = self._kept[key] = _Kept(mark, now, report)
             return kept.report
 
 
 def report_of(
-    estimand: Estimand, evidence: Evidence, *, rule: EstimateRule, use: UseRule, past_weeks: int = 0
+    estimand: Estimand,
+    evidence: Evidence,
+    *,
+    rule: EstimateRule,
+    sampling: Sampling,
+    past_weeks: int = 0,
+    days: int | None = None,
 ) -> LabelReport:
     """Return what *evidence* tells; its windows end with the last day of which anything is settled."""
-    use = replace(use, criteria_version=evidence.criteria_version)
     uses = Counter[LabelUse]()
     for facts in evidence.facts:
-        uses[use_of(facts, use)] += facts.labels
+        uses[use_of(facts, sampling)] += facts.labels
+
+    def estimates(spans: Sequence[Span]) -> tuple[Estimate, ...]:
+        effect = evidence.length_effect
+        return tuple(estimate_spans(evidence.items, evidence.sums, spans, rule=rule, length_effect=effect))
+
+    last = max((row.day for row in evidence.sums), default=date.min)
+    windows = usual_spans(evidence.sums, last) if evidence.sums else []
     return LabelReport(
         signal=estimand.name,
         kind=estimand.kind,
-        estimates=tuple(_estimates(evidence, lambda today: usual_spans(evidence.sums, today), rule)),
-        past=tuple(_estimates(evidence, lambda today: weeks_before(today, past_weeks), rule)),
+        estimates=estimates([span for span in windows if days is None or (span.stop - span.start).days <= days]),
+        past=estimates(weeks_before(last, past_weeks) if evidence.sums else []),
         blocks=evidence.blocks,
         labels=dict(sorted(uses.items())),
         min_labels=rule.min_labels,
-        hint=hint_of(evidence.facts, use),
+        hint=hint_of(evidence.facts, sampling),
     )
-
-
-def _estimates(evidence: Evidence, spans_of: Callable[[date], Sequence[Span]], rule: EstimateRule) -> list[Estimate]:
-    if not evidence.sums:
-        return []
-    spans = spans_of(max(row.day for row in evidence.sums))
-    return estimate_spans(evidence.items, evidence.sums, spans, rule=rule, length_effect=evidence.length_effect)
 
 
 def weeks_before(today: date, count: int) -> list[Span]:
@@ -202,17 +207,18 @@ def weeks_before(today: date, count: int) -> list[Span]:
     return [Span("week", stop - (number + 1) * WEEK, stop - number * WEEK) for number in range(count, 0, -1)]
 
 
-def use_of(facts: LabelFacts, rule: UseRule) -> LabelUse:
+def use_of(facts: LabelFacts, sampling: Sampling) -> LabelUse:
     """Say what becomes of a label; of several reasons why it does not count, the first that people can mend."""
+    stated = sampling is Sampling.STATED
     reasons = (
         (facts.source is LabelSource.USER, LabelUse.USER),
         (facts.source is LabelSource.AI, LabelUse.AI),
-        (rule.criteria_version not in {None, facts.criteria_version}, LabelUse.OTHER_CRITERIA),
+        (not facts.meets_criteria, LabelUse.OTHER_CRITERIA),
         (facts.counted, LabelUse.COUNTED),
-        (rule.sampling == "stated" and facts.stated is None, LabelUse.NO_PROBABILITY),
-        (rule.sampling == "stated" and facts.stated is False, LabelUse.SMALL_PROBABILITY),
+        (stated and facts.stated is None, LabelUse.NO_PROBABILITY),
+        (stated and facts.stated is False, LabelUse.SMALL_PROBABILITY),
         (not facts.stored, LabelUse.NO_TRACE),
-        (rule.sampling == "review" and not facts.selected, LabelUse.NOT_SELECTED),
+        (not stated and not facts.selected, LabelUse.NOT_SELECTED),
         (not facts.settled, LabelUse.WAITING),
         (facts.late, LabelUse.LATE),
         (facts.dropped, LabelUse.BLOCK_DROPPED),
@@ -220,9 +226,9 @@ def use_of(facts: LabelFacts, rule: UseRule) -> LabelUse:
     return next((use for holds, use in reasons if holds), LabelUse.NOT_ELIGIBLE)
 
 
-def hint_of(facts: Iterable[LabelFacts], rule: UseRule) -> str:
+def hint_of(facts: Iterable[LabelFacts], sampling: Sampling) -> str:
     """Say which setting lets labels count that do not, where one does."""
-    unused = [row for row in facts if use_of(row, rule) is LabelUse.NOT_SELECTED and row.stated]
+    unused = [row for row in facts if use_of(row, sampling) is LabelUse.NOT_SELECTED and row.stated]
     if not unused:
         return ""
     return (

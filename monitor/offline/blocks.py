@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from monitor.domain.label import Label, Verdict
 from monitor.domain.observation import LogEntry, ObservationBatch, PlacedEntry, Source, SubjectRef
 from monitor.domain.review import Queued
-from monitor.drift.log import LabelSpan
 from monitor.labels.block import OpenBlock, Settled
 from monitor.labels.keeper import Cut
 from monitor.labels.verdict import verdicts
@@ -19,19 +18,19 @@ from monitor.offline.log import InMemoryLog
 class InMemoryBlocks:
     """`labels.keeper.BlockStore` over a log and labels that are all there; what it settles stays in `settled`."""
 
-    def __init__(self, log: InMemoryLog, labels: Iterable[Label], cut: Cut | None = None) -> None:
+    def __init__(
+        self, log: InMemoryLog, labels: Iterable[Label], *, on_entry: Callable[[], None] = lambda: None
+    ) -> None:
         self._log = log
-        self._labels: dict[str, list[Label]] = {}
-        for label in labels:
-            self._labels.setdefault(label.kind, []).append(label)
-        self._verdicts: dict[tuple[str, str | None], dict[str, Verdict]] = {}
-        self._first = cut or Cut()
+        self._on_entry = on_entry  # called after each entry that settled blocks make
+        self._labels = tuple(labels)  # all together: a correction may be of another kind
+        self._verdicts: dict[tuple[str, str | None, bool], dict[str, Verdict]] = {}
         self._cuts: dict[str, Cut] = {}
         self._open: dict[str, list[OpenBlock]] = {}
         self.settled: dict[str, list[Settled]] = {}
 
     def cut(self, estimand: str) -> Cut:
-        return self._cuts.get(estimand, self._first)
+        return self._cuts.get(estimand, Cut())
 
     def save_cut(self, estimand: str, cut: Cut, blocks: Sequence[OpenBlock]) -> None:
         self._cuts[estimand] = cut
@@ -54,10 +53,14 @@ class InMemoryBlocks:
     def locate(self, places: Sequence[int]) -> Sequence[SubjectRef]:
         return self._log.locate(places)
 
-    def verdicts(self, kind: str, trace_ids: Sequence[str], criteria_version: str | None) -> Mapping[str, Verdict]:
-        key = kind, criteria_version
+    def verdicts(
+        self, kind: str, trace_ids: Sequence[str], criteria_version: str | None, *, stated_only: bool
+    ) -> Mapping[str, Verdict]:
+        key = kind, criteria_version, stated_only
         if key not in self._verdicts:
-            self._verdicts[key] = verdicts(self._labels.get(kind, ()), kind, criteria_version=criteria_version)
+            self._verdicts[key] = verdicts(
+                self._labels, kind, criteria_version=criteria_version, stated_only=stated_only
+            )
         found = self._verdicts[key]
         return {trace_id: found[trace_id] for trace_id in trace_ids if trace_id in found}
 
@@ -73,15 +76,4 @@ class InMemoryBlocks:
         self.settled.setdefault(estimand, []).extend(settled)
         if entry is not None:
             self._log.append(entry)
-
-    def label_span(self, place: int) -> LabelSpan | None:
-        """Return the span of blocks whose traces stand at *place* or later; None where none is settled."""
-        entries = [entry for entry in self._log.records if entry.source is Source.LABELS]
-        if not entries:
-            return None
-        counts: dict[tuple[str, str], int] = {}
-        for entry in entries:
-            for batch in entry.observations:
-                key = batch.series.signal, batch.series.scorer_version
-                counts[key] = counts.get(key, 0) + len(batch.values)
-        return LabelSpan(entries[0].first_place, entries[-1].first_place + entries[-1].places, counts)
+            self._on_entry()

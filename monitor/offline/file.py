@@ -40,7 +40,7 @@ class FileReader:
 
     def read(self, paths: Iterable[Path]) -> Iterator[Trace]:
         for path in paths:
-            with _open(path) as lines:
+            with open_lines(path) as lines:
                 for number, line in enumerate(lines, start=1):
                     self.progress(len(line))
                     yield from self._trace(f"{path}:{number}", line.strip())
@@ -70,7 +70,7 @@ def require_files(paths: Iterable[Path]) -> None:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[BinaryIO]:
+def open_lines(path: Path) -> Iterator[BinaryIO]:
     """Open a plain or gzipped file or pipe, told apart by content; one that breaks off is `InvalidInput`."""
     try:
         with path.open("rb") as raw:

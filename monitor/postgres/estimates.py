@@ -7,16 +7,19 @@ from collections.abc import Iterable
 from dataclasses import fields, replace
 from datetime import timedelta
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, select, text
 
 from monitor.domain.label import LabelSource, Verdict
+from monitor.labels.block import BlockRule
 from monitor.labels.estimate import DaySums, LabelItem, LengthEffect
-from monitor.labels.report import BlockCounts, Evidence, LabelFacts, UseRule
+from monitor.labels.item import Sampling
+from monitor.labels.report import BlockCounts, Evidence, LabelFacts
+from monitor.labels.tuning import GAP_SPREAD, Tuning
+from monitor.postgres import schema
 from monitor.postgres.engine import transaction
 from monitor.postgres.labels import PostgresLabels
 from monitor.signals.estimand import Estimand
 
-ANY = frozenset({"", "any"})  # criteria versions of blocks that take every label
 # A label whose transaction was open while its block was settled is a correction too.
 OVERLAP = timedelta(minutes=1)
 
@@ -27,7 +30,9 @@ _MARK = text(
 )
 _ITEMS = text(
     f"select {', '.join(field.name for field in fields(LabelItem))} from label_item"  # noqa: S608
-    " where estimand = :estimand order by number, timestamp, trace_id"
+    " where estimand = :estimand and (cast(:days as int) is null or timestamp >= (select max(day)"
+    "  - cast(:days as int) + 1 from estimate_day where estimand = :estimand)::timestamp at time zone 'UTC')"
+    " order by number, timestamp, trace_id"
 )
 _SUMS = text(
     f"select {', '.join(field.name for field in fields(DaySums))} from estimate_day"  # noqa: S608
@@ -46,7 +51,8 @@ _BLOCKS = text(
     " from label_block where estimand = :estimand"
 )
 _FACTS = text(
-    "select l.source, l.criteria_version, l.inclusion_probability >= :least as stated,"
+    "select l.source, coalesce(coalesce(b.criteria_version, :criteria) in ('', l.criteria_version), false)"
+    " as meets_criteria, l.inclusion_probability >= :least as stated,"
     " r.item_id is not null as selected, s.trace_id is not null as stored, i.value is not null as counted,"
     " b.outcome is not null as settled,"
     " coalesce(b.outcome <> 'matured', false) as dropped, coalesce(l.received_at > b.settled_at, false) as late,"
@@ -56,8 +62,8 @@ _FACTS = text(
     " left join log_entry e using (entry_id)"
     " left join review_item r on r.trace_id = l.trace_id and r.kind = l.kind and r.counted"
     " left join label_item i on i.estimand = :estimand and i.trace_id = l.trace_id"
-    " left join lateral (select outcome, settled_at, stop_place from label_block where estimand = :estimand"
-    "   and first_place <= e.first_place + s.ordinal order by first_place desc limit 1) b"
+    " left join lateral (select outcome, settled_at, stop_place, criteria_version from label_block"
+    "   where estimand = :estimand and first_place <= e.first_place + s.ordinal order by first_place desc limit 1) b"
     "  on b.stop_place > e.first_place + s.ordinal"
     " where l.kind = :kind and l.received_at > now() - :recent and l.withdrawn_at is null"
     " group by 1, 2, 3, 4, 5, 6, 7, 8, 9"
@@ -71,23 +77,28 @@ class PostgresEstimates:
     further annotator; one that was withdrawn counts no more. Streams keep what they have bet on.
     """
 
-    def __init__(self, engine: Engine, *, use: UseRule, least_probability: float) -> None:
+    def __init__(self, engine: Engine, rule: BlockRule) -> None:
         self._engine = engine
-        self._use = use
-        self._least = least_probability
+        self._rule = rule
         self._labels = PostgresLabels(engine)
 
     def mark(self, estimand: Estimand) -> object:
         with transaction(self._engine) as connection:
             return tuple(connection.execute(_MARK, {"estimand": estimand.name}).one())
 
-    def evidence(self, estimand: Estimand, *, recent: timedelta) -> Evidence:
+    def evidence(self, estimand: Estimand, *, recent: timedelta, days: int | None = None) -> Evidence:
         named = {"estimand": estimand.name}
-        counted = {**named, "kind": estimand.kind, "recent": recent, "least": self._least}
         with transaction(self._engine) as connection:
             connection.execute(text("set transaction isolation level repeatable read, read only"))
+            counted = {
+                **named,
+                "kind": estimand.kind,
+                "recent": recent,
+                "least": self._rule.least_probability,
+                "criteria": self._criteria(connection) or "",
+            }
             blocks = connection.execute(_BLOCKS, {**named, "recent": recent}).one()
-            items = [LabelItem(**row._mapping) for row in connection.execute(_ITEMS, named)]
+            items = [LabelItem(**row._mapping) for row in connection.execute(_ITEMS, {**named, "days": days})]
             return Evidence(
                 sums=[DaySums(**row._mapping) for row in connection.execute(_SUMS, named)],
                 items=self._corrected(connection, estimand, items),
@@ -97,7 +108,6 @@ class PostgresEstimates:
                     LabelFacts(**{**row._mapping, "source": LabelSource(row.source)})
                     for row in connection.execute(_FACTS, counted)
                 ],
-                criteria_version=self._criteria(connection),
             )
 
     def _corrected(self, connection: Connection, estimand: Estimand, items: Iterable[LabelItem]) -> list[LabelItem]:
@@ -112,15 +122,16 @@ class PostgresEstimates:
                 connection,
                 estimand.kind,
                 trace_ids,
-                criteria_version=None if criteria_version in ANY else criteria_version,
-                stated_only=self._use.sampling == "stated",
+                criteria_version=criteria_version or None,
+                stated_only=self._rule.sampling is Sampling.STATED,
             )
         corrected = {trace_id for trace_ids in by_criteria.values() for trace_id in trace_ids}
         return [_judged(item, found.get(item.trace_id)) if item.trace_id in corrected else item for item in items]
 
     def _criteria(self, connection: Connection) -> str | None:
-        if self._use.criteria_version is not None or self._use.sampling == "stated":
-            return self._use.criteria_version
+        """Return the version that labels must have from now on; None for any."""
+        if self._rule.criteria_version is not None or self._rule.sampling is Sampling.STATED:
+            return self._rule.criteria_version
         return connection.execute(text("select version from criteria where active")).scalar_one_or_none()
 
 
@@ -131,4 +142,7 @@ def _judged(item: LabelItem, verdict: Verdict | None) -> LabelItem:
 
 
 def _length_effect(connection: Connection, estimand: Estimand) -> LengthEffect | None:
-    return None
+    query = select(schema.label_state.c.tuning).where(schema.label_state.c.estimand == estimand.name)
+    tuning = connection.execute(query).scalar_one_or_none()
+    slope = None if tuning is None else Tuning.from_bytes(tuning).length_slope
+    return None if slope is None else LengthEffect(slope, GAP_SPREAD)

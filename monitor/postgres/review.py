@@ -92,9 +92,10 @@ class PostgresReviews:
                 connection.execute(_CLAIM, [shown_by | claim for claim in dealt])
             wanted = held + [claim["item_id"] for claim in dealt]
             rows = connection.execute(_SHOWN, {"annotator": annotator, "items": wanted}).all()
-            items = tuple(item for row in rows if (item := _shown(row)) is not None)
-            gone = set(wanted) - {item.item_id for item in items}
-            connection.execute(_GONE, {"items": sorted(gone), "missing": TEXT_GONE})
+            shown = {row.item_id: _shown(row) for row in rows}
+            gone = [item_id for item_id, item in shown.items() if item is None]
+            connection.execute(_GONE, {"items": gone, "missing": TEXT_GONE})
+            items = tuple(item for item in shown.values() if item is not None)
             return Hand(items, criteria, self._progress(connection, annotator), annotator)
 
     def answer(self, annotator: str, given: AnswerGiven) -> Progress:
@@ -151,8 +152,10 @@ class PostgresReviews:
         mine = {"annotator": annotator, "limit": more}
         free = list(connection.execute(_FREE, mine))
         gold = list(connection.execute(_GOLD, mine)) if any(turns) else []
-        piles = [gold if is_gold and gold else free for is_gold in turns]
-        dealt = [pile.pop(0) for pile in piles if pile]
+        dealt = []
+        for is_gold in turns:
+            pile = gold if is_gold and gold else free
+            dealt += [pile.pop(0)] if pile else []
         return [
             {"item_id": row.item_id, "policy_first": self._rules.policy_first(row.item_id, annotator, row.kind)}
             for row in dealt

@@ -66,3 +66,18 @@ def outcome_of(wanted: int, answers: Collection[Answer]) -> tuple[ItemState, str
     if len(answers) - labels >= MAX_SKIPS:
         return (ItemState.DONE, None) if labels else (ItemState.MISSING, SKIPPED)
     return ItemState.OPEN, None
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """An item that was answered, and not by as many as it wants, and nobody has answered it since long."""
+
+    annotators: frozenset[str]
+    labelled: bool
+
+
+def give_up(item: Unfinished, active: Collection[str]) -> tuple[ItemState, str | None] | None:
+    """Return what becomes of an item that all *active* annotators have answered; None while one of them has not."""
+    if not item.annotators.issuperset(active):
+        return None
+    return (ItemState.DONE, None) if item.labelled else (ItemState.MISSING, SKIPPED)

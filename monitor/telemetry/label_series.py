@@ -61,7 +61,32 @@ LABEL_WAIT_LIMIT_SECONDS = Series(
     "seconds",
     "The wait from which labels are late, by `labels.wait_seconds` and `labels.sampling`.",
 )
+REVIEW_ITEMS = Series(
+    "monitor_review_items",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "items",
+    "Items of the review queue: those open now, and those of the last seven days that are done or missing.",
+    ("state",),
+)
+REVIEW_ANSWERS = Series(
+    "monitor_review_answers",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "answers",
+    "What annotators answered in the last 24 hours: label, skip, flag. What was taken back is left out.",
+    ("answer",),
+)
+REVIEW_PROBABILITY = Series(
+    "monitor_review_probability",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "ratio",
+    "Probability with which a trace is drawn for review now: the least of all, and that of a disputed one.",
+    ("trace",),
+)
 
+REVIEW_SERIES = (REVIEW_ITEMS, REVIEW_ANSWERS, REVIEW_PROBABILITY)
 LABEL_SERIES = (
     WIN_RATE,
     WIN_RATE_LABELS,

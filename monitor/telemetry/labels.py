@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 
 from prometheus_client import CollectorRegistry
 
+from monitor.domain.review import SelectionPlan
 from monitor.telemetry import label_series as series
 from monitor.telemetry.freshness import Clock, FreshGauges, Freshness, Rows
 from monitor.telemetry.metrics import FRESH_SECONDS
@@ -33,6 +35,15 @@ class LabelMetrics:
     ) -> None:
         freshness = Freshness(leader_seconds, clock)
         self._shown = FreshGauges(*series.LABEL_SERIES, freshness=freshness, registry=registry)
+        self._queue = FreshGauges(*series.REVIEW_SERIES, freshness=Freshness(leader_seconds, clock), registry=registry)
 
     def show_labels(self, gauges: LabelGauges) -> None:
         self._shown.show(*astuple(gauges))
+
+    def show_review(self, items: Mapping[str, int], answers: Mapping[str, int], plan: SelectionPlan) -> None:
+        drawn: Rows = {("any",): plan.least, ("disputed",): max(plan.disputed, plan.least)}
+        self._queue.show(_by_word(items), _by_word(answers), drawn)
+
+
+def _by_word(counts: Mapping[str, int]) -> Rows:
+    return {(word,): float(count) for word, count in counts.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -9,11 +10,16 @@ import pytest
 from sqlalchemy import Engine, text
 
 from monitor.domain.label import LabelSource
-from monitor.labels.report import RECENT, LabelUse, UseRule, use_of
+from monitor.domain.text import visible
+from monitor.labels.block import BlockRule
+from monitor.labels.item import Sampling
+from monitor.labels.report import RECENT, LabelUse, use_of
 from monitor.postgres.engine import transaction
 from monitor.postgres.estimates import PostgresEstimates
 from monitor.postgres.labels import insert_labels
 from monitor.signals.estimand import WIN_RATE
+from tests.commands import Run
+from tests.hostile import LABELS, unseen
 from tests.labels import label
 from tests.settled import evidence, settle
 
@@ -22,7 +28,7 @@ LATER = timedelta(days=30)
 
 
 def store_of(engine: Engine, **rule: Any) -> PostgresEstimates:
-    return PostgresEstimates(engine, use=UseRule(**rule), least_probability=0.01)
+    return PostgresEstimates(engine, BlockRule(**rule))
 
 
 def test_what_was_settled_is_read_as_it_was_written(engine: Engine) -> None:
@@ -32,6 +38,8 @@ def test_what_was_settled_is_read_as_it_was_written(engine: Engine) -> None:
     found = store_of(engine).evidence(WIN_RATE, recent=RECENT)
     assert sorted(found.items, key=lambda item: item.trace_id) == sorted(items, key=lambda item: item.trace_id)
     assert list(found.sums) == sums
+    last = store_of(engine).evidence(WIN_RATE, recent=RECENT, days=1)
+    assert {item.timestamp.date() for item in last.items} == {sums[-1].day}
     assert (found.blocks.matured, found.blocks.dropped, found.blocks.waiting) == (items[-1].number, 0, 0)
 
 
@@ -76,6 +84,29 @@ insert into label_item (estimand, trace_id, number, timestamp, policy_model, coh
 """
 
 
+def test_the_command_shows_each_cohort_with_what_is_known_of_it(run: Run, postgres_url: str, engine: Engine) -> None:
+    hostile = LABELS["terminal sequences"]
+    many, few = evidence(), evidence(days=1, share=0.05, cohort=hostile)
+    with transaction(engine) as connection:
+        settle(connection, [*many[0], *few[0]], [*many[1], *few[1]])
+    done = run("winrate", POSTGRES__URL=postgres_url)
+    assert (done.code, unseen(done.out)) == (0, [])
+    assert visible(hostile)[:20] in done.out
+    assert f"{len(few[0])} labels" in done.out
+    assert "labels of the last seven days" in done.out
+    rows = json.loads(run("winrate", "--json", "--cohort", "*", "--window", "week").out)[0]["estimates"]
+    [row] = [row for row in rows if row["signal"] == "win_rate"]
+    assert row["bounds"]["lower"] < 0.4 < row["bounds"]["upper"]
+    assert row["anytime"]["lower"] <= row["bounds"]["lower"]
+    told = run("winrate", "--signal", "mood")
+    assert (told.code, "labels do not tell it; name one of win_rate, refusal_rate" in told.err) == (2, True)
+
+
+def test_the_command_says_what_a_win_rate_takes_where_there_is_none(run: Run, postgres_url: str) -> None:
+    done = run("winrate", POSTGRES__URL=postgres_url)
+    assert (done.code, done.out.startswith("no win_rate yet: it takes blocks")) == (0, True)
+
+
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], LabelUse]] = {
     "its trace is in a settled block": ({}, {}, LabelUse.COUNTED),
     "its block waits for others": ({"trace_id": "t-130"}, {}, LabelUse.WAITING),
@@ -85,18 +116,18 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], LabelUse]] = {
     "its trace is not stored": ({"trace_id": "gone"}, {}, LabelUse.NO_TRACE),
     "its block was dropped before it came": ({"trace_id": "t-70"}, {}, LabelUse.LATE),
     "another label of its block never came": ({"trace_id": "t-70", "ago": 90}, {}, LabelUse.BLOCK_DROPPED),
-    "it was given by other criteria": ({"criteria_version": "c-2"}, {}, LabelUse.OTHER_CRITERIA),
+    "it was given by other criteria": ({"criteria_version": "c-2", "trace_id": "t-195"}, {}, LabelUse.OTHER_CRITERIA),
     "a user gave it": ({"source": LabelSource.USER}, {}, LabelUse.USER),
     "a model gave it": ({"source": LabelSource.AI}, {}, LabelUse.AI),
-    "it states no probability": ({"trace_id": "t-130"}, {"sampling": "stated"}, LabelUse.NO_PROBABILITY),
+    "it states no probability": ({"trace_id": "t-130"}, {"sampling": Sampling.STATED}, LabelUse.NO_PROBABILITY),
     "it states too small a one": (
         {"trace_id": "t-130", "inclusion_probability": 0.001},
-        {"sampling": "stated"},
+        {"sampling": Sampling.STATED},
         LabelUse.SMALL_PROBABILITY,
     ),
     "its trace may not be labelled": (
         {"trace_id": "t-2", "inclusion_probability": 0.1, "ago": 180},
-        {"sampling": "stated"},
+        {"sampling": Sampling.STATED},
         LabelUse.NOT_ELIGIBLE,
     ),
 }
@@ -115,7 +146,8 @@ def test_what_becomes_of_a_label_is_told(engine: Engine) -> None:
             given = "update label set received_at = now() - make_interval(mins => :minutes)"
             connection.execute(text(given), {"minutes": minutes})
         found = store_of(engine, criteria_version="c-1", **rule).evidence(WIN_RATE, recent=RECENT)
-        told[name] = [(use_of(facts, UseRule(criteria_version="c-1", **rule)), facts.labels) for facts in found.facts]
+        sampling = rule.get("sampling", Sampling.REVIEW)
+        told[name] = [(use_of(facts, sampling), facts.labels) for facts in found.facts]
     assert told == {name: [(use, 1)] for name, (_, _, use) in CASES.items()}
     assert (found.blocks.matured, found.blocks.dropped, found.blocks.waiting) == (1, 1, 1)
     assert found.blocks.waiting_since is not None

@@ -75,6 +75,7 @@ def test_the_margin_s_parts_are_in_the_operator_s_unit_and_only_an_alert_s_has_a
     alert, warning = (case.explained(case.stored(AlarmKind.DRIFT, severity)).margin for severity in reversed(Severity))
     assert alert is not None
     assert warning is not None
+    assert case.result.baseline is not None
     law = case.result.baseline.get("response_length", "reported")
     assert law is not None
     assert alert.unit == "tokens"

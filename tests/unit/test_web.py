@@ -32,6 +32,7 @@ from monitor.telemetry.metrics import Metrics
 from monitor.web.app import create_app
 from monitor.web.middleware import MAX_BODY_BYTES
 from monitor.web.server import WebServer
+from tests.reports import NO_NUMBER, a_report, an_estimate
 from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job, stored_alarm, stream_status
 
 TOKENS = {"view-me": "viewer", "label-me": "annotator", "run-me": "operator"}
@@ -189,6 +190,20 @@ def test_where_the_scorer_stands_by_its_anchor_set_is_told(local: TestClient, mo
     monitor.anchored = AnchorStatus("anchors-1", "scorer-1", NOW, 3, 64, 0.41, 0.52, 0.05, moved=True)
     told = local.get("/api/v1/anchor").json()
     assert (told["scorer_version"], told["mean"], told["moved"]) == ("scorer-1", 0.41, True)
+
+
+def test_estimates_come_with_their_blocks_and_only_those_that_were_asked_for(
+    local: TestClient, monitor: InMemoryMonitor
+) -> None:
+    few = an_estimate(cohort="few", **NO_NUMBER)
+    monitor.told_of_labels = [a_report(an_estimate(), few), a_report(an_estimate(0.06), signal="refusal_rate")]
+    [report] = local.get("/api/v1/estimates", params={"signal": "win_rate", "cohort": "few"}).json()
+    [row] = report["estimates"]
+    assert (row["estimate"], row["reason"]) == (None, "12 labels; an estimate takes at least 30")
+    assert (report["blocks"]["dropped"], report["labels"]) == (2, {"counted": 81, "not_selected": 5, "waiting": 12})
+    everything = local.get("/api/v1/estimates", params={"window": "week"}).json()
+    assert [len(report["estimates"]) for report in everything] == [2, 1]
+    assert local.get("/api/v1/estimates", params={"past_weeks": 27}).status_code == 422
 
 
 def test_streams_come_by_name_and_no_evidence_is_null(local: TestClient, monitor: InMemoryMonitor) -> None:

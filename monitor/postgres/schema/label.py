@@ -86,6 +86,7 @@ review_item = Table(
     UniqueConstraint("trace_id", "kind"),
     Index("ix_review_item_open", "priority", "item_id", postgresql_where=text("state = 'open'")),
     Index("ix_review_item_gold", "item_id", postgresql_where=text("gold is not null")),
+    Index(None, "created_at", postgresql_using="brin"),  # rows come in the order of time
 )
 
 # What an annotator answered, in order; an undone answer stays, with the time it was taken back.
@@ -107,6 +108,7 @@ review_verdict = Table(
     _timestamp("undone_at", nullable=True),
     Index(None, "item_id"),
     Index("ix_review_verdict_annotator_id_at", "annotator_id", "at"),
+    Index(None, "at", postgresql_using="brin"),
 )
 
 # Who has which item on the screen, and how it is shown, so that no two annotators do the same work.
@@ -140,7 +142,8 @@ label_block = Table(
     _timestamp("settled_at", nullable=True),
     PrimaryKeyConstraint("estimand", "number"),
     Index("ix_label_block_open", "estimand", "number", postgresql_where=text("outcome is null")),
-    Index(None, "first_place"),
+    Index(None, "estimand", "first_place"),
+    Index(None, "entry_id"),
 )
 
 # The labelled traces of settled blocks, and those selected whose label is missing.
@@ -163,7 +166,7 @@ label_item = Table(
     Column("annotators", Integer, nullable=False),
     _timestamp("labelled_at", nullable=True),
     PrimaryKeyConstraint("estimand", "trace_id"),
-    Index("ix_label_item_timestamp", "estimand", "timestamp"),
+    Index("ix_label_item_number", "estimand", "number"),
 )
 
 # Sums over the traces of settled blocks, labelled or not, by the day of their timestamp.
@@ -181,6 +184,7 @@ estimate_day = Table(
     Column("cheap_square_sum", Float, nullable=False),
     Column("prediction_sum", Float, nullable=False),
     Column("prediction_square_sum", Float, nullable=False),
+    Column("least_probability", Float, nullable=False),  # with which any of them may have been selected
     Column("gap_sum", Float, nullable=False),  # of tanh(length gap / its spread)
     PrimaryKeyConstraint("estimand", "day", "policy_model", "cohort", "criteria_version", "scorer_version"),
 )

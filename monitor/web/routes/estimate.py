@@ -17,7 +17,9 @@ router = APIRouter(tags=["labels"])
 
 
 class Reports(Protocol):
-    def reports(self, *, signal: str | None = None, past_weeks: int = 0) -> Sequence[LabelReport]: ...
+    def reports(self, *, signal: str | None = None, past_weeks: int = 0) -> Sequence[LabelReport]:
+        """Return what is told of *signal*, or of all that labels tell, with the weeks before."""
+        ...
 
 
 @router.get("/estimates")

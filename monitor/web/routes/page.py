@@ -13,6 +13,7 @@ from monitor import __version__
 from monitor.domain.order import Role
 from monitor.runs.action import ACTIONS
 from monitor.web.auth import Gatekeeper, Known
+from monitor.web.routes.review import MAX_NOTE_CHARACTERS
 
 CONSOLE = Path(__file__).parent.parent / "console"
 
@@ -35,7 +36,7 @@ def console(request: Request) -> Response:
 @router.get("/review", response_class=HTMLResponse, include_in_schema=False)
 def review(request: Request) -> Response:
     gatekeeper: Gatekeeper = request.app.state.gatekeeper
-    context = {"wants_token": gatekeeper.wants_token, "note_characters": 500}
+    context = {"wants_token": gatekeeper.wants_token, "note_characters": MAX_NOTE_CHARACTERS}
     return _templates.TemplateResponse(request, "review.html", context)
 
 

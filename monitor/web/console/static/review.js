@@ -32,7 +32,7 @@ async function start() {
   setText(byId("who"), `${who.name} (${who.role})`);
   byId("console").hidden = who.role !== "operator";
   if (who.role === "viewer") return showMessage(byId("empty"), "Your token may not answer: it has the role viewer. Items are shown to annotators and operators.");
-  outbox = new Outbox(who.name, { delivered: ({ progress }) => showProgress(progress), refused, locked, changed: showSending });
+  outbox = new Outbox(who.name, { delivered, refused, locked, changed: showSending });
   wire();
   await outbox.flushed(); // what a reload held up; the queue may not offer it again
   await load();
@@ -66,22 +66,28 @@ async function load() {
   if (isLoading || ahead.length > FEW) return;
   isLoading = true;
   clearTimeout(again);
+  const settled = outbox.size ? [] : past; // what the queue knows to be answered
+  let failure = null;
+  let isStale = false; // it named items alone whose answers were on their way
   try {
-    take(await read(`/api/v1/review/next?limit=${AHEAD}`));
-    showLost(null);
+    const page = await read(`/api/v1/review/next?limit=${AHEAD}`);
+    take(page, settled);
+    isStale = shown === null && page.items.length > 0;
   } catch (error) {
     if (error.status === 401) return locked();
-    showLost(error);
+    failure = error;
   } finally {
     isLoading = false;
   }
+  showLost(failure);
+  if (isStale && (await outbox.flushed())) return load();
   if (shown === null) showNothing();
-  if (shown === null || ahead.length === 0) again = setTimeout(load, LOOK_AGAIN_MILLISECONDS);
+  if (failure !== null || ahead.length === 0) again = setTimeout(load, LOOK_AGAIN_MILLISECONDS);
 }
 
-function take(page) {
-  const known = new Set([shown, ...ahead, ...past].map((item) => item?.item_id));
-  ahead.push(...page.items.filter(({ item_id: id }) => !known.has(id) && !outbox.has(id)));
+function take(page, settled) {
+  const known = [shown, ...ahead, ...past.filter((item) => !settled.includes(item))].map((item) => item?.item_id);
+  ahead.push(...page.items.filter(({ item_id: id }) => !known.includes(id) && !outbox.has(id)));
   showCriteria(page.criteria);
   showProgress(page.progress);
   if (shown === null && ahead.length) next();
@@ -103,7 +109,7 @@ function showShown() {
 
 function showNothing() {
   byId("item").hidden = byId("deeds").hidden = true;
-  showMessage(byId("empty"), isLoading ? "The next items are being loaded." : "Nothing to judge now. New items appear here by themselves.");
+  showMessage(byId("empty"), isLoading ? "The next items are being loaded." : `Nothing to judge now. New items appear here by themselves. ${past.length ? "The key u takes back your last answer." : ""}`);
 }
 
 // Answer the item on the screen, and go on at once.
@@ -169,6 +175,11 @@ function help() {
 
 function toggleCriteria() {
   byId("criteria").open = !byId("criteria").open;
+}
+
+function delivered({ progress }) {
+  showProgress(progress);
+  showLost(null);
 }
 
 function refused({ item_id: refusedId }, error) {

@@ -3,7 +3,7 @@
 import { appendText, byId, setAttribute, setText, showMessage } from "./dom.js";
 import { count, plural } from "./format.js";
 
-let read = null; // the version of the criteria that were shown
+const READ = "rlhf-monitor-criteria"; // the version that was opened to this annotator
 
 export function showProgress({ answered_today: answered, open, budget }) {
   setText(byId("answered"), `${count(answered)} answered today`);
@@ -14,18 +14,19 @@ export function showProgress({ answered_today: answered, open, budget }) {
 // Criteria that the annotator has not seen are opened.
 export function showCriteria(criteria) {
   byId("criteria").hidden = criteria === null;
-  if (criteria === null || criteria.version === read) return;
-  if (read !== null) showTold("The criteria have changed: please read them before you go on.");
-  read = criteria.version;
-  byId("criteria").open = true;
+  if (criteria === null || byId("criteria").dataset.version === criteria.version) return;
+  byId("criteria").dataset.version = criteria.version;
+  const read = localStorage.getItem(READ);
+  if (read !== null && read !== criteria.version) showTold("The criteria have changed: please read them before you go on.");
+  byId("criteria").open = read !== criteria.version;
+  localStorage.setItem(READ, criteria.version);
   setText(byId("criteria-title"), `Criteria ${criteria.version}`);
   byId("criteria-text").replaceChildren();
   appendText(byId("criteria-text"), criteria.text);
 }
 
 export function showSending({ size, isFailing }) {
-  const kept = `${plural(size, "answer")} kept here: the monitor does not answer, and is asked again`;
-  setText(byId("sending"), isFailing ? kept : "sending");
+  setText(byId("sending"), isFailing ? `${plural(size, "answer")} kept here, to be sent again` : "sending");
   setAttribute(byId("sending"), "data-tone", isFailing ? "bad" : null);
   byId("sending").hidden = size === 0 || (size === 1 && !isFailing); // one is sent before anybody has read that it is
 }
@@ -41,5 +42,5 @@ export function showRefused({ status, message }) {
 
 export function showLost(error) {
   if (error === null) return showMessage(byId("lost"), "");
-  showMessage(byId("lost"), error.status === undefined ? "The monitor does not answer; it is asked again." : `The monitor cannot say: ${error.message}`);
+  showMessage(byId("lost"), error.status === undefined ? "The monitor does not answer. What you answer is kept here, and it is asked again." : `The monitor cannot say: ${error.message}`);
 }

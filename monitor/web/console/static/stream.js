@@ -1,6 +1,6 @@
 // How a stream is named on the page.
 
-const SCORED = new Set(["reward", "disagreement"]); // what a reward model computes; the other signals need none
+const SCORED = new Set(["reward", "disagreement", "reward_win", "reward_accuracy", "win_rate_rectifier"]); // what a reward model computes; the other signals need none
 const MAX_VERSION = 24; // characters; a column has no room for more
 const DIGEST = /^[0-9a-f]{9,}$/;
 
