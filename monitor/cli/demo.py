@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from monitor.app.wiring import Daemon
     from monitor.domain.alarm import StoredAlarm
+    from monitor.labels.estimate import Estimate
 
 START_SECONDS, JOB_SECONDS, SCORE_SECONDS = 60.0, 240.0, 60.0
 TELL_SECONDS = 5.0  # between two lines about a job's progress
@@ -295,22 +296,28 @@ class Story:
             f"{len(script.ANNOTATORS)} annotators judge {script.JUDGED_RATIO:.0%} of the answers, blind, against "
             "those of the released policy"
         )
-        self._stage.play("more of it", drifted, script.PEOPLE_RECORDS, until=lambda: self._fallen() is not None)
+        self._stage.play("more of it", drifted, script.PEOPLE_RECORDS)
         self._stage.until(lambda: self._fallen() is not None, FOLD_SECONDS, "an alarm on the win rate")
         fallen = self._fallen()
         assert fallen is not None
         self._stage.say(f"{_headline(fallen)}: {effect_text(fallen.alarm.effect)}")
-        [report] = self._stage.ports.estimates.reports(signal=WIN_RATE.name)
-        told = {row.policy_model: row for row in report.only(window="release", cohort=ALL).estimates}
         for model in (script.RELEASED, script.DRIFTING):
-            row = told.get(model)
-            if row is None or row.bounds is None or row.classical is None or row.signal != WIN_RATE.name:
-                raise Missed(f"no win rate of {model}: {row.reason if row is not None else 'no trace of it is judged'}")
+            self._stage.until(lambda: self._win_rate(model) is not None, FOLD_SECONDS, f"enough labels of {model}")  # noqa: B023 - asked at once
+            row = self._win_rate(model)
+            assert row is not None
+            assert row.bounds is not None
+            assert row.classical is not None
             self._stage.say(
-                f"win rate of {model}: {row.estimate:.0%} [{row.bounds.lower:.0%}, {row.bounds.upper:.0%}] of "
-                f"{row.traces} traces by {row.labels} labels; by the labels alone "
-                f"[{row.classical.lower:.0%}, {row.classical.upper:.0%}]"
+                f"win rate of {model}: {row.estimate:.1%} [{row.bounds.lower:.1%}, {row.bounds.upper:.1%}] of "
+                f"{row.traces} traces, {row.labels} of them labelled; by the labels alone "
+                f"[{row.classical.lower:.1%}, {row.classical.upper:.1%}]"
             )
+
+    def _win_rate(self, policy_model: str) -> Estimate | None:
+        """Return the win rate of all that *policy_model* answered; None while there are too few labels."""
+        [report] = self._stage.ports.estimates.reports(signal=WIN_RATE.name)
+        rows = report.only(window="release", cohort=ALL, policy_model=policy_model).estimates
+        return next((row for row in rows if row.signal == WIN_RATE.name and row.estimate is not None), None)
 
     def _fallen(self) -> StoredAlarm | None:
         """Return the alarm of the roll-up's win rate."""
