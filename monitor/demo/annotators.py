@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from math import log2
 from random import Random
 from typing import Protocol
@@ -48,17 +49,19 @@ class Annotators:
 
     def _work(self, name: str, rng: Random) -> None:
         while not self._stop.is_set():
-            try:
-                items = self._queue.next_items(name, limit=HAND).items
-                for item in items:
-                    given = AnswerGiven(item.item_id, Answer.LABEL, judge(item.answers, rng))
-                    self._queue.answer(name, given)
-                    if self._stop.wait(READ_SECONDS):
-                        return
-            except (Conflict, Unavailable):  # somebody was faster, or the database is about to end
-                items = ()
-            if not items:
+            answered = 0
+            with suppress(Conflict, Unavailable):  # somebody was faster, or the database is about to end
+                answered = self._answer_hand(name, rng)
+            if not answered:
                 self._stop.wait(PAUSE_SECONDS)
+
+    def _answer_hand(self, name: str, rng: Random) -> int:
+        items = self._queue.next_items(name, limit=HAND).items
+        for item in items:
+            self._queue.answer(name, AnswerGiven(item.item_id, Answer.LABEL, judge(item.answers, rng)))
+            if self._stop.wait(READ_SECONDS):
+                break
+        return len(items)
 
 
 def judge(answers: Sequence[str], rng: Random) -> float:
