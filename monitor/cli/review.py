@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from monitor.cli.agreement import agreement
 from monitor.cli.database import open_database, operator
 from monitor.cli.terminal import complain, plain, say
 from monitor.domain.label import PREFERENCE
@@ -17,9 +18,10 @@ from monitor.errors import InvalidInput, NotFound
 MAX_CRITERIA_CHARACTERS = 20_000
 MAX_EXPORTED = 100_000
 
-review = typer.Typer(help="The queue of traces that people judge.", no_args_is_help=True)
+review = typer.Typer(help="The queue of traces that people judge, and how far they agree.", no_args_is_help=True)
 criteria = typer.Typer(help="What annotators judge by, in versions.", no_args_is_help=True)
 review.add_typer(criteria, name="criteria")
+review.command("agreement")(agreement)
 Version = Annotated[str, typer.Argument(help="Its name, as labels carry it.")]
 
 

@@ -16,7 +16,7 @@ from monitor.telemetry.health import Health
 from monitor.web import problem
 from monitor.web.auth import Gatekeeper, admit
 from monitor.web.middleware import BodyLimit, HeadAsGet, SecurityHeaders
-from monitor.web.routes import alarm, drift, estimate, job, label, page, probe, review
+from monitor.web.routes import agreement, alarm, drift, estimate, job, label, page, probe, review
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class Ports:
     reviews: review.Reviews
     estimates: estimate.Reports
     labels: label.Labels
+    agreement: agreement.Agreements
 
 
 def create_app(
@@ -75,6 +76,7 @@ def create_app(
     api.include_router(review.router)
     api.include_router(estimate.router)
     api.include_router(label.router)
+    api.include_router(agreement.router)
     app.include_router(probe.router)
     app.include_router(api)
     app.include_router(page.router)
