@@ -104,26 +104,18 @@ def review_import(
     """Take the answers out of a file; what was taken before changes nothing. Exit 1 where any was refused."""
     from monitor.app.review import review_files_of
     from monitor.postgres.review_files import Taken
-    from monitor.review.exchange import Unread
     from monitor.review.formats import FORMATS
 
     try:
         content = file.read_bytes()
     except OSError as error:
         raise InvalidInput(f"{file}: cannot be read: {error.strerror}") from None
-    counts, refused = dict.fromkeys(Taken, 0), 0
+    answers = FORMATS[tool].read(content)
     with open_database() as (engine, settings):
         files = review_files_of(engine, settings.review)
-        for answer in FORMATS[tool].read(content):
-            try:
-                if isinstance(answer, Unread):
-                    raise InvalidInput(answer.reason)
-                counts[files.take(answer)] += 1
-            except (InvalidInput, NotFound) as reason:
-                refused += 1
-                complain(f"{file}: {answer.place}: {reason}")
-    say(f"{counts[Taken.NEW]} answers are new, {counts[Taken.KNOWN]} were known, {refused} were refused")
-    if refused:
+        counts = files.take_all(answers, lambda reason: complain(f"{file}: {reason}"))
+    say(f"answers: {', '.join(f'{counts[outcome]} {outcome}' for outcome in Taken)}")
+    if counts[Taken.REFUSED]:
         raise typer.Exit(1)
 
 

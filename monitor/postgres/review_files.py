@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import UTC
 from enum import StrEnum
 
@@ -11,13 +12,13 @@ from sqlalchemy import Engine, func, select, text
 from monitor.domain.label import PREFERENCE
 from monitor.domain.review import AnswerGiven
 from monitor.domain.trace import Message
-from monitor.errors import InvalidInput
+from monitor.errors import InvalidInput, NotFound
 from monitor.postgres import schema
 from monitor.postgres.document import clean
 from monitor.postgres.engine import transaction
 from monitor.postgres.review_answers import hold_item, keep_answer, standing_answer, withdraw_answers
 from monitor.postgres.review_criteria import active_criteria
-from monitor.review.exchange import AWAY, MAX_NAME_CHARACTERS, Exported, Returned, item_of, token_of
+from monitor.review.exchange import AWAY, MAX_NAME_CHARACTERS, Exported, Read, Returned, Unread, item_of, token_of
 from monitor.review.queue import QueueRules, answer_of
 
 _ITEMS = text(
@@ -35,6 +36,7 @@ class Taken(StrEnum):
 
     NEW = "new"
     KNOWN = "known"  # it came before, or a later one did
+    REFUSED = "refused"  # it cannot be read, or belongs to no item
 
 
 class PostgresReviewFiles:
@@ -58,6 +60,19 @@ class PostgresReviewFiles:
                     answers=answers[::-1] if is_turned else answers,
                     criteria_version=version,
                 )
+
+    def take_all(self, answers: Read, report: Callable[[str], None]) -> Counter[Taken]:
+        """Keep *answers*, each by itself; return what became of them. *report* takes a line for each refusal."""
+        outcomes = Counter[Taken]()
+        for answer in answers:
+            try:
+                if isinstance(answer, Unread):
+                    raise InvalidInput(answer.reason)
+                outcomes[self.take(answer)] += 1
+            except (InvalidInput, NotFound) as reason:
+                outcomes[Taken.REFUSED] += 1
+                report(f"{answer.place}: {reason}")
+        return outcomes
 
     def take(self, returned: Returned) -> Taken:
         """Keep an answer that came back, once; of several of one annotator the latest counts.

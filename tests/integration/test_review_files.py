@@ -98,8 +98,8 @@ def test_a_file_makes_the_round_trip_and_a_second_import_changes_nothing(
     told = file.read_text().replace(POLICY, "")
     assert not [word for word in ("hidden", "t-0", "trace", "policy", "floor", "probab", "reward") if word in told]
     judged = rewritten(file, tool)
-    assert review("import", judged, "--format", tool).out == "13 answers are new, 0 were known, 0 were refused\n"
-    assert review("import", judged, "--format", tool).out == "0 answers are new, 13 were known, 0 were refused\n"
+    assert review("import", judged, "--format", tool).out == "answers: 13 new, 0 known, 0 refused\n"
+    assert review("import", judged, "--format", tool).out == "answers: 0 new, 13 known, 0 refused\n"
     labels = rows_of(engine, "label", "trace_id", "value", "annotator_id", "inclusion_probability", "criteria_version")
     assert len(labels) == 12
     values = {trace_id: value for trace_id, value, *_ in labels}
@@ -116,7 +116,7 @@ def test_a_later_answer_takes_the_place_of_an_earlier_one_and_an_earlier_one_com
     file = tmp_path / "items"
     review("export", file, "--format", "jsonl")
     line = json.loads(file.read_text())
-    for hour, value, said in ((10, 1, "1 answers are new"), (12, 0, "1 answers are new"), (11, 1, "1 were known")):
+    for hour, value, said in ((10, 1, "1 new"), (12, 0, "1 new"), (11, 1, "1 known")):
         judged = line | {"annotator": "ada", "value": value, "timestamp": f"2026-11-20T{hour}:00:00Z"}
         (tmp_path / "judged").write_text(json.dumps(judged))
         assert said in review("import", tmp_path / "judged", "--format", "jsonl").out
@@ -144,7 +144,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_taken(
     ]
     judged.write_text("\n".join(lines))
     done = review("import", judged, "--format", "jsonl")
-    assert (done.code, done.out) == (FAILED, "1 answers are new, 0 were known, 6 were refused\n")
+    assert (done.code, done.out) == (FAILED, "answers: 1 new, 0 known, 6 refused\n")
     said = done.err.splitlines()
     assert [line.split(": ")[1] for line in said] == [f"line {number}" for number in range(2, 8)]
     assert "another review.key" in said[1]
