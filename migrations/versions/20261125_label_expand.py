@@ -86,7 +86,10 @@ def upgrade() -> None:
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("estimand", "number", name=op.f("pk_label_block")),
     )
-    op.create_index(op.f("ix_label_block_first_place"), "label_block", ["first_place"], unique=False)
+    op.create_index(op.f("ix_label_block_entry_id"), "label_block", ["entry_id"], unique=False)
+    op.create_index(
+        op.f("ix_label_block_estimand_first_place"), "label_block", ["estimand", "first_place"], unique=False
+    )
     op.create_index(
         "ix_label_block_open",
         "label_block",
@@ -113,7 +116,7 @@ def upgrade() -> None:
         sa.Column("labelled_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("estimand", "trace_id", name=op.f("pk_label_item")),
     )
-    op.create_index("ix_label_item_timestamp", "label_item", ["estimand", "timestamp"], unique=False)
+    op.create_index("ix_label_item_number", "label_item", ["estimand", "number"], unique=False)
     op.create_table(
         "label_state",
         sa.Column("estimand", sa.Text(), nullable=False),
@@ -254,10 +257,11 @@ def downgrade() -> None:
     op.drop_table("preference_pair")
     op.drop_table("preference_set")
     op.drop_table("label_state")
-    op.drop_index("ix_label_item_timestamp", table_name="label_item")
+    op.drop_index("ix_label_item_number", table_name="label_item")
     op.drop_table("label_item")
     op.drop_index("ix_label_block_open", table_name="label_block", postgresql_where=sa.text("outcome is null"))
-    op.drop_index(op.f("ix_label_block_first_place"), table_name="label_block")
+    op.drop_index(op.f("ix_label_block_estimand_first_place"), table_name="label_block")
+    op.drop_index(op.f("ix_label_block_entry_id"), table_name="label_block")
     op.drop_table("label_block")
     op.drop_index("ix_label_trace_id_kind", table_name="label")
     op.drop_index(op.f("ix_label_received_at"), table_name="label")

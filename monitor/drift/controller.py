@@ -18,7 +18,7 @@ from monitor.drift.diagnosis import describe
 from monitor.drift.fold import Fold, FoldRules, in_fold_order, restore, store
 from monitor.drift.freeze import NullRule, build_baseline
 from monitor.drift.incident import IncidentRule
-from monitor.drift.late import late_laws
+from monitor.drift.late import LateLaws
 from monitor.drift.log import LabelLog, ObservationLog, windows_of
 from monitor.drift.status import status_of
 from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold
@@ -110,6 +110,7 @@ class Controller:
         self._active: ActiveBaseline | None = None
         self._fold: Fold | None = None
         self._position = FoldPosition(1, 0)
+        self._late = LateLaws(rules.null_rule, rules.baseline_labels)
         self._late_at = -LATE_SECONDS
 
     def tick(self) -> Tick:
@@ -159,8 +160,7 @@ class Controller:
     def _extend(self, active: ActiveBaseline) -> ActiveBaseline:
         """Add the laws of what labels tell, once enough of them are there."""
         self._late_at = self._clock()
-        rules = self._rules
-        laws = list(late_laws(active.baseline, self._store, rules.null_rule, least_labels=rules.baseline_labels))
+        laws = self._late.of(active.baseline, self._store)
         if not laws:
             return active
         log.info("label_laws_frozen", baseline=active.baseline_id, signals=sorted({law.signal for law in laws}))

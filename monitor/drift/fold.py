@@ -125,12 +125,12 @@ class Fold:
                 continue
             strata, foretold, scale = row_of[chosen], said[chosen], spread[chosen]
             moved, stakes = asked.of_rows(at[chosen], law)
-            if batch.inclusion is not None:
-                stakes = stakes * law.scale.affordable(batch.inclusion[chosen], null.law)
+            least = None if batch.inclusion is None else batch.inclusion[chosen]
             lean, self.leans[key] = null.leaning(strata, foretold, self.leans.get(key, 0.0))
             prompts = Foretold(strata, foretold, null.located(strata, foretold), scale, lean)
             channels = law.scale.channels(batch.values[chosen], prompts.location, scale, null.law)
-            intervals = null.intervals(prompts, distance=moved, stakes=stakes)
+            beyond = None if least is None else law.scale.beyond(least, null.law)
+            intervals = null.intervals(prompts, distance=moved, stakes=stakes, beyond=beyond)
             rows = Rows.of(null.detector, channels, intervals, batch.places[chosen])
             outcomes += self._carry(
                 key, null.detector, rows, values=batch.values[chosen], timestamp=entry.last_timestamp

@@ -94,8 +94,14 @@ def build_baseline(
     prompts = None if subjects is None else read_prompts(subjects)
     built = (build_signal_baseline(window, rule, prompts) for window in windows)
     signals = tuple(row for row in built if row is not None)
-    days = 0.0 if subjects is None else span_of(subjects.timestamps) / timedelta(days=1)
+    days = 0.0 if subjects is None else span_of(_observed(subjects)) / timedelta(days=1)
     return Baseline(first_place, stop_place, signals, None if prompts is None else gauged(prompts, signals), days)
+
+
+def _observed(subjects: SubjectWindow) -> Integers:
+    """Return the times of the traces of a window; labels of days ago that came meanwhile do not make it longer."""
+    known = subjects.covariates
+    return subjects.timestamps if known is None or not known.observed.any() else subjects.timestamps[known.observed]
 
 
 def read_prompts(subjects: SubjectWindow, frozen: PromptLaw | None = None) -> Prompts | None:

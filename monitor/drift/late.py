@@ -2,48 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.domain.observation import micros_of
 from monitor.drift.baseline import Baseline, SignalBaseline
 from monitor.drift.design import span_of
 from monitor.drift.freeze import NullRule, build_signal_baseline
-from monitor.drift.log import LabelLog, windows_of
-from monitor.signals.estimand import ESTIMANDS, REWARD_ACCURACY, WIN_RATE, WIN_RATE_LC
+from monitor.drift.log import LabelLog, LabelSpan, windows_of
+from monitor.signals.estimand import ESTIMANDS, REWARD_ACCURACY, WIN_RATE, WIN_RATE_LC, Estimand
 
-# What counts a signal's labels: the series of the verdicts, or of the opinions that they are compared with.
-COUNTED_BY: Mapping[str, str] = {
-    **{estimand.name: estimand.labelled for estimand in ESTIMANDS.values()},
-    **{estimand.rectifier: estimand.compared for estimand in ESTIMANDS.values()},
-    WIN_RATE_LC.name: WIN_RATE.labelled,
-    REWARD_ACCURACY.name: WIN_RATE.compared,
-}
+DATED = 200  # observations of a window that tell how long it lasted
+MORE = 1.2  # times as many labels as when a law could not be frozen, before it is tried again
 
 
-def late_laws(baseline: Baseline, log: LabelLog, rule: NullRule, *, least_labels: int) -> Iterator[SignalBaseline]:
-    """Yield the laws that *baseline* lacks and labels are enough for, of traces since its window began.
+@dataclass(slots=True)
+class LateLaws:
+    """Freezes a law that a baseline lacks as soon as its labels are enough."""
 
-    They are followed from the span's end on: what made a law is not bet on.
-    """
-    span = log.label_span(baseline.first_place)
-    if span is None:
-        return
-    known = {law.key for law in baseline.signals}
-    ready = {
-        (signal, version)
-        for signal, version in span.counts
-        if signal in COUNTED_BY
-        and (signal, version) not in known
-        and span.counts.get((COUNTED_BY[signal], version), 0) >= least_labels
-    }
-    if not ready:
-        return
-    names = {signal for signal, _ in ready}
-    days = span_of(log.subjects(span.first_place, span.stop_place).timestamps) / timedelta(days=1)
-    for window in windows_of(log.window(span.first_place, span.stop_place, names), names):
-        if (window.signal, window.scorer_version) not in ready:
-            continue
-        law = build_signal_baseline(window, rule, None)
-        if law is not None:
-            yield replace(law, since=span.stop_place, days=days)
+    rule: NullRule
+    least_labels: int
+    _tried: dict[tuple[int, str, str], int] = field(default_factory=dict)  # labels there were, by baseline and law
+
+    def of(self, baseline: Baseline, log: LabelLog) -> list[SignalBaseline]:
+        """Return the laws that are new, of labelled blocks whose traces came since the window of *baseline* began.
+
+        Each is followed from the end of the blocks that made it: those are not bet on.
+        """
+        known, found = {law.key for law in baseline.signals}, []
+        for estimand in ESTIMANDS.values():
+            span = log.label_span(estimand, baseline.first_place)
+            if span is None:
+                continue
+            ready = {key: labels for key, labels in _counts(estimand, span).items() if labels >= self.least_labels}
+            wanted = {
+                key: labels
+                for key, labels in ready.items()
+                if key not in known and labels >= MORE * self._tried.get((baseline.first_place, *key), 0)
+            }
+            if not wanted:
+                continue
+            self._tried |= {(baseline.first_place, *key): labels for key, labels in wanted.items()}
+            names = {signal for signal, _ in wanted}
+            for window in windows_of(log.window(span.first_place, span.stop_place, names), names):
+                law = build_signal_baseline(window, self.rule, None)
+                if law is not None and law.strata and law.key in wanted:
+                    found.append(replace(law, since=span.stop_place, days=_days(log, window.places)))
+        return found
+
+
+def _counts(estimand: Estimand, span: LabelSpan) -> dict[tuple[str, str], int]:
+    """Return how many labels each law would be made of, by signal and version."""
+    signals = {estimand.name: span.verdicts, estimand.rectifier: span.compared}
+    if estimand is WIN_RATE:
+        # The first labels of all told what length explains, and are in no length-controlled rate.
+        controlled = {version: labels // 2 for version, labels in span.verdicts.items()}
+        signals |= {WIN_RATE_LC.name: controlled, REWARD_ACCURACY.name: span.compared}
+    return {(signal, version): labels for signal, counts in signals.items() for version, labels in counts.items()}
+
+
+def _days(log: LabelLog, places: NDArray[np.int64]) -> float:
+    """Return how long the traces on *places* took to come."""
+    chosen = places[np.linspace(0, len(places) - 1, min(len(places), DATED)).astype(np.int64)]
+    return span_of(micros_of([seen.timestamp for seen in log.locate(chosen.tolist())])) / timedelta(days=1)

@@ -14,7 +14,7 @@ from monitor.domain.cohort import ALL
 from monitor.domain.observation import ObservationBatch, SubjectRef, SubjectWindow
 from monitor.domain.stream import StreamKey
 from monitor.drift.freeze import Window
-from monitor.signals.estimand import LABEL_SIGNALS
+from monitor.signals.estimand import LABEL_SIGNALS, Estimand
 from monitor.signals.table import SIGNALS
 
 AT_ONCE = SIGNALS.keys() - {signal.name for signal in LABEL_SIGNALS}
@@ -55,16 +55,17 @@ class ObservationLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LabelSpan:
-    """Where in the log the settled blocks lie that began at or after a place, and what they hold."""
+    """Where in the log the settled blocks of an estimand lie that began at or after a place, and their labels."""
 
     first_place: int
     stop_place: int
-    counts: Mapping[tuple[str, str], int]  # observations by signal and version
+    verdicts: Mapping[str, int]  # by the version of the criteria, as the series has it
+    compared: Mapping[str, int]  # those beside which there was an opinion, by the version that had it
 
 
 class LabelLog(ObservationLog, Protocol):
-    def label_span(self, place: int) -> LabelSpan | None:
-        """Return the span of blocks whose traces stand at *place* or later; None where none is settled."""
+    def label_span(self, estimand: Estimand, place: int) -> LabelSpan | None:
+        """Return the span of the blocks whose traces stand at *place* or later; None where none has matured."""
         ...
 
 

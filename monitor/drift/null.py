@@ -76,10 +76,13 @@ class Null:
             steady=may_page(chosen),
         )
 
-    def intervals(self, rows: Foretold, *, distance: Floats, stakes: Floats) -> NullIntervals:
+    def intervals(
+        self, rows: Foretold, *, distance: Floats, stakes: Floats, beyond: Floats | None = None
+    ) -> NullIntervals:
         """Return the null intervals of n observations: h = z se + tolerance + tau_t + 2 tau_g D_t + what leans.
 
-        Arrays of shape (n,): the mix's *distance* before each, and the share of the *stakes* that is placed.
+        Arrays of shape (n,): the mix's *distance* before each, the share of the *stakes* that is placed, and how far
+        *beyond* 0 and 1 the channels may lie.
         """
         strata, location, spread = rows.strata, rows.location, rows.spread
         widths = self.widths(rows, distance)
@@ -93,7 +96,7 @@ class Null:
             upper.append(high + np.where(high < 1.0, centre, np.maximum(centre, 0.0)) + half)
             lower.append(low + np.where(low > 0.0, centre, np.minimum(centre, 0.0)) - half)
         sd = self.sd[strata] / self.scale.bet_ratio  # the bets are told in it
-        return NullIntervals(np.stack(lower, axis=1), np.stack(upper, axis=1), sd, stakes)
+        return NullIntervals(np.stack(lower, axis=1), np.stack(upper, axis=1), sd, stakes, beyond)
 
     def widths(self, rows: Foretold, distance: Floats) -> Widths:
         """Return what widens the intervals of n observations beside the window's own error and the tolerance."""

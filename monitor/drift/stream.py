@@ -180,6 +180,7 @@ class Follower:
             upper=np.full_like(upper, 2.0) if episode.up else lower,
             sd=null.sd[:, episode.channel : episode.channel + 1],
             stakes=null.stakes,
+            beyond=null.beyond,
         )
         increments = inside.increments(rows.channels[:, episode.channel : episode.channel + 1])
         enough, weights = (Threshold("returned", RETURN_E),), component_weights((1.0,), 1)

@@ -73,22 +73,23 @@ def settle(
 ) -> tuple[Settled, Tuning] | None:
     """Say what became of *block*, and what is learnt of it; None while its labels may still come.
 
-    *verdicts*, and where the review queue stands with each (*queued*), are by trace id. *now* is the log's time.
+    *verdicts*, and where the review queue stood with each before they were read (*queued*), are by trace id. An item
+    that is asked of nobody any more and has no verdict, by the block's criteria, gets none. *now* is the log's time.
     """
     late = now >= block.cut_at + rule.wait
     if rule.sampling is Sampling.STATED:
         if not late:
             return None
-        drawn = [_stated(verdicts.get(name or ""), rule) for name in items.ids]
+        drawn = [_stated(verdicts.get(name), rule) for name in items.ids]
         items = replace(
             items,
             selected=np.array([probability > 0.0 for probability in drawn], dtype=np.bool_),
             probability=np.array(drawn),
             least=np.full(len(items), rule.least_probability),
         )
-    wanted = [name or "" for name, selected in zip(items.ids, items.selected, strict=True) if selected]
+    wanted = [name for name, selected in zip(items.ids, items.selected, strict=True) if selected]
     missing = [name for name in wanted if name not in verdicts]
-    given_up = any(queued[name].state is ItemState.MISSING for name in missing if name in queued)
+    given_up = any(queued[name].state is not ItemState.OPEN for name in missing if name in queued)
     if not (late or given_up or all(_is_judged(verdicts.get(name), queued.get(name)) for name in wanted)):
         return None
     rows = tuple(_rows(block, items, verdicts, estimand=estimand, tuning=tuning))
@@ -100,7 +101,7 @@ def settle(
     seen = Labelled(
         cheap=items.cheap[known],
         probability=items.probability[known],
-        value=np.array([verdicts[items.ids[row] or ""].value for row in known]),
+        value=np.array([verdicts[items.ids[row]].value for row in known]),
         gap=items.gap[known],
     )
     criteria = block.criteria_version or ""
@@ -133,10 +134,10 @@ def _rows(
     """Yield the selected ones of *items*, with their verdicts."""
     predicted = tuning.predict(items.cheap)
     for row in np.flatnonzero(items.selected):
-        verdict = verdicts.get(items.ids[row] or "")
+        verdict = verdicts.get(items.ids[row])
         yield LabelItem(
             estimand=estimand.name,
-            trace_id=items.ids[row] or "",
+            trace_id=items.ids[row],
             number=block.number,
             timestamp=moment_of(int(items.timestamps[row])),
             policy_model=str(items.policy_models[row]),

@@ -26,7 +26,7 @@ class Items:
     """The traces of a run of the log that may be labelled; parallel columns in the log's order."""
 
     places: Integers
-    ids: tuple[str | None, ...]
+    ids: tuple[str, ...]
     timestamps: Integers  # microseconds since 1970
     policy_models: NDArray[np.str_]
     cohorts: NDArray[np.str_]
@@ -61,13 +61,12 @@ class Items:
 
 
 def eligible_of(batches: Iterable[ObservationBatch], estimand: Estimand, sampling: Sampling) -> Integers:
-    """Return the places of an entry's traces that may be labelled, ascending."""
-    found = [batch for batch in batches if batch.series.signal == estimand.selected]
+    """Return the places of the traces that may be labelled, ascending; each by what the log says of it alone."""
     if sampling is Sampling.REVIEW:
-        places = [batch.places[drawn_of(batch) > 0.0] for batch in found]
+        places = [batch.places[drawn_of(batch) > 0.0] for batch in batches if batch.series.signal == estimand.selected]
     else:
-        carriers = found or [batch for batch in batches if batch.series.signal == estimand.cheap]
-        places = [batch.places for batch in carriers]
+        carriers = {estimand.selected, estimand.cheap}
+        places = [batch.places for batch in batches if batch.series.signal in carriers]
     return np.unique(np.concatenate([np.empty(0, np.int64), *places]))
 
 
@@ -79,7 +78,7 @@ def items_of(
     batches: Sequence[ObservationBatch],
     places: Integers,
     *,
-    ids: Sequence[str | None],
+    ids: Sequence[str],
     timestamps: Integers,
     estimand: Estimand,
 ) -> Items:

@@ -57,7 +57,7 @@ class BlockStore(Protocol):
     def entries(self, sequence: int, signals: Collection[str], *, limit: int) -> Iterator[PlacedEntry]:
         """Yield the placed entries of traces from *sequence* on, with the observations of *signals*.
 
-        At most *limit* entries are looked at, of any source; one that is not of traces comes without observations.
+        At most *limit* entries, of any source; one that is not of traces comes without observations.
         """
         ...
 
@@ -73,8 +73,10 @@ class BlockStore(Protocol):
 
     def locate(self, places: Sequence[int]) -> Sequence[SubjectRef]: ...
 
-    def verdicts(self, kind: str, trace_ids: Sequence[str], criteria_version: str | None) -> Mapping[str, Verdict]:
-        """Return what people say of each of *trace_ids* that they have judged; users' thumbs are left out."""
+    def verdicts(
+        self, kind: str, trace_ids: Sequence[str], criteria_version: str | None, *, stated_only: bool
+    ) -> Mapping[str, Verdict]:
+        """Return what people say of each of *trace_ids* that they have judged, as `labels.verdict.verdicts` has it."""
         ...
 
     def queued(self, kind: str, trace_ids: Sequence[str]) -> Mapping[str, Queued]:
@@ -104,14 +106,16 @@ class BlockKeeper:
             return False
         more = False
         for estimand in ESTIMANDS.values():
-            self._cut(estimand)
+            more = self._cut(estimand) or more
             more = self._settle(estimand, now) or more
         return more
 
     def finish(self, estimands: Collection[Estimand], *, end: int) -> None:
         """Settle what is left of *estimands*: the log ends at place *end*, and no more labels will come."""
         for estimand in estimands:
-            cut = self._cut(estimand)
+            while self._cut(estimand):
+                pass
+            cut = self._store.cut(estimand.name)
             if cut.eligible:
                 at, criteria = END_OF_TIME - self._rule.wait, self._criteria()
                 rest = OpenBlock(cut.next_number, cut.first_place, end, at, criteria)
@@ -119,24 +123,21 @@ class BlockKeeper:
             while self._settle(estimand, END_OF_TIME):
                 pass
 
-    def _cut(self, estimand: Estimand) -> Cut:
-        """Cut the log's new entries into blocks of as many eligible traces each; return how far that went."""
-        cut = self._store.cut(estimand.name)
-        signals = {estimand.selected, estimand.cheap or estimand.selected}
-        while True:
-            blocks: list[OpenBlock] = []
-            start, criteria = cut.next_sequence, self._criteria()
-            for entry in self._store.entries(start, signals, limit=CUT_ENTRIES):
-                places = eligible_of(entry.observations, estimand, self._rule.sampling)
-                while cut.eligible + len(places) >= self._rule.traces:
-                    wanted = self._rule.traces - cut.eligible
-                    stop_place = int(places[wanted - 1]) + 1
-                    blocks.append(OpenBlock(cut.next_number, cut.first_place, stop_place, entry.at, criteria))
-                    cut, places = _after(cut, stop_place), places[wanted:]
-                cut = replace(cut, next_sequence=entry.sequence + 1, eligible=cut.eligible + len(places))
-            if cut.next_sequence == start:
-                return cut
+    def _cut(self, estimand: Estimand) -> bool:
+        """Cut some of the log's new entries into blocks of as many eligible traces each; say whether there were any."""
+        cut, criteria, blocks = self._store.cut(estimand.name), self._criteria(), list[OpenBlock]()
+        start, signals = cut.next_sequence, {estimand.selected, estimand.cheap or estimand.selected}
+        for entry in self._store.entries(start, signals, limit=CUT_ENTRIES):
+            places = eligible_of(entry.observations, estimand, self._rule.sampling)
+            while len(places) and cut.eligible + len(places) >= self._rule.traces:
+                wanted = max(self._rule.traces - cut.eligible, 1)  # fewer may be wanted now than when it was begun
+                stop_place = int(places[wanted - 1]) + 1
+                blocks.append(OpenBlock(cut.next_number, cut.first_place, stop_place, entry.at, criteria))
+                cut, places = _after(cut, stop_place), places[wanted:]
+            cut = replace(cut, next_sequence=entry.sequence + 1, eligible=cut.eligible + len(places))
+        if cut.next_sequence > start:
             self._store.save_cut(estimand.name, cut, blocks)
+        return cut.next_sequence > start
 
     def _criteria(self) -> str | None:
         """Return the version that labels must have; what labels state by themselves may have any."""
@@ -160,10 +161,12 @@ class BlockKeeper:
             return settled, cut
         items = self._items(estimand, blocks[0].first_place, blocks[-1].stop_place)
         stated = self._rule.sampling is Sampling.STATED
-        wanted = [name for name, drawn in zip(items.ids, items.selected, strict=True) if name and (drawn or stated)]
-        versions = {block.criteria_version for block in blocks}
-        verdicts = {version: self._store.verdicts(estimand.kind, wanted, version) for version in versions}
-        queued = self._store.queued(estimand.kind, wanted)
+        wanted = [name for name, drawn in zip(items.ids, items.selected, strict=True) if drawn or stated]
+        queued = self._store.queued(estimand.kind, wanted)  # before the verdicts: an item that is done has its own
+        verdicts = {
+            version: self._store.verdicts(estimand.kind, wanted, version, stated_only=stated)
+            for version in {block.criteria_version for block in blocks}
+        }
         for block in blocks:
             found = settle(
                 block,
@@ -189,7 +192,7 @@ class BlockKeeper:
         return items_of(
             batches,
             places,
-            ids=[subject.subject_id for subject in subjects],
+            ids=[subject.subject_id or "" for subject in subjects],
             timestamps=micros_of([subject.timestamp for subject in subjects]),
             estimand=estimand,
         )

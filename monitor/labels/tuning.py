@@ -66,12 +66,14 @@ class Tuning:
         return np.clip(np.where(np.isnan(cheap), mean, said), LEAST_PREDICTION, MOST_PREDICTION)
 
     def is_silent(self, items: int, *, labelled: int) -> bool:
-        """Say whether a block of *items* traces comes when nobody labels: none is labelled, and some should be."""
-        if labelled:
-            return False
-        if not self.labels_ever:
-            return True
-        return (self.unlabelled + items) * self.labels_ever / self.items_ever > SILENCE
+        """Say whether a block of *items* traces comes when nobody labels: none is labelled, and some should be.
+
+        What is usual is told by the traces up to the last label: a silence that counted itself would never be one.
+        """
+        if labelled or not self.labels_ever:
+            return not labelled
+        usual = self.labels_ever / (self.items_ever - self.unlabelled)
+        return (self.unlabelled + items) * usual > SILENCE
 
     def passed(self, items: int, labelled: int) -> Tuning:
         """Return what is known after a block of *items* traces, *labelled* of them."""

@@ -17,7 +17,7 @@ from monitor.drift.controller import freeze_window
 from monitor.drift.diagnosis import describe
 from monitor.drift.fold import Fold, FoldRules, in_fold_order
 from monitor.drift.freeze import NullRule
-from monitor.drift.late import late_laws
+from monitor.drift.late import LateLaws
 from monitor.drift.stream import Decision
 from monitor.errors import InvalidInput
 from monitor.labels.keeper import BlockKeeper
@@ -106,6 +106,7 @@ class _Written:
         self.blocks = InMemoryBlocks(self.log, labels or (), on_entry=self._extend)
         self.baseline: Baseline | None = None
         self._plan = plan
+        self._late = LateLaws(plan.null_rule, plan.labels.baseline_labels)
         entries = list(entries)
         rule = rule_of(plan.labels.blocks, entries, labels or ())
         keeper = BlockKeeper(self.blocks, rule)
@@ -126,9 +127,7 @@ class _Written:
     def _extend(self) -> None:
         """Add the laws of what labels tell to the baseline, once enough of them are there."""
         if self.baseline is not None:
-            least = self._plan.labels.baseline_labels
-            laws = late_laws(self.baseline, self.log, self._plan.null_rule, least_labels=least)
-            self.baseline = self.baseline.extended(list(laws))
+            self.baseline = self.baseline.extended(self._late.of(self.baseline, self.log))
 
 
 def _observe_all(

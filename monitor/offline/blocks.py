@@ -19,26 +19,18 @@ class InMemoryBlocks:
     """`labels.keeper.BlockStore` over a log and labels that are all there; what it settles stays in `settled`."""
 
     def __init__(
-        self,
-        log: InMemoryLog,
-        labels: Iterable[Label],
-        cut: Cut | None = None,
-        *,
-        on_entry: Callable[[], None] = lambda: None,
+        self, log: InMemoryLog, labels: Iterable[Label], *, on_entry: Callable[[], None] = lambda: None
     ) -> None:
         self._log = log
         self._on_entry = on_entry  # called after each entry that settled blocks make
-        self._labels: dict[str, list[Label]] = {}
-        for label in labels:
-            self._labels.setdefault(label.kind, []).append(label)
-        self._verdicts: dict[tuple[str, str | None], dict[str, Verdict]] = {}
-        self._first = cut or Cut()
+        self._labels = tuple(labels)  # all together: a correction may be of another kind
+        self._verdicts: dict[tuple[str, str | None, bool], dict[str, Verdict]] = {}
         self._cuts: dict[str, Cut] = {}
         self._open: dict[str, list[OpenBlock]] = {}
         self.settled: dict[str, list[Settled]] = {}
 
     def cut(self, estimand: str) -> Cut:
-        return self._cuts.get(estimand, self._first)
+        return self._cuts.get(estimand, Cut())
 
     def save_cut(self, estimand: str, cut: Cut, blocks: Sequence[OpenBlock]) -> None:
         self._cuts[estimand] = cut
@@ -61,10 +53,14 @@ class InMemoryBlocks:
     def locate(self, places: Sequence[int]) -> Sequence[SubjectRef]:
         return self._log.locate(places)
 
-    def verdicts(self, kind: str, trace_ids: Sequence[str], criteria_version: str | None) -> Mapping[str, Verdict]:
-        key = kind, criteria_version
+    def verdicts(
+        self, kind: str, trace_ids: Sequence[str], criteria_version: str | None, *, stated_only: bool
+    ) -> Mapping[str, Verdict]:
+        key = kind, criteria_version, stated_only
         if key not in self._verdicts:
-            self._verdicts[key] = verdicts(self._labels.get(kind, ()), kind, criteria_version=criteria_version)
+            self._verdicts[key] = verdicts(
+                self._labels, kind, criteria_version=criteria_version, stated_only=stated_only
+            )
         found = self._verdicts[key]
         return {trace_id: found[trace_id] for trace_id in trace_ids if trace_id in found}
 

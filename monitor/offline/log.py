@@ -20,6 +20,7 @@ from monitor.domain.observation import (
 from monitor.domain.stream import StreamKey
 from monitor.drift.log import Excerpt, LabelSpan, excerpt_of
 from monitor.drift.stored import FoldPosition
+from monitor.signals.estimand import Estimand
 
 
 @dataclass(slots=True)
@@ -98,18 +99,6 @@ class InMemoryLog:
     def locate(self, places: Sequence[int]) -> list[SubjectRef]:
         return [SubjectRef(place, self._ids[place], moment_of(self._micros[place])) for place in places]
 
-    def label_span(self, place: int) -> LabelSpan | None:
-        """Return the span of blocks whose traces stand at *place* or later; None where none is settled."""
-        entries = [entry for entry in self.records if entry.source is Source.LABELS]
-        if not entries:
-            return None
-        counts: dict[tuple[str, str], int] = {}
-        for entry in entries:
-            for batch in entry.observations:
-                key = batch.series.signal, batch.series.scorer_version
-                counts[key] = counts.get(key, 0) + len(batch.values)
-        return LabelSpan(entries[0].first_place, entries[-1].first_place + entries[-1].places, counts)
-
     def newcomers(self) -> dict[str, SubjectRef]:
         """Return where each policy model began, but for those that the log begins with."""
         first: dict[str, int] = {}
@@ -118,6 +107,22 @@ class InMemoryLog:
             first[model] = min(first.get(model, int(batch.places[0])), int(batch.places[0]))
         later = {model: place for model, place in first.items() if place > min(first.values())}
         return dict(zip(later, self.locate(list(later.values())), strict=True))
+
+    def label_span(self, estimand: Estimand, place: int) -> LabelSpan | None:
+        """Return the span of the blocks in entries at *place* or later; None where none has matured."""
+        counts: dict[str, dict[str, int]] = {estimand.name: {}, estimand.labelled: {}, estimand.compared: {}}
+        entries = []
+        for entry in self.records:
+            if entry.source is Source.LABELS and entry.first_place >= place:
+                own = [batch for batch in entry.observations if batch.series.signal in counts]
+                entries += [entry] if own else []
+                for batch in own:
+                    of = counts[batch.series.signal]
+                    of[batch.series.scorer_version] = of.get(batch.series.scorer_version, 0) + len(batch.values)
+        if not entries:
+            return None
+        stop_place = entries[-1].first_place + entries[-1].places
+        return LabelSpan(entries[0].first_place, stop_place, counts[estimand.labelled], counts[estimand.compared])
 
     def _inside(self, start: int, stop: int) -> list[PlacedEntry]:
         """Return the entries that hold some of the places start <= place < stop."""

@@ -26,9 +26,10 @@ from monitor.postgres.streams import PostgresFoldStore, batch_of, entry_of
 
 _ENTRIES = text(
     "select e.sequence, e.source, e.first_place, e.places, e.created_at, e.last_timestamp, b.signal, b.policy_model,"
-    " b.scorer_version, b.cohorts, b.cohort_codes, b.ordinals, b.values, b.inclusion from log_entry e"
+    " b.scorer_version, b.cohorts, b.cohort_codes, b.ordinals, b.values, b.inclusion"
+    " from (select * from log_entry where sequence >= :sequence order by sequence limit :limit) e"  # some are forgotten
     " left join observation_batch b on b.entry_id = e.entry_id and e.source = 'traces' and b.signal = any(:signals)"
-    " where e.sequence >= :sequence and e.sequence < :sequence + :limit order by e.sequence"
+    " order by e.sequence, b.signal, b.policy_model, b.scorer_version"
 )
 _NOW = text("select created_at from log_entry where sequence is not null order by sequence desc limit 1")
 _QUEUED = text("select trace_id, state, wanted from review_item where trace_id = any(:trace_ids) and kind = :kind")
@@ -102,9 +103,13 @@ class PostgresBlocks:
     def locate(self, places: Sequence[int]) -> list[SubjectRef]:
         return self._log.locate(places) if places else []
 
-    def verdicts(self, kind: str, trace_ids: Sequence[str], criteria_version: str | None) -> Mapping[str, Verdict]:
+    def verdicts(
+        self, kind: str, trace_ids: Sequence[str], criteria_version: str | None, *, stated_only: bool
+    ) -> Mapping[str, Verdict]:
         with transaction(self._engine) as connection:
-            return self._labels.verdicts(connection, kind, trace_ids, criteria_version=criteria_version)
+            return self._labels.verdicts(
+                connection, kind, trace_ids, criteria_version=criteria_version, stated_only=stated_only
+            )
 
     def queued(self, kind: str, trace_ids: Sequence[str]) -> dict[str, Queued]:
         with transaction(self._engine) as connection:
@@ -133,8 +138,8 @@ class PostgresBlocks:
                 if connection.execute(_SETTLE, values).rowcount != 1:
                     raise Fenced(f"block {row.block.number} of {estimand} was settled meanwhile")
             items = [asdict(item) for row in settled for item in row.rows]
-            if items:
-                connection.execute(insert(schema.label_item), items)
+            if items:  # A trace that was forgotten and came again has one already.
+                connection.execute(upsert(schema.label_item).on_conflict_do_nothing(), items)
             _add_days(connection, settled)
             _save(connection, estimand, cut)
 

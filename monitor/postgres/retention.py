@@ -42,12 +42,14 @@ _IDS = text(
     " select count(*) from gone"
 )
 # Entries are forgotten from the log's beginning, and never those since the active baseline's window began: the fold,
-# what it says of an onset, and a baseline that is frozen anew read them.
+# what it says of an onset, and a baseline that is frozen anew read them. Nor those that a block of labels waits with.
 _ENTRIES = text(
     "with old as materialized ("
-    "  select entry_id from log_entry where sequence is not null"
+    "  select entry_id from log_entry e where sequence is not null"
     "  and created_at < cast(:day as timestamp) at time zone 'utc'"
-    "  and first_place + places <= (select first_place from baseline where active) order by sequence limit :limit"
+    "  and first_place + places <= (select first_place from baseline where active)"
+    "  and not exists (select from label_block b where b.outcome is null and b.first_place < e.first_place + e.places)"
+    "  order by sequence limit :limit"
     "), batches as (delete from observation_batch b using old where b.entry_id = old.entry_id),"
     " subjects as (delete from log_subject s using old where s.entry_id = old.entry_id),"
     " counts as (delete from checkpoint c using old where c.entry_id = old.entry_id),"

@@ -39,6 +39,7 @@ from monitor.postgres.label_span import label_span
 from monitor.postgres.log import append_entry, place_entries, placed_traces, trace_numbers
 from monitor.postgres.registry import replaced_scorers
 from monitor.postgres.window import copy_window
+from monitor.signals.estimand import Estimand
 
 FREEZE_LOCK = 0x524C4846_05  # an operator and the controller may freeze at once, or while a model is promoted
 PAGE_PLACES = 20_000
@@ -234,9 +235,9 @@ class PostgresFoldStore:
         assert there is not None
         return there
 
-    def label_span(self, place: int) -> LabelSpan | None:
+    def label_span(self, estimand: Estimand, place: int) -> LabelSpan | None:
         with transaction(self._engine) as connection:
-            return label_span(connection, place)
+            return label_span(connection, estimand.name, place)
 
     def load_fold(self, baseline_id: int) -> StoredFold:
         position, stream = schema.fold_position.c, schema.detector.c

@@ -36,19 +36,22 @@ class NullIntervals:
     Shapes: `lower`, `upper` (n, T, C) for T tiers, from the narrowest question to the widest, and C
     channels with values in [0, 1]; a bound that no mean can pass may lie outside. `sd` (n, C) is the
     spread about the mean that sets the stakes; `stakes` (n,), 0 to 1, is the share of them that is
-    placed. All of it must be known before the observation is.
+    placed. Where values may lie outside of [0, 1], `beyond` (n,) says how far, on either side. All of it
+    must be known before the observation is.
     """
 
     lower: Floats
     upper: Floats
     sd: Floats
     stakes: Floats
+    beyond: Floats | None = None  # None: nowhere
 
     def __len__(self) -> int:
         return len(self.stakes)
 
     def rows(self, chosen: slice) -> NullIntervals:
-        return NullIntervals(self.lower[chosen], self.upper[chosen], self.sd[chosen], self.stakes[chosen])
+        beyond = None if self.beyond is None else self.beyond[chosen]
+        return NullIntervals(self.lower[chosen], self.upper[chosen], self.sd[chosen], self.stakes[chosen], beyond)
 
     def increments(self, values: Floats) -> Floats:
         """Return each bet's growth factor for *values* (n, C): shape (n, T * C * 2 * BETS).
@@ -62,9 +65,10 @@ class NullIntervals:
         lower = np.where(self.lower > 0.0, np.minimum(self.lower, 1.0 - SMALLEST_UPPER), -1.0)[..., None]
         wanted = (STANDARDISED_BETS / np.maximum(self.sd, SMALLEST_SD)[..., None])[:, None]
         seen, placed = values[:, None, :, None], self.stakes[:, None, None, None]
+        beyond = 0.0 if self.beyond is None else self.beyond[:, None, None, None]
         gains = np.empty((*self.upper.shape, 2, BETS))
-        gains[..., 0, :] = np.minimum(wanted, LOSS_LIMIT / upper) * (seen - upper)
-        gains[..., 1, :] = np.minimum(wanted, LOSS_LIMIT / (1.0 - lower)) * (lower - seen)
+        gains[..., 0, :] = np.minimum(wanted, LOSS_LIMIT / (upper + beyond)) * (seen - upper)
+        gains[..., 1, :] = np.minimum(wanted, LOSS_LIMIT / (1.0 + beyond - lower)) * (lower - seen)
         gains *= placed[..., None]
         gains += 1.0
         return gains.reshape(len(values), -1)

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from monitor.domain.label import LabelSource
+from monitor.domain.label import PREFERENCE, LabelSource
+from monitor.domain.review import Selection
+from monitor.domain.score import Opinion
 from monitor.domain.text import visible
+from monitor.ingest.offset import StoredOffset
 from monitor.labels.block import BlockRule
+from monitor.labels.estimate import Estimate, EstimateRule
 from monitor.labels.item import Sampling
-from monitor.labels.report import RECENT, LabelUse, use_of
+from monitor.labels.keeper import BlockKeeper
+from monitor.labels.report import RECENT, EstimateReports, LabelReport, LabelUse, use_of
+from monitor.postgres.blocks import PostgresBlocks
+from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import transaction
 from monitor.postgres.estimates import PostgresEstimates
 from monitor.postgres.labels import insert_labels
+from monitor.postgres.streams import PostgresFoldStore
 from monitor.signals.estimand import WIN_RATE
 from tests.commands import Run
 from tests.hostile import LABELS, unseen
 from tests.labels import label
 from tests.settled import evidence, settle
+from tests.traces import checkpoint, scored, trace
 
 pytestmark = pytest.mark.postgres
 LATER = timedelta(days=30)
@@ -105,6 +116,52 @@ def test_the_command_shows_each_cohort_with_what_is_known_of_it(run: Run, postgr
 def test_the_command_says_what_a_win_rate_takes_where_there_is_none(run: Run, postgres_url: str) -> None:
     done = run("winrate", POSTGRES__URL=postgres_url)
     assert (done.code, done.out.startswith("no win_rate yet: it takes blocks")) == (0, True)
+
+
+def test_drawn_traces_and_their_labels_become_a_win_rate(engine: Engine) -> None:
+    random, share = np.random.default_rng(1), 0.25
+    wins, drawn = random.random(640) < 0.4, random.random(640) < share
+    store = PostgresCheckpoints(engine, group_id="g", max_cohorts=50)
+    store.begin({("traces", 0): StoredOffset(0)})
+    items = [
+        replace(
+            item,
+            selections=(Selection(PREFERENCE, share, share, selected=bool(chosen)),),
+            opinion=Opinion("e-1", 0.7 if won else 0.4),
+        )
+        for item, won, chosen in zip(scored([trace(number) for number in range(640)]), wins, drawn, strict=True)
+    ]
+    store.write(checkpoint(items))
+    PostgresFoldStore(engine).place_entries()
+    chosen = [(item.trace.trace_id, won) for item, won, named in zip(items, wins, drawn, strict=True) if named]
+    given = [
+        label(number, trace_id=trace_id, value=float(won), annotator_id="ada", criteria_version=None)
+        for number, (trace_id, won) in enumerate(chosen)
+    ]
+    with transaction(engine) as connection:
+        insert_labels(connection, given[:-1])
+    keeper = BlockKeeper(PostgresBlocks(engine), BlockRule())
+    reports = EstimateReports(store_of(engine), EstimateRule(), Sampling.REVIEW, clock=lambda: 0.0)
+
+    def told() -> tuple[LabelReport, Estimate]:
+        while keeper.turn():
+            pass
+        [report] = reports.reports(signal="win_rate")
+        return report, report.only(window="week", cohort="*").estimates[0]
+
+    report, row = told()
+    assert (row.traces, report.blocks.matured, report.blocks.waiting) == (576, 9, 1)
+    with transaction(engine) as connection:
+        insert_labels(connection, given[-1:])
+    report, row = told()
+    assert (row.traces, row.labels, report.blocks.waiting) == (640, len(given), 0)
+    assert report.labels == {LabelUse.COUNTED: len(given)}
+    assert row.bounds is not None
+    assert row.classical is not None
+    assert row.bounds.lower < wins.mean() < row.bounds.upper
+    assert row.bounds.upper - row.bounds.lower < 0.6 * (row.classical.upper - row.classical.lower)
+    assert row.effective_labels is not None
+    assert row.effective_labels > 2 * row.labels
 
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], LabelUse]] = {

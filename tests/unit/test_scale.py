@@ -58,7 +58,7 @@ def test_a_scale_keeps_its_channels_in_range_and_in_order_and_its_bounds_apart(
 ) -> None:
     scale = SCALES[kind]
     grid = np.asarray(scale.grid(window))
-    if kind is SignalKind.ESTIMATE:  # values beyond the window's are bet on with less: `EstimateScale.affordable`
+    if kind is SignalKind.ESTIMATE:  # values may lie beyond the window's: `EstimateScale.beyond`
         values = np.clip(values, grid[0], grid[-1])
     located = scale.locate(window, grid)
     centre = float(located.mean())

@@ -46,8 +46,8 @@ class BinaryScale:
     def bounds(self, grid: Floats) -> tuple[float, float]:
         return 0.0, 1.0
 
-    def affordable(self, least: Floats, law: WindowLaw) -> Floats:
-        return np.ones(len(least))
+    def beyond(self, least: Floats, law: WindowLaw) -> None:
+        return None
 
     def unit(self, signal: Signal, scorer_version: str) -> str:
         return signal.unit

@@ -12,6 +12,7 @@ from monitor.drift.tolerance import Tolerance
 
 LEAST = 0.002  # a fifth of a point
 SHORTEST_REACH = 1.0  # of a window whose every trace was labelled
+BY_LENGTH = 0.5  # the most that a verdict's length-controlled form lies from it
 
 
 class EstimateScale:
@@ -52,12 +53,13 @@ class EstimateScale:
     def bounds(self, grid: Floats) -> tuple[float, float]:
         return float(grid[0]), float(grid[-1])
 
-    def affordable(self, least: Floats, law: WindowLaw) -> Floats:
-        """Return the share of the stakes that may be placed where a label counts 1 / *least* times, (n,).
+    def beyond(self, least: Floats, law: WindowLaw) -> Floats:
+        """Return how far outside of 0 to 1 a channel may lie where a label counts up to 1 / *least* times, (n,).
 
-        A value then lies within 1 / *least* of 0: beyond the window's reach a whole stake could lose everything.
+        A value then lies within that of 0, and what its length explains apart: the window may not have held such.
         """
-        return np.asarray(np.minimum(1.0, law.grid[-1] * least))
+        reach = law.grid[-1]
+        return np.asarray(np.maximum(1.0 / least + BY_LENGTH - reach, 0.0) / (2.0 * reach))
 
     def unit(self, signal: Signal, scorer_version: str) -> str:
         return signal.unit

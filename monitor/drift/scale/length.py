@@ -64,8 +64,8 @@ class LengthScale:
     def bounds(self, grid: Floats) -> tuple[float, float]:
         return 0.0, max(2.0 * float(grid[-2]), 1.0)
 
-    def affordable(self, least: Floats, law: WindowLaw) -> Floats:
-        return np.ones(len(least))
+    def beyond(self, least: Floats, law: WindowLaw) -> None:
+        return None
 
     def unit(self, signal: Signal, scorer_version: str) -> str:
         return "words" if scorer_version == TokenSource.WORDS else signal.unit

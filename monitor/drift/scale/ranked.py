@@ -66,8 +66,8 @@ class RankedScale:
         spread = max(high - low, 1e-9)
         return low - spread, high + spread
 
-    def affordable(self, least: Floats, law: WindowLaw) -> Floats:
-        return np.ones(len(least))
+    def beyond(self, least: Floats, law: WindowLaw) -> None:
+        return None
 
     def unit(self, signal: Signal, scorer_version: str) -> str:
         return signal.unit

@@ -60,10 +60,10 @@ class Scale(Protocol):
         """Return the range in which means are taken; values outside count as its ends."""
         ...
 
-    def affordable(self, least: Floats, law: WindowLaw) -> Floats:
-        """Return the share of the stakes (n,) that may be placed on values of which each was selected to be known.
+    def beyond(self, least: Floats, law: WindowLaw) -> Floats | None:
+        """Return how far outside of 0 to 1 the channels of n values may lie; None where they never do.
 
-        *least* (n,) is the least probability with which any could have been.
+        *least* (n,) is the least probability with which any of them could have been selected to be known.
         """
         ...
 

@@ -142,7 +142,8 @@ label_block = Table(
     _timestamp("settled_at", nullable=True),
     PrimaryKeyConstraint("estimand", "number"),
     Index("ix_label_block_open", "estimand", "number", postgresql_where=text("outcome is null")),
-    Index(None, "first_place"),
+    Index(None, "estimand", "first_place"),
+    Index(None, "entry_id"),
 )
 
 # The labelled traces of settled blocks, and those selected whose label is missing.
@@ -165,7 +166,7 @@ label_item = Table(
     Column("annotators", Integer, nullable=False),
     _timestamp("labelled_at", nullable=True),
     PrimaryKeyConstraint("estimand", "trace_id"),
-    Index("ix_label_item_timestamp", "estimand", "timestamp"),
+    Index("ix_label_item_number", "estimand", "number"),
 )
 
 # Sums over the traces of settled blocks, labelled or not, by the day of their timestamp.

@@ -35,14 +35,14 @@ from monitor.drift.baseline import Baseline, SignalBaseline
 from monitor.drift.budget import Budget
 from monitor.drift.fold import Fold, FoldRules
 from monitor.drift.freeze import NullRule, build_signal_baseline
-from monitor.drift.late import late_laws
+from monitor.drift.late import LateLaws
 from monitor.drift.log import Excerpt, LabelSpan, windows_of
 from monitor.drift.stream import Decision
 from monitor.labels.block import BlockRule
 from monitor.labels.keeper import BlockKeeper
 from monitor.offline.blocks import InMemoryBlocks
 from monitor.offline.log import InMemoryLog
-from monitor.signals.estimand import REWARD_ACCURACY, REWARD_WIN, WIN_RATE
+from monitor.signals.estimand import REWARD_ACCURACY, REWARD_WIN, WIN_RATE, Estimand
 from tests.benchmarks.report import table
 
 Floats = NDArray[np.float64]
@@ -136,8 +136,8 @@ class Window:
     log: InMemoryLog
     span: LabelSpan
 
-    def label_span(self, place: int) -> LabelSpan:
-        return self.span
+    def label_span(self, estimand: Estimand, place: int) -> LabelSpan | None:
+        return self.span if estimand is WIN_RATE else None
 
     def window(self, start: int, stop: int, signals: Collection[str] | None = None) -> list[ObservationBatch]:
         return self.log.window(start, stop, signals)
@@ -164,7 +164,7 @@ def with_labels_alone(entry: PlacedEntry) -> PlacedEntry:
 
 def laws_of(log: InMemoryLog, counted: Sequence[PlacedEntry], span: LabelSpan) -> list[SignalBaseline]:
     """Freeze what the window's traces and their labels tell, by *span* of the log."""
-    laws = list(late_laws(Baseline(0, 0, ()), Window(log, span), NullRule(), least_labels=50))
+    laws = LateLaws(NullRule(), least_labels=50).of(Baseline(0, 0, ()), Window(log, span))
     alone = [batch.between(0, span.stop_place) for entry in counted for batch in entry.observations]
     alone = [batch for batch in alone if batch.series.scorer_version == ALONE]
     opinions = log.window(0, WINDOW, {REWARD_WIN.name})
@@ -181,7 +181,7 @@ def alarms_of(world: World) -> dict[str, dict[Severity, int]]:
     log, labels = logged(world)
     store = InMemoryBlocks(log, labels)
     BlockKeeper(store, BlockRule()).finish([WIN_RATE], end=log.end.next_place)
-    span = log.label_span(0)
+    span = log.label_span(WIN_RATE, 0)
     assert span is not None
     settled = store.settled[WIN_RATE.name]
     stop = span.first_place + sum(len(row.items) for row in settled if row.block.stop_place <= WINDOW)
