@@ -53,6 +53,11 @@ class Site:
         return f"preferences-{self.name}"
 
     @property
+    def labels(self) -> str:
+        """A topic that nobody makes beforehand."""
+        return f"labels-{self.name}"
+
+    @property
     def dead_letters(self) -> str:
         return f"dead-{self.name}"
 
@@ -62,6 +67,7 @@ class Site:
                 "bootstrap_servers": self.kafka.bootstrap_servers,
                 "trace_topics": [self.traces],
                 "preference_topic": self.preferences,
+                "label_topic": self.labels,
                 "dead_letter_topic": self.dead_letters,
                 "group_id": self.name,
                 "api_version": self.kafka.api_version,

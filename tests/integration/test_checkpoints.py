@@ -32,6 +32,7 @@ TABLES = (
     "checkpoint",
     "log_subject",
     "observation_batch",
+    "label",
     "stored_trace",
     "trace",
     "score",
@@ -72,7 +73,9 @@ def counts(engine: Engine) -> dict[str, int]:
 def test_a_checkpoint_makes_everything_in_it_true_together(engine: Engine, store: PostgresCheckpoints) -> None:
     rewards = [Reward("v1", (0.5, 1.5), 1.0, 0.5, 0.5)] * 3
     items = scored([trace(number) for number in range(3)], rewards=rewards)
-    store.write(checkpoint(items, preferences=[(PREFERENCE, "none")], dead_letters={"not_json": 2}, duplicates=1))
+    preferences = [(replace(PREFERENCE, trace_id="t-1"), "none")]
+    letters = {"not_json": 2}
+    store.write(checkpoint(items, preferences=preferences, labels=[label()], dead_letters=letters, duplicates=1))
     signals = 5  # length, refusal, truncation, error, reward
     wanted = dict.fromkeys(TABLES, 3) | {
         "log_entry": 1,
@@ -80,8 +83,11 @@ def test_a_checkpoint_makes_everything_in_it_true_together(engine: Engine, store
         "log_subject": 1,
         "observation_batch": signals + 1,
         "preference": 1,
+        "label": 1,
     }
     assert counts(engine) == wanted
+    with engine.begin() as connection:
+        assert connection.execute(text("select trace_id from preference")).scalars().all() == ["t-1"]
     assert next_offsets(store) == {PARTITION: 3, ("traces", 1): 0}
 
 
@@ -143,7 +149,7 @@ def test_a_failure_at_any_table_leaves_nothing_of_the_checkpoint(
         connection.execute(text(f"create trigger refuse after insert on {table} execute function refuse()"))
     items = scored([trace(0)], rewards=[Reward("v1", (0.5,), 0.5, 0.5, 0.0)])
     with pytest.raises(Exception, match="disk"):
-        store.write(checkpoint(items, preferences=[(PREFERENCE, "none")]))
+        store.write(checkpoint(items, preferences=[(PREFERENCE, "none")], labels=[label()]))
     assert set(counts(engine).values()) == {0}
     assert next_offsets(store)[PARTITION] == 0
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
+from monitor.domain.label import PREFERENCE
 from monitor.drift.controller import Controller
 from monitor.errors import InvalidInput
 from monitor.ingest.offset import StoredOffset
@@ -21,9 +22,11 @@ from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for
+from monitor.postgres.labels import PostgresLabels, insert_labels
 from monitor.postgres.partitions import AHEAD_DAYS, make_partitions_ahead, partition_days
 from monitor.postgres.retention import TURN_SECONDS, PostgresRetention, Retention
 from monitor.postgres.streams import PostgresFoldStore
+from tests.labels import label
 from tests.traces import checkpoint, drifting, scored, trace
 from tests.watched import rules_of
 
@@ -75,6 +78,22 @@ def count(engine: Engine, table: str) -> int:
 def days(engine: Engine) -> int:
     with engine.begin() as connection:
         return len(partition_days(connection))
+
+
+def test_labels_are_kept_for_ever_and_taken_of_traces_that_are_gone(engine: Engine) -> None:
+    before, after = label(1, trace_id="t-5"), label(2, trace_id="t-6")
+    with engine.begin() as connection:
+        insert_labels(connection, [before])
+        connection.execute(text("update label set received_at = received_at - interval '9 years'"))
+    tidy(engine, texts=30, ids=30, log=30)
+    assert count(engine, "stored_trace") == 0
+    with engine.begin() as connection:
+        insert_labels(connection, [after])
+        found = PostgresLabels(engine).verdicts(connection, PREFERENCE, ["t-5", "t-6", "t-7"])
+    assert {trace_id: verdict.labelled_at for trace_id, verdict in found.items()} == {
+        "t-5": before.timestamp,
+        "t-6": after.timestamp,
+    }
 
 
 def test_texts_are_forgotten_with_their_day_while_their_ids_still_count_each_trace_once(engine: Engine) -> None:

@@ -51,6 +51,7 @@ PREFERENCE: dict[str, Any] = {
     "criteria_version": "v2",
     "cohort": {"dataset": "koala"},
     "dimensions": {"helpful": 0.5},
+    "trace_id": "t-1",
 }
 ABSENT = object()
 
@@ -99,6 +100,7 @@ def test_a_preference_event_becomes_the_domain_s_preference() -> None:
         criteria_version="v2",
         cohort={"dataset": "koala"},
         dimensions={"helpful": 0.5},
+        trace_id="t-1",
     )
 
 
