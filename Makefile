@@ -2,7 +2,8 @@
 
 PYTHON ?= python3
 ARGS ?=
-BENCH ?= $(filter-out __init__ harness report,$(basename $(notdir $(wildcard tests/benchmarks/*.py))))
+BENCH ?= $(filter-out __init__ harness report,$(basename $(notdir $(wildcard tests/benchmarks/*.py)))) \
+	$(patsubst tests/benchmarks/%/__main__.py,%,$(wildcard tests/benchmarks/*/__main__.py))
 
 SHELL := /bin/bash
 VENV := .venv

@@ -8,10 +8,10 @@ import pytest
 from monitor.stats.agreement import Ratings, cohen_kappa, krippendorff_alpha, raw_agreement
 from monitor.stats.confseq import Drawn, drawn_mean_interval
 from monitor.stats.ppi import Floats, Labelled, MeanEstimate, Population, estimate_mean
+from tests.benchmarks.winrate.population import OPINIONS, UNEVEN, simulate
 
 ALPHA = 0.05
 REPETITIONS = 250
-FLOOR, DISPUTED = 0.02, 0.1
 
 
 def most_missed(runs: int) -> int:
@@ -19,81 +19,63 @@ def most_missed(runs: int) -> int:
     return int(np.quantile(np.random.default_rng(0).binomial(runs, ALPHA, 200_000), 0.999))
 
 
-def population(rng: np.random.Generator, items: int, win_rate: float, opinion: str) -> tuple[Floats, Floats, Floats]:
-    """Return opinions, verdicts of mean *win_rate* with ties, and the probabilities that disagreement gives."""
-    ties = win_rate / 3.0
-    won = (win_rate - ties / 2.0) / (1.0 - ties)
-    chance = rng.beta(2.0 * won, 2.0 * (1.0 - won), items)
-    verdicts = np.where(rng.random(items) < ties, 0.5, (rng.random(items) < chance).astype(np.float64))
-    noisy = np.clip(chance + rng.normal(0.0, 0.1, items), 0.0, 1.0)
-    opinions = {"good": noisy, "turned": 1.0 - noisy, "useless": rng.random(items)}[opinion]
-    unsure = np.abs(noisy - 0.5) + rng.normal(0.0, 0.05, items)
-    return opinions, verdicts, np.where(unsure < np.quantile(unsure, 0.15), DISPUTED, FLOOR)
+def sums_of(values: Floats) -> tuple[float, float]:
+    return float(values.sum()), float((values**2).sum())
 
 
-def estimates(win_rate: float, opinion: str, labels: int, *, seed: int) -> list[MeanEstimate]:
+def estimates(rate: float, opinion: str, labels: int, *, seed: int) -> list[MeanEstimate]:
     rng = np.random.default_rng(seed)
-    items = round(labels / (0.85 * FLOOR + 0.15 * DISPUTED))
+    items = round(labels / UNEVEN.mean)
     found = []
     for _ in range(REPETITIONS):
-        opinions, verdicts, probabilities = population(rng, items, win_rate, opinion)
-        drawn = rng.random(items) < probabilities
-        sums = Population(items, items, float(opinions.sum()), float((opinions**2).sum()))
-        labelled = Labelled(opinions[drawn], verdicts[drawn], probabilities[drawn])
-        estimate = estimate_mean(labelled, sums, min_labels=10)
+        traces = simulate(rng, items, rate, opinion, UNEVEN)
+        drawn = traces.drawn
+        labelled = Labelled(traces.opinions[drawn], traces.verdicts[drawn], traces.probabilities[drawn])
+        estimate = estimate_mean(labelled, Population(items, items, *sums_of(traces.opinions)), min_labels=10)
         assert estimate is not None
         found.append(estimate)
     return found
 
 
-@pytest.mark.parametrize("opinion", ["good", "turned", "useless"])
-@pytest.mark.parametrize(("win_rate", "labels"), [(0.5, 30), (0.5, 500), (0.1, 100), (0.05, 30), (0.05, 500)])
-def test_both_intervals_hold_whatever_the_opinion_is_worth(win_rate: float, labels: int, opinion: str) -> None:
-    found = estimates(win_rate, opinion, labels, seed=labels)
-    assert sum(not one.lower <= win_rate <= one.upper for one in found) <= most_missed(REPETITIONS)
-    assert sum(not one.classical_lower <= win_rate <= one.classical_upper for one in found) <= most_missed(REPETITIONS)
+@pytest.mark.parametrize("opinion", OPINIONS)
+@pytest.mark.parametrize(("rate", "labels"), [(0.5, 30), (0.5, 500), (0.1, 100), (0.05, 30), (0.05, 500)])
+def test_both_intervals_hold_whatever_the_opinion_is_worth(rate: float, labels: int, opinion: str) -> None:
+    found = estimates(rate, opinion, labels, seed=labels)
+    assert sum(not one.lower <= rate <= one.upper for one in found) <= most_missed(REPETITIONS)
+    assert sum(not one.classical_lower <= rate <= one.classical_upper for one in found) <= most_missed(REPETITIONS)
     told = np.array([one.estimate for one in found])
-    assert abs(told.mean() - win_rate) <= 4.0 * told.std() / np.sqrt(REPETITIONS)
+    assert abs(told.mean() - rate) <= 4.0 * told.std() / np.sqrt(REPETITIONS)
 
 
 def test_a_good_opinion_saves_labels_and_a_useless_one_costs_next_to_none() -> None:
     gains = {
         opinion: np.mean([one.labels_gained for one in estimates(0.5, opinion, 400, seed=1)[:50]])
-        for opinion in ("good", "turned", "useless")
+        for opinion in OPINIONS
     }
     assert gains["good"] > 100
     assert gains["turned"] > 100
     assert gains["useless"] > -10
 
 
-@pytest.mark.parametrize("opinion", ["good", "turned", "useless"])
-@pytest.mark.parametrize("win_rate", [0.5, 0.05])
-def test_the_sequence_holds_at_a_stopping_time_chosen_to_embarrass_it(win_rate: float, opinion: str) -> None:
+@pytest.mark.parametrize("opinion", OPINIONS)
+@pytest.mark.parametrize("rate", [0.5, 0.05])
+def test_the_sequence_holds_at_a_stopping_time_chosen_to_embarrass_it(rate: float, opinion: str) -> None:
     """Stopping where the mean of g lies furthest from the truth, in standard errors, breaks the other interval."""
     items, missed, broken, runs = 20_000, 0, 0, 60
     rng = np.random.default_rng(2)
     for _ in range(runs):
-        opinions, verdicts, probabilities = population(rng, items, win_rate, opinion)
-        drawn = rng.random(items) < probabilities
-        predictions = np.clip(opinions, 0.1, 0.9)
-        g = predictions + np.where(drawn, (verdicts - predictions) / probabilities, 0.0)
+        traces = simulate(rng, items, rate, opinion, UNEVEN)
+        predictions = np.clip(traces.opinions, 0.1, 0.9)
+        off = traces.verdicts - predictions
+        g = predictions + np.where(traces.drawn, off / traces.probabilities, 0.0)
         counts = np.arange(1, items + 1)
-        off = np.abs(np.cumsum(g) / counts - win_rate) * np.sqrt(counts)
-        stop = int(np.argmax(off[1500:])) + 1501
-        seen = drawn[:stop]
-        interval = drawn_mean_interval(
-            Drawn(
-                predictions=predictions[:stop][seen],
-                values=verdicts[:stop][seen],
-                probabilities=probabilities[:stop][seen],
-                items=stop,
-                prediction_sum=float(predictions[:stop].sum()),
-                prediction_square_sum=float((predictions[:stop] ** 2).sum()),
-                least_probability=FLOOR,
-            )
-        )
-        missed += not interval.lower <= win_rate <= interval.upper
-        broken += off[stop - 1] > 1.96 * g.std()
+        errors = np.abs(np.cumsum(g) / counts - rate) * np.sqrt(counts)
+        stop = int(np.argmax(errors[1500:])) + 1501
+        rows = np.flatnonzero(traces.drawn[:stop])
+        seen = predictions[rows], traces.verdicts[rows], traces.probabilities[rows]
+        interval = drawn_mean_interval(Drawn(*seen, stop, *sums_of(predictions[:stop]), UNEVEN.floor))
+        missed += not interval.lower <= rate <= interval.upper
+        broken += errors[stop - 1] > 1.96 * g.std()
     assert missed <= most_missed(runs)
     assert broken > most_missed(runs)
 
