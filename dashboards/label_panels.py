@@ -62,6 +62,23 @@ LABELS = Row(
             (Query(f"max by (job, kind, use) (monitor_labels{ALL})", "{{job}} {{kind}} {{use}}"),),
         ),
         Panel(
+            "Agreement of annotators",
+            "On preferences by the criteria of now. Kappa below 0.6 or raw agreement below 0.7 holds training.",
+            (Query(f"max by (job, measure) (monitor_label_agreement{ALL})", "{{job}} {{measure}}"),),
+            "percentunit",
+        ),
+        Panel(
+            "Pairs judged by several annotators",
+            "What the agreement rests on.",
+            (Query(f"max by (job) (monitor_label_agreement_items{ALL})", "{{job}}"),),
+        ),
+        Panel(
+            "Annotators who came or left",
+            "Share of the preferences of 30 days. Above 30% holds training.",
+            (Query(f"max by (job) (monitor_annotator_turnover_ratio{ALL})", "{{job}}"),),
+            "percentunit",
+        ),
+        Panel(
             "Other rates that labels tell",
             "Refusals as people see them, and the win rate without what length explains, over a week.",
             (

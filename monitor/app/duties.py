@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from monitor.app.anchor import JudgeAnchor
 from monitor.app.estimates import SHOW_SECONDS, ShowEstimates, estimates_of, late_after
 from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchIncidents, WatchPlacement
+from monitor.app.retraining import ShowAgreement, agreement_of
 from monitor.app.review import PLAN_SECONDS, TIDY_SECONDS, PlanReview, TidyReview
 from monitor.app.rules import block_rule_of
 from monitor.app.watch import WatchArrivals
@@ -87,6 +88,7 @@ def label_duties(settings: Settings, metrics: LabelMetrics, *, engine: Engine, f
         Duty("plan_review", PLAN_SECONDS, PlanReview(fenced, review)),
         Duty("tidy_review", TIDY_SECONDS, TidyReview(fenced, review, metrics)),
         Duty("show_estimates", SHOW_SECONDS, estimates),
+        Duty("show_agreement", SHOW_SECONDS, ShowAgreement(agreement_of(engine, settings).report, metrics)),
     ]
 
 
@@ -135,7 +137,8 @@ def duties_of(
     if settings.rewards.is_anchored:
         duties.append(Duty("judge_anchor", ANCHOR_SECONDS, JudgeAnchor.of(settings, fenced=fenced, metrics=metrics)))
     if retrain.refresh_cron is not None:
-        duties.append(Duty("refresh_on_schedule", 0.0, RefreshOnSchedule(retrain.refresh_cron, jobs, jobs)))
+        refresh = RefreshOnSchedule(retrain.refresh_cron, retrain.raters, facts=jobs, jobs=jobs)
+        duties.append(Duty("refresh_on_schedule", 0.0, refresh))
     placement = PostgresPlacement(engine)
     duties.append(Duty("end_silent_sessions", PLACEMENT_SECONDS, done(placement.end_silent)))
     watch = WatchPlacement(placement.blocker, metrics)

@@ -12,12 +12,12 @@ import structlog
 
 from monitor.domain.blocker import NAMED_AFTER_SECONDS, PlacementBlocker
 from monitor.domain.incident import Incident, VerdictWait
-from monitor.domain.job import Action, Hold, Launch
+from monitor.domain.job import Hold, Launch
 from monitor.drift.controller import Tick
 from monitor.errors import Unavailable
-from monitor.retraining.schedule import decide_refresh
+from monitor.retraining.schedule import plan_refresh
 from monitor.retraining.trigger import FactSource, JobStarter, answer_alarms
-from monitor.settings.retrain import RetrainSettings
+from monitor.settings.retrain import RaterSettings, RetrainSettings
 from monitor.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -148,8 +148,9 @@ class AnswerAlarms:
         self._told: dict[int, str] = {}  # by rule: why it last started a job or did not
 
     def __call__(self) -> None:
-        rules = self._retrain.rules
-        for number, decision in enumerate(answer_alarms(rules, facts=self._facts, jobs=self._jobs, now=_now())):
+        retrain = self._retrain
+        decisions = answer_alarms(retrain.rules, facts=self._facts, jobs=self._jobs, wanted=retrain.raters, now=_now())
+        for number, decision in enumerate(decisions):
             reason = decision.reason if isinstance(decision, Hold) else "launched"
             if self._told.get(number) != reason:
                 detail = decision.detail if isinstance(decision, Hold) else ""
@@ -158,25 +159,24 @@ class AnswerAlarms:
 
 
 class RefreshOnSchedule:
-    """Start the refresh that `retrain.refresh_cron` asks for."""
+    """Start the refresh that `retrain.refresh_cron` asks for; log why one that is due does not start."""
 
-    def __init__(self, cron: str, facts: FactSource, jobs: JobStarter) -> None:
+    def __init__(self, cron: str, wanted: RaterSettings, *, facts: FactSource, jobs: JobStarter) -> None:
         self._cron = cron
+        self._wanted = wanted
         self._facts = facts
         self._jobs = jobs
         self._started_at = _now()
+        self._told: str | None = None
 
     def __call__(self) -> None:
-        facts = self._facts.trigger_facts(Action.REWARD_REFRESH)
-        decision = decide_refresh(
-            self._cron,
-            last_started=facts.last_started or self._started_at,
-            live_job=facts.live_job,
-            pairs_new=facts.pairs_new,
-            now=_now(),
-        )
+        decision = plan_refresh(self._cron, facts=self._facts, since=self._started_at, wanted=self._wanted, now=_now())
         if isinstance(decision, Launch):
             self._jobs.launch(decision, reason=f"periodic refresh ({self._cron})", actor="schedule")
+        reason = decision.reason if isinstance(decision, Hold) else "launched"
+        if reason not in {self._told, "not_due"}:
+            log.info("refresh_decided", decision=reason, detail=decision.detail if isinstance(decision, Hold) else "")
+        self._told = reason
 
 
 def _now() -> datetime:

@@ -26,14 +26,13 @@ from monitor.app.estimates import SHOW_SECONDS, estimates_of
 from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.labels import LabelIntake
 from monitor.app.leader import Leader
-from monitor.app.learning import pair_rules_of
 from monitor.app.reference import asking_again
+from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of, releases_of
 from monitor.app.review import reviews_of, selection_of
-from monitor.app.rules import controller_rules_of, null_rule_of, observe_rules_of, tolerances_of
+from monitor.app.rules import controller_rules_of, observe_rules_of, tolerances_of
 from monitor.app.supervisor import Supervisor
 from monitor.drift.moved import MovedDays
 from monitor.drift.reask import PairTolerance
-from monitor.drift.rescore import RescoredBaselines
 from monitor.drift.status import Streams
 from monitor.errors import InvalidSetting, Unavailable
 from monitor.extra import require
@@ -47,7 +46,6 @@ from monitor.pipeline.batch import BatchBuilder
 from monitor.pipeline.processor import BadRecordLimit, Processor
 from monitor.pipeline.worker import BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
-from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.days import PostgresDays
 from monitor.postgres.engine import create_engine_for, transaction
@@ -55,20 +53,13 @@ from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.labels import PostgresLabels
 from monitor.postgres.leader import Leadership
 from monitor.postgres.migrate import require_current
-from monitor.postgres.preferences import PostgresPreferences
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
-from monitor.postgres.work import PostgresTransactions
-from monitor.retraining.dispatcher import Dispatcher, Step
-from monitor.retraining.housekeeping import AttemptFolders
+from monitor.retraining.dispatcher import Step
 from monitor.retraining.launchers import launcher_of
-from monitor.retraining.lease import LeasedJobs
 from monitor.retraining.records import Author
-from monitor.retraining.release import Releases
-from monitor.retraining.run_folder import RunFolders
 from monitor.retraining.schedule import parse_cron
-from monitor.retraining.service import JobService
 from monitor.rewards.champion import ChampionScorer, gather_artifact
 from monitor.rewards.http import Endpoint, HttpEnsemble, HttpLimits, HttpScorer
 from monitor.rewards.turns import SharedScorer
@@ -96,10 +87,6 @@ ANCHOR = "anchor"
 log = structlog.get_logger(__name__)
 
 
-def job_service_of(engine: Engine, settings: Settings) -> JobService:
-    return JobService(PostgresTransactions(engine, pair_rules_of(settings)), releases_of(engine, settings))
-
-
 def ports_of(
     engine: Engine,
     settings: Settings,
@@ -122,38 +109,13 @@ def ports_of(
         models=RewardRegistry(engine),
         reviews=reviews_of(engine, settings.review),
         estimates=estimates_of(engine, settings),
+        agreement=agreement_of(engine, settings),
         labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),
     )
 
 
 def moved_days_of(engine: Engine, settings: Settings) -> MovedDays:
     return MovedDays(PostgresDays(engine), settings.drift.moved_false_share)
-
-
-def releases_of(engine: Engine, settings: Settings) -> Releases:
-    window, temperature = PostgresBaselineTraces(engine), settings.rewards.temperature
-    baselines = RescoredBaselines(window, null_rule_of(settings), temperature=temperature)
-    return Releases(PostgresTransactions(engine), baselines)
-
-
-def dispatcher_of(engine: Engine, settings: Settings, *, owner: str) -> Dispatcher:
-    retrain, begin = settings.retrain, PostgresTransactions(engine)
-    folders = RunFolders(
-        retrain,
-        preferences=PostgresPreferences(engine, pair_rules_of(settings)),
-        baseline=PostgresBaselineTraces(engine),
-        registry=RewardRegistry(engine),
-        scored_tokens=settings.rewards.max_tokens,
-    )
-    return Dispatcher(
-        retrain,
-        owner=owner,
-        jobs=LeasedJobs(begin),
-        promotions=releases_of(engine, settings),
-        folders=folders,
-        launcher=launcher_of(retrain),
-        housekeeping=AttemptFolders(retrain, begin),
-    )
 
 
 def http_scorer_of(rewards: RewardsSettings) -> HttpScorer:
@@ -251,6 +213,7 @@ class Daemon:
             health=self.health,
             registry=self._registry,
             tokens=self.settings.web.tokens,
+            names=self.settings.web.names,
         )
         server = WebServer(app, host=self.settings.web.host, port=self.settings.web.port, health=self.health)
         self.port = server.start()

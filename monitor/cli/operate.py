@@ -14,7 +14,7 @@ import typer
 from monitor.cli.alarm import AlarmNumber, AsJson, alarms, find_alarm
 from monitor.cli.database import open_database, operator
 from monitor.cli.explanation import explanation_lines, law_lines, law_table
-from monitor.cli.table import anchor_line, job_table, moved_table, stream_table
+from monitor.cli.table import anchor_line, job_table, moved_table, plan_table, stream_table
 from monitor.cli.terminal import MAX_NUMBER, plain, say, show_json, show_table
 from monitor.domain.job import Action, Job
 from monitor.domain.order import JobOrder
@@ -208,11 +208,29 @@ def jobs_show(job_id: JobNumber) -> None:
     show_json(asdict(detail))
 
 
+@jobs.command("plan")
+def jobs_plan(as_json: AsJson = False) -> None:
+    """Show what each rule and the calendar would start now, and what holds them."""
+    with _jobs() as service:
+        planned = service.plan()
+    if as_json:
+        show_json([asdict(one) for one in planned])
+    elif not planned:
+        say("nothing starts a job by itself: retrain.rules and retrain.refresh_cron are empty")
+    else:
+        show_table(plan_table(planned))
+
+
 @jobs.command("start")
-def jobs_start(action: Annotated[Action, typer.Argument()], reason: Reason) -> None:
+def jobs_start(
+    action: Annotated[Action, typer.Argument()],
+    reason: Reason,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Although annotators do not agree, or have changed.")] = False,
+) -> None:
     """Queue a job by hand."""
     with _jobs() as service:
-        _tell(service.start_job(action, reason, actor=operator()))
+        _tell(service.start_job(action, reason, actor=operator(), force=force))
 
 
 def _order(order: JobOrder, help_text: str) -> None:
@@ -237,7 +255,7 @@ def gate_override(job_id: JobNumber, reason: Reason) -> None:
 
 @contextmanager
 def _jobs() -> Iterator[JobService]:
-    from monitor.app.wiring import job_service_of
+    from monitor.app.retraining import job_service_of
 
     with open_database() as (engine, settings):
         yield job_service_of(engine, settings)

@@ -59,7 +59,7 @@ def preferences_export(
     ] = None,
 ) -> None:
     """Write pairs to a file: the same bytes that a run was given, or those that a run would be given now."""
-    from monitor.app.learning import pair_rules_of
+    from monitor.app.retraining import pair_rules_of
     from monitor.postgres.preference_sets import PostgresPreferenceSets
     from monitor.postgres.preferences import PostgresPreferences
 

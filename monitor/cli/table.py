@@ -13,7 +13,7 @@ from monitor.cli.terminal import cell
 from monitor.domain.alarm import Alarm, AlarmKind, Decomposition, Effect, StoredAlarm, shown_change
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.incident import Incident
-from monitor.domain.job import Job
+from monitor.domain.job import Job, PlannedStart
 from monitor.domain.stream import StreamStatus
 from monitor.signals.input_shift import INPUT_SHIFT
 
@@ -162,6 +162,13 @@ def job_table(jobs: Iterable[Job]) -> Table:
     for job in jobs:
         told = (job.error or job.progress or "")[:MAX_PROGRESS_CHARACTERS]
         _add(table, str(job.job_id), job.action, job.state, str(job.attempt), job.requested_by, job.reason, told)
+    return table
+
+
+def plan_table(planned: Iterable[PlannedStart]) -> Table:
+    table = Table("rule", "action", "now", "why")
+    for one in planned:
+        _add(table, one.rule, one.action, one.decision, one.detail)
     return table
 
 

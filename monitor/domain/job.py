@@ -64,6 +64,16 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedStart:
+    """What a rule or the calendar would do now."""
+
+    rule: str  # what it answers, for people
+    action: Action
+    decision: str  # "launch", or the reason of a `Hold`
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One line of a gate's verdict."""
 

@@ -112,7 +112,7 @@ class PostgresPreferences:
             pass
         with transaction(self._engine) as connection:
             connection.execute(text("set transaction isolation level repeatable read"))
-            found = decide_pairs(_judgements(connection, None), self._rules)
+            found = decide_pairs(judgements(connection, None), self._rules)
             digest = sha256()
             with path.open("wb") as file:
                 for line in _lines(connection, found.pairs):
@@ -133,10 +133,10 @@ def read_new(connection: Connection) -> bool:
 def count_pairs(connection: Connection, time: datetime | None, rules: PairRules) -> int:
     """Count by the rules by which an export chooses, over the answers of which there are news."""
     read_new(connection)
-    return len(decide_pairs(_judgements(connection, time), rules).pairs)
+    return len(decide_pairs(judgements(connection, time), rules).pairs)
 
 
-def _judgements(connection: Connection, time: datetime | None) -> Iterator[Judgement]:
+def judgements(connection: Connection, time: datetime | None) -> Iterator[Judgement]:
     """Yield what was said of the answers that hold news since *time*; of all for None."""
     if time is None:
         query = f"{_EVENTS} union all {_LABELS}"

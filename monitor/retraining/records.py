@@ -10,6 +10,7 @@ from monitor.domain.alarm import AlarmState, Severity
 from monitor.domain.job import Action, Job, JobState, Verdict
 from monitor.runs.result import RunResult
 from monitor.runs.spec import RunSpec
+from monitor.stats.agreement import Agreement, Turnover
 
 # A lease is held in these states.
 HELD = frozenset({JobState.LEASED, JobState.RUNNING, JobState.EVALUATING})
@@ -95,10 +96,27 @@ class AlarmFact:
 
 
 @dataclass(frozen=True, slots=True)
+class RaterFacts:
+    """How far those agree who judged what a run would learn from; None where too little is known to say."""
+
+    criteria_version: str | None = None
+    raw: Agreement | None = None
+    kappa: Agreement | None = None
+    turnover: Turnover | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LearningFacts:
+    """What there is to learn from, for one action."""
+
+    pairs_new: int  # preference pairs since the champion's training data was taken
+    raters: RaterFacts
+
+
+@dataclass(frozen=True, slots=True)
 class TriggerFacts:
     """What a decision rests on, for one action."""
 
     alarms: tuple[AlarmFact, ...]
-    pairs_new: int  # preference pairs since the champion's training data was taken
     live_job: bool
     last_started: datetime | None  # creation of the action's latest job, however it ended

@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
-from monitor.domain.job import Action, Hold, Job, JobState, Launch
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from monitor.domain.job import Action, Hold, Job, JobState, Launch, PlannedStart
 from monitor.domain.order import ORDERS, Actor, JobOrder, Role
 from monitor.domain.view import JobDetail
 from monitor.errors import Conflict, InvalidInput
-from monitor.retraining.records import Author, JobChange, TriggerFacts
+from monitor.retraining.records import Author, JobChange, LearningFacts, RaterFacts, TriggerFacts
 from monitor.retraining.release import Releases
+from monitor.retraining.schedule import plan_refresh
+from monitor.retraining.trigger import hold_raters, plan_start
 from monitor.retraining.work import Transactions, UnitOfWork, lock_job, move
 from monitor.runs.action import ACTIONS
+from monitor.settings.retrain import RetrainSettings
 
 
 class JobService:
     """Commands and reads; every command checks the job's state under its lock and is audited."""
 
-    def __init__(self, begin: Transactions, releases: Releases) -> None:
+    def __init__(
+        self,
+        begin: Transactions,
+        releases: Releases,
+        settings: RetrainSettings = RetrainSettings(),
+        raters: Callable[[], RaterFacts] = RaterFacts,
+    ) -> None:
         self._begin = begin
         self._releases = releases
+        self._settings = settings
+        self._raters = raters
 
     def launch(self, launch: Launch, *, reason: str, actor: str) -> Job | Hold:
         """Create the job a rule or the schedule decided on; a Hold where it cannot be."""
         with self._begin() as work:
             return _create(work, launch, reason=reason, by=Author(actor, "daemon"))
 
-    def start_job(self, action: Action, reason: str, *, actor: Actor) -> Job:
-        """Queue a job by hand; raise `Conflict` while another job of the action is live."""
+    def start_job(self, action: Action, reason: str, *, actor: Actor, force: bool = False) -> Job:
+        """Queue a job by hand; *force* although its annotators do not agree, or have changed.
+
+        Raises `Conflict` where they do not and it is not forced, and while another job of the action is live.
+        """
         launch = Launch(action, alarm_id=None, needs_approval=False)
+        held = None if force else hold_raters(self._raters(), self._settings.raters)
+        if held is not None:
+            raise Conflict(f"{action}: {held.reason}: {held.detail}; it can be forced")
         with self._begin() as work:
             created = _create(work, launch, reason=reason, by=Author(actor.name, actor.role))
         if isinstance(created, Hold):
@@ -79,13 +99,36 @@ class JobService:
     def trigger_facts(self, action: Action) -> TriggerFacts:
         """Return what a rule for *action* is decided on, all of one moment."""
         with self._begin() as work:
-            taken = work.registry.pairs_taken_at(ACTIONS[action].result.role) if action in ACTIONS else None
             return TriggerFacts(
                 alarms=work.alarms.facts(action),
-                pairs_new=work.preferences.count_since(taken),
                 live_job=work.jobs.has_live(action),
                 last_started=work.jobs.last_created(action),
             )
+
+    def learning_facts(self, action: Action) -> LearningFacts:
+        with self._begin() as work:
+            taken = work.registry.pairs_taken_at(ACTIONS[action].result.role) if action in ACTIONS else None
+            pairs_new = work.preferences.count_since(taken)
+        return LearningFacts(pairs_new, self._raters())
+
+    def plan(self) -> tuple[PlannedStart, ...]:
+        """Return what every rule, and then the calendar, would do now."""
+        now, settings = datetime.now(UTC), self._settings
+        planned = []
+        for rule in settings.rules:
+            decision, reason = plan_start(rule, facts=self, wanted=settings.raters, now=now)
+            planned.append(_planned(f"{rule.severity} on {', '.join(rule.signals)}", rule.action, decision, reason))
+        cron = settings.refresh_cron
+        if cron is not None:
+            decision = plan_refresh(cron, facts=self, since=now, wanted=settings.raters, now=now)
+            planned.append(_planned(f"refresh_cron {cron}", Action.REWARD_REFRESH, decision))
+        return tuple(planned)
+
+
+def _planned(rule: str, action: Action, decision: Launch | Hold, reason: str = "") -> PlannedStart:
+    if isinstance(decision, Hold):
+        return PlannedStart(rule, action, decision.reason, decision.detail)
+    return PlannedStart(rule, action, "launch", reason)
 
 
 def _create(work: UnitOfWork, launch: Launch, *, reason: str, by: Author) -> Job | Hold:

@@ -61,6 +61,32 @@ LABEL_WAIT_LIMIT_SECONDS = Series(
     "seconds",
     "The wait from which labels are late, by `labels.wait_seconds` and `labels.sampling`.",
 )
+AGREEMENT = Series(
+    "monitor_label_agreement",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "1 where all agree",
+    "How far annotators agree on preferences by the criteria of now: raw, Cohen's kappa, Krippendorff's alpha; missing"
+    " where no pair was judged twice.",
+    ("measure",),
+)
+AGREEMENT_ITEMS = Series(
+    "monitor_label_agreement_items",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "pairs",
+    "Pairs of answers behind monitor_label_agreement: those that several annotators judged.",
+)
+TURNOVER = Series(
+    "monitor_annotator_turnover_ratio",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "ratio",
+    "Share of the preferences of 30 days by annotators who are new, or of the 30 days before by annotators who gave"
+    " none since: the larger one.",
+)
+
+AGREEMENT_SERIES = (AGREEMENT, AGREEMENT_ITEMS, TURNOVER)
 REVIEW_ITEMS = Series(
     "monitor_review_items",
     Kind.GAUGE,

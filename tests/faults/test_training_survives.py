@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from monitor.app.wiring import job_service_of
+from monitor.app.retraining import job_service_of
 from monitor.demo.models import build_tiny_base
 from monitor.demo.training import demo_recipe
 from monitor.domain.job import Action, JobState

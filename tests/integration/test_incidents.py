@@ -24,7 +24,7 @@ from monitor.postgres.engine import create_engine_for
 from monitor.postgres.incidents import PostgresIncidents, hold_incidents
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.retraining.trigger import answer_alarms
-from monitor.settings.retrain import TriggerRule
+from monitor.settings.retrain import RaterSettings, TriggerRule
 from tests.integration.job_parts import Parts, prefer
 from tests.program import wait_for
 from tests.traces import checkpoint, drifting, scored
@@ -202,7 +202,7 @@ def test_one_incident_starts_one_job_of_an_action_and_a_snoozed_one_none(
     def answer() -> Launch | Hold:
         with engine.begin() as connection:
             now = connection.execute(text("select now()")).scalar_one()
-        [decision] = answer_alarms([rule], facts=parts.service, jobs=parts.service, now=now)
+        [decision] = answer_alarms([rule], facts=parts.service, jobs=parts.service, wanted=RaterSettings(), now=now)
         return decision
 
     incidents.order_incident(incident.incident_id, AlarmOrder.SNOOZE, actor=EVE, snooze=DAY)

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.incident import Incident, IncidentDetail, sum_up
-from monitor.domain.job import LIVE, Action, Job, JobState
+from monitor.domain.job import LIVE, Action, Job, JobState, PlannedStart
 from monitor.domain.label import LabelOutcome, StoredLabel
 from monitor.domain.order import ORDERS, Actor, AlarmOrder, JobOrder, target_of
 from monitor.domain.stream import StreamKey, StreamStatus
@@ -21,6 +21,7 @@ from monitor.drift.fold import FoldRules
 from monitor.drift.moved import MovedStreams
 from monitor.drift.summary import BaselineLaws
 from monitor.errors import Conflict, NotFound, Unavailable
+from monitor.labels.agreement import AgreementReport
 from monitor.labels.report import LabelReport
 from monitor.offline.log import InMemoryLog
 from monitor.postgres.engine import AWAY
@@ -95,6 +96,9 @@ class InMemoryMonitor:
     counts: Overview = field(default_factory=lambda: Overview(0, 0, 0, 0, {}, 0, 0, None, False, None))
     queue: InMemoryReviews = field(default_factory=InMemoryReviews)
     told_of_labels: list[LabelReport] = field(default_factory=list)
+    agreed: AgreementReport = field(default_factory=lambda: AgreementReport((), (), None, None, None))
+    planned: tuple[PlannedStart, ...] = ()
+    held: str | None = None  # why annotators hold a start by hand
     posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -113,6 +117,7 @@ class InMemoryMonitor:
             models=self,
             reviews=self.queue,
             estimates=self,
+            agreement=self,
             labels=self,
         )
 
@@ -225,8 +230,18 @@ class InMemoryMonitor:
         by = actor.name if state is AlarmState.ACKNOWLEDGED else None
         self.stored[item.alarm_id] = replace(item, state=state, acknowledged_by=by, snoozed_until=until)
 
-    def start_job(self, action: Action, reason: str, *, actor: Actor) -> Job:
+    def report(self) -> AgreementReport:
+        self._reach()
+        return self.agreed
+
+    def plan(self) -> Sequence[PlannedStart]:
+        self._reach()
+        return self.planned
+
+    def start_job(self, action: Action, reason: str, *, actor: Actor, force: bool = False) -> Job:
         with self._lock:
+            if self.held is not None and not force:
+                raise Conflict(f"{action}: {self.held}; it can be forced")
             for other in self.kept.values():
                 if other.action is action and other.state in LIVE:
                     raise Conflict(f"job {other.job_id} ({action}) is {other.state}; wanted no live job of the action")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from monitor.domain.job import Action, Job
+from monitor.domain.job import Action, Job, PlannedStart
 from monitor.domain.order import Actor, JobOrder, allowed_orders
 from monitor.domain.view import JobDetail, JobEvent
 from monitor.errors import NotFound
@@ -38,8 +38,13 @@ class Jobs(Protocol):
 
     def job(self, job_id: int) -> JobDetail | None: ...
 
-    def start_job(self, action: Action, reason: str, *, actor: Actor) -> Job:
-        """Queue a job by hand; `Conflict` while another job of the action is live."""
+    def plan(self) -> Sequence[PlannedStart]:
+        """Return what every rule, and then the calendar, would do now."""
+        ...
+
+    def start_job(self, action: Action, reason: str, *, actor: Actor, force: bool = False) -> Job:
+        """Queue a job by hand; `Conflict` while another job of the action is live, and where annotators do not
+        agree or have changed, unless it is forced."""
         ...
 
     def move_job(self, job_id: int, order: JobOrder, *, actor: Actor) -> Job:
@@ -59,6 +64,7 @@ class StartJob(BaseModel):
 
     action: Action
     reason: _Reason
+    force: bool = Field(False, description="although annotators do not agree, or have changed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,12 @@ def list_jobs(_: Viewer, jobs: JobsPort, limit: Limit = 100) -> Sequence[JobItem
     return [_item(job) for job in jobs.jobs(limit=limit)]
 
 
+@router.get("/jobs/plan")
+def plan_jobs(_: Viewer, jobs: JobsPort) -> Sequence[PlannedStart]:
+    """Return what each rule and the calendar would start now, and what holds them."""
+    return jobs.plan()
+
+
 @router.get("/jobs/{job_id}", responses=describe(404))
 def get_job(_: Viewer, jobs: JobsPort, job_id: Number) -> JobPage:
     detail = jobs.job(job_id)
@@ -90,7 +102,7 @@ def get_job(_: Viewer, jobs: JobsPort, job_id: Number) -> JobPage:
 @router.post("/jobs", status_code=201, responses=describe(409))
 def start_job(actor: Operator, jobs: JobsPort, start: StartJob) -> JobItem:
     """Start a job by hand; one job of an action can be live at a time."""
-    return _item(jobs.start_job(start.action, start.reason, actor=actor))
+    return _item(jobs.start_job(start.action, start.reason, actor=actor, force=start.force))
 
 
 @router.post("/jobs/{job_id}/{order}", responses=describe(404, 409))

@@ -1,0 +1,118 @@
+"""What answers an alarm, from the settings: jobs, their runs, and who says whether there is something to learn."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine
+
+from monitor.app.rules import null_rule_of
+from monitor.drift.rescore import RescoredBaselines
+from monitor.labels.agreement import AgreementReport
+from monitor.labels.pairs import PairRules
+from monitor.postgres.agreement import PostgresAgreement
+from monitor.postgres.baselines import PostgresBaselineTraces
+from monitor.postgres.preferences import PostgresPreferences
+from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.work import PostgresTransactions
+from monitor.retraining.dispatcher import Dispatcher
+from monitor.retraining.housekeeping import AttemptFolders
+from monitor.retraining.launchers import launcher_of
+from monitor.retraining.lease import LeasedJobs
+from monitor.retraining.records import RaterFacts
+from monitor.retraining.release import Releases
+from monitor.retraining.run_folder import RunFolders
+from monitor.retraining.service import JobService
+from monitor.settings.root import Settings
+from monitor.telemetry.labels import LabelMetrics
+
+KEPT_SECONDS = 60.0
+
+
+class Agreements:
+    """How far annotators agree, read anew where what is known is older than `KEPT_SECONDS`; for many threads."""
+
+    def __init__(
+        self, read: Callable[[datetime], AgreementReport], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._read = read
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: tuple[float, AgreementReport] | None = None
+
+    def report(self) -> AgreementReport:
+        with self._lock:
+            if self._known is None or self._clock() - self._known[0] > KEPT_SECONDS:
+                self._known = (self._clock(), self._read(datetime.now(UTC)))
+            return self._known[1]
+
+    def raters(self) -> RaterFacts:
+        """Return what may hold training."""
+        report = self.report()
+        line = report.current
+        if line is None:
+            return RaterFacts(report.criteria_version, turnover=report.turnover)
+        return RaterFacts(report.criteria_version, line.raw, line.kappa, report.turnover)
+
+
+@dataclass(frozen=True, slots=True)
+class ShowAgreement:
+    """Show how far those agree who judged what a run would learn from."""
+
+    report: Callable[[], AgreementReport]
+    metrics: LabelMetrics
+
+    def __call__(self) -> None:
+        report = self.report()
+        line, turnover = report.current, report.turnover
+        measures = {} if line is None else {"raw": line.raw, "kappa": line.kappa, "alpha": line.alpha}
+        known = {name: found for name, found in measures.items() if found is not None}
+        self.metrics.show_agreement(
+            {name: found.value for name, found in known.items()},
+            items=max((found.items for found in known.values()), default=0),
+            turnover=None if turnover is None else turnover.value,
+        )
+
+
+def agreement_of(engine: Engine, settings: Settings) -> Agreements:
+    return Agreements(PostgresAgreement(engine, settings.labels.criteria_version).agreement)
+
+
+def pair_rules_of(settings: Settings) -> PairRules:
+    wanted = settings.retrain.preferences
+    return PairRules(min_agreement=wanted.min_agreement, ai_ratio=wanted.ai_ratio)
+
+
+def job_service_of(engine: Engine, settings: Settings) -> JobService:
+    begin, raters = PostgresTransactions(engine, pair_rules_of(settings)), agreement_of(engine, settings).raters
+    return JobService(begin, releases_of(engine, settings), settings.retrain, raters)
+
+
+def releases_of(engine: Engine, settings: Settings) -> Releases:
+    window, temperature = PostgresBaselineTraces(engine), settings.rewards.temperature
+    baselines = RescoredBaselines(window, null_rule_of(settings), temperature=temperature)
+    return Releases(PostgresTransactions(engine), baselines)
+
+
+def dispatcher_of(engine: Engine, settings: Settings, *, owner: str) -> Dispatcher:
+    retrain, begin = settings.retrain, PostgresTransactions(engine)
+    folders = RunFolders(
+        retrain,
+        preferences=PostgresPreferences(engine, pair_rules_of(settings)),
+        baseline=PostgresBaselineTraces(engine),
+        registry=RewardRegistry(engine),
+        scored_tokens=settings.rewards.max_tokens,
+    )
+    return Dispatcher(
+        retrain,
+        owner=owner,
+        jobs=LeasedJobs(begin),
+        promotions=releases_of(engine, settings),
+        folders=folders,
+        launcher=launcher_of(retrain),
+        housekeeping=AttemptFolders(retrain, begin),
+    )
