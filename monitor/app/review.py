@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from monitor.domain.review import SelectionPlan, drawing_key
 from monitor.observe.selection import SelectionRule
 from monitor.postgres.review import PostgresReviews
+from monitor.postgres.review_files import PostgresReviewFiles
 from monitor.postgres.review_items import PostgresReviewItems
 from monitor.postgres.review_plan import PostgresPlans, PostgresTraffic
 from monitor.review.plan import Traffic, Wishes, plan_selection
@@ -37,13 +38,21 @@ def selection_of(engine: Engine, settings: ReviewSettings) -> SelectionRule:
 
 def reviews_of(engine: Engine, settings: ReviewSettings) -> PostgresReviews:
     """Return the queue as annotators use it."""
-    rules = QueueRules(
+    return PostgresReviews(engine, queue_rules_of(settings))
+
+
+def review_files_of(engine: Engine, settings: ReviewSettings) -> PostgresReviewFiles:
+    """Return the queue as files for other tools use it."""
+    return PostgresReviewFiles(engine, queue_rules_of(settings))
+
+
+def queue_rules_of(settings: ReviewSettings) -> QueueRules:
+    return QueueRules(
         key=drawing_key(settings.key.get_secret_value()),
         gold_ratio=settings.gold_ratio,
         claim_seconds=settings.claim_seconds,
         daily_budget=settings.daily_budget,
     )
-    return PostgresReviews(engine, rules)
 
 
 class PlanReview:

@@ -82,10 +82,7 @@ class PostgresLabels:
     def post(self, labels: Sequence[Label], *, actor: Actor) -> list[LabelOutcome]:
         """Store *labels* in one transaction, and in the audit who sent them; return what became of each."""
         with transaction(self._engine) as connection:
-            became = store_labels(connection, labels)
-            count = sum(outcome.is_new for outcome in became)
-            if count:
-                connection.execute(_ADD_TO_TOTAL, {"count": count})
+            became = add_labels(connection, labels)
             by = Author(actor.name, actor.role)
             subject = f"{len(labels)} label{'s' if len(labels) > 1 else ''}"
             PostgresAudit(connection).record("labels.post", subject, by=by, detail=Counter(became))
@@ -102,6 +99,15 @@ class PostgresLabels:
             StoredLabel(label, row.received_at, row.withdrawn_at, order_of(label) in stands)
             for label, row in told[::-1][:limit]
         ]
+
+
+def add_labels(connection: Connection, labels: Sequence[Label]) -> list[LabelOutcome]:
+    """Store *labels* that came by another way than a worker's checkpoint, which has a count of its own."""
+    became = store_labels(connection, labels)
+    count = sum(outcome.is_new for outcome in became)
+    if count:
+        connection.execute(_ADD_TO_TOTAL, {"count": count})
+    return became
 
 
 def store_labels(connection: Connection, labels: Sequence[Label]) -> list[LabelOutcome]:

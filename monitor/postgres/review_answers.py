@@ -12,7 +12,7 @@ from monitor.domain.review import Answer, AnswerGiven, ItemState
 from monitor.errors import NotFound
 from monitor.postgres import schema
 from monitor.postgres.document import clean, document
-from monitor.postgres.labels import insert_labels
+from monitor.postgres.labels import add_labels
 from monitor.review.queue import label_id_of, outcome_of
 
 _STANDING = text(
@@ -77,7 +77,7 @@ def keep_answer(
             inclusion_probability=item.probability if item.counted else None,
             dimensions=said.dimensions,
         )
-        insert_labels(connection, [label])
+        add_labels(connection, [label])
     values = {
         "item_id": item.item_id,
         "annotator_id": annotator,
