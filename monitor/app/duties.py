@@ -41,6 +41,8 @@ ANCHOR_SECONDS = 2.0
 FORGET_SECONDS = 600.0
 PLACEMENT_SECONDS = 10.0
 PREFERENCES_SECONDS = 10.0
+READ_SECONDS = 5.0  # of a turn, while many events or labelled traces have not been read
+ANSWER_SECONDS = 5.0  # what holds a job takes longer to know than a fold
 FOLDED = 2  # duties of a turn after which the fold's alarms are stored, and not shown yet
 WATCH_SECONDS = 5.0
 BLOCK_SECONDS = 2.0
@@ -118,6 +120,9 @@ def duties_of(
     def forget_repeats() -> None:
         store.forget_repeats(settings.repeat_window)
 
+    def read_preferences() -> None:
+        PostgresPreferences(fenced).read_new(seconds=READ_SECONDS)
+
     duties = [
         Duty("tell_time", CLOCK_SECONDS, tell_time),
         Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
@@ -127,9 +132,9 @@ def duties_of(
         Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics, wait_of(settings))),
         Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
-        Duty("read_preferences", PREFERENCES_SECONDS, PostgresPreferences(fenced).read_new),
+        Duty("read_preferences", PREFERENCES_SECONDS, read_preferences),
         *label_duties(settings, label_metrics, engine=engine, fenced=fenced),
-        Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
+        Duty("answer_alarms", ANSWER_SECONDS, AnswerAlarms(retrain, jobs, jobs)),
         Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
         Duty("make_partitions", FORGET_SECONDS, retention.make_partitions),
         Duty("forget_texts", FORGET_SECONDS, retention.tidy),
@@ -138,7 +143,7 @@ def duties_of(
         duties.append(Duty("judge_anchor", ANCHOR_SECONDS, JudgeAnchor.of(settings, fenced=fenced, metrics=metrics)))
     if retrain.refresh_cron is not None:
         refresh = RefreshOnSchedule(retrain.refresh_cron, retrain.raters, facts=jobs, jobs=jobs)
-        duties.append(Duty("refresh_on_schedule", 0.0, refresh))
+        duties.append(Duty("refresh_on_schedule", ANSWER_SECONDS, refresh))
     placement = PostgresPlacement(engine)
     duties.append(Duty("end_silent_sessions", PLACEMENT_SECONDS, done(placement.end_silent)))
     watch = WatchPlacement(placement.blocker, metrics)
