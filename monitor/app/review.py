@@ -13,6 +13,7 @@ from monitor.postgres.review import PostgresReviews
 from monitor.postgres.review_files import PostgresReviewFiles
 from monitor.postgres.review_items import PostgresReviewItems
 from monitor.postgres.review_plan import PostgresPlans, PostgresTraffic
+from monitor.review.blind import BlindReviews
 from monitor.review.plan import Traffic, Wishes, plan_selection
 from monitor.review.queue import QueueRules
 from monitor.settings.labels import ReviewSettings
@@ -36,9 +37,10 @@ def selection_of(engine: Engine, settings: ReviewSettings) -> SelectionRule:
     )
 
 
-def reviews_of(engine: Engine, settings: ReviewSettings) -> PostgresReviews:
+def reviews_of(engine: Engine, settings: ReviewSettings) -> BlindReviews:
     """Return the queue as annotators use it."""
-    return PostgresReviews(engine, queue_rules_of(settings))
+    rules = queue_rules_of(settings)
+    return BlindReviews(PostgresReviews(engine, rules), rules.key)
 
 
 def review_files_of(engine: Engine, settings: ReviewSettings) -> PostgresReviewFiles:

@@ -89,8 +89,12 @@ def backtest(
         baseline_traces=plan.baseline_traces,
         alarms=tuple(
             replace(alarm, place=place, onset_place=onset)
-            for alarm in alarms
-            for place, onset in [log.trace_numbers([alarm.place, alarm.onset_place])]
+            for alarm, place, onset in zip(
+                alarms,
+                log.trace_numbers([alarm.place for alarm in alarms]),
+                log.trace_numbers([alarm.onset_place for alarm in alarms]),
+                strict=True,
+            )
         ),
         incidents=incidents_of(alarms, recoveries, came=log.newcomers()),
         traces_read=tuple(log.traces_before(alarm.place + 1) for alarm in alarms),
@@ -114,7 +118,8 @@ class _Written:
             self.log.append(entry)
             self._freeze()
             if labels is not None:
-                keeper.turn()
+                while keeper.turn():
+                    pass
         if labels is not None:
             keeper.finish(estimated(labels), end=self.log.end.next_place)
 

@@ -12,6 +12,7 @@ from monitor.domain.label import PREFERENCE
 from monitor.domain.review import Answer
 from monitor.domain.trace import Message
 from monitor.errors import InvalidInput
+from monitor.review.blind import found_number, hidden_number
 
 AWAY = "export"  # who an exported item is shown to, as far as the order of its answers goes
 FIRST, TIE, SECOND, YES, NO = "first", "tie", "second", "yes", "no"
@@ -68,18 +69,21 @@ def words_of(kind: str) -> Mapping[str, float]:
 
 def token_of(item_id: int, key: bytes) -> str:
     """Return what names an item in a file; nobody can make another one who does not know *key*."""
-    return f"{item_id}-{_seal(item_id, key)}"
+    number = hidden_number(item_id, key)
+    return f"{number}-{_seal(number, key)}"
 
 
 def item_of(token: str, key: bytes) -> int:
     """Return the item that *token* names; raises `InvalidInput` for one that was not made with *key*."""
     number, _, seal = token.partition("-")
-    if not number.isascii() or not number.isdecimal() or len(number) > 18:
+    is_number = number.isascii() and number.isdecimal() and len(number) <= 18
+    item_id = found_number(int(number), key) if is_number else None
+    if item_id is None:
         raise InvalidInput(f"{token[:60]!r} names no item: import a file that `review export` has written")
     if not hmac.compare_digest(seal.encode("utf-8", "replace"), _seal(int(number), key).encode()):
         raise InvalidInput(f"{token[:60]!r} was exported with another review.key, so nobody knows what stood first")
-    return int(number)
+    return item_id
 
 
-def _seal(item_id: int, key: bytes) -> str:
-    return blake2b(f"export\0{item_id}".encode(), key=key, digest_size=8).hexdigest()
+def _seal(number: int, key: bytes) -> str:
+    return blake2b(f"export\0{number}".encode(), key=key, digest_size=8).hexdigest()

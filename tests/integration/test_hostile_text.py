@@ -56,6 +56,7 @@ def test_every_command_that_shows_labels_shows_them_as_text(run: Run, watched: s
         ("alarms", "list"),
         ("incidents", "list"),
         ("jobs", "list"),
+        ("winrate",),
     ):
         assert is_sound(run(*words)), words
     listed = json.loads(run("alarms", "list", "--json", "--limit", 10_000).out)

@@ -33,7 +33,7 @@ class Part:
 
 PARTS = {
     "coverage": Part(coverage.run, 1000, coverage.failures),
-    "people": Part(people.run, 200, people.failures),
+    "people": Part(people.run, 1000, people.failures),
     "drift": Part(drift.run, 20),
     "swaps": Part(swaps.run, 10, swaps.failures),
 }
