@@ -15,7 +15,6 @@ from sqlalchemy import Engine, insert, select, text
 from monitor.domain.label import Label
 from monitor.domain.observation import LogEntry, Source, Subjects
 from monitor.domain.review import ItemState, Queued
-from monitor.drift.stored import FoldPosition
 from monitor.errors import Fenced
 from monitor.labels.block import BlockRule, Outcome
 from monitor.labels.keeper import BlockKeeper, BlockStore
@@ -31,7 +30,7 @@ from monitor.postgres.log import append_entry
 from monitor.postgres.retention import PostgresRetention, Retention
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.signals.estimand import WIN_RATE
-from tests.blocks import Told, WaitingBlocks, settle_all, told, told_in, traces
+from tests.blocks import Told, WaitingBlocks, settle_all, told_in, traces
 
 pytestmark = pytest.mark.postgres
 RULE = BlockRule(traces=20)
@@ -80,10 +79,7 @@ class InDatabase:
         self.log.place_entries()
 
     def told(self) -> Told:
-        entries = list(self.log.entries(FoldPosition(1, 0), max_places=10**6))
-        places = [place for entry in entries for place in range(entry.first_place, entry.first_place + entry.places)]
-        ids = {seen.place: seen.subject_id or "" for seen in self.log.locate(places)}
-        return told(entries, ids)
+        return told_in(self.log)
 
     def rows(self, table: str) -> list[tuple[Any, ...]]:
         with self.engine.begin() as connection:

@@ -357,10 +357,8 @@ def test_the_length_controlled_rate_takes_off_what_length_explained_in_earlier_b
 def test_answers_that_are_all_longer_by_the_same_tell_nothing_of_length() -> None:
     random = np.random.default_rng(0)
     alike = 0.8 + random.normal(0.0, 1e-3, LENGTH_LABELS)
-    assert (
-        abs(length_slope(np.full(LENGTH_LABELS, 5.0), alike, random.integers(0, 2, LENGTH_LABELS).astype(np.float64)))
-        < 0.01
-    )
+    verdicts = random.integers(0, 2, LENGTH_LABELS).astype(np.float64)
+    assert abs(length_slope(np.full(LENGTH_LABELS, 5.0), alike, verdicts)) < 0.01
 
 
 def test_what_is_left_at_the_end_of_files_is_settled_as_a_last_block() -> None:
