@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from sqlalchemy import Engine
 
@@ -84,12 +85,14 @@ def wait_of(settings: Settings) -> VerdictWait:
 
 
 def label_duties(settings: Settings, metrics: LabelMetrics, *, engine: Engine, fenced: Engine) -> list[Duty]:
-    """Return what the leader does for the review queue and the estimates that labels give."""
+    """Return what the leader does for the review queue, the estimates that labels give, and what runs learn from."""
     review, estimates = settings.review, ShowEstimates(estimates_of(engine, settings), metrics, late_after(settings))
+    preferences = PostgresPreferences(fenced)
     return [
         Duty("plan_review", PLAN_SECONDS, PlanReview(fenced, review)),
         Duty("tidy_review", TIDY_SECONDS, TidyReview(fenced, review, metrics)),
         Duty("show_estimates", SHOW_SECONDS, estimates),
+        Duty("read_preferences", PREFERENCES_SECONDS, partial(preferences.read_new, seconds=READ_SECONDS)),
         Duty("show_agreement", SHOW_SECONDS, ShowAgreement(agreement_of(engine, settings).report, metrics)),
     ]
 
@@ -120,9 +123,6 @@ def duties_of(
     def forget_repeats() -> None:
         store.forget_repeats(settings.repeat_window)
 
-    def read_preferences() -> None:
-        PostgresPreferences(fenced).read_new(seconds=READ_SECONDS)
-
     duties = [
         Duty("tell_time", CLOCK_SECONDS, tell_time),
         Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
@@ -132,7 +132,6 @@ def duties_of(
         Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics, wait_of(settings))),
         Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
-        Duty("read_preferences", PREFERENCES_SECONDS, read_preferences),
         *label_duties(settings, label_metrics, engine=engine, fenced=fenced),
         Duty("answer_alarms", ANSWER_SECONDS, AnswerAlarms(retrain, jobs, jobs)),
         Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
