@@ -91,7 +91,7 @@ def test_fewer_traces_a_block_may_be_wanted_than_an_unfinished_one_has() -> None
     assert store.cut(NAME).eligible == 10
     log.append(replace(PLAIN.entry(0, 9)))
     BlockKeeper(store, replace(RULE, traces=8)).turn()
-    assert [(block.first_place, block.stop_place) for block in store.open_blocks(NAME, limit=9)] == [
+    assert [(block.first_place, block.stop_place) for block in store._open[NAME]] == [
         (0, 50), (50, 61), (61, 69)
     ]  # fmt: skip
 
