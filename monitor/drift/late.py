@@ -66,9 +66,7 @@ def _counts(estimand: Estimand, span: LabelSpan) -> dict[tuple[str, str], int]:
     """Return how many labels each law would be made of, by signal and version."""
     signals = {estimand.name: span.verdicts, estimand.rectifier: span.compared}
     if estimand is WIN_RATE:
-        # The first labels of all told what length explains, and are in no length-controlled rate.
-        controlled = {version: labels // 2 for version, labels in span.verdicts.items()}
-        signals |= {WIN_RATE_LC.name: controlled, REWARD_ACCURACY.name: span.compared}
+        signals |= {WIN_RATE_LC.name: span.verdicts, REWARD_ACCURACY.name: span.compared}
     return {(signal, version): labels for signal, counts in signals.items() for version, labels in counts.items()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from monitor.app.explaining import Explanations
 from monitor.domain.alarm import Alarm
@@ -18,6 +18,8 @@ from monitor.drift.budget import Budget
 from monitor.drift.controller import LATE_SECONDS, Controller, ControllerRules, freeze_window
 from monitor.drift.fold import Fold, FoldRules, in_fold_order
 from monitor.drift.freeze import NullRule
+from monitor.drift.report import observation_frame
+from monitor.drift.status import Streams
 from monitor.drift.stored import FoldPosition
 from monitor.drift.stream import Decision
 from monitor.labels.block import BlockRule
@@ -28,6 +30,8 @@ from monitor.postgres.engine import create_engine_for
 from monitor.postgres.labels import insert_labels
 from monitor.postgres.log import append_entry
 from monitor.postgres.streams import PostgresFoldStore
+from monitor.postgres.views.overview import PostgresOverview
+from monitor.postgres.views.streams import PostgresStreams
 from monitor.signals.estimand import LABEL_SIGNALS, REWARD_ACCURACY, WIN_RATE, WIN_RATE_LC
 from tests.blocks import settle_all, traces
 
@@ -95,6 +99,10 @@ class Site:
             self.fold_all()
             self.settle()
             self.fold_all()
+
+    def rows_settled(self) -> list[int]:
+        with self.engine.begin() as connection:
+            return list(connection.execute(text("select number from label_block where outcome = 'matured'")).scalars())
 
     def alarms(self) -> list[tuple[object, ...]]:
         stored = PostgresAlarms(self.engine).alarms(state=None, limit=500)
@@ -181,6 +189,36 @@ def test_a_fold_that_is_behind_when_the_laws_are_frozen_decides_as_one_that_is_n
     site.fold_all()
     assert any(WIN_RATE.name in str(alarm[1]) for alarm in site.alarms())
     assert site.alarms() == site.folded_again()
+
+
+def test_what_operators_are_told_is_counted_in_traces_with_labels_in_the_log(engine: Engine) -> None:
+    site = Site(engine)
+    site.write(TRACES.entry(0, 1000))
+    site.fold_all()
+    site.label(TRACES.labels_between(0, 700))
+    site.settle()
+    site.write(TRACES.entry(1000, 2000))
+    site.fold_all()
+    laid = site.log.place_entries().next_place - 2000
+    assert laid == 20 * len(site.rows_settled()) > 600
+    overview = PostgresOverview(engine, kafka_lag=lambda: None).overview()
+    assert (overview.traces, overview.fold_lag_traces) == (2000, 0)
+    assert site.log.trace_numbers([999, 1000, 1000 + laid - 1, 1000 + laid, 1999 + laid]) == [
+        999, 1000, 1000, 1000, 1999
+    ]  # fmt: skip
+    assert site.log.place_of_trace(1500) == 1500 + laid
+    streams = Streams(PostgresStreams(engine))
+    assert {status.key.signal for status in streams.streams()} >= {"reward_win"}
+    assert not {signal for signal, _ in streams.unwatched_scorers()} & NAMES
+    frame = observation_frame(site.log.window(0, 2000 + laid))
+    assert len(frame) == 2000
+    assert not set(frame.columns) & NAMES
+    window = freeze_window(site.log, NullRule(), first_place=800, stop_place=1200 + laid)
+    assert not {law.signal for law in window.signals} & NAMES
+    frozen = site.log.freeze(window, by="ada", note="")
+    told_of = PostgresStreams(engine).baseline()
+    assert told_of is not None
+    assert (told_of.baseline_id, told_of.first_trace, told_of.traces) == (frozen.baseline_id, 800, 400)
 
 
 def test_a_baseline_that_is_frozen_later_has_laws_of_its_own_traces_alone(engine: Engine) -> None:

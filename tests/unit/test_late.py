@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from monitor.domain.observation import LogEntry, Source, Subjects, micros_of
 from monitor.drift.baseline import Baseline, SignalBaseline
+from monitor.drift.controller import freeze_window
 from monitor.drift.freeze import NullRule, Window, build_signal_baseline
 from monitor.drift.late import MORE, LateLaws
 from monitor.drift.null import Foretold, Null
 from monitor.labels.block import BlockRule
 from monitor.labels.tuning import MOST_LENGTH
+from monitor.observe.gather import gather
 from monitor.offline.blocks import InMemoryBlocks
 from monitor.offline.log import InMemoryLog
 from monitor.signals.estimand import REWARD_ACCURACY, WIN_RATE, WIN_RATE_LC
 from monitor.stats.edetector import LOSS_LIMIT
 from tests.blocks import Traces, settle_all, traces
+from tests.traces import START, scored, trace
 
 EMPTY = Baseline(0, 0, ())
 
@@ -42,7 +47,7 @@ def test_a_law_waits_for_its_labels_and_is_frozen_once() -> None:
     assert {law.signal for law in laws} == {WIN_RATE.name, WIN_RATE.rectifier, REWARD_ACCURACY.name}
     assert {law.since for law in laws} == {span.stop_place}
     assert LateLaws(NullRule(), labels).of(EMPTY.extended(laws), log) == []
-    (later,) = LateLaws(NullRule(), labels // 2).of(EMPTY.extended(laws), log)
+    (later,) = LateLaws(NullRule(), labels // 4).of(EMPTY.extended(laws), log)
     assert later.signal == WIN_RATE_LC.name
 
 
@@ -59,6 +64,14 @@ def test_a_law_that_no_cohort_has_labels_enough_for_is_tried_again_with_more_of_
     span = log.label_span(WIN_RATE, 0)
     assert span is not None
     assert span.compared["e-1"] / 40 < 20 < MORE * 20
+
+
+def test_a_window_lasts_as_long_as_its_traces_took_however_old_those_are_whose_labels_came_meanwhile() -> None:
+    log, old = InMemoryLog(), START - timedelta(days=9)
+    log.append(gather(scored([trace(number) for number in range(400)])))
+    log.append(LogEntry(Source.LABELS, Subjects(("t",) * 400, micros_of([old] * 400))))
+    baseline = freeze_window(log, NullRule(), first_place=0, stop_place=800)
+    assert baseline.window_days == pytest.approx(400 / 86_400, rel=0.05)
 
 
 def law_of(values: np.ndarray) -> SignalBaseline:
