@@ -47,11 +47,13 @@ class LateLaws:
                 continue
             self._tried |= {(baseline.first_place, *key): labels for key, labels in wanted.items()}
             names = {signal for signal, _ in wanted}
-            for window in windows_of(log.window(span.first_place, span.stop_place, names), names):
+            batches = log.window(span.first_place, span.stop_place, names)
+            own = (batch for batch in batches if (batch.series.signal, batch.series.scorer_version) in wanted)
+            for window in windows_of(own, names):
                 if window.signal == WIN_RATE_LC.name and self._begun_late(estimand, span, window, log):
                     continue
                 law = build_signal_baseline(window, self.rule, None)
-                if law is not None and law.strata and law.key in wanted:
+                if law is not None and law.strata:
                     found.append(replace(law, since=span.stop_place, days=_days(log, window.places)))
         return found
 
