@@ -320,9 +320,13 @@ class Story:
         return next((row for row in rows if row.signal == WIN_RATE.name and row.estimate is not None), None)
 
     def _fallen(self) -> StoredAlarm | None:
-        """Return the alarm of the roll-up's win rate."""
-        found = [stored for stored in self._stage.found(AlarmKind.DRIFT) if stored.alarm.stream.cohort == ALL]
-        return next((stored for stored in found if stored.alarm.stream.signal == WIN_RATE.name), None)
+        """Return the first alarm of the release's win rate, over all cohorts."""
+        from monitor.demo import script
+
+        found = [(stored.alarm.stream, stored) for stored in self._stage.found(AlarmKind.DRIFT)]
+        wanted = WIN_RATE.name, ALL, script.DRIFTING
+        own = [stored for key, stored in found if (key.signal, key.cohort, key.policy_model) == wanted]
+        return min(own, key=lambda stored: stored.alarm.place, default=None)
 
     def _watch_job(self, alarm: StoredAlarm) -> None:
         self._stage.heading("9. The answer")

@@ -56,11 +56,9 @@ def backtest(
     files: Files,
     *,
     baseline: Annotated[
-        int,
-        typer.Option(
-            "--baseline", min=0, help="Make the baseline from the first N good traces; 0 watches nothing: labels alone."
-        ),
-    ],
+        int | None,
+        typer.Option("--baseline", min=0, help="Make the baseline from the first N good traces; 0 watches nothing."),
+    ] = None,
     labels: Annotated[
         list[Path] | None,
         typer.Option("--labels", help="File of labels, one a line, that state their inclusion_probability; repeat it."),
@@ -120,9 +118,9 @@ def backtest(
 
     _check_paths([*files, *(labels or ())], "--json", json_out)
     if not baseline and not labels:
-        raise InvalidInput("--baseline 0 watches nothing, and without --labels there is nothing to estimate: give one")
+        raise InvalidInput("give --baseline N to watch what follows the first N traces, or --labels to estimate rates")
     plan = BacktestPlan(
-        baseline_traces=baseline,
+        baseline_traces=baseline or 0,
         observe=ObserveRules(CohortRule(tuple(cohort_key or ())), timedelta(seconds=repeat_window)),
         fold=FoldRules(budget_of(average_run_length, false_page_days)),
         null_rule=NullRule(tolerance=tolerances_of(tolerance or ())),

@@ -47,11 +47,13 @@ class LateLaws:
                 continue
             self._tried |= {(baseline.first_place, *key): labels for key, labels in wanted.items()}
             names = {signal for signal, _ in wanted}
-            for window in windows_of(log.window(span.first_place, span.stop_place, names), names):
+            batches = log.window(span.first_place, span.stop_place, names)
+            own = (batch for batch in batches if (batch.series.signal, batch.series.scorer_version) in wanted)
+            for window in windows_of(own, names):
                 if window.signal == WIN_RATE_LC.name and self._begun_late(estimand, span, window, log):
                     continue
                 law = build_signal_baseline(window, self.rule, None)
-                if law is not None and law.strata and law.key in wanted:
+                if law is not None and law.strata:
                     found.append(replace(law, since=span.stop_place, days=_days(log, window.places)))
         return found
 
@@ -66,9 +68,7 @@ def _counts(estimand: Estimand, span: LabelSpan) -> dict[tuple[str, str], int]:
     """Return how many labels each law would be made of, by signal and version."""
     signals = {estimand.name: span.verdicts, estimand.rectifier: span.compared}
     if estimand is WIN_RATE:
-        # The first labels of all told what length explains, and are in no length-controlled rate.
-        controlled = {version: labels // 2 for version, labels in span.verdicts.items()}
-        signals |= {WIN_RATE_LC.name: controlled, REWARD_ACCURACY.name: span.compared}
+        signals |= {WIN_RATE_LC.name: span.verdicts, REWARD_ACCURACY.name: span.compared}
     return {(signal, version): labels for signal, counts in signals.items() for version, labels in counts.items()}
 
 

@@ -82,14 +82,13 @@ class PostgresReviewFiles:
         item_id, annotator = item_of(returned.token, self._rules.key), clean(returned.annotator[:MAX_NAME_CHARACTERS])
         with transaction(self._engine) as connection:
             item = hold_item(connection, item_id)
-            version = returned.criteria_version
+            version = None if returned.criteria_version is None else clean(returned.criteria_version)
             known_version = select(schema.criteria.c.version).where(schema.criteria.c.version == version)
             if version is not None and connection.execute(known_version).first() is None:
                 raise InvalidInput(f"criteria {version[:60]!r} are not known: `review criteria list` shows which are")
             policy_first = self._rules.policy_first(item_id, AWAY, item.kind)
-            given = AnswerGiven(
-                item_id, returned.answer, returned.value, returned.seconds, returned.note, returned.dimensions
-            )
+            dimensions = {clean(name[:MAX_NAME_CHARACTERS]): value for name, value in returned.dimensions.items()}
+            given = AnswerGiven(item_id, returned.answer, returned.value, returned.seconds, returned.note, dimensions)
             said = answer_of(given, policy_first)
             known = standing_answer(connection, item_id, annotator)
             at = returned.at

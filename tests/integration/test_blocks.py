@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
@@ -16,8 +16,8 @@ from monitor.domain.label import Label
 from monitor.domain.observation import LogEntry, Source, Subjects
 from monitor.domain.review import ItemState, Queued
 from monitor.errors import Fenced
-from monitor.labels.block import BlockRule, Outcome
-from monitor.labels.keeper import BlockKeeper, BlockStore
+from monitor.labels.block import BlockRule, Outcome, Settled
+from monitor.labels.keeper import BlockKeeper, BlockStore, Cut
 from monitor.offline.log import InMemoryLog
 from monitor.postgres import blocks as block_queries
 from monitor.postgres import label_span as span_queries
@@ -257,6 +257,19 @@ def test_a_leader_that_is_replaced_between_any_two_steps_is_fenced_and_doubles_n
     assert_whole(site)
 
 
+def test_a_block_that_another_settled_meanwhile_is_not_settled_again(engine: Engine) -> None:
+    site = undisturbed(engine)
+
+    class Overtaken(PostgresBlocks):
+        def save_settled(self, estimand: str, cut: Cut, settled: Sequence[Settled], entry: LogEntry | None) -> None:
+            settle_all(site.store, RULE)
+            super().save_settled(estimand, cut, settled, entry)
+
+    with pytest.raises(Fenced, match="block 1 of win_rate was settled meanwhile"):
+        BlockKeeper(Overtaken(engine), RULE).turn()
+    assert_whole(site)
+
+
 def take_over(engine: Engine) -> None:
     """Let another replica lead, and end, while the first one still believes that it leads."""
     with engine.begin() as connection:
@@ -287,7 +300,7 @@ def test_a_turn_reads_a_bounded_part_of_the_log_and_says_that_there_is_more(engi
             append_entry(connection, CLOCK)
     site.log.place_entries()
     keeper = BlockKeeper(site.store, RULE)
-    assert [keeper.turn() for _ in range(5)] == [True, True, True, False, False]
+    assert [keeper.turn() for _ in range(5)] == [True, True, False, False, False]
     assert site.store.cut(WIN_RATE.name).next_sequence == 451
 
 

@@ -36,6 +36,9 @@ def test_score_writes_a_row_per_good_trace_and_names_each_bad_line(run: Run, tmp
         ("t-1", 0, None),
     ]
     assert rows[0]["signals"]["response_length"] == 100
+    pair = line(trace(2), reward_scores={"policy": 1.0, "reference": 1.0})
+    run("score", written(tmp_path / "pair.jsonl", [pair]), "--out", tmp_path / "pair.out")
+    assert json.loads((tmp_path / "pair.out").read_text())["reward"]["win"] == 0.5
     said = done.err.splitlines()
     assert (done.code, len(said)) == (GOOD, 4)
     assert said[0].startswith(f"{file}:2: not_json: ")
@@ -146,7 +149,7 @@ def test_labels_beside_the_traces_give_estimates_and_bad_ones_are_named(run: Run
     )
     more, result = written(tmp_path / "more.jsonl", [b"{"]), tmp_path / "result.json"
     words = ("backtest", files[0], "--labels", files[1], "--labels", more, "--json", result)
-    done = run(*words, "--baseline", 0)
+    done = run(*words)
     assert (done.code, f"{more}:1: not_json" in done.err) == (GOOD, True)
     form = json.loads(result.read_text())
     [row] = [row for row in form["estimates"] if row["signal"] == "win_rate" and row["cohort"] == "*"]

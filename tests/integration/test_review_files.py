@@ -15,6 +15,7 @@ from monitor.domain.label import REFUSAL
 from monitor.domain.review import Selection
 from monitor.review.formats import FORMATS
 from tests.commands import Done, Run
+from tests.hostile import LABELS, UNSTORABLE, unseen
 from tests.integration.reviewing import DRAWN, POLICY, rows_of, store_items
 
 pytestmark = pytest.mark.postgres
@@ -151,6 +152,31 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_taken(
     assert "\\x1b" in said[2]
     for tool in ("argilla", "label-studio"):
         assert review("import", judged, "--format", tool).code == BAD_USAGE
+
+
+def test_hostile_names_are_kept_and_shown_as_text(engine: Engine, review: Callable[..., Done], tmp_path: Path) -> None:
+    labels = (LABELS | UNSTORABLE).values()
+    store_items(engine, range(len(labels)))
+    file, judged, text_file = tmp_path / "items", tmp_path / "judged", tmp_path / "criteria"
+    review("export", file, "--format", "jsonl")
+    items = [json.loads(row) for row in file.read_text().splitlines()]
+    rows = [
+        item | {"annotator": label, "note": label, "dimensions": {label: 1}, "value": 1}
+        for item, label in zip(items, labels, strict=True)
+    ]
+    judged.write_text("\n".join(json.dumps(row) for row in rows))
+    done = review("import", judged, "--format", "jsonl")
+    assert f"{len(labels) - 1} new" in done.out  # what is no Unicode text is refused
+    unknown = [row | {"criteria_version": row["annotator"]} for row in rows]
+    judged.write_text("\n".join(map(json.dumps, unknown)))
+    assert unseen(review("import", judged, "--format", "jsonl").err) == []
+    for label in labels:
+        text_file.write_text(f"Judge. {label}", encoding="utf-8", errors="replace")
+        name = label[:90]
+        for words in (("add", "--", name, text_file), ("show", "--", name), ("activate", "--", name), ("list",)):
+            done = review("criteria", *words)
+            assert (unseen(done.out + done.err), "Traceback" in done.err) == ([], False), words
+        assert review("gold", "--", label, 1).code == FAILED
 
 
 def test_an_annotation_that_says_nothing_or_two_things_is_no_answer() -> None:

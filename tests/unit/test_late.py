@@ -47,7 +47,7 @@ def test_a_law_waits_for_its_labels_and_is_frozen_once() -> None:
     assert {law.signal for law in laws} == {WIN_RATE.name, WIN_RATE.rectifier, REWARD_ACCURACY.name}
     assert {law.since for law in laws} == {span.stop_place}
     assert LateLaws(NullRule(), labels).of(EMPTY.extended(laws), log) == []
-    (later,) = LateLaws(NullRule(), labels // 2).of(EMPTY.extended(laws), log)
+    (later,) = LateLaws(NullRule(), labels // 4).of(EMPTY.extended(laws), log)
     assert later.signal == WIN_RATE_LC.name
 
 

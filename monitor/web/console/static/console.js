@@ -9,7 +9,7 @@ import { showJobs, showPlan, wireStartForm } from "./jobs.js";
 import { showBaseline, showChips, showCounts, showModels } from "./models.js";
 import { showMoved } from "./moved.js";
 import { showStreams } from "./streams.js";
-import { readRates, showRates } from "./winrate.js";
+import { refreshRates } from "./winrate.js";
 
 const PERIOD_MILLISECONDS = 2000;
 
@@ -58,7 +58,7 @@ async function askAgain(complaint) {
 
 async function readAll() {
   const states = ["open", "acknowledged", "snoozed", ...(wantsEnded() ? ["recovered", "superseded"] : [])];
-  const [ready, overview, streams, moved, incidents, items, planned, models, baseline, anchor, rates, ...alarms] = await Promise.all([
+  const [ready, overview, streams, moved, incidents, items, planned, models, baseline, anchor, ...alarms] = await Promise.all([
     readiness(),
     read("/api/v1/overview"),
     read("/api/v1/streams"),
@@ -69,20 +69,19 @@ async function readAll() {
     read("/api/v1/models"),
     read("/api/v1/baseline"),
     read("/api/v1/anchor"),
-    readRates(),
     ...states.map((state) => read(`/api/v1/alarms?state=${state}&limit=1000`)),
   ]);
-  return { ready, overview, streams, moved, incidents, alarms: alarms.flat(), items, planned, models, baseline, anchor, rates };
+  return { ready, overview, streams, moved, incidents, alarms: alarms.flat(), items, planned, models, baseline, anchor };
 }
 
-function show({ ready, overview, streams, moved, incidents, alarms, items, planned, models, baseline, anchor, rates }) {
+function show({ ready, overview, streams, moved, incidents, alarms, items, planned, models, baseline, anchor }) {
   const champion = models.champion?.version ?? null;
   const context = { operator: who.role === "operator", hasBaseline: baseline !== null, champion, refresh };
   showChips(ready, overview);
   showCounts(overview);
   showAlarms(incidents, alarms, context);
   showStreams(streams, alarms.filter(({ state }) => state === "open" || state === "acknowledged" || state === "snoozed"), context);
-  showRates(rates);
+  refreshRates();
   showMoved(moved);
   showJobs(items, context);
   showPlan(planned);

@@ -25,21 +25,25 @@ const WHY = {
   ai: "of models",
 };
 
-let kept = null;
-let askedAt = -Infinity;
+let dueAt = 0;
 let shown = [];
 let all = false;
 
-export async function readRates() {
-  if (performance.now() - askedAt >= PERIOD_MILLISECONDS) {
+// Read and show the rates where they are due; the rest of the console does not wait for them.
+export async function refreshRates() {
+  if (performance.now() < dueAt) return;
+  dueAt = performance.now() + PERIOD_MILLISECONDS;
+  try {
     const [reports, agreement] = await Promise.all([read(`/api/v1/estimates?past_weeks=${PAST_WEEKS}`), read("/api/v1/review/agreement")]);
-    kept = { reports, agreement };
-    askedAt = performance.now();
+    showRates(reports, agreement);
+    showMessage(byId("rates-lost"), "");
+  } catch (error) {
+    dueAt = 0;
+    showMessage(byId("rates-lost"), `The rates cannot be read: ${error.message}`);
   }
-  return kept;
 }
 
-export function showRates({ reports, agreement }) {
+function showRates(reports, agreement) {
   shown = reports;
   showMessage(byId("rates-empty"), reports.some(({ estimates }) => estimates.length) ? "" : NONE);
   reconcile(byId("rates-signal"), reports, {
