@@ -67,9 +67,10 @@ def refresh_reward(spec: RunSpec, recipe: RewardRecipe, progress: Progress) -> R
 def _split(spec: RunSpec, recipe: RewardRecipe, progress: Progress) -> Split:
     loaded = load_pairs(spec.preferences)
     split = split_pairs(loaded.pairs, held_out_ratio=recipe.held_out_ratio, seed=recipe.split_seed)
+    by_models = sum(not pair.by_people for pair in split.train)
     progress.report(
-        f"{len(loaded.pairs)} preference pairs: {len(split.train)} to train on, {len(split.held_out)} held out,"
-        f" {loaded.ties} ties left out"
+        f"{len(loaded.pairs)} preference pairs: {len(split.train)} to train on, of which models alone judged"
+        f" {by_models}, {len(split.held_out)} held out, {loaded.ties} ties left out"
     )
     return split
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.domain.label import Label, Verdict
-from monitor.domain.observation import LogEntry, PlacedEntry, Series, Source, Subjects, micros_of
+from monitor.domain.observation import LogEntry, Series, Source, Subjects, micros_of
 from monitor.domain.review import Queued
+from monitor.drift.refold import ReadableLog
+from monitor.drift.stored import FoldPosition
 from monitor.labels.block import BlockRule
 from monitor.labels.keeper import BlockKeeper, BlockStore
 from monitor.labels.verdict import verdicts
@@ -172,22 +174,15 @@ def settle_all(store: BlockStore, rule: BlockRule) -> None:
         pass
 
 
-def told(entries: Iterable[PlacedEntry], ids: Mapping[int, str], signals: Collection[str] = ()) -> Told:
+def told_in(log: ReadableLog, *signals: str) -> Told:
     """Return what settled blocks wrote, by series: each trace's id, cohort, value and inclusion, in the log's order."""
     found: Told = defaultdict(list)
-    for entry in entries:
+    for entry in log.entries(FoldPosition(1, 0), max_places=10**9):
         for batch in entry.observations if entry.source is Source.LABELS else ():
             if signals and batch.series.signal not in signals:
                 continue
+            ids = [seen.subject_id or "" for seen in log.locate(batch.places.tolist())]
             inclusion = [None] * len(batch.values) if batch.inclusion is None else batch.inclusion.tolist()
-            names = [ids[place] for place in batch.places.tolist()]
-            cohorts = batch.cohort_names().tolist()
             series = batch.series.signal, batch.series.policy_model, batch.series.scorer_version
-            found[series] += zip(names, cohorts, batch.values.tolist(), inclusion, strict=True)
+            found[series] += zip(ids, batch.cohort_names().tolist(), batch.values.tolist(), inclusion, strict=True)
     return dict(found)
-
-
-def told_in(log: InMemoryLog, *signals: str) -> Told:
-    places = list(range(log.end.next_place))
-    ids = {seen.place: seen.subject_id or "" for seen in log.locate(places)}
-    return told(log.records, ids, signals)

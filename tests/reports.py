@@ -67,6 +67,7 @@ def a_report(*estimates: Estimate, **changes: Any) -> LabelReport:
         past=(),
         blocks=BlockCounts(40, 2, 3, NOW - timedelta(hours=26)),
         labels={LabelUse.COUNTED: 81, LabelUse.WAITING: 12, LabelUse.NOT_SELECTED: 5},
+        present="chat-2",
         min_labels=30,
     )
     return replace(usual, **changes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from sqlalchemy import Engine
 
@@ -41,6 +42,8 @@ ANCHOR_SECONDS = 2.0
 FORGET_SECONDS = 600.0
 PLACEMENT_SECONDS = 10.0
 PREFERENCES_SECONDS = 10.0
+READ_SECONDS = 5.0  # of a turn, while many events or labelled traces have not been read
+ANSWER_SECONDS = 5.0  # what holds a job takes longer to know than a fold
 FOLDED = 2  # duties of a turn after which the fold's alarms are stored, and not shown yet
 WATCH_SECONDS = 5.0
 BLOCK_SECONDS = 2.0
@@ -82,12 +85,14 @@ def wait_of(settings: Settings) -> VerdictWait:
 
 
 def label_duties(settings: Settings, metrics: LabelMetrics, *, engine: Engine, fenced: Engine) -> list[Duty]:
-    """Return what the leader does for the review queue and the estimates that labels give."""
+    """Return what the leader does for the review queue, the estimates that labels give, and what runs learn from."""
     review, estimates = settings.review, ShowEstimates(estimates_of(engine, settings), metrics, late_after(settings))
+    preferences = PostgresPreferences(fenced)
     return [
         Duty("plan_review", PLAN_SECONDS, PlanReview(fenced, review)),
         Duty("tidy_review", TIDY_SECONDS, TidyReview(fenced, review, metrics)),
         Duty("show_estimates", SHOW_SECONDS, estimates),
+        Duty("read_preferences", PREFERENCES_SECONDS, partial(preferences.read_new, seconds=READ_SECONDS)),
         Duty("show_agreement", SHOW_SECONDS, ShowAgreement(agreement_of(engine, settings).report, metrics)),
     ]
 
@@ -127,9 +132,8 @@ def duties_of(
         Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics, wait_of(settings))),
         Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
-        Duty("read_preferences", PREFERENCES_SECONDS, PostgresPreferences(fenced).read_new),
         *label_duties(settings, label_metrics, engine=engine, fenced=fenced),
-        Duty("answer_alarms", 0.0, AnswerAlarms(retrain, jobs, jobs)),
+        Duty("answer_alarms", ANSWER_SECONDS, AnswerAlarms(retrain, jobs, jobs)),
         Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
         Duty("make_partitions", FORGET_SECONDS, retention.make_partitions),
         Duty("forget_texts", FORGET_SECONDS, retention.tidy),
@@ -138,7 +142,7 @@ def duties_of(
         duties.append(Duty("judge_anchor", ANCHOR_SECONDS, JudgeAnchor.of(settings, fenced=fenced, metrics=metrics)))
     if retrain.refresh_cron is not None:
         refresh = RefreshOnSchedule(retrain.refresh_cron, retrain.raters, facts=jobs, jobs=jobs)
-        duties.append(Duty("refresh_on_schedule", 0.0, refresh))
+        duties.append(Duty("refresh_on_schedule", ANSWER_SECONDS, refresh))
     placement = PostgresPlacement(engine)
     duties.append(Duty("end_silent_sessions", PLACEMENT_SECONDS, done(placement.end_silent)))
     watch = WatchPlacement(placement.blocker, metrics)

@@ -10,8 +10,10 @@ from sqlalchemy import Engine
 from monitor.domain.review import SelectionPlan, drawing_key
 from monitor.observe.selection import SelectionRule
 from monitor.postgres.review import PostgresReviews
+from monitor.postgres.review_files import PostgresReviewFiles
 from monitor.postgres.review_items import PostgresReviewItems
 from monitor.postgres.review_plan import PostgresPlans, PostgresTraffic
+from monitor.review.blind import BlindReviews
 from monitor.review.plan import Traffic, Wishes, plan_selection
 from monitor.review.queue import QueueRules
 from monitor.settings.labels import ReviewSettings
@@ -26,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 def selection_of(engine: Engine, settings: ReviewSettings) -> SelectionRule:
     """Return how a worker draws: by the leader's plan, and by the floor alone until there is one."""
+    if settings.floor_ratio and settings.key == ReviewSettings().key:
+        log.warning("review_key_is_the_default", hint="set review.key, or who writes traces can tell which are drawn")
     first = SelectionPlan(kinds=settings.kinds, least=settings.floor_ratio, disputed=settings.floor_ratio)
     return SelectionRule(
         key=drawing_key(settings.key.get_secret_value()),
@@ -35,15 +39,24 @@ def selection_of(engine: Engine, settings: ReviewSettings) -> SelectionRule:
     )
 
 
-def reviews_of(engine: Engine, settings: ReviewSettings) -> PostgresReviews:
+def reviews_of(engine: Engine, settings: ReviewSettings) -> BlindReviews:
     """Return the queue as annotators use it."""
-    rules = QueueRules(
+    rules = queue_rules_of(settings)
+    return BlindReviews(PostgresReviews(engine, rules), rules.key)
+
+
+def review_files_of(engine: Engine, settings: ReviewSettings) -> PostgresReviewFiles:
+    """Return the queue as files for other tools use it."""
+    return PostgresReviewFiles(engine, queue_rules_of(settings))
+
+
+def queue_rules_of(settings: ReviewSettings) -> QueueRules:
+    return QueueRules(
         key=drawing_key(settings.key.get_secret_value()),
         gold_ratio=settings.gold_ratio,
         claim_seconds=settings.claim_seconds,
         daily_budget=settings.daily_budget,
     )
-    return PostgresReviews(engine, rules)
 
 
 class PlanReview:

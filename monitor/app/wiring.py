@@ -213,6 +213,7 @@ class Daemon:
             health=self.health,
             registry=self._registry,
             tokens=self.settings.web.tokens,
+            names=self.settings.web.names,
         )
         server = WebServer(app, host=self.settings.web.host, port=self.settings.web.port, health=self.health)
         self.port = server.start()

@@ -6,7 +6,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,30 +14,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from monitor.cli.daemon import stop_on_signals
+from monitor.cli.demo_stage import FOLD_SECONDS, Missed, Stage
 from monitor.cli.table import decomposition_text, effect_text
-from monitor.domain.alarm import AlarmKind, AlarmState, ReferenceVerdict, Severity
+from monitor.domain.alarm import AlarmKind, ReferenceVerdict
+from monitor.domain.cohort import ALL
 from monitor.domain.job import Job, JobState
 from monitor.domain.text import for_terminal
+from monitor.signals.estimand import WIN_RATE
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from monitor.app.wiring import Daemon
-    from monitor.demo.player import Player
     from monitor.domain.alarm import StoredAlarm
-    from monitor.web.app import Ports
+    from monitor.labels.estimate import Estimate
 
-START_SECONDS, FOLD_SECONDS, JOB_SECONDS, SCORE_SECONDS = 60.0, 60.0, 240.0, 60.0
+START_SECONDS, JOB_SECONDS, SCORE_SECONDS = 60.0, 240.0, 60.0
 TELL_SECONDS = 5.0  # between two lines about a job's progress
 ENDED = frozenset({JobState.PROMOTED, JobState.FAILED_GATE, JobState.FAILED, JobState.CANCELLED})
-
-
-class Missed(Exception):
-    """A chapter of the story did not happen; the message says what was seen instead."""
 
 
 def demo(
@@ -75,16 +72,11 @@ class Story:
     """The chapters, in order; each waits until what it tells has happened."""
 
     def __init__(self, console: Console, home: Path, parts: ExitStack) -> None:
-        self._console = console
+        self._stage = Stage(console)
         self._home = home
         self._parts = parts
-        self._started = time.monotonic()
         self._engine: Engine
-        self._ports: Ports
-        self._player: Player
         self._daemon: Daemon
-        self._stop: threading.Event
-        self._failure: BaseException | None = None
 
     def tell(self, port: int) -> None:
         """Play everything once; raises `Missed` where a chapter does not happen."""
@@ -101,17 +93,21 @@ class Story:
         self._freeze_baseline(script.baseline_traffic(now), script.quiet_traffic(now))
         self._shift_prompts(script.launch_traffic(now))
         alarm = self._catch_drift(script.drifted_traffic(now), now)
-        self._player.trickle(script.TRACES_TOPIC, script.endless_traffic(now), per_second=script.TRICKLE_PER_SECOND)
+        self._hear_people(script.people_traffic(now))
+        endless = script.endless_traffic(now)
+        self._stage.player.trickle(script.TRACES_TOPIC, endless, per_second=script.TRICKLE_PER_SECOND)
         self._watch_job(alarm)
         self._watch_new_scorer()
-        self._heading("The end")
-        self._say(f"a drift was caught and answered in {time.monotonic() - self._started:.0f} s, start to end")
+        self._stage.heading("The end")
+        self._stage.say(
+            f"a drift was caught and answered in {time.monotonic() - self._stage.started:.0f} s, start to end"
+        )
 
     def stay(self) -> None:
         """Keep console and metrics served until Ctrl-C."""
-        self._say("serving on; Ctrl-C ends it")
-        while not self._stop.wait(0.5):
-            self._check()
+        self._stage.say("serving on; Ctrl-C ends it")
+        while not self._stage.stop.wait(0.5):
+            self._stage.check()
 
     def _start_parts(self, port: int, now: datetime) -> None:
         from monitor.demo import script
@@ -126,7 +122,7 @@ class Story:
         from monitor.settings.root import Settings
         from monitor.telemetry.logs import configure_logging
 
-        self._heading("1. Parts")
+        self._stage.heading("1. Parts")
         log = self._parts.enter_context((self._home / "demo.log").open("w", encoding="utf-8"))
         configure_logging(level="info", style="json", stream=log)
         self._parts.callback(logging.getLogger().handlers.clear)  # before the file they write to is closed
@@ -137,7 +133,7 @@ class Story:
             broker.create_topic(topic)
         self._engine = create_engine_for(postgres.url)
         self._parts.callback(self._engine.dispose)
-        self._say("PostgreSQL 18, a broker and a server of the released policy are up")
+        self._stage.say("PostgreSQL 18, a broker and a server of the released policy are up")
         champion = self._train_ensemble(now)
         settings = Settings.model_validate(
             script.demo_settings(
@@ -151,8 +147,8 @@ class Story:
                 policy_url=self._parts.enter_context(PolicyServer(NORMAL, seed=script.SEED)).url,
             )
         )
-        self._player = Player(broker.bootstrap_servers, broker.api_version)
-        self._parts.callback(self._player.close)
+        self._stage.player = Player(broker.bootstrap_servers, broker.api_version)
+        self._parts.callback(self._stage.player.close)
         self._start_daemon(settings)
 
     def _train_ensemble(self, now: datetime) -> Path:
@@ -163,17 +159,17 @@ class Story:
         from monitor.postgres.checkpoints import PostgresCheckpoints
         from monitor.postgres.preferences import PostgresPreferences
 
-        self._heading("2. The first reward ensemble")
+        self._stage.heading("2. The first reward ensemble")
         pairs = script.old_pairs(now)
         store = PostgresCheckpoints(self._engine, group_id="history", max_cohorts=50)
         store_history(store, pairs, CohortRule(script.COHORT_KEYS))
         files = self._home / "old-pairs.jsonl", self._home / "old-pairs-card.json"
         exported = PostgresPreferences(self._engine).export(*files)
-        with self._console.status(f"training three members on {exported.rows} human preferences"):
+        with self._stage.console.status(f"training three members on {exported.rows} human preferences"):
             texts = (text for pair in pairs for text in (pair.messages[0].content, pair.chosen, pair.rejected))
             result = train_first_ensemble(self._home, exported, texts)
         metrics = result.candidate_metrics
-        self._say(
+        self._stage.say(
             f"trained on {result.train_pairs} pairs in {result.seconds:.0f} s; agrees with {metrics.accuracy:.0%} "
             f"[{metrics.accuracy_lower:.0%}, {metrics.accuracy_upper:.0%}] of {metrics.pairs} held-out verdicts"
         )
@@ -181,45 +177,52 @@ class Story:
 
     def _start_daemon(self, settings: object) -> None:
         from monitor.app.wiring import Daemon, ports_of
+        from monitor.demo import script
+        from monitor.demo.annotators import Annotators
         from monitor.settings.root import Settings
 
         assert isinstance(settings, Settings)
-        self._stop = stop_on_signals(settings)
+        self._stage.stop = stop_on_signals(settings)
         self._daemon = Daemon(settings)
-        self._ports = ports_of(self._engine, settings)
+        self._stage.ports = ports_of(self._engine, settings)
         thread = threading.Thread(target=self._serve, name="daemon", daemon=True)
         thread.start()
         self._parts.callback(thread.join, settings.drain_seconds)
-        self._parts.callback(self._stop.set)
-        self._until(lambda: self._daemon.health.ready()[0], START_SECONDS, "the daemon to be ready")
-        self._say(
+        self._parts.callback(self._stage.stop.set)
+        self._stage.until(lambda: self._daemon.health.ready()[0], START_SECONDS, "the daemon to be ready")
+        people = Annotators(self._stage.ports.reviews, script.ANNOTATORS, seed=script.SEED)
+        people.start()
+        self._parts.callback(people.close)
+        self._stage.say(
             f"console http://127.0.0.1:{self._daemon.port}/   metrics http://127.0.0.1:{self._daemon.port}/metrics"
         )
 
     def _serve(self) -> None:
         try:
-            self._daemon.run(self._stop)
+            self._daemon.run(self._stage.stop)
         except BaseException as error:
-            self._failure = error
+            self._stage.failure = error
             raise
 
     def _freeze_baseline(self, baseline: Iterable[bytes], quiet: Iterable[bytes]) -> None:
         from monitor.demo import script
 
-        self._heading("3. The baseline")
-        self._play("normal traffic", baseline, script.BASELINE_TRACES + script.BASELINE_TRACES // 20)
-        self._until(lambda: self._ports.baselines.baseline() is not None, FOLD_SECONDS, "the baseline to be frozen")
-        frozen = self._ports.baselines.baseline()
+        self._stage.heading("3. The baseline")
+        self._stage.play("normal traffic", baseline, script.BASELINE_TRACES + script.BASELINE_TRACES // 20)
+        self._stage.until(
+            lambda: self._stage.ports.baselines.baseline() is not None, FOLD_SECONDS, "the baseline to be frozen"
+        )
+        frozen = self._stage.ports.baselines.baseline()
         assert frozen is not None
-        self._say(f"frozen from the first {frozen.traces} traces, by cohort (product)")
-        self._heading("4. Quiet days")
-        self._play("normal traffic", quiet, script.QUIET_RECORDS)
-        self._settle()
-        seen = self._ports.overview.overview()
-        alerts = self._alerts()
+        self._stage.say(f"frozen from the first {frozen.traces} traces, by cohort (product)")
+        self._stage.heading("4. Quiet days")
+        self._stage.play("normal traffic", quiet, script.QUIET_RECORDS)
+        self._stage.settle()
+        seen = self._stage.ports.overview.overview()
+        alerts = self._stage.alerts()
         if alerts:
             raise Missed(f"an alarm on traffic that has not drifted: {_headline(alerts[0])}")
-        self._say(
+        self._stage.say(
             f"{seen.traces - frozen.traces} more traces and no alarm; {seen.repeats} repeats, {seen.duplicates} "
             f"duplicates and {sum(seen.dead_letters.values())} dead letters were kept out of the statistics"
         )
@@ -227,17 +230,19 @@ class Story:
     def _shift_prompts(self, launch: Iterable[bytes]) -> None:
         from monitor.demo import script
 
-        self._heading("5. Other questions")
-        began = self._ports.overview.overview().traces
-        self._say(f"from trace {began} on, most users ask about coding; the same assistant answers")
-        self._play("other questions", launch, script.LAUNCH_RECORDS)
-        self._until(lambda: bool(self._found(AlarmKind.INPUT_SHIFT)), FOLD_SECONDS, "a warning of an input shift")
-        self._settle()
-        alerts = self._alerts()
+        self._stage.heading("5. Other questions")
+        began = self._stage.ports.overview.overview().traces
+        self._stage.say(f"from trace {began} on, most users ask about coding; the same assistant answers")
+        self._stage.play("other questions", launch, script.LAUNCH_RECORDS)
+        self._stage.until(
+            lambda: bool(self._stage.found(AlarmKind.INPUT_SHIFT)), FOLD_SECONDS, "a warning of an input shift"
+        )
+        self._stage.settle()
+        alerts = self._stage.alerts()
         if alerts:
             raise Missed(f"a page although only the prompts have moved: {_headline(alerts[0])}")
-        first = min(self._found(AlarmKind.INPUT_SHIFT), key=lambda stored: stored.alarm.place)
-        self._say(
+        first = min(self._stage.found(AlarmKind.INPUT_SHIFT), key=lambda stored: stored.alarm.place)
+        self._stage.say(
             f"a warning, and no page: input shift in cohort {first.alarm.stream.cohort}, "
             f"{(first.trace_number or 0) - began + 1} traces later; {effect_text(first.alarm.effect)}"
         )
@@ -246,69 +251,112 @@ class Story:
         from monitor.demo import script
         from monitor.demo.preferences import encode_preference
 
-        self._heading("6. A release goes wrong")
-        began = self._ports.overview.overview().traces
-        self._say(f"from trace {began} on, assistant-v2 answers: longer, padded, refusing three times as often")
+        self._stage.heading("6. A release goes wrong")
+        began = self._stage.ports.overview.overview().traces
+        self._stage.say(f"from trace {began} on, assistant-v2 answers: longer, padded, refusing three times as often")
         pairs = [encode_preference(pair) for pair in script.new_pairs(now)]
-        self._player.play(script.PREFERENCES_TOPIC, pairs, per_second=1e9)
-        self._play("drifted traffic", drifted, script.DRIFTED_RECORDS, until=lambda: bool(self._alerts()))
-        self._until(lambda: bool(self._alerts()), FOLD_SECONDS, "an alarm")
-        self._settle()
-        self._heading("7. The incident")
-        alerts = sorted(self._alerts(), key=lambda stored: stored.alarm.place)
+        self._stage.player.play(script.PREFERENCES_TOPIC, pairs, per_second=1e9)
+        self._stage.play("drifted traffic", drifted, script.DRIFTED_RECORDS, until=lambda: bool(self._stage.alerts()))
+        self._stage.until(lambda: bool(self._stage.alerts()), FOLD_SECONDS, "an alarm")
+        self._stage.settle()
+        self._stage.heading("7. The incident")
+        alerts = sorted(self._stage.alerts(), key=lambda stored: stored.alarm.place)
         if (alerts[0].trace_number or 0) < began:
             raise Missed(f"the alarm came before the drift: {_headline(alerts[0])}")
         for stored in alerts[:3]:
             parts = stored.alarm.decomposition
-            self._say(
+            self._stage.say(
                 f"{_headline(stored)} - {(stored.trace_number or 0) - began + 1} traces after the release; "
                 f"dated to trace {stored.onset_trace_number}; {decomposition_text(parts) if parts is not None else '-'}"
             )
-        self._until(lambda: self._judged() is not None, FOLD_SECONDS, "the released policy's answers")
+        self._stage.until(lambda: self._judged() is not None, FOLD_SECONDS, "the released policy's answers")
         judged = self._judged()
         assert judged is not None
-        self._say(f"the released policy was asked again: {judged.reference_verdict}: {judged.reference_note}")
-        detail = self._ports.incidents.incident(judged.incident_id or 0)
+        self._stage.say(f"the released policy was asked again: {judged.reference_verdict}: {judged.reference_note}")
+        detail = self._stage.ports.incidents.incident(judged.incident_id or 0)
         assert detail is not None
         facts = detail.incident.facts
-        self._say(f"incident {detail.incident.incident_id}: one page for {facts.members} alarms: {facts.summary}")
+        self._stage.say(f"incident {detail.incident.incident_id}: one page for {facts.members} alarms: {facts.summary}")
         for cause in facts.causes:
-            self._say(f"{cause.likelihood} cause: {cause.cause}: {cause.because}")
+            self._stage.say(f"{cause.likelihood} cause: {cause.cause}: {cause.because}")
         return judged
 
     def _judged(self) -> StoredAlarm | None:
-        changed = [found for found in self._alerts() if found.reference_verdict is ReferenceVerdict.POLICY_CHANGED]
+        changed = [
+            found for found in self._stage.alerts() if found.reference_verdict is ReferenceVerdict.POLICY_CHANGED
+        ]
         return min(changed, key=lambda stored: stored.alarm.place, default=None)
 
+    def _hear_people(self, drifted: Iterable[bytes]) -> None:
+        """Tell what annotators make of it: their verdicts come after the traces, and on a share of them alone."""
+        from monitor.demo import script
+
+        self._stage.heading("8. What people say")
+        self._stage.say(
+            f"{len(script.ANNOTATORS)} annotators judge {script.JUDGED_RATIO:.0%} of the answers, blind, against "
+            "those of the released policy"
+        )
+        self._stage.play("more of it", drifted, script.PEOPLE_RECORDS)
+        self._stage.until(lambda: self._fallen() is not None, FOLD_SECONDS, "an alarm on the win rate")
+        fallen = self._fallen()
+        assert fallen is not None
+        self._stage.say(f"{_headline(fallen)}: {effect_text(fallen.alarm.effect)}")
+        for model in (script.RELEASED, script.DRIFTING):
+            self._stage.until(lambda: self._win_rate(model) is not None, FOLD_SECONDS, f"enough labels of {model}")  # noqa: B023 - asked at once
+            row = self._win_rate(model)
+            assert row is not None
+            assert row.bounds is not None
+            assert row.classical is not None
+            self._stage.say(
+                f"win rate of {model}: {row.estimate:.1%} [{row.bounds.lower:.1%}, {row.bounds.upper:.1%}] of "
+                f"{row.traces} traces, {row.labels} of them labelled; by the labels alone "
+                f"[{row.classical.lower:.1%}, {row.classical.upper:.1%}]"
+            )
+
+    def _win_rate(self, policy_model: str) -> Estimate | None:
+        """Return the win rate of all that *policy_model* answered; None while there are too few labels."""
+        [report] = self._stage.ports.estimates.reports(signal=WIN_RATE.name)
+        rows = report.only(window="release", cohort=ALL, policy_model=policy_model).estimates
+        return next((row for row in rows if row.signal == WIN_RATE.name and row.estimate is not None), None)
+
+    def _fallen(self) -> StoredAlarm | None:
+        """Return the first alarm of the release's win rate, over all cohorts."""
+        from monitor.demo import script
+
+        found = [(stored.alarm.stream, stored) for stored in self._stage.found(AlarmKind.DRIFT)]
+        wanted = WIN_RATE.name, ALL, script.DRIFTING
+        own = [stored for key, stored in found if (key.signal, key.cohort, key.policy_model) == wanted]
+        return min(own, key=lambda stored: stored.alarm.place, default=None)
+
     def _watch_job(self, alarm: StoredAlarm) -> None:
-        self._heading("8. The answer")
-        self._until(lambda: bool(self._ports.jobs.jobs(limit=1)), FOLD_SECONDS, "a job to be started")
-        job = self._ports.jobs.jobs(limit=1)[0]
-        self._say(f"job {job.job_id} ({job.action}) was started by {job.requested_by}: {job.reason}")
+        self._stage.heading("9. The answer")
+        self._stage.until(lambda: bool(self._stage.ports.jobs.jobs(limit=1)), FOLD_SECONDS, "a job to be started")
+        job = self._stage.ports.jobs.jobs(limit=1)[0]
+        self._stage.say(f"job {job.job_id} ({job.action}) was started by {job.requested_by}: {job.reason}")
         job = self._follow(job.job_id)
-        self._heading("9. The gate")
+        self._stage.heading("10. The gate")
         if job.verdict is None:
             raise Missed(f"job {job.job_id} is {job.state} without a verdict: {job.error}")
         for check in job.verdict.checks:
-            self._say(f"{'pass' if check.passed else 'FAIL'}  {check.name}: {check.reason}")
-        self._heading("10. Promotion")
+            self._stage.say(f"{'pass' if check.passed else 'FAIL'}  {check.name}: {check.reason}")
+        self._stage.heading("11. Promotion")
         if job.state is not JobState.PROMOTED:
             raise Missed(f"job {job.job_id} is {job.state}, and was not promoted")
-        models = self._ports.models.models()
+        models = self._stage.ports.models.models()
         assert models.champion is not None
         assert models.previous is not None
-        self._say(f"champion {models.champion.version} took the place of {models.previous.version}")
+        self._stage.say(f"champion {models.champion.version} took the place of {models.previous.version}")
 
     def _follow(self, job_id: int) -> Job:
         told, said = "", 0.0
         deadline = time.monotonic() + JOB_SECONDS
         while time.monotonic() < deadline:
-            self._check()
-            detail = self._ports.jobs.job(job_id)
+            self._stage.check()
+            detail = self._stage.ports.jobs.job(job_id)
             assert detail is not None
             news = detail.job.progress or detail.job.state.value
             if news != told and time.monotonic() - said >= TELL_SECONDS:
-                self._say(news)
+                self._stage.say(news)
                 told, said = news, time.monotonic()
             if detail.job.state in ENDED:
                 return detail.job
@@ -316,80 +364,19 @@ class Story:
         raise Missed(f"job {job_id} did not end within {JOB_SECONDS:.0f} s; it is {told}")
 
     def _watch_new_scorer(self) -> None:
-        champion = self._ports.models.models().champion
+        champion = self._stage.ports.models.models().champion
         assert champion is not None
 
         def scored() -> bool:
-            return any(status.key.scorer_version == champion.version for status in self._ports.streams.streams())
+            return any(status.key.scorer_version == champion.version for status in self._stage.ports.streams.streams())
 
-        self._until(scored, SCORE_SECONDS, "the worker to score with the new champion")
-        self._say("the worker loaded it without a restart; its reward streams stand against the re-scored baseline")
-        for status in self._ports.streams.streams():
+        self._stage.until(scored, SCORE_SECONDS, "the worker to score with the new champion")
+        self._stage.say(
+            "the worker loaded it without a restart; its reward streams stand against the re-scored baseline"
+        )
+        for status in self._stage.ports.streams.streams():
             if status.key.scorer_version == champion.version and status.key.cohort == "*":
-                self._say(f"{status.key.signal}: {status.mean:.2f}, baseline {status.baseline_mean:.2f}")
-
-    def _play(
-        self, what: str, records: Iterable[bytes], total: int, *, until: Callable[[], bool] = lambda: False
-    ) -> None:
-        from monitor.demo import script
-
-        columns = (TextColumn("   {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as bar:
-            task = bar.add_task(what, total=total)
-
-            def ended() -> bool:
-                self._check()
-                return until()
-
-            self._player.play(
-                script.TRACES_TOPIC,
-                records,
-                per_second=script.PER_SECOND,
-                until=ended,
-                played=lambda sent: bar.update(task, completed=sent),
-            )
-
-    def _found(self, kind: AlarmKind) -> list[StoredAlarm]:
-        """Return the open alarms of one kind; others tell of silence, and the player pauses at times."""
-        return [
-            found for found in self._ports.alarms.alarms(state=AlarmState.OPEN, limit=100) if found.alarm.kind is kind
-        ]
-
-    def _alerts(self) -> list[StoredAlarm]:
-        return [found for found in self._found(AlarmKind.DRIFT) if found.alarm.severity is Severity.ALERT]
-
-    def _settle(self) -> None:
-        """Wait until what was played is stored and folded: the counts stand still over two seconds."""
-        seen, since = -1, time.monotonic()
-
-        def settled() -> bool:
-            nonlocal seen, since
-            overview = self._ports.overview.overview()
-            if overview.traces != seen or overview.fold_lag_traces:
-                seen, since = overview.traces, time.monotonic()
-            return time.monotonic() - since > 2.0
-
-        self._until(settled, FOLD_SECONDS, "the traffic to be stored and folded")
-
-    def _until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            self._check()
-            if time.monotonic() > deadline:
-                raise Missed(f"waited {seconds:.0f} s for {what}")
-            time.sleep(0.25)
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-        if self._stop.is_set():
-            raise Missed("stopped by a signal")
-
-    def _heading(self, title: str) -> None:
-        self._console.print(f"\n{title}", style="bold", markup=False)
-
-    def _say(self, line: str) -> None:
-        self._console.print(f"  {time.monotonic() - self._started:5.1f} s  {for_terminal(line)}", markup=False)
+                self._stage.say(f"{status.key.signal}: {status.mean:.2f}, baseline {status.baseline_mean:.2f}")
 
 
 def _headline(stored: StoredAlarm) -> str:

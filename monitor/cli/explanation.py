@@ -10,8 +10,10 @@ from monitor.cli.table import alarm_lines, moment
 from monitor.cli.terminal import cell
 from monitor.domain.alarm import shown_change
 from monitor.domain.cohort import ALL
+from monitor.domain.signal import SignalKind
 from monitor.drift.explain import Example, Explanation, Margin
 from monitor.drift.summary import KindShare, SignalSummary
+from monitor.signals.table import SIGNALS
 
 MAX_COHORTS = 10
 MAX_KINDS = 12
@@ -50,6 +52,9 @@ def explanation_lines(told: Explanation) -> Iterator[str]:
         yield f"at the same time, since {moment(shift.since)}: alarm {shift.alarm_id}: {shift.detail}"
     for example in told.examples:
         yield example_line(example)
+    known = SIGNALS.get(alarm.stream.signal)
+    if told.examples and known is not None and known.kind is SignalKind.ESTIMATE:
+        yield "a trace that was judged stands for all that were not: its value may lie far outside 0 to 1"
 
 
 def margin_lines(margin: Margin) -> Iterator[str]:

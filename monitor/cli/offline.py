@@ -56,15 +56,17 @@ def backtest(
     files: Files,
     *,
     baseline: Annotated[
-        int,
-        typer.Option(
-            "--baseline", min=0, help="Make the baseline from the first N good traces; 0 watches nothing: labels alone."
-        ),
-    ],
+        int | None,
+        typer.Option("--baseline", min=0, help="Make the baseline from the first N good traces; 0 watches nothing."),
+    ] = None,
     labels: Annotated[
         list[Path] | None,
         typer.Option("--labels", help="File of labels, one a line, that state their inclusion_probability; repeat it."),
     ] = None,
+    baseline_labels: Annotated[
+        int,
+        typer.Option("--baseline-labels", min=20, help="Labels from which the baseline of what they tell is made."),
+    ] = 200,
     cohort_key: Annotated[
         list[str] | None, typer.Option("--cohort-key", help="A label that makes the cohort; repeat it for several.")
     ] = None,
@@ -110,27 +112,26 @@ def backtest(
     from monitor.observe.step import ObserveRules
     from monitor.offline.backtest import BacktestPlan
     from monitor.offline.backtest import backtest as run
+    from monitor.offline.estimate import LabelPlan
     from monitor.offline.labels import read_labels
     from monitor.settings.embedding import EmbeddingSettings
 
     _check_paths([*files, *(labels or ())], "--json", json_out)
     if not baseline and not labels:
-        raise InvalidInput("--baseline 0 watches nothing, and without --labels there is nothing to estimate: give one")
-    fold = FoldRules(budget_of(average_run_length, false_page_days))
-    accepted = tolerances_of(tolerance or ())
+        raise InvalidInput("give --baseline N to watch what follows the first N traces, or --labels to estimate rates")
+    plan = BacktestPlan(
+        baseline_traces=baseline or 0,
+        observe=ObserveRules(CohortRule(tuple(cohort_key or ())), timedelta(seconds=repeat_window)),
+        fold=FoldRules(budget_of(average_run_length, false_page_days)),
+        null_rule=NullRule(tolerance=tolerances_of(tolerance or ())),
+        labels=LabelPlan(baseline_labels=baseline_labels),
+    )
     ensemble = _load(reward_model, device)
     embedder = (
         embedder_of(EmbeddingSettings(backend="huggingface", folder=embedding, device=device)) if embedding else None
     )
-    plan = BacktestPlan(
-        baseline_traces=baseline,
-        observe=ObserveRules(CohortRule(tuple(cohort_key or ())), timedelta(seconds=repeat_window)),
-        fold=fold,
-        null_rule=NullRule(tolerance=accepted),
-    )
     with _reading(files, tokenizer) as reader:
-        limits, now = reader.limits, reader.now
-        judged = read_labels(labels, limits=limits, now=now, report=complain) if labels else None
+        judged = read_labels(labels, limits=reader.limits, now=reader.now, report=complain) if labels else None
         result = run(reader.read(files), plan, lambda: ensemble, embedder, labels=judged)
     shown = [
         (alarm, read)

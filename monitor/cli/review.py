@@ -1,15 +1,172 @@
-"""`review`: the queue of answers that people judge."""
+"""`review`: the queue of traces that people judge, what they judge by, and its files for other tools."""
 
 from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from monitor.cli.agreement import agreement
+from monitor.cli.database import open_database, operator
+from monitor.cli.terminal import complain, plain, say
+from monitor.domain.label import PREFERENCE
+from monitor.domain.review import Criteria
+from monitor.errors import InvalidInput, NotFound
 
-review = typer.Typer(help="The answers that people judge, and how far they agree.", no_args_is_help=True)
+MAX_CRITERIA_CHARACTERS = 20_000
+MAX_EXPORTED = 100_000
+
+review = typer.Typer(help="The queue of traces that people judge, and how far they agree.", no_args_is_help=True)
+criteria = typer.Typer(help="What annotators judge by, in versions.", no_args_is_help=True)
+review.add_typer(criteria, name="criteria")
 review.command("agreement")(agreement)
+Version = Annotated[str, typer.Argument(help="Its name, as labels carry it.")]
 
 
-@review.callback()
-def group() -> None:
-    """The answers that people judge, and how far they agree."""
+class Tool(StrEnum):
+    LABEL_STUDIO = "label-studio"
+    ARGILLA = "argilla"
+    JSONL = "jsonl"
+
+
+Format = Annotated[Tool, typer.Option("--format", help="Whose files.")]
+
+
+@review.command("status")
+def review_status() -> None:
+    """Show how many items wait, what was answered in a day, and how often a trace is drawn."""
+    from monitor.domain.review import SelectionPlan
+    from monitor.postgres.review_items import PostgresReviewItems
+    from monitor.postgres.review_plan import PostgresPlans
+
+    with open_database() as (engine, settings):
+        items, answers = PostgresReviewItems(engine).counts(), PostgresReviewItems(engine).answers()
+        plan = PostgresPlans(engine, SelectionPlan()).latest()
+    say(f"items: {items['open']} open; of the last seven days {items['done']} done, {items['missing']} missing")
+    say(f"answers in 24 hours: {', '.join(f'{count} {answer}' for answer, count in answers.items())}")
+    if plan is None:
+        say("drawn: nothing is planned yet; the daemon's leader plans")
+        return
+    say(f"drawn: one trace in {1 / plan.least:.0f}" if plan.least else "drawn: no trace")
+    if plan.disagreement_above is not None:
+        above = f"where the reward models disagree by more than {plan.disagreement_above:.3g}"
+        say(f"drawn: one trace in {1 / plan.disputed:.0f} {above}")
+    say(f"budget: {settings.review.daily_budget} items a day")
+
+
+@review.command("gold")
+def review_gold(
+    trace_id: Annotated[str, typer.Argument(help="The trace whose verdict is known.")],
+    value: Annotated[float, typer.Argument(min=0, max=1, help="1: its answer is better; 0: its reference is.")],
+    *,
+    kind: Annotated[str, typer.Option("--kind", help="Of the label.")] = PREFERENCE,
+) -> None:
+    """Show a trace whose verdict is known to annotators, who are compared with it and not told."""
+    from monitor.postgres.review_items import PostgresReviewItems
+
+    with open_database() as (engine, _):
+        item_id = PostgresReviewItems(engine).make_gold(trace_id, kind, value, actor=operator())
+    say(f"item {item_id} is gold: its {kind} is {value:g}")
+
+
+@review.command("export")
+def review_export(
+    file: Annotated[Path, typer.Argument(help="The file to write; it must not be there yet.")],
+    *,
+    tool: Format,
+    every: Annotated[bool, typer.Option("--all/--open", help="All items, or those that want an answer.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_EXPORTED, help="Items at most.")] = 1000,
+) -> None:
+    """Write items to a file in which people judge them elsewhere: blind there too."""
+    from monitor.app.review import review_files_of
+    from monitor.review.formats import FORMATS
+
+    with open_database() as (engine, settings):
+        items = list(review_files_of(engine, settings.review).export(every=every, limit=limit))
+    if not items:
+        raise NotFound("there is no item to export: `review status` tells how many wait")
+    try:
+        with file.open("xb") as out:
+            out.writelines(FORMATS[tool].write(items))
+    except OSError as error:
+        raise InvalidInput(f"{file}: cannot be written: {error.strerror}") from None
+    say(f"{file}: {len(items)} items, with criteria {items[0].criteria_version}")
+
+
+@review.command("import")
+def review_import(
+    file: Annotated[Path, typer.Argument(help="What the other tool has exported, or the lines with their answers.")],
+    *,
+    tool: Format,
+) -> None:
+    """Take the answers out of a file; what was taken before changes nothing. Exit 1 where any was refused."""
+    from monitor.app.review import review_files_of
+    from monitor.postgres.review_files import Taken
+    from monitor.review.formats import FORMATS
+
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{file}: cannot be read: {error.strerror}") from None
+    answers = FORMATS[tool].read(content)
+    with open_database() as (engine, settings):
+        files = review_files_of(engine, settings.review)
+        counts = files.take_all(answers, lambda reason: complain(f"{file}: {reason}"))
+    say(f"answers: {', '.join(f'{counts[outcome]} {outcome}' for outcome in Taken)}")
+    if counts[Taken.REFUSED]:
+        raise typer.Exit(1)
+
+
+@criteria.command("list")
+def criteria_list() -> None:
+    """Show every version; the one in force is marked."""
+    from monitor.postgres.review_criteria import PostgresCriteria
+
+    with open_database() as (engine, _):
+        versions = PostgresCriteria(engine).versions()
+    for known, is_active, created_at, created_by in versions:
+        in_force = ", in force" if is_active else ""
+        say(f"{known.version}: {len(known.text)} characters, by {created_by} on {plain(created_at)}{in_force}")
+
+
+@criteria.command("show")
+def criteria_show(version: Version) -> None:
+    """Show what a version says."""
+    from monitor.postgres.review_criteria import PostgresCriteria
+
+    with open_database() as (engine, _):
+        found = [known for known, *_ in PostgresCriteria(engine).versions() if known.version == version]
+    if not found:
+        raise NotFound(f"criteria {version}: no such version; `review criteria list` shows them")
+    for line in found[0].text.splitlines():
+        say(line)
+
+
+@criteria.command("add")
+def criteria_add(version: Version, file: Annotated[Path, typer.Argument(help="A text, as annotators see it.")]) -> None:
+    """Keep a new version; `activate` puts it in force."""
+    from monitor.postgres.review_criteria import PostgresCriteria
+
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{file}: cannot be read as UTF-8: {error}") from None
+    if not version.strip() or len(version) > 100:
+        raise InvalidInput("the version's name has 1 to 100 characters")
+    if not text.strip() or len(text) > MAX_CRITERIA_CHARACTERS:
+        raise InvalidInput(f"{file}: {len(text)} characters; wanted 1 to {MAX_CRITERIA_CHARACTERS}")
+    with open_database() as (engine, _):
+        PostgresCriteria(engine).add(Criteria(version, text), actor=operator())
+    say(f"criteria {version} are kept; `review criteria activate` puts them in force")
+
+
+@criteria.command("activate")
+def criteria_activate(version: Version) -> None:
+    """Put a version in force: annotators see it from their next items on."""
+    from monitor.postgres.review_criteria import PostgresCriteria
+
+    with open_database() as (engine, _):
+        PostgresCriteria(engine).activate(version, actor=operator())
+    say(f"criteria {version} are in force")

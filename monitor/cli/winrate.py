@@ -17,7 +17,7 @@ from monitor.cli.terminal import cell, say, show_json, show_table
 from monitor.signals.estimand import WIN_RATE, WIN_RATE_LC
 
 if TYPE_CHECKING:
-    from monitor.labels.estimate import Bounds, Estimate
+    from monitor.labels.estimate import Bounds, Estimate, Span
     from monitor.labels.report import BlockCounts, LabelReport
 
 Cohort = Annotated[str | None, typer.Option("--cohort", help="Only this one; * is all of them together.")]
@@ -86,7 +86,7 @@ def estimate_table(estimates: Iterable[Estimate]) -> Table:
         texts = (
             row.cohort,
             row.policy_model,
-            f"{row.span.name} {row.span.start} to {row.span.stop - timedelta(days=1)}",
+            window_text(row.span),
             str(row.traces),
             str(row.labels),
             (row.reason or "-") if row.estimate is None else f"{row.estimate:.1%}",
@@ -99,6 +99,12 @@ def estimate_table(estimates: Iterable[Estimate]) -> Table:
         )
         table.add_row(*map(cell, texts))
     return table
+
+
+def window_text(span: Span) -> str:
+    """Return "week to 2026-11-21": days in UTC."""
+    last = span.stop - timedelta(days=1)
+    return f"{span.name} from {span.start}" if span.name == Window.RELEASE else f"{span.name} to {last}"
 
 
 def report_lines(report: LabelReport, now: datetime) -> Iterator[str]:

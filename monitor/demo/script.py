@@ -21,6 +21,12 @@ BASELINE_TRACES = 2000
 QUIET_RECORDS = 1000
 LAUNCH_RECORDS = 600
 DRIFTED_RECORDS = 3000  # at most: the story goes on with the alarm
+PEOPLE_RECORDS = 600
+ANNOTATORS = ("ada", "bruno", "chen")
+JUDGED_RATIO = 0.3
+# The demo's minutes bring as many traces as a day of a million would: the day's budget must not bind.
+REVIEW = {"floor_ratio": JUDGED_RATIO, "disputed_ratio": JUDGED_RATIO, "daily_budget": 1_000_000, "key": "demo"}
+RELEASED, DRIFTING = NORMAL.policy_model, DRIFTED.policy_model
 REASKED_PROMPTS = 400
 OLD_PAIRS, NEW_PAIRS = 900, 600
 AVERAGE_RUN_LENGTH = 10_000.0
@@ -58,6 +64,8 @@ def demo_settings(
             "fold_seconds": 0.5,
             "reference": {"endpoint": policy_url, "max_prompts": REASKED_PROMPTS, "patience_seconds": 60},
         },
+        "labels": {"baseline_labels": 300, "block_traces": 32},
+        "review": REVIEW,
         "retrain": {
             "folder": folder / "retrain",
             "base_model": folder / "base",
@@ -88,24 +96,30 @@ def new_pairs(now: datetime) -> Iterator[Preference]:
 def baseline_traffic(now: datetime) -> Iterator[bytes]:
     """Yield normal traffic that lasts until the baseline is frozen, and ends in the past."""
     records = BASELINE_TRACES + BASELINE_TRACES // 20  # some are duplicates or no traces at all
-    start = now - (records + QUIET_RECORDS + LAUNCH_RECORDS + DRIFTED_RECORDS) * STEP
-    return traffic(NORMAL, count=records, seed=SEED, start=start, step=STEP)
+    start = now - (records + QUIET_RECORDS + LAUNCH_RECORDS + DRIFTED_RECORDS + PEOPLE_RECORDS) * STEP
+    return traffic(NORMAL, count=records, seed=SEED, start=start, step=STEP, shadow=NORMAL)
 
 
 def quiet_traffic(now: datetime) -> Iterator[bytes]:
-    start = now - (QUIET_RECORDS + LAUNCH_RECORDS + DRIFTED_RECORDS) * STEP
-    return traffic(replace(NORMAL, name="quiet"), count=QUIET_RECORDS, seed=SEED, start=start, step=STEP)
+    start = now - (QUIET_RECORDS + LAUNCH_RECORDS + DRIFTED_RECORDS + PEOPLE_RECORDS) * STEP
+    return traffic(replace(NORMAL, name="quiet"), count=QUIET_RECORDS, seed=SEED, start=start, step=STEP, shadow=NORMAL)
 
 
 def launch_traffic(now: datetime) -> Iterator[bytes]:
     """Yield other questions to the assistant that answers as before."""
-    start = now - (LAUNCH_RECORDS + DRIFTED_RECORDS) * STEP
-    return traffic(LAUNCH, count=LAUNCH_RECORDS, seed=SEED, start=start, step=STEP)
+    start = now - (LAUNCH_RECORDS + DRIFTED_RECORDS + PEOPLE_RECORDS) * STEP
+    return traffic(LAUNCH, count=LAUNCH_RECORDS, seed=SEED, start=start, step=STEP, shadow=NORMAL)
 
 
 def drifted_traffic(now: datetime) -> Iterator[bytes]:
-    start = now - DRIFTED_RECORDS * STEP
-    return traffic(DRIFTED, count=DRIFTED_RECORDS, seed=SEED, start=start, step=STEP)
+    start = now - (DRIFTED_RECORDS + PEOPLE_RECORDS) * STEP
+    return traffic(DRIFTED, count=DRIFTED_RECORDS, seed=SEED, start=start, step=STEP, shadow=NORMAL)
+
+
+def people_traffic(now: datetime) -> Iterator[bytes]:
+    """Yield more of the drifted traffic, until people's verdicts are enough."""
+    start, phase = now - PEOPLE_RECORDS * STEP, replace(DRIFTED, name="people")
+    return traffic(phase, count=PEOPLE_RECORDS, seed=SEED, start=start, step=STEP, shadow=NORMAL)
 
 
 def endless_traffic(now: datetime) -> Iterator[bytes]:

@@ -65,13 +65,16 @@ LAUNCH = replace(NORMAL, name="launch", busy_product="coding")
 ROLLOUT = replace(NORMAL, name="rollout", canary=DRIFTED, canary_ratio=0.1)
 
 
-def traffic(phase: Phase, *, count: int, seed: int, start: datetime, step: timedelta) -> Iterator[bytes]:
+def traffic(
+    phase: Phase, *, count: int, seed: int, start: datetime, step: timedelta, shadow: Phase | None = None
+) -> Iterator[bytes]:
     """Yield *count* records of *phase*, one every *step*, from *start* on.
 
     The same arguments give the same bytes. Trace and conversation ids depend on
-    the phase's name and the seed, so two phases or two seeds share none.
+    the phase's name and the seed, so two phases or two seeds share none. With a
+    *shadow*, each answer has that phase's answer to the same prompt beside it.
     """
-    producer = _Producer(phase, Random(f"{phase.name}:{seed}"))
+    producer = _Producer(phase, Random(f"{phase.name}:{seed}"), shadow, Random(f"{phase.name}:{seed}:shadow"))
     for index in range(count):
         yield producer.record(start + index * step)
 
@@ -101,6 +104,8 @@ class _Conversation:
 class _Producer:
     phase: Phase
     rng: Random
+    shadow: Phase | None = None
+    shadow_rng: Random = field(default_factory=Random)
     encoder: msgspec.json.Encoder = field(default_factory=msgspec.json.Encoder)
     conversations: deque[_Conversation] = field(default_factory=lambda: deque(maxlen=40))
     sent: deque[bytes] = field(default_factory=lambda: deque(maxlen=50))
@@ -179,6 +184,8 @@ class _Producer:
             "output_tokens": tokens,
             "latency_seconds": round(0.25 + tokens * 0.011 * rng.lognormvariate(0.0, 0.2), 3),
         }
+        if self.shadow is not None:
+            answer["reference_response"] = respond(self.shadow_rng, self.shadow, conversation.question)[0]
         if rng.random() < FEEDBACK_RATIO:
             answer["feedback"] = {"rating": 1 if rng.random() < liked_rate else -1}
         return answer

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from monitor.domain.observation import micros_of
 from monitor.drift.baseline import Baseline, SignalBaseline
 from monitor.drift.design import span_of
-from monitor.drift.freeze import NullRule, build_signal_baseline
+from monitor.drift.freeze import NullRule, Window, build_signal_baseline
 from monitor.drift.log import LabelLog, LabelSpan, windows_of
 from monitor.signals.estimand import ESTIMANDS, REWARD_ACCURACY, WIN_RATE, WIN_RATE_LC, Estimand
 
@@ -47,11 +47,21 @@ class LateLaws:
                 continue
             self._tried |= {(baseline.first_place, *key): labels for key, labels in wanted.items()}
             names = {signal for signal, _ in wanted}
-            for window in windows_of(log.window(span.first_place, span.stop_place, names), names):
+            batches = log.window(span.first_place, span.stop_place, names)
+            own = (batch for batch in batches if (batch.series.signal, batch.series.scorer_version) in wanted)
+            for window in windows_of(own, names):
+                if window.signal == WIN_RATE_LC.name and self._begun_late(estimand, span, window, log):
+                    continue
                 law = build_signal_baseline(window, self.rule, None)
-                if law is not None and law.strata and law.key in wanted:
+                if law is not None and law.strata:
                     found.append(replace(law, since=span.stop_place, days=_days(log, window.places)))
         return found
+
+    def _begun_late(self, estimand: Estimand, span: LabelSpan, window: Window, log: LabelLog) -> bool:
+        """Say whether *window* has too few labels: its values begin once it is known what length explains."""
+        batches = log.window(int(window.places[0]), span.stop_place, {estimand.labelled})
+        own = [len(batch.values) for batch in batches if batch.series.scorer_version == window.scorer_version]
+        return sum(own) < self.least_labels
 
 
 def _counts(estimand: Estimand, span: LabelSpan) -> dict[tuple[str, str], int]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from monitor.domain.observation import ObservationBatch
 from monitor.domain.text import for_html
+from monitor.drift.log import AT_ONCE
 from monitor.errors import InvalidInput
 from monitor.extra import needed
-from monitor.signals.table import SIGNALS
 
 with needed("report", "a drift report"):
     import pandas as pd
@@ -22,6 +22,7 @@ COHORT, POLICY_MODEL = "cohort", "policy_model"
 def observation_frame(batches: Iterable[ObservationBatch]) -> pd.DataFrame:
     """Return a row per trace, ordered by place: cohort, policy model, and a column per signal.
 
+    What labels tell of traces is left out: its values stand for a rate in their mean alone.
     The two labels are escaped for HTML: Evidently writes them into a script of its page as they are.
     """
     parts = [
@@ -35,7 +36,7 @@ def observation_frame(batches: Iterable[ObservationBatch]) -> pd.DataFrame:
             }
         )
         for batch in batches
-        if batch.series.signal in SIGNALS
+        if batch.series.signal in AT_ONCE
     ]
     if not parts:
         raise InvalidInput(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from monitor.labels.estimate import Estimate
@@ -16,7 +16,7 @@ Rows = dict[tuple[str, ...], float]
 def gauges_of(reports: Sequence[LabelReport], *, late_after: timedelta, now: datetime) -> LabelGauges:
     """Return the rates of the last week with settled blocks, and what became of labels and blocks."""
     rates, labelled, others = Rows(), Rows(), Rows()
-    for row in (row for report in reports for row in largest(report.estimates, now=now)):
+    for row in (row for report in reports for row in of_present(report, now=now)):
         known = {bound: value for bound, value in bounds_of(row).items() if value is not None}
         if row.signal == WIN_RATE.name:
             labelled[row.cohort,] = row.labels
@@ -41,13 +41,13 @@ def gauges_of(reports: Sequence[LabelReport], *, late_after: timedelta, now: dat
     )
 
 
-def largest(estimates: Iterable[Estimate], *, now: datetime) -> list[Estimate]:
-    """Return one estimate a signal and cohort, of the policy model with most traces; none of a week long past."""
-    found: dict[tuple[str, str], Estimate] = {}
-    for row in sorted(estimates, key=lambda row: row.traces):
-        if row.span.name == "week" and now.date() - row.span.stop < WEEK:
-            found[row.signal, row.cohort] = row
-    return list(found.values())
+def of_present(report: LabelReport, *, now: datetime) -> list[Estimate]:
+    """Return the week's estimates of the policy model that serves now; none of a week long past."""
+    return [
+        row
+        for row in report.only(window="week", policy_model=report.present).estimates
+        if now.date() - row.span.stop < WEEK
+    ]
 
 
 def bounds_of(estimate: Estimate) -> Mapping[str, float | None]:

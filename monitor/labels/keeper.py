@@ -124,10 +124,11 @@ class BlockKeeper:
                 pass
 
     def _cut(self, estimand: Estimand) -> bool:
-        """Cut some of the log's new entries into blocks of as many eligible traces each; say whether there were any."""
+        """Cut some of the log's new entries into blocks of as many eligible traces each; say whether there are more."""
         cut, criteria, blocks = self._store.cut(estimand.name), self._criteria(), list[OpenBlock]()
         start, signals = cut.next_sequence, {estimand.selected, estimand.cheap or estimand.selected}
-        for entry in self._store.entries(start, signals, limit=CUT_ENTRIES):
+        entries = list(self._store.entries(start, signals, limit=CUT_ENTRIES))
+        for entry in entries:
             places = eligible_of(entry.observations, estimand, self._rule.sampling)
             while len(places) and cut.eligible + len(places) >= self._rule.traces:
                 wanted = max(self._rule.traces - cut.eligible, 1)  # fewer may be wanted now than when it was begun
@@ -135,9 +136,9 @@ class BlockKeeper:
                 blocks.append(OpenBlock(cut.next_number, cut.first_place, stop_place, entry.at, criteria))
                 cut, places = _after(cut, stop_place), places[wanted:]
             cut = replace(cut, next_sequence=entry.sequence + 1, eligible=cut.eligible + len(places))
-        if cut.next_sequence > start:
+        if entries:
             self._store.save_cut(estimand.name, cut, blocks)
-        return cut.next_sequence > start
+        return len(entries) == CUT_ENTRIES
 
     def _criteria(self) -> str | None:
         """Return the version that labels must have; what labels state by themselves may have any."""

@@ -25,6 +25,7 @@ from monitor.labels.item import Sampling
 from monitor.signals.estimand import ESTIMANDS, WIN_RATE, Estimand
 
 WEEK = timedelta(days=7)
+LATEST = 100  # labelled traces, which say whose answers people get now
 RECENT = WEEK  # labels and blocks of the last seven days are counted
 AGAIN_SECONDS = 600.0  # after which estimates are made anew though nothing was seen to have come
 
@@ -99,6 +100,7 @@ class LabelReport:
     labels: Mapping[LabelUse, int]  # of the last seven days
     min_labels: int
     hint: str = ""
+    present: str | None = None  # the policy model that serves now: of most of the latest labelled traces
 
     def only(
         self, *, window: str | None = None, cohort: str | None = None, policy_model: str | None = None
@@ -194,7 +196,14 @@ def report_of(
         labels=dict(sorted(uses.items())),
         min_labels=rule.min_labels,
         hint=hint_of(evidence.facts, sampling),
+        present=present_model(evidence.items),
     )
+
+
+def present_model(items: Iterable[LabelItem]) -> str | None:
+    """Return the policy model of most of the LATEST labelled traces; None where there are none."""
+    latest = sorted(items, key=lambda item: item.timestamp)[-LATEST:]
+    return Counter(item.policy_model for item in latest).most_common(1)[0][0] if latest else None
 
 
 def weeks_before(today: date, count: int) -> list[Span]:

@@ -131,8 +131,11 @@ def shortened(gap: Floats) -> Floats:
 
 
 def length_slope(weights: Floats, gap: Floats, value: Floats) -> float:
-    """Return how much of a verdict a `shortened` gap explains: weighted least squares over (n,) labels."""
+    """Return how much of a verdict a `shortened` gap explains: weighted least squares over (n,) labels.
+
+    PRIOR labels' worth of "nothing" stand beside them: answers that are all longer by the same tell nothing of length.
+    """
     centred = gap - np.average(gap, weights=weights)
-    scatter = float((weights * centred**2).sum())
-    slope = float((weights * centred * value).sum()) / scatter if scatter > 0.0 else 0.0
+    scatter = float((weights * centred**2).sum()) + PRIOR * float(weights.mean()) * CENTRE**2
+    slope = float((weights * centred * value).sum()) / scatter
     return float(np.clip(slope, -MOST_LENGTH, MOST_LENGTH))

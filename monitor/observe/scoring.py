@@ -32,6 +32,9 @@ class Scored:
     opinion: Opinion | None = None
 
 
+UNSCORED = Scored()
+
+
 def score_traces(
     traces: Sequence[Trace],
     model: RewardModel | None,
@@ -45,7 +48,7 @@ def score_traces(
     Without a model, the scores that a trace brings itself are taken where the *rule* takes them.
     """
     if model is None:
-        return [_reported(trace, rule) for trace in traces]
+        return [UNSCORED if trace.reward_scores is None else _reported(trace, rule) for trace in traces]
     answered = [number for number, trace in enumerate(traces) if trace.response is not None]
     paired = [
         number
@@ -72,7 +75,7 @@ def _opinion(reward: Reward | None, reference: Reward | None, rule: RewardRule) 
 def _reported(trace: Trace, rule: RewardRule) -> Scored:
     scores = trace.reward_scores
     if scores is None or trace.response is None or not rule.takes_reported:
-        return Scored()
+        return UNSCORED
     reward, reference = _alone(scores.policy), None if scores.reference is None else _alone(scores.reference)
     return Scored(reward, _opinion(reward, reference, rule))
 

@@ -47,11 +47,13 @@ class SelectionRule:
         if kind not in plan.kinds or not plan.least:
             return Selection(kind, 0.0, 0.0, selected=False)
         probability = plan.probability(disagreement)
+        selected = draw(self.key, "selected", kind, trace_id) < probability
+        is_checked = selected and draw(self.key, "overlap", kind, trace_id) < self.overlap_ratio
         return Selection(
             kind,
             probability,
             plan.least,
-            selected=draw(self.key, "selected", kind, trace_id) < probability,
+            selected=selected,
             reason=Reason.DISAGREEMENT if probability > plan.least else Reason.FLOOR,
-            wanted=self.overlap if draw(self.key, "overlap", kind, trace_id) < self.overlap_ratio else 1,
+            wanted=self.overlap if is_checked else 1,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -70,6 +71,8 @@ def backtest(
     """
     entries, repeats = _observe_all(traces, plan, reward_model, embedder)
     count = sum(len(entry.subjects) for entry in entries)
+    if not count:
+        raise InvalidInput("the files hold no good trace: see docs/native-trace.schema.json")
     if count <= plan.baseline_traces:
         advice = "take fewer, so that some are left to watch" + (", or 0 for estimates alone" if labels else "")
         raise InvalidInput(f"--baseline {plan.baseline_traces}: the files hold {count} good traces: {advice}")
@@ -89,8 +92,12 @@ def backtest(
         baseline_traces=plan.baseline_traces,
         alarms=tuple(
             replace(alarm, place=place, onset_place=onset)
-            for alarm in alarms
-            for place, onset in [log.trace_numbers([alarm.place, alarm.onset_place])]
+            for alarm, place, onset in zip(
+                alarms,
+                log.trace_numbers([alarm.place for alarm in alarms]),
+                log.trace_numbers([alarm.onset_place for alarm in alarms]),
+                strict=True,
+            )
         ),
         incidents=incidents_of(alarms, recoveries, came=log.newcomers()),
         traces_read=tuple(log.traces_before(alarm.place + 1) for alarm in alarms),
@@ -101,20 +108,20 @@ def backtest(
 class _Written:
     """The log of all *entries*, with the blocks of labels where they were settled, and the baseline frozen from it."""
 
-    def __init__(self, plan: BacktestPlan, entries: Iterable[LogEntry], labels: Sequence[Label] | None) -> None:
+    def __init__(self, plan: BacktestPlan, entries: deque[LogEntry], labels: Sequence[Label] | None) -> None:
         self.log = InMemoryLog()
         self.blocks = InMemoryBlocks(self.log, labels or (), on_entry=self._extend)
         self.baseline: Baseline | None = None
         self._plan = plan
         self._late = LateLaws(plan.null_rule, plan.labels.baseline_labels)
-        entries = list(entries)
         rule = rule_of(plan.labels.blocks, entries, labels or ())
         keeper = BlockKeeper(self.blocks, rule)
-        for entry in entries:
-            self.log.append(entry)
+        while entries:  # each is let go of, since the log holds it from then on
+            self.log.append(entries.popleft())
             self._freeze()
             if labels is not None:
-                keeper.turn()
+                while keeper.turn():
+                    pass
         if labels is not None:
             keeper.finish(estimated(labels), end=self.log.end.next_place)
 
@@ -135,8 +142,8 @@ def _observe_all(
     plan: BacktestPlan,
     reward_model: Callable[[], RewardModel | None],
     embedder: Embedder | None,
-) -> tuple[list[LogEntry], int]:
-    entries, repeats = list[LogEntry](), 0
+) -> tuple[deque[LogEntry], int]:
+    entries, repeats = deque[LogEntry](), 0
     memory = InMemoryRepeats(plan.observe.repeat_window)
     names = InMemoryCohortNames(plan.max_cohorts)
     observer = Observer(plan.observe, names=names, repeats=memory, reward_model=reward_model, embedder=embedder)

@@ -16,7 +16,10 @@ from monitor.offline.log import InMemoryLog
 
 
 class InMemoryBlocks:
-    """`labels.keeper.BlockStore` over a log and labels that are all there; what it settles stays in `settled`."""
+    """`labels.keeper.BlockStore` over a log and labels that are all there; what it settles stays in `settled`.
+
+    It hands out one block at a time, each of which makes an entry: so a law is frozen of no more labels than it takes.
+    """
 
     def __init__(
         self, log: InMemoryLog, labels: Iterable[Label], *, on_entry: Callable[[], None] = lambda: None
@@ -45,7 +48,7 @@ class InMemoryBlocks:
         return self._log.records[-1].at if self._log.records else None
 
     def open_blocks(self, estimand: str, *, limit: int) -> Sequence[OpenBlock]:
-        return self._open.get(estimand, [])[:limit]
+        return self._open.get(estimand, [])[: min(limit, 1)]
 
     def window(self, start: int, stop: int, signals: Collection[str] | None = None) -> Iterator[ObservationBatch]:
         return iter(self._log.window(start, stop, signals))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from monitor.domain.observation import (
 from monitor.domain.stream import StreamKey
 from monitor.drift.log import Excerpt, LabelSpan, excerpt_of
 from monitor.drift.stored import FoldPosition
-from monitor.signals.estimand import Estimand
+from monitor.signals.estimand import ESTIMANDS, Estimand
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class InMemoryLog:
     _ids: list[str | None] = field(default_factory=list)
     _micros: list[int] = field(default_factory=list)
     _traces: list[int] = field(default_factory=list)  # the places of traces
+    _spans: dict[str, LabelSpan] = field(default_factory=dict)  # of all entries of labels, by estimand
 
     @property
     def end(self) -> LogEnd:
@@ -47,6 +49,8 @@ class InMemoryLog:
         self.records.append(placed)
         self._ids += entry.subjects.ids
         self._micros += entry.subjects.timestamps.tolist()
+        for estimand in ESTIMANDS.values() if entry.source is Source.LABELS else ():
+            self._count(estimand, placed)
         return placed
 
     @property
@@ -109,23 +113,36 @@ class InMemoryLog:
         return dict(zip(later, self.locate(list(later.values())), strict=True))
 
     def label_span(self, estimand: Estimand, place: int) -> LabelSpan | None:
-        """Return the span of the blocks in entries at *place* or later; None where none has matured."""
-        counts: dict[str, dict[str, int]] = {estimand.name: {}, estimand.labelled: {}, estimand.compared: {}}
-        entries = []
-        for entry in self.records:
-            if entry.source is Source.LABELS and entry.first_place >= place:
-                own = [batch for batch in entry.observations if batch.series.signal in counts]
-                entries += [entry] if own else []
-                for batch in own:
-                    of = counts[batch.series.signal]
-                    of[batch.series.scorer_version] = of.get(batch.series.scorer_version, 0) + len(batch.values)
-        if not entries:
-            return None
-        stop_place = entries[-1].first_place + entries[-1].places
-        return LabelSpan(entries[0].first_place, stop_place, counts[estimand.labelled], counts[estimand.compared])
+        """Return the span of all blocks that have matured; None where none has.
+
+        Raises `ValueError` for a *place* other than 0: a file's baseline begins there.
+        """
+        if place:
+            raise ValueError(f"place = {place}; the blocks of a file are counted from its beginning alone")
+        return self._spans.get(estimand.name)
 
     def _inside(self, start: int, stop: int) -> list[PlacedEntry]:
         """Return the entries that hold some of the places start <= place < stop."""
-        return [
-            entry for entry in self.records if entry.first_place < stop and entry.first_place + entry.places > start
-        ]
+        first = bisect_right(self.records, start, key=_first_place)
+        last = bisect_left(self.records, stop, key=_first_place)
+        return [entry for entry in self.records[max(first - 1, 0) : last] if entry.first_place + entry.places > start]
+
+    def _count(self, estimand: Estimand, entry: PlacedEntry) -> None:
+        counts = {estimand.labelled: Counter[str](), estimand.compared: Counter[str]()}
+        own = [batch for batch in entry.observations if batch.series.signal in {estimand.name, *counts}]
+        if not own:
+            return
+        for batch in own:
+            if batch.series.signal in counts:
+                counts[batch.series.signal][batch.series.scorer_version] += len(batch.values)
+        first_place = entry.first_place
+        if estimand.name in self._spans:
+            before = self._spans[estimand.name]
+            first_place = before.first_place
+            counts[estimand.labelled].update(before.verdicts)
+            counts[estimand.compared].update(before.compared)
+        self._spans[estimand.name] = LabelSpan(first_place, entry.first_place + entry.places, *counts.values())
+
+
+def _first_place(entry: PlacedEntry) -> int:
+    return entry.first_place

@@ -13,11 +13,12 @@ from monitor.labels.pairs import Judgement, PairSource, parts_of
 from monitor.postgres.engine import transaction
 from monitor.postgres.preferences import judgements
 
+NEWEST = 200_000  # judgements of preferences, and of all other kinds: a leader's turn takes them all
 _OTHER_KINDS = text(
     "select label_id, trace_id, kind, value, timestamp, annotator_id, criteria_version, dimensions, digest from label l"
     " where kind <> 'preference' and source = 'human' and annotator_id is not null and withdrawn_at is null"
     " and not exists (select from label later where later.label_id = l.label_id and later.withdrawn_at is null"
-    "   and (later.timestamp, later.digest) > (l.timestamp, l.digest))"
+    "   and (later.timestamp, later.digest) > (l.timestamp, l.digest)) order by timestamp desc limit :newest"
 )
 _CHECKED = text(
     "select v.annotator_id, v.value, v.policy_first, i.gold from review_verdict v join review_item i using (item_id)"
@@ -46,7 +47,7 @@ class PostgresAgreement:
 
 def _preferences(connection: Connection) -> Iterator[Rating]:
     """Yield people's preferences, each for the answer whose digest is the lesser, whoever named which first."""
-    for one in judgements(connection, None):
+    for one in judgements(connection, newest=NEWEST):
         if one.by is LabelSource.HUMAN and one.annotator_id is not None:
             _, first, second = parts_of(one.content)
             yield _rating(one, one.annotator_id, turned=first > second)
@@ -67,7 +68,7 @@ def _rating(one: Judgement, annotator_id: str, *, turned: bool) -> Rating:
 
 
 def _others(connection: Connection) -> Iterator[Rating]:
-    for row in connection.execute(_OTHER_KINDS):
+    for row in connection.execute(_OTHER_KINDS, {"newest": NEWEST}):
         yield Rating(
             kind=row.kind,
             item=row.trace_id,

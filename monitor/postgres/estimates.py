@@ -28,19 +28,21 @@ _MARK = text(
     " (select version from criteria where active),"
     " max(number), max(settled_at), count(outcome) from label_block where estimand = :estimand"
 )
+_OF_LAST_DAYS = (  # of the items, i, of an estimand
+    "(cast(:days as int) is null or i.timestamp >= (select max(day) - cast(:days as int) + 1 from estimate_day"
+    "  where estimand = :estimand)::timestamp at time zone 'UTC')"
+)
 _ITEMS = text(
-    f"select {', '.join(field.name for field in fields(LabelItem))} from label_item"  # noqa: S608
-    " where estimand = :estimand and (cast(:days as int) is null or timestamp >= (select max(day)"
-    "  - cast(:days as int) + 1 from estimate_day where estimand = :estimand)::timestamp at time zone 'UTC')"
-    " order by number, timestamp, trace_id"
+    f"select {', '.join(field.name for field in fields(LabelItem))} from label_item i"  # noqa: S608
+    f" where estimand = :estimand and {_OF_LAST_DAYS} order by number, timestamp, trace_id"
 )
 _SUMS = text(
     f"select {', '.join(field.name for field in fields(DaySums))} from estimate_day"  # noqa: S608
     " where estimand = :estimand order by day"
 )
 _CORRECTED = text(
-    "select i.trace_id, i.criteria_version from label_item i join label_block b using (estimand, number)"
-    " where i.estimand = :estimand and i.value is not null and exists (select from label l"
+    "select i.trace_id, i.criteria_version from label_item i join label_block b using (estimand, number)"  # noqa: S608
+    f" where i.estimand = :estimand and i.value is not null and {_OF_LAST_DAYS} and exists (select from label l"
     "  where l.trace_id = i.trace_id and l.kind = :kind"
     "   and greatest(l.received_at, l.withdrawn_at) > b.settled_at - :overlap)"
 )
@@ -101,7 +103,7 @@ class PostgresEstimates:
             items = [LabelItem(**row._mapping) for row in connection.execute(_ITEMS, {**named, "days": days})]
             return Evidence(
                 sums=[DaySums(**row._mapping) for row in connection.execute(_SUMS, named)],
-                items=self._corrected(connection, estimand, items),
+                items=self._corrected(connection, estimand, items, days),
                 length_effect=_length_effect(connection, estimand),
                 blocks=BlockCounts(**blocks._mapping),
                 facts=[
@@ -110,9 +112,11 @@ class PostgresEstimates:
                 ],
             )
 
-    def _corrected(self, connection: Connection, estimand: Estimand, items: Iterable[LabelItem]) -> list[LabelItem]:
+    def _corrected(
+        self, connection: Connection, estimand: Estimand, items: Iterable[LabelItem], days: int | None
+    ) -> list[LabelItem]:
         """Return *items* with the verdicts of today."""
-        named = {"estimand": estimand.name, "kind": estimand.kind, "overlap": OVERLAP}
+        named = {"estimand": estimand.name, "kind": estimand.kind, "overlap": OVERLAP, "days": days}
         by_criteria: defaultdict[str, list[str]] = defaultdict(list)
         for row in connection.execute(_CORRECTED, named):
             by_criteria[row.criteria_version].append(row.trace_id)

@@ -134,7 +134,7 @@ def placed_traces(connection: Connection) -> int:
 def trace_numbers(connection: Connection, places: Sequence[int]) -> list[int]:
     """Return for each place how many traces stand before it: the number of the trace there, counted from 0.
 
-    Counted from the log's end, for its beginning may be forgotten; other sources' places are few.
+    Counted from the log's end, for its beginning may be forgotten.
     """
     if not places:
         return []

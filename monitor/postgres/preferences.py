@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -45,12 +47,12 @@ _WITHOUT_TEXT = text(
     "select count(distinct trace_id) from label where kind = 'preference' and source <> 'user' and withdrawn_at is null"
     " and not exists (select from preference_text kept where kept.trace_id = label.trace_id)"
 )
-# What holds news since :time, with the two answers either way round.
+# What holds news since :since, with the two answers either way round.
 _NEWS = (
     "with news as ("
-    "  select content from preference where received_at > :time and content is not null union"
+    "  select content from preference where received_at > :since and content is not null union"
     "  select t.content from label l join preference_text t using (trace_id)"
-    "  where l.kind = 'preference' and l.source <> 'user' and l.received_at > :time"
+    "  where l.kind = 'preference' and l.source <> 'user' and l.received_at > :since"
     "), wanted as materialized ("
     "  select content from news union"
     "  select substr(content, 1, 16) || substr(content, 33, 16) || substr(content, 17, 16) from news"
@@ -90,29 +92,30 @@ class PostgresPreferences:
         self._engine = engine
         self._rules = rules
 
-    def read_new(self) -> bool:
+    def read_new(self, *, seconds: float = inf) -> None:
         """Read which prompts and answers new events are about, and keep the text of traces that were labelled.
 
-        Returns whether there is more to read.
+        What is left when the *seconds* are over is left for the next time.
         """
-        with transaction(self._engine) as connection:
-            return read_new(connection)
+        until, more = time.monotonic() + seconds, True
+        while more and time.monotonic() < until:
+            with transaction(self._engine) as connection:
+                more = read_new(connection)
 
-    def count_since(self, time: datetime | None) -> int:
-        """Return how many pairs hold a judgement that was received after *time*; all of them for None."""
+    def count_since(self, since: datetime | None) -> int:
+        """Return how many pairs hold a judgement that was received after *since*; all of them for None."""
         with transaction(self._engine) as connection:
-            return count_pairs(connection, time, self._rules)
+            return count_pairs(connection, since, self._rules)
 
     def export(self, path: Path, card: Path) -> HashedFile:
         """Write every pair to *path* as `RunSpec.preferences` describes it, the oldest first, and its data card.
 
         The same tables give the same bytes.
         """
-        while self.read_new():
-            pass
+        self.read_new()
         with transaction(self._engine) as connection:
             connection.execute(text("set transaction isolation level repeatable read"))
-            found = decide_pairs(judgements(connection, None), self._rules)
+            found = decide_pairs(judgements(connection), self._rules)
             digest = sha256()
             with path.open("wb") as file:
                 for line in _lines(connection, found.pairs):
@@ -130,19 +133,23 @@ def read_new(connection: Connection) -> bool:
     return max(read, kept) == READ_ROWS
 
 
-def count_pairs(connection: Connection, time: datetime | None, rules: PairRules) -> int:
+def count_pairs(connection: Connection, since: datetime | None, rules: PairRules) -> int:
     """Count by the rules by which an export chooses, over the answers of which there are news."""
     read_new(connection)
-    return len(decide_pairs(judgements(connection, time), rules).pairs)
+    return len(decide_pairs(judgements(connection, since), rules).pairs)
 
 
-def judgements(connection: Connection, time: datetime | None) -> Iterator[Judgement]:
-    """Yield what was said of the answers that hold news since *time*; of all for None."""
-    if time is None:
-        query = f"{_EVENTS} union all {_LABELS}"
-    else:
+def judgements(
+    connection: Connection, since: datetime | None = None, *, newest: int | None = None
+) -> Iterator[Judgement]:
+    """Yield what was said of the answers that hold news since *since*, of all for None; the *newest* so many alone."""
+    query = f"{_EVENTS} union all {_LABELS}"
+    if since is not None:
         query = f"{_NEWS}{_EVENTS}{_OF_NEWS} union all {_LABELS}{_OF_NEWS}"
-    for row in connection.execute(text(query), {"time": time} if time is not None else {}):
+    if newest is not None:
+        query += " order by timestamp desc limit :newest"
+    given = {"since": since, "newest": newest}
+    for row in connection.execute(text(query), {name: value for name, value in given.items() if value is not None}):
         yield Judgement(
             source=PairSource(row.source),
             judgement_id=row.id,

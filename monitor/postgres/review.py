@@ -111,10 +111,10 @@ class PostgresReviews:
             if shown is None:
                 known = standing_answer(connection, item.item_id, annotator)
                 if known is None or not _says(known, given):
-                    raise Conflict(f"item {item.item_id} is not before you: /api/v1/review/next tells what is")
+                    raise Conflict("this item is not before you: /api/v1/review/next tells what is")
                 return self._progress(connection, annotator)
             if item.state == ItemState.MISSING:
-                raise Conflict(f"item {item.item_id} is asked of nobody any more: {item.missing}")
+                raise Conflict("this item is asked of nobody any more")
             said = answer_of(given, shown.policy_first)
             how = {"policy_first": shown.policy_first, "criteria_version": shown.criteria_version}
             keep_answer(connection, item, annotator, said, **how)
@@ -132,14 +132,14 @@ class PostgresReviews:
             item = hold_item(connection, latest)
             row = withdraw_answers(connection, latest, annotator)
             if row is None:
-                raise Conflict(f"the answer to item {latest} was taken back at the same time")
+                raise Conflict("this answer was taken back at the same time")
             claim = {"item_id": item.item_id, "policy_first": row.policy_first}
             connection.execute(_CLAIM, self._shown_by(annotator, row.criteria_version) | claim)
             settle_item(connection, item)
             again = connection.execute(_SHOWN, {"annotator": annotator, "items": [item.item_id]}).one()
             shown = _shown(again)
             if shown is None:
-                raise Conflict(f"the text of item {item.item_id} is gone, so its answer stays")
+                raise Conflict("the text of this item is gone, so its answer stays")
             return TakenBack(shown, self._progress(connection, annotator))
 
     def _deal(self, connection: Connection, annotator: str, *, held: int, more: int) -> Sequence[dict[str, Any]]:

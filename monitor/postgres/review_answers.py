@@ -26,7 +26,7 @@ def hold_item(connection: Connection, item_id: int) -> Row[Any]:
     query = select(schema.review_item).where(schema.review_item.c.item_id == item_id).with_for_update()
     row = connection.execute(query).one_or_none()
     if row is None:
-        raise NotFound(f"there is no item {item_id}")
+        raise NotFound("there is no such item")
     return row
 
 

@@ -62,11 +62,11 @@ class PostgresCriteria:
 
     def activate(self, version: str, *, actor: Actor) -> None:
         """Put *version* in force from now on; raises `NotFound`."""
-        table = schema.criteria
+        table, version = schema.criteria, clean(version)
         with transaction(self._engine) as connection:
             active_criteria(connection)
             connection.execute(table.update().where(table.c.active).values(active=False))
-            put = table.update().where(table.c.version == clean(version)).values(active=True)
+            put = table.update().where(table.c.version == version).values(active=True)
             if connection.execute(put).rowcount != 1:
                 raise NotFound(f"criteria {version}: no such version; `review criteria list` shows them")
             by = Author(actor.name, actor.role)

@@ -15,6 +15,7 @@ from monitor.errors import Conflict, NotFound
 from monitor.observe.gather import ObservedTrace
 from monitor.postgres import schema
 from monitor.postgres.audit import PostgresAudit
+from monitor.postgres.document import clean
 from monitor.postgres.engine import transaction
 from monitor.retraining.records import Author
 from monitor.review.queue import TEXT_GONE, TOO_LATE, Unfinished, give_up
@@ -124,6 +125,7 @@ class PostgresReviewItems:
 
         Raises `NotFound` for a trace whose text is not there, and `Conflict` while its item is open.
         """
+        trace_id, kind = clean(trace_id), clean(kind)
         values = {"trace_id": trace_id, "kind": kind, "gold": value, "reason": Reason.GOLD, "preference": PREFERENCE}
         table = schema.review_item.c
         with transaction(self._engine) as connection:

@@ -48,7 +48,7 @@ class JobService:
         if held is not None:
             raise Conflict(f"{action}: {held.reason}: {held.detail}; it can be forced")
         with self._begin() as work:
-            created = _create(work, launch, reason=reason, by=Author(actor.name, actor.role))
+            created = _create(work, launch, reason=reason, by=Author(actor.name, actor.role), forced=force)
         if isinstance(created, Hold):
             raise Conflict(f"{action}: {created.reason}: {created.detail}")
         return created
@@ -131,7 +131,7 @@ def _planned(rule: str, action: Action, decision: Launch | Hold, reason: str = "
     return PlannedStart(rule, action, "launch", reason)
 
 
-def _create(work: UnitOfWork, launch: Launch, *, reason: str, by: Author) -> Job | Hold:
+def _create(work: UnitOfWork, launch: Launch, *, reason: str, by: Author, forced: bool = False) -> Job | Hold:
     if launch.action not in ACTIONS:
         return Hold("unsupported_action", f"{launch.action} runs are not available; wanted {', '.join(ACTIONS)}")
     state = JobState.AWAITING_APPROVAL if launch.needs_approval else JobState.QUEUED
@@ -140,5 +140,5 @@ def _create(work: UnitOfWork, launch: Launch, *, reason: str, by: Author) -> Job
         return Hold("job_running", f"a {launch.action} job is not finished; one of an action can be live")
     job_id = record.job.job_id
     work.jobs.add_event(job_id, state, by=by, note=reason)
-    work.audit.record("job.start", f"job {job_id}", by=by, detail={"reason": reason, "state": state})
+    work.audit.record("job.start", f"job {job_id}", by=by, detail={"reason": reason, "state": state, "forced": forced})
     return record.job

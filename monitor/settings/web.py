@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from monitor.settings.part import Part
 
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 MIN_TOKEN_CHARACTERS = 16  # of a token that others than this machine can try
 
 
@@ -18,6 +19,18 @@ class WebSettings(Part):
         default_factory=dict,
         description="bearer token (16 characters or more unless on loopback) -> role; none: loopback alone is served",
     )
+
+    names: dict[str, Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=PRINTABLE)]] = Field(
+        default_factory=dict,
+        description="bearer token -> its holder, as labels and the audit name them; a person who gets a new token"
+        " keeps the name; without one a digest of the token stands there",
+    )
+
+    @model_validator(mode="after")
+    def _named(self) -> WebSettings:
+        if not self.names.keys() <= self.tokens.keys():
+            raise ValueError("names has a token that tokens has not: both name the same ones")
+        return self
 
     @model_validator(mode="after")
     def _guarded(self) -> WebSettings:

@@ -54,7 +54,13 @@ REWARD_ACCURACY = Signal("reward_accuracy", SignalKind.PROBABILITY, "ratio")
 WIN_RATE = Estimand("win_rate", PREFERENCE, REWARD_WIN.name, "ratio")
 REFUSAL_RATE = Estimand("refusal_rate", REFUSAL, "refusal", "ratio")
 WIN_RATE_LC = Signal("win_rate_lc", SignalKind.ESTIMATE, "ratio")  # length-controlled
-ESTIMANDS: dict[str, Estimand] = {estimand.name: estimand for estimand in (WIN_RATE, REFUSAL_RATE)}
+ESTIMANDS: dict[str, Estimand] = {
+    estimand.name: estimand
+    for estimand in (
+        WIN_RATE,
+        REFUSAL_RATE,
+    )
+}
 # Written by the source of labels: each has a window of its own, since labels come days after their traces.
 LABEL_SIGNALS: tuple[Signal, ...] = (
     *(signal for estimand in ESTIMANDS.values() for signal in estimand.signals()),

@@ -108,7 +108,9 @@ def cohen_kappa(ratings: Ratings) -> Agreement | None:
     Guarantee
     ---------
     For two annotators it is Cohen's kappa. The interval is asymptotic (linearised, over items as independent units)
-    with four imagined items, so that few items that all agree do not give a point.
+    with four imagined items, so that few items that all agree do not give a point. By simulation it holds 95 % from
+    20 items on; where all but one in ten values are the same, from 100 on, and 80 % with 20. An annotator of a few
+    items agrees with them by chance oftener than is true, so a crowd's agreement is better told by alpha.
     """
     shared = ratings.shared()
     if not len(shared.items):
@@ -144,8 +146,8 @@ def krippendorff_alpha(ratings: Ratings, metric: Metric = Metric.NOMINAL) -> Agr
 
     Guarantee
     ---------
-    The interval is asymptotic (the jackknife over items) with four imagined items. With Metric.ORDINAL the distances
-    of values are held as they are among all.
+    The interval is asymptotic (the jackknife over items) with four imagined items, and holds as far as kappa's does.
+    With Metric.ORDINAL the distances of values are held as they are among all.
     """
     shared = ratings.shared()
     if not len(shared.items):

@@ -7,7 +7,7 @@ Robins, Rotnitzky, Zhao, JASA 89 (1994): the augmented inverse-probability estim
 generalised regression estimator of Sarndal, Swensson, Wretman, "Model assisted survey sampling" (1992), chapter 6.
 Agresti, Coull, "Approximate is better than 'exact' for interval estimation of binomial proportions",
 The American Statistician 52 (1998): two successes and two failures more.
-MacKinnon, White, Journal of Econometrics 29 (1985): residuals over one minus their leverage (HC3).
+MacKinnon, White, Journal of Econometrics 29 (1985): squared residuals over one minus their leverage (HC2).
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class _Fit:
         """Fit to *opinions* (n,), whose mean over all items is 0 and whose standard deviation is *spread*.
 
         An imagined verdict weighs what a label drawn in proportion to its weight does. Each label's prediction takes
-        the slope of the others, so that it adds no bias; its residual is that of a prediction without it.
+        the slope of the others, so that it adds no bias.
         """
         real = 1.0 / labelled.probabilities
         imagined = (real**2).sum() / real.sum()
@@ -151,16 +151,17 @@ class _Fit:
         pull = costs * centred / scatter if spread > LEAST_SPREAD else np.zeros(len(values))
         slope = (pull * values).sum()
         leverage = np.minimum(costs / costs.sum() + pull * centred, MOST_LEVERAGE)
-        residuals = (values - slope * centred - np.average(values, weights=costs)) / (1.0 - leverage)
-        explained = (slope - pull * residuals) * opinions
+        residuals = values - slope * centred - np.average(values, weights=costs)
+        explained = (slope - pull * residuals / (1.0 - leverage)) * opinions
+        squares = residuals**2 / (1.0 - leverage)
         estimate = float(np.average((values - explained)[: len(real)], weights=real))
         centre = float(np.average(values - explained, weights=weights))
         return cls(
             estimate=estimate,
             centre=centre,
             of_items=float(np.average((values - centre) ** 2, weights=weights)) / items,
-            of_labels=float((weights**2 * residuals**2).sum()) / total**2,
-            all_labelled=float((weights * residuals**2).sum()) / total**2,
+            of_labels=float((weights**2 * squares).sum()) / total**2,
+            all_labelled=float((weights * squares).sum()) / total**2,
             freedom=max(float(total**2 / (weights**2).sum()) - len(IMAGINED) - 2.0, 2.0),
             items=items,
         )

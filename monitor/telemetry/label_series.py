@@ -10,7 +10,7 @@ WIN_RATE = Series(
     Part.CONTROLLER,
     "ratio",
     "How often people prefer the answer to its reference, over a week's traces, with its bounds; missing where labels"
-    " are too few. Of several policy models the one with most traces.",
+    " are too few. Of several policy models the one that most of the latest labelled traces have.",
     ("cohort", "bound"),
 )
 WIN_RATE_LABELS = Series(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 
 from fastapi import APIRouter, FastAPI
 from fastapi.staticfiles import StaticFiles
@@ -48,8 +49,12 @@ def create_app(
     health: Health,
     registry: CollectorRegistry,
     tokens: Mapping[str, str],
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> FastAPI:
-    """Return the app; *tokens* maps a bearer token to its role, and without any the app must be bound to loopback."""
+    """Return the app; *tokens* maps a bearer token to its role, and without any the app must be bound to loopback.
+
+    *names* has the names of those tokens' holders that are known.
+    """
     app = FastAPI(
         title="rlhf-monitor",
         version=__version__,
@@ -62,7 +67,7 @@ def create_app(
         setattr(app.state, port.name, getattr(ports, port.name))
     app.state.health = health
     app.state.registry = registry
-    app.state.gatekeeper = Gatekeeper(tokens)
+    app.state.gatekeeper = Gatekeeper(tokens, names=names)
     problem.install(app)
     api = APIRouter(prefix="/api/v1", responses=problem.describe(401, 403, 422, 429, 503))
     api.include_router(drift.router)

@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Mapping
 from hashlib import sha256
 from math import ceil
+from types import MappingProxyType
 from typing import Annotated
 
 import structlog
@@ -35,13 +36,19 @@ class Gatekeeper:
     the header `X-Requested-With` without a preflight, which is never granted.
     """
 
-    def __init__(self, tokens: Mapping[str, str], throttle: LoginThrottle | None = None) -> None:
+    def __init__(
+        self,
+        tokens: Mapping[str, str],
+        throttle: LoginThrottle | None = None,
+        *,
+        names: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._throttle = throttle or LoginThrottle()
-        self._roles = {token.encode(): Role(role) for token, role in tokens.items()}
+        self._actors = {token.encode(): _actor(token, Role(role), names) for token, role in tokens.items()}
 
     @property
     def wants_token(self) -> bool:
-        return bool(self._roles)
+        return bool(self._actors)
 
     def admit(self, request: Request, credentials: HTTPAuthorizationCredentials | None) -> Actor:
         if not self.wants_token:
@@ -59,14 +66,18 @@ class Gatekeeper:
             headers = {"Retry-After": str(ceil(wait))}
             raise HTTPException(429, f"too many unknown tokens came from here: try again in {ceil(wait)} s", headers)
         # Every token is compared, so the time taken says nothing about which of them came close.
-        matches = [role for token, role in self._roles.items() if hmac.compare_digest(token, given)]
+        matches = [actor for token, actor in self._actors.items() if hmac.compare_digest(token, given)]
         if not matches:
             refused = self._throttle.count_refusal(client)
             log.warning("login_refused", client=client, refused_lately=refused)
             raise HTTPException(401, "this token is not known: log in with one of web.tokens", _CHALLENGE)
         self._throttle.prove(client, digest)
-        # The audit table must tell holders of one role apart without holding their secret.
-        return Actor(f"{matches[0]}-{digest.hex()[:8]}", matches[0])
+        return matches[0]
+
+
+def _actor(token: str, role: Role, names: Mapping[str, str]) -> Actor:
+    """Return the holder of *token*: holders of one role are told apart without their secret."""
+    return Actor(names.get(token) or f"{role}-{sha256(token.encode()).hexdigest()[:8]}", role)
 
 
 def _refuse_foreign_pages(method: str, headers: Headers) -> None:

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from monitor.domain.alarm import AlarmKind, AlarmState, Decomposition, Direction, ReferenceVerdict, Severity
 from monitor.domain.anchor import AnchorStatus
-from monitor.domain.job import Check, JobState, Verdict
+from monitor.domain.job import Action, Check, JobState, PlannedStart, Verdict
 from monitor.domain.stream import StreamKey
 from monitor.domain.text import visible
 from monitor.domain.view import BaselineSummary, JobEvent
@@ -329,6 +329,30 @@ def test_a_refused_start_is_told_in_the_server_s_words_and_can_be_given_up(
     page.keyboard.press("Escape")
     expect(page.locator("#confirm")).to_be_hidden()
     expect(page.get_by_label("Reason")).to_have_value("once more")
+
+
+def test_what_holds_a_rule_is_told_and_a_start_by_hand_can_pass_it_by(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    held = "kappa 0.41 on 60 pairs <b>by criteria</b> 3"
+    monitor.planned = tuple(
+        PlannedStart(f"rule {number}", Action.REWARD_REFRESH, decision, detail)
+        for number, (decision, detail) in enumerate([("low_agreement", held), ("no_alarm", "no alert")])
+    )
+    monitor.held = f"low_agreement: {held}"
+    page.goto(address)
+    line = page.locator("#plan-list li")
+    expect(line).to_have_text([f"low agreement: reward refresh by the rule “rule 0”: {held}"])
+    page.get_by_text("Start a job by hand").click()
+    page.get_by_label("Reason").fill("we know")
+    page.get_by_role("button", name="Start…").click()
+    page.get_by_role("button", name="Start the job").click()
+    expect(page.locator("#confirm-error")).to_contain_text(f"low_agreement: {held}")
+    page.keyboard.press("Escape")
+    page.get_by_label("Although annotators do not agree").check()
+    page.get_by_role("button", name="Start…").click()
+    page.get_by_role("button", name="Start the job").click()
+    expect(page.locator("#jobs-list")).to_contain_text("#1 reward refresh")
 
 
 def test_a_start_without_a_reason_asks_for_one(page: Page, address: str) -> None:

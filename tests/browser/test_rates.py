@@ -10,8 +10,10 @@ from playwright.sync_api import Page, expect
 from prometheus_client import CollectorRegistry
 
 from monitor.domain.text import visible
+from monitor.labels.agreement import AgreementLine, AgreementReport, AnnotatorCheck, By
 from monitor.labels.estimate import Bounds
 from monitor.labels.report import BlockCounts
+from monitor.stats.agreement import Agreement, Share
 from monitor.telemetry.health import Health
 from monitor.web.app import create_app
 from monitor.web.server import WebServer
@@ -53,15 +55,19 @@ def test_a_win_rate_stands_beside_what_the_labels_alone_would_say_and_too_few_la
         a_report(ALL, controlled, FEW, past=past, blocks=BlockCounts(40, 10, 0, None)),
         a_report(refusals, signal="refusal_rate"),
     ]
+    raw, kappa = Agreement(0.85, 0.7, 0.93, 40, 2), Agreement(0.7, 0.5, 0.9, 40, 2)
+    line = AgreementLine("preference", By.CRITERIA, HOSTILE, 80, raw, kappa, None)
+    first = AnnotatorCheck("", Share(0.52, 0.4, 0.63, 80), None)
+    monitor.agreed = AgreementReport((line,), (first,), HOSTILE, line, None)
     page.goto(address)
     rows = page.locator("#rates-rows tr")
     expect(rows).to_have_count(2)
-    first, second = rows.first, rows.last
-    expect(first.locator("[data-part=rate]")).to_have_text("41.2 %")
-    expect(first.locator("[data-part=interval]")).to_have_text("36.2 to 46.2")
-    expect(first.locator("[data-part=controlled]")).to_have_text("38.8 % length-controlled")
-    expect(first.locator("[data-part=classical]")).to_have_text("31.2 to 51.2")
-    expect(first.locator("[data-part=worth]")).to_have_text("as good as 154; 240 more halve the interval")
+    whole, second = rows.first, rows.last
+    expect(whole.locator("[data-part=rate]")).to_have_text("41.2 %")
+    expect(whole.locator("[data-part=interval]")).to_have_text("36.2 to 46.2")
+    expect(whole.locator("[data-part=controlled]")).to_have_text("38.8 % length-controlled")
+    expect(whole.locator("[data-part=classical]")).to_have_text("31.2 to 51.2")
+    expect(whole.locator("[data-part=worth]")).to_have_text("as good as 154; 240 more halve the interval")
     expect(second.locator("[data-part=cohort]")).to_have_text(visible(HOSTILE))
     expect(second.locator("[data-part=rate]")).to_have_text("\u2013")
     expect(second.locator("[data-part=reason]")).to_have_text("12 labels; an estimate takes at least 30")
@@ -70,6 +76,11 @@ def test_a_win_rate_stands_beside_what_the_labels_alone_would_say_and_too_few_la
     expect(page.locator("#rates-notes")).to_contain_text("40 of the last seven days counted and 10 dropped (20 %)")
     expect(page.locator("#rates-notes")).to_contain_text("81 counted, 12 wait for the rest of their blocks")
     expect(page.locator("#rates-notes")).to_contain_text("Not counted: 5 not drawn by the review queue.")
+    expect(page.locator("#rates-agreement")).to_have_text(
+        "2 annotators agree on 85.0 % of 40 items judged twice"
+        f" by criteria {visible(HOSTILE)}: Cohen\u2019s kappa 0.70."
+        " What stood first was chosen in 52.0 % of 80 choices."
+    )
     page.locator("#rates-signal").select_option("refusal_rate")
     expect(rows).to_have_count(1)
     expect(rows.locator("[data-part=rate]")).to_have_text("6.0 %")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,8 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from monitor.domain.label import Label
 from tests.real_kafka import ROOT
 from tests.traces import line, trace
 
@@ -91,6 +94,7 @@ def run(tree: Path, *arguments: str) -> str:
 # What an addition takes: new files, and lines in tables. An action is two programs' business, and has a name.
 SIZES = {
     "A signal": (1, 1),
+    "A rate that labels tell": (0, 1),
     "A format": (1, 1),
     "A source of observations": (1, 1),
     "A detector": (1, 1),
@@ -102,7 +106,7 @@ SIZES = {
 def test_an_addition_is_a_new_file_and_one_line_in_a_table_with_its_import() -> None:
     files = Counter(block.addition for block in blocks() if block.kind == "python")
     lines = Counter(block.addition for block in blocks() for _ in block.table_lines)
-    found = {addition: (files[addition], lines[addition]) for addition in files}
+    found = {addition: (files[addition], lines[addition]) for addition in lines}
     assert found == SIZES
 
 
@@ -111,6 +115,25 @@ def test_the_program_with_every_addition_keeps_the_rules(tree: Path) -> None:
     run(tree, "-m", "ruff", "check", *added)
     run(tree, "-m", "ruff", "format", "--check", *added)
     run(tree, "-c", "from importlinter.cli import lint_imports; raise SystemExit(lint_imports())")
+
+
+def test_a_rate_that_labels_tell_is_estimated(tree: Path, tmp_path: Path) -> None:
+    """The signal takes every question mark for a question; people say that one in two of those is one."""
+    traces, labels, out = (tmp_path / name for name in ("traces.jsonl", "labels.jsonl", "out.json"))
+    answers = [("Done.", "Shall I go on?")[number % 2] for number in range(800)]
+    traces.write_bytes(b"".join(line(trace(n, response=said)) + b"\n" for n, said in enumerate(answers)))
+    given = [
+        Label(f"l-{n}", trace(n).timestamp, trace(n).trace_id, "asking", float(n % 4 == 1), "ada", None, 0.5)
+        for n in range(800)
+        if n % 8 in {1, 3, 4, 6}  # one in two, whatever they are
+    ]
+    labels.write_bytes(b"".join(msgspec.json.encode(label) + b"\n" for label in given))
+    options = ("--labels", str(labels), "--baseline", "0", "--json", str(out))
+    run(tree, "-m", "monitor", "backtest", str(traces), *options)
+    rows = json.loads(out.read_text())["estimates"]
+    [row] = [row for row in rows if (row["signal"], row["cohort"]) == ("asking_rate", "*")]
+    assert (row["traces"], row["labels"]) == (800, 400)
+    assert row["lower"] < 0.25 < row["upper"]
 
 
 def test_a_signal_is_scored_and_alarms(tree: Path, tmp_path: Path) -> None:

@@ -36,6 +36,9 @@ def test_score_writes_a_row_per_good_trace_and_names_each_bad_line(run: Run, tmp
         ("t-1", 0, None),
     ]
     assert rows[0]["signals"]["response_length"] == 100
+    pair = line(trace(2), reward_scores={"policy": 1.0, "reference": 1.0})
+    run("score", written(tmp_path / "pair.jsonl", [pair]), "--out", tmp_path / "pair.out")
+    assert json.loads((tmp_path / "pair.out").read_text())["reward"]["win"] == 0.5
     said = done.err.splitlines()
     assert (done.code, len(said)) == (GOOD, 4)
     assert said[0].startswith(f"{file}:2: not_json: ")
@@ -123,6 +126,43 @@ def test_a_tolerance_in_the_operator_s_unit_and_a_budget_decide_what_pages(run: 
     assert (
         run("backtest", file, "--baseline", 600, "--false-page-days", 3, "--average-run-length", 100).code == BAD_USAGE
     )
+
+
+def test_labels_beside_the_traces_give_estimates_and_bad_ones_are_named(run: Run, tmp_path: Path) -> None:
+    scores = [{"policy": 1.0 - number % 3, "reference": 0.0} for number in range(805)]
+    rows = [line(trace(n), reference_response="So.", reward_scores=scores[n]) for n in range(805)]
+    judged = [
+        {
+            "label_id": f"l-{number}",
+            "timestamp": "2025-03-01T09:00:00Z",
+            "trace_id": f"t-{number}",
+            "annotator_id": "ada",
+            "kind": "preference",
+            "value": [1.0, 0.5, 0.0][number % 3],
+            "inclusion_probability": 0.1,
+        }
+        for number in range(0, 805, 10)
+    ]
+    files = (
+        written(tmp_path / "t.jsonl", rows),
+        written(tmp_path / "l.jsonl", [json.dumps(row).encode() for row in judged]),
+    )
+    more, result = written(tmp_path / "more.jsonl", [b"{"]), tmp_path / "result.json"
+    words = ("backtest", files[0], "--labels", files[1], "--labels", more, "--json", result)
+    done = run(*words)
+    assert (done.code, f"{more}:1: not_json" in done.err) == (GOOD, True)
+    form = json.loads(result.read_text())
+    [row] = [row for row in form["estimates"] if row["signal"] == "win_rate" and row["cohort"] == "*"]
+    assert (row["policy_model"], row["traces"], row["labels"], row["reason"]) == ("phi-2", 805, 81, None)
+    assert (row["from"], row["to"]) == ("2025-03-01T05:00:00+00:00", "2025-03-01T05:13:24+00:00")
+    assert 0.0 < row["classical_lower"] < row["lower"] < row["estimate"] < row["upper"] < row["classical_upper"] < 1.0
+    assert row["anytime_lower"] < row["lower"] < row["upper"] < row["anytime_upper"]
+    assert (form["labels"]["read"], form["labels"]["counted"]) == (81, 81)
+    assert (form["baseline"], form["laws"], form["alarms"]) == (0, [], [])
+    assert "win_rate" in done.out
+    refused = run(*words, "--baseline", 805)
+    assert (refused.code, "or 0 for estimates alone" in refused.err) == (BAD_USAGE, True)
+    assert "no good one" in run("backtest", files[0], "--labels", more, "--baseline", 0).err
 
 
 @pytest.mark.parametrize("baseline", ["1200", "0", "many"])

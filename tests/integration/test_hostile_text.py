@@ -56,6 +56,7 @@ def test_every_command_that_shows_labels_shows_them_as_text(run: Run, watched: s
         ("alarms", "list"),
         ("incidents", "list"),
         ("jobs", "list"),
+        ("winrate",),
     ):
         assert is_sound(run(*words)), words
     listed = json.loads(run("alarms", "list", "--json", "--limit", 10_000).out)
@@ -117,5 +118,12 @@ def test_a_file_full_of_labels_is_scored_and_judged(run: Run, tmp_path: Path) ->
     assert [json.loads(row)["trace_id"] for row in out.read_text().splitlines()] == [item.trace_id for item in TRACES]
     options = ("--baseline", BASELINE, "--cohort-key", "dataset", "--average-run-length", 1000, "--json", result)
     assert is_sound(run("backtest", file, *options))
+    judged = [
+        {"trace_id": item.trace_id, "label_id": item.trace_id, "annotator_id": item.policy_model} for item in TRACES
+    ]
+    usual = {"timestamp": "2025-03-02T05:00:00Z", "kind": "preference", "value": 1, "inclusion_probability": 1}
+    labels = tmp_path / "labels.jsonl"
+    labels.write_bytes(b"\n".join([*bad, *(json.dumps(row | usual).encode() for row in judged)]))
+    assert is_sound(run("backtest", file, *options, "--labels", labels))
     found = json.loads(result.read_text())["alarms"]
     assert len({alarm["policy_model"] for alarm in found} - {"*"}) == len(NAMES)

@@ -23,6 +23,8 @@ from monitor.postgres.retention import PostgresRetention, Retention
 from monitor.retraining.dispatcher import Step
 from monitor.runs.artifact import HashedFile
 from retrain.preferences import load_pairs
+from tests.commands import Run
+from tests.hostile import unseen
 from tests.integration.job_parts import Parts, drive, prefer
 from tests.integration.preference_parts import answered, forget_texts, label, store_labels, store_traces
 
@@ -161,7 +163,7 @@ def test_a_labelled_trace_is_learnt_from_after_its_text_was_forgotten_but_not_on
 ) -> None:
     store_traces(engine, [answered(1), answered(2), answered(3, reference_response=None)])
     store_labels(engine, label(1), label(3))
-    assert PostgresPreferences(engine).read_new() is False
+    PostgresPreferences(engine).read_new()
     forget_texts(engine)
     store_labels(engine, label(2), label(4))
 
@@ -256,3 +258,29 @@ def test_a_set_whose_texts_are_forgotten_says_so_and_keeps_its_card(parts: Parts
     with pytest.raises(NotFound, match="1 of the set's 1 pairs are kept no more"):
         sets.write(stored, tmp_path / "again.jsonl")
     assert not list(tmp_path.glob("again*"))
+
+
+def test_the_commands_tell_of_sets_and_write_them_whatever_a_cohort_is_called(
+    run: Run, parts: Parts, postgres_url: str, tmp_path: Path
+) -> None:
+    cohort = "\x1b[31m<b>\u202e"
+    for number in range(3):
+        prefer(parts.engine, f"p-{number}", cohort=cohort)
+    nothing = run("preferences", "list", POSTGRES__URL=postgres_url)
+    parts.start()
+    drive(parts.dispatcher("hang"), Step.STARTED)
+    now = run("preferences", "export", tmp_path / "now.jsonl")
+    (told,) = json.loads(run("preferences", "list", "--json").out)
+    begins = told["card"]["sha256"][:10]
+    shown = [run("preferences", "list"), run("preferences", "show", begins)]
+    again = run("preferences", "export", tmp_path / "again.jsonl", "--sha256", begins)
+    unknown = run("preferences", "show", "0123456789")
+
+    assert nothing.out == "no run was given preference pairs yet\n"
+    assert (now.code, again.code, unknown.code) == (0, 0, 1)
+    assert (tmp_path / "now.jsonl").read_bytes() == (tmp_path / "again.jsonl").read_bytes()
+    assert json.loads((tmp_path / "now.card.json").read_text())["by_cohort"] == {cohort: 3}
+    assert told["jobs"] == [1]
+    for done in shown:
+        assert (done.code, unseen(done.out)) == (0, [])
+        assert "event 3" in done.out

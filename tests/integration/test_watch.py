@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,15 +13,21 @@ from sqlalchemy import Engine, text
 from monitor.app.watch import WatchArrivals
 from monitor.domain.alarm import AlarmKind, AlarmState, Severity, StoredAlarm
 from monitor.domain.job import Action
+from monitor.domain.label import PREFERENCE
+from monitor.domain.observation import LogEntry, Series, Source, Subjects, micros_of
+from monitor.domain.review import Selection
+from monitor.domain.score import Opinion
 from monitor.drift.controller import Controller
 from monitor.drift.incident import IncidentRule
 from monitor.drift.watch import WatchRules
 from monitor.ingest.offset import StoredOffset
+from monitor.observe.gather import batch_of
 from monitor.postgres.alarms import PostgresAlarmFacts, PostgresAlarms
 from monitor.postgres.arrivals import PostgresArrivals
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import transaction
 from monitor.postgres.incidents import PostgresIncidents
+from monitor.postgres.log import append_entry
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.settings.root import Settings
 from monitor.telemetry.metrics import Metrics
@@ -76,6 +83,23 @@ class WrittenLog:
 @pytest.fixture
 def site(engine: Engine) -> WrittenLog:
     return WrittenLog(engine)
+
+
+def test_what_the_queue_and_labels_write_neither_sends_nor_can_fall_silent(site: WrittenLog) -> None:
+    drawn = (Selection(PREFERENCE, 0.5, 0.5, selected=False),)
+    pairs = scored([trace(number, reference_response="So.") for number in range(2)])
+    items = [replace(item, selections=drawn, opinion=Opinion("v1", 0.7)) for item in pairs]
+    site.checkpoints.write(checkpoint(items))
+    subjects = Subjects(("t-0", "t-1"), micros_of([BEGIN, BEGIN]))
+    rates = batch_of(Series("win_rate", "phi-2", "any"), [(0, "a", 1.4), (1, "a", -0.2)])
+    with transaction(site.engine) as connection:
+        append_entry(connection, LogEntry(Source.LABELS, subjects, (rates,)))
+    wait_for(lambda: site.fold.place_entries().next_place == 4, "the places")
+    [traces, labels] = PostgresArrivals(site.engine, group_id="group").arrivals(1, limit=10)
+    stored = {batch.series.signal for batch in site.fold.window(0, 4)}
+    assert {key.signal for key in traces.seen} == stored - {"selected_preference", "length_gap", "win_rate"}
+    assert "reward_win" in {key.signal for key in traces.seen}
+    assert (traces.traces, labels.traces, labels.seen, labels.last_timestamp) == (2, 0, {}, None)
 
 
 @pytest.mark.postgres

@@ -32,10 +32,10 @@ class InMemoryReviews:
     def answer(self, annotator: str, given: AnswerGiven) -> Progress:
         answer_of(given, None)
         if all(item.item_id != given.item_id for item in self.items):
-            raise NotFound(f"there is no item {given.item_id}")
+            raise NotFound("there is no such item")
         known = [answer for _, answer in self.given if answer.item_id == given.item_id]
         if known and known[-1] != given:
-            raise Conflict(f"item {given.item_id} is not before you: /api/v1/review/next tells what is")
+            raise Conflict("this item is not before you: /api/v1/review/next tells what is")
         if not known:
             self.given.append((annotator, given))
         return self._progress(annotator)

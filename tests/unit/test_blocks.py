@@ -16,7 +16,7 @@ from monitor.domain.review import ItemState, Queued
 from monitor.labels.block import BlockRule, Outcome
 from monitor.labels.item import Sampling
 from monitor.labels.keeper import BlockKeeper
-from monitor.labels.tuning import CENTRE, LENGTH_LABELS, Labelled, Tuning, shortened
+from monitor.labels.tuning import CENTRE, LENGTH_LABELS, Labelled, Tuning, length_slope, shortened
 from monitor.offline.blocks import InMemoryBlocks
 from monitor.offline.log import InMemoryLog
 from monitor.signals.estimand import REWARD_ACCURACY, WIN_RATE, WIN_RATE_LC
@@ -89,11 +89,10 @@ def test_fewer_traces_a_block_may_be_wanted_than_an_unfinished_one_has() -> None
     log.append(PLAIN.entry(0, 0))
     BlockKeeper(store, replace(RULE, traces=8)).turn()
     assert store.cut(NAME).eligible == 10
-    log.append(replace(PLAIN.entry(0, 9)))
+    log.append(PLAIN.entry(0, 9))
     BlockKeeper(store, replace(RULE, traces=8)).turn()
-    assert [(block.first_place, block.stop_place) for block in store.open_blocks(NAME, limit=9)] == [
-        (0, 50), (50, 61), (61, 69)
-    ]  # fmt: skip
+    cut = store.cut(NAME)
+    assert (cut.next_number, cut.first_place, cut.eligible) == (4, 69, 0)
 
 
 def test_a_block_counts_once_all_of_its_labels_are_there_and_never_before_an_earlier_one() -> None:
@@ -352,6 +351,13 @@ def test_the_length_controlled_rate_takes_off_what_length_explained_in_earlier_b
     for name, value in controlled.items():
         gap = shortened(np.array([many.gap[int(name[2:])]]))[0]
         assert value == pytest.approx(raw[name] - slope * gap)
+
+
+def test_answers_that_are_all_longer_by_the_same_tell_nothing_of_length() -> None:
+    random = np.random.default_rng(0)
+    alike = 0.8 + random.normal(0.0, 1e-3, LENGTH_LABELS)
+    verdicts = random.integers(0, 2, LENGTH_LABELS).astype(np.float64)
+    assert abs(length_slope(np.full(LENGTH_LABELS, 5.0), alike, verdicts)) < 0.01
 
 
 def test_what_is_left_at_the_end_of_files_is_settled_as_a_last_block() -> None:

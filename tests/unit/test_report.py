@@ -14,7 +14,15 @@ from monitor.domain.label import LabelSource
 from monitor.labels.estimate import EstimateRule, Span
 from monitor.labels.gauge import gauges_of
 from monitor.labels.item import Sampling
-from monitor.labels.report import AGAIN_SECONDS, BlockCounts, EstimateReports, Evidence, LabelFacts, LabelUse
+from monitor.labels.report import (
+    AGAIN_SECONDS,
+    BlockCounts,
+    EstimateReports,
+    Evidence,
+    LabelFacts,
+    LabelUse,
+    present_model,
+)
 from monitor.signals.estimand import Estimand
 from monitor.telemetry.labels import LabelMetrics
 from tests.reports import NO_NUMBER, NOW, a_report, an_estimate
@@ -112,6 +120,16 @@ def test_a_rate_with_too_few_labels_is_missing_from_the_metrics_and_not_zero() -
     assert shown(registry, "monitor_label_blocks", signal="win_rate", outcome="dropped") == 2
     assert shown(registry, "monitor_label_wait_seconds", signal="win_rate") == 26 * 3600
     assert shown(registry, "monitor_label_wait_limit_seconds") == 84 * 3600
+
+
+def test_the_rate_shown_is_that_of_the_policy_model_that_serves_now_from_its_first_fifty_labels_on() -> None:
+    items, _ = evidence(days=7, share=0.2, until=NOW)
+    last = max(item.timestamp for item in items)
+    released = [replace(item, policy_model="chat-3", timestamp=last + timedelta(minutes=1)) for item in items]
+    assert len(items) > 300
+    assert present_model(items + released[:40]) == "chat-2"
+    assert present_model(items + released[:60]) == "chat-3"
+    assert present_model([]) is None
 
 
 def test_a_week_long_past_is_not_shown_as_the_rate_of_now() -> None:

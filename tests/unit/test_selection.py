@@ -69,7 +69,7 @@ def test_what_could_be_preferred_is_logged_where_nothing_is_asked_for() -> None:
 
 
 def test_a_share_of_the_items_wants_several_annotators() -> None:
-    several = rule(overlap=3, overlap_ratio=0.25)
+    several = rule(SelectionPlan(least=1.0), overlap=3, overlap_ratio=0.25)
     wanted = [kinds[0].wanted for kinds in selected(2000, by=several)]
     assert set(wanted) == {1, 3}
     assert wanted.count(3) == pytest.approx(500, abs=90)

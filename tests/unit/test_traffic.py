@@ -12,6 +12,7 @@ from statistics import mean
 
 import pytest
 
+from monitor.demo.annotators import judge
 from monitor.demo.preferences import Era, encode_preference, preferences
 from monitor.demo.texts import PRODUCTS, manner
 from monitor.demo.texts.composer import Manner, compose_answer, compose_follow_up, compose_question
@@ -28,8 +29,8 @@ STEP = timedelta(seconds=2)
 LIMITS = DecodeLimits(max_response_characters=10_000, max_prompt_characters=50_000, max_future=timedelta(days=1))
 
 
-def records(phase: Phase, *, count: int = 4000, seed: int = 7) -> list[bytes]:
-    return list(traffic(phase, count=count, seed=seed, start=START, step=STEP))
+def records(phase: Phase, *, count: int = 4000, seed: int = 7, shadow: Phase | None = None) -> list[bytes]:
+    return list(traffic(phase, count=count, seed=seed, start=START, step=STEP, shadow=shadow))
 
 
 def decoded(values: list[bytes]) -> list[Trace | InvalidTrace]:
@@ -197,3 +198,30 @@ def test_old_annotators_like_length_and_new_ones_mind_padding() -> None:
     assert longer[Era.NEW] < 0.45
     padded = [pair for pair in answered[Era.NEW] if abs(fillers(pair.chosen) - fillers(pair.rejected)) >= 2]
     assert mean(fillers(pair.chosen) < fillers(pair.rejected) for pair in padded) > 0.8
+
+
+def win_rate(phase: Phase) -> float:
+    """Return what the annotators make of *phase*'s answers against the released assistant's, shown in either order."""
+    rng, wins = Random(3), []
+    for trace in decoded(records(phase, count=800, shadow=NORMAL)):
+        if isinstance(trace, Trace) and trace.response is not None:
+            assert trace.reference_response is not None
+            first = rng.random() < 0.5
+            pair = (trace.response, trace.reference_response)
+            value = judge(pair if first else pair[::-1], rng)
+            wins.append(value if first else 1.0 - value)
+    return mean(wins)
+
+
+def test_annotators_prefer_the_released_assistant_to_the_drifted_one_wherever_it_stands() -> None:
+    assert win_rate(NORMAL) == pytest.approx(0.5, abs=0.05)
+    assert win_rate(DRIFTED) < 0.35
+
+
+def test_a_shadow_changes_nothing_but_the_reference_response() -> None:
+    shadowed = [
+        replace(trace, reference_response=None)
+        for trace in decoded(records(NORMAL, count=300, shadow=NORMAL))
+        if isinstance(trace, Trace)
+    ]
+    assert shadowed == [trace for trace in decoded(records(NORMAL, count=300)) if isinstance(trace, Trace)]

@@ -154,6 +154,14 @@ def test_the_audit_name_tells_tokens_of_one_role_apart_without_showing_them(
     assert all(name.startswith("operator-") and "secret" not in name for name in names)
 
 
+def test_a_holder_who_gets_a_new_token_keeps_the_name(monitor: InMemoryMonitor, health: Health) -> None:
+    tokens, names = {"old-secret": "annotator", "new-secret": "annotator"}, {"old-secret": "ada", "new-secret": "ada"}
+    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens=tokens, names=names)
+    client = TestClient(app, base_url="http://monitor.example.org")
+    said = [client.get("/api/v1/whoami", headers=bearer(token)).json() for token in tokens]
+    assert said == [{"name": "ada", "role": "annotator"}] * 2
+
+
 @pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/alarms"])
 def test_a_rebound_host_name_reads_nothing_without_tokens(monitor: InMemoryMonitor, health: Health, path: str) -> None:
     for host in ("evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example:8080"):

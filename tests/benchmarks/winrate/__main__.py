@@ -1,10 +1,11 @@
 """The win rate from opinions on every trace and labels on a few: is it right, how narrow, how soon does it tell?
 
-    python -m tests.benchmarks.winrate [--only coverage,people,drift] [--runs N] [--json FILE]
+    python -m tests.benchmarks.winrate [--only coverage,people,drift,swaps] [--runs N] [--json FILE]
 
 - coverage: how often each interval holds the true rate, over simulated traces (coverage.py)
 - people: labels saved on real judgements of people and of GPT-4 (people.py)
 - drift: how soon a falling rate is found, and how often one is that has not fallen (drift.py)
+- swaps: real model swaps: which of them the win rate finds (swaps.py)
 
 Exit code 1, with the rows named, where a target is missed.
 """
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.benchmarks.report import machine, options, write_json
-from tests.benchmarks.winrate import coverage, drift, people
+from tests.benchmarks.winrate import coverage, drift, people, swaps
 
 Rows = list[dict[str, Any]]
 
@@ -32,8 +33,9 @@ class Part:
 
 PARTS = {
     "coverage": Part(coverage.run, 1000, coverage.failures),
-    "people": Part(people.run, 200, people.failures),
+    "people": Part(people.run, 1000, people.failures),
     "drift": Part(drift.run, 20),
+    "swaps": Part(swaps.run, 10, swaps.failures),
 }
 
 

@@ -22,6 +22,8 @@ from tests.benchmarks.report import table
 from tests.benchmarks.winrate.text_opinion import Pairs, opinions
 
 SHARES = (0.05, 0.1, 0.2)
+SHOWN = 0.1  # of models, one by one; the summary has every share
+PEOPLE = "people"
 FOLDS = 5
 LEAST_LABELS = 30
 WANTED = 0.94
@@ -64,10 +66,22 @@ def run(runs: int) -> list[dict[str, Any]]:
         return []
     sets = [*alpaca(), *people()]
     rows = [row for judged in sets for share in SHARES if (row := measure(judged, share, runs)) is not None]
-    headers = ("judged", "opinion", "rate", "agrees", "share", "labels", "both", "alone", "saved", "holds", "alone")
+    headers = (
+        "judged",
+        "opinion",
+        "rate",
+        "agrees",
+        "share",
+        "labels",
+        "both",
+        "alone",
+        "saved",
+        "holds",
+        "alone holds",
+    )
     for name in dict.fromkeys(judged.set for judged in sets):
         print(f"{name}\n")
-        own = [row for row in rows if row["set"] == name]
+        own = [row for row in rows if row["set"] == name and (name == PEOPLE or row["share"] == SHOWN)]
         print(table(headers, [list(row.values())[1:] for row in own]), end="\n\n")
     print(table(("set", "opinion", "share", "median saved", "least", "most"), list(summary(rows))))
     print(LEGEND)
@@ -157,11 +171,11 @@ def people() -> Iterator[Judged]:
         others = [np.flatnonzero(prompts % FOLDS != fold) for fold in range(FOLDS)]
         for opinion, words in ((LENGTH, False), (WORDS, True)):
             said = opinions(pairs.columns(words), verdicts, fit_on=others, asked=asked)
-            yield Judged("people", name, opinion, said, verdicts)
+            yield Judged(PEOPLE, name, opinion, said, verdicts)
         for field, judge in OTHER_JUDGES.items():
             if field in rows[0]:
                 told = np.array([{"1": 1.0, "2": 0.0}.get(str(row[field]), 0.5) for row in rows])
-                yield Judged("people", name, judge, np.where(turned, 1.0 - told, told), verdicts)
+                yield Judged(PEOPLE, name, judge, np.where(turned, 1.0 - told, told), verdicts)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ def simulate(rng: np.random.Generator, traces: int, rate: float, opinion: str, d
     dice = rng.random(traces)
     verdicts = np.where(dice < chance - tie, 1.0, np.where(dice < chance + tie, 0.5, 0.0))
     told = 1.0 / (1.0 + np.exp(-odds - FLATTERY))
-    opinions = {"good": told, "turned": 1.0 - told, "useless": rng.random(traces)}[opinion]
+    opinions = {"good": told, "turned": 1.0 - told, "useless": rng.beta(3.0, 2.0, traces)}[opinion]
     doubt = np.abs(opinions - 0.5) + rng.normal(0.0, 0.05, traces)
     disputed = doubt <= np.quantile(doubt, DISPUTED_SHARE)
     probabilities = np.where(disputed, draw.disputed, draw.floor)

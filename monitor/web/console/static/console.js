@@ -5,11 +5,11 @@ import { showAlarms, wantsEnded, wireEnded } from "./alarms.js";
 import { askToken } from "./dialog.js";
 import { byId, setText, showMessage } from "./dom.js";
 import { utc } from "./format.js";
-import { showJobs, wireStartForm } from "./jobs.js";
+import { showJobs, showPlan, wireStartForm } from "./jobs.js";
 import { showBaseline, showChips, showCounts, showModels } from "./models.js";
 import { showMoved } from "./moved.js";
 import { showStreams } from "./streams.js";
-import { readRates, showRates } from "./winrate.js";
+import { refreshRates } from "./winrate.js";
 
 const PERIOD_MILLISECONDS = 2000;
 
@@ -58,32 +58,33 @@ async function askAgain(complaint) {
 
 async function readAll() {
   const states = ["open", "acknowledged", "snoozed", ...(wantsEnded() ? ["recovered", "superseded"] : [])];
-  const [ready, overview, streams, moved, incidents, items, models, baseline, anchor, rates, ...alarms] = await Promise.all([
+  const [ready, overview, streams, moved, incidents, items, planned, models, baseline, anchor, ...alarms] = await Promise.all([
     readiness(),
     read("/api/v1/overview"),
     read("/api/v1/streams"),
     read("/api/v1/moved"),
     read(`/api/v1/incidents?limit=200&${states.map((state) => `state=${state}`).join("&")}`),
     read("/api/v1/jobs?limit=50"),
+    read("/api/v1/jobs/plan"),
     read("/api/v1/models"),
     read("/api/v1/baseline"),
     read("/api/v1/anchor"),
-    readRates(),
     ...states.map((state) => read(`/api/v1/alarms?state=${state}&limit=1000`)),
   ]);
-  return { ready, overview, streams, moved, incidents, alarms: alarms.flat(), items, models, baseline, anchor, rates };
+  return { ready, overview, streams, moved, incidents, alarms: alarms.flat(), items, planned, models, baseline, anchor };
 }
 
-function show({ ready, overview, streams, moved, incidents, alarms, items, models, baseline, anchor, rates }) {
+function show({ ready, overview, streams, moved, incidents, alarms, items, planned, models, baseline, anchor }) {
   const champion = models.champion?.version ?? null;
   const context = { operator: who.role === "operator", hasBaseline: baseline !== null, champion, refresh };
   showChips(ready, overview);
   showCounts(overview);
   showAlarms(incidents, alarms, context);
   showStreams(streams, alarms.filter(({ state }) => state === "open" || state === "acknowledged" || state === "snoozed"), context);
-  showRates(rates);
+  refreshRates();
   showMoved(moved);
   showJobs(items, context);
+  showPlan(planned);
   showModels(models, anchor);
   showBaseline(baseline);
   byId("start").hidden = !context.operator;

@@ -33,6 +33,20 @@ export function showJobs(items, given) {
   draw();
 }
 
+// What no alarm or fire time asks for is not worth a line.
+export function showPlan(planned) {
+  const told = planned.filter(({ decision }) => decision !== "no_alarm" && decision !== "not_due");
+  reconcile(byId("plan-list"), told.map((one, number) => ({ ...one, number })), {
+    key: ({ number }) => number,
+    create: () => element("li", {}, element("b", { "data-part": "decision" }), element("span", { "data-part": "why" })),
+    update: (line, { rule, action, decision, detail }) => {
+      const part = parts(line);
+      setText(part.decision, decision === "launch" ? "starts" : words(decision));
+      setText(part.why, `: ${words(action)} by the rule “${rule}”${detail ? `: ${detail}` : ""}`);
+    },
+  });
+}
+
 byId("jobs-all").addEventListener("click", () => {
   all = !all;
   draw();
@@ -101,6 +115,7 @@ function createOrder(order, job, refresh) {
 
 export function wireStartForm(refresh) {
   const reason = byId("start-reason");
+  const force = byId("start-force");
   byId("start-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const action = byId("start-action").value;
@@ -110,8 +125,9 @@ export function wireStartForm(refresh) {
     setAttribute(reason, "aria-invalid", short ? "true" : null);
     if (short) return reason.focus();
     confirm({ title: `Start ${words(action)}?`, text: `Reason: ${text}`, yes: "Start the job" }, async () => {
-      const { job } = await change("/api/v1/jobs", { action, reason: text });
+      const { job } = await change("/api/v1/jobs", { action, reason: text, force: force.checked });
       reason.value = "";
+      force.checked = false;
       say(`Job #${job.job_id} started`);
       await refresh();
     });

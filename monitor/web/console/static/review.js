@@ -128,8 +128,7 @@ async function undo() {
   if (isUndoing) return;
   isUndoing = true;
   try {
-    const item = await takeBack();
-    if (item !== null) showAgain(item);
+    showAgain(await takeBack());
   } catch (error) {
     if (error.status === 401) return locked();
     showTold(`Nothing was taken back: ${error.message}`);

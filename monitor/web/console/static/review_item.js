@@ -37,13 +37,9 @@ export function showItem(item, decide) {
   byId("verdicts").replaceChildren(...verdictsOf(item).map((verdict) => buttonOf(verdict, decide)));
   byId("item").hidden = byId("deeds").hidden = false;
   scrollTo(0, 0);
-  showLast(byId("messages"), item.messages.length);
-}
-
-// A long conversation is opened at what was said last, since that is what was answered.
-function showLast(list, messages) {
-  list.scrollTop = 0;
-  if (messages > FEW) list.scrollTop = list.lastElementChild.offsetTop - list.offsetTop;
+  // A long conversation is opened at what was said last, since that is what was answered.
+  const last = item.messages.length > FEW ? byId("messages").lastElementChild.offsetTop - byId("messages").offsetTop : 0;
+  byId("prompt").scrollTop = last;
 }
 
 function messageOf({ role, content }) {

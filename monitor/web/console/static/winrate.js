@@ -25,20 +25,25 @@ const WHY = {
   ai: "of models",
 };
 
-let kept = null;
-let askedAt = -Infinity;
+let dueAt = 0;
 let shown = [];
 let all = false;
 
-export async function readRates() {
-  if (performance.now() - askedAt >= PERIOD_MILLISECONDS) {
-    kept = await read(`/api/v1/estimates?past_weeks=${PAST_WEEKS}`);
-    askedAt = performance.now();
+// Read and show the rates where they are due; the rest of the console does not wait for them.
+export async function refreshRates() {
+  if (performance.now() < dueAt) return;
+  dueAt = performance.now() + PERIOD_MILLISECONDS;
+  try {
+    const [reports, agreement] = await Promise.all([read(`/api/v1/estimates?past_weeks=${PAST_WEEKS}`), read("/api/v1/review/agreement")]);
+    showRates(reports, agreement);
+    showMessage(byId("rates-lost"), "");
+  } catch (error) {
+    dueAt = 0;
+    showMessage(byId("rates-lost"), `The rates cannot be read: ${error.message}`);
   }
-  return kept;
 }
 
-export function showRates(reports) {
+function showRates(reports, agreement) {
   shown = reports;
   showMessage(byId("rates-empty"), reports.some(({ estimates }) => estimates.length) ? "" : NONE);
   reconcile(byId("rates-signal"), reports, {
@@ -46,6 +51,7 @@ export function showRates(reports) {
     create: ({ signal }) => element("option", { value: signal }, words(signal)),
     update: () => {},
   });
+  showMessage(byId("rates-agreement"), agreementOf(agreement));
   byId("rates-signal").parentElement.hidden = reports.length < 2;
   draw();
 }
@@ -169,6 +175,22 @@ function labelsOf(labels) {
   const waiting = labels.waiting ? `, ${count(labels.waiting)} wait for the rest of their blocks` : "";
   const rest = unused.length ? `. Not counted: ${unused.map(([use, number]) => `${count(number)} ${WHY[use]}`).join(", ")}` : "";
   return `Labels of the last seven days: ${count(labels.counted ?? 0)} counted${waiting}${rest}.`;
+}
+
+// How far to trust the verdicts themselves: by the criteria of now.
+function agreementOf({ current, checks, turnover }) {
+  const told = [];
+  if (current !== null && current.raw !== null) {
+    const chance = [["Cohen’s kappa", current.kappa], ["Krippendorff’s alpha", current.alpha]].filter(([, measure]) => measure !== null);
+    const beyond = chance.map(([name, { value }]) => `${name} ${value.toFixed(2)}`).join(", ");
+    const by = current.name ? ` by criteria ${current.name}` : "";
+    told.push(`${plural(current.raw.annotators, "annotator")} agree on ${percent(current.raw.value)} of ${plural(current.raw.items, "item")} judged twice${by}${beyond ? `: ${beyond}` : ""}.`);
+  }
+  const [everybody] = checks;
+  if (everybody?.agreed_with_gold) told.push(`${percent(everybody.agreed_with_gold.value)} of ${plural(everybody.agreed_with_gold.count, "gold answer")} are as known.`);
+  if (everybody?.chose_first) told.push(`What stood first was chosen in ${percent(everybody.chose_first.value)} of ${plural(everybody.chose_first.count, "choice")}.`);
+  if (turnover !== null) told.push(`${percent(Math.max(turnover.joined, turnover.left))} of the labels have passed to other annotators.`);
+  return told.join(" ");
 }
 
 function percent(share) {

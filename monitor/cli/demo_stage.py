@@ -1,0 +1,107 @@
+"""The demo's stage: what every chapter plays on, waits for and speaks through."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from monitor.domain.alarm import AlarmKind, AlarmState, Severity
+from monitor.domain.text import for_terminal
+from monitor.signals.estimand import LABEL_SIGNALS
+
+if TYPE_CHECKING:
+    from monitor.demo.player import Player
+    from monitor.domain.alarm import StoredAlarm
+    from monitor.web.app import Ports
+
+FOLD_SECONDS = 60.0
+OF_LABELS = frozenset(signal.name for signal in LABEL_SIGNALS)
+
+
+class Missed(Exception):
+    """A chapter of the story did not happen; the message says what was seen instead."""
+
+
+class Stage:
+    """The running parts, and the narrator; the parts stand here once they are up."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.started = time.monotonic()
+        self.ports: Ports
+        self.player: Player
+        self.stop: threading.Event
+        self.failure: BaseException | None = None  # of a part that runs in a thread
+
+    def play(
+        self, what: str, records: Iterable[bytes], total: int, *, until: Callable[[], bool] = lambda: False
+    ) -> None:
+        from monitor.demo import script
+
+        columns = (TextColumn("   {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bar:
+            task = bar.add_task(what, total=total)
+
+            def ended() -> bool:
+                self.check()
+                return until()
+
+            self.player.play(
+                script.TRACES_TOPIC,
+                records,
+                per_second=script.PER_SECOND,
+                until=ended,
+                played=lambda sent: bar.update(task, completed=sent),
+            )
+
+    def found(self, kind: AlarmKind) -> list[StoredAlarm]:
+        """Return the open alarms of one kind; others tell of silence, and the player pauses at times."""
+        return [
+            found for found in self.ports.alarms.alarms(state=AlarmState.OPEN, limit=100) if found.alarm.kind is kind
+        ]
+
+    def alerts(self) -> list[StoredAlarm]:
+        """Return the pages on what is known as soon as a trace is."""
+        return [
+            found
+            for found in self.found(AlarmKind.DRIFT)
+            if found.alarm.severity is Severity.ALERT and found.alarm.stream.signal not in OF_LABELS
+        ]
+
+    def settle(self) -> None:
+        """Wait until what was played is stored and folded: the counts stand still over two seconds."""
+        seen, since = -1, time.monotonic()
+
+        def settled() -> bool:
+            nonlocal seen, since
+            overview = self.ports.overview.overview()
+            if overview.traces != seen or overview.fold_lag_traces:
+                seen, since = overview.traces, time.monotonic()
+            return time.monotonic() - since > 2.0
+
+        self.until(settled, FOLD_SECONDS, "the traffic to be stored and folded")
+
+    def until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            self.check()
+            if time.monotonic() > deadline:
+                raise Missed(f"waited {seconds:.0f} s for {what}")
+            time.sleep(0.25)
+
+    def check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+        if self.stop.is_set():
+            raise Missed("stopped by a signal")
+
+    def heading(self, title: str) -> None:
+        self.console.print(f"\n{title}", style="bold", markup=False)
+
+    def say(self, line: str) -> None:
+        self.console.print(f"  {time.monotonic() - self.started:5.1f} s  {for_terminal(line)}", markup=False)
