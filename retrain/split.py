@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from monitor.errors import InvalidInput
-from retrain.near_duplicate import near_duplicates, normalise
+from retrain.near_duplicate import COMMON_PROMPTS, COMMON_RATIO, near_duplicates, normalise
 from retrain.preferences import PreferencePair
 
 _HASH_BYTES = 8
@@ -79,9 +80,25 @@ def _group(pairs: Sequence[PreferencePair]) -> list[int]:
     for number, pair in enumerate(pairs):
         for key in _keys(pair):
             tie(first.setdefault(key, number), number)
+    openings = [_opening(pair) for pair in pairs]
+    shared = Counter(openings)
+    for number, opening in enumerate(openings):
+        if shared[opening] <= max(COMMON_PROMPTS, COMMON_RATIO * len(pairs)):
+            tie(first.setdefault(opening, number), number)
     for one, other in near_duplicates([_asked(pair) for pair in pairs]):
         tie(one, other)
     return [root(number) for number in range(len(pairs))]
+
+
+def _opening(pair: PreferencePair) -> bytes:
+    """Return what two turns of one conversation share, though one source names the conversation and another does not.
+
+    What very many open with is a template's, or a greeting.
+    """
+    asked = [number for number, message in enumerate(pair.messages) if message.role == "user"]
+    opening = pair.messages[: asked[0] + 1] if asked else ()
+    parts = [part for message in opening for part in (message.role, normalise(message.content))]
+    return _digest("opening", *parts) if parts else _digest("pair", pair.preference_id)
 
 
 def _asked(pair: PreferencePair) -> str:

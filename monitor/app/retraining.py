@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 
 from sqlalchemy import Engine
 
@@ -30,11 +31,15 @@ from monitor.retraining.service import JobService
 from monitor.settings.root import Settings
 from monitor.telemetry.labels import LabelMetrics
 
-KEPT_SECONDS = 300.0
+KEPT_SECONDS = 5.0
+KEPT_RATIO = 20.0  # of the time that reading took: it is never more than a twentieth of all
 
 
 class Agreements:
-    """How far annotators agree, read anew where what is known is older than `KEPT_SECONDS`; for many threads."""
+    """How far annotators agree, read anew where what is known is old: the longer the reading took, the older it may be.
+
+    For many threads.
+    """
 
     def __init__(
         self, read: Callable[[datetime], AgreementReport], *, clock: Callable[[], float] = time.monotonic
@@ -42,13 +47,17 @@ class Agreements:
         self._read = read
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: tuple[float, AgreementReport] | None = None
+        self._known: AgreementReport | None = None
+        self._due = -inf
 
     def report(self) -> AgreementReport:
         with self._lock:
-            if self._known is None or self._clock() - self._known[0] > KEPT_SECONDS:
-                self._known = (self._clock(), self._read(datetime.now(UTC)))
-            return self._known[1]
+            started = self._clock()
+            if self._known is None or started >= self._due:
+                self._known = self._read(datetime.now(UTC))
+                ended = self._clock()
+                self._due = ended + max(KEPT_SECONDS, KEPT_RATIO * (ended - started))
+            return self._known
 
     def raters(self) -> RaterFacts:
         """Return what may hold training."""

@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 def selection_of(engine: Engine, settings: ReviewSettings) -> SelectionRule:
     """Return how a worker draws: by the leader's plan, and by the floor alone until there is one."""
+    if settings.floor_ratio and settings.key == ReviewSettings().key:
+        log.warning("review_key_is_the_default", hint="set review.key, or who writes traces can tell which are drawn")
     first = SelectionPlan(kinds=settings.kinds, least=settings.floor_ratio, disputed=settings.floor_ratio)
     return SelectionRule(
         key=drawing_key(settings.key.get_secret_value()),

@@ -24,6 +24,8 @@ DRIFTED_RECORDS = 3000  # at most: the story goes on with the alarm
 PEOPLE_RECORDS = 600
 ANNOTATORS = ("ada", "bruno", "chen")
 JUDGED_RATIO = 0.3
+# The demo's minutes bring as many traces as a day of a million would: the day's budget must not bind.
+REVIEW = {"floor_ratio": JUDGED_RATIO, "disputed_ratio": JUDGED_RATIO, "daily_budget": 1_000_000, "key": "demo"}
 RELEASED, DRIFTING = NORMAL.policy_model, DRIFTED.policy_model
 REASKED_PROMPTS = 400
 OLD_PAIRS, NEW_PAIRS = 900, 600
@@ -63,7 +65,7 @@ def demo_settings(
             "reference": {"endpoint": policy_url, "max_prompts": REASKED_PROMPTS, "patience_seconds": 60},
         },
         "labels": {"baseline_labels": 300, "block_traces": 32},
-        "review": {"floor_ratio": JUDGED_RATIO, "disputed_ratio": JUDGED_RATIO, "daily_budget": 100_000},
+        "review": REVIEW,
         "retrain": {
             "folder": folder / "retrain",
             "base_model": folder / "base",

@@ -120,7 +120,7 @@ class Pace:
 class WindowPaces:
     """What a baseline's window says of the streams it feeds: how many there are, and how fast each is."""
 
-    count: StreamCount
+    count: StreamCount  # without those of laws that were added later: they count once they are there
     per_day: Mapping[StreamKey, float]  # observations; those under ANY_POLICY are the whole window's
     traces_per_day: Mapping[str, float]  # by cohort, or a little less: as many as its fastest signal has observations
 
@@ -135,7 +135,8 @@ class WindowPaces:
                 strata = law.for_policy(policy_model)
                 rows = {cohort: row.observations for cohort, row in strata.items() if cohort != UNLABELLED}
                 rows[ALL] = sum(row.observations for row in strata.values())
-                counted = counted.and_of(rows) if policy_model in (named or {ANY_POLICY}) else counted
+                if law.since == 0 and policy_model in (named or {ANY_POLICY}):
+                    counted = counted.and_of(rows)
                 for cohort, observations in rows.items():
                     key = StreamKey(law.signal, cohort, policy_model, law.scorer_version)
                     days = window_days if law.days is None else law.days

@@ -24,6 +24,7 @@ from monitor.retraining.records import Author
 
 INCIDENT_LOCK = 0x524C4846_08  # an incident is made of its alarms: nobody else changes one meanwhile
 MAX_OPEN = 1000  # incidents that are shown as open at once
+EPISODE = ("baseline_id", "kind", "signal", "cohort", "policy_model", "scorer_version", "episode")
 LIVE = tuple(state for state in AlarmState if state.is_live)
 
 
@@ -42,7 +43,13 @@ def file_alarms(connection: Connection, filing: Filing) -> None:
     if not new:
         return
     first = min(member.alarm.place for member in new)
-    unended = or_(table.state.in_(LIVE), table.recovered_place >= first)
+    # A warning lives until its alert's place, and its alert may be among the new: it is superseded already then.
+    warning, alert = schema.alarm.c, schema.alarm.alias().c
+    one_episode = [warning[name] == alert[name] for name in EPISODE]
+    replaced = select(warning.alarm_id).where(
+        *one_episode, warning.severity == Severity.WARNING, alert.severity == Severity.ALERT, alert.place >= first
+    )
+    unended = or_(table.state.in_(LIVE), table.recovered_place >= first, table.alarm_id.in_(replaced))
     open_then = select(table.incident_id).where(unended, table.incident_id.is_not(None))
     known = select(schema.alarm).where(table.incident_id.in_(open_then)).order_by(table.alarm_id)
     numbers: dict[int, int] = {}  # of the new incidents, by what the decision calls them

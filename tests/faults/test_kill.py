@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from monitor.demo.models import build_tiny_base
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.postgres.migrate import upgrade
 from monitor.rewards.huggingface import load_ensemble
+from tests.labels import random_labels, wire
 from tests.program import Program, Site, running, wait_for
 from tests.real_kafka import RealKafka
 from tests.traces import drifting, line
@@ -33,6 +35,7 @@ PREFERENCES = [
     b' "chosen": "A", "rejected": "B"}' % (number % 50)
     for number in range(80)
 ]
+LABELS = [wire(item) for item in random_labels(Random(1), 60) * 2]
 # What holds no number that a restart may change: ids of checkpoints, times of writing.
 FINAL: dict[str, str] = {
     "trace": "select partition, record_offset, trace_id, timestamp, policy_model, conversation_id, cohort,"
@@ -44,6 +47,7 @@ FINAL: dict[str, str] = {
     " group by 1 order by 1",
     "preference": "select preference_id, timestamp, messages::text, chosen, rejected, tie, cohort from preference"
     " order by 1",
+    "label": "select label_id, digest, timestamp, trace_id, kind, value, annotator_id, source from label order by 1, 2",
     "repeat_key": "select key, last_counted from repeat_key order by 1",
     "consumer_offset": "select partition, next_offset from consumer_offset order by 1, 2",
     "alarm": "select signal, cohort, policy_model, scorer_version, severity, state, direction, place, trace_id,"
@@ -77,14 +81,16 @@ def streams(site: Site) -> list[tuple[object, ...]]:
 
 
 def sent(site: Site) -> Site:
+    site.send(LABELS[:90], topic=site.labels)  # before their traces
     site.send(RECORDS)
     site.send(PREFERENCES, topic=site.preferences)
+    site.send(LABELS[90:], topic=site.labels)
     return site
 
 
 def settled(site: Site) -> bool:
     read = site.query("select sum(next_offset) from consumer_offset")[0][0]
-    return read == len(RECORDS) + len(PREFERENCES) and site.folded() == STORED
+    return read == len(RECORDS) + len(PREFERENCES) + len(LABELS) and site.folded() == STORED
 
 
 @pytest.fixture(scope="module")

@@ -184,14 +184,15 @@ def test_metrics_show_the_measures_and_no_name(doubtful: Engine) -> None:
     assert not labels & {"bo", HOSTILE}
 
 
-def test_what_is_known_is_read_again_only_after_a_while() -> None:
+def test_what_took_long_to_read_is_read_again_only_after_long() -> None:
     now, reads = [0.0], []
 
-    def count(at: datetime) -> AgreementReport:
+    def read(at: datetime) -> AgreementReport:
         reads.append(at)
+        now[0] += 1.0
         return AgreementReport((), (), None, None, None)
 
-    agreements = Agreements(count, clock=lambda: now[0])
-    for now[0] in (0.0, 299.0, 301.0, 302.0):
+    agreements = Agreements(read, clock=lambda: now[0])
+    for now[0] in (0.0, 20.0, 21.0, 41.0):
         agreements.report()
     assert len(reads) == 2

@@ -270,7 +270,7 @@ def test_a_server_that_is_away_is_unavailable(store: PostgresCheckpoints) -> Non
 
 
 def test_the_queries_of_every_batch_find_their_rows_by_an_index(engine: Engine) -> None:
-    page = {"start": 9000, "stop": 9010, "floor": 9000}
+    page = {"start": 9000, "stop": 9010, "floor": 9000, "signals": None}
     hot: list[tuple[str, dict[str, object], str]] = [
         ("select trace_id from stored_trace where trace_id = any(:ids)", {"ids": ["t-1", "t-2"]}, "pk_stored_trace"),
         ("select key, last_counted from repeat_key where key = any(:keys)", {"keys": [b"1"]}, "pk_repeat_key"),

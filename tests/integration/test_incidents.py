@@ -27,7 +27,7 @@ from monitor.retraining.trigger import answer_alarms
 from monitor.settings.retrain import RaterSettings, TriggerRule
 from tests.integration.job_parts import Parts, prefer
 from tests.program import wait_for
-from tests.traces import checkpoint, drifting, scored
+from tests.traces import START, checkpoint, drifting, scored
 from tests.watched import rules_of
 
 pytestmark = pytest.mark.postgres
@@ -103,6 +103,15 @@ def test_a_model_swap_is_one_page_that_names_the_model_however_the_log_is_cut(
                                 " consumer_offset, running_total, score cascade"))  # fmt: skip
     fold(engine, SWAP, step=70)
     assert described(incidents) == whole
+
+
+def test_a_warning_and_the_rest_are_one_incident_where_its_alert_comes_in_the_same_step(
+    engine: Engine, incidents: PostgresIncidents
+) -> None:
+    fold(engine, drifting(2600, change=2500), step=2000)
+    [(facts, members)] = described(incidents)
+    assert (facts.opened_at - START).total_seconds() < 2000, "a warning came long before the rest"
+    assert all(state == "superseded" for _, severity, state in members if severity == "warning")
 
 
 def test_people_acknowledge_snooze_and_reopen_an_incident_with_its_alarms(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine, text
@@ -58,15 +59,16 @@ def engine(postgres_url: str) -> Iterator[Engine]:
 class Site:
     """A log that grows, labels that come, and a leader that may be replaced."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, rules: ControllerRules = RULES) -> None:
         self.engine = engine
+        self.rules = rules
         self.log = PostgresFoldStore(engine)
         self.blocks = PostgresBlocks(engine)
         self.seconds = 0.0
         self.lead()
 
     def lead(self) -> None:
-        self.controller = Controller(self.log, RULES, clock=lambda: self.seconds)
+        self.controller = Controller(self.log, self.rules, clock=lambda: self.seconds)
 
     def write(self, entry: LogEntry) -> None:
         with self.engine.begin() as connection:
@@ -113,7 +115,7 @@ class Site:
         """Return the alarms of the active baseline as it is now, folded over the whole log."""
         active = self.log.active()
         assert active is not None
-        fold, start = Fold(active.baseline, RULES.fold), self.log.position_at(active.baseline.stop_place)
+        fold, start = Fold(active.baseline, self.rules.fold), self.log.position_at(active.baseline.stop_place)
         found: list[Decision] = []
         while entries := list(self.log.entries(start, max_places=5000)):
             for entry in entries:
@@ -134,11 +136,20 @@ def observations(site: Site) -> dict[str, int]:
     return {key.signal: row.observations for key, row in streams.items() if key.signal in NAMES and key.cohort == ALL}
 
 
-@pytest.mark.parametrize("restart", [False, True], ids=["one leader", "a new leader every time"])
+SHARED = replace(RULES, fold=FoldRules(Budget(false_page_days=0.002, least_run_length=200.0)))
+
+
+@pytest.mark.parametrize(
+    ("restart", "rules"),
+    [
+        pytest.param(True, RULES, id="a new leader every time"),
+        pytest.param(False, SHARED, id="one leader, a budget that all streams share"),
+    ],
+)
 def test_what_labels_tell_gets_its_laws_and_its_alarms_are_those_of_a_fold_from_the_beginning(
-    engine: Engine, restart: bool
+    engine: Engine, restart: bool, rules: ControllerRules
 ) -> None:
-    site = Site(engine)
+    site = Site(engine, rules)
     site.replay(restart=restart)
     active = site.log.active()
     assert active is not None
@@ -154,7 +165,7 @@ def test_what_labels_tell_gets_its_laws_and_its_alarms_are_those_of_a_fold_from_
     found = {alarm[1] for alarm in site.alarms()}
     assert str(StreamKey(WIN_RATE.name, ALL, "chat-1", DEFAULT.version)) in found
     assert site.alarms() == site.folded_again()
-    explanations = Explanations(engine, RULES.fold)
+    explanations = Explanations(engine, rules.fold)
     for stored in PostgresAlarms(engine).alarms(state=None, limit=500):
         if stored.alarm.stream.signal in NAMES:
             explained = explanations.explanation(stored.alarm_id)

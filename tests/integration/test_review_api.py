@@ -91,7 +91,7 @@ def test_a_viewer_may_not_look_into_the_queue_and_an_operator_may_answer(engine:
         {"dimensions": {"a\x00": 1}},
         {"annotator": "eve"},
     ],
-    ids=str,
+    ids=lambda wrong: ascii(wrong)[:30],
 )
 def test_what_is_no_answer_is_refused(client: TestClient, wrong: dict[str, object]) -> None:
     body = {"item_id": 1, "answer": "label", "value": 1} | wrong

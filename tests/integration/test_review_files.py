@@ -172,11 +172,11 @@ def test_hostile_names_are_kept_and_shown_as_text(engine: Engine, review: Callab
     assert unseen(review("import", judged, "--format", "jsonl").err) == []
     for label in labels:
         text_file.write_text(f"Judge. {label}", encoding="utf-8", errors="replace")
-        name = label[:90]
-        for words in (("add", "--", name, text_file), ("show", "--", name), ("activate", "--", name), ("list",)):
-            done = review("criteria", *words)
-            assert (unseen(done.out + done.err), "Traceback" in done.err) == ([], False), words
-        assert review("gold", "--", label, 1).code == FAILED
+        assert unseen(review("criteria", "add", "--", label[:90], text_file).out) == []
+    for words in (*(("show", "--", label) for label in UNSTORABLE.values()), ("activate", "--", "a\0b"), ("list",)):
+        done = review("criteria", *words)
+        assert (unseen(done.out + done.err), "Traceback" in done.err) == ([], False), words
+    assert {review("gold", "--", label, 1).code for label in UNSTORABLE.values()} == {FAILED}
 
 
 def test_an_annotation_that_says_nothing_or_two_things_is_no_answer() -> None:

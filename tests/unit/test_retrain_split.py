@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -40,6 +41,32 @@ def test_no_conversation_and_no_prompt_is_on_both_sides() -> None:
 
     assert len(split.train) + len(split.held_out) == 600
     assert not ties(split.train) & ties(split.held_out)
+
+
+def turn(number: int, *asked: str) -> PreferencePair:
+    """A later turn of a conversation that its source names in a way of its own."""
+    messages = [Message(role, text) for text in asked for role in ("user", "assistant")][:-1]
+    return replace(pair(number, conversation=f"c-{number}"), messages=tuple(messages))
+
+
+def test_two_turns_of_one_conversation_are_on_one_side_though_two_sources_name_it_differently() -> None:
+    first = [turn(number, f"open {number}") for number in range(200)]
+    later = [turn(200 + number, f"open {number}", f"and then {number}?") for number in range(200)]
+
+    split = split_pairs([*first, *later], held_out_ratio=0.125, seed=0)
+
+    def openings(pairs: tuple[PreferencePair, ...]) -> set[Message]:
+        return {one.messages[0] for one in pairs}
+
+    assert not openings(split.train) & openings(split.held_out)
+
+
+def test_conversations_that_all_open_alike_are_not_one() -> None:
+    pairs = [turn(number, "hello", f"question {number}") for number in range(400)]
+
+    split = split_pairs(pairs, held_out_ratio=0.125, seed=0)
+
+    assert 0.05 < len(split.held_out) / 400 < 0.2
 
 
 def test_about_the_wanted_share_is_held_out() -> None:

@@ -95,3 +95,17 @@ def test_traffic_is_what_the_busier_of_the_last_hour_and_the_last_minutes_would_
     assert traffic.a_day(NOW + timedelta(minutes=30)) == pytest.approx(24 * 1310, rel=0.1)
     traffic.add([], NOW + timedelta(hours=2))
     assert traffic.a_day(NOW + timedelta(hours=2)) == 0.0
+
+
+@pytest.mark.parametrize("busiest", [30, 300, 3000, 30_000])
+def test_a_day_with_a_rhythm_and_a_surge_stays_within_its_budget(busiest: int) -> None:
+    traffic, plan, drawn = Traffic(), planned(0), 0.0
+    for minute in range(24 * 60):
+        now = NOW + timedelta(minutes=minute)
+        surge = 10 if 600 <= minute < 630 else 1
+        count = int(busiest * surge * (0.55 - 0.45 * np.cos(2 * np.pi * minute / 1440)))
+        drawn += items(plan, count)
+        traffic.add([(now, count)], now)
+        plan = planned(traffic.a_day(now), plan)
+    late = busiest * 10 * 0.01  # what the surge's first minute brought before anybody had counted it
+    assert drawn <= 500 + late

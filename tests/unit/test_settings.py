@@ -81,6 +81,7 @@ def test_settings_are_frozen() -> None:
             "a token of the role 'viewer' is shorter than 16 characters",
         ),
         ({"RETENTION__TEXT_DAYS": "500"}, "text_days = 500 outlives trace_id_days = 400"),
+        ({"RETENTION__PAIR_DAYS": "20"}, "text_days = 30 outlives pair_days = 20"),
         ({"NONSENSE": "1"}, "MONITOR_NONSENSE: no such setting"),
     ],
     ids=[
@@ -94,6 +95,7 @@ def test_settings_are_frozen() -> None:
         "an open door",
         "a short token",
         "a text without its id",
+        "a pair without its text",
         "an unknown variable",
     ],
 )
