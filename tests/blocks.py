@@ -22,6 +22,7 @@ from monitor.labels.verdict import verdicts
 from monitor.observe.gather import batch_of
 from monitor.offline.blocks import InMemoryBlocks
 from monitor.offline.log import InMemoryLog
+from monitor.review.criteria import DEFAULT
 from monitor.signals.estimand import LENGTH_GAP, REWARD_WIN, WIN_RATE
 from tests.traces import START
 
@@ -66,6 +67,7 @@ class Traces:
             "kind": WIN_RATE.kind,
             "value": float(self.verdict[row]),
             "annotator_id": "ada",
+            "criteria_version": DEFAULT.version,
             "inclusion_probability": float(self.probability[row]),
         }
         return Label(**usual | changes)  # type: ignore[arg-type]

@@ -65,18 +65,27 @@ def winrate(
     if as_json:
         show_json([asdict(report) for report in reports])
         return
-    for report in reports:
+    for report, whole in zip(reports, found, strict=True):
+        if whole.estimates and not report.estimates:
+            raise InvalidInput(_no_row(whole))
         if report.estimates:
             show_table(estimate_table(report.estimates))
         for line in report_lines(report, datetime.now(UTC)):
             say(line)
 
 
+def _no_row(report: LabelReport) -> str:
+    cohorts = ", ".join(sorted({row.cohort for row in report.estimates}))
+    models = ", ".join(sorted({row.policy_model for row in report.estimates}))
+    return f"no row is of that cohort, policy model and window; cohorts: {cohorts}; policy models: {models}"
+
+
 def estimate_table(estimates: Iterable[Estimate]) -> Table:
     """Return a row an estimate, with the length-controlled one beside it."""
     columns = ("cohort", "policy model", "window", "traces", "labels", "estimate", "95%", "anytime", "labels alone")
-    table = Table(*columns, "labels gained", "to halve it", "length-controlled")
     rows = list(estimates)
+    several = len({row.criteria_version for row in rows}) > 1  # rows that would look the same but for these
+    table = Table(*columns, "labels gained", "to halve it", "length-controlled", *(["criteria"] if several else []))
     controlled = {_key(row): row for row in rows if row.signal == WIN_RATE_LC.name}
     for row in rows:
         if row.signal == WIN_RATE_LC.name:
@@ -96,6 +105,7 @@ def estimate_table(estimates: Iterable[Estimate]) -> Table:
             "-" if gained is None else f"{gained:+.0f}",
             "-" if row.labels_to_halve is None else f"{row.labels_to_halve} more",
             "-" if lengthless is None or lengthless.estimate is None else f"{lengthless.estimate:.1%}",
+            *([row.criteria_version or "any"] if several else []),
         )
         table.add_row(*map(cell, texts))
     return table

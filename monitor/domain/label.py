@@ -13,6 +13,7 @@ import msgspec
 PREFERENCE = "preference"  # of the trace's answer over its reference response: 1 won, .5 tie, 0 lost
 REFUSAL = "refusal"  # 1: the answer refuses
 RATING = "rating"  # a user's thumb: 1 up, 0 down; nobody decided who gives one
+KIND_PATTERN = "^[a-z][a-z0-9_]{0,63}$"  # of these, and of any other kind
 
 
 class LabelSource(StrEnum):

@@ -69,7 +69,7 @@ def parse_json(decoder: msgspec.json.Decoder[W], value: bytes | None) -> W | Inv
     except RecursionError:
         return InvalidTrace(Reason.TOO_DEEP, "value is nested too deeply; wanted a flat JSON object")
     # A NUL reaches a string only through its escape, so most records need no walk.
-    field = _nul_field(msgspec.to_builtins(wire, builtin_types=(datetime,)), "") if b"\\u0000" in value else None
+    field = _nul_field(_builtins(wire), "") if b"\\u0000" in value else None
     if field is None:
         return wire
     return InvalidTrace(Reason.NUL_CHARACTER, f"{_shortened(field)} holds U+0000; wanted text without NUL")
@@ -196,6 +196,11 @@ def _shown_field(path: str, value: bytes) -> str:
     except (ValueError, RecursionError):
         return ""
     return " = " + _shortened(bytes(fields[path]).decode(errors="replace")) if path in fields else ""
+
+
+def _builtins(wire: object) -> Any:
+    """Return *wire* as dicts and lists; what it leaves raw is read, and looked at, by itself."""
+    return msgspec.to_builtins(wire, builtin_types=(datetime,), enc_hook=lambda _: None)
 
 
 def _nul_field(value: Any, path: str) -> str | None:

@@ -62,7 +62,7 @@ def estimated(labels: Iterable[Label]) -> list[Estimand]:
 def rule_of(rule: BlockRule, entries: Iterable[LogEntry], labels: Iterable[Label]) -> BlockRule:
     """Return *rule* for labels that are all known: a block waits for the latest of all, and for nothing else.
 
-    The smallest probability that a label states is the smallest that any trace had.
+    The smallest probability that a label states, of those that count, is the smallest that any trace had.
     """
     given: dict[str | None, datetime] = {}
     stated = [1.0]
@@ -70,8 +70,8 @@ def rule_of(rule: BlockRule, entries: Iterable[LogEntry], labels: Iterable[Label
         if label.source not in COUNTED:
             continue
         given[label.trace_id] = max(label.timestamp, given.get(label.trace_id, label.timestamp))
-        if label.inclusion_probability is not None:
-            stated.append(max(label.inclusion_probability, rule.least_probability))
+        if label.inclusion_probability is not None and label.inclusion_probability >= rule.least_probability:
+            stated.append(label.inclusion_probability)
     delays = [
         given[name] - moment_of(int(micros))
         for entry in entries

@@ -66,7 +66,7 @@ def require_files(paths: Iterable[Path]) -> None:
     for path in paths:
         if not path.exists() or path.is_dir():
             found = "a folder" if path.is_dir() else "no such file"
-            raise InvalidInput(f"{path}: {found}; name a file of traces, one JSON object a line")
+            raise InvalidInput(f"{path}: {found}; name a file with one JSON object a line")
 
 
 @contextmanager

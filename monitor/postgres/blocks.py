@@ -22,6 +22,7 @@ from monitor.postgres import schema
 from monitor.postgres.engine import transaction
 from monitor.postgres.labels import PostgresLabels
 from monitor.postgres.log import append_entry
+from monitor.postgres.review_criteria import active_criteria
 from monitor.postgres.streams import PostgresFoldStore, batch_of, entry_of
 
 _ENTRIES = text(
@@ -116,11 +117,9 @@ class PostgresBlocks:
             rows = connection.execute(_QUEUED, {"trace_ids": list(trace_ids), "kind": kind}).all()
         return {row.trace_id: Queued(ItemState(row.state), row.wanted) for row in rows}
 
-    def criteria(self) -> str | None:
-        query = select(schema.criteria.c.version).where(schema.criteria.c.active)
+    def criteria(self) -> str:
         with transaction(self._engine) as connection:
-            version: str | None = connection.execute(query).scalar_one_or_none()
-        return version
+            return active_criteria(connection).version
 
     def save_settled(self, estimand: str, cut: Cut, settled: Sequence[Settled], entry: LogEntry | None) -> None:
         with transaction(self._engine) as connection:

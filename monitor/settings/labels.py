@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, StringConstraints, model_validator
 
-from monitor.domain.label import PREFERENCE
+from monitor.domain.label import KIND_PATTERN, PREFERENCE
 from monitor.settings.part import Part
 
 DAY = 86_400.0
+Kind = Annotated[str, StringConstraints(pattern=KIND_PATTERN)]
 
 
 class LabelsSettings(Part):
@@ -53,7 +54,7 @@ class ReviewSettings(Part):
         0.9, gt=0, lt=1, description="of the disagreement of late, above which a trace is disputed"
     )
     daily_budget: int = Field(500, ge=0, description="items a day; a busy day lowers the shares above")
-    kinds: tuple[str, ...] = Field(
+    kinds: tuple[Kind, ...] = Field(
         (PREFERENCE,), description="labels asked for: preference where a reference response is there, refusal, ..."
     )
     overlap: int = Field(2, ge=1, le=9, description="annotators of an item that is checked")

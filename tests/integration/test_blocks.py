@@ -29,6 +29,7 @@ from monitor.postgres.leader import Leadership
 from monitor.postgres.log import append_entry
 from monitor.postgres.retention import PostgresRetention, Retention
 from monitor.postgres.streams import PostgresFoldStore
+from monitor.review.criteria import DEFAULT
 from monitor.signals.estimand import WIN_RATE
 from tests.blocks import Told, WaitingBlocks, settle_all, told_in, traces
 
@@ -99,6 +100,7 @@ class InMemory:
     def __init__(self) -> None:
         self.log = InMemoryLog()
         self.store = WaitingBlocks(self.log)
+        self.store.version = DEFAULT.version
 
     def write(self, entry: LogEntry) -> None:
         self.log.append(entry)
@@ -166,7 +168,7 @@ def test_blocks_in_a_database_are_those_in_memory(engine: Engine) -> None:
     assert stored.blocks() == kept.blocks()
     outcomes = [row[3] for row in kept.blocks()]
     assert set(outcomes) == {Outcome.MATURED, Outcome.MISSING}
-    assert {series[2] for series in kept.told() if series[0] == WIN_RATE.name} == {"any", "c-1"}
+    assert {series[2] for series in kept.told() if series[0] == WIN_RATE.name} == {DEFAULT.version, "c-1"}
     assert stored.told() == kept.told()
     settled = kept.store.settled[WIN_RATE.name]
     items = [tuple(asdict(item).values()) for row in settled for item in row.rows]

@@ -27,6 +27,7 @@ from monitor.postgres.engine import transaction
 from monitor.postgres.estimates import PostgresEstimates
 from monitor.postgres.labels import insert_labels
 from monitor.postgres.streams import PostgresFoldStore
+from monitor.review.criteria import DEFAULT
 from monitor.signals.estimand import WIN_RATE
 from tests.commands import Run
 from tests.hostile import LABELS, unseen
@@ -109,6 +110,9 @@ def test_the_command_shows_each_cohort_with_what_is_known_of_it(run: Run, postgr
     [row] = [row for row in rows if row["signal"] == "win_rate"]
     assert row["bounds"]["lower"] < 0.4 < row["bounds"]["upper"]
     assert row["anytime"]["lower"] <= row["bounds"]["lower"]
+    nowhere = run("winrate", "--cohort", "moon")
+    assert (nowhere.code, unseen(nowhere.err)) == (2, [])
+    assert "no row is of that cohort, policy model and window; cohorts: " in nowhere.err
     told = run("winrate", "--signal", "mood")
     assert (told.code, "labels do not tell it; name one of win_rate, refusal_rate" in told.err) == (2, True)
 
@@ -135,7 +139,7 @@ def test_drawn_traces_and_their_labels_become_a_win_rate(engine: Engine) -> None
     PostgresFoldStore(engine).place_entries()
     chosen = [(item.trace.trace_id, won) for item, won, named in zip(items, wins, drawn, strict=True) if named]
     given = [
-        label(number, trace_id=trace_id, value=float(won), annotator_id="ada", criteria_version=None)
+        label(number, trace_id=trace_id, value=float(won), annotator_id="ada", criteria_version=DEFAULT.version)
         for number, (trace_id, won) in enumerate(chosen)
     ]
     with transaction(engine) as connection:

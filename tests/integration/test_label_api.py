@@ -76,22 +76,23 @@ def test_one_wrong_label_keeps_its_batch_out_and_every_wrong_one_is_named(
     client: TestClient, engine: Engine, registry: CollectorRegistry
 ) -> None:
     good, high, odd = wire(label(1)), wire(label(2), value=2), wire(label(3), source="robot")
-    refused = post(client, good, high, good, odd, b"7", b"{}")
+    refused = post(client, good, high, good, odd, b"7", b"{}", wire(label(4), trace_id="t\x00"))
     assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
     problem = refused.json()
-    assert problem["detail"].startswith("4 of 6 labels are wrong, and none was stored: mend or drop those that `rows`")
+    assert problem["detail"].startswith("5 of 7 labels are wrong, and none was stored: mend or drop those that `rows`")
     assert [(row["index"], row["reason"]) for row in problem["rows"]] == [
         (1, "number_out_of_range"),
         (3, "unknown_word"),
         (4, "wrong_type"),
         (5, "missing_field"),
+        (6, "nul_character"),
     ]
     assert problem["rows"][0]["detail"] == "value = 2: Expected `float` <= 1.0"
     assert problem["rows"][1]["detail"] == 'source = "robot": unknown; wanted human, ai, user'
     assert rows_of(engine, "select count(*) from label") == [(0,)]
     assert rows_of(engine, "select count(*) from audit") == [(0,)]
     invalid = {"outcome": "invalid", "source": "unknown"}
-    assert registry.get_sample_value("monitor_received_labels_total", invalid) == 4
+    assert registry.get_sample_value("monitor_received_labels_total", invalid) == 5
     assert outcomes(post(client, good, good)) == ["stored", "known"]
 
 

@@ -33,6 +33,7 @@ from monitor.postgres.log import append_entry
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
+from monitor.review.criteria import DEFAULT
 from monitor.signals.estimand import LABEL_SIGNALS, REWARD_ACCURACY, WIN_RATE, WIN_RATE_LC
 from tests.blocks import settle_all, traces
 
@@ -162,7 +163,7 @@ def test_what_labels_tell_gets_its_laws_and_its_alarms_are_those_of_a_fold_from_
         assert sum(row.observations for row in law.strata) <= earlier
         assert law.days == pytest.approx(earlier_days(law.signal, law.since, site), rel=0.2)
     found = {alarm[1] for alarm in site.alarms()}
-    assert str(StreamKey(WIN_RATE.name, ALL, "chat-1", "any")) in found
+    assert str(StreamKey(WIN_RATE.name, ALL, "chat-1", DEFAULT.version)) in found
     assert site.alarms() == site.folded_again()
     explanations = Explanations(engine, rules.fold)
     for stored in PostgresAlarms(engine).alarms(state=None, limit=500):
@@ -195,7 +196,7 @@ def test_a_fold_that_is_behind_when_the_laws_are_frozen_decides_as_one_that_is_n
     assert site.tick() > 0
     active = site.log.active()
     assert active is not None
-    assert active.baseline.get(WIN_RATE.name, "any") is not None
+    assert active.baseline.get(WIN_RATE.name, DEFAULT.version) is not None
     site.settle()
     site.fold_all()
     assert any(WIN_RATE.name in str(alarm[1]) for alarm in site.alarms())
@@ -246,12 +247,12 @@ def test_a_baseline_that_is_frozen_later_has_laws_of_its_own_traces_alone(engine
     site.fold_all()
     active = site.log.active()
     assert active is not None
-    law = active.baseline.get(WIN_RATE.name, "any")
+    law = active.baseline.get(WIN_RATE.name, DEFAULT.version)
     assert law is not None
     assert sum(row.observations for row in law.strata) == 2400 - 1020
     span = site.log.label_span(WIN_RATE, first_place)
     assert span is not None
     assert site.log.locate([span.first_place])[0].subject_id == "t-1020"
-    assert span.verdicts == {"any": len([row for row in TRACES.drawn() if 1020 <= row < 2400])}
-    assert span.compared == {"e-1": span.verdicts["any"]}
+    assert span.verdicts == {DEFAULT.version: len([row for row in TRACES.drawn() if 1020 <= row < 2400])}
+    assert span.compared == {"e-1": span.verdicts[DEFAULT.version]}
     assert site.log.label_span(WIN_RATE, 10**6) is None

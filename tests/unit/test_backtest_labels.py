@@ -120,6 +120,13 @@ def test_labels_leave_what_is_found_without_them_as_it_is() -> None:
     ]
 
 
+def test_a_label_whose_probability_is_too_small_to_count_makes_no_interval_wider() -> None:
+    made = world(600)
+    unknown = next(trace for trace in made.traces if trace.trace_id not in {given.trace_id for given in made.labels})
+    tiny = label(0, label_id="tiny", trace_id=unknown.trace_id, timestamp=unknown.timestamp, inclusion_probability=1e-9)
+    assert row_of(period_of(made.traces, [*made.labels, tiny])) == row_of(period_of(made.traces, made.labels))
+
+
 def test_what_counts_in_no_estimate_is_told_apart() -> None:
     made = world(1000)
     bare = trace(1000, messages=made.traces[0].messages, reference_response="So.")  # a repeat

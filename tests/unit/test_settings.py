@@ -54,6 +54,10 @@ def test_a_rule_is_read_whole_from_the_file_that_is_named(monkeypatch: pytest.Mo
     assert (rule.signals, rule.action, rule.severity) == (("refusal",), Action.DPO, "alert")
 
 
+def test_the_queue_asks_for_no_kind_that_a_label_cannot_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "review.kinds" in refused(monkeypatch, REVIEW__KINDS='["preference", "Bad Kind"]')
+
+
 def test_settings_are_frozen() -> None:
     settings = load_settings()
     with pytest.raises(ValidationError, match="frozen"):

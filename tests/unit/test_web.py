@@ -211,7 +211,8 @@ def test_estimates_come_with_their_blocks_and_only_those_that_were_asked_for(
     assert (report["blocks"]["dropped"], report["labels"]) == (2, {"counted": 81, "not_selected": 5, "waiting": 12})
     everything = local.get("/api/v1/estimates", params={"window": "week"}).json()
     assert [len(report["estimates"]) for report in everything] == [2, 1]
-    assert local.get("/api/v1/estimates", params={"past_weeks": 27}).status_code == 422
+    for wrong in ({"past_weeks": 27}, {"window": "year"}, {"signal": "mood"}):
+        assert local.get("/api/v1/estimates", params=wrong).status_code == 422
 
 
 def test_streams_come_by_name_and_no_evidence_is_null(local: TestClient, monitor: InMemoryMonitor) -> None:

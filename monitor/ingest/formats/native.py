@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from monitor.domain.label import Label, LabelSource
+from monitor.domain.label import KIND_PATTERN, Label, LabelSource
 from monitor.domain.trace import Message, Preference, ReportedScores, TokenSource, Trace
 from monitor.errors import InvalidTrace
 from monitor.ingest.decode import (
@@ -120,7 +120,7 @@ class NativeLabel(Struct, frozen=True, kw_only=True):
     kind: Annotated[
         str,
         Meta(
-            pattern="^[a-z][a-z0-9_]{0,63}$",
+            pattern=KIND_PATTERN,
             description="preference (over the reference response: 1 won, 0.5 tie, 0 lost), refusal, rating, correct,"
             " or one of your own",
         ),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 from fastapi import APIRouter, Query
 
+from monitor.errors import InvalidInput
 from monitor.labels.report import LabelReport
+from monitor.signals.estimand import ESTIMANDS
 from monitor.web.auth import Viewer
 from monitor.web.state import kept
 
@@ -28,7 +30,7 @@ def list_estimates(
     reports: Annotated[Reports, kept("estimates")],
     *,
     signal: Annotated[str | None, Query(max_length=1000, description="win_rate, refusal_rate, ...")] = None,
-    window: Annotated[str | None, Query(max_length=1000, description="day, week or release")] = None,
+    window: Annotated[Literal["day", "week", "release"] | None, Query()] = None,
     cohort: Annotated[str | None, Query(max_length=1000, description="* for all cohorts together")] = None,
     policy_model: Annotated[str | None, Query(max_length=1000)] = None,
     past_weeks: Annotated[int, Query(ge=0, le=MAX_PAST_WEEKS, description="before the last one, for a trend")] = 0,
@@ -39,5 +41,7 @@ def list_estimates(
     cheap opinion on every trace, `classical` that of the labels alone, and `anytime` holds however often one looks.
     Windows are whole UTC days; they end with the last day of which blocks are settled.
     """
+    if signal is not None and signal not in ESTIMANDS:
+        raise InvalidInput(f"query.signal = {signal!r}: labels do not tell it; name one of {', '.join(ESTIMANDS)}")
     found = reports.reports(signal=signal, past_weeks=past_weeks)
     return [report.only(window=window, cohort=cohort, policy_model=policy_model) for report in found]
