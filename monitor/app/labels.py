@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from monitor.domain.label import Label, StoredLabel
-from monitor.domain.order import Actor
+from monitor.domain.order import Actor, Role
 from monitor.errors import InvalidRow, InvalidRows, InvalidTrace
 from monitor.ingest.decode import DecodeLimits
 from monitor.ingest.formats.native import decode_label
 from monitor.postgres.labels import PostgresLabels
 from monitor.telemetry.intake import LabelCounts
 from monitor.web.routes.label import PostedLabel
+
+FOREIGN = "foreign_annotator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,10 @@ class LabelIntake:
             decoded = decode_label(row, self.limits, self.clock())
             if isinstance(decoded, InvalidTrace):
                 wrong.append(InvalidRow(index, decoded.reason, decoded.detail))
+            elif actor.role is Role.ANNOTATOR and decoded.annotator_id not in {None, actor.name}:
+                wrong.append(InvalidRow(index, FOREIGN, f"annotator_id: {decoded.annotator_id!r}; {_wanted(actor)}"))
             else:
-                labels.append(decoded)
+                labels.append(replace(decoded, annotator_id=actor.name) if actor.role is Role.ANNOTATOR else decoded)
         if wrong:
             if self.counts is not None:
                 self.counts.count_invalid(len(wrong))
@@ -49,3 +53,7 @@ class LabelIntake:
 
     def labels_of(self, trace_id: str, *, limit: int) -> Sequence[StoredLabel]:
         return self.store.labels_of(trace_id, limit=limit)
+
+
+def _wanted(actor: Actor) -> str:
+    return f"wanted {actor.name!r}, who holds this token, or none: an operator's token may speak for others"

@@ -53,8 +53,9 @@ _BLOCKS = text(
     " from label_block where estimand = :estimand"
 )
 _FACTS = text(
-    "select l.source, coalesce(coalesce(b.criteria_version, :criteria) in ('', l.criteria_version), false)"
-    " as meets_criteria, l.inclusion_probability >= :least as stated,"
+    "select l.source, l.criteria_version is null"
+    " or coalesce(coalesce(b.criteria_version, :criteria) in ('', l.criteria_version), false) as meets_criteria,"
+    " l.inclusion_probability >= :least as stated,"
     " r.item_id is not null as selected, s.trace_id is not null as stored, i.value is not null as counted,"
     " b.outcome is not null as settled,"
     " coalesce(b.outcome <> 'matured', false) as dropped, coalesce(l.received_at > b.settled_at, false) as late,"

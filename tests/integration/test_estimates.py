@@ -178,6 +178,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], LabelUse]] = {
     "its block was dropped before it came": ({"trace_id": "t-70"}, {}, LabelUse.LATE),
     "another label of its block never came": ({"trace_id": "t-70", "ago": 90}, {}, LabelUse.BLOCK_DROPPED),
     "it was given by other criteria": ({"criteria_version": "c-2", "trace_id": "t-195"}, {}, LabelUse.OTHER_CRITERIA),
+    "it states no criteria": ({"criteria_version": None}, {}, LabelUse.COUNTED),
     "a user gave it": ({"source": LabelSource.USER}, {}, LabelUse.USER),
     "a model gave it": ({"source": LabelSource.AI}, {}, LabelUse.AI),
     "it states no probability": ({"trace_id": "t-130"}, {"sampling": Sampling.STATED}, LabelUse.NO_PROBABILITY),

@@ -36,6 +36,22 @@ def client(engine: Engine, registry: CollectorRegistry) -> TestClient:
     return TestClient(app, base_url="http://127.0.0.1", headers=headers, raise_server_exceptions=False)
 
 
+def test_an_annotator_s_token_speaks_for_its_holder_alone(engine: Engine, registry: CollectorRegistry) -> None:
+    tokens = {"ada-token": "annotator", "ops-token": "operator"}
+    app = create_app(ports_of(engine, Settings()), health=Health(["web"]), registry=registry, tokens=tokens)
+    ada, ops = (
+        TestClient(app, base_url="http://127.0.0.1", headers={"Authorization": f"Bearer {token}"}) for token in tokens
+    )
+    refused = post(ada, wire(label(1, annotator_id=None)), wire(label(2, annotator_id="bo")))
+    assert (refused.status_code, [row["index"] for row in refused.json()["rows"]]) == (422, [1])
+    assert "annotator_id: 'bo'; wanted 'annotator-" in refused.json()["rows"][0]["detail"]
+    assert outcomes(post(ada, wire(label(1, annotator_id=None)))) == ["stored"]
+    assert outcomes(post(ops, wire(label(2, annotator_id="bo")))) == ["stored"]
+    [(own,), (other,)] = rows_of(engine, "select annotator_id from label order by label_id")
+    assert own.startswith("annotator-")
+    assert other == "bo"
+
+
 def post(client: TestClient, *rows: bytes) -> Any:
     return client.post(PATH, content=b'{"labels": [' + b", ".join(rows) + b"]}")
 
