@@ -146,9 +146,10 @@ def test_what_was_answered_without_a_network_is_sent_once_and_in_order(
     store_items(engine, range(6))
     log_in(page, f"{address}/review")
     expect(page.locator("#question")).to_be_focused()
-    page.route("**/review/answers", lose_the_reply, times=1)
+    page.route("**/review/answers", lose_the_reply)
     page.keyboard.press("1")
     expect(page.locator("#sending")).to_have_text("1 answer kept here, to be sent again")
+    page.unroute_all()
     expect(page.locator("#sending")).to_be_hidden()
     page.route("**/review/*", lambda route: route.abort())
     for key in "122":

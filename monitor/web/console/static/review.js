@@ -22,6 +22,7 @@ let shown = null; // the item on the screen
 let ahead = []; // those after it
 let past = []; // those answered of late, the latest at the end
 let done = 0;
+let arrived = 0; // answers and undos that the monitor has had
 let isLoading = false;
 let isUndoing = false;
 let again = null; // the timer until the queue is asked again
@@ -66,12 +67,13 @@ async function load() {
   if (isLoading || ahead.length > FEW) return;
   isLoading = true;
   clearTimeout(again);
-  const settled = outbox.size ? [] : past; // what the queue knows to be answered
+  // The reply may tell of the time before these answers came, and be read after it.
+  const asked = { sending: outbox.itemIds, settled: outbox.size ? [] : past, arrived };
   let failure = null;
   let isStale = false; // it named items alone whose answers were on their way
   try {
     const page = await read(`/api/v1/review/next?limit=${AHEAD}`);
-    take(page, settled);
+    take(page, asked);
     isStale = shown === null && page.items.length > 0;
   } catch (error) {
     if (error.status === 401) return locked();
@@ -85,11 +87,12 @@ async function load() {
   if (failure !== null || ahead.length === 0) again = setTimeout(load, LOOK_AGAIN_MILLISECONDS);
 }
 
-function take(page, settled) {
-  const known = [shown, ...ahead, ...past.filter((item) => !settled.includes(item))].map((item) => item?.item_id);
-  ahead.push(...page.items.filter(({ item_id: id }) => !known.includes(id) && !outbox.has(id)));
+function take(page, asked) {
+  const known = [shown, ...ahead, ...past.filter((item) => !asked.settled.includes(item))].map((item) => item?.item_id);
+  known.push(...asked.sending, ...outbox.itemIds);
+  ahead.push(...page.items.filter(({ item_id: id }) => !known.includes(id)));
   showCriteria(page.criteria);
-  showProgress(page.progress);
+  if (asked.arrived === arrived) showProgress(page.progress);
   if (shown === null && ahead.length) next();
 }
 
@@ -142,6 +145,7 @@ async function takeBack() {
   if (last !== undefined && outbox.takeBack(last.item_id)) return last;
   if (!(await outbox.flushed())) throw new Error("the monitor has not had your last answer yet");
   const reply = await change("/api/v1/review/undo", last === undefined ? {} : { item_id: last.item_id });
+  arrived += 1;
   showProgress(reply.progress);
   return reply.item;
 }
@@ -177,6 +181,7 @@ function toggleCriteria() {
 }
 
 function delivered({ progress }) {
+  arrived += 1;
   showProgress(progress);
   showLost(null);
 }

@@ -31,8 +31,8 @@ export class Outbox {
     return this.#tries > 0;
   }
 
-  has(itemId) {
-    return this.#waiting.some((answer) => answer.item_id === itemId);
+  get itemIds() {
+    return this.#waiting.map((answer) => answer.item_id);
   }
 
   add(answer) {
