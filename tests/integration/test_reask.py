@@ -156,11 +156,13 @@ def test_a_spent_budget_ends_the_asking_and_is_kept_over_leaders(ward: Ward) -> 
     first = ward.raise_alarm(onset=BASELINE, place=BASELINE + 200)
     with TroubledServer() as server:
         verdict, note = ward.ask(first, settings_of(server.url, daily_requests=50))
-        assert (verdict, server.asked.total()) == (UNDECIDED, 50)
+        asked = server.asked.total()
+        assert verdict is UNDECIDED
+        assert 40 < asked <= 50  # a connection that a busy server refuses is paid for as well
         assert note.startswith("the day's budget is spent: response_length")
         second = ward.raise_alarm(onset=BASELINE, place=BASELINE + 201, signal="refusal", scorer="patterns-1")
         verdict, _ = ward.ask(second, settings_of(server.url, daily_requests=50))
-    assert (verdict, server.asked.total()) == (UNDECIDED, 50)
+    assert (verdict, server.asked.total()) == (UNDECIDED, asked)
 
 
 def test_texts_that_are_forgotten_leave_it_undecided_with_the_reason(ward: Ward, engine: Engine) -> None:
