@@ -302,16 +302,20 @@ class Story:
         assert fallen is not None
         self._stage.say(f"{_headline(fallen)}: {effect_text(fallen.alarm.effect)}")
         for model in (script.RELEASED, script.DRIFTING):
-            self._stage.until(lambda: self._win_rate(model) is not None, FOLD_SECONDS, f"enough labels of {model}")  # noqa: B023 - asked at once
-            row = self._win_rate(model)
-            assert row is not None
-            assert row.bounds is not None
-            assert row.classical is not None
-            self._stage.say(
-                f"win rate of {model}: {row.estimate:.1%} [{row.bounds.lower:.1%}, {row.bounds.upper:.1%}] of "
-                f"{row.traces} traces, {row.labels} of them labelled; by the labels alone "
-                f"[{row.classical.lower:.1%}, {row.classical.upper:.1%}]"
-            )
+            self._tell_win_rate(model)
+
+    def _tell_win_rate(self, policy_model: str) -> None:
+        known = f"enough labels of {policy_model}"
+        self._stage.until(lambda: self._win_rate(policy_model) is not None, FOLD_SECONDS, known)
+        row = self._win_rate(policy_model)
+        assert row is not None
+        assert row.bounds is not None
+        assert row.classical is not None
+        self._stage.say(
+            f"win rate of {policy_model}: {row.estimate:.1%} [{row.bounds.lower:.1%}, {row.bounds.upper:.1%}] of "
+            f"{row.traces} traces, {row.labels} of them labelled; by the labels alone "
+            f"[{row.classical.lower:.1%}, {row.classical.upper:.1%}]"
+        )
 
     def _win_rate(self, policy_model: str) -> Estimate | None:
         """Return the win rate of all that *policy_model* answered; None while there are too few labels."""
