@@ -10,7 +10,8 @@ from enum import StrEnum
 
 class Action(StrEnum):
     REWARD_REFRESH = "reward_refresh"
-    DPO = "dpo"
+    DPO = "dpo"  # of a policy, from preference pairs
+    KTO = "kto"  # of a policy, from thumbs
 
 
 class JobState(StrEnum):

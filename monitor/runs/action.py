@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monitor.domain.job import Action
+from monitor.runs.policy import PolicyResult
 from monitor.runs.result import RewardResult, RunResult
 
 
@@ -20,4 +21,6 @@ class ActionKind:
 
 ACTIONS: Mapping[Action, ActionKind] = {
     Action.REWARD_REFRESH: ActionKind(RewardResult, "retrain.train_reward", "monitor.retraining.gate.reward"),
+    Action.DPO: ActionKind(PolicyResult, "retrain.train_dpo", "monitor.retraining.gate.policy"),
+    Action.KTO: ActionKind(PolicyResult, "retrain.train_kto", "monitor.retraining.gate.policy"),
 }

@@ -15,8 +15,12 @@ class RunProgress:
     """`line` is the whole of it in words."""
 
     line: str
-    done: int
-    total: int
+    done: int  # optimizer steps over all that is trained
+    total: int  # 0 before it is known
+    loss: float | None = None  # the last
+    rate: float | None = None  # optimizer steps a second, of late
+    seconds_left: float | None = None  # of the training, at that rate; what comes after it is not counted
+    phase: str = "training"  # or "preparing", "sampling", "evaluating", as the run says
 
 
 def write_progress(path: Path, progress: RunProgress) -> None:

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, TypeVar
 
 from monitor.runs.artifact import Artifact, HashedFile
 from monitor.runs.file import parse, read_object, write_file
+from monitor.runs.lineage import Lineage
 
 RESULT_FILE = "result.json"
 
@@ -44,6 +45,7 @@ class RunResult:
         HashedFile | None
     )  # rows {"index", "mean", "disagreement", "margins"}: the baseline's traces by the candidate
     status: Literal["succeeded"] = "succeeded"
+    lineage: Lineage | None = None  # None in what earlier releases wrote
 
     @property
     def metrics(self) -> PairMetrics | None:

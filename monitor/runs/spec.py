@@ -9,6 +9,7 @@ from pathlib import Path
 from monitor.domain.job import Action
 from monitor.runs.artifact import Artifact, HashedFile
 from monitor.runs.file import read_file, write_file
+from monitor.runs.policy import PolicyInputs
 
 SPEC_FILE = "spec.json"
 
@@ -38,6 +39,8 @@ class RunSpec:
     output: str  # absolute folder, empty or absent before the run
     preferences_card: str | None = None  # absolute path of what the pairs are, in numbers: `labels.card.SetCard`
     scored_tokens: int | None = None  # a scorer reads at most so many where it serves; None: the recipe's max_length
+    policy: PolicyInputs | None = None  # of a run that trains a policy
+    checkpoints: str | None = None  # absolute folder of the job that outlives its attempts; a run resumes from there
 
 
 def write_spec(path: Path, spec: RunSpec) -> None:

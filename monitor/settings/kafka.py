@@ -27,6 +27,9 @@ class KafkaSettings(Part):
         (), description="more topics, each with what it carries and its format; those above are native"
     )
     dead_letter_topic: str = Field("traces.dead-letters", min_length=1, description="topic for rejected records")
+    promotion_topic: str = Field(
+        "policy.promotions", min_length=1, description="topic that retrain.announcements.kafka writes to"
+    )
     group_id: str = Field("rlhf-monitor", min_length=1, description="consumer group; workers share it")
     auto_offset_reset: Literal["earliest", "latest"] = Field(
         "earliest",

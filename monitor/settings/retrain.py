@@ -9,17 +9,30 @@ from pydantic import Field, model_validator
 
 from monitor.domain.alarm import Severity
 from monitor.domain.job import Action
+from monitor.settings.launch import KubernetesSettings
 from monitor.settings.part import Part
+from monitor.settings.policy import (
+    AnnouncementSettings,
+    BakeSettings,
+    PolicyGateSettings,
+    PolicySettings,
+    ShadowSettings,
+)
 from monitor.signals.table import SIGNALS
 
 
 class TriggerRule(Part):
     signals: tuple[str, ...] = Field(min_length=1, description="signals whose alarms count")
     severity: Severity = Field(Severity.ALERT, description="least severity that counts")
-    action: Action = Field(Action.REWARD_REFRESH, description="what is started; dpo is not available yet")
+    action: Action = Field(Action.REWARD_REFRESH, description="what is started")
     approval: Literal["automatic", "manual"] = Field("manual", description="manual waits for an operator")
     cooldown_seconds: float = Field(6 * 3600.0, ge=0, description="least time between two jobs of the action")
-    min_new_pairs: int = Field(500, ge=1, description="preference pairs since the champion's training")
+    min_new_pairs: int = Field(
+        500, ge=1, description="preference pairs since the champion's training; of kto, answers with a thumb"
+    )
+    only_when: Literal["any", "policy", "scorer"] = Field(
+        "any", description="cause that the alarm must name: the policy, and neither the scorer nor the prompts; or both"
+    )
 
     @model_validator(mode="after")
     def _known_signals(self) -> TriggerRule:
@@ -36,6 +49,11 @@ class GateSettings(Part):
     length_balanced_margin: float = Field(0.05, ge=0, le=1, description="the same on length-balanced pairs")
     calibration_margin: float = Field(0.05, ge=0, le=1, description="expected calibration error it may add")
     min_held_out_pairs: int = Field(50, ge=1, description="fewer held-out pairs fail the gate")
+    dimension_accuracy_margin: float = Field(0.10, ge=0, le=1, description="the same on pairs of one dimension")
+    anchor_agreement: float = Field(
+        0.8, ge=0, le=1, description="share of the anchor's pairs of answers that both scorers must rank alike"
+    )
+    policy: PolicyGateSettings = PolicyGateSettings()
 
 
 class PairSettings(Part):
@@ -62,19 +80,54 @@ class RaterSettings(Part):
     )
 
 
+class PeriodicRule(Part):
+    """A job that starts by the calendar, whatever the alarms say."""
+
+    cron: str = Field(description="five crontab fields, UTC")
+    action: Action = Field(Action.REWARD_REFRESH, description="what is started")
+    approval: Literal["automatic", "manual"] = Field("automatic", description="manual waits for an operator")
+    min_new_pairs: int = Field(1, ge=1, description="as a rule's")
+
+
+class BudgetSettings(Part):
+    """What runs may cost, and when nothing is started."""
+
+    gpu_hours_a_week: float | None = Field(
+        None, gt=0, description="of the last seven days, over all jobs; a run on no GPU counts as one; null: any"
+    )
+    gpus_a_run: int = Field(1, ge=1, description="GPUs an hour of a run is counted as")
+    quiet_hours: str | None = Field(
+        None,
+        pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$",
+        description="UTC, as 22:00-06:00, in which rules and the calendar start nothing",
+    )
+    backoff_hours: float = Field(
+        6.0, ge=0, description="after a candidate that failed its gate; doubled with each in a row, a week at most"
+    )
+
+
 class RetrainSettings(Part):
     folder: Path = Field(Path("var/retrain"), description="where runs and candidates are kept")
     base_model: Path | None = Field(None, description="folder a new member is fine-tuned from; null: the champion's")
     recipe: Path | None = Field(None, description="YAML recipe; null takes the packaged reward recipe")
     lease_seconds: float = Field(60.0, ge=5, description="a launcher silent for longer loses its job")
     max_attempts: int = Field(3, ge=1, description="launches of one job before it fails")
-    launcher: str = Field("local_process", description="how runs are started; `local_process`: beside the daemon")
+    launcher: str = Field(
+        "local_process", description="how runs are started; `local_process`: beside the daemon; `kubernetes`: as a Job"
+    )
     keep_candidates: int = Field(
         5, ge=0, description="candidates kept beside champion, the one before it and those that wait"
     )
     promotion: Literal["automatic", "manual"] = Field("automatic", description="what follows a passed gate")
     rules: tuple[TriggerRule, ...] = Field((), description="which alarms start which job")
     refresh_cron: str | None = Field(None, description="crontab of a periodic reward_refresh, UTC")
+    periodic: tuple[PeriodicRule, ...] = Field((), description="more jobs by the calendar")
+    budget: BudgetSettings = BudgetSettings()
+    policy: PolicySettings = PolicySettings()
+    announcements: AnnouncementSettings = AnnouncementSettings()
+    bake: BakeSettings = BakeSettings()
+    shadow: ShadowSettings = ShadowSettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
     preferences: PairSettings = PairSettings()
     raters: RaterSettings = RaterSettings()
     gate: GateSettings = GateSettings()

@@ -15,6 +15,7 @@ from monitor.settings.ingest import IngestSettings
 from monitor.settings.kafka import KafkaSettings
 from monitor.settings.labels import LabelsSettings, ReviewSettings
 from monitor.settings.log import LogSettings
+from monitor.settings.probes import ProbeSettings
 from monitor.settings.retrain import RetrainSettings
 from monitor.settings.rewards import RewardsSettings, ServeSettings
 from monitor.settings.store import PostgresSettings, RetentionSettings
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     labels: LabelsSettings = LabelsSettings()
     review: ReviewSettings = ReviewSettings()
     retrain: RetrainSettings = RetrainSettings()
+    probes: ProbeSettings = ProbeSettings()
     retention: RetentionSettings = RetentionSettings()
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()

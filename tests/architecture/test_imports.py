@@ -25,8 +25,8 @@ EDGES = {
     "fastapi": ("monitor/web/*.py",),
     "starlette": ("monitor/web/*.py", "monitor/rewards/server.py"),
     "httpx": ("monitor/rewards/http.py", "monitor/embedding/http.py", "monitor/reference/http.py"),
-    "torch": ("monitor/*/huggingface*.py", "monitor/demo/models.py", "retrain/*.py"),
-    "transformers": ("monitor/*/huggingface*.py", "monitor/demo/models.py", "retrain/*.py"),
+    "torch": ("monitor/*/huggingface*.py", "monitor/demo/models.py", "monitor/demo/policies.py", "retrain/*.py"),
+    "transformers": ("monitor/*/huggingface*.py", "monitor/demo/models.py", "monitor/demo/policies.py", "retrain/*.py"),
     "trl": ("retrain/train_*.py",),
     "prometheus_client": ("monitor/telemetry/*.py", "monitor/web/*.py", "monitor/app/wiring.py"),
 }

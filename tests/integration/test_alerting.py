@@ -68,6 +68,8 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("monitor.telemetry.metrics.FRESH_SECONDS", "monitor.app.wiring.FRESH_SECONDS"):
         monkeypatch.setattr(name, FRESH_SECONDS)
     monkeypatch.setattr("monitor.pipeline.worker.LAG_SECONDS", 0.5)
+    # an idle worker that asks a lost database for its offsets says nothing of Kafka for longer than those seconds
+    monkeypatch.setattr("monitor.pipeline.worker.COMPARE_SECONDS", 3600.0)
 
 
 @pytest.fixture

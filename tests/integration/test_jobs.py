@@ -270,11 +270,6 @@ def test_one_job_of_an_action_can_be_live(parts: Parts) -> None:
     assert parts.start().state is JobState.QUEUED
 
 
-def test_an_action_without_a_run_is_refused_by_name(parts: Parts) -> None:
-    with pytest.raises(Conflict, match="dpo: unsupported_action"):
-        parts.service.start_job(Action.DPO, "by hand", actor=OPERATOR)
-
-
 def test_an_order_a_state_does_not_allow_changes_nothing(parts: Parts) -> None:
     parts.start()
     refused = [(state, order) for state in JobState for order in JobOrder if order not in ORDERS.get(state, {})]

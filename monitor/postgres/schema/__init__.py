@@ -42,12 +42,26 @@ from monitor.postgres.schema.log import (
     trace,
 )
 from monitor.postgres.schema.metadata import metadata
+from monitor.postgres.schema.probe import probe_answer, probe_run
 from monitor.postgres.schema.reference import reask, reasked, reference_budget, reference_control
-from monitor.postgres.schema.retraining import audit, job, job_event, preference, registry, reward_model
+from monitor.postgres.schema.retraining import (
+    announcement,
+    audit,
+    bake,
+    job,
+    job_event,
+    job_report,
+    preference,
+    registry,
+    reward_model,
+    shadow_score,
+)
 
 __all__ = [
     "alarm",
+    "announcement",
     "audit",
+    "bake",
     "baseline",
     "baseline_trace",
     "checkpoint",
@@ -61,6 +75,7 @@ __all__ = [
     "incident",
     "job",
     "job_event",
+    "job_report",
     "label",
     "label_block",
     "label_item",
@@ -74,6 +89,8 @@ __all__ = [
     "preference_pair",
     "preference_set",
     "preference_text",
+    "probe_answer",
+    "probe_run",
     "reask",
     "reasked",
     "reference_budget",
@@ -87,6 +104,7 @@ __all__ = [
     "reward_model",
     "running_total",
     "score",
+    "shadow_score",
     "stored_trace",
     "trace",
     "watch_state",

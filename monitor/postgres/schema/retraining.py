@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from monitor.postgres.column import timestamp as _timestamp
@@ -39,13 +52,17 @@ reward_model = Table(
     Column("job_id", BigInteger, ForeignKey("job.job_id")),
     Column("metrics", JSONB, nullable=False),
     _timestamp("created_at", default_now=True),
+    Column("role", Text, nullable=False, server_default="reward"),  # or "policy": the table is older than policies
+    Column("lineage", JSONB),  # `runs.lineage.Lineage`; null for one that the settings named
+    Column("card", Text),  # the model card, in Markdown
+    Column("calibration", JSONB),  # of a reward ensemble, fitted on held-out pairs
 )
 
 # One row a role; moving `version` is the promotion.
 registry = Table(
     "registry",
     metadata,
-    Column("role", Text, primary_key=True),  # "reward"
+    Column("role", Text, primary_key=True),  # "reward" or "policy"
     Column("version", Text, ForeignKey("reward_model.version"), nullable=False),
     Column("previous_version", Text, ForeignKey("reward_model.version")),
     _timestamp("promoted_at", default_now=True),
@@ -67,6 +84,7 @@ job = Table(
     Column("lease_owner", Text),
     _timestamp("lease_expires_at", nullable=True),
     Column("progress", Text),
+    Column("progress_detail", JSONB),  # `runs.progress.RunProgress`
     Column("spec", JSONB),
     Column("result", JSONB),
     Column("verdict", JSONB),
@@ -93,6 +111,69 @@ job_event = Table(
     Column("actor", Text, nullable=False),
     Column("note", Text, nullable=False),
     Index(None, "job_id"),
+)
+
+# What a gate's verdict rests on, readable by itself: one page of HTML.
+job_report = Table(
+    "job_report",
+    metadata,
+    Column("job_id", BigInteger, ForeignKey("job.job_id"), primary_key=True),
+    Column("sha256", Text, nullable=False),  # of the page
+    Column("page", LargeBinary, nullable=False),  # gzip
+    _timestamp("created_at", default_now=True),
+)
+
+# What is told about policies, in the transaction that did it; each way of telling notes when it was heard.
+announcement = Table(
+    "announcement",
+    metadata,
+    Column("announcement_id", BigInteger, primary_key=True, autoincrement=True),
+    Column("job_id", BigInteger, ForeignKey("job.job_id"), nullable=False),
+    Column("kind", Text, nullable=False),  # "promoted" or "rolled_back"
+    Column("version", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    _timestamp("created_at", default_now=True),
+    _timestamp("webhook_at", nullable=True),
+    _timestamp("kafka_at", nullable=True),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    _timestamp("retry_at", nullable=True),
+    Column("error", Text),
+    Index(None, "job_id"),
+)
+
+# The time after a promotion in which an alarm takes it back.
+bake = Table(
+    "bake",
+    metadata,
+    Column("job_id", BigInteger, ForeignKey("job.job_id"), primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("observed_as", Text, nullable=False),  # the streams' policy model or scorer version
+    Column("state", Text, nullable=False),
+    _timestamp("started_at", default_now=True),
+    Column("start_place", BigInteger, nullable=False),  # of the log; alarms about earlier traces do not count
+    Column("traces_wanted", BigInteger, nullable=False),
+    Column("traces_seen", BigInteger, nullable=False, server_default="0"),
+    Column("alarm_id", BigInteger, ForeignKey("alarm.alarm_id")),
+    Column("reason", Text),
+    _timestamp("ended_at", nullable=True),
+    Index(None, "state"),
+)
+
+# A candidate ensemble's scores beside the champion's, before it takes over.
+shadow_score = Table(
+    "shadow_score",
+    metadata,
+    Column("job_id", BigInteger, ForeignKey("job.job_id"), nullable=False),
+    Column("trace_id", Text, nullable=False),
+    Column("cohort", Text, nullable=False),
+    Column("champion_version", Text, nullable=False),
+    Column("champion_mean", Float, nullable=False),
+    Column("candidate_mean", Float, nullable=False),
+    Column("champion_disagreement", Float, nullable=False),
+    Column("candidate_disagreement", Float, nullable=False),
+    _timestamp("at", default_now=True),
+    PrimaryKeyConstraint("job_id", "trace_id"),
 )
 
 audit = Table(
