@@ -14,6 +14,7 @@ from monitor.errors import InvalidInput
 from monitor.retraining.launcher import Launcher, Run
 from monitor.runs.action import ACTIONS
 from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256
+from monitor.runs.policy import POLICY, PolicyInputs
 from monitor.runs.result import RESULT_FILE, Failure, RewardResult, RunResult, read_result
 from monitor.runs.spec import SPEC_FILE, RunSpec, write_spec
 from monitor.settings.retrain import RetrainSettings
@@ -36,6 +37,12 @@ class BaselineTraces(Protocol):
         ...
 
 
+class PolicyMaterial(Protocol):
+    def export(self, folder: Path, job_id: int, action: Action) -> PolicyInputs:
+        """Write what a policy's run is given beside its pairs; raise `InvalidInput` where there is too little."""
+        ...
+
+
 class ChampionSource(Protocol):
     def champion(self, role: str) -> Artifact | None: ...
 
@@ -50,9 +57,11 @@ class RunFolders:
         preferences: PreferencePairs,
         baseline: BaselineTraces,
         registry: ChampionSource,
+        policy: PolicyMaterial | None = None,
         scored_tokens: int | None = None,
     ) -> None:
         self._settings = settings
+        self._policy = policy
         self._scored_tokens = scored_tokens
         self._preferences = preferences
         self._baseline = baseline
@@ -77,15 +86,16 @@ class RunFolders:
         spec = RunSpec(
             job_id=job_id,
             action=action,
-            base_model=_base_model(self._settings.base_model, champion),
+            base_model=_base_model(role, self._settings, champion),
             champion=champion,
             preferences=self._preferences.export(folder / PREFERENCES_FILE, folder / CARD_FILE),
             preferences_card=str(folder / CARD_FILE),
             rescore=self._baseline.export(folder / RESCORE_FILE) if role == RewardResult.role else None,
-            recipe=read_recipe(self._settings.recipe),
+            recipe=read_recipe(*_recipe_of(action, self._settings)),
             seed=job_id,
             output=str(folder / OUTPUT_FOLDER),
             scored_tokens=self._scored_tokens,
+            policy=self._policy.export(folder, job_id, action) if self._policy and role == POLICY else None,
         )
         write_spec(folder / SPEC_FILE, spec)
         return spec
@@ -100,20 +110,29 @@ class RunFolders:
             yield int(Path(run.handle.folder).parent.name.removeprefix("job-")), run
 
 
-def read_recipe(path: Path | None) -> dict[str, float | int | str | bool]:
+def read_recipe(path: Path | None, setting: str = "retrain.recipe") -> dict[str, float | int | str | bool]:
     """Read a flat YAML recipe; empty, so that the run takes its own, where none is set."""
     if path is None:
         return {}
     try:
         recipe = yaml.safe_load(path.read_bytes())
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InvalidInput(f"retrain.recipe = {str(path)!r}: {error}; wanted a YAML file") from None
+        raise InvalidInput(f"{setting} = {str(path)!r}: {error}; wanted a YAML file") from None
     if not isinstance(recipe, dict):
-        raise InvalidInput(f"retrain.recipe = {str(path)!r}: wanted a mapping of names to values")
+        raise InvalidInput(f"{setting} = {str(path)!r}: wanted a mapping of names to values")
     for name, value in recipe.items():
         if not isinstance(name, str) or not isinstance(value, float | int | str | bool):
-            raise InvalidInput(f"retrain.recipe = {str(path)!r}: {name!r} = {value!r}; wanted a number, word or yes/no")
+            raise InvalidInput(f"{setting} = {str(path)!r}: {name!r} = {value!r}; wanted a number, word or yes/no")
     return recipe
+
+
+def _recipe_of(action: Action, settings: RetrainSettings) -> tuple[Path | None, str]:
+    """Return the action's recipe and the setting that names it."""
+    return {
+        Action.REWARD_REFRESH: (settings.recipe, "retrain.recipe"),
+        Action.DPO: (settings.policy.recipe, "retrain.policy.recipe"),
+        Action.KTO: (settings.policy.kto_recipe, "retrain.policy.kto_recipe"),
+    }[action]
 
 
 def collect_result(folder: Path, spec: RunSpec, *, exit_code: int, last_words: str | None) -> RunResult:
@@ -152,10 +171,14 @@ def _verify_path(folder: Path, path: str) -> None:
         raise InvalidInput(f"the run reports {path!r}; wanted something that exists in its own folder")
 
 
-def _base_model(configured: Path | None, champion: Artifact | None) -> str:
-    """The champion's first member stands for its backbone: the members differ only by what they were tuned on."""
-    if configured is not None:
-        return str(configured.resolve())
+def _base_model(role: str, settings: RetrainSettings, champion: Artifact | None) -> str:
+    """A reward champion's first member stands for its backbone: the members differ only by what they were tuned on."""
+    if role == POLICY:
+        if champion is None:
+            raise InvalidInput("no policy to train: wanted retrain.policy.model, the folder of the one that is served")
+        return champion.path
+    if settings.base_model is not None:
+        return str(settings.base_model.resolve())
     if champion is None:
         raise InvalidInput("no base model: wanted retrain.base_model, or a champion whose member can be tuned on")
     return str(Path(champion.path) / "member-0")
