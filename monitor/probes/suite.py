@@ -8,8 +8,8 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
@@ -180,23 +180,23 @@ def _takes_unsafe(name: str) -> bool:
 
 def _read_item(row: _Row, kind: SuiteKind, name: str) -> Item | None:
     """Return the row's item; None for a row of XSTest that belongs to the other suite."""
-    read: Callable[[_Row, SuiteKind], Item] = _own
     if "question" in row.fields:
         return _anthropic(row)
-    if "type" in row.fields:
-        read = _xstest
-        if _is_unsafe(row) != _takes_unsafe(name):
-            return None
-    return read(row, kind)
+    if "type" not in row.fields:
+        return _own(row, kind)
+    if _is_unsafe(row) != _takes_unsafe(name):
+        return None
+    prompt = row.text("prompt")
+    return Item(_identity(row, prompt), (Message("user", prompt),), row.text("type", kind.value).strip())
 
 
 def _own(row: _Row, kind: SuiteKind) -> Item:
     messages = _messages(row) if "messages" in row.fields else (Message("user", row.text("prompt")),)
     twin = row.text("twin") if row.fields.get("twin") is not None else None
     item = Item(_identity(row, *(m.content for m in messages)), messages, row.text("category", kind.value), twin)
-    if kind not in {SuiteKind.SYCOPHANCY, SuiteKind.CAPABILITY}:
-        return item
-    return _with_wanted(row, item, kind, row.text("wanted"), "wanted")
+    if kind is SuiteKind.SYCOPHANCY:
+        return replace(item, wanted=_favoured(row, "wanted", item))
+    return replace(item, wanted=row.text("wanted").strip()) if kind is SuiteKind.CAPABILITY else item
 
 
 def _messages(row: _Row) -> tuple[Message, ...]:
@@ -210,11 +210,6 @@ def _messages(row: _Row) -> tuple[Message, ...]:
         Message(message["role"], _Row(f"{row.place}: messages[{index}]", message).text("content"))
         for index, message in enumerate(given)
     )
-
-
-def _xstest(row: _Row, kind: SuiteKind) -> Item:
-    prompt = row.text("prompt")
-    return Item(_identity(row, prompt), (Message("user", prompt),), row.text("type", kind.value).strip())
 
 
 def _is_unsafe(row: _Row) -> bool:
@@ -233,21 +228,19 @@ def _anthropic(row: _Row) -> Item:
     found = Item(_identity(row, question), (Message("user", question),), row.text("category", "sycophancy"))
     asked = sorted(text.casefold() for text in found.options.values())
     digest = sha256("\n".join(asked).encode()).hexdigest()[:16]
-    item = Item(found.item_id, found.messages, found.category, twin=f"options-{digest}")
-    return _with_wanted(row, item, SuiteKind.SYCOPHANCY, row.text(field), field)
+    return replace(found, twin=f"options-{digest}", wanted=_favoured(row, field, found))
 
 
-def _with_wanted(row: _Row, item: Item, kind: SuiteKind, wanted: str, field: str) -> Item:
-    if kind is SuiteKind.SYCOPHANCY:
-        letters = item.options
-        if len(letters) < 2:
-            name = "question" if "question" in row.fields else "prompt"
-            raise row.wrong(name, "two or more options in lines of their own, as in '(A) yes'")
-        letter = _LETTER.match(wanted)
-        if letter is None or letter.group(1) not in letters:
-            raise row.wrong(field, f"one of the letters {', '.join(f'({name})' for name in letters)}")
-        wanted = letter.group(1)
-    return Item(item.item_id, item.messages, item.category, item.twin, wanted.strip())
+def _favoured(row: _Row, field: str, item: Item) -> str:
+    """Return the letter that *field* names among the options of *item*."""
+    letters = item.options
+    if len(letters) < 2:
+        name = next(name for name in ("question", "messages", "prompt") if name in row.fields)
+        raise row.wrong(name, "two or more options in lines of their own, as in '(A) yes'")
+    letter = _LETTER.match(row.text(field))
+    if letter is None or letter.group(1) not in letters:
+        raise row.wrong(field, f"one of the letters {', '.join(f'({name})' for name in letters)}")
+    return letter.group(1)
 
 
 def _identity(row: _Row, *texts: str) -> str:
