@@ -57,7 +57,7 @@ class PolicyMaterial:
             judged=self._texts.judged(folder / JUDGED_FILE, since),
             asked=self._texts.asked(folder / ASKED_FILE, job_id, limit=prompts) if prompts else None,
             feedback=self._feedback(folder) if action is Action.KTO else None,
-            suites=copy_suites(folder, PACKAGED | self._settings.probes.suites),
+            suites=copy_suites(folder, {**PACKAGED, **self._settings.probes.suites}),
             champion_server=_server(policy.champion_server),
             candidate_server=_server(policy.candidate_server),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from monitor.domain.job import Action, Launch
+from monitor.domain.job import Action, JobState, Launch
 from monitor.domain.label import RATING, LabelSource
 from monitor.postgres.engine import create_engine_for
 from monitor.postgres.policy_texts import Draw, PostgresPolicyTexts
@@ -46,7 +47,7 @@ def lines(file: HashedFile | None) -> list[dict[str, Any]]:
 
 
 def draw(ratio: float = 0.1, least: int = 10, most: int = 50, **changes: Any) -> Draw:
-    return Draw(**{"since": LONG_AGO, "ratio": ratio, "least": least, "most": most, "key": "job 1"} | changes)
+    return replace(Draw(LONG_AGO, ratio, least, most, key="job 1"), **changes)
 
 
 def named(rows: Sequence[dict[str, Any]]) -> set[str]:
@@ -124,7 +125,7 @@ def test_the_prompts_of_an_alarm_are_its_examples_and_others_since_its_onset(
     with PostgresTransactions(engine)() as work:
         for alarm_id in (alarm.alarm_id, None):
             action = Action.DPO if alarm_id else Action.REWARD_REFRESH
-            assert work.jobs.insert(Launch(action, alarm_id, False), "queued", reason="r", requested_by="me")
+            assert work.jobs.insert(Launch(action, alarm_id, False), JobState.QUEUED, reason="r", requested_by="me")
 
     rows = lines(texts.asked(tmp_path / "asked", 1, limit=50))
     assert len(rows) == 50
