@@ -134,7 +134,7 @@ class PostgresRegistry:
     def pairs_taken_at(self, role: str) -> datetime | None:
         model, event = schema.reward_model.c, schema.job_event.c
         taken = (
-            select(func.max(event.at))
+            select(func.min(event.at))  # a later attempt is given the pairs of the first
             .where(event.job_id == model.job_id, event.state == JobState.LEASED)
             .correlate(schema.reward_model)
             .scalar_subquery()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,13 +17,14 @@ from monitor.retraining.launcher import Launcher, Run
 from monitor.runs.action import ACTIONS
 from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256
 from monitor.runs.result import RESULT_FILE, Failure, RewardResult, RunResult, read_result
-from monitor.runs.spec import SPEC_FILE, RunSpec, write_spec
+from monitor.runs.spec import SPEC_FILE, RunSpec, read_spec, write_spec
 from monitor.settings.retrain import RetrainSettings
 
 PREFERENCES_FILE = "preferences.jsonl"
 CARD_FILE = "preferences-card.json"
 RESCORE_FILE = "rescore.jsonl"
 OUTPUT_FOLDER = "output"
+INPUTS_FOLDER, CHECKPOINTS_FOLDER = "inputs", "checkpoints"  # of a job: they outlive its attempts
 
 
 class PreferencePairs(Protocol):
@@ -74,21 +77,48 @@ class RunFolders:
         folder.mkdir(parents=True)
         role = ACTIONS[action].result.role
         champion = self._registry.champion(role)
-        spec = RunSpec(
-            job_id=job_id,
-            action=action,
+        spec = replace(
+            self._given(job_id, action, champion),
             base_model=_base_model(self._settings.base_model, champion),
-            champion=champion,
-            preferences=self._preferences.export(folder / PREFERENCES_FILE, folder / CARD_FILE),
-            preferences_card=str(folder / CARD_FILE),
             rescore=self._baseline.export(folder / RESCORE_FILE) if role == RewardResult.role else None,
             recipe=read_recipe(self._settings.recipe),
-            seed=job_id,
             output=str(folder / OUTPUT_FOLDER),
             scored_tokens=self._scored_tokens,
         )
         write_spec(folder / SPEC_FILE, spec)
         return spec
+
+    def _given(self, job_id: int, action: Action, champion: Artifact | None) -> RunSpec:
+        """Return what the attempt before was given, or gather it: a later attempt resumes what was trained on that.
+
+        Another champion asks for another training, and so for the data of now.
+        """
+        folder = self.of_job(job_id) / INPUTS_FOLDER
+        with suppress(InvalidInput):  # there is none, or another release wrote it
+            kept = read_spec(folder / SPEC_FILE)
+            if kept.champion == champion:
+                return kept
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            given = RunSpec(
+                job_id=job_id,
+                action=action,
+                base_model="",
+                champion=champion,
+                preferences=self._preferences.export(folder / PREFERENCES_FILE, folder / CARD_FILE),
+                preferences_card=str(folder / CARD_FILE),
+                rescore=None,
+                recipe={},
+                seed=job_id,
+                output="",
+                checkpoints=str(self.of_job(job_id) / CHECKPOINTS_FOLDER),
+            )
+            write_spec(folder / SPEC_FILE, given)
+        except BaseException:  # half of it is of no use, and a full disk wants its room
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return given
 
     def champion_version(self, role: str) -> str | None:
         champion = self._registry.champion(role)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
 from monitor.runs.artifact import Artifact, HashedFile
+from monitor.runs.calibration import ScorerCalibration
 from monitor.runs.file import parse, read_object, write_file
 from monitor.runs.lineage import Lineage
 
@@ -68,6 +69,28 @@ class PairMetrics:
     expected_calibration_error: float | None = None
     temperature: float | None = None
     length_reward_correlation: float | None = None
+    # share of the pairs judged by a dimension, and no tie in it, whose verdict in it the scorer's mean agrees with
+    accuracy_by_dimension: Mapping[str, float] = field(default_factory=dict)
+    pairs_by_dimension: Mapping[str, int] = field(default_factory=dict)
+    # how well the members' disagreement tells wrong pairs from right ones: .5 not at all, 1 always; None: one member,
+    # or no pair of one kind
+    disagreement_auroc: float | None = None
+    disagreement_auroc_lower: float | None = None  # 95% interval
+    disagreement_auroc_upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DimensionHead:
+    """A head trained on one dimension's verdicts, measured on held-out pairs that carry the dimension.
+
+    It is stored beside the ensemble's members and is no part of their mean.
+    """
+
+    train_pairs: int
+    pairs: int  # held out
+    accuracy: float | None  # None: none was held out
+    accuracy_lower: float | None = None  # 95% interval
+    accuracy_upper: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +104,13 @@ class RewardResult(RunResult):
     longer_wins_accuracy: float | None  # the baseline any reward model must beat
     train_pairs: int
     held_out_pairs: int
+    # of a TF-IDF Bradley-Terry model trained on the same pairs, on the same held-out pairs: the other baseline to beat
+    tfidf_accuracy: float | None = None
+    # share of pairs of answers from the baseline's window that candidate and champion rank alike; None without either
+    anchor_agreement: float | None = None
+    anchor_pairs: int = 0
+    dimension_heads: Mapping[str, DimensionHead] = field(default_factory=dict)
+    calibration: ScorerCalibration | None = None  # of the candidate; None: its margins say nothing
     action: Literal["reward_refresh"] = "reward_refresh"  # absent in what the first release wrote
 
     @property

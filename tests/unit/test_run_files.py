@@ -15,7 +15,8 @@ from monitor.domain.job import Action
 from monitor.errors import InvalidInput
 from monitor.runs.action import ACTIONS, ActionKind
 from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256
-from monitor.runs.result import Failure, PairMetrics, RewardResult, read_result, write_result
+from monitor.runs.calibration import MarginBound, ScorerCalibration
+from monitor.runs.result import DimensionHead, Failure, PairMetrics, RewardResult, read_result, write_result
 from monitor.runs.spec import RunSpec, read_spec, write_spec
 
 SPEC = RunSpec(
@@ -39,6 +40,22 @@ RESULT = RewardResult(
     held_out_pairs=40,
     rescored=SPEC.preferences,
     seconds=12.5,
+)
+DEEPER = replace(
+    RESULT,
+    tfidf_accuracy=0.6,
+    anchor_agreement=0.9,
+    anchor_pairs=64,
+    dimension_heads={"tone": DimensionHead(train_pairs=90, pairs=12, accuracy=0.75)},
+    calibration=ScorerCalibration(
+        temperature=0.7,
+        pairs=40,
+        error_before=0.2,
+        error_after=0.05,
+        error_rate=0.1,
+        pooled=MarginBound(pairs=40, quantile=1.5, beyond=0.3),
+        by_cohort={"dataset=koala": MarginBound(pairs=20, quantile=None)},
+    ),
 )
 # as the first release wrote it: one type for all actions, a failure with a success's fields
 FIRST_RELEASE: dict[str, Any] = {
@@ -65,7 +82,11 @@ def test_a_spec_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert read_spec(tmp_path / "spec.json") == SPEC
 
 
-@pytest.mark.parametrize("result", [RESULT, Failure("no held-out pairs", 0.5)], ids=["a success", "a failure"])
+@pytest.mark.parametrize(
+    "result",
+    [RESULT, DEEPER, Failure("no held-out pairs", 0.5)],
+    ids=["a success", "a success with all that is told", "a failure"],
+)
 def test_a_result_reads_back_as_it_was_written(tmp_path: Path, result: RewardResult | Failure) -> None:
     write_result(tmp_path / "result.json", result)
     assert read(tmp_path / "result.json") == result
