@@ -206,7 +206,7 @@ class _Fit:
         codes = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)[1]
         moves = np.zeros((int(codes.max()) + 1, design.shape[1]))
         np.add.at(moves, codes, (weighted * residuals[:, None]) @ inverse)
-        return cls(coefficients, moves, np.bincount(codes, weights=weights))
+        return cls(coefficients, moves, np.bincount(codes, weights=weights).astype(np.float64))
 
     def half_width(self, of: Floats, *, alpha: float) -> float:
         """Return that of the interval of the coefficients' sum, weighted by *of* (k,)."""
