@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from monitor.demo.texts.composer import compose_question, stock_sentences
+from monitor.demo.traffic import Phase, respond
 from monitor.domain.trace import Message
 from monitor.extra import needed
 from monitor.rewards.huggingface import quiet_transformers
@@ -23,9 +26,18 @@ CHAT_TEMPLATE = (
 VOCABULARY = 2_000
 MAX_TOKENS = 512
 BATCH = 16
+ANSWERS, STEPS = 1_200, 150  # that a demo's assistant is taught
 IGNORED = -100  # what PyTorch's cross entropy passes over
 
 Conversation = tuple[Sequence[Message], str]  # what was asked, and the answer
+
+
+def teach_assistant(folder: Path, phase: Phase, *, seed: int, answers: int = ANSWERS, steps: int = STEPS) -> float:
+    """Write the folder of a policy that answers as the demo's assistant does in *phase*; return its last loss."""
+    rng = Random(f"{phase.name}:policy:{seed}")
+    questions = [compose_question(rng) for _ in range(answers)]
+    taught = [((Message("user", question.text),), respond(rng, phase, question)[0]) for question in questions]
+    return build_tiny_policy(folder, taught, seed=seed, steps=steps, phrases=stock_sentences())
 
 
 def build_tiny_policy(

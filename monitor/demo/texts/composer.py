@@ -134,3 +134,12 @@ def _off_topic(product_name: str) -> tuple[str, ...]:
         if "{" not in sentence
     ]
     return (*manner.DIGRESSIONS * round(2 * len(others) / len(manner.DIGRESSIONS)), *others)
+
+
+def stock_sentences() -> list[str]:
+    """Return the sentences that answers are made of, but for those that name what the user named."""
+    found = {*manner.FILLERS, *manner.DIGRESSIONS}
+    for product in PRODUCTS:
+        found.update(product.background)
+        found.update(sentence for intent in product.intents for sentence in (*intent.steps, *intent.details))
+    return sorted(sentence for sentence in found if "{" not in sentence)
