@@ -94,6 +94,24 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class RunProgress:
+    """How far a run has come; `line` is the whole of it in words."""
+
+    line: str
+    done: int  # optimizer steps over all that is trained
+    total: int  # 0 before it is known
+    loss: float | None = None  # the last
+    rate: float | None = None  # optimizer steps a second, of late
+    seconds_left: float | None = None  # of the training, at that rate; what comes after it is not counted
+    phase: str = "training"  # or "preparing", "sampling", "evaluating", as the run says
+
+    @property
+    def ratio(self) -> float | None:
+        """Return the share of the steps that are done, None before their number is known."""
+        return min(self.done / self.total, 1.0) if self.total > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     job_id: int
     action: Action
@@ -108,3 +126,4 @@ class Job:
     verdict: Verdict | None = None
     error: str | None = None
     candidate_version: str | None = None
+    progress_detail: RunProgress | None = None  # of the run whose last line `progress` is
