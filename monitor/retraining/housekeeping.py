@@ -2,7 +2,8 @@
 
 An attempt's folder goes when its job has ended or begins its next attempt, unless it holds a candidate that is
 still of use: the champion, the one before it, one that waits for its promotion, and the newest
-`retrain.keep_candidates` of the others. Of the rest the job's events keep the log's tail.
+`retrain.keep_candidates` of the others of its role. Of the rest the job's events keep the log's tail. What a job keeps
+for its next attempt, its inputs and checkpoints, goes when there can be none.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.domain.job import JobState
+from monitor.domain.job import LIVE, JobState
 from monitor.retraining.records import HELD, JobRecord
+from monitor.retraining.run_folder import CHECKPOINTS_FOLDER, INPUTS_FOLDER
 from monitor.retraining.work import Transactions
 from monitor.runs.action import ACTIONS
 from monitor.settings.retrain import RetrainSettings
@@ -44,6 +46,11 @@ def decide_removals(
     return tuple(folder for folder in found if not is_kept(folder))
 
 
+def may_run_again(record: JobRecord) -> bool:
+    """Say whether the job has a run, or may yet have another."""
+    return record.job.state in LIVE - {JobState.PASSED} or record.handle is not None
+
+
 class AttemptFolders:
     """The dispatcher's `Housekeeping`, over `retrain.folder` as this host sees it."""
 
@@ -54,15 +61,26 @@ class AttemptFolders:
 
     def tidy(self) -> None:
         found = [folder for path in self._root.glob("job-*/attempt-*") if (folder := _folder(path)) is not None]
-        if not found:
+        kept_for_next = [
+            (int(path.parent.name.removeprefix("job-")), path)
+            for name in (INPUTS_FOLDER, CHECKPOINTS_FOLDER)
+            for path in self._root.glob(f"job-*/{name}")
+            if path.parent.name.removeprefix("job-").isdecimal()
+        ]
+        if not found and not kept_for_next:
             return
         with self._begin() as work:
-            jobs = work.jobs.by_number({folder.job_id for folder in found})
-            pointers = [work.registry.pointer(role) for role in {kind.result.role for kind in ACTIONS.values()}]
+            jobs = work.jobs.by_number({item.job_id for item in found} | {job_id for job_id, _ in kept_for_next})
+            roles = {kind.result.role for kind in ACTIONS.values()}
+            pointers = [work.registry.pointer(role) for role in roles]
             named = {name for pointer in pointers if pointer for name in (pointer.version, pointer.previous) if name}
             waiting = {item.job.candidate_version for item in work.jobs.in_states({JobState.PASSED})} - {None}
-            others = [version for version in work.registry.candidates() if version not in named | waiting]
-            kept = named | {version for version in waiting if version} | set(others[: self._keep])
+            others: set[str] = set()
+            kept = named | {version for version in waiting if version}
+            for role in roles:
+                of_role = [name for name in work.registry.candidates(role) if name not in named | waiting]
+                others |= set(of_role)
+                kept |= set(of_role[: self._keep])
             removed = decide_removals(found, jobs, kept)
             for folder in removed:
                 version = jobs[folder.job_id].job.candidate_version
@@ -70,6 +88,9 @@ class AttemptFolders:
                     work.registry.remove(version)
         for folder in removed:
             shutil.rmtree(folder.path, ignore_errors=True)
+        for job_id, path in kept_for_next:
+            if job_id in jobs and not may_run_again(jobs[job_id]):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _folder(path: Path) -> AttemptFolder | None:

@@ -15,6 +15,7 @@ from monitor.domain.order import JobOrder
 from monitor.errors import Conflict
 from monitor.postgres import schema
 from monitor.retraining.dispatcher import Step
+from monitor.runs.spec import read_spec
 from tests.integration.job_parts import OPERATOR, Parts, drive, prefer
 from tests.real_kafka import in_ci
 
@@ -77,6 +78,30 @@ def test_what_a_failed_attempt_left_is_removed_and_its_last_words_are_kept(parts
     drive(dispatcher, Step.ATTEMPT_FAILED)
     assert attempts(parts) == []
     assert "CUDA out of memory" in parts.notes()[-1]
+
+
+def test_the_next_attempt_is_given_the_same_pairs_as_long_as_the_champion_is_the_same(parts: Parts) -> None:
+    prefer(parts.engine, "p-first")
+    parts.start()
+    drive(parts.dispatcher("crash"), Step.ATTEMPT_FAILED)
+    inputs, checkpoints = parts.folder / "runs/job-1/inputs", parts.folder / "runs/job-1/checkpoints"
+    checkpoints.mkdir()
+    prefer(parts.engine, "p-second")
+    drive(parts.dispatcher("hang"), Step.STARTED)
+    again = read_spec(parts.folder / "runs/job-1/attempt-2/spec.json")
+    assert (again.preferences.rows, again.checkpoints) == (1, str(checkpoints))
+    parts.end_runs()
+    parts.run_out()
+    parts.adopt_champion()
+    drive(parts.dispatcher("hang"), Step.STARTED)
+    assert read_spec(parts.folder / "runs/job-1/attempt-2/spec.json").preferences.rows == 2
+    assert checkpoints.is_dir(), "the run itself says what its checkpoints are worth"
+    parts.service.move_job(1, JobOrder.CANCEL, actor=OPERATOR)
+    drive(parts.dispatcher(), Step.IDLE)
+    parts.start()
+    drive(parts.dispatcher("hang"), Step.STARTED)
+    assert not inputs.exists()
+    assert not checkpoints.exists()
 
 
 def test_candidates_beyond_those_that_are_kept_are_removed_with_their_registration(parts: Parts) -> None:
