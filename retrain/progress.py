@@ -16,11 +16,13 @@ class Progress:
         self._stream = stream
         self._done = 0
         self._total = 0
+        self._phase = "training"
 
-    def report(self, line: str, *, done: int | None = None, total: int | None = None) -> None:
-        """Say *line*; `done` and `total` count optimizer steps over all members and stay until changed."""
+    def report(self, line: str, *, done: int | None = None, total: int | None = None, phase: str | None = None) -> None:
+        """Say *line*; `done` and `total` count optimizer steps over all members and stay until changed, as `phase`."""
         self._done = self._done if done is None else done
         self._total = self._total if total is None else total
         self._stream.write(line + "\n")
         self._stream.flush()
-        write_progress(self._path, RunProgress(line, self._done, self._total))
+        self._phase = self._phase if phase is None else phase
+        write_progress(self._path, RunProgress(line, self._done, self._total, phase=self._phase))

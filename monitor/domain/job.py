@@ -75,6 +75,18 @@ class PlannedStart:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A difference from the champion with its 95% interval, beside where that interval must lie."""
+
+    lower: float
+    middle: float
+    upper: float
+    least: float | None  # None: nothing bounds that side
+    most: float | None
+    unit: str  # of all of them, for people
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One line of a gate's verdict."""
 
@@ -84,6 +96,7 @@ class Check:
     champion: float | None
     margin: float
     reason: str
+    span: Span | None = None  # None: nothing with an interval was compared
 
 
 @dataclass(frozen=True, slots=True)
