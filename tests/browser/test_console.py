@@ -152,8 +152,8 @@ def test_hostile_labels_are_shown_as_visible_text_everywhere(
         check = Check(label, False, 0.1, 0.2, 0.05, label)
         verdict = Verdict(False, (check,), "ab" * 32)
         texts = {"reason": label, "error": label, "progress": label, "requested_by": label}
-        texts["progress_detail"] = RunProgress(label, 1, 2, phase=label)
-        monitor.kept[number] = a_job(number, JobState.RUNNING, verdict=verdict, **texts)
+        run = RunProgress(label, 1, 2, phase=label)
+        monitor.kept[number] = a_job(number, JobState.RUNNING, verdict=verdict, progress_detail=run, **texts)
         monitor.history.append((number, JobEvent(NOW, "failed", label, label)))
     champion, previous, *candidates = (RegisteredModel(label, "b" * 64, NOW, None, None) for label in names()[:7])
     monitor.registry = Models(champion, previous, tuple(candidates), NOW, names()[0])
