@@ -17,11 +17,12 @@ from rich.console import Console
 from rich.text import Text
 
 from monitor.cli.daemon import stop_on_signals
+from monitor.cli.demo_policy import tell_policy
 from monitor.cli.demo_stage import FOLD_SECONDS, Missed, Stage
 from monitor.cli.table import decomposition_text, effect_text
 from monitor.domain.alarm import AlarmKind, ReferenceVerdict
 from monitor.domain.cohort import ALL
-from monitor.domain.job import Job, JobState
+from monitor.domain.job import Action, JobState
 from monitor.domain.text import for_terminal
 from monitor.signals.estimand import WIN_RATE
 
@@ -29,12 +30,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from monitor.app.wiring import Daemon
+    from monitor.demo.serving import ServingPlatform
     from monitor.domain.alarm import StoredAlarm
     from monitor.labels.estimate import Estimate
 
-START_SECONDS, JOB_SECONDS, SCORE_SECONDS = 60.0, 240.0, 60.0
-TELL_SECONDS = 5.0  # between two lines about a job's progress
-ENDED = frozenset({JobState.PROMOTED, JobState.FAILED_GATE, JobState.FAILED, JobState.CANCELLED})
+START_SECONDS, SCORE_SECONDS = 60.0, 60.0
 
 
 def demo(
@@ -77,6 +77,7 @@ class Story:
         self._parts = parts
         self._engine: Engine
         self._daemon: Daemon
+        self._platform: ServingPlatform
 
     def tell(self, port: int) -> None:
         """Play everything once; raises `Missed` where a chapter does not happen."""
@@ -98,6 +99,7 @@ class Story:
         self._stage.player.trickle(script.TRACES_TOPIC, endless, per_second=script.TRICKLE_PER_SECOND)
         self._watch_job(alarm)
         self._watch_new_scorer()
+        tell_policy(self._stage, self._platform)
         self._stage.heading("The end")
         self._stage.say(
             f"a drift was caught and answered in {time.monotonic() - self._stage.started:.0f} s, start to end"
@@ -115,6 +117,7 @@ class Story:
         from monitor.demo.player import Player
         from monitor.demo.policy import PolicyServer
         from monitor.demo.postgres import EmbeddedPostgres
+        from monitor.demo.serving import ServingPlatform
         from monitor.demo.traffic import NORMAL
         from monitor.demo.training import demo_recipe
         from monitor.postgres.engine import create_engine_for
@@ -134,7 +137,8 @@ class Story:
         self._engine = create_engine_for(postgres.url)
         self._parts.callback(self._engine.dispose)
         self._stage.say("PostgreSQL 18, a broker and a server of the released policy are up")
-        champion = self._train_ensemble(now)
+        champion, policy = self._train_models(now)
+        self._platform = self._parts.enter_context(ServingPlatform(script.WEBHOOK_SECRET))
         settings = Settings.model_validate(
             script.demo_settings(
                 bootstrap_servers=broker.bootstrap_servers,
@@ -143,17 +147,26 @@ class Story:
                 folder=self._home,
                 champion=champion,
                 port=port,
-                recipe=demo_recipe(),
                 policy_url=self._parts.enter_context(PolicyServer(NORMAL, seed=script.SEED)).url,
+                retrain=script.retrain_settings(
+                    folder=self._home,
+                    recipe=demo_recipe(),
+                    policy=policy,
+                    policy_recipe=demo_recipe("dpo_demo"),
+                    platform_url=self._platform.url,
+                ),
             )
         )
         self._stage.player = Player(broker.bootstrap_servers, broker.api_version)
         self._parts.callback(self._stage.player.close)
         self._start_daemon(settings)
 
-    def _train_ensemble(self, now: datetime) -> Path:
+    def _train_models(self, now: datetime) -> tuple[Path, Path]:
+        """Return the folders of the first reward ensemble and of the policy that is served now."""
         from monitor.cli.demo_parts import store_history
         from monitor.demo import script
+        from monitor.demo.policies import teach_assistant
+        from monitor.demo.traffic import DRIFTED
         from monitor.demo.training import train_first_ensemble
         from monitor.domain.cohort import CohortRule
         from monitor.postgres.checkpoints import PostgresCheckpoints
@@ -173,7 +186,13 @@ class Story:
             f"trained on {result.train_pairs} pairs in {result.seconds:.0f} s; agrees with {metrics.accuracy:.0%} "
             f"[{metrics.accuracy_lower:.0%}, {metrics.accuracy_upper:.0%}] of {metrics.pairs} held-out verdicts"
         )
-        return Path(result.candidate.path)
+        policy = self._home / "policy"
+        with self._stage.console.status("teaching a small policy to answer as assistant-v2 does"):
+            teach_assistant(policy, DRIFTED, seed=script.SEED)
+        self._stage.say(
+            "a small language model answers as assistant-v2 does: what is wrong with it is to be trained away"
+        )
+        return Path(result.candidate.path), policy
 
     def _start_daemon(self, settings: object) -> None:
         from monitor.app.wiring import Daemon, ports_of
@@ -334,10 +353,8 @@ class Story:
 
     def _watch_job(self, alarm: StoredAlarm) -> None:
         self._stage.heading("9. The answer")
-        self._stage.until(lambda: bool(self._stage.ports.jobs.jobs(limit=1)), FOLD_SECONDS, "a job to be started")
-        job = self._stage.ports.jobs.jobs(limit=1)[0]
-        self._stage.say(f"job {job.job_id} ({job.action}) was started by {job.requested_by}: {job.reason}")
-        job = self._follow(job.job_id)
+        job = self._stage.started_job(Action.REWARD_REFRESH)
+        job = self._stage.follow(job.job_id)
         self._stage.heading("10. The gate")
         if job.verdict is None:
             raise Missed(f"job {job.job_id} is {job.state} without a verdict: {job.error}")
@@ -350,22 +367,6 @@ class Story:
         assert models.champion is not None
         assert models.previous is not None
         self._stage.say(f"champion {models.champion.version} took the place of {models.previous.version}")
-
-    def _follow(self, job_id: int) -> Job:
-        told, said = "", 0.0
-        deadline = time.monotonic() + JOB_SECONDS
-        while time.monotonic() < deadline:
-            self._stage.check()
-            detail = self._stage.ports.jobs.job(job_id)
-            assert detail is not None
-            news = detail.job.progress or detail.job.state.value
-            if news != told and time.monotonic() - said >= TELL_SECONDS:
-                self._stage.say(news)
-                told, said = news, time.monotonic()
-            if detail.job.state in ENDED:
-                return detail.job
-            time.sleep(0.5)
-        raise Missed(f"job {job_id} did not end within {JOB_SECONDS:.0f} s; it is {told}")
 
     def _watch_new_scorer(self) -> None:
         champion = self._stage.ports.models.models().champion

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from monitor.domain.alarm import AlarmKind, AlarmState, Severity
+from monitor.domain.job import Action, Job, JobState
 from monitor.domain.text import for_terminal
 from monitor.signals.estimand import LABEL_SIGNALS
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from monitor.domain.alarm import StoredAlarm
     from monitor.web.app import Ports
 
-FOLD_SECONDS = 60.0
+FOLD_SECONDS, JOB_SECONDS = 60.0, 240.0
+TELL_SECONDS = 5.0  # between two lines about a job's progress
+ENDED = frozenset({JobState.PROMOTED, JobState.FAILED_GATE, JobState.FAILED, JobState.CANCELLED})
 OF_LABELS = frozenset(signal.name for signal in LABEL_SIGNALS)
 
 
@@ -85,6 +88,34 @@ class Stage:
             return time.monotonic() - since > 2.0
 
         self.until(settled, FOLD_SECONDS, "the traffic to be stored and folded")
+
+    def started_job(self, action: Action) -> Job:
+        """Wait for a job of *action*, and say why it was started."""
+
+        def found() -> Job | None:
+            return next((job for job in self.ports.jobs.jobs(limit=10) if job.action is action), None)
+
+        self.until(lambda: found() is not None, FOLD_SECONDS, f"a {action} job to be started")
+        job = found()
+        assert job is not None
+        self.say(f"job {job.job_id} ({job.action}) was started by {job.requested_by}: {job.reason}")
+        return job
+
+    def follow(self, job_id: int) -> Job:
+        told, said = "", 0.0
+        deadline = time.monotonic() + JOB_SECONDS
+        while time.monotonic() < deadline:
+            self.check()
+            detail = self.ports.jobs.job(job_id)
+            assert detail is not None
+            news = detail.job.progress or detail.job.state.value
+            if news != told and time.monotonic() - said >= TELL_SECONDS:
+                self.say(news)
+                told, said = news, time.monotonic()
+            if detail.job.state in ENDED:
+                return detail.job
+            time.sleep(0.5)
+        raise Missed(f"job {job_id} did not end within {JOB_SECONDS:.0f} s; it is {told}")
 
     def until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         deadline = time.monotonic() + seconds

@@ -14,11 +14,12 @@ from monitor.errors import Unavailable
 
 
 class Player:
-    """One producer; `play` blocks, `trickle` goes on in the background until `close`."""
+    """One producer; `play` blocks, `trickle` goes on in the background until the next one, or `close`."""
 
     def __init__(self, bootstrap_servers: str, api_version: tuple[int, int]) -> None:
         self._producer = KafkaProducer(bootstrap_servers=bootstrap_servers, api_version=api_version, linger_ms=20)
         self._stop = threading.Event()
+        self._turn = threading.Event()  # set: what trickles now comes to its end
         self._thread: threading.Thread | None = None
 
     def play(
@@ -48,17 +49,23 @@ class Player:
         return sent
 
     def trickle(self, topic: str, records: Iterable[bytes], *, per_second: float) -> None:
-        """Go on playing in a thread, so that what is watched stays alive."""
+        """Go on playing in a thread, in place of what has trickled before, so that what is watched stays alive."""
+        self._end_trickle()
+        turn = self._turn = threading.Event()
 
         def go_on() -> None:
             with suppress(Unavailable):  # the broker ends with the demo
-                self.play(topic, records, per_second=per_second)
+                self.play(topic, records, per_second=per_second, until=turn.is_set)
 
         self._thread = threading.Thread(target=go_on, name="traffic", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         self._stop.set()
+        self._end_trickle()
+        self._producer.close(timeout=5)
+
+    def _end_trickle(self) -> None:
+        self._turn.set()
         if self._thread is not None:
             self._thread.join(5.0)
-        self._producer.close(timeout=5)

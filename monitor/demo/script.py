@@ -32,6 +32,11 @@ OLD_PAIRS, NEW_PAIRS = 900, 600
 AVERAGE_RUN_LENGTH = 10_000.0
 COHORT_KEYS = ("product",)
 SEED = 11
+POLICY_NAME = "assistant"
+POLICY_PAIRS = 200  # of people's, at least, before the policy is trained
+REPLAYED_PROMPTS = 100
+BAKE_TRACES, BAKE_PER_SECOND = 400, 60.0
+WEBHOOK_SECRET = "demo"  # noqa: S105 - of a server that lives as long as the demo
 
 
 def demo_settings(
@@ -42,8 +47,8 @@ def demo_settings(
     folder: Path,
     champion: Path,
     port: int,
-    recipe: Path,
     policy_url: str,
+    retrain: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the settings of the demo's daemon, as a YAML file would hold them."""
     return {
@@ -66,20 +71,42 @@ def demo_settings(
         },
         "labels": {"baseline_labels": 300, "block_traces": 32},
         "review": REVIEW,
-        "retrain": {
-            "folder": folder / "retrain",
-            "base_model": folder / "base",
-            "recipe": recipe,
-            "rules": [
-                {
-                    "signals": ["response_length", "refusal", "reward"],
-                    "action": "reward_refresh",
-                    "approval": "automatic",
-                    "min_new_pairs": NEW_PAIRS // 2,
-                }
-            ],
-        },
+        "retrain": retrain,
         "web": {"port": port},
+    }
+
+
+def retrain_settings(
+    *, folder: Path, recipe: Path, policy: Path, policy_recipe: Path, platform_url: str
+) -> dict[str, Any]:
+    """Return what answers an alarm: a refresh of the reward models first, and the policy once people were heard."""
+    return {
+        "folder": folder / "retrain",
+        "base_model": folder / "base",
+        "recipe": recipe,
+        "rules": [
+            {
+                "signals": ["response_length", "refusal", "reward"],
+                "action": "reward_refresh",
+                "approval": "automatic",
+                "min_new_pairs": NEW_PAIRS // 2,
+            },
+            {
+                "signals": ["win_rate"],
+                "action": "dpo",
+                "approval": "automatic",
+                "min_new_pairs": POLICY_PAIRS,
+            },
+        ],
+        "policy": {
+            "model": policy,
+            "name": POLICY_NAME,
+            "recipe": policy_recipe,
+            "replay_min": REPLAYED_PROMPTS,
+            "replay_max": REPLAYED_PROMPTS,
+        },
+        "announcements": {"webhook": platform_url, "webhook_secret": WEBHOOK_SECRET},
+        "bake": {"traces": BAKE_TRACES},
     }
 
 
@@ -122,10 +149,13 @@ def people_traffic(now: datetime) -> Iterator[bytes]:
     return traffic(phase, count=PEOPLE_RECORDS, seed=SEED, start=start, step=STEP, shadow=NORMAL)
 
 
-def endless_traffic(now: datetime) -> Iterator[bytes]:
-    """Yield drifted traffic in real time, for as long as somebody watches."""
+def endless_traffic(
+    now: datetime, policy_model: str = DRIFTING, *, per_second: float = TRICKLE_PER_SECOND
+) -> Iterator[bytes]:
+    """Yield traffic in real time, for as long as somebody watches: of the drifted assistant, or of a repaired one."""
+    like = DRIFTED if policy_model == DRIFTING else replace(NORMAL, policy_model=policy_model)
     for part in count():
         start = now + part * timedelta(hours=1)
-        phase = replace(DRIFTED, name=f"after-{part}")
-        step = timedelta(seconds=1.0 / TRICKLE_PER_SECOND)
-        yield from traffic(phase, count=int(3600 * TRICKLE_PER_SECOND), seed=SEED, start=start, step=step)
+        phase = replace(like, name=f"after-{policy_model}-{part}")
+        step = timedelta(seconds=1.0 / per_second)
+        yield from traffic(phase, count=int(3600 * per_second), seed=SEED, start=start, step=step)

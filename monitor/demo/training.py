@@ -23,9 +23,9 @@ SEED = 7
 LAST_LINES = 2000  # characters of a failed run's output that are shown
 
 
-def demo_recipe() -> Path:
-    """Return the packaged recipe that fits the demo's base model."""
-    return Path(str(files("retrain") / "recipes" / "reward_demo.yaml"))
+def demo_recipe(name: str = "reward_demo") -> Path:
+    """Return the packaged recipe that fits the demo's models."""
+    return Path(str(files("retrain") / "recipes" / f"{name}.yaml"))
 
 
 def train_first_ensemble(folder: Path, pairs: HashedFile, texts: Iterable[str]) -> RewardResult:
