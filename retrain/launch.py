@@ -10,8 +10,8 @@ import torch
 
 from monitor.errors import InvalidInput
 from monitor.runs.file import write_file
-from retrain.policy_trainer import TrainingOrder, carry_out, die_with_parent
 from retrain.progress import Progress
+from retrain.train_step import TrainingOrder, carry_out, die_with_parent
 
 ORDER_FILE = "order.json"
 
@@ -44,5 +44,5 @@ def accelerate_command(order: Path, processes: int) -> list[str]:
         *(sys.executable, "-m", "accelerate.commands.launch", where),
         *("--num_processes", str(processes), "--num_machines", "1", "--main_process_port", "0"),
         *("--mixed_precision", "no", "--dynamo_backend", "no"),
-        *("--module", "retrain.policy_trainer", str(order)),
+        *("--module", "retrain.train_step", str(order)),
     ]

@@ -90,7 +90,7 @@ def sample_pairs(
     free = drop_tied(asked, [*held_out, *_prompts(Path(inputs.replay.path))])
     encoded = [(prompt, encoder.prompt(prompt.messages, room=recipe.max_new_tokens)) for prompt in free]
     usable = [(prompt, ids) for prompt, ids in encoded if ids]
-    answers = _sample(spec, recipe, encoder, [ids for _, ids in usable], progress)
+    answers = _sample(spec, recipe, encoder, [ids for _, ids in usable], progress=progress)
     rewards = _score(inputs, spec, [prompt for prompt, _ in usable], answers)
     ranked = [rank_answers(one, texts, beta=inputs.lower_beta) for one, texts in zip(rewards, answers, strict=True)]
     sure = [
@@ -129,7 +129,7 @@ def _prompts(path: Path) -> Iterator[PreferencePair]:
 
 
 def _sample(
-    spec: RunSpec, recipe: DpoRecipe, encoder: PolicyEncoder, prompts: Sequence[list[int]], progress: Progress
+    spec: RunSpec, recipe: DpoRecipe, encoder: PolicyEncoder, prompts: Sequence[list[int]], *, progress: Progress
 ) -> list[list[str]]:
     """Return the answers to each prompt, `samples_per_prompt` of them."""
     count = recipe.samples_per_prompt

@@ -26,8 +26,8 @@ from retrain.lineage import data_hashes, library_versions, lineage_of
 from retrain.measure_policy import PolicyMeasures, measure_policy
 from retrain.policy_data import PolicyData, hold_out, prepare_pairs, prepare_thumbs
 from retrain.policy_recipe import DpoRecipe, KtoRecipe
-from retrain.policy_trainer import TRAIN_FOLDER, TRAINED_FILE, TRAINED_FOLDER, WATCHED_FOLDER, Trained, TrainingOrder
 from retrain.progress import Progress
+from retrain.train_step import TRAIN_FOLDER, TRAINED_FILE, TRAINED_FOLDER, WATCHED_FOLDER, Trained, TrainingOrder
 
 CANDIDATE_FOLDER = "candidate"
 PREPARED_FILE, EVIDENCE_FILE = "prepared.json", "on_policy.jsonl"
@@ -64,8 +64,8 @@ def train_policy(spec: RunSpec, recipe: DpoRecipe | KtoRecipe, progress: Progres
     removed = claim_folder(work, _key(spec, recipe))
     if removed:
         progress.report(removed)
-    prepared = _prepare(spec, recipe, encoder, work, progress)
-    trained = _train(spec, recipe, prepared, work, progress)
+    prepared = _prepare(spec, recipe, encoder, work=work, progress=progress)
+    trained = _train(spec, recipe, prepared, work=work, progress=progress)
     with staged_folder(output / CANDIDATE_FOLDER) as staging:
         link_folder(work / TRAINED_FOLDER, staging)
     candidate = describe_artifact(output / CANDIDATE_FOLDER)
@@ -106,7 +106,7 @@ def _key(spec: RunSpec, recipe: DpoRecipe | KtoRecipe) -> CheckpointKey:
 
 
 def _prepare(
-    spec: RunSpec, recipe: DpoRecipe | KtoRecipe, encoder: PolicyEncoder, work: Path, progress: Progress
+    spec: RunSpec, recipe: DpoRecipe | KtoRecipe, encoder: PolicyEncoder, *, work: Path, progress: Progress
 ) -> Prepared:
     """Leave the data in *work*, unless an attempt before has."""
     if (work / PREPARED_FILE).is_file():
@@ -134,6 +134,7 @@ def _train(
     spec: RunSpec,
     recipe: DpoRecipe | KtoRecipe,
     prepared: Prepared,
+    *,
     work: Path,
     progress: Progress,
 ) -> Trained:

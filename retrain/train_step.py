@@ -1,4 +1,4 @@
-"""The training step of a policy, in this process or as one of several: `python -m retrain.policy_trainer ORDER`.
+"""The training step of a policy, in this process or as one of several: `python -m retrain.train_step ORDER`.
 
 It reads encoded examples and leaves the trained policy beside them. TRL's trainers do the work, on token ids.
 """
