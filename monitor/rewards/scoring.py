@@ -101,14 +101,18 @@ class ScoringThread:
 
 
 def score_together(served: ServedEnsemble, requests: Sequence[EncodedRequest]) -> list[Scores]:
-    """Score each member's rows of all requests at once; NaN where a member could not."""
+    """Score the rows of all requests at once, in each pass that one of them asks for; NaN where a member could not."""
     answers = [np.full((len(request.model.members), request.rows), np.nan) for request in requests]
-    for number in sorted({number for request in requests for number in request.model.members}):
+    for number, members in enumerate(served.passes):
         asking = [place for place, request in enumerate(requests) if number in request.tokens]
+        if not asking:
+            continue
         scores = served.score(number, [ids for place in asking for ids in requests[place].tokens[number]])
         start = 0
         for place in asking:
-            stop = start + requests[place].rows
-            answers[place][requests[place].model.members.index(number)] = scores[start:stop]
+            asked, stop = requests[place].model.members, start + requests[place].rows
+            for member, values in zip(members, scores, strict=True):
+                if member in asked:
+                    answers[place][asked.index(member)] = values[start:stop]
             start = stop
     return answers
