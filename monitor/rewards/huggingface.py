@@ -33,8 +33,8 @@ with needed("gpu", "scoring with reward models in this process"):
     from transformers import AutoConfig, AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
-    from monitor.rewards.heads import load_backbone, load_heads
-    from monitor.rewards.loading import dtype_on, load_classifier
+    from monitor.rewards.huggingface_heads import load_backbone, load_heads
+    from monitor.rewards.huggingface_loading import dtype_on, load_classifier
 
 Row = tuple[Sequence[Message], str]  # a prompt and the response to it
 # The states (rows, padded tokens, width), the rows' indices in what is being scored, and their token ids.

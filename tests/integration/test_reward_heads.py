@@ -20,8 +20,8 @@ from monitor.errors import InvalidInput
 from monitor.rewards.champion import gather_artifact
 from monitor.rewards.classify import ClassifyRequest
 from monitor.rewards.folders import member_hashes
-from monitor.rewards.heads import answer_mark, save_heads
 from monitor.rewards.huggingface import HuggingFaceEnsemble, Row, load_encoder, load_ensemble, quiet_transformers
+from monitor.rewards.huggingface_heads import answer_mark, save_heads
 from monitor.rewards.scoring import score_together
 from monitor.rewards.served import ServedEnsemble
 from monitor.runs.artifact import artifact_sha256
