@@ -39,7 +39,7 @@ class HeadedBackbone(torch.nn.Module):
     @property
     def width(self) -> int:
         """Features of a row."""
-        return len(self.form.layers) * int(self.config.get_text_config().hidden_size)
+        return len(self.form.layers) * int(self.config.get_text_config().hidden_size) + 1
 
     def attach(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
         """Give it heads: *weight* (outputs, features), *bias* (outputs)."""
@@ -51,9 +51,10 @@ class HeadedBackbone(torch.nn.Module):
             input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True
         ).hidden_states
         read = self._answers(input_ids, attention_mask)
-        share = (read / read.sum(dim=1, keepdim=True)).unsqueeze(1)  # rows, 1, width
+        length = read.sum(dim=1, keepdim=True)
+        share = (read / length).unsqueeze(1)  # rows, 1, width
         layers = [torch.bmm(share, states[layer].float()).squeeze(1) for layer in self.form.layers]
-        features = torch.cat(layers, dim=1)
+        features = torch.cat([*layers, torch.log1p(length)], dim=1)
         return SequenceClassifierOutput(logits=features if self.heads is None else self.heads(features))
 
     def _answers(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -58,7 +58,7 @@ def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     generator = torch.Generator().manual_seed(2)
     save_heads(
         folder,
-        torch.randn(MEMBERS + 1, 2 * HIDDEN, generator=generator),
+        torch.randn(MEMBERS + 1, 2 * HIDDEN + 1, generator=generator),
         torch.randn(MEMBERS + 1, generator=generator),
     )
     return folder
@@ -75,7 +75,8 @@ def by_hand(heads: Path, row: Row, ids: list[int], answer: int) -> np.ndarray[An
         backbone = AutoModel.from_pretrained(heads / BACKBONE_FOLDER).eval()
     with torch.inference_mode():
         states = backbone(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states
-    features = torch.cat([states[layer][0, -answer:].mean(0) for layer in (1, 2)])
+    means = [states[layer][0, -answer:].mean(0) for layer in (1, 2)]
+    features = torch.cat([*means, torch.log(torch.tensor([1.0 + answer]))])
     weights = load_file(heads / WEIGHTS_FILE)
     return np.asarray((weights["weight"] @ features + weights["bias"]).double())
 
@@ -180,7 +181,7 @@ def test_the_mark_of_a_chat_template_is_what_opens_the_answer(heads: Path, broke
     ("change", "named"),
     [
         pytest.param({"layers": (1, 9)}, "has 2 layers; the heads read layer 9", id="a layer that there is not"),
-        pytest.param({"members": 4}, r"holds \(4, 32\); wanted weight and bias, \(5, 32\)", id="a head too few"),
+        pytest.param({"members": 4}, r"holds \(4, 33\); wanted weight and bias, \(5, 33\)", id="a head too few"),
         pytest.param({"members": 0}, "members = 0", id="no member"),
     ],
 )
@@ -193,7 +194,7 @@ def test_heads_that_do_not_fit_their_backbone_are_refused(broken: Path, change: 
 
 
 def test_files_that_were_cut_off_are_named(broken: Path) -> None:
-    save_file({"weight": torch.zeros(4, 32)}, broken / WEIGHTS_FILE)
+    save_file({"weight": torch.zeros(4, 33)}, broken / WEIGHTS_FILE)
     with pytest.raises(InvalidInput, match=r"heads\.safetensors holds \['weight'\]"):
         load(broken)
     (broken / FORM_FILE).write_text("{")
