@@ -23,9 +23,9 @@ class HeadsForm:
     """What the heads read of a row, and what each of them is.
 
     A row's features are the mean states of each of `layers`, over the tokens of the answer, side by side, and last
-    log(1 + their number). The answer begins after the last `answer_mark`; of a row without one, all tokens are read. The
-    first `members` outputs are the
-    ensemble's members, the others the `dimensions` in their order: told apart, and no part of the mean.
+    log(1 + their number). The answer begins after the last `answer_mark`; of a row without one, all tokens are read.
+    The first `members` outputs are the ensemble's members, the others the `dimensions` in their order: told apart, and
+    no part of the mean.
     """
 
     members: int
