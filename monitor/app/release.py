@@ -15,7 +15,7 @@ from monitor.app.retraining import releases_of
 from monitor.domain.alarm import Severity
 from monitor.domain.release import Announcement, Bake, Channel
 from monitor.errors import InvalidInput, InvalidSetting
-from monitor.ingest.announcements import KafkaAnnouncements
+from monitor.ingest.kafka_announcements import KafkaAnnouncements
 from monitor.postgres.announcements import AnnouncementLog
 from monitor.postgres.bakes import BakeLog
 from monitor.postgres.registry import RewardRegistry

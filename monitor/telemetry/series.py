@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from monitor.telemetry.declaration import Kind, Part, Series
+from monitor.telemetry.job_series import JOB_PROGRESS_SERIES
 from monitor.telemetry.label_series import AGREEMENT_SERIES, LABEL_SERIES, REVIEW_SERIES
 from monitor.telemetry.release_series import RELEASE_SERIES
 
@@ -336,6 +337,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     ANCHOR_PERIOD_SECONDS,
     ANCHOR_SHIFT,
     JOBS,
+    *JOB_PROGRESS_SERIES,
     LAST_REFRESH,
     REFERENCE_REQUESTS,
     REFERENCE_BUDGET_LEFT,

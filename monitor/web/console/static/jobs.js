@@ -5,6 +5,7 @@ import { confirm, say } from "./dialog.js";
 import { byId, element, parts, reconcile, setAttribute, setText, showMessage } from "./dom.js";
 import { count, plural, setTime, words } from "./format.js";
 import { createFold, updateFold } from "./job_fold.js";
+import { createProgress, updateProgress } from "./job_progress.js";
 
 const FEW = 3; // jobs before "show all"
 const RUNS = new Set(["queued", "leased", "running", "evaluating"]);
@@ -76,7 +77,7 @@ function createCard() {
     ),
     element("p", { "data-part": "reason" }),
     element("p", { class: "note" }, element("span", { "data-part": "by" }), " · ", element("time", { "data-part": "updated" })),
-    element("p", { class: "progress", "data-part": "progress" }),
+    createProgress(),
     element("p", { class: "note", "data-part": "bake" }),
     element("p", { class: "error", "data-part": "error" }),
     createFold(),
@@ -91,7 +92,7 @@ function updateCard(card, { job, orders, bake }, { operator, refresh }) {
   setText(part.reason, job.reason);
   setText(part.by, `by ${job.requested_by}` + (job.attempt > 1 ? `, attempt ${job.attempt}` : ""));
   setTime(part.updated, job.updated_at);
-  showMessage(part.progress, job.progress ?? "");
+  updateProgress(part.progress, job);
   showMessage(part.bake, bake === null ? "" : bakeOf(bake));
   setAttribute(part.bake, "data-tone", bake?.state === "asks" ? "bad" : bake?.state === "unseen" ? "warning" : null);
   showMessage(part.error, job.error ?? "");
