@@ -14,7 +14,8 @@ from transformers.trainer_callback import PrinterCallback
 from trl import RewardConfig, RewardTrainer
 
 from monitor.errors import InvalidInput
-from monitor.rewards.huggingface import RowEncoder, choose_pad_id, load_encoder, member_folders, quiet_transformers
+from monitor.rewards.folders import member_folders
+from monitor.rewards.huggingface import RowEncoder, choose_pad_id, load_encoder, quiet_transformers
 from monitor.runs.spec import RunSpec
 from retrain.dataset import EncodedPairs, draw_bootstrap, encode_pairs
 from retrain.preferences import PreferencePair
