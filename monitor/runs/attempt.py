@@ -1,0 +1,53 @@
+"""What stands in an attempt's folder beside spec and result: how the run ended, and what it said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monitor.errors import InvalidInput
+from monitor.runs.progress import PROGRESS_FILE, read_progress
+
+LOG_FILE = "run.log"
+EXIT_CODE_FILE = "exit_code"
+TOKEN_FILE = "token"  # of the start that the folder belongs to, where runs on other machines must know it
+_LOG_TAIL_BYTES = 1_500
+
+
+def left_exit_code(folder: Path) -> int | None:
+    """Return how the run ended; None as long as it did not say."""
+    try:
+        return int((folder / EXIT_CODE_FILE).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None  # not there, or still blank
+
+
+def log_tail(folder: Path) -> str:
+    """Return the last 1,500 bytes that the run printed."""
+    try:
+        with (folder / LOG_FILE).open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _LOG_TAIL_BYTES))
+            return file.read().decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+
+
+def last_line(text: str) -> str | None:
+    """Return the last line that is not blank."""
+    return next((line for line in reversed(text.split("\n")) if line.strip()), None)
+
+
+def progress_line(folder: Path) -> str | None:
+    """Return the last thing the run said of itself; it is a courtesy, so a broken file is none."""
+    try:
+        progress = read_progress(folder / PROGRESS_FILE)
+    except InvalidInput:
+        return None
+    return progress.line if progress is not None else None
+
+
+def owner(folder: Path) -> str | None:
+    """Return the token of the start that the folder belongs to."""
+    try:
+        return (folder / TOKEN_FILE).read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,168 @@
+"""Files of a run in an object store, or in whatever else fsspec reaches, for pods that share no volume with the daemon.
+
+Below the store's URL:
+
+    inputs/SHA256/NAME             models and files from outside the attempt's folder, uploaded once
+    job-N/attempt-M/TOKEN/given/   the attempt's folder as the run finds it
+    job-N/attempt-M/TOKEN/left/    what the run leaves there; `exit_code` comes last
+    job-N/checkpoints/             what a later run of the job resumes from; `manifest.json` comes last
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import msgspec
+
+from monitor.errors import Unavailable
+from monitor.runs.artifact import artifact_sha256
+from monitor.runs.spec import RunSpec
+
+INPUTS = "inputs"
+GIVEN = "given"
+LEFT = "left"
+COMPLETE = ".complete"
+_OF_THIS_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+class FsspecStore:
+    """Files by key below one URL. What the store itself refuses or does not answer is `Unavailable`."""
+
+    def __init__(self, url: str, options: Mapping[str, str]) -> None:
+        self.url = url
+        self._options = dict(options)
+        self._files: Any = None
+        self._root = ""
+
+    def has(self, key: str) -> bool:
+        with self._asked(key) as files:
+            return bool(files.exists(self._path(key)))
+
+    def read(self, key: str) -> bytes | None:
+        """Return the bytes, None where there are none."""
+        with self._asked(key) as files:
+            try:
+                content: bytes = files.cat_file(self._path(key))
+            except FileNotFoundError:
+                return None
+            return content
+
+    def write(self, key: str, content: bytes) -> None:
+        with self._asked(key) as files:
+            files.makedirs(self._path(key).rpartition("/")[0], exist_ok=True)
+            files.pipe_file(self._path(key), content)
+
+    def put(self, local: Path, key: str) -> None:
+        """Upload a file, or all files below a folder."""
+        for path in [local] if local.is_file() else sorted(local.rglob("*")):
+            if path.is_file():
+                target = key if path == local else f"{key}/{path.relative_to(local).as_posix()}"
+                with self._asked(target) as files:
+                    files.makedirs(self._path(target).rpartition("/")[0], exist_ok=True)
+                    files.put_file(str(path), self._path(target))
+
+    def get(self, key: str, local: Path, names: Sequence[str] | None = None) -> None:
+        """Download all files below *key*, or those named, into a folder."""
+        for name in self.names(key) if names is None else names:
+            target = local / name
+            if not target.resolve().is_relative_to(local.resolve()):
+                raise Unavailable(f"{self.url}: {key}/{name} leads out of its folder")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with self._asked(f"{key}/{name}") as files:
+                files.get_file(self._path(f"{key}/{name}"), str(target))
+
+    def names(self, key: str) -> list[str]:
+        """Return the files below *key*, by their paths from there."""
+        with self._asked(key) as files:
+            files.invalidate_cache()  # another process writes here
+            root = self._path(key)
+            try:
+                return sorted(str(path)[len(root) :].lstrip("/") for path in files.find(root))
+            except FileNotFoundError:
+                return []
+
+    def remove(self, key: str) -> None:
+        with self._asked(key) as files:
+            files.invalidate_cache()
+            if files.exists(self._path(key)):
+                files.rm(self._path(key), recursive=True)
+
+    def _path(self, key: str) -> str:
+        return f"{self._root.rstrip('/')}/{key}"
+
+    @contextmanager
+    def _asked(self, key: str) -> Iterator[Any]:
+        try:
+            if self._files is None:
+                self._files, self._root = fsspec.core.url_to_fs(self.url, **self._options)
+            yield self._files
+        except Exception as error:  # each store's library has errors of its own
+            if isinstance(error, OSError) and error.errno in _OF_THIS_DISK:
+                raise
+            raise Unavailable(
+                f"{self.url}: {key}: {type(error).__name__}: {error}",
+                plain="the store of runs does not answer as it should; the log says more",
+            ) from error
+
+
+def attempt_key(folder: Path, token: str) -> str:
+    """Return where the files of one start of the attempt in *folder* lie."""
+    return f"{folder.parent.name}/{folder.name}/{token}"
+
+
+def put_inputs(store: FsspecStore, spec: RunSpec, folder: Path) -> RunSpec:
+    """Upload what *spec* names outside *folder*, once by hash; return the spec as it reads in the pod."""
+    tree: dict[str, Any] = msgspec.to_builtins(spec)
+
+    def placed(path: str, sha256: str) -> str:
+        here = Path(path)
+        if here.is_relative_to(folder):
+            return path
+        key = f"{INPUTS}/{sha256}/{here.name}"
+        if not store.has(key + COMPLETE):
+            store.put(here, key)
+            store.write(key + COMPLETE, b"")
+        return str(folder.parent.parent / key)
+
+    def place(value: Any) -> None:
+        if isinstance(value, dict):
+            if isinstance(value.get("path"), str) and isinstance(value.get("sha256"), str):
+                value["path"] = placed(value["path"], value["sha256"])
+            for item in value.values():
+                place(item)
+        elif isinstance(value, list):
+            for item in value:
+                place(item)
+
+    place(tree)
+    tree["base_model"] = placed(spec.base_model, artifact_sha256(Path(spec.base_model)))
+    return msgspec.convert(tree, RunSpec)
+
+
+def get_inputs(store: FsspecStore, spec: RunSpec, folder: Path) -> None:
+    """Download what the pod's *spec* names outside *folder*, to where it says."""
+    root = folder.parent.parent
+
+    def paths(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            if isinstance(value.get("path"), str) and isinstance(value.get("sha256"), str):
+                yield value["path"]
+            value = list(value.values())
+        for item in value if isinstance(value, list) else []:
+            yield from paths(item)
+
+    for path in {*paths(msgspec.to_builtins(spec)), spec.base_model}:
+        here = Path(path)
+        if here.is_relative_to(folder) or not here.is_relative_to(root / INPUTS):
+            continue
+        key = here.relative_to(root).as_posix()
+        names = store.names(key)
+        if names in ([], [""]):  # a file of its own
+            store.get(key.rpartition("/")[0], here.parent, [here.name])
+        else:
+            store.get(key, here, names)
