@@ -38,6 +38,7 @@ def _extend() -> None:
     op.add_column("reward_model", sa.Column("lineage", JSONB(), nullable=True))
     op.add_column("reward_model", sa.Column("card", sa.Text(), nullable=True))
     op.add_column("reward_model", sa.Column("calibration", JSONB(), nullable=True))
+    op.add_column("reward_model", sa.Column("served_as", sa.Text(), nullable=True))
 
 
 def _release() -> None:
@@ -131,6 +132,6 @@ def _probes() -> None:
 def downgrade() -> None:
     for table in ("probe_answer", "probe_run", "shadow_score", "bake", "announcement", "job_report"):
         op.drop_table(table)
-    for column in ("calibration", "card", "lineage", "role"):
+    for column in ("served_as", "calibration", "card", "lineage", "role"):
         op.drop_column("reward_model", column)
     op.drop_column("job", "progress_detail")

@@ -104,7 +104,7 @@ def job_service_of(engine: Engine, settings: Settings) -> JobService:
 def releases_of(engine: Engine, settings: Settings) -> Releases:
     window, temperature = PostgresBaselineTraces(engine), settings.rewards.temperature
     baselines = RescoredBaselines(window, null_rule_of(settings), temperature=temperature)
-    return Releases(PostgresTransactions(engine), baselines)
+    return Releases(PostgresTransactions(engine), baselines, settings.retrain)
 
 
 def dispatcher_of(engine: Engine, settings: Settings, *, owner: str) -> Dispatcher:

@@ -27,14 +27,15 @@ from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.labels import LabelIntake
 from monitor.app.leader import Leader
 from monitor.app.reference import asking_again
-from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of, releases_of
+from monitor.app.release import adopt_given_models
+from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
 from monitor.app.review import reviews_of, selection_of
 from monitor.app.rules import controller_rules_of, observe_rules_of, tolerances_of
 from monitor.app.supervisor import Supervisor
 from monitor.drift.moved import MovedDays
 from monitor.drift.reask import PairTolerance
 from monitor.drift.status import Streams
-from monitor.errors import InvalidSetting, Unavailable
+from monitor.errors import Unavailable
 from monitor.extra import require
 from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.decode import load_tokenizer
@@ -58,9 +59,8 @@ from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
 from monitor.retraining.dispatcher import Step
 from monitor.retraining.launchers import launcher_of
-from monitor.retraining.records import Author
 from monitor.retraining.schedule import parse_cron
-from monitor.rewards.champion import ChampionScorer, gather_artifact
+from monitor.rewards.champion import ChampionScorer
 from monitor.rewards.http import Endpoint, HttpEnsemble, HttpLimits, HttpScorer
 from monitor.rewards.turns import SharedScorer
 from monitor.runs.artifact import Artifact
@@ -182,7 +182,7 @@ class Daemon:
         self._supervisor = Supervisor(self.health, leave_seconds=settings.drain_seconds + LEAVE_SECONDS)
         with ExitStack() as failing:
             failing.callback(self._engine.dispose)
-            self._adopt_given_models()
+            adopt_given_models(self._engine, self.settings)
             failing.pop_all()
 
     def run(self, stop: threading.Event) -> None:
@@ -305,23 +305,6 @@ class Daemon:
             raise Unavailable(trouble, plain="the promoted reward model cannot be used; the one before it scores")
         if self.settings.rewards.backend == "http":
             self._metrics.confirm_reached(Dependency.REWARDS)
-
-    def _adopt_given_models(self) -> None:
-        """Make the models the settings name the first champion."""
-        rewards = self.settings.rewards
-        if rewards.backend != "huggingface" or self._models.champion_version() is not None:
-            return
-        if not rewards.models:
-            raise InvalidSetting("there is no reward model yet: name the folders of the first ones in rewards.models")
-        folder = self.settings.retrain.folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            artifact = gather_artifact(rewards.models, folder)
-        except OSError as error:
-            advice = "name a folder that can be written, with room for the models of rewards.models"
-            raise InvalidSetting(f"retrain.folder = {str(folder)!r}: {error.strerror}; {advice}") from None
-        if releases_of(self._engine, self.settings).adopt(artifact, by=Author("settings", "daemon")):
-            log.info("champion_adopted", version=artifact.version, path=artifact.path)
 
     def _load(self, artifact: Artifact) -> HuggingFaceEnsemble:
         from monitor.rewards.huggingface import load_ensemble  # noqa: PLC0415 - torch takes seconds to import

@@ -7,6 +7,7 @@ import typer
 from monitor import __version__
 from monitor.cli import alarm, daemon, offline, operate
 from monitor.cli.demo import demo
+from monitor.cli.models import models
 from monitor.cli.preferences import preferences
 from monitor.cli.review import review
 from monitor.cli.rewards import serve_rewards
@@ -31,6 +32,7 @@ app.add_typer(alarm.incidents, name="incidents")
 app.command("winrate")(winrate)
 app.add_typer(operate.jobs, name="jobs")
 app.add_typer(operate.gate, name="gate")
+app.add_typer(models, name="models")
 app.add_typer(review, name="review")
 app.add_typer(preferences, name="preferences")
 app.command("score")(offline.score)

@@ -15,6 +15,7 @@ from monitor.domain.anchor import AnchorStatus
 from monitor.domain.incident import Incident
 from monitor.domain.job import Job, PlannedStart
 from monitor.domain.stream import StreamStatus
+from monitor.runs.model import Models
 from monitor.signals.input_shift import INPUT_SHIFT
 
 if TYPE_CHECKING:
@@ -169,6 +170,19 @@ def plan_table(planned: Iterable[PlannedStart]) -> Table:
     table = Table("rule", "action", "now", "why")
     for one in planned:
         _add(table, one.rule, one.action, one.decision, one.detail)
+    return table
+
+
+def model_table(found: Iterable[Models]) -> Table:
+    table = Table("version", "role", "is", "job", "served as", "accuracy", "registered")
+    for models in found:
+        named = {"champion": models.champion, "previous": models.previous}
+        shown = [(place, model) for place, model in named.items() if model is not None]
+        for place, model in [*shown, *(("candidate", model) for model in models.candidates)]:
+            accuracy = "-" if model.metrics is None else f"{model.metrics.accuracy:.1%}"
+            job = "-" if model.job_id is None else str(model.job_id)
+            names = model.version, models.role.value, place, job, model.served_as or "-"
+            _add(table, *names, accuracy, moment(model.created_at))
     return table
 
 

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, Engine, RowMapping, Select, delete, func, select, text
+from sqlalchemy import Connection, Engine, RowMapping, Select, delete, func, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from monitor.domain.job import JobState
 from monitor.postgres import schema
 from monitor.postgres.document import document
 from monitor.postgres.engine import transaction
-from monitor.retraining.records import Author, Pointer
+from monitor.retraining.records import Author, Pointer, Registration
 from monitor.runs.artifact import Artifact
-from monitor.runs.model import Models, RegisteredModel
+from monitor.runs.lineage import Lineage
+from monitor.runs.model import ModelDetail, ModelRole, Models, RegisteredModel
 from monitor.runs.result import PairMetrics, RewardResult
 
 REWARD = RewardResult.role
@@ -33,16 +34,17 @@ class RewardRegistry:
         with transaction(self._engine) as connection:
             return PostgresRegistry(connection).champion(role)
 
-    def champion_version(self) -> str | None:
-        """Return the reward champion's version by a one-row lookup, for a loop that asks often."""
-        query = select(schema.registry.c.version).where(schema.registry.c.role == REWARD)
+    def champion_version(self, role: str = REWARD) -> str | None:
+        """Return the champion's version by a one-row lookup, for a loop that asks often."""
+        query = select(schema.registry.c.version).where(schema.registry.c.role == role)
         with transaction(self._engine) as connection:
             return connection.execute(query).scalar_one_or_none()
 
-    def models(self) -> Models:
-        """Return the champion, the one before it, and the newest of the others."""
-        this = select(schema.registry).where(schema.registry.c.role == REWARD)
-        newest = select(schema.reward_model).order_by(schema.reward_model.c.created_at.desc())
+    def models(self, role: str = REWARD) -> Models:
+        """Return the champion of *role*, the one before it, and the newest of the others."""
+        this = select(schema.registry).where(schema.registry.c.role == role)
+        of_role = schema.reward_model.c.role == role
+        newest = select(schema.reward_model).where(of_role).order_by(schema.reward_model.c.created_at.desc())
         with transaction(self._engine) as connection:
             pointer = connection.execute(this).mappings().one_or_none()
             rows = connection.execute(newest.limit(SHOWN_MODELS)).mappings().all()
@@ -55,7 +57,18 @@ class RewardRegistry:
             candidates=tuple(_model(row) for row in rows if row["version"] not in named),
             promoted_at=pointer["promoted_at"] if pointer else None,
             promoted_by=pointer["promoted_by"] if pointer else None,
+            role=ModelRole(role),
         )
+
+    def model(self, version: str) -> ModelDetail | None:
+        """Return a model of whatever role, with where it comes from."""
+        query = select(schema.reward_model).where(schema.reward_model.c.version == version)
+        with transaction(self._engine) as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        if row is None:
+            return None
+        lineage = None if row["lineage"] is None else msgspec.convert(row["lineage"], Lineage, strict=False)
+        return ModelDetail(_model(row), row["path"], lineage, row["card"])
 
 
 class PostgresRegistry:
@@ -78,22 +91,37 @@ class PostgresRegistry:
     def artifact(self, version: str) -> Artifact | None:
         return self._artifact(select(schema.reward_model).where(schema.reward_model.c.version == version))
 
-    def register(self, artifact: Artifact, metrics: PairMetrics | None, job_id: int | None) -> bool:
-        model = {
-            "version": artifact.version,
+    def register(self, model: Registration) -> bool:
+        table, artifact = schema.reward_model.c, model.artifact
+        known = {
             "path": artifact.path,
-            "sha256": artifact.sha256,
-            "job_id": job_id,
-            "metrics": document(metrics) if metrics is not None else {},
+            "job_id": model.job_id,
+            "metrics": document(model.metrics) if model.metrics is not None else {},
+            "lineage": null() if model.lineage is None else document(model.lineage),
+            "card": model.card,
         }
-        statement = upsert(schema.reward_model).values(model)
-        again = statement.on_conflict_do_update(
-            index_elements=[schema.reward_model.c.version],
-            set_={"path": artifact.path, "job_id": job_id, "metrics": model["metrics"]},
-            where=schema.reward_model.c.sha256 == artifact.sha256,
+        row = {"version": artifact.version, "sha256": artifact.sha256, "role": model.role, "served_as": model.served_as}
+        again = (
+            upsert(schema.reward_model)
+            .values(**row, **known)
+            .on_conflict_do_update(
+                index_elements=[table.version],
+                set_=known,
+                where=(table.sha256 == artifact.sha256) & (table.role == model.role),
+            )
         )
         stored = self._connection.execute(again.returning(schema.reward_model.c.version))
         return stored.first() is not None
+
+    def served_as(self, version: str) -> str | None:
+        query = select(schema.reward_model.c.served_as).where(schema.reward_model.c.version == version)
+        return self._connection.execute(query).scalar_one_or_none()
+
+    def serve_as(self, version: str, name: str) -> None:
+        self._note(version, served_as=name)
+
+    def keep_card(self, version: str, card: str) -> None:
+        self._note(version, card=card)
 
     def point(self, role: str, pointer: Pointer, *, by: Author) -> None:
         row = {"version": pointer.version, "previous_version": pointer.previous, "promoted_by": by.name}
@@ -114,13 +142,17 @@ class PostgresRegistry:
         query = select(func.coalesce(taken, model.created_at)).join(schema.registry, _NAMED)
         return self._connection.execute(query.where(schema.registry.c.role == role)).scalar_one_or_none()
 
-    def candidates(self) -> Sequence[str]:
+    def candidates(self, role: str) -> Sequence[str]:
         model = schema.reward_model.c
-        query = select(model.version).where(model.job_id.is_not(None)).order_by(model.created_at.desc(), model.version)
-        return self._connection.execute(query).scalars().all()
+        query = select(model.version).where(model.job_id.is_not(None), model.role == role)
+        return self._connection.execute(query.order_by(model.created_at.desc(), model.version)).scalars().all()
 
     def remove(self, version: str) -> None:
         self._connection.execute(delete(schema.reward_model).where(schema.reward_model.c.version == version))
+
+    def _note(self, version: str, **values: str) -> None:
+        chosen = update(schema.reward_model).where(schema.reward_model.c.version == version)
+        self._connection.execute(chosen.values(**values))
 
     def _artifact(self, query: Select[tuple[object, ...]]) -> Artifact | None:
         row = self._connection.execute(query).one_or_none()
@@ -131,9 +163,10 @@ _NAMED = schema.registry.c.version == schema.reward_model.c.version
 
 
 def replaced_scorers(connection: Connection) -> frozenset[str]:
-    """Return the versions of the registered models that no role names now."""
-    named = select(schema.registry.c.version)
-    return frozenset(connection.execute(select(schema.reward_model.c.version).except_(named)).scalars())
+    """Return the versions of the registered ensembles that are not the champion."""
+    named = select(schema.registry.c.version).where(schema.registry.c.role == REWARD)
+    scorers = select(schema.reward_model.c.version).where(schema.reward_model.c.role == REWARD)
+    return frozenset(connection.execute(scorers.except_(named)).scalars())
 
 
 def _model(row: RowMapping) -> RegisteredModel:
@@ -143,4 +176,6 @@ def _model(row: RowMapping) -> RegisteredModel:
         created_at=row["created_at"],
         job_id=row["job_id"],
         metrics=msgspec.convert(row["metrics"], PairMetrics, strict=False) if row["metrics"] else None,
+        role=ModelRole(row["role"]),
+        served_as=row["served_as"],
     )

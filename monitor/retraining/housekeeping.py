@@ -2,8 +2,8 @@
 
 An attempt's folder goes when its job has ended or begins its next attempt, unless it holds a candidate that is
 still of use: the champion, the one before it, one that waits for its promotion, and the newest
-`retrain.keep_candidates` of the others. Of the rest the job's events keep the log's tail. What a job keeps for its
-next attempt, its inputs and checkpoints, goes when there can be none.
+`retrain.keep_candidates` of the others of its role. Of the rest the job's events keep the log's tail. What a job keeps
+for its next attempt, its inputs and checkpoints, goes when there can be none.
 """
 
 from __future__ import annotations
@@ -71,11 +71,16 @@ class AttemptFolders:
             return
         with self._begin() as work:
             jobs = work.jobs.by_number({item.job_id for item in found} | {job_id for job_id, _ in kept_for_next})
-            pointers = [work.registry.pointer(role) for role in {kind.result.role for kind in ACTIONS.values()}]
+            roles = {kind.result.role for kind in ACTIONS.values()}
+            pointers = [work.registry.pointer(role) for role in roles]
             named = {name for pointer in pointers if pointer for name in (pointer.version, pointer.previous) if name}
             waiting = {item.job.candidate_version for item in work.jobs.in_states({JobState.PASSED})} - {None}
-            others = [version for version in work.registry.candidates() if version not in named | waiting]
-            kept = named | {version for version in waiting if version} | set(others[: self._keep])
+            others: set[str] = set()
+            kept = named | {version for version in waiting if version}
+            for role in roles:
+                of_role = [name for name in work.registry.candidates(role) if name not in named | waiting]
+                others |= set(of_role)
+                kept |= set(of_role[: self._keep])
             removed = decide_removals(found, jobs, kept)
             for folder in removed:
                 version = jobs[folder.job_id].job.candidate_version

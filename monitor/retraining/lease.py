@@ -8,7 +8,7 @@ from pathlib import Path
 from monitor.domain.job import JobState, Verdict
 from monitor.errors import Fenced
 from monitor.retraining.launcher import Elsewhere, Run
-from monitor.retraining.records import HELD, Author, JobChange, JobRecord, Lease, RunHandle
+from monitor.retraining.records import HELD, Author, JobChange, JobRecord, Lease, Registration, RunHandle
 from monitor.retraining.release import register
 from monitor.retraining.work import Transactions, UnitOfWork, move
 from monitor.runs.result import RunResult
@@ -102,7 +102,7 @@ class LeasedJobs:
         )
         with self._begin() as work:
             record = _held(work, lease)
-            register(work, result.candidate, result.metrics, lease.job_id)
+            register(work, Registration.of(result, lease.job_id))
             move(work, record, state, outcome, by=_DAEMON, note=note)
         return state
 

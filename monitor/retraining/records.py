@@ -8,7 +8,9 @@ from typing import TypedDict
 
 from monitor.domain.alarm import AlarmState, Severity
 from monitor.domain.job import Action, Job, JobState, Verdict
-from monitor.runs.result import RunResult
+from monitor.runs.artifact import Artifact
+from monitor.runs.lineage import Lineage
+from monitor.runs.result import PairMetrics, RunResult
 from monitor.runs.spec import RunSpec
 from monitor.stats.agreement import Agreement, Turnover
 
@@ -71,6 +73,31 @@ class JobChange(TypedDict, total=False):
     error: str | None
     candidate_version: str
     handle: RunHandle | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A model as it is registered."""
+
+    artifact: Artifact
+    role: str
+    metrics: PairMetrics | None = None
+    job_id: int | None = None
+    lineage: Lineage | None = None
+    served_as: str | None = None
+    card: str | None = None
+
+    @classmethod
+    def of(cls, result: RunResult, job_id: int, card: str | None = None) -> Registration:
+        """Return what a job's run has made."""
+        return cls(
+            artifact=result.candidate,
+            role=result.role,
+            metrics=result.metrics,
+            job_id=job_id,
+            lineage=result.lineage,
+            card=card,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ from monitor.domain.baseline import BaselineExtension
 from monitor.domain.job import Hold, Job, JobState
 from monitor.errors import Conflict, InvalidInput, NotFound
 from monitor.retraining.promotion import AWAITING, Promote, decide_promotion
-from monitor.retraining.records import Author, JobRecord, Pointer
+from monitor.retraining.records import Author, JobRecord, Pointer, Registration
 from monitor.retraining.work import Transactions, UnitOfWork, lock_job, move
 from monitor.runs.artifact import Artifact
-from monitor.runs.result import PairMetrics, RewardResult, RunResult
+from monitor.runs.policy import POLICY
+from monitor.runs.result import RewardResult, RunResult
+from monitor.settings.retrain import RetrainSettings
 
 _DAEMON = Author("dispatcher", "daemon")
 _TRIES = 3  # a baseline that is frozen or extended between the plan and the promotion is planned on again
@@ -40,9 +42,12 @@ class _BaselineMoved(Exception):
 class Releases:
     """Moves the registry's pointers; a verdict holds against the champion it was reached with, and no other."""
 
-    def __init__(self, begin: Transactions, baselines: ScorerBaselines) -> None:
+    def __init__(
+        self, begin: Transactions, baselines: ScorerBaselines, settings: RetrainSettings = RetrainSettings()
+    ) -> None:
         self._begin = begin
         self._baselines = baselines
+        self._settings = settings
 
     def promote(self, job_id: int, *, by: Author, note: str) -> Job:
         """Promote a job that passed its gate; raise `Conflict` where its verdict does not hold any more."""
@@ -61,12 +66,20 @@ class Releases:
         return self._promote(job_id, JobState.FAILED_GATE, sign, by=by, note=f"gate overridden: {reason}")
 
     def promote_passed(self, mode: Literal["automatic", "manual"]) -> Hold | int | None:
-        """Promote the job that passed, if *mode* says so; cancel it instead where its verdict no longer holds."""
+        """Promote a job that passed, if *mode* says so; cancel it instead where its verdict no longer holds.
+
+        Returns the number of the one that was promoted, else why the last of them was not; None without any.
+        """
         with self._begin() as work:
-            record = next(iter(work.jobs.in_states({JobState.PASSED})), None)
-            if record is None:
-                return None
-            decision = _decide(work, record, mode)
+            waiting = [(record, _decide(work, record, mode)) for record in work.jobs.in_states({JobState.PASSED})]
+        found: Hold | int | None = None
+        for record, decision in waiting:
+            found = self._promote_or_hold(record, decision)
+            if isinstance(found, int):
+                break
+        return found
+
+    def _promote_or_hold(self, record: JobRecord, decision: Promote | Hold) -> Hold | int:
         job_id = record.job.job_id
         if isinstance(decision, Promote):
             try:
@@ -97,19 +110,26 @@ class Releases:
             raise Conflict(f"job {job.job_id}: no champion is kept from before {version}; wanted one to roll back to")
         after = move(work, record, JobState.ROLLED_BACK, by=by, note=note)
         work.registry.point(role, Pointer(pointer.previous, None), by=by)
-        work.alarms.hand_over(pointer.version, pointer.previous)
+        if role == RewardResult.role:
+            work.alarms.hand_over(pointer.version, pointer.previous)
         detail = {"job_id": job.job_id, "champion": pointer.previous, "note": note}
         work.audit.record(f"{role}_model.roll_back", pointer.version, by=by, detail=detail)
         return after
 
-    def adopt(self, artifact: Artifact, *, by: Author) -> bool:
-        """Make *artifact* the first reward champion; say whether there was none before."""
-        role = RewardResult.role
+    def adopt(
+        self, artifact: Artifact, *, by: Author, role: str = RewardResult.role, served_as: str | None = None
+    ) -> bool:
+        """Make *artifact* the first champion of *role*; say whether there was none before.
+
+        *served_as* is what a policy's traces name it; None: as one that is promoted here.
+        """
+        if role == POLICY and served_as is None:
+            served_as = self._settings.policy.served_name(artifact.version)
         with self._begin() as work:
             work.registry.hold()
             if work.registry.pointer(role) is not None:
                 return False
-            register(work, artifact, None)
+            register(work, Registration(artifact=artifact, role=role, served_as=served_as))
             work.registry.point(role, Pointer(artifact.version, None), by=by)
             work.audit.record(f"{role}_model.adopt", artifact.version, by=by, detail={})
             return True
@@ -158,17 +178,21 @@ class Releases:
         work.registry.point(result.role, Pointer(candidate, previous), by=by)
         detail = {"job_id": job.job_id, "previous": previous, "note": note}
         work.audit.record(f"{result.role}_model.promote", candidate, by=by, detail=detail)
-        if result.role == RewardResult.role and not work.baselines.extend(extension):
+        if result.role == POLICY:
+            work.registry.serve_as(candidate, self._settings.policy.served_name(candidate))
+            return after.job
+        if not work.baselines.extend(extension):
             raise _BaselineMoved
         if previous is not None:
             work.alarms.hand_over(previous, candidate)
         return after.job
 
 
-def register(work: UnitOfWork, artifact: Artifact, metrics: PairMetrics | None, job_id: int | None = None) -> None:
-    """Register an artifact; raise `Conflict` where its version belongs to other bytes."""
-    if not work.registry.register(artifact, metrics, job_id):
-        raise Conflict(f"reward model {artifact.version} is registered with other bytes; wanted a version of its own")
+def register(work: UnitOfWork, model: Registration) -> None:
+    """Register a model; raise `Conflict` where its version belongs to other bytes, or to another role."""
+    if not work.registry.register(model):
+        version = model.artifact.version
+        raise Conflict(f"{model.role} model {version} is registered with other bytes; wanted a version of its own")
 
 
 def _decide(work: UnitOfWork, record: JobRecord, mode: Literal["automatic", "manual"]) -> Promote | Hold:

@@ -12,9 +12,8 @@ from monitor.domain.baseline import BaselineExtension
 from monitor.domain.job import TRANSITIONS, Action, JobState, Launch
 from monitor.domain.view import JobEvent
 from monitor.errors import Conflict, NotFound
-from monitor.retraining.records import AlarmFact, Author, JobChange, JobRecord, Lease, Pointer, RunHandle
+from monitor.retraining.records import AlarmFact, Author, JobChange, JobRecord, Lease, Pointer, Registration, RunHandle
 from monitor.runs.artifact import Artifact, HashedFile
-from monitor.runs.result import PairMetrics
 
 
 class Jobs(Protocol):
@@ -76,9 +75,17 @@ class Registry(Protocol):
 
     def artifact(self, version: str) -> Artifact | None: ...
 
-    def register(self, artifact: Artifact, metrics: PairMetrics | None, job_id: int | None) -> bool:
-        """Add an artifact, or note where the same bytes lie now; False where its version has other bytes."""
+    def register(self, model: Registration) -> bool:
+        """Add a model, or note where the same bytes lie now; False where its version has other bytes or role."""
         ...
+
+    def served_as(self, version: str) -> str | None:
+        """Return what a policy is known by in traces; None for one that was never promoted."""
+        ...
+
+    def serve_as(self, version: str, name: str) -> None: ...
+
+    def keep_card(self, version: str, card: str) -> None: ...
 
     def point(self, role: str, pointer: Pointer, *, by: Author) -> None: ...
 
@@ -86,8 +93,8 @@ class Registry(Protocol):
         """Return when the champion's training pairs were taken: its run was leased, or it was registered."""
         ...
 
-    def candidates(self) -> Sequence[str]:
-        """Return the versions that jobs registered, the newest first."""
+    def candidates(self, role: str) -> Sequence[str]:
+        """Return the versions of *role* that jobs registered, the newest first."""
         ...
 
     def remove(self, version: str) -> None: ...

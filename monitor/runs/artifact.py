@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
 
+from monitor.errors import InvalidInput
+
 VERSION_CHARACTERS = 12
 
 
@@ -18,7 +20,7 @@ class HashedFile:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """An ensemble on disk: a folder with one sub-folder per member, `member-0`, `member-1`, ..."""
+    """A model on disk: an ensemble's folder with `member-0`, `member-1`, ..., or a policy's for Transformers."""
 
     version: str
     path: str  # absolute
@@ -41,6 +43,18 @@ def artifact_sha256(folder: Path) -> str:
             digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
             digest.update(bytes.fromhex(file_sha256(path)))
     return digest.hexdigest()
+
+
+def policy_artifact(folder: Path) -> Artifact:
+    """Return a policy's folder, used where it lies; raise `InvalidInput` for one that Transformers would not load."""
+    wanted = "wanted a Hugging Face folder of a causal language model"
+    if not (folder / "config.json").is_file():
+        found = "an adapter without its base" if (folder / "adapter_config.json").is_file() else "no config.json"
+        raise InvalidInput(f"{folder}: {found}; {wanted}")
+    if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
+        raise InvalidInput(f"{folder}: no weights, neither *.safetensors nor *.bin; {wanted}")
+    sha256_hex = artifact_sha256(folder)
+    return Artifact(short_version(sha256_hex), str(folder.resolve()), sha256_hex)
 
 
 def short_version(sha256_hex: str) -> str:

@@ -40,6 +40,9 @@ class PolicySettings(Part):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
         description="a promoted policy is announced as NAME-VERSION, and its traces are known by that",
     )
+    served_as: str | None = Field(
+        None, min_length=1, description="what its traces name as their policy_model; null: NAME-VERSION"
+    )
     recipe: Path | None = Field(None, description="YAML recipe of dpo; null takes the packaged one")
     kto_recipe: Path | None = Field(None, description="YAML recipe of kto; null takes the packaged one")
     replay_days: float = Field(7.0, gt=0, le=90, description="days back that the gate's prompts are drawn from")
@@ -53,6 +56,10 @@ class PolicySettings(Part):
         None, description="answers as the candidate, which it has to load itself; null: the candidate's folder"
     )
     on_policy: OnPolicySettings = OnPolicySettings()
+
+    def served_name(self, version: str) -> str:
+        """Return what the traces of a promoted policy are expected to name it."""
+        return f"{self.name}-{version}"
 
 
 class PolicyGateSettings(Part):

@@ -16,7 +16,7 @@ from monitor.telemetry.health import Health
 from monitor.web import problem
 from monitor.web.auth import Gatekeeper, admit
 from monitor.web.middleware import BodyLimit, HeadAsGet, SecurityHeaders
-from monitor.web.routes import agreement, alarm, drift, estimate, job, label, page, probe, review
+from monitor.web.routes import agreement, alarm, drift, estimate, job, label, model, page, probe, review
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Ports:
     explanations: alarm.Explanations
     incidents: alarm.Incidents
     jobs: job.Jobs
-    models: job.Registry
+    models: model.Registry
     reviews: review.Reviews
     estimates: estimate.Reports
     labels: label.Labels
@@ -73,6 +73,7 @@ def create_app(
     api.include_router(drift.router)
     api.include_router(alarm.router)
     api.include_router(job.router)
+    api.include_router(model.router)
     api.include_router(review.router)
     api.include_router(estimate.router)
     api.include_router(label.router)

@@ -25,7 +25,7 @@ from monitor.labels.agreement import AgreementReport
 from monitor.labels.report import LabelReport
 from monitor.offline.log import InMemoryLog
 from monitor.postgres.engine import AWAY
-from monitor.runs.model import Models
+from monitor.runs.model import ModelDetail, ModelRole, Models
 from monitor.web.app import Ports
 from monitor.web.routes.label import PostedLabel
 from tests.labels import label
@@ -89,6 +89,7 @@ class InMemoryMonitor:
     stored: dict[int, StoredAlarm] = field(default_factory=dict)
     kept: dict[int, Job] = field(default_factory=dict)
     history: list[tuple[int, JobEvent]] = field(default_factory=list)
+    details: dict[str, ModelDetail] = field(default_factory=dict)
     registry: Models = field(default_factory=lambda: Models(None, None, (), None, None))
     frozen: BaselineSummary | None = None
     anchored: AnchorStatus | None = None
@@ -170,9 +171,13 @@ class InMemoryMonitor:
             None if job is None else JobDetail(job, tuple(event for number, event in self.history if number == job_id))
         )
 
-    def models(self) -> Models:
+    def models(self, role: str = ModelRole.REWARD) -> Models:
         self._reach()
-        return self.registry
+        return replace(self.registry, role=ModelRole(role))
+
+    def model(self, version: str) -> ModelDetail | None:
+        self._reach()
+        return self.details.get(version)
 
     def baseline(self) -> BaselineSummary | None:
         self._reach()

@@ -131,7 +131,7 @@ def test_an_annotator_is_refused_by_every_route_but_its_own(guarded: TestClient)
     paths = guarded.get("/api/openapi.json").json()["paths"]
     own = ("/api/v1/review/", "/api/v1/labels", "/api/v1/whoami")
     others = [
-        (method, path.format(**dict.fromkeys(("alarm_id", "incident_id", "job_id"), 1), order="cancel"))
+        (method, path.format(**dict.fromkeys(("alarm_id", "incident_id", "job_id", "version"), 1), order="cancel"))
         for path, methods in paths.items()
         for method in methods
         if path.startswith("/api/v1/") and not path.startswith(own)
@@ -376,6 +376,8 @@ def test_a_client_hears_that_postgresql_is_away_and_the_log_alone_where_it_was_l
 def test_what_is_not_there_yet_is_null_and_not_an_error(local: TestClient) -> None:
     assert local.get("/api/v1/baseline").json() is None
     assert local.get("/api/v1/models").json()["champion"] is None
+    assert local.get("/api/v1/models?role=policy").json()["role"] == "policy"
+    assert local.get("/api/v1/models/v1").status_code == 404
 
 
 def test_the_overview_counts_dead_letters_by_reason(local: TestClient, monitor: InMemoryMonitor) -> None:

@@ -56,6 +56,7 @@ reward_model = Table(
     Column("lineage", JSONB),  # `runs.lineage.Lineage`; null for one that the settings named
     Column("card", Text),  # the model card, in Markdown
     Column("calibration", JSONB),  # of a reward ensemble, fitted on held-out pairs
+    Column("served_as", Text),  # a policy's policy_model in traces, from its promotion on
 )
 
 # One row a role; moving `version` is the promotion.

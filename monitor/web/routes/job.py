@@ -1,4 +1,4 @@
-"""Retraining jobs and the reward models they leave."""
+"""Retraining jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from monitor.domain.job import Action, Job, PlannedStart
 from monitor.domain.order import Actor, JobOrder, allowed_orders
 from monitor.domain.view import JobDetail, JobEvent
 from monitor.errors import NotFound
-from monitor.runs.model import Models
 from monitor.web.auth import Operator, Viewer
 from monitor.web.problem import describe
 from monitor.web.state import Limit, Number, kept
@@ -50,10 +49,6 @@ class Jobs(Protocol):
     def move_job(self, job_id: int, order: JobOrder, *, actor: Actor) -> Job:
         """Carry out *order* as `domain.order.ORDERS` has it."""
         ...
-
-
-class Registry(Protocol):
-    def models(self) -> Models: ...
 
 
 JobsPort = Annotated[Jobs, kept("jobs")]
@@ -109,11 +104,6 @@ def start_job(actor: Operator, jobs: JobsPort, start: StartJob) -> JobItem:
 def order_job(actor: Operator, jobs: JobsPort, job_id: Number, order: JobOrder) -> JobItem:
     """Approve or reject what waits for an operator, cancel what runs, roll back what was promoted."""
     return _item(jobs.move_job(job_id, order, actor=actor))
-
-
-@router.get("/models")
-def get_models(_: Viewer, registry: Annotated[Registry, kept("models")]) -> Models:
-    return registry.models()
 
 
 def _item(job: Job) -> JobItem:

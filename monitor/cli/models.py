@@ -1,0 +1,59 @@
+"""`models`: the reward ensembles and policies that are registered, and where each comes from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from monitor.cli.alarm import AsJson
+from monitor.cli.database import open_database
+from monitor.cli.table import model_table
+from monitor.cli.terminal import say, show_json, show_table
+from monitor.errors import NotFound
+from monitor.runs.model import ModelRole
+
+models = typer.Typer(help="Registered models.", no_args_is_help=True)
+
+
+@models.command("list")
+def models_list(
+    role: Annotated[ModelRole | None, typer.Option("--role", help="Of this role alone.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show the champions, those before them, and the newest candidates."""
+    from monitor.postgres.registry import RewardRegistry
+
+    with open_database() as (engine, _):
+        registry = RewardRegistry(engine)
+        found = [registry.models(one) for one in (ModelRole if role is None else (role,))]
+    if as_json:
+        show_json([asdict(of_role) for of_role in found])
+    elif not any(of_role.champion or of_role.candidates for of_role in found):
+        say("no model is registered")
+    else:
+        show_table(model_table(found))
+
+
+@models.command("show")
+def models_show(
+    version: Annotated[str, typer.Argument(help="As `models list` shows it.")],
+    *,
+    card: Annotated[bool, typer.Option("--card", help="The model card, in Markdown, and nothing else.")] = False,
+) -> None:
+    """Show one model with its lineage, as JSON."""
+    from monitor.postgres.registry import RewardRegistry
+
+    with open_database() as (engine, _):
+        detail = RewardRegistry(engine).model(version)
+    if detail is None:
+        raise NotFound(f"there is no model {version!r}: `models list` shows them")
+    if not card:
+        show_json(asdict(detail))
+        return
+    if detail.card is None:
+        raise NotFound(f"model {version} has no card: it was registered before there were any")
+    for line in detail.card.splitlines():
+        say(line)

@@ -1,0 +1,40 @@
+"""The registered models: reward ensembles and policies."""
+
+from __future__ import annotations
+
+from typing import Annotated, Protocol
+
+from fastapi import APIRouter
+
+from monitor.errors import NotFound
+from monitor.runs.model import ModelDetail, ModelRole, Models
+from monitor.web.auth import Viewer
+from monitor.web.problem import describe
+from monitor.web.state import kept
+
+router = APIRouter(tags=["models"])
+
+
+class Registry(Protocol):
+    def models(self, role: ModelRole = ModelRole.REWARD) -> Models:
+        """Return the champion of *role*, the one before it, and the newest of the others."""
+        ...
+
+    def model(self, version: str) -> ModelDetail | None: ...
+
+
+RegistryPort = Annotated[Registry, kept("models")]
+
+
+@router.get("/models")
+def get_models(_: Viewer, registry: RegistryPort, role: ModelRole = ModelRole.REWARD) -> Models:
+    return registry.models(role)
+
+
+@router.get("/models/{version}", responses=describe(404))
+def get_model(_: Viewer, registry: RegistryPort, version: str) -> ModelDetail:
+    """Return one model with its lineage and its card in Markdown."""
+    detail = registry.model(version)
+    if detail is None:
+        raise NotFound(f"there is no model {version!r}: /api/v1/models lists them")
+    return detail
