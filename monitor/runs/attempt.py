@@ -9,8 +9,8 @@ from monitor.runs.progress import PROGRESS_FILE, read_progress
 
 LOG_FILE = "run.log"
 EXIT_CODE_FILE = "exit_code"
-TOKEN_FILE = "token"  # of the start that the folder belongs to, where runs on other machines must know it
-_LOG_TAIL_BYTES = 1_500
+OWNER_FILE = "owner"  # the token of the start that the folder belongs to, where runs on other machines must know it
+LOG_TAIL_BYTES = 1_500
 
 
 def left_exit_code(folder: Path) -> int | None:
@@ -25,7 +25,7 @@ def log_tail(folder: Path) -> str:
     """Return the last 1,500 bytes that the run printed."""
     try:
         with (folder / LOG_FILE).open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - _LOG_TAIL_BYTES))
+            file.seek(max(0, file.seek(0, 2) - LOG_TAIL_BYTES))
             return file.read().decode("utf-8", "replace").strip()
     except OSError:
         return ""
@@ -48,6 +48,6 @@ def progress_line(folder: Path) -> str | None:
 def owner(folder: Path) -> str | None:
     """Return the token of the start that the folder belongs to."""
     try:
-        return (folder / TOKEN_FILE).read_text(encoding="ascii").strip()
+        return (folder / OWNER_FILE).read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         return None

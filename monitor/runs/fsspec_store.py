@@ -2,7 +2,7 @@
 
 Below the store's URL:
 
-    inputs/SHA256/NAME             models and files from outside the attempt's folder, uploaded once
+    inputs/SHA256/NAME             models and suites, uploaded once
     job-N/attempt-M/TOKEN/given/   the attempt's folder as the run finds it
     job-N/attempt-M/TOKEN/left/    what the run leaves there; `exit_code` comes last
     job-N/checkpoints/             what a later run of the job resumes from; `manifest.json` comes last
@@ -14,18 +14,20 @@ import errno
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import fsspec
 import msgspec
 
-from monitor.errors import Unavailable
-from monitor.runs.artifact import artifact_sha256
-from monitor.runs.spec import RunSpec
+from monitor.errors import InvalidInput, Unavailable
+from monitor.runs.artifact import artifact_sha256, file_sha256
+from monitor.runs.spec import SPEC_FILE, RunSpec, read_spec, write_spec
 
 INPUTS = "inputs"
 GIVEN = "given"
 LEFT = "left"
+CHECKPOINTS = "checkpoints"
 COMPLETE = ".complete"
 _OF_THIS_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
@@ -115,54 +117,63 @@ def attempt_key(folder: Path, token: str) -> str:
     return f"{folder.parent.name}/{folder.name}/{token}"
 
 
-def put_inputs(store: FsspecStore, spec: RunSpec, folder: Path) -> RunSpec:
-    """Upload what *spec* names outside *folder*, once by hash; return the spec as it reads in the pod."""
-    tree: dict[str, Any] = msgspec.to_builtins(spec)
+def put_attempt(store: FsspecStore, folder: Path, token: str) -> None:
+    """Upload what the run in *folder* is given, with a spec that names each file by its place in the pod.
+
+    Models and suites are uploaded once, by hash. What lies in the job's own folder goes with the attempt.
+    """
+    spec = read_spec(folder / SPEC_FILE)
+    given = f"{attempt_key(folder, token)}/{GIVEN}"
 
     def placed(path: str, sha256: str) -> str:
         here = Path(path)
+        if not here.exists():
+            raise InvalidInput(f"{path}: no such file or folder; the run wants it")
         if here.is_relative_to(folder):
             return path
+        if here.is_relative_to(folder.parent):
+            store.put(here, f"{given}/{INPUTS}/{here.name}")
+            return str(folder / INPUTS / here.name)
         key = f"{INPUTS}/{sha256}/{here.name}"
         if not store.has(key + COMPLETE):
             store.put(here, key)
             store.write(key + COMPLETE, b"")
         return str(folder.parent.parent / key)
 
-    def place(value: Any) -> None:
-        if isinstance(value, dict):
-            if isinstance(value.get("path"), str) and isinstance(value.get("sha256"), str):
-                value["path"] = placed(value["path"], value["sha256"])
-            for item in value.values():
-                place(item)
-        elif isinstance(value, list):
-            for item in value:
-                place(item)
-
-    place(tree)
+    tree: dict[str, Any] = msgspec.to_builtins(spec)
+    for named in _hashed(tree):
+        named["path"] = placed(named["path"], named["sha256"])
     tree["base_model"] = placed(spec.base_model, artifact_sha256(Path(spec.base_model)))
-    return msgspec.convert(tree, RunSpec)
+    if spec.preferences_card is not None:
+        tree["preferences_card"] = placed(spec.preferences_card, file_sha256(Path(spec.preferences_card)))
+    store.put(folder, given)
+    with TemporaryDirectory() as here:
+        write_spec(Path(here) / SPEC_FILE, msgspec.convert(tree, RunSpec))
+        store.put(Path(here) / SPEC_FILE, f"{given}/{SPEC_FILE}")
 
 
-def get_inputs(store: FsspecStore, spec: RunSpec, folder: Path) -> None:
-    """Download what the pod's *spec* names outside *folder*, to where it says."""
+def get_attempt(store: FsspecStore, folder: Path, token: str) -> RunSpec:
+    """Download what the run in *folder* is given, to where its spec says; return that spec."""
+    store.get(f"{attempt_key(folder, token)}/{GIVEN}", folder)
+    spec = read_spec(folder / SPEC_FILE)
     root = folder.parent.parent
-
-    def paths(value: Any) -> Iterator[str]:
-        if isinstance(value, dict):
-            if isinstance(value.get("path"), str) and isinstance(value.get("sha256"), str):
-                yield value["path"]
-            value = list(value.values())
-        for item in value if isinstance(value, list) else []:
-            yield from paths(item)
-
-    for path in {*paths(msgspec.to_builtins(spec)), spec.base_model}:
+    for path in {*(named["path"] for named in _hashed(msgspec.to_builtins(spec))), spec.base_model}:
         here = Path(path)
-        if here.is_relative_to(folder) or not here.is_relative_to(root / INPUTS):
-            continue
-        key = here.relative_to(root).as_posix()
-        names = store.names(key)
-        if names in ([], [""]):  # a file of its own
-            store.get(key.rpartition("/")[0], here.parent, [here.name])
-        else:
-            store.get(key, here, names)
+        if here.is_relative_to(root / INPUTS):
+            key = here.relative_to(root).as_posix()
+            names = store.names(key)
+            if names in ([], [""]):  # a file of its own, as stores list it
+                store.get(key.rpartition("/")[0], here.parent, [here.name])
+            else:
+                store.get(key, here, names)
+    return spec
+
+
+def _hashed(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield everything in a spec that names a file or a folder with its hash."""
+    if isinstance(value, dict):
+        if isinstance(value.get("path"), str) and isinstance(value.get("sha256"), str):
+            yield value
+        value = list(value.values())
+    for item in value if isinstance(value, list | tuple) else []:
+        yield from _hashed(item)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import structlog
@@ -15,7 +15,7 @@ import structlog
 from monitor.errors import Unavailable
 from monitor.extra import needed
 from monitor.retraining.launcher import RunStatus
-from monitor.retraining.launchers.kubernetes_files import Files, FilesOf, SharedFiles, StoreFiles
+from monitor.retraining.launchers.kubernetes_files import Files, FilesOf, SharedFiles
 from monitor.retraining.launchers.kubernetes_job import (
     DEPLOYMENT,
     NAME,
@@ -27,7 +27,17 @@ from monitor.retraining.launchers.kubernetes_job import (
     job_name,
     read_template,
 )
-from monitor.retraining.launchers.kubernetes_state import Ended, Gone, JobSeen, PodSeen, Waits, decide_outcome
+from monitor.retraining.launchers.kubernetes_state import (
+    ENDED_PHASES,
+    Ended,
+    Gone,
+    JobSeen,
+    PodSeen,
+    Waits,
+    decide_outcome,
+    seen_job,
+    seen_pod,
+)
 from monitor.retraining.records import RunHandle
 from monitor.runs.attempt import LOG_FILE, last_line
 from monitor.runs.result import ExitCode
@@ -41,7 +51,7 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 2.0  # the dispatcher asks more often than the API should be asked
 GRACE_SECONDS = 40.0  # a pod is given 30 by the packaged template
-_LOG_LINES = 40
+_LOG_LINES, _ALL_LINES = 40, 100_000
 
 
 class KubernetesRun:
@@ -111,7 +121,7 @@ class KubernetesRun:
         if isinstance(outcome, Ended):
             tail = self._log_tail(outcome.pod) if outcome.exit_code else ""
             return RunStatus(outcome.exit_code, outcome.words or last_line(tail), tail)
-        return RunStatus(None, outcome.note or self._files.progress() or self._said(outcome.pod))
+        return RunStatus(None, outcome.note or self._files.progress() or last_line(self._log_tail(outcome.pod)))
 
     def fetch(self) -> None:
         self._files.fetch()
@@ -119,19 +129,108 @@ class KubernetesRun:
         if not file.exists():  # a command of the template's own, or one that could not begin
             _, pods = self._look()
             if pods:
-                file.write_text(self._api.log_tail(pods[-1].name, self._container, lines=None) + "\n", encoding="utf-8")
+                file.write_text(self._api.log_tail(pods[-1].name, self._container, _ALL_LINES) + "\n", encoding="utf-8")
 
     def cancel(self) -> None:
         self._api.delete_job(self._name)
         deadline = time.monotonic() + self._grace_seconds
-        while any(pod.phase not in {"Succeeded", "Failed"} for pod in self._look()[1]):
+        while any(pod.phase not in ENDED_PHASES for pod in self._look()[1]):
             if time.monotonic() > deadline:  # its node is lost: whatever goes on there finds that it owns nothing
                 log.warning("kubernetes_pod_still_ending", job=self._name, seconds=self._grace_seconds)
                 break
             time.sleep(min(0.5, self._poll_seconds))
-        self._files.discard()
+        self._files.discard(resumed=True)
+
+    def discard(self, *, resumed: bool) -> None:
+        self._files.discard(resumed=resumed)
 
     def _look(self) -> tuple[JobSeen | None, list[PodSeen]]:
         job = self._api.job(self._name)
         pods = self._api.pods(f"{TOKEN}={self.handle.token}")
-        return job, pods
+        return seen_job(job) if job is not None else None, [seen_pod(pod, self._container) for pod in pods]
+
+    def _log_tail(self, pod: str | None) -> str:
+        """Return what the run said last: by its files, or by its pod where it left none."""
+        tail = ""
+        with suppress(Unavailable):
+            tail = self._files.log_tail()
+        if not tail and pod is not None:
+            with suppress(Unavailable):
+                tail = self._api.log_tail(pod, self._container, _LOG_LINES)
+        return tail
+
+
+class KubernetesLauncher:
+    """Makes a Job a run, in one namespace. The Jobs of other deployments there are left alone."""
+
+    def __init__(
+        self,
+        settings: KubernetesSettings,
+        root: Path,
+        api: KubernetesApi,
+        *,
+        poll_seconds: float = POLL_SECONDS,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
+        self._settings, self._api = settings, api
+        self._template: Manifest = read_template(settings)
+        self._place = Place.of(api.namespace, root, settings)
+        self._poll_seconds, self._grace_seconds = poll_seconds, grace_seconds
+        self._files_of: FilesOf = SharedFiles
+        if settings.store is not None:
+            with needed("kubernetes", "retrain.kubernetes.store"):
+                from monitor.retraining.launchers.kubernetes_store import StoreFiles  # noqa: PLC0415 - an extra
+                from monitor.runs.fsspec_store import FsspecStore  # noqa: PLC0415
+            store = FsspecStore(settings.store, settings.store_options)
+            self._files_of = lambda handle: StoreFiles(handle, store)
+
+    @classmethod
+    def of(cls, settings: RetrainSettings) -> KubernetesLauncher:
+        with needed("kubernetes", "retrain.launcher = 'kubernetes'"):
+            from monitor.retraining.launchers.kubernetes_api import KubernetesApi  # noqa: PLC0415 - an extra
+        return cls(settings.kubernetes, settings.folder.resolve(), KubernetesApi(settings.kubernetes))
+
+    def handle(self, folder: Path) -> RunHandle:
+        return RunHandle(NAME, self._api.namespace, str(folder), uuid4().hex)
+
+    def start(self, handle: RunHandle) -> KubernetesRun:
+        """Give the pod its files and make the Job; one that an earlier call made is taken for this one's."""
+        run = self._run(handle)
+        if not self._belongs(self._api.job(job_name(handle)), handle):
+            self._files_of(handle).give()
+            manifest = fill_template(self._template, self._settings, self._place, handle)
+            if not self._api.create_job(manifest) and not self._belongs(self._api.job(job_name(handle)), handle):
+                raise FileExistsError(f"another Job is called {job_name(handle)} in {self._api.namespace}")
+        return run
+
+    def attach(self, handle: RunHandle) -> KubernetesRun | None:
+        """Take up a run by its Job, or by the exit code that it left; a Job may have been removed after its end."""
+        run = self._run(handle)
+        if self._files_of(handle).exit_code() is not None:
+            return run
+        if self._belongs(self._api.job(job_name(handle)), handle) or self._api.pods(f"{TOKEN}={handle.token}"):
+            return run
+        return None
+
+    def found(self, folder: Path) -> Iterator[KubernetesRun]:
+        for job in self._api.jobs(f"{DEPLOYMENT}={self._place.deployment}"):
+            handle, seen = handle_of(job), seen_job(job)
+            if handle is None or seen.complete or seen.failed is not None or seen.deleted:
+                continue
+            if Path(handle.folder).is_relative_to(folder):
+                yield self._run(handle)
+
+    def _run(self, handle: RunHandle) -> KubernetesRun:
+        return KubernetesRun(
+            handle,
+            self._api,
+            self._files_of(handle),
+            self._settings,
+            container=self._template["spec"]["template"]["spec"]["containers"][0]["name"],
+            poll_seconds=self._poll_seconds,
+            grace_seconds=self._grace_seconds,
+        )
+
+    @staticmethod
+    def _belongs(job: Mapping[str, Any] | None, handle: RunHandle) -> bool:
+        return job is not None and handle_of(job) == handle

@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,20 @@ from kubernetes import client, config
 from pydantic import ValidationError
 
 from monitor.errors import InvalidInput, InvalidSetting, Unavailable
-from monitor.retraining.launchers.kubernetes_state import JobSeen, PodSeen
 from monitor.settings.launch import KubernetesSettings
 
 CONNECT_SECONDS, ANSWER_SECONDS = 3.0, 10.0
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _PLAIN = "Kubernetes does not answer, or refuses; the log says more"
-_TIMEOUTS = {"_request_timeout": (CONNECT_SECONDS, ANSWER_SECONDS), "_preload_content": False}
 
 
 class KubernetesApi:
     """Jobs and pods of one namespace. No answer, and one that another try may better, is `Unavailable`."""
 
-    def __init__(self, settings: KubernetesSettings) -> None:
+    def __init__(self, settings: KubernetesSettings, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         configuration, namespace = _configuration(settings)
         self.namespace = settings.namespace or namespace
+        self._call = {"_request_timeout": (CONNECT_SECONDS, answer_seconds), "_preload_content": False}
         connection = client.ApiClient(configuration)
         self._batch, self._core = client.BatchV1Api(connection), client.CoreV1Api(connection)
 
@@ -41,8 +39,8 @@ class KubernetesApi:
         quota is missing.
         """
         try:
-            with _asked("create the Job"):
-                self._batch.create_namespaced_job(self.namespace, manifest, field_validation="Strict", **_TIMEOUTS)
+            with _asked("create the Job", passed_on=(400, 403, 409, 422)):
+                self._batch.create_namespaced_job(self.namespace, manifest, field_validation="Strict", **self._call)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"][1:])
@@ -57,71 +55,32 @@ class KubernetesApi:
 
     def job(self, name: str) -> Mapping[str, Any] | None:
         with _asked(f"read the Job {name}", none_for=(404,)):
-            return _read(self._batch.read_namespaced_job(name, self.namespace, **_TIMEOUTS))
+            return _read(self._batch.read_namespaced_job(name, self.namespace, **self._call))
         return None
 
     def jobs(self, selector: str) -> Sequence[Mapping[str, Any]]:
         with _asked("list Jobs"):
-            found = _read(self._batch.list_namespaced_job(self.namespace, label_selector=selector, **_TIMEOUTS))
+            found = _read(self._batch.list_namespaced_job(self.namespace, label_selector=selector, **self._call))
         return found.get("items") or []
 
     def pods(self, selector: str) -> Sequence[Mapping[str, Any]]:
         with _asked("list pods"):
-            found = _read(self._core.list_namespaced_pod(self.namespace, label_selector=selector, **_TIMEOUTS))
+            found = _read(self._core.list_namespaced_pod(self.namespace, label_selector=selector, **self._call))
         return found.get("items") or []
 
     def delete_job(self, name: str) -> None:
         """Have a Job removed, its pods first; harmless where there is none."""
         with _asked(f"delete the Job {name}", none_for=(404,)):
-            self._batch.delete_namespaced_job(name, self.namespace, propagation_policy="Foreground", **_TIMEOUTS)
+            self._batch.delete_namespaced_job(name, self.namespace, propagation_policy="Foreground", **self._call)
 
     def log_tail(self, pod: str, container: str, lines: int) -> str:
         """Return the end of what the container printed; empty where there is nothing to read any more."""
         with _asked(f"read the log of {pod}", none_for=(400, 403, 404, 500)):
             answer = self._core.read_namespaced_pod_log(
-                pod, self.namespace, container=container, tail_lines=lines, **_TIMEOUTS
+                pod, self.namespace, container=container, tail_lines=lines, **self._call
             )
             return bytes(answer.data).decode("utf-8", "replace").strip()
         return ""
-
-
-def seen_job(job: Mapping[str, Any]) -> JobSeen:
-    status, metadata = job.get("status", {}), job["metadata"]
-    held = {item["type"]: item for item in status.get("conditions") or [] if item["status"] == "True"}
-    failed = held.get("Failed") or held.get("FailureTarget")
-    return JobSeen(
-        created=_time(metadata["creationTimestamp"]),
-        started=_time(status["startTime"]) if status.get("startTime") else None,
-        complete="Complete" in held,
-        failed=(failed.get("reason", ""), failed.get("message", "")) if failed is not None else None,
-        deleted="deletionTimestamp" in metadata,
-    )
-
-
-def seen_pod(pod: Mapping[str, Any], container: str) -> PodSeen:
-    """Return what is told of a pod, and of the container of that name."""
-    status, metadata = pod.get("status", {}), pod["metadata"]
-    conditions = {item["type"]: item for item in status.get("conditions") or []}
-    disruption = conditions.get("DisruptionTarget", {})
-    disrupted = disruption.get("status") == "True"
-    states = [item for item in status.get("containerStatuses") or [] if item["name"] == container]
-    state = states[0].get("state", {}) if states else {}
-    terminated, scheduled = state.get("terminated", {}), conditions.get("PodScheduled", {})
-    waiting = state.get("waiting")
-    if scheduled.get("status") == "False":
-        waiting = {"reason": "no node takes the pod", "message": scheduled.get("message", "")}
-    return PodSeen(
-        name=metadata["name"],
-        phase=status.get("phase", "Pending"),
-        created=_time(metadata["creationTimestamp"]),
-        reason=status.get("reason", ""),
-        message=status.get("message", ""),
-        disrupted=_told(disruption) if disrupted else None,
-        ending="deletionTimestamp" in metadata,
-        held_up=_told(waiting) if waiting else None,
-        exit_code=terminated.get("exitCode"),
-        ended_by=(terminated.get("reason", ""), terminated.get("message", "")),
-    )
 
 
 def _configuration(settings: KubernetesSettings) -> tuple[Any, str]:
@@ -147,14 +106,14 @@ def _configuration(settings: KubernetesSettings) -> tuple[Any, str]:
 
 
 @contextmanager
-def _asked(what: str, none_for: tuple[int, ...] = ()) -> Iterator[None]:
-    """Pass by an answer of *none_for*; leave what a new Job is refused for to its caller."""
+def _asked(what: str, *, none_for: tuple[int, ...] = (), passed_on: tuple[int, ...] = ()) -> Iterator[None]:
+    """Let what is asked have no answer where the API says so by *none_for*, and raise as it is what is *passed_on*."""
     try:
         yield
     except client.ApiException as error:
         if error.status in none_for:
             return
-        if what == "create the Job" and error.status in {400, 403, 409, 422}:
+        if error.status in passed_on:
             raise
         raise Unavailable(f"Kubernetes did not {what}: {_message(error)}", plain=_PLAIN) from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -172,11 +131,3 @@ def _message(error: Any) -> str:
 def _read(answer: Any) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(answer.data)
     return content
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def _told(item: Mapping[str, Any]) -> str:
-    return f"{item.get('reason', '')}: {item.get('message') or ''}".rstrip(": ")

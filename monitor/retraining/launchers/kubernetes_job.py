@@ -75,13 +75,11 @@ def read_template(settings: KubernetesSettings) -> Manifest:
     if settings.volume_claim is not None and settings.store is not None:
         raise InvalidSetting("retrain.kubernetes.volume_claim and .store are both set; wanted one way for the files")
     if settings.volume_claim is None and settings.store is None and settings.template is None:
-        raise InvalidSetting("retrain.kubernetes: wanted volume_claim or store, by which files reach the pod and return")
+        raise InvalidSetting("retrain.kubernetes: wanted volume_claim or store, for the files of a run")
     return template
 
 
-def fill_template(
-    template: Manifest, settings: KubernetesSettings, place: Place, handle: RunHandle
-) -> Manifest:
+def fill_template(template: Manifest, settings: KubernetesSettings, place: Place, handle: RunHandle) -> Manifest:
     """Return the Job of one start; the template wins only where nothing is set."""
     manifest = copy.deepcopy(template)
     folder = Path(handle.folder)
@@ -137,9 +135,20 @@ def _fill_container(pod: Manifest, settings: KubernetesSettings, place: Place, h
     if settings.gpus:
         limits["nvidia.com/gpu"] = str(settings.gpus)
     container["resources"] = {"requests": requests, "limits": limits}
-    if settings.volume_claim is None and settings.store is None:
-        return  # the template brings the volume itself
-    claim = {"persistentVolumeClaim": {"claimName": settings.volume_claim}}
-    volume = claim if settings.volume_claim is not None else {"emptyDir": {}}
-    pod.setdefault("volumes", []).append({"name": _VOLUME, **volume})
-    container.setdefault("volumeMounts", []).append({"name": _VOLUME, "mountPath": str(place.root)})
+    for number, (claim, path) in enumerate(sorted(settings.volumes.items())):
+        source = {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+        _mount(pod, f"{_VOLUME}-{number}", source, {"mountPath": path, "readOnly": True})
+    if settings.volume_claim is not None:
+        _mount(
+            pod,
+            _VOLUME,
+            {"persistentVolumeClaim": {"claimName": settings.volume_claim}},
+            {"mountPath": str(place.root)},
+        )
+    elif settings.store is not None:
+        _mount(pod, _VOLUME, {"emptyDir": {}}, {"mountPath": str(place.root)})
+
+
+def _mount(pod: Manifest, name: str, source: Mapping[str, Any], where: Mapping[str, Any]) -> None:
+    pod.setdefault("volumes", []).append({"name": name, **source})
+    pod["containers"][0].setdefault("volumeMounts", []).append({"name": name, **where})

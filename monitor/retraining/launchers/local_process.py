@@ -97,6 +97,9 @@ class LocalProcess:
     def fetch(self) -> None:
         """Its files lie where they are read."""
 
+    def discard(self, *, resumed: bool) -> None:
+        """There is nothing of it elsewhere."""
+
     def cancel(self) -> None:
         """Ask the group to end, and after the grace period make it."""
         if not self._process.is_alive():
