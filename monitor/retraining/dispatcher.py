@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol
 
-from monitor.domain.job import Hold, JobState, Verdict
+from monitor.domain.job import Hold, JobState, RunProgress, Verdict
 from monitor.errors import Conflict, Fenced, InvalidInput, Unavailable
 from monitor.retraining.gate import judge
 from monitor.retraining.launcher import Elsewhere, Launcher, Run, RunStatus
@@ -21,6 +21,7 @@ from monitor.runs.spec import RunSpec
 from monitor.settings.retrain import RetrainSettings
 
 _SLOW_STEP_LEASES = 10  # exporting and hashing beat no heart, so they hold the lease for this many terms
+NOTHING_NEW = RunStatus(exit_code=None, progress=None)
 # What another attempt would meet again until somebody sees to the disk.
 _WAITS_FOR_SOMEBODY = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -30,7 +31,7 @@ class Jobs(Protocol):
 
     def waiting(self) -> Sequence[JobRecord]: ...
     def take(self, seen: JobRecord, *, owner: str, attached: bool, seconds: float) -> Lease | None: ...
-    def heartbeat(self, lease: Lease, *, seconds: float, progress: str | None) -> bool: ...
+    def heartbeat(self, lease: Lease, *, seconds: float, progress: str | None, detail: RunProgress | None) -> bool: ...
     def running(self, lease: Lease, spec: RunSpec, handle: RunHandle) -> None: ...
     def evaluating(self, lease: Lease, result: RunResult, *, seconds: float) -> None: ...
     def judged(self, lease: Lease, result: RunResult, verdict: Verdict) -> JobState: ...
@@ -159,7 +160,7 @@ class Dispatcher:
             if held.handle is None:
                 self._prepare(held)
             else:
-                self._beat(lease, None, seconds=self._slow_seconds)
+                self._beat(lease, seconds=self._slow_seconds)
             assert held.handle is not None
             held.run = self._launcher.start(held.handle)
         except InvalidInput as error:
@@ -167,7 +168,7 @@ class Dispatcher:
         except OSError as error:
             reason = f"the run could not be started: {error}"
             return self._wait(lease, reason) if error.errno in _WAITS_FOR_SOMEBODY else self._give_up(lease, reason)
-        self._beat(lease, None)
+        self._beat(lease)
         return Step.STARTED
 
     def _prepare(self, held: _Held) -> None:
@@ -183,18 +184,18 @@ class Dispatcher:
         try:
             status = run.status()
         except Unavailable:  # what runs there goes on, and is still ours
-            self._beat(held.lease, None)
+            self._beat(held.lease)
             raise
         if status.gone is not None:
             self._jobs.lost(held.lease, status.gone, log_tail=status.log_tail)
             self._end()
             return Step.LOST
         if status.exit_code is None:
-            self._beat(held.lease, status.progress)
+            self._beat(held.lease, status)
             return Step.WATCHED
         if status.exit_code == ExitCode.NO_ROOM:
             return self._wait(held.lease, f"the disk is full: {status.progress or 'the run had no room to say more'}")
-        self._beat(held.lease, status.progress, seconds=self._slow_seconds)
+        self._beat(held.lease, status, seconds=self._slow_seconds)
         return self._evaluate(held.lease, spec, run, status)
 
     def _evaluate(self, lease: Lease, spec: RunSpec, run: Run, status: RunStatus) -> Step:
@@ -236,8 +237,9 @@ class Dispatcher:
                 held.run.discard(resumed=resumed)
         self._housekeeping.tidy()
 
-    def _beat(self, lease: Lease, progress: str | None, *, seconds: float | None = None) -> None:
-        if not self._jobs.heartbeat(lease, seconds=seconds or self._term, progress=progress):
+    def _beat(self, lease: Lease, status: RunStatus = NOTHING_NEW, *, seconds: float | None = None) -> None:
+        seconds = seconds or self._term
+        if not self._jobs.heartbeat(lease, seconds=seconds, progress=status.progress, detail=status.detail):
             raise Fenced(f"job {lease.job_id}: attempt {lease.attempt} was cancelled or taken over")
 
     def _let_go(self) -> None:

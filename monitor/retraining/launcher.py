@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from monitor.domain.job import RunProgress
 from monitor.retraining.records import RunHandle
 
 
@@ -16,6 +17,7 @@ class RunStatus:
     progress: str | None  # the last thing it said
     log_tail: str = ""  # of a run that failed, or is gone
     gone: str | None = None  # why there is no run any more, although it neither failed nor ended by itself
+    detail: RunProgress | None = None  # how far it has come, where it tells that in figures
 
 
 @dataclass(frozen=True, slots=True)

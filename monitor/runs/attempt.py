@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from monitor.errors import InvalidInput
-from monitor.runs.progress import PROGRESS_FILE, read_progress
+from monitor.runs.progress import PROGRESS_FILE, RunProgress, read_progress
 
 LOG_FILE = "run.log"
 EXIT_CODE_FILE = "exit_code"
@@ -36,13 +36,12 @@ def last_line(text: str) -> str | None:
     return next((line for line in reversed(text.split("\n")) if line.strip()), None)
 
 
-def progress_line(folder: Path) -> str | None:
-    """Return the last thing the run said of itself; it is a courtesy, so a broken file is none."""
+def left_progress(folder: Path) -> RunProgress | None:
+    """Return how far the run says it has come; it is a courtesy, so a broken file is none."""
     try:
-        progress = read_progress(folder / PROGRESS_FILE)
+        return read_progress(folder / PROGRESS_FILE)
     except InvalidInput:
         return None
-    return progress.line if progress is not None else None
 
 
 def owner(folder: Path) -> str | None:

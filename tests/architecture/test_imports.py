@@ -24,7 +24,7 @@ EDGES = {
     "alembic": ("monitor/postgres/*.py",),
     "fastapi": ("monitor/web/*.py",),
     "starlette": ("monitor/web/*.py", "monitor/rewards/server.py"),
-    "httpx": ("monitor/rewards/http.py", "monitor/embedding/http.py", "monitor/reference/http.py"),
+    "httpx": ("monitor/*/http.py", "monitor/retraining/webhook.py"),
     "kubernetes": ("monitor/retraining/launchers/kubernetes*.py",),
     "fsspec": ("monitor/runs/fsspec*.py",),
     "torch": ("monitor/*/huggingface*.py", "monitor/demo/models.py", "monitor/demo/policies.py", "retrain/*.py"),

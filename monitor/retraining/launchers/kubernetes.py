@@ -32,6 +32,7 @@ from monitor.retraining.launchers.kubernetes_state import (
     Ended,
     Gone,
     JobSeen,
+    Outcome,
     PodSeen,
     Waits,
     decide_outcome,
@@ -81,15 +82,33 @@ class KubernetesRun:
         """Ask, but not more often than the API should be; a run that ended or is gone is told at once."""
         if self._asked is not None and time.monotonic() - self._asked[0] < self._poll_seconds:
             return self._asked[1]
-        status = self._status()
-        running = status.exit_code is None and status.gone is None
-        self._asked = (time.monotonic(), status) if running else None
+        outcome = self._outcome()
+        if isinstance(outcome, Waits) and outcome.expired:
+            self.cancel()
+            words = f"the pod did not start within {self._pending_seconds:g} s: {outcome.why}"
+            return RunStatus(ExitCode.FAILED, words)
+        if isinstance(outcome, Gone):
+            return RunStatus(None, None, self._log_tail(outcome.pod), gone=outcome.why)
+        if isinstance(outcome, Ended) and outcome.exit_code != ExitCode.GOOD:
+            tail = self._log_tail(outcome.pod)
+            return RunStatus(outcome.exit_code, outcome.words or last_line(tail), tail)
+        progress = self._files.progress() if not isinstance(outcome, Waits) else None
+        line = progress.line if progress is not None else None
+        if isinstance(outcome, Ended):
+            return RunStatus(outcome.exit_code, line, detail=progress)
+        if isinstance(outcome, Waits):
+            line = f"waiting: {outcome.why}"
+        else:
+            line = outcome.note or line or last_line(self._log_tail(outcome.pod))
+        status = RunStatus(None, line, detail=progress)
+        self._asked = time.monotonic(), status
         return status
 
-    def _status(self) -> RunStatus:
+    def _outcome(self) -> Outcome:
+        """Ask the run's files, and Kubernetes where they don't tell that it ended well."""
         left = self._files.exit_code()
         if left == ExitCode.GOOD:
-            return RunStatus(left, self._files.progress())
+            return Ended(left)
         job: JobSeen | None = None
         pods: list[PodSeen] = []
         with suppress(*([Unavailable] if left is not None else [])):
@@ -108,20 +127,9 @@ class KubernetesRun:
             pending_seconds=self._pending_seconds,
             ending_seconds=now - self._ending_since if self._ending_since is not None else 0.0,
         )
-        if isinstance(outcome, Waits):
-            if not outcome.expired:
-                return RunStatus(None, f"waiting: {outcome.why}")
-            self.cancel()
-            words = f"the pod did not start within {self._pending_seconds:g} s: {outcome.why}"
-            return RunStatus(ExitCode.FAILED, words)
-        if isinstance(outcome, Gone):
-            if job is not None and job.failed is None:
-                self._api.delete_job(self._name)
-            return RunStatus(None, None, self._log_tail(outcome.pod), gone=outcome.why)
-        if isinstance(outcome, Ended):
-            tail = self._log_tail(outcome.pod) if outcome.exit_code else ""
-            return RunStatus(outcome.exit_code, outcome.words or last_line(tail), tail)
-        return RunStatus(None, outcome.note or self._files.progress() or last_line(self._log_tail(outcome.pod)))
+        if isinstance(outcome, Gone) and job is not None and job.failed is None:
+            self._api.delete_job(self._name)
+        return outcome
 
     def fetch(self) -> None:
         self._files.fetch()

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from monitor.retraining.records import RunHandle
-from monitor.runs.attempt import OWNER_FILE, left_exit_code, log_tail, owner, progress_line
+from monitor.runs.attempt import OWNER_FILE, left_exit_code, left_progress, log_tail, owner
+from monitor.runs.progress import RunProgress
 from monitor.runs.spec import SPEC_FILE, read_spec
 
 
@@ -20,7 +21,7 @@ class Files(Protocol):
         ...
 
     def exit_code(self) -> int | None: ...
-    def progress(self) -> str | None: ...
+    def progress(self) -> RunProgress | None: ...
     def log_tail(self) -> str: ...
 
     def fetch(self) -> None:
@@ -46,8 +47,8 @@ class SharedFiles:
     def exit_code(self) -> int | None:
         return left_exit_code(self._folder) if owner(self._folder) == self._token else None
 
-    def progress(self) -> str | None:
-        return progress_line(self._folder)
+    def progress(self) -> RunProgress | None:
+        return left_progress(self._folder)
 
     def log_tail(self) -> str:
         return log_tail(self._folder)

@@ -29,10 +29,10 @@ class StoreFiles:
         except ValueError:
             return None  # half written
 
-    def progress(self) -> str | None:
+    def progress(self) -> RunProgress | None:
         content = self._store.read(f"{self._key}/{LEFT}/{PROGRESS_FILE}")
         try:
-            return msgspec.json.decode(content, type=RunProgress).line if content is not None else None
+            return msgspec.json.decode(content, type=RunProgress) if content is not None else None
         except msgspec.DecodeError:
             return None  # half written
 

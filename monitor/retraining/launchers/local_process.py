@@ -16,7 +16,7 @@ from monitor.errors import InvalidInput
 from monitor.retraining.launcher import Elsewhere, RunStatus
 from monitor.retraining.launchers import local_watch
 from monitor.retraining.records import RunHandle
-from monitor.runs.attempt import EXIT_CODE_FILE, LOG_FILE, last_line, left_exit_code, log_tail, progress_line
+from monitor.runs.attempt import EXIT_CODE_FILE, LOG_FILE, last_line, left_exit_code, left_progress, log_tail
 from monitor.runs.file import read_file, write_file
 from monitor.runs.spec import SPEC_FILE
 from monitor.settings.retrain import RetrainSettings
@@ -90,7 +90,8 @@ class LocalProcess:
         if exit_code is None and not alive:
             exit_code = KILLED
         if exit_code is None or exit_code == 0:
-            return RunStatus(exit_code, progress_line(self._folder))
+            progress = left_progress(self._folder)
+            return RunStatus(exit_code, progress.line if progress is not None else None, detail=progress)
         tail = log_tail(self._folder)
         return RunStatus(exit_code, last_line(tail), tail)
 
