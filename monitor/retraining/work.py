@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from monitor.domain.baseline import BaselineExtension
-from monitor.domain.job import TRANSITIONS, Action, JobState, Launch
+from monitor.domain.job import TRANSITIONS, Action, JobState, Launch, RunProgress
 from monitor.domain.view import JobEvent
 from monitor.errors import Conflict, NotFound
 from monitor.retraining.records import AlarmFact, Author, JobChange, JobRecord, Lease, Pointer, Registration, RunHandle
@@ -49,7 +49,7 @@ class Jobs(Protocol):
 
     def update(self, job_id: int, state: JobState, change: JobChange) -> JobRecord: ...
 
-    def beat(self, lease: Lease, *, seconds: float, progress: str | None) -> bool:
+    def beat(self, lease: Lease, *, seconds: float, progress: str | None, detail: RunProgress | None) -> bool:
         """Put off the end of a lease that is still held; say whether it is."""
         ...
 

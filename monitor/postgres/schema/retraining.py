@@ -85,7 +85,7 @@ job = Table(
     Column("lease_owner", Text),
     _timestamp("lease_expires_at", nullable=True),
     Column("progress", Text),
-    Column("progress_detail", JSONB),  # `runs.progress.RunProgress`
+    Column("progress_detail", JSONB),  # `domain.job.RunProgress`
     Column("spec", JSONB),
     Column("result", JSONB),
     Column("verdict", JSONB),

@@ -5,6 +5,7 @@ import { confirm, say } from "./dialog.js";
 import { byId, element, parts, reconcile, setAttribute, setText, showMessage } from "./dom.js";
 import { count, setTime, words } from "./format.js";
 import { createFold, updateFold } from "./job_fold.js";
+import { createProgress, updateProgress } from "./job_progress.js";
 
 const FEW = 3; // jobs before "show all"
 const RUNS = new Set(["queued", "leased", "running", "evaluating"]);
@@ -75,7 +76,7 @@ function createCard() {
     ),
     element("p", { "data-part": "reason" }),
     element("p", { class: "note" }, element("span", { "data-part": "by" }), " · ", element("time", { "data-part": "updated" })),
-    element("p", { class: "progress", "data-part": "progress" }),
+    createProgress(),
     element("p", { class: "error", "data-part": "error" }),
     createFold(),
   );
@@ -89,7 +90,7 @@ function updateCard(card, { job, orders }, { operator, refresh }) {
   setText(part.reason, job.reason);
   setText(part.by, `by ${job.requested_by}` + (job.attempt > 1 ? `, attempt ${job.attempt}` : ""));
   setTime(part.updated, job.updated_at);
-  showMessage(part.progress, job.progress ?? "");
+  updateProgress(part.progress, job);
   showMessage(part.error, job.error ?? "");
   updateFold(part.fold, job);
   reconcile(part.orders, operator ? orders : [], {
