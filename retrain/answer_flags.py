@@ -56,7 +56,8 @@ def is_looping(text: str) -> bool:
     """Say whether *text* goes round in circles.
 
     Either some words stand `LOOP_TIMES` times or more in direct succession and take `LOOP_WORDS` words or more
-    together, punctuation and the numbers of lists aside; or more than `REPEATED_GRAMS` of its runs of four words stood before.
+    together, punctuation and the numbers of lists aside; or more than `REPEATED_GRAMS` of its runs of four words stood
+    before.
     """
     words = [word.lower() for word in _WORD.findall(_COUNTED.sub(" ", text))][:MOST_WORDS]
     if len(words) < LOOP_WORDS:

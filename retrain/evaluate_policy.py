@@ -31,8 +31,8 @@ from retrain.answer_flags import flags_of
 from retrain.artifacts import write_rows
 from retrain.ask_server import MOST_FAILED, ServedPolicy
 from retrain.evaluation_recipe import EvaluationRecipe, evaluation_of
-from retrain.generate import Answer, Decoding, HuggingFacePolicy, Prompt, Unanswered, load_policy
-from retrain.policy_measures import compare_all, win_of_margins
+from retrain.generate import Answer, Decoding, HuggingFacePolicy, Prompt, Unanswered, count_tokens, load_policy
+from retrain.policy_measures import compare_all, win_of_margins, written_gap
 from retrain.progress import Progress
 from retrain.replay import ReplayRow, draw, load_replay
 
@@ -82,7 +82,6 @@ class _Good:
 @dataclass(frozen=True, slots=True)
 class _Side:
     answers: list[Answer | Unanswered]
-    tokens: list[int | None]
     read: list[tuple[float, int] | None]
 
 
@@ -125,7 +124,7 @@ def compare_policies(
             ("candidate", candidate, inputs.candidate_server),
         )
     }
-    answered = _answered(asked, sides["candidate"], sides["champion"])
+    answered = _answered(asked, sides["candidate"], sides["champion"], counter=champion)
     progress.report(f"scoring {2 * len(drawn)} answers", phase=PHASE)
     answered = _with_margins(answered, spec, inputs, recipe)
     read = _read_by_both(good, sides["candidate"].read, sides["champion"].read)
@@ -156,7 +155,7 @@ def _of_suites(suites: Mapping[str, HashedFile], recipe: EvaluationRecipe, *, se
 
 
 def _score(spec: RunSpec, inputs: PolicyInputs, recipe: EvaluationRecipe, rows: Sequence[Row]) -> list[Reward | None]:
-    """Score each of *rows*, equal ones once: so the same answer never wins over itself. The scorer leaves the memory."""
+    """Score each of *rows*, equal ones once, so that an answer never wins over itself; then forget the scorer."""
     ensemble = load_ensemble(
         [Path(inputs.scorer.path)],
         device="auto",
@@ -208,11 +207,7 @@ def _hear_scorer(
     ]
     judged = Judged(
         opinions=np.array([opinion for _, _, opinion, _ in scored], dtype=np.float64),
-        gaps=shortened(
-            np.array(
-                [np.log1p(len(t)) - np.log1p(len(h.reference_response)) for _, h, _, t in scored], dtype=np.float64
-            )
-        ),
+        gaps=shortened(np.array([written_gap(text, human.reference_response) for _, human, _, text in scored])),
         verdicts=np.array([human.value for _, human, _, _ in scored], dtype=np.float64),
         probabilities=np.array([human.probability for _, human, _, _ in scored], dtype=np.float64),
         clusters=[row.cluster for row, _, _, _ in scored],
@@ -256,20 +251,21 @@ def _ask(
         raise InvalidInput(
             f"{name} at {where}: {failures.total()} of {len(asked)} requests failed ({reasons}); a tenth may at most"
         )
-    texts = [answer.text if isinstance(answer, Answer) else "" for answer in answers]
-    counts = policy.count_tokens(texts)
-    tokens = [count if isinstance(answer, Answer) else None for count, answer in zip(counts, answers, strict=True)]
     read = policy.read([(item.row.messages, item.response) for item in good])
     del policy, answering
     _free()
-    return _Side(answers, tokens, read)
+    return _Side(answers, read)
 
 
-def _answered(asked: Sequence[_Asked], candidate: _Side, champion: _Side) -> list[AnsweredPrompt]:
-    """Return a row a prompt. One that either side did not answer is left out for both, and says why."""
+def _answered(asked: Sequence[_Asked], candidate: _Side, champion: _Side, *, counter: Path) -> list[AnsweredPrompt]:
+    """Return a row a prompt, tokens of both sides counted by the policy in *counter*.
+
+    A prompt that either side did not answer is left out for both, and says why.
+    """
     found = []
-    sides = zip(asked, candidate.answers, candidate.tokens, champion.answers, champion.tokens, strict=True)
-    for item, mine, my_tokens, theirs, their_tokens in sides:
+    said = [answer.text if isinstance(answer, Answer) else "" for answer in (*candidate.answers, *champion.answers)]
+    tokens = count_tokens(counter, said) if said else []
+    for place, (item, mine, theirs) in enumerate(zip(asked, candidate.answers, champion.answers, strict=True)):
         gone = [
             f"the {name} has no answer: {answer.reason}"
             for name, answer in (("candidate", mine), ("champion", theirs))
@@ -286,8 +282,8 @@ def _answered(asked: Sequence[_Asked], candidate: _Side, champion: _Side) -> lis
                 messages=item.messages,
                 candidate=mine.text if isinstance(mine, Answer) else None,
                 champion=theirs.text if isinstance(theirs, Answer) else None,
-                candidate_tokens=my_tokens,
-                champion_tokens=their_tokens,
+                candidate_tokens=tokens[place] if isinstance(mine, Answer) else None,
+                champion_tokens=tokens[len(asked) + place] if isinstance(theirs, Answer) else None,
                 candidate_outcome=item.outcome(mine.text) if isinstance(mine, Answer) else None,
                 champion_outcome=item.outcome(theirs.text) if isinstance(theirs, Answer) else None,
                 candidate_flags=flags_of(mine.text, cut=mine.cut) if isinstance(mine, Answer) else (),

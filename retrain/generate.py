@@ -109,11 +109,6 @@ class HuggingFacePolicy:
                 found[number] = (nats, len(known[number][1]) - known[number][0])
         return found
 
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        if not texts:
-            return []
-        return [len(ids) for ids in self._encoder.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
-
     def _encode(self, prompts: Sequence[Prompt]) -> list[list[int] | None]:
         turns = [[{"role": message.role, "content": message.content} for message in prompt] for prompt in prompts]
         return self._encoder.encode_turns(turns, generation_prompt=True)
@@ -179,6 +174,12 @@ class _OwnNoise(LogitsProcessor):  # type: ignore[misc]
     def __call__(self, _ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         drawn = torch.stack([torch.empty(scores.shape[1]).exponential_(generator=draw) for draw in self._draws])
         return scores.float() / self._temperature - drawn.to(scores.device).log()
+
+
+def count_tokens(folder: Path, texts: Sequence[str]) -> list[int]:
+    """Return how many tokens each text is to the policy in *folder*."""
+    tokenizer = load_encoder(folder, max_tokens=_NO_LIMIT).tokenizer
+    return [len(ids) for ids in tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]]
 
 
 def load_policy(folder: Path) -> HuggingFacePolicy:

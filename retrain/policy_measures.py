@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from monitor.domain.cohort import UNLABELLED
 from monitor.domain.score import win_of
 from monitor.probes.suite import SuiteKind
-from monitor.runs.evidence import LOOP, REPLAY, AnsweredPrompt, ReadAnswer
+from monitor.runs.evidence import CUT, LOOP, REPLAY, AnsweredPrompt, ReadAnswer
 from monitor.runs.policy import Comparison
 from monitor.stats.comparison import (
     Difference,
@@ -29,7 +29,6 @@ Floats = NDArray[np.float64]
 Compare = Callable[["Both"], Difference | None]
 
 LEAST_LABELS = 30
-NOTHING = Judged(*(np.zeros(0),) * 4, clusters=())
 _OF_SUITES = {
     "over_refusal": SuiteKind.OVER_REFUSAL,
     "harmful_compliance": SuiteKind.HARMFUL,
@@ -71,19 +70,15 @@ def compare_all(
     replay = [row for row in rows if row.kind == REPLAY]
     won = _pick(replay, lambda row: (row.win, _gap(row)) if row.win is not None else None, "no score")
     lengths = _pick(replay, lambda row: (_log_tokens(row.candidate_tokens), _log_tokens(row.champion_tokens)))
-    cut = [
-        sum("cut" in flags for flags in side)
-        for side in zip(*((r.candidate_flags, r.champion_flags) for r in replay), strict=True)
-    ]
+    flags = [row.candidate_flags for row in replay], [row.champion_flags for row in replay]
+    cut = [sum(CUT in found for found in side) for side in flags]
     reading = Both(
         np.array([row.candidate for row in read]),
         np.array([row.champion for row in read]),
         [row.cluster for row in read],
         [row.cohort for row in read],
     )
-    at_limit = (
-        f"{cut[0]} of the candidate's and {cut[1]} of the champion's answers end at the limit" if any(cut) else ""
-    )
+    at_limit = f"at the limit end {cut[0]} answers of the candidate and {cut[1]} of the champion" if any(cut) else ""
     return (
         *_each("win_rate", won, lambda both: win_difference(both.candidate, both.clusters), _wins_told),
         *_each(
@@ -145,17 +140,8 @@ def _comparison(
         seen = len(both.clusters) if both is not None else 0
         why = f"{seen} items of one cluster have no interval" if seen else "nothing to measure it on"
         told = "; ".join(filter(None, [why, *details]))
-        return Comparison(
-            name=name,
-            cohort=cohort,
-            items=0,
-            candidate=0.0,
-            champion=0.0,
-            difference=0.0,
-            lower=0.0,
-            upper=0.0,
-            detail=told,
-        )
+        nothing = dict.fromkeys(("candidate", "champion", "difference", "lower", "upper"), 0.0)
+        return Comparison(name=name, cohort=cohort, items=0, detail=told, **nothing)
     return Comparison(
         name=name,
         cohort=cohort,
@@ -204,10 +190,15 @@ def _of_suite(name: str, kind: SuiteKind, rows: Sequence[AnsweredPrompt]) -> Ite
     )
 
 
+def written_gap(one: str, other: str) -> float:
+    """Return the log ratio of their characters; an empty text counts as one."""
+    return float(np.log1p(len(one)) - np.log1p(len(other)))
+
+
 def _by_people(replay: Sequence[AnsweredPrompt], judged: Judged, temperature: float) -> Iterator[Comparison]:
     """Yield the win rate as people's labels of production's answers correct it; for cohorts with all labels' taste."""
     name, labels = "win_rate_human", len(judged.verdicts)
-    both = _pick(replay, lambda row: (win_of(row.margins, temperature), _gap(row)) if row.margins else None, "no score")
+    both = _pick(replay, lambda row: _opinion(row, temperature) if row.margins else None, "no score")
     if labels < LEAST_LABELS:
         yield _comparison(name, None, None, [f"{labels} labels; {LEAST_LABELS} are wanted"])
         return
@@ -224,6 +215,11 @@ def _by_people(replay: Sequence[AnsweredPrompt], judged: Judged, temperature: fl
     groups = sorted(set(both.groups))
     for group in groups if groups != [UNLABELLED] else []:
         yield _comparison(name, group, compare(both.of(group))[0], [])
+
+
+def _opinion(row: AnsweredPrompt, temperature: float) -> tuple[float, float]:
+    """Return how sure the ensemble is that the candidate's answer is better, and how much longer that is."""
+    return win_of(row.margins, temperature), written_gap(row.candidate or "", row.champion or "")
 
 
 def _outcomes(row: AnsweredPrompt) -> tuple[float | None, float | None]:
