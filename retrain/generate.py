@@ -1,7 +1,8 @@
-"""Answers of a policy by its own folder: Transformers in batches of prompts that are about as long."""
+"""Answers of a policy by its own folder: Transformers, in batches of prompts that are about as long."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from monitor.domain.trace import Message
-from monitor.errors import InvalidInput
-from monitor.rewards.huggingface import RowEncoder, choose_pad_id, load_encoder, quiet_transformers, resolve_device
 from monitor.rewards.packing import BatchLimits, plan_batches
+from retrain.chat import EncodedExample, PolicyEncoder, load_policy_encoder
+from retrain.language_model import load_policy, padded
 
 Prompt = Sequence[Message]
 MOST_ROWS = 64  # in a batch that is generated
@@ -30,7 +30,7 @@ class Decoding:
     max_new_tokens: int
     temperature: float  # 0: the likeliest token each time
     seed: int
-    batch_tokens: int  # prompt and answer, padded; what is in memory at once
+    batch_tokens: int  # of prompts and answers, padded; what is in memory at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,39 +45,46 @@ class Unanswered:
     failed: bool = True  # False: the prompt alone is at fault
 
 
-class HuggingFacePolicy:
+class TransformersPolicy:
     """A causal language model with its chat template; for one thread at a time."""
 
-    def __init__(self, model: Any, encoder: RowEncoder, *, stops: Sequence[int], pad_id: int) -> None:
+    def __init__(self, model: Any, encoder: PolicyEncoder) -> None:
         self._model = model
         self._encoder = encoder
-        self._stops = frozenset(stops)
-        self._end = encoder.tokenizer.eos_token_id if encoder.tokenizer.eos_token_id is not None else min(stops)
-        self._pad_id = pad_id
+
+    @classmethod
+    def load(cls, folder: Path) -> TransformersPolicy:
+        """Load the policy in *folder*, on a GPU where there is one; raise `InvalidInput` where it holds none."""
+        gc.collect()  # a policy before it, and what it held on a GPU
+        model = load_policy(folder)
+        encoder = load_policy_encoder(folder, max_length=_NO_LIMIT)
+        # What a folder proposes for decoding (sampling, penalties) would make two sides answer in two ways.
+        model.generation_config = GenerationConfig(
+            do_sample=False, eos_token_id=sorted(encoder.ends), pad_token_id=encoder.pad_id
+        )
+        return cls(model, encoder)
 
     def answer(
         self, prompts: Sequence[Prompt], decoding: Decoding, heard: Callable[[int], None] = lambda _done: None
     ) -> list[Answer | Unanswered]:
         """Return each prompt's answer, in order; *heard* is told how many are done.
 
-        A sampled answer's chance is drawn from the seed and the prompt's number alone. Answers do not depend on those
-        they are generated with, beyond rounding.
+        A prompt that leaves no room for an answer loses its beginning. A sampled answer's chance is drawn from the
+        seed and the prompt's number alone. Answers do not depend on those they are generated with, beyond rounding.
         """
-        asked = self._encode(prompts)
-        room = self._encoder.max_tokens - decoding.max_new_tokens
+        encoded = [self._encoder.prompt(prompt, room=decoding.max_new_tokens) for prompt in prompts]
+        known = {number: ids for number, ids in enumerate(encoded) if ids}
         found: list[Answer | Unanswered] = [Unanswered("the chat template refuses it", failed=False)] * len(prompts)
-        known: dict[int, list[int]] = {}
-        for number, ids in enumerate(asked):
-            if ids is not None and len(ids) > room:
-                found[number] = Unanswered(f"its {len(ids)} tokens leave no room for an answer", failed=False)
-            elif ids:
-                known[number] = ids
-        waiting = self._plan(known, list(known), decoding.max_new_tokens, decoding.batch_tokens)
-        done = len(prompts) - len(known)
+        numbers, done = list(known), len(prompts) - len(known)
+        lengths = [len(known[number]) + decoding.max_new_tokens for number in numbers]
+        waiting = [
+            [numbers[place] for place in batch]
+            for batch in plan_batches(lengths, BatchLimits(decoding.batch_tokens, MOST_ROWS))
+        ]
         while waiting:
             batch = waiting.pop(0)
             try:
-                answers = self._generate([known[number] for number in batch], batch, decoding)
+                answers = list(self._generate([known[number] for number in batch], batch, decoding))
             except torch.OutOfMemoryError:
                 if len(batch) == 1:
                     raise
@@ -92,74 +99,44 @@ class HuggingFacePolicy:
 
     def read(self, rows: Sequence[tuple[Prompt, str]]) -> list[tuple[float, int] | None]:
         """Return the nats a token of each response and its tokens, the end counted; None where it cannot be read."""
-        asked = self._encode([messages for messages, _ in rows])
-        said = (
-            self._encoder.tokenizer([text for _, text in rows], add_special_tokens=False)["input_ids"] if rows else []
-        )
-        known = {
-            number: (len(before), [*before, *after, self._end])
-            for number, (before, after) in enumerate(zip(asked, said, strict=True))
-            if before and len(before) + len(after) < self._encoder.max_tokens
-        }
+        encoded = [self._encoder.encode(messages, [response]) for messages, response in rows]
+        known = {number: example for number, example in enumerate(encoded) if example is not None}
         found: list[tuple[float, int] | None] = [None] * len(rows)
         numbers = list(known)
-        for batch in plan_batches([len(known[number][1]) for number in numbers], BatchLimits(READ_TOKENS, MOST_ROWS)):
+        lengths = [len(known[number].prompt) + len(known[number].answers[0]) for number in numbers]
+        for batch in plan_batches(lengths, BatchLimits(READ_TOKENS, MOST_ROWS)):
             chosen = [numbers[place] for place in batch]
             for number, nats in zip(chosen, self._read([known[number] for number in chosen]), strict=True):
-                found[number] = (nats, len(known[number][1]) - known[number][0])
+                found[number] = (nats, len(known[number].answers[0]))
         return found
 
-    def _encode(self, prompts: Sequence[Prompt]) -> list[list[int] | None]:
-        turns = [[{"role": message.role, "content": message.content} for message in prompt] for prompt in prompts]
-        return self._encoder.encode_turns(turns, generation_prompt=True)
-
-    @staticmethod
-    def _plan(known: dict[int, list[int]], numbers: list[int], more: int, tokens: int) -> list[list[int]]:
-        lengths = [len(known[number]) + more for number in numbers]
-        return [[numbers[place] for place in batch] for batch in plan_batches(lengths, BatchLimits(tokens, MOST_ROWS))]
-
     def _generate(self, rows: Sequence[list[int]], numbers: Sequence[int], decoding: Decoding) -> Iterator[Answer]:
-        width = max(map(len, rows))
-        ids = torch.full((len(rows), width), self._pad_id)
-        mask = torch.zeros((len(rows), width), dtype=torch.long)
-        for place, row in enumerate(rows):  # on the left, so that every row goes on at the same column
-            ids[place, width - len(row) :] = torch.tensor(row)
-            mask[place, width - len(row) :] = 1
+        ids, mask = padded(rows, self._encoder.pad_id, self._model.device, left=True)
         noise = [_OwnNoise(decoding, numbers)] if decoding.temperature > 0.0 else []
         with torch.inference_mode():
             output = self._model.generate(
-                input_ids=ids.to(self._model.device),
-                attention_mask=mask.to(self._model.device),
+                input_ids=ids,
+                attention_mask=mask,
                 max_new_tokens=decoding.max_new_tokens,
                 logits_processor=LogitsProcessorList(noise),
             )
-        return (self._answer(row) for row in output[:, width:].tolist())
+        for generated in output[:, ids.shape[1] :].tolist():
+            end = next((place for place, token in enumerate(generated) if token in self._encoder.ends), None)
+            text = self._encoder.tokenizer.decode(
+                generated[:end], skip_special_tokens=False, clean_up_tokenization_spaces=False
+            )
+            yield Answer(text, cut=end is None)
 
-    def _answer(self, generated: list[int]) -> Answer:
-        end = next((place for place, token in enumerate(generated) if token in self._stops), None)
-        text = self._encoder.tokenizer.decode(
-            generated[:end], skip_special_tokens=False, clean_up_tokenization_spaces=False
-        )
-        return Answer(text, cut=end is None)
-
-    def _read(self, rows: Sequence[tuple[int, list[int]]]) -> list[float]:
-        """Return each row's nats a token, over what stands after its prompt."""
-        width = max(len(row) for _, row in rows)
-        ids = torch.full((len(rows), width), self._pad_id)
-        mask = torch.zeros((len(rows), width), dtype=torch.long)
-        for place, (_, row) in enumerate(rows):
-            ids[place, : len(row)] = torch.tensor(row)
-            mask[place, : len(row)] = 1
-        device = self._model.device
+    def _read(self, examples: Sequence[EncodedExample]) -> list[float]:
+        """Return each answer's nats a token."""
+        rows = [[*example.prompt, *example.answers[0]] for example in examples]
+        ids, mask = padded(rows, self._encoder.pad_id, self._model.device, left=False)
         with torch.inference_mode():
-            logits = self._model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
+            logits = self._model(input_ids=ids, attention_mask=mask).logits
+            spans = [(len(example.prompt), len(row)) for example, row in zip(examples, rows, strict=True)]
             return [
-                float(
-                    torch.nn.functional.cross_entropy(
-                        logits[place, asked - 1 : len(row) - 1].float(), ids[place, asked : len(row)].to(device)
-                    )
-                )
-                for place, (asked, row) in enumerate(rows)
+                float(torch.nn.functional.cross_entropy(logits[n, start - 1 : stop - 1].float(), ids[n, start:stop]))
+                for n, (start, stop) in enumerate(spans)
             ]
 
 
@@ -178,28 +155,7 @@ class _OwnNoise(LogitsProcessor):  # type: ignore[misc]
 
 def count_tokens(folder: Path, texts: Sequence[str]) -> list[int]:
     """Return how many tokens each text is to the policy in *folder*."""
-    tokenizer = load_encoder(folder, max_tokens=_NO_LIMIT).tokenizer
+    if not texts:
+        return []
+    tokenizer = load_policy_encoder(folder, max_length=_NO_LIMIT).tokenizer
     return [len(ids) for ids in tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]]
-
-
-def load_policy(folder: Path) -> HuggingFacePolicy:
-    """Load the policy in *folder*, on a GPU where there is one; raise `InvalidInput` naming what is wrong with it."""
-    device = resolve_device("auto")
-    dtype = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
-    try:
-        encoder = load_encoder(folder, max_tokens=_NO_LIMIT)
-        with quiet_transformers():
-            model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype)
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
-        reason = str(error).strip().split("\n", 1)[0] or type(error).__name__
-        raise InvalidInput(f"{folder} cannot be loaded as a Hugging Face causal language model: {reason}") from None
-    if encoder.tokenizer.chat_template is None:
-        raise InvalidInput(f"{folder}: its tokenizer has no chat template, by which a policy is asked")
-    named = model.generation_config.eos_token_id
-    stops = {*(named if isinstance(named, list) else [named]), encoder.tokenizer.eos_token_id} - {None}
-    if not stops:
-        raise InvalidInput(f"{folder} names no end token: set eos_token_id in its generation_config.json")
-    pad_id = choose_pad_id(folder, model.config, encoder.tokenizer)
-    # What a folder proposes for decoding (sampling, penalties) would make two sides answer in two ways.
-    model.generation_config = GenerationConfig(do_sample=False, eos_token_id=sorted(stops), pad_token_id=pad_id)
-    return HuggingFacePolicy(model.to(device).eval(), encoder, stops=sorted(stops), pad_id=pad_id)

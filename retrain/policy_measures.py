@@ -126,18 +126,17 @@ def _each(
 ) -> Iterator[Comparison]:
     """Yield the comparison over all, then that of each group where groups are told apart."""
     reasons = [f"{count} left out: {reason}" for reason, count in both.left_out.most_common(3)]
-    yield _comparison(name, None, compare(both), [told(both), *reasons], both)
+    yield _comparison(name, None, compare(both), [told(both), *reasons], seen=len(both.clusters))
     groups = sorted(set(both.groups) - {""})
     for group in groups if groups != [UNLABELLED] else []:
         own = both.of(group)
-        yield _comparison(name, group, compare(own), [told(own)] if told is _wins_told else [], own)
+        yield _comparison(name, group, compare(own), [told(own)] if told is _wins_told else [], seen=len(own.clusters))
 
 
 def _comparison(
-    name: str, cohort: str | None, found: Difference | None, details: Sequence[str], both: Both | None = None
+    name: str, cohort: str | None, found: Difference | None, details: Sequence[str], *, seen: int = 0
 ) -> Comparison:
     if found is None:
-        seen = len(both.clusters) if both is not None else 0
         why = f"{seen} items of one cluster have no interval" if seen else "nothing to measure it on"
         told = "; ".join(filter(None, [why, *details]))
         nothing = dict.fromkeys(("candidate", "champion", "difference", "lower", "upper"), 0.0)

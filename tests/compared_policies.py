@@ -138,7 +138,7 @@ def order(folder: Path, scorer: Artifact, champion: Path) -> RunSpec:
         champion=None,
         preferences=write_lines(folder / "preferences.jsonl", []),
         rescore=None,
-        recipe={"max_new_tokens": 64},
+        recipe={"name": "dpo_demo", "max_new_tokens": 64},
         seed=3,
         output=str(folder / "output"),
         policy=PolicyInputs(

@@ -16,6 +16,7 @@ from monitor.runs.progress import read_progress
 from monitor.runs.spec import RunSpec
 from retrain.evaluate_policy import PolicyComparison, compare_policies
 from retrain.policy_measures import win_of_margins
+from retrain.policy_recipe import load_dpo_recipe
 from retrain.progress import Progress
 from tests.compared_policies import build, build_scorer, order
 
@@ -50,7 +51,15 @@ def spec(tmp_path_factory: pytest.TempPathFactory, policy: Policy) -> RunSpec:
 
 def compare(spec: RunSpec, candidate: Path, folder: Path) -> PolicyComparison:
     progress = Progress(folder / "progress.json", io.StringIO())
-    return compare_policies(spec, candidate, Path(spec.base_model), output=folder / "output", seed=1, progress=progress)
+    return compare_policies(
+        spec,
+        candidate,
+        Path(spec.base_model),
+        output=folder / "output",
+        seed=1,
+        progress=progress,
+        recipe=load_dpo_recipe(spec.recipe),
+    )
 
 
 def overall(found: PolicyComparison) -> dict[str, Comparison]:
@@ -94,7 +103,9 @@ def test_the_same_seed_gives_the_same_evidence_and_each_answer_is_scored_alone(
     spec: RunSpec, policy: Policy, tmp_path: Path
 ) -> None:
     assert spec.policy is not None
-    sampled = replace(spec, recipe={"max_new_tokens": 24, "answer_temperature": 1.5, "replay_prompts": 30})
+    sampled = replace(
+        spec, recipe=dict(spec.recipe) | {"max_new_tokens": 24, "answer_temperature": 1.5, "replay_prompts": 30}
+    )
     bare = replace(sampled, policy=replace(spec.policy, suites={}))
     folders = tmp_path / "one", tmp_path / "other"
     found = []
