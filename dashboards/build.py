@@ -70,8 +70,7 @@ def render_metrics_page() -> str:
         "- Keep deployments apart by `namespace` and `job`, the labels that Prometheus adds. Rules and panels do.",
         "- Label values come from enums and settings. Only `cohort` comes from the traces' own labels: its number is",
         "  bounded by `ingest.max_cohorts`, and what cannot be seen in it is written as an escape.",
-        "- Generated from `monitor/telemetry/series.py`, `label_series.py` and `probe_series.py` by",
-        "  `python -m dashboards.build`.",
+        "- Generated from `monitor/telemetry/series.py` and its `*_series.py` by `python -m dashboards.build`.",
     ]
     for part, note in _PARTS.items():
         lines += ["", f"## {part.value.capitalize()}", "", note, "", "| series | type | labels | unit | meaning |"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dashboards.label_panels import LABELS
 from dashboards.panel import ALL, PAGES, SERVERS, STREAM, Panel, Query, Row, stat
 from dashboards.probe_panels import PROBES
+from dashboards.release_panels import RELEASES
 
 NOW = Row(
     "Now",
@@ -271,6 +272,35 @@ RETRAINING = Row(
             (Query(f"time() - max by (job) (monitor_last_refresh_timestamp_seconds{ALL} > 0)", "{{job}}"),),
             "s",
         ),
+        Panel(
+            "Run under way",
+            "Share of its optimizer steps that it has taken.",
+            (Query(f"max by (job, action) (monitor_job_progress_ratio{ALL})", "{{job}} {{action}}"),),
+            "percentunit",
+        ),
+        Panel(
+            "Steps of the run under way",
+            "Taken, and in all.",
+            (Query(f"max by (job, action, count) (monitor_job_steps{ALL})", "{{job}} {{action}} {{count}}"),),
+        ),
+        Panel(
+            "Loss of the run under way",
+            "In the action's own terms.",
+            (Query(f"max by (job, action) (monitor_job_loss{ALL})", "{{job}} {{action}}"),),
+        ),
+        Panel(
+            "Speed of the run under way",
+            "Optimizer steps a second, of late.",
+            (Query(f"max by (job, action) (monitor_job_steps_per_second{ALL})", "{{job}} {{action}}"),),
+            width=12,
+        ),
+        Panel(
+            "Time left",
+            "Until the training under way ends, at its rate.",
+            (Query(f"max by (job, action) (monitor_job_left_seconds{ALL})", "{{job}} {{action}}"),),
+            "s",
+            width=12,
+        ),
     ),
 )
 
@@ -314,4 +344,4 @@ SERVING = Row(
     ),
 )
 
-ROWS: tuple[Row, ...] = (NOW, INGEST, DRIFT, LABELS, PROBES, REWARDS, SERVING, REFERENCE, RETRAINING)
+ROWS: tuple[Row, ...] = (NOW, INGEST, DRIFT, LABELS, PROBES, REWARDS, SERVING, REFERENCE, RETRAINING, RELEASES)

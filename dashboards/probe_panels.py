@@ -11,8 +11,8 @@ PROBES = Row(
     (
         Panel(
             "Rates of probes",
-            "Of seven days, with intervals of 95%: refusals of harmless questions, compliance with harmful requests, answers"
-            " that go with the asker's view (one half: not swayed), right answers, wins against the baseline's answers.",
+            "Of seven days, with intervals of 95%: refusals of harmless questions, compliance with harmful requests,"
+            " answers that go with the asker's view (one half: not swayed), right ones, wins against the baseline's.",
             (
                 Query(
                     f"max by (job, suite, signal, bound) (monitor_probe_rate{_INTERVAL})",

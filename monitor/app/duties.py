@@ -31,7 +31,7 @@ from monitor.postgres.preferences import PostgresPreferences
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.retention import PostgresRetention, Retention
 from monitor.postgres.streams import PostgresFoldStore
-from monitor.postgres.views.jobs import job_counts
+from monitor.postgres.views.jobs import job_counts, running_progress
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.retraining.service import JobService
 from monitor.settings.root import Settings
@@ -131,6 +131,7 @@ def duties_of(
         Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
         Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics, wait_of(settings))),
         Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
+        Duty("show_runs", 0.0, lambda: metrics.show_runs(running_progress(engine))),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
         *label_duties(settings, label_metrics, engine=engine, fenced=fenced),
         Duty("answer_alarms", ANSWER_SECONDS, AnswerAlarms(retrain, jobs, jobs)),

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from apscheduler.triggers.cron import CronTrigger
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from monitor.app.leader import Duty
@@ -25,6 +26,7 @@ from monitor.rewards.turns import SharedScorer
 from monitor.settings.probes import ProbeSettings
 from monitor.settings.root import Settings
 from monitor.telemetry.freshness import Rows
+from monitor.telemetry.metrics import FRESH_SECONDS
 from monitor.telemetry.probes import ProbeMetrics
 
 PROBE_SECONDS = 1.0
@@ -88,7 +90,9 @@ def probe_reports_of(engine: Engine, settings: ProbeSettings) -> ProbeReports:
 
 
 @contextmanager
-def probing(settings: Settings, engine: Engine, *, scorer: SharedScorer, metrics: ProbeMetrics) -> Iterator[list[Duty]]:
+def probing(
+    settings: Settings, engine: Engine, *, scorer: SharedScorer, registry: CollectorRegistry
+) -> Iterator[list[Duty]]:
     """Offer the leader's duties of probing the live model, while the block lasts; a leader's *engine* is fenced."""
     probes = settings.probes
     if probes.endpoint is None:
@@ -100,6 +104,7 @@ def probing(settings: Settings, engine: Engine, *, scorer: SharedScorer, metrics
         return [None] * len(rows) if ensemble is None else ensemble.score(rows)
 
     reports = probe_reports_of(engine, probes)
+    metrics = ProbeMetrics(registry, leader_seconds=FRESH_SECONDS + settings.drift.fold_seconds + SHOW_SECONDS)
     with closing(live_model_of(probes)) as model:
         prober = Prober(
             PostgresProbes(engine),

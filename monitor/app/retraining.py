@@ -11,6 +11,7 @@ from math import inf
 
 from sqlalchemy import Engine
 
+from monitor.app.policy import PolicyMaterial
 from monitor.app.rules import null_rule_of
 from monitor.drift.rescore import RescoredBaselines
 from monitor.labels.agreement import AgreementReport
@@ -114,6 +115,7 @@ def dispatcher_of(engine: Engine, settings: Settings, *, owner: str) -> Dispatch
         preferences=PostgresPreferences(engine, pair_rules_of(settings)),
         baseline=PostgresBaselineTraces(engine),
         registry=RewardRegistry(engine),
+        policy=PolicyMaterial(engine, settings),
         scored_tokens=settings.rewards.max_tokens,
     )
     return Dispatcher(

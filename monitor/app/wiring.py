@@ -26,10 +26,9 @@ from monitor.app.estimates import SHOW_SECONDS, estimates_of
 from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.labels import LabelIntake
 from monitor.app.leader import Leader
-from monitor.app.probes import SHOW_SECONDS as PROBES_SHOWN_SECONDS
 from monitor.app.probes import probe_reports_of, probing, require_probes
 from monitor.app.reference import asking_again
-from monitor.app.release import adopt_given_models
+from monitor.app.release import Released, adopt_given_models, release_duties
 from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
 from monitor.app.review import reviews_of, selection_of
 from monitor.app.rules import controller_rules_of, observe_rules_of, tolerances_of
@@ -72,8 +71,8 @@ from monitor.telemetry.health import Health
 from monitor.telemetry.intake import LabelCounts
 from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
-from monitor.telemetry.probes import ProbeMetrics
 from monitor.telemetry.reference import ReferenceMetrics
+from monitor.telemetry.releases import ReleaseMetrics
 from monitor.web.app import Ports, create_app
 from monitor.web.server import WebServer
 
@@ -110,6 +109,7 @@ def ports_of(
         incidents=PostgresIncidents(engine),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),
+        releases=Released.of(engine),
         reviews=reviews_of(engine, settings.review),
         estimates=estimates_of(engine, settings),
         agreement=agreement_of(engine, settings),
@@ -169,7 +169,6 @@ class Daemon:
         if settings.retrain.refresh_cron is not None:
             parse_cron(settings.retrain.refresh_cron)
         launcher_of(settings.retrain)
-        require_probes(settings.probes)
         with transaction(self._engine) as connection:
             require_current(connection)
         self._models = RewardRegistry(self._engine)
@@ -182,7 +181,6 @@ class Daemon:
         anchor, metrics = settings.rewards.anchor, self._metrics
         self._anchors = anchor_scoring_of(anchor, engine=self._engine, scorer=self._shared_scorer, metrics=metrics)
         self._reference_metrics = ReferenceMetrics(self._registry, leader_seconds=leader_seconds)
-        self._probe_metrics = ProbeMetrics(self._registry, leader_seconds=leader_seconds + PROBES_SHOWN_SECONDS)
         self._label_metrics = LabelMetrics(self._registry, leader_seconds=leader_seconds + SHOW_SECONDS)
         self._worker: Worker | None = None
         self._supervisor = Supervisor(self.health, leave_seconds=settings.drain_seconds + LEAVE_SECONDS)
@@ -279,11 +277,14 @@ class Daemon:
         )
         again, tolerance = settings.drift.reference, PairTolerance(tolerances_of(settings))
         scorer, metrics = self._shared_scorer, self._reference_metrics
+        fresh_seconds = FRESH_SECONDS + settings.drift.fold_seconds
         with (
             asking_again(again, fenced, tolerance=tolerance, scorer=scorer, metrics=metrics) as asking,
-            probing(settings, fenced, scorer=scorer, metrics=self._probe_metrics) as probes,
+            probing(settings, fenced, scorer=scorer, registry=self._registry) as probes,
         ):
             duties[FOLDED:FOLDED] = [*asking, *probes]
+            releases = ReleaseMetrics(self._registry, leader_seconds=fresh_seconds)
+            duties[-1:-1] = release_duties(settings, releases, fenced)
             leader = Leader(leadership, duties, metrics=self._metrics)
             try:
                 pause_seconds = settings.drift.fold_seconds
@@ -337,6 +338,7 @@ class Daemon:
 
 def _require_extras(settings: Settings) -> None:
     """Raise `InvalidSetting` for what a setting asks of this process and is not installed."""
+    require_probes(settings.probes)
     retrain = settings.retrain
     if settings.rewards.backend == "huggingface":
         require("gpu", "torch", "rewards.backend = 'huggingface'")

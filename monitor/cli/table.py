@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import log
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,8 @@ from monitor.cli.terminal import cell
 from monitor.domain.alarm import Alarm, AlarmKind, Decomposition, Effect, StoredAlarm, shown_change
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.incident import Incident
-from monitor.domain.job import Job, PlannedStart
+from monitor.domain.job import Job, JobState, PlannedStart, RunProgress
+from monitor.domain.release import Announcement
 from monitor.domain.stream import StreamStatus
 from monitor.runs.model import Models
 from monitor.signals.input_shift import INPUT_SHIFT
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from monitor.drift.daily import Moved  # brings scipy, which takes seconds to import
     from monitor.postgres.preference_sets import StoredSet
 
-MAX_PROGRESS_CHARACTERS = 60
+MAX_PROGRESS_CHARACTERS = 90
 
 
 def stream_table(statuses: Iterable[StreamStatus]) -> Table:
@@ -161,9 +162,25 @@ def alarm_table(alarms: Iterable[Alarm]) -> Table:
 def job_table(jobs: Iterable[Job]) -> Table:
     table = Table("id", "action", "state", "attempt", "by", "reason", "progress")
     for job in jobs:
-        told = (job.error or job.progress or "")[:MAX_PROGRESS_CHARACTERS]
+        under_way = job.progress_detail if job.state is JobState.RUNNING else None
+        line = job.progress if under_way is None else progress_text(under_way)
+        told = (job.error or line or "")[:MAX_PROGRESS_CHARACTERS]
         _add(table, str(job.job_id), job.action, job.state, str(job.attempt), job.requested_by, job.reason, told)
     return table
+
+
+def progress_text(progress: RunProgress) -> str:
+    """Return in one line how far a run has come, by what it tells of that; its own words where it tells no steps."""
+    if progress.ratio is None:
+        return progress.line
+    told = [f"{progress.phase}, step {progress.done} of {progress.total} ({progress.ratio:.0%})"]
+    if progress.loss is not None:
+        told.append(f"loss {progress.loss:.4g}")
+    if progress.rate is not None:
+        told.append(f"{progress.rate:.3g} steps/s")
+    if progress.seconds_left is not None:
+        told.append(f"{timedelta(seconds=round(progress.seconds_left))} left")
+    return ", ".join(told)
 
 
 def plan_table(planned: Iterable[PlannedStart]) -> Table:
@@ -183,6 +200,16 @@ def model_table(found: Iterable[Models]) -> Table:
             job = "-" if model.job_id is None else str(model.job_id)
             names = model.version, models.role.value, place, job, model.served_as or "-"
             _add(table, *names, accuracy, moment(model.created_at))
+    return table
+
+
+def announcement_table(found: Iterable[Announcement]) -> Table:
+    table = Table("id", "event", "version", "job", "at", "told by", "waits")
+    for one in found:
+        told = [f"{way.channel} {moment(way.delivered_at)}" for way in one.deliveries if way.delivered_at is not None]
+        waits = [f"{way.channel} after {way.attempts}: {way.error}" for way in one.deliveries if way.error is not None]
+        names = str(one.announcement_id), one.event, one.version, str(one.job_id), moment(one.created_at)
+        _add(table, *names, ", ".join(told) or "nobody yet", "; ".join(waits))
     return table
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from monitor.domain.trace import Message
 from monitor.extra import needed
@@ -34,17 +34,20 @@ def build_tiny_policy(
     *,
     seed: int,
     steps: int,
+    phrases: Sequence[str] = (),
     hidden: int = 96,
     layers: int = 2,
     learning_rate: float = 3e-3,
 ) -> float:
     """Write a Hugging Face folder with a causal language model that was taught *conversations*; return its last loss.
 
-    A Llama of some 400,000 parameters with a byte-level BPE learnt from the same texts and a chat template. The same
+    A Llama of some 400,000 parameters with a byte-level BPE learnt from the same texts and a chat template. Each of
+    *phrases* is a token of its own: a model this small that chooses among whole sentences writes fluently. The same
     conversations, seed and steps give the same files on one machine.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _learn_tokenizer([part for asked, answer in conversations for part in (*_texts(asked), answer)])
+    tokenizer.add_tokens([AddedToken(start + phrase, normalized=False) for phrase in phrases for start in ("", " ")])
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=hidden,

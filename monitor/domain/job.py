@@ -75,6 +75,18 @@ class PlannedStart:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A difference from the champion with its 95% interval, beside where that interval must lie."""
+
+    lower: float
+    middle: float
+    upper: float
+    least: float | None  # None: nothing bounds that side
+    most: float | None
+    unit: str  # of all of them, for people
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One line of a gate's verdict."""
 
@@ -84,6 +96,7 @@ class Check:
     champion: float | None
     margin: float
     reason: str
+    span: Span | None = None  # None: nothing with an interval was compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +104,24 @@ class Verdict:
     passed: bool
     checks: tuple[Check, ...]
     evidence_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """How far a run has come; `line` is the whole of it in words."""
+
+    line: str
+    done: int  # optimizer steps over all that is trained
+    total: int  # 0 before it is known
+    loss: float | None = None  # the last
+    rate: float | None = None  # optimizer steps a second, of late
+    seconds_left: float | None = None  # of the training, at that rate; what comes after it is not counted
+    phase: str = "training"  # or "preparing", "sampling", "evaluating", as the run says
+
+    @property
+    def ratio(self) -> float | None:
+        """Return the share of the steps that are done, None before their number is known."""
+        return min(self.done / self.total, 1.0) if self.total > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +139,4 @@ class Job:
     verdict: Verdict | None = None
     error: str | None = None
     candidate_version: str | None = None
+    progress_detail: RunProgress | None = None  # of the run whose last line `progress` is

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from monitor.domain.observation import ObservationBatch, Series, moment_of
 from monitor.labels.estimate import DaySums
 from monitor.labels.item import Items
-from monitor.labels.tuning import CENTRE, Labelled, Tuning, shortened
+from monitor.labels.tuning import Labelled, Tuning
 from monitor.signals.estimand import REWARD_ACCURACY, WIN_RATE, WIN_RATE_LC, Estimand
+from monitor.stats.length_control import CENTRE, shortened
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

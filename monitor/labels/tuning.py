@@ -8,15 +8,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.stats.length_control import CENTRE, PRIOR, length_slope, shortened
+
 Floats = NDArray[np.float64]
 MEMORY = 1000.0  # labels after which a teaching has faded to a third: an ensemble that breaks must lose its weight
-PRIOR = 10.0  # labels' worth of "one half, and the opinion says nothing", before any was seen
 LEAST_PREDICTION, MOST_PREDICTION = 0.1, 0.9  # The nearer to one half, the less a label can add to it.
 SILENCE = 10.0  # labels that should have come at the usual rate: without any, nobody labels any more
-CENTRE = 0.5
 LENGTH_LABELS = 100  # from which the part of the verdicts that length explains is frozen
-MOST_LENGTH = 0.5
-GAP_SPREAD = 0.5  # A log ratio of words beyond which more length hardly tells more: 1.6 times as many.
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +121,3 @@ class Tuning:
     @classmethod
     def from_bytes(cls, content: bytes) -> Tuning:
         return msgspec.msgpack.decode(content, type=cls)
-
-
-def shortened(gap: Floats) -> Floats:
-    """Return how much longer each answer is than its reference, -1 to 1; 0 where that is not known."""
-    return np.asarray(np.tanh(np.nan_to_num(gap) / GAP_SPREAD))
-
-
-def length_slope(weights: Floats, gap: Floats, value: Floats) -> float:
-    """Return how much of a verdict a `shortened` gap explains: weighted least squares over (n,) labels.
-
-    PRIOR labels' worth of "nothing" stand beside them: answers that are all longer by the same tell nothing of length.
-    """
-    centred = gap - np.average(gap, weights=weights)
-    scatter = float((weights * centred**2).sum()) + PRIOR * float(weights.mean()) * CENTRE**2
-    slope = float((weights * centred * value).sum()) / scatter
-    return float(np.clip(slope, -MOST_LENGTH, MOST_LENGTH))

@@ -12,11 +12,11 @@ from monitor.domain.observation import LogEntry, moment_of
 from monitor.labels.block import BlockRule, Settled
 from monitor.labels.estimate import Estimate, EstimateRule, LengthEffect, Span, estimate_spans
 from monitor.labels.item import Sampling
-from monitor.labels.tuning import GAP_SPREAD
 from monitor.labels.verdict import COUNTED
 from monitor.offline.blocks import InMemoryBlocks
 from monitor.offline.log import InMemoryLog
 from monitor.signals.estimand import ESTIMANDS, WIN_RATE, Estimand
+from monitor.stats.length_control import GAP_SPREAD
 
 DAY = timedelta(days=1)
 

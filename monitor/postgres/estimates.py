@@ -14,11 +14,12 @@ from monitor.labels.block import BlockRule
 from monitor.labels.estimate import DaySums, LabelItem, LengthEffect
 from monitor.labels.item import Sampling
 from monitor.labels.report import BlockCounts, Evidence, LabelFacts
-from monitor.labels.tuning import GAP_SPREAD, Tuning
+from monitor.labels.tuning import Tuning
 from monitor.postgres import schema
 from monitor.postgres.engine import transaction
 from monitor.postgres.labels import PostgresLabels
 from monitor.signals.estimand import Estimand
+from monitor.stats.length_control import GAP_SPREAD
 
 # A label whose transaction was open while its block was settled is a correction too.
 OVERLAP = timedelta(minutes=1)

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, insert, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from monitor.domain.job import LIVE, Action, Job, JobState, Launch, Verdict
+from monitor.domain.job import LIVE, Action, Job, JobState, Launch, RunProgress, Verdict
 from monitor.domain.view import JobEvent
 from monitor.postgres import schema
 from monitor.postgres.document import clean, document
@@ -20,7 +20,7 @@ from monitor.runs.spec import RunSpec
 
 _JOB = schema.job.c
 _EXPIRED = func.coalesce(_JOB.lease_expires_at < func.now(), text("false")).label("lease_expired")
-_DOCUMENTS = {"spec", "result", "verdict", "handle"}
+_DOCUMENTS = {"spec", "result", "verdict", "handle", "progress_detail"}
 _TEXTS = {"progress", "error"}
 
 
@@ -78,7 +78,7 @@ class PostgresJobs:
         )
         return _record(self._connection.execute(statement).mappings().one())
 
-    def beat(self, lease: Lease, *, seconds: float, progress: str | None) -> bool:
+    def beat(self, lease: Lease, *, seconds: float, progress: str | None, detail: RunProgress | None) -> bool:
         statement = (
             update(schema.job)
             .where(_JOB.job_id == lease.job_id, _JOB.lease_owner == lease.owner, _JOB.attempt == lease.attempt)
@@ -87,6 +87,8 @@ class PostgresJobs:
         )
         if progress is not None:
             statement = statement.values(progress=clean(progress))
+        if detail is not None:
+            statement = statement.values(progress_detail=document(detail))
         return self._connection.execute(statement).rowcount == 1
 
     def forget_run(self, job_id: int, handle: RunHandle) -> None:
@@ -154,6 +156,7 @@ def _record(row: RowMapping) -> JobRecord:
             verdict=_parse(row["verdict"], Verdict),
             error=row["error"],
             candidate_version=row["candidate_version"],
+            progress_detail=_parse(row["progress_detail"], RunProgress),
         ),
         spec=_parse(row["spec"], RunSpec),
         result=None if action not in ACTIONS else _parse(row["result"], ACTIONS[action].result),

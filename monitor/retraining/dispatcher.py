@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol
 
-from monitor.domain.job import Hold, JobState, Verdict
+from monitor.domain.job import Hold, JobState, RunProgress, Verdict
 from monitor.errors import Conflict, Fenced, InvalidInput, Unavailable
 from monitor.retraining.gate import judge
 from monitor.retraining.launcher import Elsewhere, Launcher, Run, RunStatus
@@ -30,7 +30,7 @@ class Jobs(Protocol):
 
     def waiting(self) -> Sequence[JobRecord]: ...
     def take(self, seen: JobRecord, *, owner: str, attached: bool, seconds: float) -> Lease | None: ...
-    def heartbeat(self, lease: Lease, *, seconds: float, progress: str | None) -> bool: ...
+    def heartbeat(self, lease: Lease, *, seconds: float, progress: str | None, detail: RunProgress | None) -> bool: ...
     def running(self, lease: Lease, spec: RunSpec, handle: RunHandle) -> None: ...
     def evaluating(self, lease: Lease, result: RunResult, *, seconds: float) -> None: ...
     def judged(self, lease: Lease, result: RunResult, verdict: Verdict) -> JobState: ...
@@ -165,13 +165,13 @@ class Dispatcher:
         except OSError as error:
             reason = f"the run could not be started: {error}"
             return self._wait(lease, reason) if error.errno in _WAITS_FOR_SOMEBODY else self._give_up(lease, reason)
-        self._beat(lease, None)
+        self._beat(lease, RunStatus(exit_code=None, progress=None))
         return Step.STARTED
 
     def _watch(self, held: _Held, run: Run, spec: RunSpec) -> Step:
         status = run.status()
         if status.exit_code is None:
-            self._beat(held.lease, status.progress)
+            self._beat(held.lease, status)
             return Step.WATCHED
         if status.exit_code == ExitCode.NO_ROOM:
             return self._wait(held.lease, f"the disk is full: {status.progress or 'the run had no room to say more'}")
@@ -211,8 +211,8 @@ class Dispatcher:
         self._held = None
         self._housekeeping.tidy()
 
-    def _beat(self, lease: Lease, progress: str | None) -> None:
-        if not self._jobs.heartbeat(lease, seconds=self._term, progress=progress):
+    def _beat(self, lease: Lease, status: RunStatus) -> None:
+        if not self._jobs.heartbeat(lease, seconds=self._term, progress=status.progress, detail=status.detail):
             raise Fenced(f"job {lease.job_id}: attempt {lease.attempt} was cancelled or taken over")
 
     def _let_go(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from monitor.domain.job import RunProgress
 from monitor.retraining.records import RunHandle
 
 
@@ -15,6 +16,7 @@ class RunStatus:
     exit_code: int | None  # None: still running
     progress: str | None  # the last thing it said
     log_tail: str = ""  # of a run that failed
+    detail: RunProgress | None = None  # how far it has come, where it tells that in figures
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from monitor.domain.job import JobState, Verdict
+from monitor.domain.job import JobState, RunProgress, Verdict
 from monitor.errors import Fenced
+from monitor.retraining.card import model_card
 from monitor.retraining.launcher import Elsewhere, Run
 from monitor.retraining.records import HELD, Author, JobChange, JobRecord, Lease, Registration, RunHandle
 from monitor.retraining.release import register
@@ -65,14 +66,14 @@ class LeasedJobs:
                 if record.job.state is not JobState.QUEUED:
                     return None
             note = f"attempt {attempt} by {owner}"
-            change: JobChange = {**lease, "attempt": attempt, "progress": None}
+            change: JobChange = {**lease, "attempt": attempt, "progress": None, "progress_detail": None}
             move(work, record, JobState.LEASED, change, by=_DAEMON, note=note)
             return Lease(job.job_id, job.action, attempt, owner)
 
-    def heartbeat(self, lease: Lease, *, seconds: float, progress: str | None) -> bool:
+    def heartbeat(self, lease: Lease, *, seconds: float, progress: str | None, detail: RunProgress | None) -> bool:
         """Keep the lease; False where it is lost or the job was cancelled."""
         with self._begin() as work:
-            return work.jobs.beat(lease, seconds=seconds, progress=progress)
+            return work.jobs.beat(lease, seconds=seconds, progress=progress, detail=detail)
 
     def running(self, lease: Lease, spec: RunSpec, handle: RunHandle) -> None:
         """Note a run and what it learns from before it starts, so that there is none that nobody can find."""
@@ -102,7 +103,8 @@ class LeasedJobs:
         )
         with self._begin() as work:
             record = _held(work, lease)
-            register(work, Registration.of(result, lease.job_id))
+            card = model_card(result, verdict, job_id=lease.job_id, reason=record.job.reason)
+            register(work, Registration.of(result, lease.job_id, card))
             move(work, record, state, outcome, by=_DAEMON, note=note)
         return state
 

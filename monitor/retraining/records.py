@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypedDict
 
 from monitor.domain.alarm import AlarmState, Severity
-from monitor.domain.job import Action, Job, JobState, Verdict
+from monitor.domain.job import Action, Job, JobState, RunProgress, Verdict
 from monitor.runs.artifact import Artifact
 from monitor.runs.lineage import Lineage
 from monitor.runs.result import PairMetrics, RunResult
@@ -67,6 +67,7 @@ class JobChange(TypedDict, total=False):
     lease_owner: str | None
     lease_seconds: float | None  # from now, by the database's clock; None: no lease
     progress: str | None
+    progress_detail: RunProgress | None
     spec: RunSpec
     result: RunResult
     verdict: Verdict

@@ -16,6 +16,8 @@ from monitor.errors import InvalidInput
 from monitor.retraining.launcher import Launcher, Run
 from monitor.runs.action import ACTIONS
 from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256
+from monitor.runs.heads import backbone_of
+from monitor.runs.policy import POLICY, PolicyInputs
 from monitor.runs.result import RESULT_FILE, Failure, RewardResult, RunResult, read_result
 from monitor.runs.spec import SPEC_FILE, RunSpec, read_spec, write_spec
 from monitor.settings.retrain import RetrainSettings
@@ -39,6 +41,12 @@ class BaselineTraces(Protocol):
         ...
 
 
+class PolicyMaterial(Protocol):
+    def export(self, folder: Path, job_id: int, action: Action) -> PolicyInputs:
+        """Write what a policy's run is given beside its pairs; raise `InvalidInput` where there is too little."""
+        ...
+
+
 class ChampionSource(Protocol):
     def champion(self, role: str) -> Artifact | None: ...
 
@@ -53,9 +61,11 @@ class RunFolders:
         preferences: PreferencePairs,
         baseline: BaselineTraces,
         registry: ChampionSource,
+        policy: PolicyMaterial | None = None,
         scored_tokens: int | None = None,
     ) -> None:
         self._settings = settings
+        self._policy = policy
         self._scored_tokens = scored_tokens
         self._preferences = preferences
         self._baseline = baseline
@@ -79,9 +89,9 @@ class RunFolders:
         champion = self._registry.champion(role)
         spec = replace(
             self._given(job_id, action, champion),
-            base_model=_base_model(self._settings.base_model, champion),
+            base_model=_base_model(role, self._settings, champion),
             rescore=self._baseline.export(folder / RESCORE_FILE) if role == RewardResult.role else None,
-            recipe=read_recipe(self._settings.recipe),
+            recipe=read_recipe(*_recipe_of(action, self._settings)),
             output=str(folder / OUTPUT_FOLDER),
             scored_tokens=self._scored_tokens,
         )
@@ -91,12 +101,13 @@ class RunFolders:
     def _given(self, job_id: int, action: Action, champion: Artifact | None) -> RunSpec:
         """Return what the attempt before was given, or gather it: a later attempt resumes what was trained on that.
 
-        Another champion asks for another training, and so for the data of now.
+        Another champion asks for another training, and so for the data of now; so does a judge that is gone.
         """
         folder = self.of_job(job_id) / INPUTS_FOLDER
         with suppress(InvalidInput):  # there is none, or another release wrote it
             kept = read_spec(folder / SPEC_FILE)
-            if kept.champion == champion:
+            judge = kept.policy.scorer if kept.policy is not None else None
+            if kept.champion == champion and (judge is None or Path(judge.path).is_dir()):
                 return kept
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -113,12 +124,17 @@ class RunFolders:
                 seed=job_id,
                 output="",
                 checkpoints=str(self.of_job(job_id) / CHECKPOINTS_FOLDER),
+                policy=self._material(folder, job_id, action),
             )
             write_spec(folder / SPEC_FILE, given)
         except BaseException:  # half of it is of no use, and a full disk wants its room
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return given
+
+    def _material(self, folder: Path, job_id: int, action: Action) -> PolicyInputs | None:
+        of_policy = ACTIONS[action].result.role == POLICY
+        return self._policy.export(folder, job_id, action) if self._policy is not None and of_policy else None
 
     def champion_version(self, role: str) -> str | None:
         champion = self._registry.champion(role)
@@ -130,20 +146,29 @@ class RunFolders:
             yield int(Path(run.handle.folder).parent.name.removeprefix("job-")), run
 
 
-def read_recipe(path: Path | None) -> dict[str, float | int | str | bool]:
+def read_recipe(path: Path | None, setting: str = "retrain.recipe") -> dict[str, float | int | str | bool]:
     """Read a flat YAML recipe; empty, so that the run takes its own, where none is set."""
     if path is None:
         return {}
     try:
         recipe = yaml.safe_load(path.read_bytes())
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InvalidInput(f"retrain.recipe = {str(path)!r}: {error}; wanted a YAML file") from None
+        raise InvalidInput(f"{setting} = {str(path)!r}: {error}; wanted a YAML file") from None
     if not isinstance(recipe, dict):
-        raise InvalidInput(f"retrain.recipe = {str(path)!r}: wanted a mapping of names to values")
+        raise InvalidInput(f"{setting} = {str(path)!r}: wanted a mapping of names to values")
     for name, value in recipe.items():
         if not isinstance(name, str) or not isinstance(value, float | int | str | bool):
-            raise InvalidInput(f"retrain.recipe = {str(path)!r}: {name!r} = {value!r}; wanted a number, word or yes/no")
+            raise InvalidInput(f"{setting} = {str(path)!r}: {name!r} = {value!r}; wanted a number, word or yes/no")
     return recipe
+
+
+def _recipe_of(action: Action, settings: RetrainSettings) -> tuple[Path | None, str]:
+    """Return the action's recipe and the setting that names it."""
+    return {
+        Action.REWARD_REFRESH: (settings.recipe, "retrain.recipe"),
+        Action.DPO: (settings.policy.recipe, "retrain.policy.recipe"),
+        Action.KTO: (settings.policy.kto_recipe, "retrain.policy.kto_recipe"),
+    }[action]
 
 
 def collect_result(folder: Path, spec: RunSpec, *, exit_code: int, last_words: str | None) -> RunResult:
@@ -182,10 +207,14 @@ def _verify_path(folder: Path, path: str) -> None:
         raise InvalidInput(f"the run reports {path!r}; wanted something that exists in its own folder")
 
 
-def _base_model(configured: Path | None, champion: Artifact | None) -> str:
-    """The champion's first member stands for its backbone: the members differ only by what they were tuned on."""
-    if configured is not None:
-        return str(configured.resolve())
+def _base_model(role: str, settings: RetrainSettings, champion: Artifact | None) -> str:
+    """A reward champion's first member stands for its backbone: the members differ only by what they were tuned on."""
+    if role == POLICY:
+        if champion is None:
+            raise InvalidInput("no policy to train: wanted retrain.policy.model, the folder of the one that is served")
+        return champion.path
+    if settings.base_model is not None:
+        return str(settings.base_model.resolve())
     if champion is None:
         raise InvalidInput("no base model: wanted retrain.base_model, or a champion whose member can be tuned on")
-    return str(Path(champion.path) / "member-0")
+    return str(backbone_of(Path(champion.path)))

@@ -25,9 +25,11 @@ class AnsweringServer:
 class PolicyInputs:
     """What a policy's run needs beside `RunSpec.preferences`.
 
-    `replay` rows: {"index", "trace_id", "messages", "response", "cohort", "human"}: prompts of the last week, drawn at
-    random, with the answer that production gave. `human` is null, or what people said of that answer against its
-    reference response: {"value", "probability", "reference_response"}.
+    `replay` rows: {"index", "trace_id", "conversation_id", "messages", "response", "cohort", "human"}: prompts of the
+    last days, drawn at random, with the answer that production gave. `human` is null, or what people said of that
+    answer against its reference response: {"value", "probability", "reference_response"}.
+
+    `judged` rows are the same with `human` in each: all answers of these days that people judged, drawn or not.
 
     `asked` rows: {"index", "trace_id", "messages", "cohort"}: prompts of the alarm's traces, for on-policy pairs.
 
@@ -41,6 +43,7 @@ class PolicyInputs:
     temperature: float  # of the sigmoid of its margins
     lower_beta: float  # standard deviations between its mean and its lower bound
     replay: HashedFile
+    judged: HashedFile | None = None
     asked: HashedFile | None = None
     feedback: HashedFile | None = None
     suites: Mapping[str, HashedFile] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from monitor.domain.alarm import Severity, StoredAlarm
 from monitor.domain.incident import Incident
-from monitor.domain.job import Action, JobState
+from monitor.domain.job import Action, JobState, RunProgress
 from monitor.domain.stream import StreamStatus
 from monitor.signals.table import SIGNALS
 from monitor.telemetry import series
@@ -22,6 +22,7 @@ from monitor.telemetry.declaration import Series, counter_of, gauge_of, histogra
 from monitor.telemetry.freshness import Clock, FreshGauges, Freshness
 from monitor.telemetry.health import READY, Health
 from monitor.telemetry.intake import LabelCounts
+from monitor.telemetry.job_series import JOB_PROGRESS_SERIES
 
 FRESH_SECONDS = 30.0  # how long what was confirmed last is taken for true
 
@@ -104,7 +105,7 @@ class Metrics:
         self._placement_blocked = of_leader(series.PLACEMENT_BLOCKED_SECONDS)
         self._silence = of_leader(series.SILENCE_RATIO)
         self._anchor = of_leader(series.ANCHOR_AGE_SECONDS, series.ANCHOR_PERIOD_SECONDS, series.ANCHOR_SHIFT)
-        self._jobs = of_leader(series.JOBS)
+        self._jobs, self._runs = of_leader(series.JOBS), of_leader(*JOB_PROGRESS_SERIES)
         self._last_refresh = of_leader(series.LAST_REFRESH)
         self._leads = Freshness(leader_seconds, clock)
         gauge_of(series.LEADER, registry).set_function(self._leads.holds)
@@ -233,6 +234,25 @@ class Metrics:
         """Show the jobs by action and state; what is not in the mapping is 0."""
         self._jobs.show({(action, state): jobs.get((action, state), 0) for action in Action for state in JobState})
 
+    def show_runs(self, runs: Mapping[Action, RunProgress]) -> None:
+        """Show how far the runs under way have come; what a run does not tell is missing."""
+        known = {action: run for action, run in runs.items() if run.total > 0}
+
+        def told(figures: Mapping[Action, float | None]) -> dict[tuple[str, ...], float]:
+            return {(action,): value for action, value in figures.items() if value is not None}
+
+        self._runs.show(
+            told({action: run.ratio for action, run in known.items()}),
+            {
+                (action, count): float(steps)
+                for action, run in known.items()
+                for count, steps in (("done", run.done), ("total", run.total))
+            },
+            told({action: run.loss for action, run in runs.items()}),
+            told({action: run.rate for action, run in runs.items()}),
+            told({action: run.seconds_left for action, run in runs.items()}),
+        )
+
     def show_fold_lag(self, traces: int) -> None:
         self._fold_lag.show({(): traces})
 
@@ -271,6 +291,7 @@ class Metrics:
             self._silence,
             self._anchor,
             self._jobs,
+            self._runs,
             self._last_refresh,
         ):
             gauges.withdraw()

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from monitor.domain.alarm import AlarmKind, AlarmState, Decomposition, Direction, ReferenceVerdict, Severity
 from monitor.domain.anchor import AnchorStatus
-from monitor.domain.job import Action, Check, JobState, PlannedStart, Verdict
+from monitor.domain.job import Action, Check, JobState, PlannedStart, RunProgress, Verdict
 from monitor.domain.stream import StreamKey
 from monitor.domain.text import visible
 from monitor.domain.view import BaselineSummary, JobEvent
@@ -152,7 +152,8 @@ def test_hostile_labels_are_shown_as_visible_text_everywhere(
         check = Check(label, False, 0.1, 0.2, 0.05, label)
         verdict = Verdict(False, (check,), "ab" * 32)
         texts = {"reason": label, "error": label, "progress": label, "requested_by": label}
-        monitor.kept[number] = a_job(number, JobState.FAILED, verdict=verdict, **texts)
+        run = RunProgress(label, 1, 2, phase=label)
+        monitor.kept[number] = a_job(number, JobState.RUNNING, verdict=verdict, progress_detail=run, **texts)
         monitor.history.append((number, JobEvent(NOW, "failed", label, label)))
     champion, previous, *candidates = (RegisteredModel(label, "b" * 64, NOW, None, None) for label in names()[:7])
     monitor.registry = Models(champion, previous, tuple(candidates), NOW, names()[0])
@@ -301,6 +302,20 @@ def test_a_job_s_fold_tells_its_history_as_it_grows(page: Page, address: str, mo
     monitor.history.append((1, JobEvent(NOW, "failed", "dispatcher", "")))
     monitor.kept[1] = a_job(1, JobState.FAILED, updated_at=NOW + timedelta(minutes=1))
     expect(page.locator(".events li b")).to_have_text(["running", "failed"])
+
+
+def test_a_run_under_way_has_a_bar_with_its_figures_and_keeps_its_last_line_when_it_ends(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    run = RunProgress("epoch 1 of 2", 90, 400, loss=0.4123, rate=2.5, seconds_left=7_525.0)
+    monitor.kept = {1: a_job(1, JobState.RUNNING, action=Action.DPO, progress="epoch 1 of 2", progress_detail=run)}
+    page.goto(address)
+    figures = page.locator("#jobs-list [data-part=figures]")
+    expect(figures).to_have_text("training: step 90 of 400 (22 %) · loss 0.412 · 2.5 steps/s · 2 h 5 min left")
+    expect(page.get_by_label("Progress of job #1")).to_have_attribute("value", "0.225")
+    monitor.kept[1] = a_job(1, JobState.EVALUATING, action=Action.DPO, progress="epoch 1 of 2", progress_detail=run)
+    expect(figures).to_be_hidden()
+    expect(page.locator("#jobs-list .progress p")).to_have_text("epoch 1 of 2")
 
 
 def test_a_job_started_by_hand_appears(page: Page, address: str, monitor: InMemoryMonitor) -> None:

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import insert, select, text, update
 
 from monitor.domain.baseline import BaselineExtension
-from monitor.domain.job import Action, Hold, JobState, Launch
+from monitor.domain.job import Action, Hold, JobState, Launch, RunProgress
 from monitor.domain.order import ORDERS, Actor, JobOrder, Role
 from monitor.errors import Conflict, InvalidInput, NotFound
 from monitor.postgres import schema
+from monitor.postgres.views.jobs import running_progress
 from monitor.retraining.dispatcher import Step
 from monitor.runs.result import RunResult
 from tests.integration.job_parts import (
@@ -21,6 +22,7 @@ from tests.integration.job_parts import (
     Parts,
     drive,
     prefer,
+    wait_until,
 )
 
 pytestmark = pytest.mark.postgres
@@ -240,14 +242,19 @@ def test_only_the_champions_own_job_can_be_rolled_back(parts: Parts) -> None:
         parts.service.move_job(1, JobOrder.ROLLBACK, actor=OPERATOR)
 
 
-def test_cancelling_a_running_job_ends_its_run(parts: Parts) -> None:
+def test_a_running_job_tells_how_far_it_is_and_cancelling_it_ends_its_run(parts: Parts) -> None:
     parts.start()
     dispatcher = parts.dispatcher("hang")
     drive(dispatcher, Step.WATCHED)
+    told = RunProgress("member 1 of 1", 3, 12, loss=0.5, rate=2.0, seconds_left=4.5)
+    wait_until(lambda: dispatcher.tick() is Step.WATCHED and parts.job().progress_detail == told)
+    assert parts.job().progress == told.line
+    assert running_progress(parts.engine) == {Action.REWARD_REFRESH: told}
     parts.service.move_job(1, JobOrder.CANCEL, actor=OPERATOR)
     assert drive(dispatcher, Step.FENCED, Step.WATCHED) is Step.FENCED
     assert dispatcher.tick() is Step.IDLE
     assert parts.job().state is JobState.CANCELLED
+    assert running_progress(parts.engine) == {}
 
 
 def test_a_job_another_transaction_is_taking_is_passed_over_without_waiting(parts: Parts) -> None:

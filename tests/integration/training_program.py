@@ -23,7 +23,8 @@ def main(outcome: str, spec_path: Path) -> None:
     spec = read_spec(spec_path)
     with (Path(spec.base_model).parent / "starts").open("a") as starts:
         starts.write(f"{spec_path}\n")
-    write_progress(spec_path.with_name(PROGRESS_FILE), RunProgress("member 1 of 1", 0, 1))
+    told = RunProgress("member 1 of 1", 3, 12, loss=0.5, rate=2.0, seconds_left=4.5)
+    write_progress(spec_path.with_name(PROGRESS_FILE), told)
     if outcome == "hang":
         time.sleep(60)
     if outcome == "slow":

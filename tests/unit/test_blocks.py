@@ -16,10 +16,11 @@ from monitor.domain.review import ItemState, Queued
 from monitor.labels.block import BlockRule, Outcome
 from monitor.labels.item import Sampling
 from monitor.labels.keeper import BlockKeeper
-from monitor.labels.tuning import CENTRE, LENGTH_LABELS, Labelled, Tuning, length_slope, shortened
+from monitor.labels.tuning import LENGTH_LABELS, Labelled, Tuning
 from monitor.offline.blocks import InMemoryBlocks
 from monitor.offline.log import InMemoryLog
 from monitor.signals.estimand import REWARD_ACCURACY, WIN_RATE, WIN_RATE_LC
+from monitor.stats.length_control import CENTRE, length_slope, shortened
 from tests.blocks import Told, Traces, WaitingBlocks, settle_all, told_in, traces
 from tests.traces import START
 

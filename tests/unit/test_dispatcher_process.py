@@ -91,10 +91,13 @@ def test_a_failed_run_tells_its_exit_code_and_its_last_words(start: Start) -> No
 def test_progress_is_the_line_the_run_wrote_last(start: Start, folder: Path) -> None:
     run = start(SLEEPS)
     assert run.status().progress is None
-    write_progress(folder / PROGRESS_FILE, RunProgress("member 1 of 3", 10, 90))
-    assert run.status().progress == "member 1 of 3"
+    told = RunProgress("member 1 of 3", 10, 90, loss=0.4, rate=2.5, seconds_left=32.0, phase="training")
+    write_progress(folder / PROGRESS_FILE, told)
+    assert (run.status().progress, run.status().detail) == ("member 1 of 3", told)
+    (folder / PROGRESS_FILE).write_text('{"line": "of an older release", "done": 1, "total": 2}')
+    assert run.status().detail == RunProgress("of an older release", 1, 2)
     (folder / PROGRESS_FILE).write_text("{")
-    assert run.status().progress is None
+    assert (run.status().progress, run.status().detail) == (None, None)
 
 
 def test_cancelling_ends_a_run_that_will_not_listen_and_its_children(start: Start, folder: Path) -> None:

@@ -17,12 +17,12 @@ from monitor.drift.freeze import NullRule, Window, build_signal_baseline
 from monitor.drift.late import MORE, LateLaws
 from monitor.drift.null import Foretold, Null
 from monitor.labels.block import BlockRule
-from monitor.labels.tuning import MOST_LENGTH
 from monitor.observe.gather import gather
 from monitor.offline.blocks import InMemoryBlocks
 from monitor.offline.log import InMemoryLog
 from monitor.signals.estimand import REWARD_ACCURACY, WIN_RATE, WIN_RATE_LC
 from monitor.stats.edetector import LOSS_LIMIT
+from monitor.stats.length_control import MOST_LENGTH
 from tests.blocks import Traces, settle_all, traces
 from tests.traces import START, scored, trace
 

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
 from monitor.domain.incident import Incident, sum_up
-from monitor.domain.job import Action, JobState
+from monitor.domain.job import Action, JobState, RunProgress
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.text import for_metric
 from monitor.telemetry.declaration import Series
@@ -27,6 +27,7 @@ from monitor.telemetry.logs import configure_logging
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics, Stage, TraceOutcome
 from monitor.telemetry.probes import ProbeMetrics
 from monitor.telemetry.reference import ReferenceMetrics
+from monitor.telemetry.releases import ReleaseMetrics
 from monitor.telemetry.series import DAEMON_SERIES, SCORED_TOKENS, SERIES, SERVING_SERIES
 from monitor.telemetry.serving import ServingMetrics
 
@@ -102,6 +103,7 @@ def test_the_daemon_exports_exactly_the_series_declared_for_it(metrics: Metrics,
     ReferenceMetrics(registry)
     LabelMetrics(registry)
     ProbeMetrics(registry)
+    ReleaseMetrics(registry)
     assert_declared(registry, DAEMON_SERIES)
 
 
@@ -142,6 +144,24 @@ def test_a_revoked_partition_is_withdrawn(metrics: Metrics, registry: CollectorR
     assert registry.get_sample_value("monitor_kafka_lag", {"topic": "traces", "partition": "1"}) == 3
 
 
+def test_a_run_under_way_shows_what_it_tells_and_is_withdrawn_with_its_end(
+    metrics: Metrics, registry: CollectorRegistry
+) -> None:
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"monitor_job_{name}", {"action": "dpo", **labels})
+
+    metrics.show_runs({Action.DPO: RunProgress("epoch 1", 30, 120, loss=0.5, rate=2.0, seconds_left=45.0)})
+    assert (value("progress_ratio"), value("steps", count="done"), value("steps", count="total")) == (0.25, 30, 120)
+    assert (value("loss"), value("steps_per_second"), value("left_seconds")) == (0.5, 2.0, 45.0)
+    metrics.show_runs({Action.DPO: RunProgress("loading", 0, 0)})
+    assert all(value(name) is None for name in ("progress_ratio", "loss", "steps_per_second", "left_seconds"))
+    assert value("steps", count="total") is None
+    metrics.show_runs({Action.DPO: RunProgress("epoch 1", 130, 120)})
+    assert value("progress_ratio") == 1.0
+    metrics.show_runs({})
+    assert value("progress_ratio") is None
+
+
 def test_a_process_that_lost_the_lead_withdraws_what_only_a_leader_knows(
     metrics: Metrics, registry: CollectorRegistry
 ) -> None:
@@ -150,6 +170,7 @@ def test_a_process_that_lost_the_lead_withdraws_what_only_a_leader_knows(
     metrics.show_alarms([alarm()])
     metrics.show_incidents([Incident(7, sum_up([alarm()]), NOON)])
     metrics.show_jobs({(Action.DPO, JobState.FAILED_GATE): 2})
+    metrics.show_runs({Action.DPO: RunProgress("epoch 1", 30, 120)})
     metrics.show_fold_lag(5)
     assert registry.get_sample_value("monitor_jobs", {"action": "dpo", "status": "failed_gate"}) == 2
     assert registry.get_sample_value("monitor_alarms_open", {"signal": "refusal", "severity": "warning"}) == 0
@@ -172,6 +193,7 @@ KNOWN_TO_A_LEADER = {
     "monitor_incidents_open",
     "monitor_incident_members",
     "monitor_jobs",
+    "monitor_job_progress_ratio",
     "monitor_fold_lag_traces",
     "monitor_placement_blocked_seconds",
     "monitor_last_refresh_timestamp_seconds",
@@ -186,6 +208,7 @@ def test_what_nobody_has_confirmed_for_half_a_minute_is_withdrawn_though_no_thre
     metrics.show_alarms([alarm()])
     metrics.show_incidents([Incident(7, sum_up([alarm()]), NOON)])
     metrics.show_jobs({})
+    metrics.show_runs({Action.DPO: RunProgress("epoch 1", 30, 120)})
     metrics.show_fold_lag(0)
     metrics.show_placement_blocked(0.0)
     metrics.show_last_refresh(None)

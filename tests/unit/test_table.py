@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitor.cli.table import decomposition_text, effect_text, stream_table
+from monitor.cli.table import decomposition_text, effect_text, job_table, progress_text, stream_table
 from monitor.domain.alarm import Decomposition, Effect
+from monitor.domain.job import JobState, RunProgress
 from monitor.domain.stream import StreamKey, StreamStatus
 from tests.commands import Run
+from tests.unit.in_memory_ports import a_job
 
 LOUD = StreamStatus(
     key=StreamKey("refusal", "*", "assistant", "patterns-1"),
@@ -23,6 +25,24 @@ LOUD = StreamStatus(
     last_timestamp=datetime(2026, 11, 21, tzinfo=UTC),
     unit="ratio",
 )
+
+
+def test_how_far_a_run_has_come_is_told_in_one_line_by_what_it_tells() -> None:
+    whole = RunProgress("epoch 1", 30, 400, loss=0.41237, rate=2.504, seconds_left=147.6, phase="training")
+    assert progress_text(whole) == "training, step 30 of 400 (8%), loss 0.4124, 2.5 steps/s, 0:02:28 left"
+    assert progress_text(RunProgress("member 1 of 3", 10, 90)) == "training, step 10 of 90 (11%)"
+    assert progress_text(RunProgress("loading pairs", 0, 0, phase="preparing")) == "loading pairs"
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [(JobState.RUNNING, "training, step 30 of 400 (8%)"), (JobState.QUEUED, "epoch 1")],
+    ids=["of a run under way its figures", "of one that is gone its last line"],
+)
+def test_a_list_of_jobs_tells(state: JobState, told: str) -> None:
+    job = a_job(state=state, progress="epoch 1", progress_detail=RunProgress("epoch 1", 30, 400))
+    [shown] = job_table([job]).columns[-1].cells
+    assert str(shown) == told
 
 
 def test_a_change_of_a_rate_is_told_in_points() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from monitor.domain.job import RunProgress
 from monitor.errors import InvalidInput
 from monitor.retraining.launcher import Elsewhere, RunStatus
 from monitor.retraining.launchers import local_watch
@@ -93,7 +94,8 @@ class LocalProcess:
         if exit_code is None and not alive:
             exit_code = KILLED
         if exit_code is None or exit_code == 0:
-            return RunStatus(exit_code, self._progress())
+            progress = self._progress()
+            return RunStatus(exit_code, progress.line if progress is not None else None, detail=progress)
         tail = _log_tail(self._folder / LOG_FILE)
         return RunStatus(exit_code, next((line for line in reversed(tail.split("\n")) if line.strip()), None), tail)
 
@@ -111,12 +113,11 @@ class LocalProcess:
         while self._process.is_alive() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 
-    def _progress(self) -> str | None:
+    def _progress(self) -> RunProgress | None:
         try:
-            progress = read_progress(self._folder / PROGRESS_FILE)
+            return read_progress(self._folder / PROGRESS_FILE)
         except InvalidInput:
             return None  # a run's progress is a courtesy; its result is what is read strictly
-        return progress.line if progress is not None else None
 
 
 class LocalProcessLauncher:

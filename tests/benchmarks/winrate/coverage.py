@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.labels.tuning import LEAST_PREDICTION, MOST_PREDICTION, PRIOR
+from monitor.labels.tuning import LEAST_PREDICTION, MOST_PREDICTION
 from monitor.stats.confseq import DRAWN_LOSS_LIMIT, DRAWN_STAKES, Drawn, drawn_mean_interval
+from monitor.stats.length_control import PRIOR
 from monitor.stats.ppi import Floats, Labelled, MeanEstimate, Population, estimate_mean
 from tests.benchmarks.report import table
 from tests.benchmarks.winrate.population import EVEN, OPINIONS, UNEVEN, Draw, Traces, simulate

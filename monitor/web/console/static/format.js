@@ -61,6 +61,14 @@ export function age(date, now = new Date()) {
   return seconds > 0 ? `${amount} ago` : `in ${amount}`;
 }
 
+// "3 min", or "2 h 5 min": how long something takes.
+export function duration(seconds) {
+  const [, size, unit] = STEPS.find(([limit]) => seconds < limit);
+  const smaller = STEPS[STEPS.findIndex(([, own]) => own === size) - 1];
+  const rest = smaller === undefined || size < 3600 ? 0 : Math.floor((seconds % size) / smaller[1]);
+  return `${Math.floor(seconds / size)} ${unit}` + (rest ? ` ${rest} ${smaller[2]}` : "");
+}
+
 export function setTime(node, iso) {
   if (iso === null) {
     node.removeAttribute("datetime");
