@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 
 from apscheduler.triggers.cron import CronTrigger
-from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from monitor.app.leader import Duty
@@ -26,7 +25,6 @@ from monitor.rewards.turns import SharedScorer
 from monitor.settings.probes import ProbeSettings
 from monitor.settings.root import Settings
 from monitor.telemetry.freshness import Rows
-from monitor.telemetry.metrics import FRESH_SECONDS
 from monitor.telemetry.probes import ProbeMetrics
 
 PROBE_SECONDS = 1.0
@@ -90,9 +88,7 @@ def probe_reports_of(engine: Engine, settings: ProbeSettings) -> ProbeReports:
 
 
 @contextmanager
-def probing(
-    settings: Settings, engine: Engine, *, scorer: SharedScorer, registry: CollectorRegistry
-) -> Iterator[list[Duty]]:
+def probing(settings: Settings, engine: Engine, *, scorer: SharedScorer, metrics: ProbeMetrics) -> Iterator[list[Duty]]:
     """Offer the leader's duties of probing the live model, while the block lasts; a leader's *engine* is fenced."""
     probes = settings.probes
     if probes.endpoint is None:
@@ -104,7 +100,6 @@ def probing(
         return [None] * len(rows) if ensemble is None else ensemble.score(rows)
 
     reports = probe_reports_of(engine, probes)
-    metrics = ProbeMetrics(registry, leader_seconds=FRESH_SECONDS + settings.drift.fold_seconds + SHOW_SECONDS)
     with closing(live_model_of(probes)) as model:
         prober = Prober(
             PostgresProbes(engine),

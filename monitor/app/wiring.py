@@ -71,6 +71,7 @@ from monitor.telemetry.health import Health
 from monitor.telemetry.intake import LabelCounts
 from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
+from monitor.telemetry.probes import ProbeMetrics
 from monitor.telemetry.reference import ReferenceMetrics
 from monitor.telemetry.releases import ReleaseMetrics
 from monitor.web.app import Ports, create_app
@@ -278,9 +279,10 @@ class Daemon:
         again, tolerance = settings.drift.reference, PairTolerance(tolerances_of(settings))
         scorer, metrics = self._shared_scorer, self._reference_metrics
         fresh_seconds = FRESH_SECONDS + settings.drift.fold_seconds
+        shown = ProbeMetrics(self._registry, leader_seconds=fresh_seconds + SHOW_SECONDS)
         with (
             asking_again(again, fenced, tolerance=tolerance, scorer=scorer, metrics=metrics) as asking,
-            probing(settings, fenced, scorer=scorer, registry=self._registry) as probes,
+            probing(settings, fenced, scorer=scorer, metrics=shown) as probes,
         ):
             duties[FOLDED:FOLDED] = [*asking, *probes]
             releases = ReleaseMetrics(self._registry, leader_seconds=fresh_seconds)
