@@ -73,7 +73,9 @@ def train_policy(spec: RunSpec, recipe: DpoRecipe | KtoRecipe, progress: Progres
     )
     _tell(measures, progress)
     champion = Path(spec.champion.path) if spec.champion is not None else base
-    compared = compare_policies(spec, Path(candidate.path), champion, output=output, seed=spec.seed, progress=progress)
+    compared = compare_policies(
+        spec, Path(candidate.path), champion, output=output, seed=spec.seed, progress=progress, recipe=recipe
+    )
     evidence = (*compared.evidence, *_evidence(work, output, prepared))
     lineage = lineage_of(spec, recipe, devices=trained.devices)
     if spec.checkpoints is None:
