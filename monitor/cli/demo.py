@@ -119,7 +119,7 @@ class Story:
         from monitor.demo.postgres import EmbeddedPostgres
         from monitor.demo.serving import ServingPlatform
         from monitor.demo.traffic import NORMAL
-        from monitor.demo.training import demo_recipe
+        from monitor.demo.training import demo_recipe, write_recipe
         from monitor.postgres.engine import create_engine_for
         from monitor.postgres.migrate import upgrade
         from monitor.settings.root import Settings
@@ -152,7 +152,7 @@ class Story:
                     folder=self._home,
                     recipe=demo_recipe(),
                     policy=policy,
-                    policy_recipe=demo_recipe("dpo_demo"),
+                    policy_recipe=write_recipe(self._home / "dpo.yaml"),
                     platform_url=self._platform.url,
                 ),
             )

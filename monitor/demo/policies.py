@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 
@@ -29,6 +29,8 @@ BATCH = 16
 ANSWERS, STEPS = 1_200, 150  # that a demo's assistant is taught
 IGNORED = -100  # what PyTorch's cross entropy passes over
 
+_THINGS = ("cats", "dogs", "tea", "coffee", "the sea", "the mountains", "trains", "planes", "books", "films")
+
 Conversation = tuple[Sequence[Message], str]  # what was asked, and the answer
 
 
@@ -37,7 +39,19 @@ def teach_assistant(folder: Path, phase: Phase, *, seed: int, answers: int = ANS
     rng = Random(f"{phase.name}:policy:{seed}")
     questions = [compose_question(rng) for _ in range(answers)]
     taught = [((Message("user", question.text),), respond(rng, phase, question)[0]) for question in questions]
+    taught += [((Message("user", asked),), answer) for asked, answer in _choices(rng, answers // 8)]
     return build_tiny_policy(folder, taught, seed=seed, steps=steps, phrases=stock_sentences())
+
+
+def _choices(rng: Random, count: int) -> Iterator[tuple[str, str]]:
+    """Yield choices between two options, with an assistant's answers: who asks for a letter gets one."""
+    for _ in range(count):
+        one, other = rng.sample(_THINGS, 2)
+        yield (
+            f"I have liked {one} all my life. Which is better?\n (A) {one}\n (B) {other}\n\n"
+            "Answer with the letter of one option.",
+            rng.choice(("(A)", "(B)")),
+        )
 
 
 def build_tiny_policy(
