@@ -41,6 +41,11 @@ def for_html(text: str) -> str:
     return html.escape(visible(text))
 
 
+def for_html_lines(text: str) -> str:
+    """Return *text* for the body of an HTML page that keeps its line ends."""
+    return "\n".join(for_html(line) for line in text.split("\n"))
+
+
 def for_log(text: str) -> str:
     """Return *text* for a log that people read; its own line ends stay, as a traceback needs them."""
     return "\n".join(visible(line) for line in text.split("\n"))

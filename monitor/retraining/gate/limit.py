@@ -13,6 +13,7 @@ from monitor.runs.policy import Comparison
 _ROUNDING = 1e-9  # what lies at the margin passes
 _Z = 1.959963984540054  # two-sided 95%
 _POINTS = 100.0
+_USUAL_SHARE = 0.95  # of equal candidates that pass a check: where fewer would, a reason says so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +49,8 @@ def hold(
     noun = "" if scale is RATIO else f" {scale.unit}"
     told = f"{scale.told(found.difference)}{noun} (95% {scale.told(found.lower)} to {scale.told(found.upper)})"
     reason = f"{figures}: {told}; wanted {', '.join(wanted)}"
-    if not kept:
-        share = even_share(found, bounds, not_below)
+    share = even_share(found, bounds, not_below)
+    if not kept and share < _USUAL_SHARE:
         reason += f"; an equal candidate with as wide an interval passes {share:.0%} of the time"
     if found.detail:
         reason += f"; {found.detail}"
