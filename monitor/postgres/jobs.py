@@ -14,7 +14,7 @@ from monitor.domain.job import LIVE, Action, Job, JobState, Launch, RunProgress,
 from monitor.domain.view import JobEvent
 from monitor.postgres import schema
 from monitor.postgres.document import clean, document
-from monitor.retraining.records import HELD, Author, JobChange, JobRecord, Lease, RunHandle
+from monitor.retraining.records import HELD, Author, JobChange, JobRecord, Lease, Report, RunHandle
 from monitor.runs.action import ACTIONS
 from monitor.runs.spec import RunSpec
 
@@ -98,6 +98,17 @@ class PostgresJobs:
     def add_event(self, job_id: int, state: JobState, *, by: Author, note: str) -> None:
         row = {"job_id": job_id, "state": state, "actor": by.name, "note": clean(note)}
         self._connection.execute(insert(schema.job_event).values(row))
+
+    def keep_report(self, job_id: int, report: Report) -> None:
+        values = {"sha256": report.sha256, "page": report.page}
+        kept = upsert(schema.job_report).values(job_id=job_id, **values)
+        again = kept.on_conflict_do_update(index_elements=["job_id"], set_={**values, "created_at": func.now()})
+        self._connection.execute(again)
+
+    def report(self, job_id: int) -> Report | None:
+        query = select(schema.job_report).where(schema.job_report.c.job_id == job_id)
+        row = self._connection.execute(query).one_or_none()
+        return None if row is None else Report(row.sha256, bytes(row.page))
 
     def has_live(self, action: Action) -> bool:
         live = select(_JOB.job_id).where(_JOB.action == action, _JOB.state.in_(LIVE))

@@ -12,7 +12,17 @@ from monitor.domain.baseline import BaselineExtension
 from monitor.domain.job import TRANSITIONS, Action, JobState, Launch, RunProgress
 from monitor.domain.view import JobEvent
 from monitor.errors import Conflict, NotFound
-from monitor.retraining.records import AlarmFact, Author, JobChange, JobRecord, Lease, Pointer, Registration, RunHandle
+from monitor.retraining.records import (
+    AlarmFact,
+    Author,
+    JobChange,
+    JobRecord,
+    Lease,
+    Pointer,
+    Registration,
+    Report,
+    RunHandle,
+)
 from monitor.runs.artifact import Artifact, HashedFile
 
 
@@ -58,6 +68,12 @@ class Jobs(Protocol):
         ...
 
     def add_event(self, job_id: int, state: JobState, *, by: Author, note: str) -> None: ...
+
+    def keep_report(self, job_id: int, report: Report) -> None:
+        """Keep the page of a job's verdict, in the place of an earlier one."""
+        ...
+
+    def report(self, job_id: int) -> Report | None: ...
 
     def has_live(self, action: Action) -> bool: ...
 

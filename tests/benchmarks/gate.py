@@ -28,7 +28,7 @@ from tests.benchmarks.gate_population import Population, draw
 SEED = 9
 COPIED = {"alike": 0.9, "changed": 0.7, "redrawn": 0.0}
 TIMES = (0.5, 1.0, 2.0)  # margins by which a candidate is worse
-EQUAL = "equal"
+EQUAL, CAPABILITY = "equal", "capability"
 MOST_REASONS = 12
 
 
@@ -41,7 +41,7 @@ class Line:
     worse_by: float  # margins
     runs: int
     passed: float  # share, of the whole gate
-    passed_measure: float  # of the measure's own check; of `EQUAL`, of all checks but the cohorts'
+    passed_measure: float  # of the measure's own check; of `EQUAL`, of all checks but `CAPABILITY`
     stopped_by: Mapping[str, float]  # share, by check; the most frequent first
 
 
@@ -85,17 +85,19 @@ def play(population: Population, answers: str, *, measure: str = EQUAL, times: f
 def margin_of(measure: str, wanted: PolicyGateSettings) -> float:
     """Return the margin of a measure, signed the way that is worse, in its own unit."""
     bound = RULES[measure].bounds(wanted, 1.0)[0]
-    stated = bound.middle if measure in {"win_rate_human", "capability"} else bound.end
+    stated = bound.middle if measure in {"win_rate_human", CAPABILITY} else bound.end
     return stated if bound.rising else -stated
 
 
 def _is_own(check: Check, measure: str) -> bool:
-    return ":" not in check.name if measure == EQUAL else check.name == measure
+    return check.name != CAPABILITY if measure == EQUAL else check.name == measure
 
 
 def show(line: Line) -> None:
     if line.measure == EQUAL:
-        print(f"{line.answers}, equal: {line.passed:.1%} pass; {line.passed_measure:.1%} but for cohorts; stopped by")
+        print(
+            f"{line.answers}, equal: {line.passed:.1%} pass; {line.passed_measure:.1%} but for {CAPABILITY}; stopped by"
+        )
         for name, share in list(line.stopped_by.items())[:MOST_REASONS]:
             print(f"    {name} {share:.1%}")
     else:

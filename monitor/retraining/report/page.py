@@ -30,8 +30,13 @@ from monitor.runs.policy import PolicyResult
 from monitor.runs.result import RewardResult, RunResult
 from monitor.runs.spec import RunSpec
 
+REPORT_FILE = "report.html"
 LOG_FILE = "run.log"  # where the launcher leaves what the run said
 MOST_LOG_BYTES = 4_000_000
+_READING = {
+    True: "All of it must lie on the shaded side, and of most measures the middle in half of the margin.",
+    False: "Its middle must lie on the shaded side.",
+}
 _HERE = Path(__file__).parent
 
 
@@ -45,6 +50,19 @@ class Judged:
     result: RunResult
     verdict: Verdict
     at: datetime
+
+
+def tell_verdict(judged: Judged) -> tuple[Report | None, str]:
+    """Return the page and what went wrong with it, "" for nothing; it is left in the attempt's folder too."""
+    try:
+        report = make_report(judged)
+    except Exception as error:  # noqa: BLE001 - a run's files may be anything, and its verdict stands whatever they are
+        return None, f"the verdict's report could not be made: {type(error).__name__}: {error}"
+    try:
+        (judged.folder / REPORT_FILE).write_bytes(gzip.decompress(report.page))
+    except OSError as error:
+        return report, f"the verdict's report could not be written beside the run: {error}"
+    return report, ""
 
 
 def make_report(judged: Judged) -> Report:
@@ -87,6 +105,7 @@ def _shown(judged: Judged) -> dict[str, Any]:
         "parts": _parts(verdict.checks),
         "forest": draw_forest(whole),
         "parts_forest": draw_forest(check for check in verdict.checks if ":" in check.name),
+        "reading": _READING[isinstance(result, PolicyResult)],
         "candidate": result.candidate.version,
         "champion": "none" if spec.champion is None else spec.champion.version,
         "figures": tuple(_figures(result)),
