@@ -33,6 +33,7 @@ _QUIET = {
     "WANDB_MODE": "disabled",
     "TRANSFORMERS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "true",
+    "TQDM_DISABLE": "1",
 }
 
 

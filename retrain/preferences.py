@@ -37,19 +37,26 @@ class LoadedPairs:
 def load_pairs(file: HashedFile) -> LoadedPairs:
     """Read the pairs, ties left out; raise `InvalidInput` naming the line that cannot be read."""
     pairs: dict[str, PreferencePair] = {}
-    rows = ties = 0
-    for where, row in read_rows(Path(file.path)):
-        rows += 1
-        pair = _parse_pair(row, where)
+    ties = 0
+    for where, row in read_counted(file):
+        pair = parse_answer(row, where)
         if pair.preference_id in pairs:
             raise InvalidInput(f"{where}: preference_id {pair.preference_id!r} is there twice")
         if row.get("tie") is True or pair.chosen == pair.rejected:
             ties += 1
             continue
         pairs[pair.preference_id] = pair
+    return LoadedPairs(tuple(pairs.values()), ties)
+
+
+def read_counted(file: HashedFile) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the file's rows as `read_rows` does; raise `InvalidInput` where there are not as many as it says."""
+    rows = 0
+    for found in read_rows(Path(file.path)):
+        rows += 1
+        yield found
     if rows != file.rows:
         raise InvalidInput(f"{file.path}: {rows} rows; the spec wants {file.rows}")
-    return LoadedPairs(tuple(pairs.values()), ties)
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -85,7 +92,15 @@ def parse_text(row: dict[str, Any], name: str, where: str) -> str:
     return value
 
 
-def _parse_pair(row: dict[str, Any], where: str) -> PreferencePair:
+def parse_answer(
+    row: dict[str, Any],
+    where: str,
+    *,
+    key: str = "preference_id",
+    chosen: str = "chosen",
+    rejected: str | None = "rejected",
+) -> PreferencePair:
+    """Return a row with one answer, or two, as a pair: *key*, *chosen* and *rejected* name its fields."""
     optional = {name: row.get(name) for name in ("conversation_id", "cohort", "by")}
     for name, value in optional.items():
         if value is not None and not isinstance(value, str):
@@ -98,11 +113,11 @@ def _parse_pair(row: dict[str, Any], where: str) -> PreferencePair:
     if moment.tzinfo is None:
         raise InvalidInput(f"{where}: timestamp = {timestamp!r}; wanted one with an offset from UTC")
     return PreferencePair(
-        preference_id=parse_text(row, "preference_id", where),
+        preference_id=parse_text(row, key, where),
         conversation_id=optional["conversation_id"],
         messages=parse_messages(row, where),
-        chosen=parse_text(row, "chosen", where),
-        rejected=parse_text(row, "rejected", where),
+        chosen=parse_text(row, chosen, where),
+        rejected=parse_text(row, rejected, where) if rejected is not None else "",
         cohort=optional["cohort"] or UNLABELLED,
         timestamp=moment,
         by_people=optional["by"] != LabelSource.AI,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -40,19 +40,28 @@ class RewardRecipe(BaseModel):
     evaluation_tokens: int = Field(ge=64)
 
 
+Recipe = TypeVar("Recipe", bound=BaseModel)
+
+
 def load_recipe(given: Mapping[str, float | int | str | bool]) -> RewardRecipe:
+    """Return the packaged reward recipe that *given* names, changed by its other keys."""
+    return change_packaged(given, RewardRecipe, family=DEFAULT)
+
+
+def change_packaged(given: Mapping[str, float | int | str | bool], kind: type[Recipe], *, family: str) -> Recipe:
     """Return the packaged recipe that *given* names under `name`, changed by the other keys.
 
-    Without a name it is `reward`. Raises `InvalidInput` naming the key, its value
-    and what was wanted.
+    The name is the family's, which it is without one, or begins with it: `reward`, `reward_demo`.
+    Raises `InvalidInput` naming the key, its value and what was wanted.
     """
-    name = given.get("name", DEFAULT)
-    known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    name = given.get("name", family)
+    known = sorted(path.stem for path in FOLDER.glob(f"{family}*.yaml"))
     if name not in known:
         raise InvalidInput(f"recipe.name = {name!r}; wanted one of {', '.join(known)}")
     packaged: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
     try:
-        return RewardRecipe.model_validate(packaged | {key: given[key] for key in given if key != "name"})
+        return kind.model_validate(packaged | {key: given[key] for key in given if key != "name"})
     except ValidationError as error:
         first = error.errors()[0]
-        raise InvalidInput(f"recipe.{first['loc'][0]} = {first['input']!r}: {first['msg']}") from None
+        place, value = first["loc"][0] if first["loc"] else name, first["input"]
+        raise InvalidInput(f"recipe.{place} = {value!r}: {first['msg']}") from None

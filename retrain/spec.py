@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 from monitor.errors import InvalidInput
@@ -20,7 +21,15 @@ def load_spec(path: Path) -> RunSpec:
     if spec.rescore is not None:
         _verify_file(spec.rescore, "rescore")
     if spec.champion is not None:
-        _verify_artifact(spec.champion)
+        _verify_artifact(spec.champion, "champion")
+    if spec.policy is not None:
+        _verify_artifact(spec.policy.scorer, "policy.scorer")
+        for item in fields(spec.policy):
+            value = getattr(spec.policy, item.name)
+            if isinstance(value, HashedFile):
+                _verify_file(value, f"policy.{item.name}")
+        for name, suite in spec.policy.suites.items():
+            _verify_file(suite, f"policy.suites.{name}")
     output = Path(spec.output)
     if not output.is_absolute():
         raise InvalidInput(f"output = {spec.output!r}; wanted an absolute path")
@@ -38,10 +47,10 @@ def _verify_file(file: HashedFile, name: str) -> None:
         raise InvalidInput(f"{name}: {file.path} has the SHA-256 {found}; the spec wants {file.sha256}")
 
 
-def _verify_artifact(champion: Artifact) -> None:
-    path = Path(champion.path)
+def _verify_artifact(artifact: Artifact, name: str) -> None:
+    path = Path(artifact.path)
     if not path.is_dir():
-        raise InvalidInput(f"champion.path = {champion.path!r}: no such folder")
+        raise InvalidInput(f"{name}.path = {artifact.path!r}: no such folder")
     found = artifact_sha256(path)
-    if found != champion.sha256:
-        raise InvalidInput(f"champion: {champion.path} has the SHA-256 {found}; the spec wants {champion.sha256}")
+    if found != artifact.sha256:
+        raise InvalidInput(f"{name}: {artifact.path} has the SHA-256 {found}; the spec wants {artifact.sha256}")

@@ -51,6 +51,13 @@ def split_pairs(pairs: Sequence[PreferencePair], *, held_out_ratio: float, seed:
     return Split(train, held_out)
 
 
+def drop_tied(pairs: Sequence[PreferencePair], to: Sequence[PreferencePair]) -> tuple[PreferencePair, ...]:
+    """Return those of *pairs* that share no conversation and nearly no prompt with any of *to*."""
+    groups = _group([*to, *pairs])
+    taken = set(groups[: len(to)])
+    return tuple(pair for pair, group in zip(pairs, groups[len(to) :], strict=True) if group not in taken)
+
+
 def _keys(pair: PreferencePair) -> tuple[bytes, ...]:
     """Return what ties a pair to others: its conversation first, where it has one, and its prompt."""
     keys = []

@@ -14,7 +14,8 @@ from transformers.trainer_callback import PrinterCallback
 from trl import RewardConfig, RewardTrainer
 
 from monitor.errors import InvalidInput
-from monitor.rewards.huggingface import RowEncoder, choose_pad_id, load_encoder, member_folders, quiet_transformers
+from monitor.rewards.folders import member_folders
+from monitor.rewards.huggingface import RowEncoder, choose_pad_id, load_encoder, quiet_transformers
 from monitor.runs.spec import RunSpec
 from retrain.dataset import EncodedPairs, draw_bootstrap, encode_pairs
 from retrain.preferences import PreferencePair
@@ -53,17 +54,19 @@ class _StepReport(TrainerCallback):  # type: ignore[misc]
         if not logs or "loss" not in logs:
             return
         loss, accuracy = float(logs["loss"]), float(logs["accuracy"])
-        self._report(state, f", loss {loss:.3f}, training accuracy {accuracy:.2f}")
+        self._report(state, f", loss {loss:.3f}, training accuracy {accuracy:.2f}", loss)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._report(state, ": trained")
 
-    def _report(self, state: Any, rest: str) -> None:
+    def _report(self, state: Any, rest: str, loss: float | None = None) -> None:
         self._progress.report(
             f"member {self._task.number + 1} of {self._task.members},"
             f" step {state.global_step} of {state.max_steps}{rest}",
             done=self._task.number * state.max_steps + state.global_step,
             total=self._task.members * state.max_steps,
+            loss=loss,
+            phase="training",
         )
 
 

@@ -65,19 +65,29 @@ def _release() -> None:
         "announcement",
         sa.Column("announcement_id", sa.BigInteger(), autoincrement=True, nullable=False),
         sa.Column("job_id", sa.BigInteger(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("event", sa.Text(), nullable=False),
         sa.Column("version", sa.Text(), nullable=False),
         sa.Column("payload", JSONB(), nullable=False),
         _time("created_at", now=True),
-        _time("webhook_at", nullable=True),
-        _time("kafka_at", nullable=True),
-        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        _time("retry_at", nullable=True),
-        sa.Column("error", sa.Text(), nullable=True),
         *_of_job("announcement"),
         sa.PrimaryKeyConstraint("announcement_id", name=op.f("pk_announcement")),
     )
     op.create_index(op.f("ix_announcement_job_id"), "announcement", ["job_id"])
+    op.create_table(
+        "announcement_delivery",
+        sa.Column("announcement_id", sa.BigInteger(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        _time("delivered_at", nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        _time("retry_at", nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["announcement_id"],
+            ["announcement.announcement_id"],
+            name=op.f("fk_announcement_delivery_announcement_id_announcement"),
+        ),
+        sa.PrimaryKeyConstraint("announcement_id", "channel", name=op.f("pk_announcement_delivery")),
+    )
     op.create_table(
         "bake",
         sa.Column("job_id", sa.BigInteger(), nullable=False, autoincrement=False),
@@ -87,6 +97,7 @@ def _release() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         _time("started_at", now=True),
         sa.Column("start_place", sa.BigInteger(), nullable=False),
+        sa.Column("next_sequence", sa.BigInteger(), nullable=False),
         sa.Column("traces_wanted", sa.BigInteger(), nullable=False),
         sa.Column("traces_seen", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("alarm_id", sa.BigInteger(), nullable=True),
@@ -141,7 +152,8 @@ def _probes() -> None:
 
 
 def downgrade() -> None:
-    for table in ("probe_answer", "probe_run", "shadow_score", "bake", "announcement", "job_report", "calendar"):
+    told = "announcement_delivery", "announcement"
+    for table in ("probe_answer", "probe_run", "shadow_score", "bake", *told, "job_report", "calendar"):
         op.drop_table(table)
     for column in ("served_as", "calibration", "card", "lineage", "role"):
         op.drop_column("reward_model", column)

@@ -27,7 +27,7 @@ from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.labels import LabelIntake
 from monitor.app.leader import Leader
 from monitor.app.reference import asking_again
-from monitor.app.release import adopt_given_models
+from monitor.app.release import Released, adopt_given_models, release_duties
 from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
 from monitor.app.review import reviews_of, selection_of
 from monitor.app.rules import controller_rules_of, observe_rules_of, tolerances_of
@@ -71,6 +71,7 @@ from monitor.telemetry.intake import LabelCounts
 from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
 from monitor.telemetry.reference import ReferenceMetrics
+from monitor.telemetry.releases import ReleaseMetrics
 from monitor.web.app import Ports, create_app
 from monitor.web.server import WebServer
 
@@ -107,6 +108,7 @@ def ports_of(
         incidents=PostgresIncidents(engine),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),
+        releases=Released.of(engine),
         reviews=reviews_of(engine, settings.review),
         estimates=estimates_of(engine, settings),
         agreement=agreement_of(engine, settings),
@@ -275,6 +277,9 @@ class Daemon:
         scorer, metrics = self._shared_scorer, self._reference_metrics
         with asking_again(again, fenced, tolerance=tolerance, scorer=scorer, metrics=metrics) as asking:
             duties[FOLDED:FOLDED] = asking
+            fresh_seconds = FRESH_SECONDS + settings.drift.fold_seconds
+            releases = ReleaseMetrics(self._registry, leader_seconds=fresh_seconds)
+            duties[-1:-1] = release_duties(settings, releases, fenced)
             leader = Leader(leadership, duties, metrics=self._metrics)
             try:
                 pause_seconds = settings.drift.fold_seconds

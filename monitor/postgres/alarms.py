@@ -30,6 +30,7 @@ from monitor.postgres.document import clean, document
 from monitor.postgres.engine import transaction
 from monitor.postgres.incidents import LIVE, hold_incidents, move_alarms, settle
 from monitor.retraining.records import AlarmFact, Author
+from monitor.runs.model import ModelRole
 
 MAX_OPEN = 10_000
 STREAM = ("baseline_id", "signal", "cohort", "policy_model", "scorer_version")
@@ -203,13 +204,14 @@ class PostgresAlarmFacts:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def hand_over(self, former: str, scorer: str) -> None:
+    def hand_over(self, former: str, successor: str, *, role: str) -> None:
         table, baseline, stream = schema.alarm.c, schema.baseline.c, schema.detector.c
         # A fold's step holds the baseline until its alarms are stored; it either ends before or sees the new pointer.
         active = select(baseline.baseline_id).where(baseline.active).with_for_update(key_share=True)
         baseline_id = self._connection.execute(active).scalar_one_or_none()
         live = [state for state in AlarmState if state.is_live]
-        of_former = update(schema.alarm).where(table.scorer_version == former, table.state.in_(live))
+        named = table.policy_model if role == ModelRole.POLICY else table.scorer_version
+        of_former = update(schema.alarm).where(named == former, table.state.in_(live))
         hold_incidents(self._connection)
         touched = [of_former.values(state=AlarmState.SUPERSEDED)]
         open_episode = "signal", "cohort", "policy_model", "scorer_version", "baseline_id", "episode", "severity"
@@ -217,8 +219,8 @@ class PostgresAlarmFacts:
         superseded = table.state == AlarmState.SUPERSEDED
         snoozed, unseen = table.snoozed_until.is_not(None), table.acknowledged_by.is_(None)
         seen = case((snoozed, AlarmState.SNOOZED), (unseen, AlarmState.OPEN), else_=AlarmState.ACKNOWLEDGED)
-        of_scorer = table.scorer_version == scorer, table.baseline_id == baseline_id
-        touched.append(update(schema.alarm).where(*of_scorer, superseded, *goes_on).values(state=seen))
+        of_successor = named == successor, table.baseline_id == baseline_id
+        touched.append(update(schema.alarm).where(*of_successor, superseded, *goes_on).values(state=seen))
         for change in touched:
             settle(self._connection, self._connection.execute(change.returning(table.incident_id)).scalars().all())
 

@@ -11,7 +11,9 @@ from sqlalchemy import Connection, Engine
 
 from monitor.labels.pairs import PairRules
 from monitor.postgres.alarms import PostgresAlarmFacts
+from monitor.postgres.announcements import PostgresAnnouncements
 from monitor.postgres.audit import PostgresAudit
+from monitor.postgres.bakes import PostgresBakes
 from monitor.postgres.baselines import PostgresBaselines
 from monitor.postgres.engine import transaction
 from monitor.postgres.jobs import PostgresJobs
@@ -43,6 +45,8 @@ class PostgresWork:
         self.registry = PostgresRegistry(connection)
         self.baselines = PostgresBaselines(connection)
         self.alarms = PostgresAlarmFacts(connection)
+        self.bakes = PostgresBakes(connection)
+        self.announcements = PostgresAnnouncements(connection)
         self.preferences = _Preferences(connection, rules)
         self.audit = PostgresAudit(connection)
 

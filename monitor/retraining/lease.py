@@ -7,6 +7,7 @@ from pathlib import Path
 
 from monitor.domain.job import JobState, RunProgress, Verdict
 from monitor.errors import Fenced
+from monitor.retraining.card import model_card
 from monitor.retraining.launcher import Elsewhere, Run
 from monitor.retraining.records import HELD, Author, JobChange, JobRecord, Lease, Registration, RunHandle
 from monitor.retraining.release import register
@@ -102,7 +103,8 @@ class LeasedJobs:
         )
         with self._begin() as work:
             record = _held(work, lease)
-            register(work, Registration.of(result, lease.job_id))
+            card = model_card(result, verdict, job_id=lease.job_id, reason=record.job.reason)
+            register(work, Registration.of(result, lease.job_id, card))
             move(work, record, state, outcome, by=_DAEMON, note=note)
         return state
 

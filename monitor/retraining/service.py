@@ -10,6 +10,7 @@ from monitor.domain.job import Action, Hold, Job, JobState, Launch, PlannedStart
 from monitor.domain.order import ORDERS, Actor, JobOrder, Role
 from monitor.domain.view import JobDetail
 from monitor.errors import Conflict, InvalidInput
+from monitor.retraining.bake import keep
 from monitor.retraining.budget import WEEK, hold_budget, run_times
 from monitor.retraining.cause import NO_VERDICTS, Verdicts
 from monitor.retraining.planner import Planner
@@ -87,6 +88,9 @@ class JobService:
             if target is None:
                 allowing = " or ".join(state for state, orders in ORDERS.items() if order in orders)
                 raise Conflict(f"job {job_id} is {state}; {order} wants one that is {allowing}")
+            if order is JobOrder.KEEP:
+                keep(work, self._releases, job_id, actor=actor, note=words)
+                return record.job
             if target is JobState.ROLLED_BACK:
                 return self._releases.roll_back(work, record, by=by, note=words).job
             if target is not JobState.PROMOTED:

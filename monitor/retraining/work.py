@@ -10,6 +10,7 @@ from typing import Protocol
 
 from monitor.domain.baseline import BaselineExtension
 from monitor.domain.job import TRANSITIONS, Action, JobState, Launch, RunProgress
+from monitor.domain.release import Bake, BakeState
 from monitor.domain.view import JobEvent
 from monitor.errors import Conflict, NotFound
 from monitor.retraining.records import (
@@ -137,12 +138,32 @@ class Alarms(Protocol):
         """Return the drifts that have not ended."""
         ...
 
-    def hand_over(self, former: str, scorer: str) -> None:
-        """Supersede what is live in the streams of the *former* scorer, which is observed no more.
+    def hand_over(self, former: str, successor: str, *, role: str) -> None:
+        """Supersede what is live in the streams of the *former* scorer, or policy model, which serves no more.
 
-        What goes on in the streams of *scorer* is live again: a roll-back brings its observations back.
+        What goes on in the streams of *successor* is live again: a roll-back brings its observations back.
         """
         ...
+
+
+class Bakes(Protocol):
+    def begin(self, job_id: int, *, role: str, version: str, observed_as: str, traces: int) -> None:
+        """Open a promoted job's bake window, at the log's end."""
+        ...
+
+    def of_job(self, job_id: int) -> Bake | None:
+        """Return a job's bake, which nobody else changes until the transaction ends."""
+        ...
+
+    def end(self, job_id: int, state: BakeState, *, reason: str, alarm_id: int | None = None) -> None: ...
+
+    def end_others(self, role: str, job_id: int) -> None:
+        """End the open bakes of *role* that *job_id* takes the place of."""
+        ...
+
+
+class Announcements(Protocol):
+    def add(self, job_id: int, event: str, version: str, payload: Mapping[str, object]) -> None: ...
 
 
 class Preferences(Protocol):
@@ -170,6 +191,10 @@ class UnitOfWork(Protocol):
     def baselines(self) -> Baselines: ...
     @property
     def alarms(self) -> Alarms: ...
+    @property
+    def bakes(self) -> Bakes: ...
+    @property
+    def announcements(self) -> Announcements: ...
     @property
     def preferences(self) -> Preferences: ...
     @property

@@ -37,6 +37,7 @@ class Ports:
     incidents: alarm.Incidents
     jobs: job.Jobs
     models: model.Registry
+    releases: model.Releases
     reviews: review.Reviews
     estimates: estimate.Reports
     labels: label.Labels

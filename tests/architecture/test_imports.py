@@ -24,7 +24,7 @@ EDGES = {
     "alembic": ("monitor/postgres/*.py",),
     "fastapi": ("monitor/web/*.py",),
     "starlette": ("monitor/web/*.py", "monitor/rewards/server.py"),
-    "httpx": ("monitor/rewards/http.py", "monitor/embedding/http.py", "monitor/reference/http.py"),
+    "httpx": ("monitor/*/http.py", "monitor/retraining/webhook.py"),
     "torch": ("monitor/*/huggingface*.py", "monitor/demo/models.py", "monitor/demo/policies.py", "retrain/*.py"),
     "transformers": ("monitor/*/huggingface*.py", "monitor/demo/models.py", "monitor/demo/policies.py", "retrain/*.py"),
     "trl": ("retrain/train_*.py",),

@@ -14,6 +14,7 @@ from monitor.domain.incident import Incident, IncidentDetail, sum_up
 from monitor.domain.job import LIVE, Action, Job, JobState, PlannedStart
 from monitor.domain.label import LabelOutcome, StoredLabel
 from monitor.domain.order import ORDERS, Actor, AlarmOrder, JobOrder, target_of
+from monitor.domain.release import Announcement, Bake
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Overview
 from monitor.drift.explain import Explanation, explain
@@ -89,6 +90,8 @@ class InMemoryMonitor:
     stored: dict[int, StoredAlarm] = field(default_factory=dict)
     kept: dict[int, Job] = field(default_factory=dict)
     history: list[tuple[int, JobEvent]] = field(default_factory=list)
+    announced: list[Announcement] = field(default_factory=list)
+    baking: dict[int, Bake] = field(default_factory=dict)
     details: dict[str, ModelDetail] = field(default_factory=dict)
     registry: Models = field(default_factory=lambda: Models(None, None, (), None, None))
     frozen: BaselineSummary | None = None
@@ -116,6 +119,7 @@ class InMemoryMonitor:
             incidents=self,
             jobs=self,
             models=self,
+            releases=self,
             reviews=self.queue,
             estimates=self,
             agreement=self,
@@ -178,6 +182,18 @@ class InMemoryMonitor:
     def model(self, version: str) -> ModelDetail | None:
         self._reach()
         return self.details.get(version)
+
+    def announcements(self, *, limit: int) -> Sequence[Announcement]:
+        self._reach()
+        return self.announced[:limit]
+
+    def open_bakes(self) -> Sequence[Bake]:
+        self._reach()
+        return [bake for bake in self.baking.values() if bake.state.is_open]
+
+    def bake(self, job_id: int) -> Bake | None:
+        self._reach()
+        return self.baking.get(job_id)
 
     def baseline(self) -> BaselineSummary | None:
         self._reach()

@@ -46,6 +46,7 @@ from monitor.postgres.schema.probe import probe_answer, probe_run
 from monitor.postgres.schema.reference import reask, reasked, reference_budget, reference_control
 from monitor.postgres.schema.retraining import (
     announcement,
+    announcement_delivery,
     audit,
     bake,
     calendar,
@@ -61,6 +62,7 @@ from monitor.postgres.schema.retraining import (
 __all__ = [
     "alarm",
     "announcement",
+    "announcement_delivery",
     "audit",
     "bake",
     "baseline",

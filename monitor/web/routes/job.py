@@ -11,10 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from monitor.domain.job import Action, Job, PlannedStart
 from monitor.domain.order import Actor, JobOrder, allowed_orders
+from monitor.domain.release import Bake
 from monitor.domain.view import JobDetail, JobEvent
 from monitor.errors import NotFound
 from monitor.web.auth import Operator, Viewer
 from monitor.web.problem import describe
+from monitor.web.routes.model import ReleasesPort
 from monitor.web.state import Limit, Number, kept
 
 router = APIRouter(tags=["jobs"])
@@ -66,6 +68,7 @@ class StartJob(BaseModel):
 class JobItem:
     job: Job
     orders: tuple[JobOrder, ...]  # what an operator may ask of it now
+    bake: Bake | None = None  # that is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +76,13 @@ class JobPage:
     job: Job
     orders: tuple[JobOrder, ...]
     events: tuple[JobEvent, ...]  # oldest first
+    bake: Bake | None = None  # open or ended
 
 
 @router.get("/jobs")
-def list_jobs(_: Viewer, jobs: JobsPort, limit: Limit = 100) -> Sequence[JobItem]:
-    return [_item(job) for job in jobs.jobs(limit=limit)]
+def list_jobs(_: Viewer, jobs: JobsPort, releases: ReleasesPort, limit: Limit = 100) -> Sequence[JobItem]:
+    baking = {bake.job_id: bake for bake in releases.open_bakes()}
+    return [_item(job, baking.get(job.job_id)) for job in jobs.jobs(limit=limit)]
 
 
 @router.get("/jobs/plan")
@@ -87,11 +92,13 @@ def plan_jobs(_: Viewer, jobs: JobsPort) -> Sequence[PlannedStart]:
 
 
 @router.get("/jobs/{job_id}", responses=describe(404))
-def get_job(_: Viewer, jobs: JobsPort, job_id: Number) -> JobPage:
+def get_job(_: Viewer, jobs: JobsPort, releases: ReleasesPort, job_id: Number) -> JobPage:
     detail = jobs.job(job_id)
     if detail is None:
         raise NotFound(f"there is no job {job_id}: /api/v1/jobs lists them")
-    return JobPage(detail.job, allowed_orders(detail.job.state), detail.events)
+    bake = releases.bake(job_id)
+    orders = allowed_orders(detail.job.state, baking=bake is not None and bake.state.is_open)
+    return JobPage(detail.job, orders, detail.events, bake)
 
 
 @router.post("/jobs", status_code=201, responses=describe(409))
@@ -102,9 +109,9 @@ def start_job(actor: Operator, jobs: JobsPort, start: StartJob) -> JobItem:
 
 @router.post("/jobs/{job_id}/{order}", responses=describe(404, 409))
 def order_job(actor: Operator, jobs: JobsPort, job_id: Number, order: JobOrder) -> JobItem:
-    """Approve or reject what waits for an operator, cancel what runs, roll back what was promoted."""
+    """Approve or reject what waits for an operator, cancel what runs, roll back or keep what was promoted."""
     return _item(jobs.move_job(job_id, order, actor=actor))
 
 
-def _item(job: Job) -> JobItem:
-    return JobItem(job, allowed_orders(job.state))
+def _item(job: Job, bake: Bake | None = None) -> JobItem:
+    return JobItem(job, allowed_orders(job.state, baking=bake is not None), bake)

@@ -1,0 +1,48 @@
+"""Where a policy's training step runs: in this process, or in one for each GPU, under `accelerate launch`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from monitor.errors import InvalidInput
+from monitor.runs.file import write_file
+from retrain.progress import Progress
+from retrain.train_step import TrainingOrder, carry_out, die_with_parent
+
+ORDER_FILE = "order.json"
+
+
+def process_count(wanted: int) -> int:
+    """Return how many processes train: *wanted*, or one for each GPU where that is 0."""
+    return wanted or max(torch.cuda.device_count(), 1)
+
+
+def launch_training(order: TrainingOrder, wanted: int, progress: Progress) -> None:
+    """Carry out *order*, by `wanted` processes or as many as there are GPUs."""
+    processes = process_count(wanted)
+    if processes == 1:
+        carry_out(order, progress)
+        return
+    path = Path(order.folder) / ORDER_FILE
+    write_file(path, order)
+    progress.report(f"trains in {processes} processes")
+    found = subprocess.run(accelerate_command(path, processes), check=False, preexec_fn=die_with_parent)
+    if found.returncode != 0:
+        raise InvalidInput(
+            f"the training in {processes} processes ended with exit code {found.returncode}; see the log"
+        )
+
+
+def accelerate_command(order: Path, processes: int) -> list[str]:
+    """Return the command that trains by *processes* on this machine, on its GPUs or, without any, on its CPU."""
+    where = "--multi_gpu" if torch.cuda.is_available() else "--cpu"
+    return [
+        *(sys.executable, "-m", "accelerate.commands.launch", where),
+        *("--num_processes", str(processes), "--num_machines", "1", "--main_process_port", "0"),
+        *("--mixed_precision", "no", "--dynamo_backend", "no"),
+        *("--module", "retrain.train_step", str(order)),
+    ]
