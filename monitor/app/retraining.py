@@ -99,7 +99,7 @@ def pair_rules_of(settings: Settings) -> PairRules:
 
 def job_service_of(engine: Engine, settings: Settings) -> JobService:
     begin, raters = PostgresTransactions(engine, pair_rules_of(settings)), agreement_of(engine, settings).raters
-    return JobService(begin, releases_of(engine, settings), settings.retrain, raters, verdicts_of(settings))
+    return JobService(begin, releases_of(engine, settings), settings.retrain, raters, verdicts=verdicts_of(settings))
 
 
 def releases_of(engine: Engine, settings: Settings) -> Releases:

@@ -34,6 +34,7 @@ class JobService:
         releases: Releases,
         settings: RetrainSettings = RetrainSettings(),
         raters: Callable[[], RaterFacts] = RaterFacts,
+        *,
         verdicts: Verdicts = NO_VERDICTS,
     ) -> None:
         self._begin = begin
