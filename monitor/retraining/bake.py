@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
@@ -139,30 +139,29 @@ class Baker:
         decided = []
         for bake in self._facts.counted():
             decision = decide_bake(bake, self._facts.alarms(bake), self._rules, now)
-            if decision.state is not bake.state and self._carry_out(bake, decision):
-                decided.append(decision)
-        return tuple(decided)
+            if decision.state is not bake.state:
+                decided.append(self._carry_out(bake, decision))
+        return tuple(done for done in decided if done is not None)
 
-    def _carry_out(self, bake: Bake, decision: BakeDecision) -> bool:
-        """Take the step unless somebody took another one meanwhile."""
+    def _carry_out(self, bake: Bake, decision: BakeDecision) -> BakeDecision | None:
+        """Take the step and return it; None where somebody took another one meanwhile."""
         with self._begin() as work:
             record = lock_job(work, bake.job_id)
             work.registry.hold()  # before the bake's row, as a promotion takes them
             if record.job.state is not JobState.PROMOTED or not _is_as(work, bake):
-                return False
+                return None
             reason = decision.reason or ""
             if decision.state is BakeState.ROLLED_BACK:
                 try:
                     self._releases.roll_back(work, record, by=_BY, note=reason, alarm_id=decision.alarm_id)
+                    return decision
                 except Conflict as refusal:  # there is nobody to go back to
-                    note = f"{reason}; it cannot be taken back: {refusal}"
-                    work.bakes.end(bake.job_id, BakeState.ASKS, reason=note, alarm_id=decision.alarm_id)
-                    return True
-            else:
-                work.bakes.end(bake.job_id, decision.state, reason=reason, alarm_id=decision.alarm_id)
-                if decision.state is BakeState.PASSED:
-                    self._releases.settle(work, bake)
-            return True
+                    reason = f"{reason}; it cannot be taken back: {refusal}"
+                    decision = replace(decision, state=BakeState.ASKS, reason=reason)
+            work.bakes.end(bake.job_id, decision.state, reason=reason, alarm_id=decision.alarm_id)
+            if decision.state is BakeState.PASSED:
+                self._releases.settle(work, bake)
+            return decision
 
 
 def keep(work: UnitOfWork, releases: Releases, job_id: int, *, actor: Actor, note: str) -> None:
