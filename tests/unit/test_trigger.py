@@ -161,9 +161,9 @@ MOVED = cause(Cause.INPUT_SHIFT, Likelihood.POSSIBLE)
 SHOWN_PROMPTS = cause(Cause.INPUT_SHIFT, Likelihood.SHOWN)
 ANCHORED = Verdicts(VerdictWait(frozenset({"refusal"}), HOUR), frozenset({"reward"}), anchored=True)
 REFUSAL = replace(ALARM, signal="refusal")
-OLD = {"created_at": NOW - 2 * HOUR}
-JUDGED = {"scorer_verdict": ScorerVerdict.POLICY_CHANGED}
-ASKED = {"reference_verdict": ReferenceVerdict.POLICY_CHANGED}
+OLD: dict[str, Any] = {"created_at": NOW - 2 * HOUR}
+JUDGED: dict[str, Any] = {"scorer_verdict": ScorerVerdict.POLICY_CHANGED}
+ASKED: dict[str, Any] = {"reference_verdict": ReferenceVerdict.POLICY_CHANGED}
 
 
 @pytest.mark.parametrize(
