@@ -63,6 +63,7 @@ def controller_rules_of(settings: Settings) -> ControllerRules:
         null_rule=null_rule_of(settings),
         incidents=IncidentRule(timedelta(seconds=drift.incident_seconds)),
         baseline_labels=settings.labels.baseline_labels,
+        baseline_outcomes=settings.probes.baseline_outcomes,
     )
 
 

@@ -26,6 +26,7 @@ from monitor.app.estimates import SHOW_SECONDS, estimates_of
 from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.labels import LabelIntake
 from monitor.app.leader import Leader
+from monitor.app.probes import probe_reports_of, probing, require_probes
 from monitor.app.reference import asking_again
 from monitor.app.release import Released, adopt_given_models, release_duties
 from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
@@ -70,6 +71,7 @@ from monitor.telemetry.health import Health
 from monitor.telemetry.intake import LabelCounts
 from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
+from monitor.telemetry.probes import ProbeMetrics
 from monitor.telemetry.reference import ReferenceMetrics
 from monitor.telemetry.releases import ReleaseMetrics
 from monitor.web.app import Ports, create_app
@@ -112,6 +114,7 @@ def ports_of(
         reviews=reviews_of(engine, settings.review),
         estimates=estimates_of(engine, settings),
         agreement=agreement_of(engine, settings),
+        probes=probe_reports_of(engine, settings.probes),
         labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),
     )
 
@@ -275,9 +278,13 @@ class Daemon:
         )
         again, tolerance = settings.drift.reference, PairTolerance(tolerances_of(settings))
         scorer, metrics = self._shared_scorer, self._reference_metrics
-        with asking_again(again, fenced, tolerance=tolerance, scorer=scorer, metrics=metrics) as asking:
-            duties[FOLDED:FOLDED] = asking
-            fresh_seconds = FRESH_SECONDS + settings.drift.fold_seconds
+        fresh_seconds = FRESH_SECONDS + settings.drift.fold_seconds
+        shown = ProbeMetrics(self._registry, leader_seconds=fresh_seconds + SHOW_SECONDS)
+        with (
+            asking_again(again, fenced, tolerance=tolerance, scorer=scorer, metrics=metrics) as asking,
+            probing(settings, fenced, scorer=scorer, metrics=shown) as probes,
+        ):
+            duties[FOLDED:FOLDED] = [*asking, *probes]
             releases = ReleaseMetrics(self._registry, leader_seconds=fresh_seconds)
             duties[-1:-1] = release_duties(settings, releases, fenced)
             leader = Leader(leadership, duties, metrics=self._metrics)
@@ -333,6 +340,7 @@ class Daemon:
 
 def _require_extras(settings: Settings) -> None:
     """Raise `InvalidSetting` for what a setting asks of this process and is not installed."""
+    require_probes(settings.probes)
     retrain = settings.retrain
     if settings.rewards.backend == "huggingface":
         require("gpu", "torch", "rewards.backend = 'huggingface'")

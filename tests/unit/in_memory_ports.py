@@ -26,6 +26,7 @@ from monitor.labels.agreement import AgreementReport
 from monitor.labels.report import LabelReport
 from monitor.offline.log import InMemoryLog
 from monitor.postgres.engine import AWAY
+from monitor.probes.report import SuiteReport
 from monitor.runs.model import ModelDetail, ModelRole, Models
 from monitor.web.app import Ports
 from monitor.web.routes.label import PostedLabel
@@ -83,6 +84,14 @@ def a_job(job_id: int = 1, state: JobState = JobState.QUEUED, **changes: object)
 
 
 @dataclass
+class InMemoryProbes:
+    told: list[SuiteReport] = field(default_factory=list)
+
+    def reports(self) -> Sequence[SuiteReport]:
+        return self.told
+
+
+@dataclass
 class InMemoryMonitor:
     """Every port over one state; `away` makes every call fail as a lost database does."""
 
@@ -103,6 +112,7 @@ class InMemoryMonitor:
     agreed: AgreementReport = field(default_factory=lambda: AgreementReport((), (), None, None, None))
     planned: tuple[PlannedStart, ...] = ()
     held: str | None = None  # why annotators hold a start by hand
+    probed: InMemoryProbes = field(default_factory=InMemoryProbes)
     posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -124,6 +134,7 @@ class InMemoryMonitor:
             estimates=self,
             agreement=self,
             labels=self,
+            probes=self.probed,
         )
 
     def post(self, rows: Sequence[bytes], *, actor: Actor) -> Sequence[PostedLabel]:
