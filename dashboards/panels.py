@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dashboards.label_panels import LABELS
 from dashboards.panel import ALL, PAGES, SERVERS, STREAM, Panel, Query, Row, stat
+from dashboards.probe_panels import PROBES
+from dashboards.release_panels import RELEASES
 
 NOW = Row(
     "Now",
@@ -342,4 +344,4 @@ SERVING = Row(
     ),
 )
 
-ROWS: tuple[Row, ...] = (NOW, INGEST, DRIFT, LABELS, REWARDS, SERVING, REFERENCE, RETRAINING)
+ROWS: tuple[Row, ...] = (NOW, INGEST, DRIFT, LABELS, PROBES, REWARDS, SERVING, REFERENCE, RETRAINING, RELEASES)

@@ -16,6 +16,7 @@ depends_on = None
 
 def upgrade() -> None:
     _extend()
+    _calendar()
     _release()
     _probes()
 
@@ -41,6 +42,16 @@ def _extend() -> None:
     op.add_column("reward_model", sa.Column("served_as", sa.Text(), nullable=True))
 
 
+def _calendar() -> None:
+    op.create_table(
+        "calendar",
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("cron", sa.Text(), nullable=False),
+        _time("since", now=True),
+        sa.PrimaryKeyConstraint("action", "cron", name=op.f("pk_calendar")),
+    )
+
+
 def _release() -> None:
     op.create_table(
         "job_report",
@@ -54,19 +65,29 @@ def _release() -> None:
         "announcement",
         sa.Column("announcement_id", sa.BigInteger(), autoincrement=True, nullable=False),
         sa.Column("job_id", sa.BigInteger(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("event", sa.Text(), nullable=False),
         sa.Column("version", sa.Text(), nullable=False),
         sa.Column("payload", JSONB(), nullable=False),
         _time("created_at", now=True),
-        _time("webhook_at", nullable=True),
-        _time("kafka_at", nullable=True),
-        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        _time("retry_at", nullable=True),
-        sa.Column("error", sa.Text(), nullable=True),
         *_of_job("announcement"),
         sa.PrimaryKeyConstraint("announcement_id", name=op.f("pk_announcement")),
     )
     op.create_index(op.f("ix_announcement_job_id"), "announcement", ["job_id"])
+    op.create_table(
+        "announcement_delivery",
+        sa.Column("announcement_id", sa.BigInteger(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        _time("delivered_at", nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        _time("retry_at", nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["announcement_id"],
+            ["announcement.announcement_id"],
+            name=op.f("fk_announcement_delivery_announcement_id_announcement"),
+        ),
+        sa.PrimaryKeyConstraint("announcement_id", "channel", name=op.f("pk_announcement_delivery")),
+    )
     op.create_table(
         "bake",
         sa.Column("job_id", sa.BigInteger(), nullable=False, autoincrement=False),
@@ -76,6 +97,7 @@ def _release() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         _time("started_at", now=True),
         sa.Column("start_place", sa.BigInteger(), nullable=False),
+        sa.Column("next_sequence", sa.BigInteger(), nullable=False),
         sa.Column("traces_wanted", sa.BigInteger(), nullable=False),
         sa.Column("traces_seen", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("alarm_id", sa.BigInteger(), nullable=True),
@@ -107,12 +129,17 @@ def _probes() -> None:
         sa.Column("run_id", sa.BigInteger(), autoincrement=True, nullable=False),
         sa.Column("suite", sa.Text(), nullable=False),
         sa.Column("suite_sha256", sa.Text(), nullable=False),
-        sa.Column("policy_model", sa.Text(), nullable=False),
+        sa.Column("signal", sa.Text(), nullable=False),
+        sa.Column("scorer_version", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.Column("policy_model", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         _time("started_at", now=True),
         _time("ended_at", nullable=True),
         sa.Column("asked", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("judged", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("outcomes", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("rate", sa.Float(), nullable=True),
+        sa.Column("entry_id", sa.BigInteger(), nullable=True),
         sa.Column("detail", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_probe_run")),
     )
@@ -130,7 +157,8 @@ def _probes() -> None:
 
 
 def downgrade() -> None:
-    for table in ("probe_answer", "probe_run", "shadow_score", "bake", "announcement", "job_report"):
+    told = "announcement_delivery", "announcement"
+    for table in ("probe_answer", "probe_run", "shadow_score", "bake", *told, "job_report", "calendar"):
         op.drop_table(table)
     for column in ("served_as", "calibration", "card", "lineage", "role"):
         op.drop_column("reward_model", column)

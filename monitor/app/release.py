@@ -1,22 +1,110 @@
-"""What goes with a promotion: the first champions, which the settings name."""
+"""What goes with a promotion, from the settings: the first champions, who is told, and the bake window."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy import Engine
 
+from monitor.app.leader import Duty
 from monitor.app.retraining import releases_of
+from monitor.app.rules import wait_of
+from monitor.domain.alarm import Severity
+from monitor.domain.release import Announcement, Bake, Channel
 from monitor.errors import InvalidInput, InvalidSetting
+from monitor.ingest.kafka_announcements import KafkaAnnouncements
+from monitor.postgres.announcements import AnnouncementLog
+from monitor.postgres.bakes import BakeLog
 from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.work import PostgresTransactions
+from monitor.retraining.announcing import body_of, headers_of
+from monitor.retraining.bake import Baker, BakeRules
 from monitor.retraining.records import Author
+from monitor.retraining.telling import Queue, Teller
+from monitor.retraining.webhook import Webhook
 from monitor.rewards.champion import gather_artifact
 from monitor.runs.artifact import Artifact, policy_artifact
+from monitor.runs.model import ModelRole
 from monitor.runs.policy import POLICY
 from monitor.runs.result import RewardResult
 from monitor.settings.root import Settings
+from monitor.telemetry.releases import ReleaseMetrics
 
+BAKE_SECONDS = 2.0
+TELL_SECONDS = 1.0
 _BY = Author("settings", "daemon")
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What operators see of promotions: the web package's port."""
+
+    bakes: BakeLog
+    log: AnnouncementLog
+
+    @classmethod
+    def of(cls, engine: Engine) -> Released:
+        return cls(BakeLog(engine), AnnouncementLog(engine))
+
+    def announcements(self, *, limit: int) -> Sequence[Announcement]:
+        return self.log.announcements(limit=limit)
+
+    def open_bakes(self) -> Sequence[Bake]:
+        return self.bakes.open_bakes()
+
+    def bake(self, job_id: int) -> Bake | None:
+        return self.bakes.bake(job_id)
+
+
+def release_duties(settings: Settings, metrics: ReleaseMetrics, fenced: Engine) -> list[Duty]:
+    """Return what the leader does after a promotion; every write goes through *fenced*."""
+    queue, bakes = AnnouncementLog(fenced), BakeLog(fenced)
+    baker = Baker(bakes, PostgresTransactions(fenced), releases_of(fenced, settings), bake_rules_of(settings))
+    tellers = tellers_of(settings, queue)
+
+    def bake() -> None:
+        for decision in baker.turn(datetime.now(UTC)):
+            log.info("bake_decided", state=decision.state.value, reason=decision.reason, alarm=decision.alarm_id)
+        metrics.show_bakes(bakes.open_bakes(), [role.value for role in ModelRole])
+
+    def tell() -> bool:
+        noted = [teller.turn() for teller in tellers.values()]
+        metrics.show_waiting({channel: queue.waiting(channel) for channel in tellers})
+        return any(noted)
+
+    return [Duty("bake", BAKE_SECONDS, bake), Duty("tell_promotions", TELL_SECONDS, tell)]
+
+
+def bake_rules_of(settings: Settings) -> BakeRules:
+    bake = settings.retrain.bake
+    return BakeRules(
+        max_hours=bake.max_hours,
+        mode=bake.mode,
+        severity=Severity(bake.severity),
+        reference_wait=wait_of(settings),
+        scorer_wait=timedelta(seconds=settings.rewards.anchor.period_seconds if settings.rewards.is_anchored else 0.0),
+    )
+
+
+def tellers_of(settings: Settings, queue: Queue) -> Mapping[Channel, Teller]:
+    """Return who tells of policies, by channel; empty where nobody is to be told."""
+    wanted, found = settings.retrain.announcements, dict[Channel, Teller]()
+    if wanted.webhook is not None and wanted.webhook_secret is not None:
+        secret = wanted.webhook_secret.get_secret_value()
+        webhook = Webhook(wanted.webhook, secret=secret, timeout_seconds=wanted.timeout_seconds)
+        found[Channel.WEBHOOK] = Teller(Channel.WEBHOOK, queue, webhook.deliver)
+    if wanted.kafka:
+        topic, key = KafkaAnnouncements(settings.kafka), settings.retrain.policy.name.encode()
+
+        def write(announcement: Announcement) -> str | None:
+            return topic.write(key, body_of(announcement), headers_of(announcement))
+
+        found[Channel.KAFKA] = Teller(Channel.KAFKA, queue, write)
+    return found
 
 
 def adopt_given_models(engine: Engine, settings: Settings) -> None:

@@ -26,8 +26,9 @@ from monitor.app.estimates import SHOW_SECONDS, estimates_of
 from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.labels import LabelIntake
 from monitor.app.leader import Leader
+from monitor.app.probes import probe_reports_of, probing, require_probes
 from monitor.app.reference import asking_again
-from monitor.app.release import adopt_given_models
+from monitor.app.release import Released, adopt_given_models, release_duties
 from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
 from monitor.app.review import reviews_of, selection_of
 from monitor.app.rules import controller_rules_of, observe_rules_of, tolerances_of
@@ -59,7 +60,7 @@ from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
 from monitor.retraining.dispatcher import Step
 from monitor.retraining.launchers import launcher_of
-from monitor.retraining.schedule import parse_cron
+from monitor.retraining.schedule import parse_cron, periodic_rules
 from monitor.rewards.champion import ChampionScorer
 from monitor.rewards.http import Endpoint, HttpEnsemble, HttpLimits, HttpScorer
 from monitor.rewards.turns import SharedScorer
@@ -70,7 +71,9 @@ from monitor.telemetry.health import Health
 from monitor.telemetry.intake import LabelCounts
 from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
+from monitor.telemetry.probes import ProbeMetrics
 from monitor.telemetry.reference import ReferenceMetrics
+from monitor.telemetry.releases import ReleaseMetrics
 from monitor.web.app import Ports, create_app
 from monitor.web.server import WebServer
 
@@ -107,9 +110,11 @@ def ports_of(
         incidents=PostgresIncidents(engine),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),
+        releases=Released.of(engine),
         reviews=reviews_of(engine, settings.review),
         estimates=estimates_of(engine, settings),
         agreement=agreement_of(engine, settings),
+        probes=probe_reports_of(engine, settings.probes),
         labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),
     )
 
@@ -162,8 +167,8 @@ class Daemon:
             "after_cursor_execute",  # any answer, to any part of the process
             lambda *_: self._metrics.confirm_reached(Dependency.POSTGRES),
         )
-        if settings.retrain.refresh_cron is not None:
-            parse_cron(settings.retrain.refresh_cron)
+        for setting, rule in periodic_rules(settings.retrain).items():
+            parse_cron(rule.cron, setting=setting)
         launcher_of(settings.retrain)
         with transaction(self._engine) as connection:
             require_current(connection)
@@ -273,8 +278,15 @@ class Daemon:
         )
         again, tolerance = settings.drift.reference, PairTolerance(tolerances_of(settings))
         scorer, metrics = self._shared_scorer, self._reference_metrics
-        with asking_again(again, fenced, tolerance=tolerance, scorer=scorer, metrics=metrics) as asking:
-            duties[FOLDED:FOLDED] = asking
+        fresh_seconds = FRESH_SECONDS + settings.drift.fold_seconds
+        shown = ProbeMetrics(self._registry, leader_seconds=fresh_seconds + SHOW_SECONDS)
+        with (
+            asking_again(again, fenced, tolerance=tolerance, scorer=scorer, metrics=metrics) as asking,
+            probing(settings, fenced, scorer=scorer, metrics=shown) as probes,
+        ):
+            duties[FOLDED:FOLDED] = [*asking, *probes]
+            releases = ReleaseMetrics(self._registry, leader_seconds=fresh_seconds)
+            duties[-1:-1] = release_duties(settings, releases, fenced)
             leader = Leader(leadership, duties, metrics=self._metrics)
             try:
                 pause_seconds = settings.drift.fold_seconds
@@ -328,13 +340,14 @@ class Daemon:
 
 def _require_extras(settings: Settings) -> None:
     """Raise `InvalidSetting` for what a setting asks of this process and is not installed."""
+    require_probes(settings.probes)
     retrain = settings.retrain
     if settings.rewards.backend == "huggingface":
         require("gpu", "torch", "rewards.backend = 'huggingface'")
     if settings.ingest.embedding.backend == "huggingface":
         require("gpu", "torch", "ingest.embedding.backend = 'huggingface'")
-    if retrain.launcher == "local_process" and (retrain.rules or retrain.refresh_cron is not None):
-        require("train", "trl", "retrain.rules or retrain.refresh_cron, with runs beside the daemon,")
+    if retrain.launcher == "local_process" and (retrain.rules or periodic_rules(retrain)):
+        require("train", "trl", "retrain.rules, retrain.periodic or retrain.refresh_cron, with runs beside the daemon,")
 
 
 def _registry() -> CollectorRegistry:

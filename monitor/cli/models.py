@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from monitor.cli.alarm import AsJson
+from monitor.cli.alarm import AsJson, Rows
 from monitor.cli.database import open_database
-from monitor.cli.table import model_table
+from monitor.cli.table import announcement_table, model_table
 from monitor.cli.terminal import say, show_json, show_table
 from monitor.errors import NotFound
 from monitor.runs.model import ModelRole
@@ -57,3 +57,18 @@ def models_show(
         raise NotFound(f"model {version} has no card: it was registered before there were any")
     for line in detail.card.splitlines():
         say(line)
+
+
+@models.command("announcements")
+def models_announcements(limit: Rows = 20, *, as_json: AsJson = False) -> None:
+    """Show what was told of promoted and rolled back policies, and what is still to be told, newest first."""
+    from monitor.postgres.announcements import AnnouncementLog
+
+    with open_database() as (engine, _):
+        found = AnnouncementLog(engine).announcements(limit=limit)
+    if as_json:
+        show_json([asdict(announcement) for announcement in found])
+    elif not found:
+        say("no policy was promoted or rolled back yet")
+    else:
+        show_table(announcement_table(found))

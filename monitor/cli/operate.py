@@ -200,12 +200,15 @@ def jobs_list(
 
 @jobs.command("show")
 def jobs_show(job_id: JobNumber) -> None:
-    """Show one job with its history and verdict, as JSON."""
-    with _jobs() as service:
-        detail = service.job(job_id)
+    """Show one job with its history, its verdict and its bake window, as JSON."""
+    from monitor.app.release import Released
+    from monitor.app.retraining import job_service_of
+
+    with open_database() as (engine, settings):
+        detail, bake = job_service_of(engine, settings).job(job_id), Released.of(engine).bake(job_id)
     if detail is None:
         raise NotFound(f"there is no job {job_id}: `jobs list` shows them")
-    show_json(asdict(detail))
+    show_json(asdict(detail) | {"bake": None if bake is None else asdict(bake)})
 
 
 @jobs.command("plan")
@@ -216,7 +219,7 @@ def jobs_plan(as_json: AsJson = False) -> None:
     if as_json:
         show_json([asdict(one) for one in planned])
     elif not planned:
-        say("nothing starts a job by itself: retrain.rules and retrain.refresh_cron are empty")
+        say("nothing starts a job by itself: retrain.rules, retrain.periodic and retrain.refresh_cron are empty")
     else:
         show_table(plan_table(planned))
 
@@ -226,7 +229,9 @@ def jobs_start(
     action: Annotated[Action, typer.Argument()],
     reason: Reason,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Although annotators do not agree, or have changed.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Although annotators disagree or have changed, or the budget is spent.")
+    ] = False,
 ) -> None:
     """Queue a job by hand."""
     with _jobs() as service:
@@ -243,7 +248,8 @@ def _order(order: JobOrder, help_text: str) -> None:
 _order(JobOrder.APPROVE, "Let a waiting job start, or a passed candidate be promoted.")
 _order(JobOrder.REJECT, "Refuse a waiting job or a passed candidate.")
 _order(JobOrder.CANCEL, "Stop a live job.")
-_order(JobOrder.ROLLBACK, "Put back the reward model that was champion before this job's.")
+_order(JobOrder.ROLLBACK, "Put back the model that was champion before this job's.")
+_order(JobOrder.KEEP, "Keep what this job promoted: its bake window ends.")
 
 
 @gate.command("override")

@@ -39,10 +39,10 @@ class RewardService:
     """
 
     def __init__(self, settings: Settings, folders: Sequence[Path]) -> None:
-        from monitor.rewards.huggingface import load_ensemble, member_folders
+        from monitor.rewards.folders import member_hashes
+        from monitor.rewards.huggingface import load_ensemble
         from monitor.rewards.scoring import PART, ScoringThread
         from monitor.rewards.served import ServedEnsemble
-        from monitor.runs.artifact import artifact_sha256
         from monitor.telemetry.health import Health
         from monitor.telemetry.serving import ServingMetrics
 
@@ -60,7 +60,7 @@ class RewardService:
             batch_tokens=rewards.batch_tokens,
             beta=rewards.lower_beta,
         )
-        hashes = [artifact_sha256(member) for folder in folders for member in member_folders(folder)]
+        hashes = [sha256 for folder in folders for sha256 in member_hashes(folder)]
         self._served = ServedEnsemble(ensemble, name=settings.serve.model, member_sha256=hashes)
         self._thread = ScoringThread(self._served, health=self.health, metrics=self._metrics)
 

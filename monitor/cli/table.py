@@ -14,6 +14,7 @@ from monitor.domain.alarm import Alarm, AlarmKind, Decomposition, Effect, Stored
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.incident import Incident
 from monitor.domain.job import Job, JobState, PlannedStart, RunProgress
+from monitor.domain.release import Announcement
 from monitor.domain.stream import StreamStatus
 from monitor.runs.model import Models
 from monitor.signals.input_shift import INPUT_SHIFT
@@ -199,6 +200,16 @@ def model_table(found: Iterable[Models]) -> Table:
             job = "-" if model.job_id is None else str(model.job_id)
             names = model.version, models.role.value, place, job, model.served_as or "-"
             _add(table, *names, accuracy, moment(model.created_at))
+    return table
+
+
+def announcement_table(found: Iterable[Announcement]) -> Table:
+    table = Table("id", "event", "version", "job", "at", "told by", "waits")
+    for one in found:
+        told = [f"{way.channel} {moment(way.delivered_at)}" for way in one.deliveries if way.delivered_at is not None]
+        waits = [f"{way.channel} after {way.attempts}: {way.error}" for way in one.deliveries if way.error is not None]
+        names = str(one.announcement_id), one.event, one.version, str(one.job_id), moment(one.created_at)
+        _add(table, *names, ", ".join(told) or "nobody yet", "; ".join(waits))
     return table
 
 

@@ -26,6 +26,7 @@ class Source(StrEnum):
     ANCHOR = "anchor"  # fixed pairs, scored again: a place a pair, which is no trace
     LABELS = "labels"  # blocks of traces whose labels are all there: a place a trace that may have been labelled
     REFERENCE = "reference"  # the released policy, asked a share of all prompts again: a place a prompt
+    PROBES = "probes"  # the live model, asked fixed questions on a schedule: a place a question, or a twin of them
 
 
 @dataclass(frozen=True, slots=True, order=True)

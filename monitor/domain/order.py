@@ -33,6 +33,7 @@ class JobOrder(StrEnum):
     REJECT = "reject"
     CANCEL = "cancel"
     ROLLBACK = "rollback"
+    KEEP = "keep"  # what was promoted, and whose bake window is open
 
 
 _S = JobState
@@ -43,13 +44,14 @@ ORDERS: Mapping[JobState, Mapping[JobOrder, JobState]] = {
     _S.RUNNING: {JobOrder.CANCEL: _S.CANCELLED},
     _S.EVALUATING: {JobOrder.CANCEL: _S.CANCELLED},
     _S.PASSED: {JobOrder.APPROVE: _S.PROMOTED, JobOrder.REJECT: _S.CANCELLED},  # where promotion is manual
-    _S.PROMOTED: {JobOrder.ROLLBACK: _S.ROLLED_BACK},
+    _S.PROMOTED: {JobOrder.ROLLBACK: _S.ROLLED_BACK, JobOrder.KEEP: _S.PROMOTED},
 }
 
 
-def allowed_orders(state: JobState) -> tuple[JobOrder, ...]:
-    """Return the orders a job in *state* can follow, in the order of the enum."""
-    return tuple(order for order in JobOrder if order in ORDERS.get(state, {}))
+def allowed_orders(state: JobState, *, baking: bool = False) -> tuple[JobOrder, ...]:
+    """Return the orders a job in *state* can follow, in the order of the enum; *baking*: its bake window is open."""
+    known = ORDERS.get(state, {})
+    return tuple(order for order in JobOrder if order in known and (baking or order is not JobOrder.KEEP))
 
 
 class AlarmOrder(StrEnum):

@@ -10,6 +10,7 @@ import html
 
 CUT = "…"
 _BLANKS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")  # Unicode calls them printable; nothing is seen
+_MARKDOWN = frozenset("\\`*[]<>|&")
 _JOINERS = frozenset("\u200c\u200d")  # Persian and emoji need them; beside ASCII they only hide a difference
 
 
@@ -44,6 +45,15 @@ def for_html(text: str) -> str:
 def for_html_lines(text: str) -> str:
     """Return *text* for the body of an HTML page that keeps its line ends."""
     return "\n".join(for_html(line) for line in text.split("\n"))
+
+
+def for_markdown(text: str) -> str:
+    r"""Return *text* for one line of Markdown, a table's cell included: nothing of it is a link, code, a cell or HTML.
+
+    >>> print(for_markdown("a|b <i> *c*"))
+    a\|b \<i\> \*c\*
+    """
+    return "".join(f"\\{character}" if character in _MARKDOWN else character for character in visible(text))
 
 
 def for_log(text: str) -> str:

@@ -19,7 +19,7 @@ from monitor.drift.fold import Fold, FoldRules, in_fold_order, restore, store
 from monitor.drift.freeze import NullRule, build_baseline
 from monitor.drift.incident import IncidentRule
 from monitor.drift.late import LateLaws
-from monitor.drift.log import LabelLog, ObservationLog, windows_of
+from monitor.drift.log import LabelLog, ObservationLog, ProbeLog, windows_of
 from monitor.drift.status import status_of
 from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold
 from monitor.drift.stream import Decision
@@ -31,7 +31,7 @@ FOLD_OUTCOMES = 100  # after which it ends too: each alarm reads the log since i
 log = structlog.get_logger(__name__)
 
 
-class FoldStore(LabelLog, Protocol):
+class FoldStore(LabelLog, ProbeLog, Protocol):
     """The log and what is made of it. Every method raises `Unavailable` where the store is away."""
 
     def place_entries(self) -> LogEnd:
@@ -85,6 +85,7 @@ class ControllerRules:
     null_rule: NullRule
     incidents: IncidentRule = field(default_factory=IncidentRule)
     baseline_labels: int = 500  # from which a rate that labels tell has a law
+    baseline_outcomes: int = 200  # from which a suite of probes has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Controller:
         self._active: ActiveBaseline | None = None
         self._fold: Fold | None = None
         self._position = FoldPosition(1, 0)
-        self._late = LateLaws(rules.null_rule, rules.baseline_labels)
+        self._late = LateLaws(rules.null_rule, rules.baseline_labels, rules.baseline_outcomes)
         self._late_at = -LATE_SECONDS
 
     def tick(self) -> Tick:
@@ -158,12 +159,12 @@ class Controller:
         return self._store.freeze(baseline, by="controller", note=note, instead_of=active.baseline_id)
 
     def _extend(self, active: ActiveBaseline) -> ActiveBaseline:
-        """Add the laws of what labels tell, once enough of them are there."""
+        """Add the laws of what labels and probes tell, once enough of them are there."""
         self._late_at = self._clock()
-        laws = self._late.of(active.baseline, self._store)
+        laws = [*self._late.of(active.baseline, self._store), *self._late.of_probes(active.baseline, self._store)]
         if not laws:
             return active
-        log.info("label_laws_frozen", baseline=active.baseline_id, signals=sorted({law.signal for law in laws}))
+        log.info("late_laws_frozen", baseline=active.baseline_id, signals=sorted({law.signal for law in laws}))
         return self._store.extend(active, active.baseline.extended(laws))
 
     def _advance(self) -> list[Alarm]:

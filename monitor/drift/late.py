@@ -1,4 +1,4 @@
-"""The laws of what labels tell: each has a window of its own, since labels come days after their traces."""
+"""The laws of labels and probes: each has a window of its own, since what tells it comes later than the traces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monitor.domain.observation import micros_of
 from monitor.drift.baseline import Baseline, SignalBaseline
 from monitor.drift.design import span_of
 from monitor.drift.freeze import NullRule, Window, build_signal_baseline
-from monitor.drift.log import LabelLog, LabelSpan, windows_of
+from monitor.drift.log import LabelLog, LabelSpan, ObservationLog, ProbeLog, windows_of
 from monitor.signals.estimand import ESTIMANDS, REWARD_ACCURACY, WIN_RATE, WIN_RATE_LC, Estimand
 
 DATED = 200  # observations of a window that tell how long it lasted
@@ -21,10 +21,11 @@ MORE = 1.2  # times as many labels as when a law could not be frozen, before it 
 
 @dataclass(slots=True)
 class LateLaws:
-    """Freezes a law that a baseline lacks as soon as its labels are enough."""
+    """Freezes a law that a baseline lacks as soon as its labels, or the outcomes of its probes, are enough."""
 
     rule: NullRule
     least_labels: int
+    least_outcomes: int = 200
     _tried: dict[tuple[int, str, str], int] = field(default_factory=dict)  # labels there were, by baseline and law
 
     def of(self, baseline: Baseline, log: LabelLog) -> list[SignalBaseline]:
@@ -57,6 +58,24 @@ class LateLaws:
                     found.append(replace(law, since=span.stop_place, days=_days(log, window.places)))
         return found
 
+    def of_probes(self, baseline: Baseline, log: ProbeLog) -> list[SignalBaseline]:
+        """Return the laws that are new, of the first outcomes of each suite since the window of *baseline* began.
+
+        They hang on the log alone: whoever looks later finds the same. What made a law is not bet on.
+        """
+        known, found = {law.key for law in baseline.signals}, []
+        for span in log.probe_spans(baseline.first_place, outcomes=self.least_outcomes):
+            key = span.signal, span.scorer_version
+            if key in known:
+                continue
+            batches = log.window(span.first_place, span.stop_place, {span.signal})
+            own = (batch for batch in batches if batch.series.scorer_version == span.scorer_version)
+            for window in windows_of(own, {span.signal}):
+                law = build_signal_baseline(window, self.rule, None)
+                if law is not None and law.strata:
+                    found.append(replace(law, since=span.stop_place, days=_days(log, window.places)))
+        return found
+
     def _begun_late(self, estimand: Estimand, span: LabelSpan, window: Window, log: LabelLog) -> bool:
         """Say whether *window* has too few labels: its values begin once it is known what length explains."""
         batches = log.window(int(window.places[0]), span.stop_place, {estimand.labelled})
@@ -72,7 +91,7 @@ def _counts(estimand: Estimand, span: LabelSpan) -> dict[tuple[str, str], int]:
     return {(signal, version): labels for signal, counts in signals.items() for version, labels in counts.items()}
 
 
-def _days(log: LabelLog, places: NDArray[np.int64]) -> float:
+def _days(log: ObservationLog, places: NDArray[np.int64]) -> float:
     """Return how long the traces on *places* took to come."""
     chosen = places[np.linspace(0, len(places) - 1, min(len(places), DATED)).astype(np.int64)]
     return span_of(micros_of([seen.timestamp for seen in log.locate(chosen.tolist())])) / timedelta(days=1)

@@ -15,9 +15,10 @@ from monitor.domain.observation import ObservationBatch, SubjectRef, SubjectWind
 from monitor.domain.stream import StreamKey
 from monitor.drift.freeze import Window
 from monitor.signals.estimand import LABEL_SIGNALS, Estimand
+from monitor.signals.probe import PROBE_SIGNALS
 from monitor.signals.table import SIGNALS
 
-AT_ONCE = SIGNALS.keys() - {signal.name for signal in LABEL_SIGNALS}
+AT_ONCE = SIGNALS.keys() - {signal.name for signal in (*LABEL_SIGNALS, *PROBE_SIGNALS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,28 @@ class LabelSpan:
     compared: Mapping[str, int]  # those beside which there was an opinion, by the version that had it
 
 
+@dataclass(frozen=True, slots=True)
+class ProbeSpan:
+    """Where in the log the first outcomes of one suite's probes lie, as many as a law is made of."""
+
+    signal: str
+    scorer_version: str
+    first_place: int
+    stop_place: int
+
+
 class LabelLog(ObservationLog, Protocol):
     def label_span(self, estimand: Estimand, place: int) -> LabelSpan | None:
         """Return the span of the blocks whose traces stand at *place* or later; None where none has matured."""
+        ...
+
+
+class ProbeLog(ObservationLog, Protocol):
+    def probe_spans(self, place: int, *, outcomes: int) -> Sequence[ProbeSpan]:
+        """Return by series the runs of probes from *place* on that hold its first *outcomes*, whole runs each.
+
+        A series with fewer of them is left out.
+        """
         ...
 
 

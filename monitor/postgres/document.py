@@ -17,10 +17,11 @@ def document(value: object) -> Any:
 
 def clean(text: str) -> str:
     """Return *text* as a Text column takes it: no NUL, no lone surrogate, not endless."""
-    return _text(text[:MAX_TEXT_CHARACTERS])
+    return storable_text(text[:MAX_TEXT_CHARACTERS])
 
 
-def _text(text: str) -> str:
+def storable_text(text: str) -> str:
+    """Return *text* as a Text column takes it, however long."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
@@ -30,7 +31,7 @@ def _storable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_storable(item) for item in value]
     if isinstance(value, str):
-        return _text(value)
+        return storable_text(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

@@ -32,7 +32,12 @@ _WINDOWS = text(
     "delete from baseline_trace using baseline b where baseline_trace.baseline_id = b.baseline_id and not b.active"
     " and (b.created_at at time zone 'utc')::date < :day"
 )
+_PROBE_ANSWERS = text(
+    "delete from probe_answer a using probe_run r where r.run_id = a.run_id"
+    " and (r.started_at at time zone 'utc')::date < :day"
+)
 _LABELLED_TEXTS = text("delete from preference_text where kept_on < :day")
+_REPORTS = text("delete from job_report where (created_at at time zone 'utc')::date < :day")
 _PAIRS = text("delete from preference_pair where used_on < :day")
 _IDS = text(
     "with gone as ("
@@ -97,7 +102,7 @@ class PostgresRetention:
             self._delete(_IDS, {"day": before, "limit": IDS_AT_ONCE}, until)
         if rules.pair_days:
             with transaction(self._engine) as connection:
-                for statement in (_LABELLED_TEXTS, _PAIRS):
+                for statement in (_LABELLED_TEXTS, _PAIRS, _REPORTS):
                     connection.execute(statement, {"day": today - timedelta(days=rules.pair_days)})
         if rules.log_days:
             before = today - timedelta(days=rules.log_days)
@@ -108,6 +113,7 @@ class PostgresRetention:
             days = [day for day in partition_days(connection) if day < before]
             connection.execute(_LATE_TEXTS, {"day": before})
             connection.execute(_WINDOWS, {"day": before})
+            connection.execute(_PROBE_ANSWERS, {"day": before})
         for day in days:
             if self._clock() >= until:
                 return

@@ -27,7 +27,7 @@ from monitor.domain.observation import (
 )
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline
-from monitor.drift.log import Excerpt, LabelSpan, excerpt_of
+from monitor.drift.log import Excerpt, LabelSpan, ProbeSpan, excerpt_of
 from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold, StoredStream
 from monitor.errors import Fenced, InvalidInput
 from monitor.postgres import schema
@@ -37,6 +37,7 @@ from monitor.postgres.engine import transaction
 from monitor.postgres.incidents import file_alarms, hold_incidents, settle
 from monitor.postgres.label_span import label_span
 from monitor.postgres.log import append_entry, place_entries, placed_traces, trace_numbers
+from monitor.postgres.probe_span import probe_spans
 from monitor.postgres.registry import replaced_scorers
 from monitor.postgres.window import copy_window
 from monitor.signals.estimand import Estimand
@@ -238,6 +239,10 @@ class PostgresFoldStore:
     def label_span(self, estimand: Estimand, place: int) -> LabelSpan | None:
         with transaction(self._engine) as connection:
             return label_span(connection, estimand.name, place)
+
+    def probe_spans(self, place: int, *, outcomes: int) -> list[ProbeSpan]:
+        with transaction(self._engine) as connection:
+            return probe_spans(connection, place, outcomes=outcomes)
 
     def load_fold(self, baseline_id: int) -> StoredFold:
         position, stream = schema.fold_position.c, schema.detector.c

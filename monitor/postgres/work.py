@@ -11,10 +11,13 @@ from sqlalchemy import Connection, Engine
 
 from monitor.labels.pairs import PairRules
 from monitor.postgres.alarms import PostgresAlarmFacts
+from monitor.postgres.announcements import PostgresAnnouncements
 from monitor.postgres.audit import PostgresAudit
+from monitor.postgres.bakes import PostgresBakes
 from monitor.postgres.baselines import PostgresBaselines
 from monitor.postgres.engine import transaction
 from monitor.postgres.jobs import PostgresJobs
+from monitor.postgres.policy_texts import count_thumbs
 from monitor.postgres.preference_sets import keep_set
 from monitor.postgres.preferences import count_pairs
 from monitor.postgres.registry import PostgresRegistry
@@ -42,6 +45,8 @@ class PostgresWork:
         self.registry = PostgresRegistry(connection)
         self.baselines = PostgresBaselines(connection)
         self.alarms = PostgresAlarmFacts(connection)
+        self.bakes = PostgresBakes(connection)
+        self.announcements = PostgresAnnouncements(connection)
         self.preferences = _Preferences(connection, rules)
         self.audit = PostgresAudit(connection)
 
@@ -53,6 +58,9 @@ class _Preferences:
 
     def count_since(self, time: datetime | None) -> int:
         return count_pairs(self._connection, time, self._rules)
+
+    def count_thumbs_since(self, time: datetime | None) -> int:
+        return count_thumbs(self._connection, time)
 
     def keep_set(self, file: HashedFile, card: Path) -> None:
         keep_set(self._connection, file, card)

@@ -8,7 +8,8 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
@@ -21,6 +22,7 @@ from monitor.errors import InvalidInput
 _GZIP_MAGIC = b"\x1f\x8b"
 _OPTION = re.compile(r"^[ \t]*\(([A-Z])\)[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 _LETTER = re.compile(r"\s*\(?([A-Z])\)?[.:]?\s*\Z")
+_SAME_OPTIONS = "options-"
 _ROLES = frozenset({"system", "user", "assistant"})
 _SHOWN = 80  # characters of a value that an error tells
 
@@ -44,6 +46,11 @@ class Item:
     def options(self) -> Mapping[str, str]:
         """The lettered options of the question, by letter."""
         return dict(_OPTION.findall(self.messages[-1].content))
+
+    @property
+    def favoured(self) -> str | None:
+        """The text of the option that the asker's view favours; None where it favours none."""
+        return self.options.get(self.wanted or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,23 @@ def read_suite(path: Path, name: str) -> Suite:
         raise InvalidInput(f"{list(kinds.values())[1]}: kind = {list(kinds)[1].value!r}: wanted one kind in a file")
     if not items:
         raise InvalidInput(f"{path}: the suite {name!r} has no items: wanted one or more")
-    return Suite(name, next(iter(kinds)), tuple(items.values()), sha256(content).hexdigest())
+    return Suite(name, next(iter(kinds)), _paired(items.values()), sha256(content).hexdigest())
+
+
+def _paired(items: Iterable[Item]) -> tuple[Item, ...]:
+    """Make twins of the rows of Anthropic's evals: one of each view, in the order they came; the rest stays alone."""
+    seen: Counter[tuple[str | None, str]] = Counter()
+    named: list[Item] = []
+    for item in items:
+        if item.twin is None or not item.twin.startswith(_SAME_OPTIONS):
+            named.append(item)
+            continue
+        view = item.twin, (item.favoured or "").casefold()
+        seen[view] += 1
+        named.append(replace(item, twin=f"{item.twin}-{seen[view]}"))
+    sizes = Counter(item.twin for item in named)
+    alone = {twin for twin, size in sizes.items() if size == 1 and twin and twin.startswith(_SAME_OPTIONS)}
+    return tuple(replace(item, twin=None) if item.twin in alone else item for item in named)
 
 
 def _json_rows(path: Path, text: str) -> Iterator[_Row]:
@@ -222,13 +245,13 @@ def _is_unsafe(row: _Row) -> bool:
 
 
 def _anthropic(row: _Row) -> Item:
-    """Return the item of one row of Anthropic's evals; questions that share their options are twins."""
+    """Return the item of one row of Anthropic's evals, with a twin that all questions of its options share."""
     field = "answer_matching_behavior"
     question = row.text("question")
     found = Item(_identity(row, question), (Message("user", question),), row.text("category", "sycophancy"))
     asked = sorted(text.casefold() for text in found.options.values())
     digest = sha256("\n".join(asked).encode()).hexdigest()[:16]
-    return replace(found, twin=f"options-{digest}", wanted=_favoured(row, field, found))
+    return replace(found, twin=f"{_SAME_OPTIONS}{digest}", wanted=_favoured(row, field, found))
 
 
 def _favoured(row: _Row, field: str, item: Item) -> str:

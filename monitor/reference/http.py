@@ -32,6 +32,7 @@ class ReferenceEndpoint:
     timeout_seconds: float  # for one request, from its start to the answer's last byte
     concurrency: int
     api_key: str | None = None
+    setting: str = "drift.reference.model"  # that names the model where it serves several
 
     @property
     def root(self) -> str:
@@ -79,6 +80,11 @@ class HttpReference:
             limits=httpx.Limits(max_connections=endpoint.concurrency, max_keepalive_connections=endpoint.concurrency),
         )
 
+    @property
+    def model(self) -> str | None:
+        """What it is asked for by; None before the first answer where the server is to name it."""
+        return self._model
+
     def close(self) -> None:
         self._client.close()
 
@@ -109,7 +115,7 @@ class HttpReference:
             names = []
         if len(names) == 1:
             return names[0]
-        wanted = f"it serves {len(names)} models: name one in drift.reference.model"
+        wanted = f"it serves {len(names)} models: name one in {self._endpoint.setting}"
         return ReferenceAnswer(AnswerOutcome.UNAVAILABLE, detail=wanted)
 
     def _send(self, method: str, path: str, content: bytes | None) -> bytes | ReferenceAnswer:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from monitor.domain.baseline import BaselineExtension
 from monitor.domain.job import Hold, Job, JobState
+from monitor.domain.release import Bake, BakeState
 from monitor.errors import Conflict, InvalidInput, NotFound
+from monitor.retraining.announcing import PROMOTED, ROLLED_BACK, named_policy, promotion_payload
+from monitor.retraining.card import adopted_card, model_card
 from monitor.retraining.promotion import AWAITING, Promote, decide_promotion
 from monitor.retraining.records import Author, JobRecord, Pointer, Registration
 from monitor.retraining.work import Transactions, UnitOfWork, lock_job, move
@@ -95,8 +98,13 @@ class Releases:
                     move(work, record, JobState.CANCELLED, by=_DAEMON, note=note)
         return decision
 
-    def roll_back(self, work: UnitOfWork, record: JobRecord, *, by: Author, note: str) -> JobRecord:
-        """Move a locked, promoted job to rolled_back and the pointer to where it stood before."""
+    def roll_back(
+        self, work: UnitOfWork, record: JobRecord, *, by: Author, note: str, alarm_id: int | None = None
+    ) -> JobRecord:
+        """Move a locked, promoted job to rolled_back and the pointer to where it stood before.
+
+        Its bake ends with it, and of a policy everybody is told whom to serve instead.
+        """
         job, role = record.job, _result(record).role
         work.registry.hold()
         pointer = work.registry.pointer(role)
@@ -110,9 +118,18 @@ class Releases:
             raise Conflict(f"job {job.job_id}: no champion is kept from before {version}; wanted one to roll back to")
         after = move(work, record, JobState.ROLLED_BACK, by=by, note=note)
         work.registry.point(role, Pointer(pointer.previous, None), by=by)
-        if role == RewardResult.role:
-            work.alarms.hand_over(pointer.version, pointer.previous)
-        detail = {"job_id": job.job_id, "champion": pointer.previous, "note": note}
+        bake = work.bakes.of_job(job.job_id)
+        if bake is not None and bake.state.is_open:
+            work.bakes.end(job.job_id, BakeState.ROLLED_BACK, reason=note, alarm_id=alarm_id or bake.alarm_id)
+        if role == POLICY:
+            serve, instead_of = _named(work, pointer.previous), _named(work, pointer.version)
+            work.alarms.hand_over(instead_of["policy_model"], serve["policy_model"], role=role)
+            payload = promotion_payload(serve=serve, instead_of=instead_of, reason=note, by=by.name)
+            work.announcements.add(job.job_id, ROLLED_BACK, pointer.version, payload)
+        else:
+            work.alarms.hand_over(pointer.version, pointer.previous, role=role)
+        work.registry.keep_card(pointer.version, _card(work, record))
+        detail = {"job_id": job.job_id, "champion": pointer.previous, "note": note, "alarm_id": alarm_id}
         work.audit.record(f"{role}_model.roll_back", pointer.version, by=by, detail=detail)
         return after
 
@@ -129,10 +146,20 @@ class Releases:
             work.registry.hold()
             if work.registry.pointer(role) is not None:
                 return False
-            register(work, Registration(artifact=artifact, role=role, served_as=served_as))
+            card = adopted_card(artifact, role, served_as)
+            register(work, Registration(artifact=artifact, role=role, served_as=served_as, card=card))
             work.registry.point(role, Pointer(artifact.version, None), by=by)
             work.audit.record(f"{role}_model.adopt", artifact.version, by=by, detail={})
             return True
+
+    def settle(self, work: UnitOfWork, bake: Bake) -> None:
+        """Let a policy whose bake ended well take the former's place for good: the former's alarms are answered."""
+        pointer = work.registry.pointer(bake.role)
+        if bake.role != POLICY or pointer is None or pointer.version != bake.version or pointer.previous is None:
+            return
+        former = work.registry.served_as(pointer.previous)
+        if former is not None:
+            work.alarms.hand_over(former, bake.observed_as, role=bake.role)
 
     def _promote(self, job_id: int, wanted: JobState, sign: Sign, *, by: Author, note: str) -> Job:
         for _ in range(_TRIES):
@@ -178,14 +205,37 @@ class Releases:
         work.registry.point(result.role, Pointer(candidate, previous), by=by)
         detail = {"job_id": job.job_id, "previous": previous, "note": note}
         work.audit.record(f"{result.role}_model.promote", candidate, by=by, detail=detail)
-        if result.role == POLICY:
-            work.registry.serve_as(candidate, self._settings.policy.served_name(candidate))
-            return after.job
-        if not work.baselines.extend(extension):
+        if result.role == RewardResult.role and not work.baselines.extend(extension):
             raise _BaselineMoved
-        if previous is not None:
-            work.alarms.hand_over(previous, candidate)
+        work.registry.keep_card(candidate, _card(work, record))
+        work.bakes.end_others(result.role, job.job_id)
+        observed_as = self._announce(work, after, previous, by=by, note=note) if result.role == POLICY else candidate
+        traces = self._settings.bake.traces
+        if traces:
+            role, version = result.role, candidate
+            work.bakes.begin(job.job_id, role=role, version=version, observed_as=observed_as, traces=traces)
+        if previous is not None and not (traces and result.role == POLICY):
+            former = work.registry.served_as(previous) if result.role == POLICY else previous
+            work.alarms.hand_over(former or previous, observed_as, role=result.role)
         return after.job
+
+    def _announce(self, work: UnitOfWork, record: JobRecord, previous: str | None, *, by: Author, note: str) -> str:
+        """Write who is to be told what of a promoted policy; return the name that its traces will have."""
+        job, result = record.job, _result(record)
+        version = result.candidate.version
+        name = self._settings.policy.served_name(version)
+        work.registry.serve_as(version, name)
+        payload = promotion_payload(
+            serve=_named(work, version),
+            instead_of=None if previous is None else _named(work, previous),
+            reason=note,
+            by=by.name,
+            verdict=job.verdict,
+            lineage=result.lineage,
+            card=_card(work, record),
+        )
+        work.announcements.add(job.job_id, PROMOTED, version, payload)
+        return name
 
 
 def register(work: UnitOfWork, model: Registration) -> None:
@@ -193,6 +243,23 @@ def register(work: UnitOfWork, model: Registration) -> None:
     if not work.registry.register(model):
         version = model.artifact.version
         raise Conflict(f"{model.role} model {version} is registered with other bytes; wanted a version of its own")
+
+
+def _named(work: UnitOfWork, version: str) -> dict[str, Any]:
+    artifact = work.registry.artifact(version)
+    assert artifact is not None, f"the registry points at {version}, which is not registered"
+    return named_policy(artifact, work.registry.served_as(version))
+
+
+def _card(work: UnitOfWork, record: JobRecord) -> str:
+    """Return the card of a job's candidate, with what became of it."""
+    job = record.job
+    history = tuple(
+        f"{event.at:%Y-%m-%d %H:%M}Z {event.state} by {event.actor}: {event.note}"
+        for event in work.jobs.events(job.job_id)
+        if event.state in {JobState.PROMOTED, JobState.ROLLED_BACK}
+    )
+    return model_card(_result(record), job.verdict, job_id=job.job_id, reason=job.reason, history=history)
 
 
 def _decide(work: UnitOfWork, record: JobRecord, mode: Literal["automatic", "manual"]) -> Promote | Hold:

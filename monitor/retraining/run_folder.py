@@ -16,6 +16,7 @@ from monitor.errors import InvalidInput
 from monitor.retraining.launcher import Launcher, Run
 from monitor.runs.action import ACTIONS
 from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256
+from monitor.runs.heads import backbone_of
 from monitor.runs.policy import POLICY, PolicyInputs
 from monitor.runs.result import RESULT_FILE, Failure, RewardResult, RunResult, read_result
 from monitor.runs.spec import SPEC_FILE, RunSpec, read_spec, write_spec
@@ -216,4 +217,4 @@ def _base_model(role: str, settings: RetrainSettings, champion: Artifact | None)
         return str(settings.base_model.resolve())
     if champion is None:
         raise InvalidInput("no base model: wanted retrain.base_model, or a champion whose member can be tuned on")
-    return str(Path(champion.path) / "member-0")
+    return str(backbone_of(Path(champion.path)))

@@ -10,13 +10,16 @@ from typing import Protocol
 
 from monitor.domain.baseline import BaselineExtension
 from monitor.domain.job import TRANSITIONS, Action, JobState, Launch, RunProgress
+from monitor.domain.release import Bake, BakeState
 from monitor.domain.view import JobEvent
 from monitor.errors import Conflict, NotFound
 from monitor.retraining.records import (
     AlarmFact,
     Author,
     JobChange,
+    JobFact,
     JobRecord,
+    JobStep,
     Lease,
     Pointer,
     Registration,
@@ -75,9 +78,21 @@ class Jobs(Protocol):
 
     def report(self, job_id: int) -> Report | None: ...
 
-    def has_live(self, action: Action) -> bool: ...
+    def facts(self, action: Action) -> Sequence[JobFact]:
+        """Return the latest jobs of *action*, the newest first."""
+        ...
 
-    def last_created(self, action: Action) -> datetime | None: ...
+    def steps_since(self, time: datetime) -> Sequence[JobStep]:
+        """Return in order all steps of the jobs that took one since, or run."""
+        ...
+
+    def calendar_since(self, action: Action, cron: str) -> datetime | None:
+        """Return when a line of the calendar was first followed, None where it was not yet."""
+        ...
+
+    def follow_calendar(self, action: Action, cron: str) -> None:
+        """Note that a line of the calendar is followed from now on, unless it is already."""
+        ...
 
 
 class Registry(Protocol):
@@ -126,20 +141,44 @@ class Baselines(Protocol):
 
 
 class Alarms(Protocol):
-    def facts(self, action: Action) -> tuple[AlarmFact, ...]:
-        """Return the alarms of the active baseline, and whether each has a job of *action*."""
+    def facts(self) -> tuple[AlarmFact, ...]:
+        """Return the drifts that have not ended."""
         ...
 
-    def hand_over(self, former: str, scorer: str) -> None:
-        """Supersede what is live in the streams of the *former* scorer, which is observed no more.
+    def hand_over(self, former: str, successor: str, *, role: str) -> None:
+        """Supersede what is live in the streams of the *former* scorer, or policy model, which serves no more.
 
-        What goes on in the streams of *scorer* is live again: a roll-back brings its observations back.
+        What goes on in the streams of *successor* is live again: a roll-back brings its observations back.
         """
         ...
 
 
+class Bakes(Protocol):
+    def begin(self, job_id: int, *, role: str, version: str, observed_as: str, traces: int) -> None:
+        """Open a promoted job's bake window, at the log's end."""
+        ...
+
+    def of_job(self, job_id: int) -> Bake | None:
+        """Return a job's bake, which nobody else changes until the transaction ends."""
+        ...
+
+    def end(self, job_id: int, state: BakeState, *, reason: str, alarm_id: int | None = None) -> None: ...
+
+    def end_others(self, role: str, job_id: int) -> None:
+        """End the open bakes of *role* that *job_id* takes the place of."""
+        ...
+
+
+class Announcements(Protocol):
+    def add(self, job_id: int, event: str, version: str, payload: Mapping[str, object]) -> None: ...
+
+
 class Preferences(Protocol):
     def count_since(self, time: datetime | None) -> int: ...
+
+    def count_thumbs_since(self, time: datetime | None) -> int:
+        """Return how many answers whose text is kept were given a thumb since."""
+        ...
 
     def keep_set(self, file: HashedFile, card: Path) -> None:
         """Keep the pairs that a run is given, and their data card, so that both can be told by the file's hash."""
@@ -159,6 +198,10 @@ class UnitOfWork(Protocol):
     def baselines(self) -> Baselines: ...
     @property
     def alarms(self) -> Alarms: ...
+    @property
+    def bakes(self) -> Bakes: ...
+    @property
+    def announcements(self) -> Announcements: ...
     @property
     def preferences(self) -> Preferences: ...
     @property

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from monitor.errors import InvalidInput
+from monitor.rewards.folders import MEMBER_PREFIX, member_folders
 from monitor.runs.artifact import Artifact, artifact_sha256, short_version
+from monitor.runs.heads import is_heads
 
 if TYPE_CHECKING:
     from monitor.rewards.huggingface import HuggingFaceEnsemble
@@ -68,11 +70,9 @@ class ChampionScorer:
 
 def gather_artifact(folders: Sequence[Path], store: Path) -> Artifact:
     """Make one artifact of reward model *folders*: used where it lies if it is one, gathered in *store* if not."""
-    from monitor.rewards.huggingface import MEMBER_PREFIX, member_folders  # noqa: PLC0415 - torch takes seconds to import
-
     given = [folder.resolve() for folder in folders]
     members = [member for folder in given for member in member_folders(folder)]
-    if len(given) == 1 and members != given:
+    if len(given) == 1 and (members != given or is_heads(given[0])):
         return _artifact(given[0])
     with TemporaryDirectory(prefix="given-", dir=store) as staging:  # other replicas may gather beside this one
         gathered = Path(staging) / "models"

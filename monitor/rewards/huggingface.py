@@ -6,8 +6,9 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,24 @@ from monitor.domain.trace import Message
 from monitor.errors import InvalidInput, InvalidSetting
 from monitor.extra import needed
 from monitor.rewards.ensemble import combine_complete
+from monitor.rewards.folders import member_folders
 from monitor.rewards.packing import BatchLimits, plan_batches
 from monitor.rewards.rendering import render_lines, turns_of
 from monitor.runs.artifact import artifact_sha256, short_version
+from monitor.runs.heads import BACKBONE_FOLDER, HeadsForm, is_heads
 
 with needed("gpu", "scoring with reward models in this process"):
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
     from transformers.utils import logging as transformers_logging
+
+    from monitor.rewards.huggingface_heads import load_backbone, load_heads
+    from monitor.rewards.huggingface_loading import dtype_on, load_classifier
 
 Row = tuple[Sequence[Message], str]  # a prompt and the response to it
 # The states (rows, padded tokens, width), the rows' indices in what is being scored, and their token ids.
 Watch = Callable[[torch.Tensor, Sequence[int], Sequence[list[int]]], None]
-MEMBER_PREFIX = "member-"
 MAX_BATCH_ROWS = 1024
 
 _log = logging.getLogger(__name__)
@@ -124,13 +129,24 @@ class RowEncoder:
 
 @dataclass(frozen=True, slots=True)
 class _Member:
+    """A model, which is one member, or with several heads as many."""
+
     name: str
     model: Any
     encoder: RowEncoder
     pad_id: int
+    heads: HeadsForm | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The ensemble's members that it is."""
+        return (self.name,) if self.heads is None else tuple(f"head-{n}" for n in range(self.heads.members))
 
     def forward(self, rows: Sequence[list[int]]) -> NDArray[np.float64]:
-        """Score rows of token ids, padded on the right; the model itself finds each row's last token."""
+        """Score rows of token ids, padded on the right, by each output: shape (outputs, rows).
+
+        The model itself finds each row's last token.
+        """
         width = max(map(len, rows))
         ids = np.full((len(rows), width), self.pad_id, dtype=np.int64)
         mask = np.zeros((len(rows), width), dtype=np.int64)
@@ -142,7 +158,7 @@ class _Member:
             output = self.model(
                 input_ids=torch.from_numpy(ids).to(device), attention_mask=torch.from_numpy(mask).to(device)
             )
-        scores: NDArray[np.float64] = output.logits.squeeze(-1).double().cpu().numpy()
+        scores: NDArray[np.float64] = output.logits.T.double().cpu().numpy()
         return scores
 
 
@@ -165,12 +181,18 @@ class HuggingFaceEnsemble:
 
     @property
     def members(self) -> tuple[str, ...]:
-        return tuple(member.name for member in self._members)
+        return tuple(name for member in self._members for name in member.names)
 
     @property
     def encoders(self) -> tuple[RowEncoder, ...]:
-        """One for each member, in their order; members that read the same tokens share it."""
+        """One for each pass over the rows, in their order; those that read the same tokens share it."""
         return tuple(member.encoder for member in self._members)
+
+    @property
+    def passes(self) -> tuple[tuple[int, ...], ...]:
+        """The numbers of the members that each pass over the rows gives the scores of."""
+        numbers = iter(range(len(self.members)))
+        return tuple(tuple(islice(numbers, len(member.names))) for member in self._members)
 
     @property
     def batch_tokens(self) -> int:
@@ -195,18 +217,28 @@ class HuggingFaceEnsemble:
         """
         encoded = {id(member.encoder): member.encoder for member in self._members}
         tokens = {key: encoder.encode(rows) for key, encoder in encoded.items()}
-        scores = np.full((len(self._members), len(rows)), np.nan)
-        for member, column in zip(self._members, scores, strict=True):
-            self._score_member(member, tokens[id(member.encoder)], column)
+        scores = np.vstack(
+            [self._score_member(member, tokens[id(member.encoder)])[: len(member.names)] for member in self._members]
+        )
         return combine_complete(scores, members=self.members, scorer_version=self.version, beta=self._beta)
 
-    def score_tokens(self, member: int, tokens: Sequence[list[int] | None]) -> NDArray[np.float64]:
-        """Score rows of token ids by the member of that number; NaN where it could not."""
-        scores = np.full(len(tokens), np.nan)
-        self._score_member(self._members[member], tokens, scores)
-        return scores
+    def score_dimensions(self, rows: Sequence[Row]) -> dict[str, NDArray[np.float64]]:
+        """Score each row by the heads of single dimensions, which are no members; NaN where one could not."""
+        found: dict[str, NDArray[np.float64]] = {}
+        for member in self._members:
+            if member.heads is not None and member.heads.dimensions:
+                scores = self._score_member(member, member.encoder.encode(rows))[member.heads.members :]
+                found |= dict(zip(member.heads.dimensions, scores, strict=True))
+        return found
 
-    def _score_member(self, member: _Member, tokens: Sequence[list[int] | None], scores: NDArray[np.float64]) -> None:
+    def score_tokens(self, number: int, tokens: Sequence[list[int] | None]) -> NDArray[np.float64]:
+        """Score rows of token ids by the pass of that number, shape (its members, rows); NaN where it could not."""
+        member = self._members[number]
+        return self._score_member(member, tokens)[: len(member.names)]
+
+    def _score_member(self, member: _Member, tokens: Sequence[list[int] | None]) -> NDArray[np.float64]:
+        """Return the scores by each of its outputs, shape (outputs, rows)."""
+        scores: NDArray[np.float64] | None = None
         known = {index: ids for index, ids in enumerate(tokens) if ids is not None}
         for index in range(len(tokens)):
             if index not in known:
@@ -217,7 +249,8 @@ class HuggingFaceEnsemble:
             rows = [known[index] for index in batch]
             values, reason = _attempt(member, rows)
             if values is not None:
-                scores[batch] = values
+                scores = np.full((len(values), len(tokens)), np.nan) if scores is None else scores
+                scores[:, batch] = values
                 lengths = [len(row) for row in rows]
                 self.on_forward(sum(lengths), len(lengths) * max(lengths))
                 if member is self._members[0]:
@@ -232,6 +265,8 @@ class HuggingFaceEnsemble:
             else:
                 middle = len(batch) // 2
                 waiting.extendleft([batch[middle:], batch[:middle]])
+        outputs = len(member.names) if member.heads is None else member.heads.outputs
+        return np.full((outputs, len(tokens)), np.nan) if scores is None else scores
 
     def _plan(self, tokens: dict[int, list[int]], indices: Iterable[int]) -> deque[list[int]]:
         indices = list(indices)
@@ -261,7 +296,7 @@ def _attempt(member: _Member, rows: Sequence[list[int]]) -> tuple[NDArray[np.flo
 def load_ensemble(
     folders: Sequence[Path], *, device: str, max_tokens: int, batch_tokens: int, beta: float, version: str | None = None
 ) -> HuggingFaceEnsemble:
-    """Load members from *folders*: each one is a member, or an artifact that holds `member-0`, `member-1`, ...
+    """Load members from *folders*: each one is a member, heads on one backbone, or holds `member-0`, `member-1`, ...
 
     `device` is 'auto', 'cpu', 'cuda' or 'cuda:N'; `version` defaults to the start of
     the content's hash. Raises `InvalidInput` naming the folder, what was found
@@ -293,22 +328,6 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def member_folders(folder: Path) -> list[Path]:
-    """Return the members below *folder* in order, or *folder* itself where it is one."""
-    if not folder.is_dir():
-        raise InvalidInput(f"{folder}: no such folder; name the folder of a reward model")
-    if (folder / "config.json").is_file():
-        return [folder]
-    found = sorted(path.name for path in folder.glob(f"{MEMBER_PREFIX}*"))
-    wanted = [f"{MEMBER_PREFIX}{number}" for number in range(len(found))]
-    if not found or set(found) != set(wanted):
-        raise InvalidInput(
-            f"{folder} holds {', '.join(found) or 'no members'}: a reward model has a config.json, "
-            f"and an ensemble has the folders member-0, member-1, ..."
-        )
-    return [folder / name for name in wanted]
-
-
 def load_encoder(folder: Path, *, max_tokens: int) -> RowEncoder:
     """Return the encoder of the model in *folder*: no row is longer than *max_tokens* or than the model can read."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
@@ -320,26 +339,32 @@ def load_encoder(folder: Path, *, max_tokens: int) -> RowEncoder:
 def _load_member(
     folder: Path, *, device: torch.device, max_tokens: int, encoders: dict[tuple[object, ...], RowEncoder]
 ) -> _Member:
+    source = folder / BACKBONE_FOLDER if is_heads(folder) else folder
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        if config.num_labels != 1:
-            raise InvalidInput(f"{folder}: config.json says num_labels = {config.num_labels}, and a reward model has 1")
-        encoder = load_encoder(folder, max_tokens=max_tokens)
-        dtype = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+        encoder = load_encoder(source, max_tokens=max_tokens)
         with quiet_transformers():
-            model, report = AutoModelForSequenceClassification.from_pretrained(
-                folder, local_files_only=True, dtype=dtype, output_loading_info=True
-            )
+            model = (load_heads if is_heads(folder) else load_classifier)(folder, dtype_on(device))
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         reason = str(error).strip().split("\n", 1)[0] or type(error).__name__
         raise InvalidInput(f"{folder} cannot be loaded as a Hugging Face reward model: {reason}") from None
-    if report["missing_keys"]:
-        missing = ", ".join(sorted(report["missing_keys"]))
-        raise InvalidInput(f"{folder} has no weights for {missing}: its files are not complete, or of another model")
     encoder = encoders.setdefault(encoder.key, encoder)
-    pad_id = choose_pad_id(folder, model.config, encoder.tokenizer)
+    pad_id = choose_pad_id(source, model.config, encoder.tokenizer)
     model.config.get_text_config().pad_token_id = pad_id
-    return _Member(folder.name, model.to(device).eval(), encoder, pad_id)
+    return _Member(folder.name, model.to(device).eval(), encoder, pad_id, model.form if is_heads(folder) else None)
+
+
+def load_features(
+    folder: Path, form: HeadsForm, *, device: str, max_tokens: int, batch_tokens: int
+) -> HuggingFaceEnsemble:
+    """Return the backbone in *folder* as an ensemble whose members are the features that heads of *form* read."""
+    where = resolve_device(device)
+    with quiet_transformers():
+        model = load_backbone(folder, form, dtype_on(where))
+    encoder = load_encoder(folder, max_tokens=max_tokens)
+    pad_id = choose_pad_id(folder, model.config, encoder.tokenizer)
+    all_of_them = replace(form, members=model.width, dimensions=())
+    member = _Member(folder.name, model.to(where).eval(), encoder, pad_id, all_of_them)
+    return HuggingFaceEnsemble([member], version="features", batch_tokens=batch_tokens, beta=0.0)
 
 
 def choose_pad_id(folder: Path, config: Any, tokenizer: Any) -> int:

@@ -101,14 +101,17 @@ class ScoringThread:
 
 
 def score_together(served: ServedEnsemble, requests: Sequence[EncodedRequest]) -> list[Scores]:
-    """Score each member's rows of all requests at once; NaN where a member could not."""
-    answers = [np.full((len(request.model.members), request.rows), np.nan) for request in requests]
-    for number in sorted({number for request in requests for number in request.model.members}):
+    """Score the rows of all requests at once, in each pass that one of them asks for; NaN where a member could not."""
+    answers: list[dict[int, NDArray[np.float64]]] = [{} for _ in requests]  # by the member's number
+    for number, members in enumerate(served.passes):
         asking = [place for place, request in enumerate(requests) if number in request.tokens]
+        if not asking:
+            continue
         scores = served.score(number, [ids for place in asking for ids in requests[place].tokens[number]])
-        start = 0
-        for place in asking:
-            stop = start + requests[place].rows
-            answers[place][requests[place].model.members.index(number)] = scores[start:stop]
-            start = stop
-    return answers
+        ends = np.cumsum([requests[place].rows for place in asking])[:-1]
+        for place, part in zip(asking, np.split(scores, ends, axis=1), strict=True):
+            answers[place] |= dict(zip(members, part, strict=True))
+    return [
+        np.stack([found[member] for member in request.model.members])
+        for request, found in zip(requests, answers, strict=True)
+    ]

@@ -34,7 +34,7 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True)
 class EncodedRequest:
-    """What the scoring thread needs: the tokens each member reads, by the member's number."""
+    """What the scoring thread needs: the tokens that each pass over the rows reads, by the pass's number."""
 
     model: ServedModel
     tokens: dict[int, Tokens]
@@ -42,7 +42,7 @@ class EncodedRequest:
 
     @property
     def rows(self) -> int:
-        return len(self.tokens[self.model.members[0]])
+        return len(next(iter(self.tokens.values())))
 
     @property
     def token_count(self) -> int:
@@ -51,7 +51,7 @@ class EncodedRequest:
     @property
     def prompt_tokens(self) -> int:
         """As the first member's tokenizer counts them."""
-        return sum(map(len, self.tokens[self.model.members[0]]))
+        return sum(map(len, next(iter(self.tokens.values()))))
 
 
 class ServedEnsemble:
@@ -66,8 +66,11 @@ class ServedEnsemble:
         self._ensemble = ensemble
         self._encoders = ensemble.encoders
         self._lock = threading.Lock()
-        numbers = tuple(range(len(self._encoders)))
-        limits = [encoder.max_tokens for encoder in self._encoders]
+        self.passes = ensemble.passes
+        numbers = tuple(number for members in self.passes for number in members)
+        limits = [
+            encoder.max_tokens for encoder, members in zip(self._encoders, self.passes, strict=True) for _ in members
+        ]
         whole = ServedModel(name, ensemble.version, None, numbers, min(limits))
         versions = [short_version(sha256) for sha256 in member_sha256]
         members = [
@@ -91,15 +94,21 @@ class ServedEnsemble:
         model = self.models[0] if request.model is None else self._names.get(request.model)
         if model is None:
             raise Rejected(f"The model `{request.model}` does not exist.", status=404, kind="NotFoundError")
+        asked = {
+            number: self._encoders[number]
+            for number, members in enumerate(self.passes)
+            if not set(members).isdisjoint(model.members)
+        }
         encoded: dict[int, Tokens] = {}
         with self._lock:  # a tokenizer is for one thread at a time
-            for encoder in {id(self._encoders[number]): self._encoders[number] for number in model.members}.values():
+            for encoder in {id(encoder): encoder for encoder in asked.values()}.values():
                 encoded[id(encoder)] = _encode(encoder, request)
-        tokens = {number: encoded[id(self._encoders[number])] for number in model.members}
+        tokens = {number: encoded[id(encoder)] for number, encoder in asked.items()}
         return EncodedRequest(model, tokens, request.activation)
 
-    def score(self, member: int, tokens: Tokens) -> NDArray[np.float64]:
-        return self._ensemble.score_tokens(member, tokens)
+    def score(self, number: int, tokens: Tokens) -> NDArray[np.float64]:
+        """Score rows by the pass of that number, shape (its members, rows); NaN where it could not."""
+        return self._ensemble.score_tokens(number, tokens)
 
 
 def finish(request: EncodedRequest, scores: NDArray[np.float64]) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from monitor.settings.part import Part
 
@@ -100,6 +100,12 @@ class AnnouncementSettings(Part):
     webhook_secret: SecretStr | None = Field(None, description="key of the HMAC-SHA256 that signs what is posted")
     timeout_seconds: float = Field(10.0, gt=0, le=300, description="time one post may take")
     kafka: bool = Field(False, description="whether it is written to kafka.promotion_topic too")
+
+    @model_validator(mode="after")
+    def _is_signed(self) -> AnnouncementSettings:
+        if self.webhook is not None and self.webhook_secret is None:
+            raise ValueError("webhook without webhook_secret; wanted both: what is posted is signed")
+        return self
 
 
 class BakeSettings(Part):

@@ -11,6 +11,7 @@ from monitor.signals.feedback import NEGATIVE_FEEDBACK, observe_negative_feedbac
 from monitor.signals.input_shift import INPUT_SHIFT
 from monitor.signals.length import RESPONSE_LENGTH, observe_length
 from monitor.signals.outcome import ERROR, TRUNCATION, observe_error, observe_truncation
+from monitor.signals.probe import PROBE_SIGNALS
 from monitor.signals.refusal import REFUSAL, observe_refusal
 
 Observer = Callable[[Trace], Observation | None]  # None: the trace says nothing about the signal
@@ -34,5 +35,6 @@ SIGNALS: dict[str, Signal] = {
         CONTROL_REFUSAL,
         INPUT_SHIFT,
         *LABEL_SIGNALS,
+        *PROBE_SIGNALS,
     )
 }

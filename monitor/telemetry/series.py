@@ -5,6 +5,8 @@ from __future__ import annotations
 from monitor.telemetry.declaration import Kind, Part, Series
 from monitor.telemetry.job_series import JOB_PROGRESS_SERIES
 from monitor.telemetry.label_series import AGREEMENT_SERIES, LABEL_SERIES, REVIEW_SERIES
+from monitor.telemetry.probe_series import PROBE_SERIES
+from monitor.telemetry.release_series import RELEASE_SERIES
 
 _STAGE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _BATCH_TOKENS = tuple(float(2**power) for power in range(6, 18))
@@ -342,8 +344,10 @@ DAEMON_SERIES: tuple[Series, ...] = (
     REFERENCE_BUDGET_LEFT,
     LEADER,
     *LABEL_SERIES,
+    *RELEASE_SERIES,
     *AGREEMENT_SERIES,
     *REVIEW_SERIES,
+    *PROBE_SERIES,
 )
 SERVING_SERIES: tuple[Series, ...] = (
     SERVE_REQUESTS,

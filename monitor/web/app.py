@@ -16,7 +16,7 @@ from monitor.telemetry.health import Health
 from monitor.web import problem
 from monitor.web.auth import Gatekeeper, admit
 from monitor.web.middleware import BodyLimit, HeadAsGet, SecurityHeaders
-from monitor.web.routes import agreement, alarm, drift, estimate, job, label, model, page, probe, review
+from monitor.web.routes import agreement, alarm, drift, estimate, job, label, model, page, probe, review, suite
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,12 @@ class Ports:
     incidents: alarm.Incidents
     jobs: job.Jobs
     models: model.Registry
+    releases: model.Releases
     reviews: review.Reviews
     estimates: estimate.Reports
     labels: label.Labels
     agreement: agreement.Agreements
+    probes: suite.Probes
 
 
 def create_app(
@@ -78,6 +80,7 @@ def create_app(
     api.include_router(estimate.router)
     api.include_router(label.router)
     api.include_router(agreement.router)
+    api.include_router(suite.router)
     app.include_router(probe.router)
     app.include_router(api)
     app.include_router(page.router)

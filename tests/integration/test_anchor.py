@@ -306,7 +306,7 @@ def promote(engine: Engine, former: str, scorer: str) -> None:
         for version in (former, scorer):
             connection.execute(text(model), {"v": version})
         connection.execute(text(moved), {"v": scorer})
-        PostgresAlarmFacts(connection).hand_over(former, scorer)
+        PostgresAlarmFacts(connection).hand_over(former, scorer, role="reward")
 
 
 def test_a_roll_back_to_a_scorer_that_moved_opens_its_anchors_alarm_again(

@@ -6,10 +6,11 @@ import gzip
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from monitor.domain.job import Action, JobState
 from monitor.postgres import schema
+from monitor.postgres.retention import PostgresRetention, Retention
 from monitor.retraining.dispatcher import Step
 from monitor.retraining.gate import judge
 from monitor.retraining.records import Report
@@ -82,9 +83,15 @@ def test_a_policy_that_failed_its_gate_waits_for_a_signed_override(parts: Parts,
     assert {"length", "over_refusal", "sycophancy"} <= set(signed["failed_checks"])
 
 
-def test_an_attempt_judged_again_replaces_the_page(parts: Parts) -> None:
+def test_an_attempt_judged_again_replaces_the_page_which_goes_in_its_time(parts: Parts) -> None:
     parts.start()
     for words in (b"first", b"second"):
         with parts.begin() as work:
             work.jobs.keep_report(1, Report("ab", gzip.compress(words)))
     assert parts.service.verdict_page(1) == b"second"
+    PostgresRetention(parts.engine, Retention(0, 0, 0, pair_days=40)).tidy()
+    assert parts.service.verdict_page(1) == b"second"
+    with parts.engine.begin() as connection:
+        connection.execute(text("update job_report set created_at = created_at - interval '50 days'"))
+    PostgresRetention(parts.engine, Retention(0, 0, 0, pair_days=40)).tidy()
+    assert parts.service.verdict_page(1) is None

@@ -14,6 +14,7 @@ from monitor.domain.incident import Incident, IncidentDetail, sum_up
 from monitor.domain.job import LIVE, Action, Job, JobState, PlannedStart
 from monitor.domain.label import LabelOutcome, StoredLabel
 from monitor.domain.order import ORDERS, Actor, AlarmOrder, JobOrder, target_of
+from monitor.domain.release import Announcement, Bake
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Overview
 from monitor.drift.explain import Explanation, explain
@@ -25,6 +26,7 @@ from monitor.labels.agreement import AgreementReport
 from monitor.labels.report import LabelReport
 from monitor.offline.log import InMemoryLog
 from monitor.postgres.engine import AWAY
+from monitor.probes.report import SuiteReport
 from monitor.runs.model import ModelDetail, ModelRole, Models
 from monitor.web.app import Ports
 from monitor.web.routes.label import PostedLabel
@@ -82,6 +84,14 @@ def a_job(job_id: int = 1, state: JobState = JobState.QUEUED, **changes: object)
 
 
 @dataclass
+class InMemoryProbes:
+    told: list[SuiteReport] = field(default_factory=list)
+
+    def reports(self) -> Sequence[SuiteReport]:
+        return self.told
+
+
+@dataclass
 class InMemoryMonitor:
     """Every port over one state; `away` makes every call fail as a lost database does."""
 
@@ -89,6 +99,8 @@ class InMemoryMonitor:
     stored: dict[int, StoredAlarm] = field(default_factory=dict)
     kept: dict[int, Job] = field(default_factory=dict)
     history: list[tuple[int, JobEvent]] = field(default_factory=list)
+    announced: list[Announcement] = field(default_factory=list)
+    baking: dict[int, Bake] = field(default_factory=dict)
     details: dict[str, ModelDetail] = field(default_factory=dict)
     registry: Models = field(default_factory=lambda: Models(None, None, (), None, None))
     frozen: BaselineSummary | None = None
@@ -101,6 +113,7 @@ class InMemoryMonitor:
     planned: tuple[PlannedStart, ...] = ()
     pages: dict[int, bytes] = field(default_factory=dict)
     held: str | None = None  # why annotators hold a start by hand
+    probed: InMemoryProbes = field(default_factory=InMemoryProbes)
     posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -117,10 +130,12 @@ class InMemoryMonitor:
             incidents=self,
             jobs=self,
             models=self,
+            releases=self,
             reviews=self.queue,
             estimates=self,
             agreement=self,
             labels=self,
+            probes=self.probed,
         )
 
     def post(self, rows: Sequence[bytes], *, actor: Actor) -> Sequence[PostedLabel]:
@@ -179,6 +194,18 @@ class InMemoryMonitor:
     def model(self, version: str) -> ModelDetail | None:
         self._reach()
         return self.details.get(version)
+
+    def announcements(self, *, limit: int) -> Sequence[Announcement]:
+        self._reach()
+        return self.announced[:limit]
+
+    def open_bakes(self) -> Sequence[Bake]:
+        self._reach()
+        return [bake for bake in self.baking.values() if bake.state.is_open]
+
+    def bake(self, job_id: int) -> Bake | None:
+        self._reach()
+        return self.baking.get(job_id)
 
     def baseline(self) -> BaselineSummary | None:
         self._reach()

@@ -25,7 +25,9 @@ from monitor.telemetry.health import Health
 from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.logs import configure_logging
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics, Stage, TraceOutcome
+from monitor.telemetry.probes import ProbeMetrics
 from monitor.telemetry.reference import ReferenceMetrics
+from monitor.telemetry.releases import ReleaseMetrics
 from monitor.telemetry.series import DAEMON_SERIES, SCORED_TOKENS, SERIES, SERVING_SERIES
 from monitor.telemetry.serving import ServingMetrics
 
@@ -100,6 +102,8 @@ def assert_declared(registry: CollectorRegistry, declared: Sequence[Series]) -> 
 def test_the_daemon_exports_exactly_the_series_declared_for_it(metrics: Metrics, registry: CollectorRegistry) -> None:
     ReferenceMetrics(registry)
     LabelMetrics(registry)
+    ProbeMetrics(registry)
+    ReleaseMetrics(registry)
     assert_declared(registry, DAEMON_SERIES)
 
 

@@ -84,14 +84,14 @@ def test_an_output_folder_with_something_in_it_is_refused(spec: RunSpec, tmp_pat
     assert "is not empty" in refusal(replace(spec, output=str(tmp_path)), tmp_path)
 
 
-def test_a_dpo_run_ends_with_2_and_says_that_it_is_not_available(
+def test_a_dpo_run_without_a_policy_s_inputs_ends_with_2_and_says_so(
     spec: RunSpec, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_spec(tmp_path / "spec.json", replace(spec, action=Action.DPO))
 
     assert main(["--spec", str(tmp_path / "spec.json")]) == 2
 
-    assert "action dpo is not available in this version" in capsys.readouterr().err
+    assert "policy = None: dpo wants prompts to compare on" in capsys.readouterr().err
     assert isinstance(read_result(tmp_path / "result.json", RewardResult), Failure)
 
 

@@ -46,8 +46,10 @@ from monitor.postgres.schema.probe import probe_answer, probe_run
 from monitor.postgres.schema.reference import reask, reasked, reference_budget, reference_control
 from monitor.postgres.schema.retraining import (
     announcement,
+    announcement_delivery,
     audit,
     bake,
+    calendar,
     job,
     job_event,
     job_report,
@@ -60,10 +62,12 @@ from monitor.postgres.schema.retraining import (
 __all__ = [
     "alarm",
     "announcement",
+    "announcement_delivery",
     "audit",
     "bake",
     "baseline",
     "baseline_trace",
+    "calendar",
     "checkpoint",
     "cohort",
     "consumer_offset",

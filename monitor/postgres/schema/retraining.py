@@ -114,6 +114,16 @@ job_event = Table(
     Index(None, "job_id"),
 )
 
+# Since when a line of the calendar is followed: its fire times count from there, whoever leads.
+calendar = Table(
+    "calendar",
+    metadata,
+    Column("action", Text, nullable=False),
+    Column("cron", Text, nullable=False),
+    _timestamp("since", default_now=True),
+    PrimaryKeyConstraint("action", "cron"),
+)
+
 # What a gate's verdict rests on, readable by itself: one page of HTML.
 job_report = Table(
     "job_report",
@@ -124,22 +134,30 @@ job_report = Table(
     _timestamp("created_at", default_now=True),
 )
 
-# What is told about policies, in the transaction that did it; each way of telling notes when it was heard.
+# What is told about policies, written in the transaction that did it.
 announcement = Table(
     "announcement",
     metadata,
     Column("announcement_id", BigInteger, primary_key=True, autoincrement=True),
     Column("job_id", BigInteger, ForeignKey("job.job_id"), nullable=False),
-    Column("kind", Text, nullable=False),  # "promoted" or "rolled_back"
+    Column("event", Text, nullable=False),  # "policy.promoted" or "policy.rolled_back"
     Column("version", Text, nullable=False),
     Column("payload", JSONB, nullable=False),
     _timestamp("created_at", default_now=True),
-    _timestamp("webhook_at", nullable=True),
-    _timestamp("kafka_at", nullable=True),
-    Column("attempts", Integer, nullable=False, server_default="0"),
+    Index(None, "job_id"),
+)
+
+# How far telling has come, by `domain.release.Channel`; no row before the first attempt.
+announcement_delivery = Table(
+    "announcement_delivery",
+    metadata,
+    Column("announcement_id", BigInteger, ForeignKey("announcement.announcement_id"), nullable=False),
+    Column("channel", Text, nullable=False),
+    _timestamp("delivered_at", nullable=True),
+    Column("attempts", Integer, nullable=False),
     _timestamp("retry_at", nullable=True),
     Column("error", Text),
-    Index(None, "job_id"),
+    PrimaryKeyConstraint("announcement_id", "channel"),
 )
 
 # The time after a promotion in which an alarm takes it back.
@@ -152,7 +170,8 @@ bake = Table(
     Column("observed_as", Text, nullable=False),  # the streams' policy model or scorer version
     Column("state", Text, nullable=False),
     _timestamp("started_at", default_now=True),
-    Column("start_place", BigInteger, nullable=False),  # of the log; alarms about earlier traces do not count
+    Column("start_place", BigInteger, nullable=False),  # of the log; alarms that were decided before do not count
+    Column("next_sequence", BigInteger, nullable=False),  # of the log's first entry that is not counted yet
     Column("traces_wanted", BigInteger, nullable=False),
     Column("traces_seen", BigInteger, nullable=False, server_default="0"),
     Column("alarm_id", BigInteger, ForeignKey("alarm.alarm_id")),

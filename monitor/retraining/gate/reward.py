@@ -42,8 +42,8 @@ def judge(result: RewardResult, margins: GateSettings) -> tuple[Check, ...]:
         _same_pairs(candidate, champion),
         _enough_pairs(candidate, margins),
         _better_than_chance(candidate),
-        _better_than("longer_wins", "preferring the longer response", result, result.longer_wins_accuracy, margins),
-        _better_than("tfidf", "TF-IDF on the same pairs", result, result.tfidf_accuracy, margins),
+        _better_than("longer_wins", candidate.accuracy, result.longer_wins_accuracy, margins),
+        _better_than("tfidf", candidate.accuracy, result.tfidf_accuracy, margins),
         _accuracy(candidate, champion, margins),
         _length_balanced(candidate, champion, margins),
         *_cohorts(candidate, champion, margins),
@@ -109,9 +109,12 @@ def _better_than_chance(candidate: PairMetrics) -> Check:
     )
 
 
-def _better_than(name: str, what: str, result: RewardResult, theirs: float | None, margins: GateSettings) -> Check:
+_BASELINES = {"longer_wins": "preferring the longer response", "tfidf": "TF-IDF on the same pairs"}
+
+
+def _better_than(baseline: str, mine: float, theirs: float | None, margins: GateSettings) -> Check:
     """Compare with a scorer that needs no model at all; one that is always right can only be equalled."""
-    name, mine, margin = f"better_than_{name}", result.candidate_metrics.accuracy, margins.baseline_margin
+    name, what, margin = f"better_than_{baseline}", _BASELINES[baseline], margins.baseline_margin
     if theirs is None:
         return _unjudged(name, mine, margin, f"the run reports nothing of {what}")
     return Check(
@@ -230,8 +233,10 @@ def _non_inferior(name: str, mine: float | None, theirs: float | None, margin: f
 
 
 def _span(difference: float, half: float, margin: float) -> Span:
-    points = [100.0 * value for value in (difference - half, difference, difference + half, -margin)]
-    return Span(*points, most=None, unit="points")
+    lower, middle, upper, least = (
+        100.0 * value for value in (difference - half, difference, difference + half, -margin)
+    )
+    return Span(lower, middle, upper, least=least, most=None, unit="points")
 
 
 def _unjudged(name: str, value: float | None, margin: float, why: str) -> Check:

@@ -12,10 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from monitor.domain.job import Action, Job, PlannedStart
 from monitor.domain.order import Actor, JobOrder, allowed_orders
+from monitor.domain.release import Bake
 from monitor.domain.view import JobDetail, JobEvent
 from monitor.errors import NotFound
 from monitor.web.auth import Operator, Viewer
 from monitor.web.problem import describe
+from monitor.web.routes.model import ReleasesPort
 from monitor.web.state import Limit, Number, kept
 
 router = APIRouter(tags=["jobs"])
@@ -53,8 +55,8 @@ class Jobs(Protocol):
         ...
 
     def start_job(self, action: Action, reason: str, *, actor: Actor, force: bool = False) -> Job:
-        """Queue a job by hand; `Conflict` while another job of the action is live, and where annotators do not
-        agree or have changed, unless it is forced."""
+        """Queue a job by hand; `Conflict` while another job of the action is live, where it has nothing to train, and,
+        unless it is forced, where annotators do not agree or have changed, or the budget is spent."""
         ...
 
     def move_job(self, job_id: int, order: JobOrder, *, actor: Actor) -> Job:
@@ -70,13 +72,14 @@ class StartJob(BaseModel):
 
     action: Action
     reason: _Reason
-    force: bool = Field(False, description="although annotators do not agree, or have changed")
+    force: bool = Field(False, description="although annotators do not agree or have changed, or the budget is spent")
 
 
 @dataclass(frozen=True, slots=True)
 class JobItem:
     job: Job
     orders: tuple[JobOrder, ...]  # what an operator may ask of it now
+    bake: Bake | None = None  # that is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +87,13 @@ class JobPage:
     job: Job
     orders: tuple[JobOrder, ...]
     events: tuple[JobEvent, ...]  # oldest first
+    bake: Bake | None = None  # open or ended
 
 
 @router.get("/jobs")
-def list_jobs(_: Viewer, jobs: JobsPort, limit: Limit = 100) -> Sequence[JobItem]:
-    return [_item(job) for job in jobs.jobs(limit=limit)]
+def list_jobs(_: Viewer, jobs: JobsPort, releases: ReleasesPort, limit: Limit = 100) -> Sequence[JobItem]:
+    baking = {bake.job_id: bake for bake in releases.open_bakes()}
+    return [_item(job, baking.get(job.job_id)) for job in jobs.jobs(limit=limit)]
 
 
 @router.get("/jobs/plan")
@@ -98,11 +103,13 @@ def plan_jobs(_: Viewer, jobs: JobsPort) -> Sequence[PlannedStart]:
 
 
 @router.get("/jobs/{job_id}", responses=describe(404))
-def get_job(_: Viewer, jobs: JobsPort, job_id: Number) -> JobPage:
+def get_job(_: Viewer, jobs: JobsPort, releases: ReleasesPort, job_id: Number) -> JobPage:
     detail = jobs.job(job_id)
     if detail is None:
         raise NotFound(f"there is no job {job_id}: /api/v1/jobs lists them")
-    return JobPage(detail.job, allowed_orders(detail.job.state), detail.events)
+    bake = releases.bake(job_id)
+    orders = allowed_orders(detail.job.state, baking=bake is not None and bake.state.is_open)
+    return JobPage(detail.job, orders, detail.events, bake)
 
 
 @router.get("/jobs/{job_id}/report", response_class=HTMLResponse, responses=describe(404))
@@ -122,9 +129,9 @@ def start_job(actor: Operator, jobs: JobsPort, start: StartJob) -> JobItem:
 
 @router.post("/jobs/{job_id}/{order}", responses=describe(404, 409))
 def order_job(actor: Operator, jobs: JobsPort, job_id: Number, order: JobOrder) -> JobItem:
-    """Approve or reject what waits for an operator, cancel what runs, roll back what was promoted."""
+    """Approve or reject what waits for an operator, cancel what runs, roll back or keep what was promoted."""
     return _item(jobs.move_job(job_id, order, actor=actor))
 
 
-def _item(job: Job) -> JobItem:
-    return JobItem(job, allowed_orders(job.state))
+def _item(job: Job, bake: Bake | None = None) -> JobItem:
+    return JobItem(job, allowed_orders(job.state, baking=bake is not None), bake)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter
 
+from monitor.domain.release import Announcement, Bake
 from monitor.errors import NotFound
 from monitor.runs.model import ModelDetail, ModelRole, Models
 from monitor.web.auth import Viewer
 from monitor.web.problem import describe
-from monitor.web.state import kept
+from monitor.web.state import Limit, kept
 
 router = APIRouter(tags=["models"])
 
@@ -23,6 +25,19 @@ class Registry(Protocol):
     def model(self, version: str) -> ModelDetail | None: ...
 
 
+class Releases(Protocol):
+    """What follows promotions."""
+
+    def announcements(self, *, limit: int) -> Sequence[Announcement]:
+        """Return the newest first, with how far each channel has come."""
+        ...
+
+    def open_bakes(self) -> Sequence[Bake]: ...
+
+    def bake(self, job_id: int) -> Bake | None: ...
+
+
+ReleasesPort = Annotated[Releases, kept("releases")]
 RegistryPort = Annotated[Registry, kept("models")]
 
 
@@ -38,3 +53,15 @@ def get_model(_: Viewer, registry: RegistryPort, version: str) -> ModelDetail:
     if detail is None:
         raise NotFound(f"there is no model {version!r}: /api/v1/models lists them")
     return detail
+
+
+@router.get("/announcements")
+def list_announcements(_: Viewer, releases: ReleasesPort, limit: Limit = 20) -> Sequence[Announcement]:
+    """Return what was told, or is still to be told, of promoted and rolled back policies."""
+    return releases.announcements(limit=limit)
+
+
+@router.get("/bakes")
+def list_bakes(_: Viewer, releases: ReleasesPort) -> Sequence[Bake]:
+    """Return the bake windows that are open."""
+    return releases.open_bakes()

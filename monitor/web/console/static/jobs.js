@@ -3,7 +3,7 @@
 import { change, download, hasToken } from "./api.js";
 import { confirm, say } from "./dialog.js";
 import { byId, element, parts, reconcile, setAttribute, setText, showMessage } from "./dom.js";
-import { count, setTime, words } from "./format.js";
+import { count, plural, setTime, words } from "./format.js";
 import { createFold, updateFold } from "./job_fold.js";
 import { createProgress, updateProgress } from "./job_progress.js";
 
@@ -15,7 +15,8 @@ const QUESTIONS = {
   approve: { verb: "Approve", text: "The job is started or, where it has passed the gate, its candidate is promoted." },
   reject: { verb: "Reject", text: "The job is closed and nothing is promoted.", danger: true },
   cancel: { verb: "Cancel", text: "The run is stopped and what it has computed is not used.", danger: true },
-  rollback: { verb: "Roll back", text: "The previous reward model becomes the champion again.", danger: true },
+  rollback: { verb: "Roll back", text: "The previous model becomes the champion again.", danger: true },
+  keep: { verb: "Keep", text: "The bake window ends, and what was promoted stays." },
 };
 
 let shown = [];
@@ -77,6 +78,7 @@ function createCard() {
     element("p", { "data-part": "reason" }),
     element("p", { class: "note" }, element("span", { "data-part": "by" }), " · ", element("time", { "data-part": "updated" })),
     createProgress(),
+    element("p", { class: "note", "data-part": "bake" }),
     element("p", { class: "error", "data-part": "error" }),
     createReportLink(),
     createFold(),
@@ -99,7 +101,7 @@ function createReportLink() {
   return link;
 }
 
-function updateCard(card, { job, orders }, { operator, refresh }) {
+function updateCard(card, { job, orders, bake }, { operator, refresh }) {
   const part = parts(card);
   setAttribute(card, "data-state", RUNS.has(job.state) ? "runs" : BAD.has(job.state) ? "bad" : GOOD.has(job.state) ? "good" : "");
   setText(part.state, words(job.state));
@@ -108,6 +110,8 @@ function updateCard(card, { job, orders }, { operator, refresh }) {
   setText(part.by, `by ${job.requested_by}` + (job.attempt > 1 ? `, attempt ${job.attempt}` : ""));
   setTime(part.updated, job.updated_at);
   updateProgress(part.progress, job);
+  showMessage(part.bake, bake === null ? "" : bakeOf(bake));
+  setAttribute(part.bake, "data-tone", bake?.state === "asks" ? "bad" : bake?.state === "unseen" ? "warning" : null);
   showMessage(part.error, job.error ?? "");
   part.report.hidden = !operator || job.verdict === null;
   setAttribute(part.report, "href", `/api/v1/jobs/${job.job_id}/report`);
@@ -117,6 +121,11 @@ function updateCard(card, { job, orders }, { operator, refresh }) {
     create: (order) => createOrder(order, job, refresh),
     update: () => {},
   });
+}
+
+function bakeOf({ state, version, traces_seen: seen, traces_wanted: wanted, reason }) {
+  const told = { baking: "Bake window", unseen: "Bake window, hardly seen", asks: "Bake window asks: roll back or keep?" };
+  return `${told[state]}: ${count(seen)} of ${plural(wanted, "trace")} of ${version}${reason ? `: ${reason}` : ""}`;
 }
 
 function createOrder(order, job, refresh) {
