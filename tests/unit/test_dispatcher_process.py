@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from monitor.retraining.launchers.local_process import (
-    EXIT_CODE_FILE,
-    LOG_FILE,
     PROCESS_FILE,
     LocalProcess,
     LocalProcessLauncher,
 )
+from monitor.runs.attempt import EXIT_CODE_FILE, LOG_FILE
 from monitor.runs.progress import PROGRESS_FILE, RunProgress, write_progress
 from monitor.settings.policy import AnsweringServerSettings, PolicySettings
 from monitor.settings.retrain import RetrainSettings
