@@ -155,7 +155,10 @@ def test_a_measure_on_too_few_items_fails_and_says_how_many() -> None:
     ("result", "reason"),
     [
         (an_equal_candidate(without=["win_rate_human"]), "no labels of people on the replayed prompts"),
-        (an_equal_candidate(compared("win_rate_human", -0.4, items=12)), "12 items; 50 are wanted for a judgement"),
+        (
+            an_equal_candidate(compared("win_rate_human", -0.4, items=12, detail="no labels")),
+            "12 items; 50 are wanted; no labels",
+        ),
     ],
     ids=["none", "few"],
 )
