@@ -17,6 +17,8 @@ from monitor.errors import InvalidInput
 from monitor.rewards.folders import member_folders
 from monitor.rewards.huggingface import RowEncoder, choose_pad_id, load_encoder, quiet_transformers
 from monitor.runs.spec import RunSpec
+from retrain.artifacts import staged_folder
+from retrain.checkpoint import claim_folder, key_of, link_folder
 from retrain.dataset import EncodedPairs, draw_bootstrap, encode_pairs
 from retrain.preferences import PreferencePair
 from retrain.progress import Progress
@@ -73,7 +75,14 @@ class _StepReport(TrainerCallback):  # type: ignore[misc]
 def train_members(
     pairs: Sequence[PreferencePair], target: Path, *, spec: RunSpec, recipe: RewardRecipe, progress: Progress
 ) -> None:
-    """Write `member-0`, `member-1`, ... below *target*, each trained on its own bootstrap with its own seed."""
+    """Write `member-0`, `member-1`, ... below *target*, each trained on its own bootstrap with its own seed.
+
+    A member that an attempt before has trained is taken from the job's checkpoints.
+    """
+    kept = Path(spec.checkpoints) if spec.checkpoints is not None else None
+    removed = claim_folder(kept, key_of(spec, recipe)) if kept is not None else None
+    if removed:
+        progress.report(removed)
     starts = [Path(spec.base_model)]
     if recipe.warm_start and spec.champion is not None:
         starts = member_folders(Path(spec.champion.path))
@@ -88,7 +97,14 @@ def train_members(
         encoder, data = prepared[start]
         seed = spec.seed * _SEEDS_PER_RUN + number
         task = _Task(number, recipe.members, start, seed % 2**32, encoder, data, target / f"member-{number}")
+        if kept is not None and (kept / task.target.name).is_dir():
+            link_folder(kept / task.target.name, task.target)
+            progress.report(f"member {number + 1} of {recipe.members} was trained by an attempt before")
+            continue
         _train_member(task, recipe, progress)
+        if kept is not None:
+            with staged_folder(kept / task.target.name) as staging:
+                link_folder(task.target, staging)
 
 
 def _train_member(task: _Task, recipe: RewardRecipe, progress: Progress) -> None:

@@ -15,6 +15,7 @@ from monitor.runs.result import RewardResult
 from monitor.runs.spec import RunSpec
 from retrain.artifacts import describe_artifact, staged_folder, write_rows
 from retrain.evaluate import compare_scorers, rescore
+from retrain.lineage import lineage_of
 from retrain.preferences import load_pairs, read_rows
 from retrain.progress import Progress
 from retrain.recipe import RewardRecipe, load_recipe
@@ -61,6 +62,7 @@ def refresh_reward(spec: RunSpec, recipe: RewardRecipe, progress: Progress) -> R
         held_out_pairs=len(split.held_out),
         rescored=rescored,
         seconds=time.monotonic() - started,
+        lineage=lineage_of(spec, recipe),
     )
 
 

@@ -260,6 +260,8 @@ def _save_policy(model: Any, base: Path, folder: Path) -> None:
         for path in base.iterdir():
             if path.is_file() and path.suffix not in _WEIGHTS and not path.name.endswith(("index.json", "README.md")):
                 shutil.copyfile(path, staging / path.name)
+        for path in staging.iterdir():
+            path.chmod(0o644)  # weights are written for their owner alone, and another one may serve them
 
 
 def _agreed(last: Path | None) -> Path | None:

@@ -62,7 +62,8 @@ class LeasedJobs:
             attempt = job.attempt + 1
             if job.state in HELD:
                 attempt = job.attempt
-                record = _requeue_lost(work, record)
+                silent = record.lease_owner or "its launcher"
+                record = _requeue_lost(work, record, f"{silent} fell silent, and no run is left of it")
                 if record.job.state is not JobState.QUEUED:
                     return None
             note = f"attempt {attempt} by {owner}"
@@ -116,6 +117,12 @@ class LeasedJobs:
             move(work, _held(work, lease), state, {**_ENDED, "error": error}, by=_DAEMON, note=note)
         return state
 
+    def lost(self, lease: Lease, reason: str, *, log_tail: str = "") -> JobState:
+        """Begin the attempt again: its run was ended by what it runs on, and not by itself."""
+        why = f"the run is gone: {reason}" + (f"\n{log_tail}" if log_tail else "")
+        with self._begin() as work:
+            return _requeue_lost(work, _held(work, lease), why).job.state
+
     def hold(self, lease: Lease, error: str) -> None:
         """Let the job wait for an operator, with the attempt not counted: another one would meet the same."""
         with self._begin() as work:
@@ -168,15 +175,15 @@ def _is_free(record: JobRecord) -> bool:
     return record.lease_expired or record.lease_owner is None
 
 
-def _requeue_lost(work: UnitOfWork, record: JobRecord) -> JobRecord:
-    """Queue a job whose run is gone with its daemon or its host, or let an operator look when that goes on."""
+def _requeue_lost(work: UnitOfWork, record: JobRecord, why: str) -> JobRecord:
+    """Queue a job whose run is gone, with the attempt not counted, or let an operator look when that goes on."""
     lost = record.lost + 1
-    note = f"attempt {record.job.attempt}: {record.lease_owner or 'its launcher'} fell silent, and no run is left of it"
+    uncounted: JobChange = {**_ENDED, "attempt": record.job.attempt - 1}
+    note = f"attempt {record.job.attempt}: {why}"
     if lost <= MAX_LOST:
-        return move(work, record, JobState.QUEUED, {**_ENDED, "lost": lost}, by=_DAEMON, note=note)
+        return move(work, record, JobState.QUEUED, {**uncounted, "lost": lost}, by=_DAEMON, note=note)
     error = f"{note}; so it was {lost} times: does the run end the daemon, or the machine?"
-    waiting: JobChange = {**_ENDED, "error": error, "attempt": record.job.attempt - 1}
-    return move(work, record, JobState.AWAITING_APPROVAL, waiting, by=_DAEMON, note=error)
+    return move(work, record, JobState.AWAITING_APPROVAL, {**uncounted, "error": error}, by=_DAEMON, note=error)
 
 
 def _held(work: UnitOfWork, lease: Lease) -> JobRecord:

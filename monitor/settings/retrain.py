@@ -31,7 +31,9 @@ class TriggerRule(Part):
         500, ge=1, description="preference pairs since the champion's training; of kto, answers with a thumb"
     )
     only_when: Literal["any", "policy", "scorer"] = Field(
-        "any", description="cause that the alarm must name: the policy, and neither the scorer nor the prompts; or both"
+        "any",
+        description="what the alarm must be shown to be: `policy`: neither the scorer's doing nor the prompts';"
+        " `scorer`: the scorer's, by the anchor set; `any`: all but what is shown to be the scorer's",
     )
 
     @model_validator(mode="after")
@@ -86,7 +88,7 @@ class PeriodicRule(Part):
     cron: str = Field(description="five crontab fields, UTC")
     action: Action = Field(Action.REWARD_REFRESH, description="what is started")
     approval: Literal["automatic", "manual"] = Field("automatic", description="manual waits for an operator")
-    min_new_pairs: int = Field(1, ge=1, description="as a rule's")
+    min_new_pairs: int = Field(1, ge=1, description="as a rule's, since the champion's training")
 
 
 class BudgetSettings(Part):
@@ -104,6 +106,13 @@ class BudgetSettings(Part):
     backoff_hours: float = Field(
         6.0, ge=0, description="after a candidate that failed its gate; doubled with each in a row, a week at most"
     )
+
+    @model_validator(mode="after")
+    def _leaves_time(self) -> BudgetSettings:
+        first, _, last = (self.quiet_hours or "00:00-").partition("-")
+        if first == last:
+            raise ValueError(f"quiet_hours {self.quiet_hours!r} leave no time; wanted two times of the day that differ")
+        return self
 
 
 class RetrainSettings(Part):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -107,7 +108,7 @@ def order(tmp_path_factory: pytest.TempPathFactory) -> RunSpec:
 @pytest.fixture(scope="module")
 def run(order: RunSpec, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("run")
-    spec = replace(order, output=str(folder / "output"))
+    spec = replace(order, output=str(folder / "output"), checkpoints=str(folder / "checkpoints"))
     process = start(spec, folder)
     assert process.returncode == 0, process.stderr
     return Run(spec, folder, succeeded(folder), process.stdout + process.stderr)
@@ -172,6 +173,21 @@ def test_progress_ends_with_all_steps_done(run: Run) -> None:
     assert progress is not None
     assert progress.done == progress.total > 0
     assert progress.line == "rescored 50 of 50 baseline traces"
+
+
+def test_a_member_that_an_attempt_before_has_trained_is_kept(run: Run, tmp_path: Path) -> None:
+    assert run.spec.checkpoints is not None
+    shutil.rmtree(Path(run.spec.checkpoints) / "member-1")
+
+    process = start(replace(run.spec, output=str(tmp_path / "output"), rescore=None), tmp_path)
+
+    assert "member 1 of 2 was trained by an attempt before" in process.stdout, process.stderr
+    assert "member 1 of 2, step" not in process.stdout
+    again = succeeded(tmp_path)
+    assert again.candidate.sha256 == run.result.candidate.sha256
+    assert again.lineage is not None
+    assert (again.lineage.seeds["run"], again.lineage.recipe["members"]) == (4, 2)
+    assert again.lineage.data == {"preferences": run.spec.preferences.sha256}
 
 
 def test_low_rank_members_go_on_from_the_champions_and_are_whole_models(order: RunSpec, tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ class Jobs(Protocol):
         ...
 
     def start_job(self, action: Action, reason: str, *, actor: Actor, force: bool = False) -> Job:
-        """Queue a job by hand; `Conflict` while another job of the action is live, and where annotators do not
-        agree or have changed, unless it is forced."""
+        """Queue a job by hand; `Conflict` while another job of the action is live, where it has nothing to train, and,
+        unless it is forced, where annotators do not agree or have changed, or the budget is spent."""
         ...
 
     def move_job(self, job_id: int, order: JobOrder, *, actor: Actor) -> Job:
@@ -61,7 +61,7 @@ class StartJob(BaseModel):
 
     action: Action
     reason: _Reason
-    force: bool = Field(False, description="although annotators do not agree, or have changed")
+    force: bool = Field(False, description="although annotators do not agree or have changed, or the budget is spent")
 
 
 @dataclass(frozen=True, slots=True)
