@@ -18,7 +18,7 @@ from retrain.chat import EncodedExample, PolicyEncoder, load_policy_encoder
 from retrain.language_model import load_policy, padded
 
 Prompt = Sequence[Message]
-MOST_ROWS = 64  # in a batch that is generated
+MOST_ROWS = {"cuda": 128, "cpu": 16}  # in a batch; a CPU gains nothing by more, and waits for the longest of them
 MOST_ROOM = 3  # quarters of what the policy can read that an answer may take; the prompt keeps the rest
 READ_TOKENS = 2_048  # padded, in a forward pass that reads: its logits are as wide as the vocabulary
 _NO_LIMIT = 1 << 30
@@ -78,11 +78,12 @@ class TransformersPolicy:
         encoded = [self._encoder.prompt(prompt, room=room) for prompt in prompts]
         known = {number: ids for number, ids in enumerate(encoded) if ids}
         found: list[Answer | Unanswered] = [Unanswered("the chat template refuses it", failed=False)] * len(prompts)
+        rows = MOST_ROWS.get(self._model.device.type, 1)
         numbers, done = list(known), len(prompts) - len(known)
         lengths = [len(known[number]) + room for number in numbers]
         waiting = [
             [numbers[place] for place in batch]
-            for batch in plan_batches(lengths, BatchLimits(decoding.batch_tokens, MOST_ROWS))
+            for batch in plan_batches(lengths, BatchLimits(decoding.batch_tokens, rows))
         ]
         while waiting:
             batch = waiting.pop(0)
@@ -107,7 +108,7 @@ class TransformersPolicy:
         found: list[tuple[float, int] | None] = [None] * len(rows)
         numbers = list(known)
         lengths = [len(known[number].prompt) + len(known[number].answers[0]) for number in numbers]
-        for batch in plan_batches(lengths, BatchLimits(READ_TOKENS, MOST_ROWS)):
+        for batch in plan_batches(lengths, BatchLimits(READ_TOKENS, READ_TOKENS)):
             chosen = [numbers[place] for place in batch]
             for number, nats in zip(chosen, self._read([known[number] for number in chosen]), strict=True):
                 found[number] = (nats, len(known[number].answers[0]))
