@@ -9,7 +9,7 @@ from typing import Annotated, Protocol
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from monitor.domain.job import Action, Job, PlannedStart
+from monitor.domain.job import Action, Job, Offer, PlannedStart
 from monitor.domain.order import Actor, JobOrder, allowed_orders
 from monitor.domain.release import Bake
 from monitor.domain.view import JobDetail, JobEvent
@@ -41,6 +41,10 @@ class Jobs(Protocol):
 
     def plan(self) -> Sequence[PlannedStart]:
         """Return what every rule, and then the calendar, would do now."""
+        ...
+
+    def offers(self) -> Sequence[Offer]:
+        """Return every action, and what it lacks where nobody can start it."""
         ...
 
     def start_job(self, action: Action, reason: str, *, actor: Actor, force: bool = False) -> Job:
@@ -89,6 +93,12 @@ def list_jobs(_: Viewer, jobs: JobsPort, releases: ReleasesPort, limit: Limit = 
 def plan_jobs(_: Viewer, jobs: JobsPort) -> Sequence[PlannedStart]:
     """Return what each rule and the calendar would start now, and what holds them."""
     return jobs.plan()
+
+
+@router.get("/jobs/actions")
+def list_actions(_: Viewer, jobs: JobsPort) -> Sequence[Offer]:
+    """Return what can be started by hand, and what an action lacks that cannot."""
+    return jobs.offers()
 
 
 @router.get("/jobs/{job_id}", responses=describe(404))
