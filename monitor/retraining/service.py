@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -121,6 +122,12 @@ class JobService:
         with self._begin() as work:
             record = work.jobs.get(job_id)
             return None if record is None else JobDetail(record.job, tuple(work.jobs.events(job_id)))
+
+    def verdict_page(self, job_id: int) -> bytes | None:
+        """Return the page of a job's verdict; None where it has none, or where it could not be made."""
+        with self._begin() as work:
+            kept = work.jobs.report(job_id)
+        return None if kept is None else gzip.decompress(kept.page)
 
     def trigger_facts(self, action: Action) -> TriggerFacts:
         """Return what a rule for *action* is decided on, all of one moment."""

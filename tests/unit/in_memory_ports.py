@@ -111,6 +111,7 @@ class InMemoryMonitor:
     told_of_labels: list[LabelReport] = field(default_factory=list)
     agreed: AgreementReport = field(default_factory=lambda: AgreementReport((), (), None, None, None))
     planned: tuple[PlannedStart, ...] = ()
+    pages: dict[int, bytes] = field(default_factory=dict)
     held: str | None = None  # why annotators hold a start by hand
     lacking: dict[Action, Hold] = field(default_factory=dict)
     probed: InMemoryProbes = field(default_factory=InMemoryProbes)
@@ -266,6 +267,9 @@ class InMemoryMonitor:
     def report(self) -> AgreementReport:
         self._reach()
         return self.agreed
+
+    def verdict_page(self, job_id: int) -> bytes | None:
+        return self.pages.get(job_id)
 
     def plan(self) -> Sequence[PlannedStart]:
         self._reach()

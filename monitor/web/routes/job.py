@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from monitor.domain.job import Action, Job, Offer, PlannedStart
@@ -20,6 +21,12 @@ from monitor.web.routes.model import ReleasesPort
 from monitor.web.state import Limit, Number, kept
 
 router = APIRouter(tags=["jobs"])
+
+# The page allows its own style alone, by its hash; nothing of it may run, be framed or be sent.
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'; sandbox"
+)
 
 # Printable text alone: PostgreSQL stores no NUL, and a reason is one line in a table.
 _Reason = Annotated[
@@ -38,6 +45,10 @@ class Jobs(Protocol):
         ...
 
     def job(self, job_id: int) -> JobDetail | None: ...
+
+    def verdict_page(self, job_id: int) -> bytes | None:
+        """Return the page of a job's verdict, HTML; None where it has none."""
+        ...
 
     def plan(self) -> Sequence[PlannedStart]:
         """Return what every rule, and then the calendar, would do now."""
@@ -109,6 +120,15 @@ def get_job(_: Viewer, jobs: JobsPort, releases: ReleasesPort, job_id: Number) -
     bake = releases.bake(job_id)
     orders = allowed_orders(detail.job.state, baking=bake is not None and bake.state.is_open)
     return JobPage(detail.job, orders, detail.events, bake)
+
+
+@router.get("/jobs/{job_id}/report", response_class=HTMLResponse, responses=describe(404))
+def get_report(_: Operator, jobs: JobsPort, job_id: Number) -> HTMLResponse:
+    """Return the report of the gate's verdict, one page that needs nothing else; it shows prompts and answers."""
+    page = jobs.verdict_page(job_id)
+    if page is None:
+        raise NotFound(f"job {job_id} has no report: it was not judged yet, or its events say what went wrong")
+    return HTMLResponse(page, headers={"Content-Security-Policy": REPORT_POLICY})
 
 
 @router.post("/jobs", status_code=201, responses=describe(409))

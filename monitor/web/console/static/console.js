@@ -9,6 +9,7 @@ import { showJobs, showOffers, wireStartForm } from "./jobs.js";
 import { showBaseline, showChips, showCounts, showModels } from "./models.js";
 import { showMoved } from "./moved.js";
 import { showPlan } from "./plan.js";
+import { refreshProbes } from "./probes.js";
 import { showStreams } from "./streams.js";
 import { refreshRates } from "./winrate.js";
 
@@ -84,6 +85,7 @@ function show({ ready, overview, streams, moved, incidents, alarms, items, plann
   showAlarms(incidents, alarms, context);
   showStreams(streams, alarms.filter(({ state }) => state === "open" || state === "acknowledged" || state === "snoozed"), context);
   refreshRates();
+  refreshProbes();
   showMoved(moved);
   showJobs(items, context);
   showPlan(planned);
