@@ -1,10 +1,10 @@
 # syntax=docker/dockerfile:1
 # EXTRAS: "train" scores in the daemon and refreshes reward models itself, "gpu" scores alone, "report" writes drift
-# reports; "" is enough where rewards come from other machines, and leaves torch out.
+# reports, "kubernetes" makes runs Jobs; "" is enough where rewards come from other machines, and leaves torch out.
 ARG PYTHON=3.11
 
 FROM python:${PYTHON}-slim AS build
-ARG EXTRAS=train,report
+ARG EXTRAS=train,report,kubernetes
 ENV UV_CACHE_DIR=/cache UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 RUN pip install --no-cache-dir uv && uv venv /opt/rlhf-monitor
 WORKDIR /source

@@ -9,7 +9,7 @@ from typing import Literal
 
 from monitor.errors import InvalidSetting
 
-Extra = Literal["gpu", "train", "report", "demo"]
+Extra = Literal["gpu", "train", "kubernetes", "report", "demo"]
 
 
 @contextmanager

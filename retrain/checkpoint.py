@@ -12,8 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from monitor.errors import InvalidInput
+from monitor.runs.artifact import artifact_sha256
 from monitor.runs.file import read_file, write_file
+from monitor.runs.spec import RunSpec
+from retrain.lineage import data_hashes, library_versions
 
 KEY_FILE = "key.json"
 COMPLETE_FILE = "complete"
@@ -25,6 +30,24 @@ class CheckpointKey:
     """What a checkpoint was made of, by name. Another value anywhere is another training."""
 
     made_of: Mapping[str, str]
+
+
+def key_of(spec: RunSpec, recipe: BaseModel, **more: str) -> CheckpointKey:
+    """Return what a training of *spec* is made of; what is only measured by is no part of it."""
+    judged_by = {"rescore", *(name for name in data_hashes(spec) if name.startswith("suite "))}
+    return CheckpointKey(
+        {
+            "action": spec.action,
+            "base": artifact_sha256(Path(spec.base_model)),
+            "champion": spec.champion.sha256 if spec.champion is not None else "",
+            "scorer": spec.policy.scorer.sha256 if spec.policy is not None else "",
+            **{f"data {name}": sha256 for name, sha256 in data_hashes(spec).items() if name not in judged_by},
+            "recipe": recipe.model_dump_json(),
+            "seed": str(spec.seed),
+            **library_versions(),
+            **more,
+        }
+    )
 
 
 def claim_folder(folder: Path, key: CheckpointKey) -> str | None:

@@ -62,7 +62,7 @@ def compare_models(
     with torch.inference_mode():
         for batch in plan_batches(lengths, BatchLimits(batch_tokens, MAX_ROWS)):
             whole = [[*rows[place][0], *rows[place][1]] for place in batch]
-            ids, mask = _padded(whole, pad_id, candidate.device, left=False)
+            ids, mask = padded(whole, pad_id, candidate.device, left=False)
             target = ids[:, 1:].unsqueeze(-1)
             mine, theirs = (
                 model(input_ids=ids, attention_mask=mask).logits[:, :-1].float().log_softmax(-1)
@@ -103,7 +103,7 @@ def generate(
     done = 0
     lengths = [len(prompt) + max_new_tokens for prompt in prompts]
     for batch in plan_batches(lengths, BatchLimits(batch_tokens, MAX_ROWS)):
-        ids, mask = _padded([prompts[place] for place in batch], pad_id, model.device, left=True)
+        ids, mask = padded([prompts[place] for place in batch], pad_id, model.device, left=True)
         with torch.inference_mode():
             output = model.generate(
                 input_ids=ids,
@@ -121,7 +121,8 @@ def generate(
     return answers
 
 
-def _padded(rows: Sequence[Tokens], pad_id: int, device: Any, *, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
+def padded(rows: Sequence[Tokens], pad_id: int, device: Any, *, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the ids of *rows* and which of them are no padding, (rows, width)."""
     width = max(map(len, rows))
     ids = torch.full((len(rows), width), pad_id)
     mask = torch.zeros((len(rows), width), dtype=torch.long)

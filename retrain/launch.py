@@ -30,19 +30,19 @@ def launch_training(order: TrainingOrder, wanted: int, progress: Progress) -> No
     path = Path(order.folder) / ORDER_FILE
     write_file(path, order)
     progress.report(f"trains in {processes} processes")
-    found = subprocess.run(accelerate_command(path, processes), check=False, preexec_fn=die_with_parent)
+    found = subprocess.run(training_command(path, processes), check=False, preexec_fn=die_with_parent)
     if found.returncode != 0:
         raise InvalidInput(
             f"the training in {processes} processes ended with exit code {found.returncode}; see the log"
         )
 
 
-def accelerate_command(order: Path, processes: int) -> list[str]:
-    """Return the command that trains by *processes* on this machine, on its GPUs or, without any, on its CPU."""
-    where = "--multi_gpu" if torch.cuda.is_available() else "--cpu"
-    return [
-        *(sys.executable, "-m", "accelerate.commands.launch", where),
-        *("--num_processes", str(processes), "--num_machines", "1", "--main_process_port", "0"),
-        *("--mixed_precision", "no", "--dynamo_backend", "no"),
-        *("--module", "retrain.train_step", str(order)),
-    ]
+def training_command(order: Path, processes: int) -> list[str]:
+    """Return the command that trains by *processes* on this machine's GPUs or, where it has none, on its CPU."""
+    if not torch.cuda.is_available():  # `accelerate launch` starts but one process on a CPU
+        launcher = ["torch.distributed.run", "--nproc_per_node", str(processes), "--standalone"]
+    else:
+        launcher = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes)]
+        launcher += ["--num_machines", "1", "--main_process_port", "0"]
+        launcher += ["--mixed_precision", "no", "--dynamo_backend", "no"]  # the trainer's own settings say
+    return [sys.executable, "-m", *launcher, "--module", "retrain.train_step", str(order)]

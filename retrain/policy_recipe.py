@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from monitor.errors import InvalidInput
+from retrain.evaluation_recipe import EvaluationRecipe
 from retrain.recipe import change_packaged
 
 
-class PolicyRecipe(BaseModel):
+class PolicyRecipe(EvaluationRecipe):
     """What DPO and KTO share. Each field is explained in `recipes/dpo.yaml`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     beta: float = Field(gt=0, le=100)
     precompute_reference: bool
@@ -37,9 +36,7 @@ class PolicyRecipe(BaseModel):
     save_steps: int = Field(ge=1)
     processes: int = Field(ge=0, le=64)
     threads: int = Field(ge=0, le=1024)
-    evaluation_tokens: int = Field(ge=64)
     length_prompts: int = Field(ge=0)
-    max_new_tokens: int = Field(ge=1)
 
 
 class DpoRecipe(PolicyRecipe):

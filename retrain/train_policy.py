@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,16 +12,16 @@ import torch
 from datasets import Dataset
 
 from monitor.errors import InvalidInput
-from monitor.runs.artifact import HashedFile, artifact_sha256, file_sha256
+from monitor.runs.artifact import HashedFile, file_sha256
 from monitor.runs.file import read_file, write_file
 from monitor.runs.policy import PolicyResult, TrainingReport
 from monitor.runs.spec import RunSpec
 from retrain.artifacts import describe_artifact, staged_folder, write_rows
 from retrain.chat import PolicyEncoder, load_policy_encoder
-from retrain.checkpoint import CheckpointKey, claim_folder, link_folder
+from retrain.checkpoint import claim_folder, key_of, link_folder
 from retrain.evaluate_policy import compare_policies
 from retrain.launch import launch_training, process_count
-from retrain.lineage import data_hashes, library_versions, lineage_of
+from retrain.lineage import lineage_of
 from retrain.measure_policy import PolicyMeasures, measure_policy
 from retrain.policy_data import PolicyData, hold_out, prepare_pairs, prepare_thumbs
 from retrain.policy_recipe import DpoRecipe, KtoRecipe
@@ -61,7 +60,7 @@ def train_policy(spec: RunSpec, recipe: DpoRecipe | KtoRecipe, progress: Progres
     if encoder.plain:
         progress.report(f"{base} has no chat template: each message is a line, role and content")
     held_out = hold_out(spec, recipe, encoder)
-    removed = claim_folder(work, _key(spec, recipe))
+    removed = claim_folder(work, key_of(spec, recipe, processes=str(process_count(recipe.processes))))
     if removed:
         progress.report(removed)
     prepared = _prepare(spec, recipe, encoder, work=work, progress=progress)
@@ -74,7 +73,9 @@ def train_policy(spec: RunSpec, recipe: DpoRecipe | KtoRecipe, progress: Progres
     )
     _tell(measures, progress)
     champion = Path(spec.champion.path) if spec.champion is not None else base
-    compared = compare_policies(spec, Path(candidate.path), champion, output=output, seed=spec.seed, progress=progress)
+    compared = compare_policies(
+        spec, Path(candidate.path), champion, output=output, seed=spec.seed, progress=progress, recipe=recipe
+    )
     evidence = (*compared.evidence, *_evidence(work, output, prepared))
     lineage = lineage_of(spec, recipe, devices=trained.devices)
     if spec.checkpoints is None:
@@ -89,20 +90,6 @@ def train_policy(spec: RunSpec, recipe: DpoRecipe | KtoRecipe, progress: Progres
         comparisons=compared.comparisons,
         evidence=evidence,
     )
-
-
-def _key(spec: RunSpec, recipe: DpoRecipe | KtoRecipe) -> CheckpointKey:
-    made_of: Mapping[str, str] = {
-        "action": spec.action,
-        "base": artifact_sha256(Path(spec.base_model)),
-        "scorer": spec.policy.scorer.sha256 if spec.policy is not None else "",
-        **{f"data {name}": sha256 for name, sha256 in data_hashes(spec).items() if not name.startswith("suite ")},
-        "recipe": recipe.model_dump_json(),
-        "seed": str(spec.seed),
-        "processes": str(process_count(recipe.processes)),
-        **library_versions(),
-    }
-    return CheckpointKey(made_of)
 
 
 def _prepare(

@@ -19,11 +19,13 @@ from monitor.demo.postgres import EmbeddedPostgres
 from monitor.errors import Unavailable
 from tests.commands import Done, Run
 from tests.real_kafka import ROOT, EmbeddedKafka, Kafka, RealKafka, fetch_libraries, in_ci
+from tests.real_kubernetes import ControlPlane, build_control_plane
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
 TEMPLATE = "migrated"
 
 _kafka_report = pytest.StashKey[str]()
+_kubernetes_report = pytest.StashKey[str]()
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +49,28 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield server
     finally:
         server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def control_plane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """One etcd, API server and Job controller a session; without them its tests are skipped, never in CI."""
+    stash = request.config.stash
+    try:
+        program = build_control_plane()
+    except Unavailable as reason:
+        stash[_kubernetes_report] = f"kubernetes: NONE: {reason}"
+        if in_ci():
+            raise
+        pytest.skip(stash[_kubernetes_report])
+    folder = tmp_path_factory.mktemp("kubernetes")
+    plane = ControlPlane(folder, program)
+    try:
+        plane.start()
+        stash[_kubernetes_report] = f"kubernetes: {plane.version} (API server and Job controller), real"
+        yield plane
+    finally:
+        plane.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -136,3 +160,5 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     report = config.stash.get(_kafka_report, "kafka: not used by the tests that ran")
     terminalreporter.write_sep("-", report)
+    if _kubernetes_report in config.stash:
+        terminalreporter.write_sep("-", config.stash[_kubernetes_report])

@@ -66,14 +66,40 @@ capabilities: {drop: [ALL]}
       "drain_seconds" .Values.drainSeconds
       "web" (dict "host" "0.0.0.0" "port" .Values.web.port)
       "retrain" (dict "folder" .Values.retrain.mountPath) -}}
+{{- if .Values.retrain.kubernetes.enabled -}}
+{{- $jobs := dict "namespace" .Release.Namespace "image" (include "rlhf-monitor.image" .) -}}
+{{- if not (dig "retrain" "kubernetes" "store" "" .Values.config) -}}
+{{- $_ := set $jobs "volume_claim" (include "rlhf-monitor.retrainClaim" .) -}}
+{{- end -}}
+{{- if .Values.models.existingClaim -}}
+{{- $_ := set $jobs "volumes" (dict .Values.models.existingClaim .Values.models.mountPath) -}}
+{{- end -}}
+{{- $jobs = mergeOverwrite $jobs (dig "retrain" "kubernetes" dict .Values.config) -}}
+{{- $own = mergeOverwrite $own (dict "retrain" (dict "launcher" "kubernetes" "kubernetes" $jobs)) -}}
+{{- end -}}
 {{- mergeOverwrite (deepCopy .Values.config) $own | toYaml -}}
 {{- end -}}
 
-{{/* Every replica must see the models that any of them has trained. */}}
+{{- define "rlhf-monitor.retrainClaim" -}}
+{{- .Values.retrain.persistence.existingClaim | default (printf "%s-retrain" (include "rlhf-monitor.fullname" .)) -}}
+{{- end -}}
+
+{{/* Every replica must see the models that any of them has trained, and so must a run that shares no store. */}}
 {{- define "rlhf-monitor.checkVolume" -}}
 {{- $volume := .Values.retrain.persistence -}}
 {{- if and (gt (int .Values.replicas) 1) $volume.enabled (not $volume.existingClaim) (ne $volume.accessMode "ReadWriteMany") -}}
 {{- fail (printf "retrain.persistence.accessMode=%s: %d replicas share the folder; wanted ReadWriteMany" $volume.accessMode (int .Values.replicas)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "rlhf-monitor.checkJobs" -}}
+{{- $volume := .Values.retrain.persistence -}}
+{{- if and .Values.retrain.kubernetes.enabled (not (dig "retrain" "kubernetes" "store" "" .Values.config)) -}}
+{{- if not $volume.enabled -}}
+{{- fail "retrain.kubernetes.enabled: runs and daemon share no volume; wanted retrain.persistence.enabled or config.retrain.kubernetes.store" -}}
+{{- else if and (not $volume.existingClaim) (ne $volume.accessMode "ReadWriteMany") -}}
+{{- fail (printf "retrain.persistence.accessMode=%s: runs on other nodes share the folder; wanted ReadWriteMany or config.retrain.kubernetes.store" $volume.accessMode) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal, Protocol
 
@@ -14,13 +15,15 @@ from monitor.errors import Conflict, Fenced, InvalidInput, Unavailable
 from monitor.retraining.gate import judge
 from monitor.retraining.launcher import Elsewhere, Launcher, Run, RunStatus
 from monitor.retraining.lease import decide_takeover
-from monitor.retraining.records import JobRecord, Lease, RunHandle
+from monitor.retraining.records import JobRecord, Lease, Report, RunHandle
+from monitor.retraining.report.page import Judged, tell_verdict
 from monitor.retraining.run_folder import RunFolders, collect_result, verify_result
 from monitor.runs.result import ExitCode, RunResult
 from monitor.runs.spec import RunSpec
 from monitor.settings.retrain import RetrainSettings
 
 _SLOW_STEP_LEASES = 10  # exporting and hashing beat no heart, so they hold the lease for this many terms
+NOTHING_NEW = RunStatus(exit_code=None, progress=None)
 # What another attempt would meet again until somebody sees to the disk.
 _WAITS_FOR_SOMEBODY = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -33,8 +36,11 @@ class Jobs(Protocol):
     def heartbeat(self, lease: Lease, *, seconds: float, progress: str | None, detail: RunProgress | None) -> bool: ...
     def running(self, lease: Lease, spec: RunSpec, handle: RunHandle) -> None: ...
     def evaluating(self, lease: Lease, result: RunResult, *, seconds: float) -> None: ...
-    def judged(self, lease: Lease, result: RunResult, verdict: Verdict) -> JobState: ...
+    def judged(
+        self, lease: Lease, result: RunResult, verdict: Verdict, *, report: Report | None, problem: str
+    ) -> JobState: ...
     def attempt_failed(self, lease: Lease, error: str, *, max_attempts: int, log_tail: str = "") -> JobState: ...
+    def lost(self, lease: Lease, reason: str, *, log_tail: str = "") -> JobState: ...
     def hold(self, lease: Lease, error: str) -> None: ...
     def release(self, lease: Lease, *, seconds: float) -> None: ...
     def goes_on(self, job_id: int, handle: RunHandle) -> bool: ...
@@ -64,6 +70,7 @@ class Step(StrEnum):
     WATCHED = "watched"
     JUDGED = "judged"
     ATTEMPT_FAILED = "attempt_failed"
+    LOST = "lost"  # the run was ended from outside; the attempt begins again
     HELD = "held"  # the job waits for an operator
     PROMOTED = "promoted"
     FENCED = "fenced"  # the job was cancelled or taken over
@@ -73,6 +80,7 @@ class Step(StrEnum):
 class _Held:
     lease: Lease
     spec: RunSpec | None = None
+    handle: RunHandle | None = None  # it is noted; the start may have failed halfway
     run: Run | None = None
 
 
@@ -145,42 +153,60 @@ class Dispatcher:
             lease = self._jobs.take(record, owner=self._owner, attached=attached, seconds=self._slow_seconds)
             if lease is None:
                 continue
-            self._held = _Held(lease, record.spec if attached else None, run)
+            self._held = _Held(lease, record.spec if attached else None, run=run)
             return Step.ATTACHED if attached else Step.LEASED
         return Step.IDLE
 
     def _start(self, held: _Held) -> Step:
         """Prepare the folder, note spec and handle, then start: a run the database does not know never exists."""
         lease = held.lease
-        folder = self._folders.of_attempt(lease.job_id, lease.attempt)
-        self._end_strays()
-        self._housekeeping.tidy()
         try:
-            spec = self._folders.prepare(lease.job_id, lease.action, lease.attempt)
-            handle = self._launcher.handle(folder)
-            self._jobs.running(lease, spec, handle)
-            held.run, held.spec = self._launcher.start(handle), spec
+            if held.handle is None:
+                self._prepare(held)
+            else:
+                self._beat(lease, seconds=self._slow_seconds)
+            assert held.handle is not None
+            held.run = self._launcher.start(held.handle)
         except InvalidInput as error:
             return self._give_up(lease, str(error), max_attempts=lease.attempt)
         except OSError as error:
             reason = f"the run could not be started: {error}"
             return self._wait(lease, reason) if error.errno in _WAITS_FOR_SOMEBODY else self._give_up(lease, reason)
-        self._beat(lease, RunStatus(exit_code=None, progress=None))
+        self._beat(lease)
         return Step.STARTED
 
+    def _prepare(self, held: _Held) -> None:
+        lease = held.lease
+        self._end_strays()
+        self._housekeeping.tidy()
+        spec = self._folders.prepare(lease.job_id, lease.action, lease.attempt)
+        handle = self._launcher.handle(self._folders.of_attempt(lease.job_id, lease.attempt))
+        self._jobs.running(lease, spec, handle)
+        held.spec, held.handle = spec, handle
+
     def _watch(self, held: _Held, run: Run, spec: RunSpec) -> Step:
-        status = run.status()
+        try:
+            status = run.status()
+        except Unavailable:  # what runs there goes on, and is still ours
+            self._beat(held.lease)
+            raise
+        if status.gone is not None:
+            self._jobs.lost(held.lease, status.gone, log_tail=status.log_tail)
+            self._end()
+            return Step.LOST
         if status.exit_code is None:
             self._beat(held.lease, status)
             return Step.WATCHED
         if status.exit_code == ExitCode.NO_ROOM:
             return self._wait(held.lease, f"the disk is full: {status.progress or 'the run had no room to say more'}")
-        return self._evaluate(held.lease, spec, status)
+        self._beat(held.lease, status, seconds=self._slow_seconds)
+        return self._evaluate(held.lease, spec, run, status)
 
-    def _evaluate(self, lease: Lease, spec: RunSpec, status: RunStatus) -> Step:
+    def _evaluate(self, lease: Lease, spec: RunSpec, run: Run, status: RunStatus) -> Step:
         folder = self._folders.of_attempt(lease.job_id, lease.attempt)
         assert status.exit_code is not None
         try:
+            run.fetch()
             result = collect_result(folder, spec, exit_code=status.exit_code, last_words=status.progress)
             self._jobs.evaluating(lease, result, seconds=self._slow_seconds)
             verify_result(folder, result)
@@ -188,12 +214,15 @@ class Dispatcher:
             champion = self._folders.champion_version(result.role)
             if champion != judged_against:
                 raise InvalidInput(f"the champion changed during the run from {judged_against} to {champion}")
-            self._jobs.judged(lease, result, judge(spec.action, result, self._settings.gate))
+            verdict = judge(spec.action, result, self._settings.gate)
+            told = Judged(lease, folder, spec, result, verdict, datetime.now(UTC))
+            report, problem = tell_verdict(told)
+            self._jobs.judged(lease, result, verdict, report=report, problem=problem)
         except (InvalidInput, Conflict, OSError) as error:  # OSError: its files cannot be read
             hopeless = status.exit_code == ExitCode.BAD_SPEC
             attempts = lease.attempt if hopeless else None
             return self._give_up(lease, str(error), max_attempts=attempts, log_tail=status.log_tail)
-        self._end()
+        self._end(resumed=False)
         return Step.JUDGED
 
     def _give_up(self, lease: Lease, error: str, *, max_attempts: int | None = None, log_tail: str = "") -> Step:
@@ -207,12 +236,17 @@ class Dispatcher:
         self._end()
         return Step.HELD
 
-    def _end(self) -> None:
-        self._held = None
+    def _end(self, *, resumed: bool = True) -> None:
+        """Let go of the job; *resumed*: another run of it may go on where this one stopped."""
+        held, self._held = self._held, None
+        if held is not None and held.run is not None:
+            with suppress(Unavailable):
+                held.run.discard(resumed=resumed)
         self._housekeeping.tidy()
 
-    def _beat(self, lease: Lease, status: RunStatus) -> None:
-        if not self._jobs.heartbeat(lease, seconds=self._term, progress=status.progress, detail=status.detail):
+    def _beat(self, lease: Lease, status: RunStatus = NOTHING_NEW, *, seconds: float | None = None) -> None:
+        seconds = seconds or self._term
+        if not self._jobs.heartbeat(lease, seconds=seconds, progress=status.progress, detail=status.detail):
             raise Fenced(f"job {lease.job_id}: attempt {lease.attempt} was cancelled or taken over")
 
     def _let_go(self) -> None:
@@ -221,7 +255,8 @@ class Dispatcher:
         if held is not None and held.run is not None and not self._jobs.goes_on(held.lease.job_id, held.run.handle):
             held.run.cancel()
             self._jobs.forget_run(held.lease.job_id, held.run.handle)
-        self._end()
+        self._held = None
+        self._housekeeping.tidy()
 
     def _end_abandoned(self) -> None:
         """End the runs of cancelled jobs that are within reach, whoever started them; at first, stray ones too."""

@@ -15,7 +15,8 @@ from monitor.retraining.records import RunHandle
 class RunStatus:
     exit_code: int | None  # None: still running
     progress: str | None  # the last thing it said
-    log_tail: str = ""  # of a run that failed
+    log_tail: str = ""  # of a run that failed, or is gone
+    gone: str | None = None  # why there is no run any more, although it neither failed nor ended by itself
     detail: RunProgress | None = None  # how far it has come, where it tells that in figures
 
 
@@ -34,6 +35,14 @@ class Run(Protocol):
 
     def status(self) -> RunStatus: ...
 
+    def fetch(self) -> None:
+        """Bring what an ended run left into its folder; may take minutes, and may be called again."""
+        ...
+
+    def discard(self, *, resumed: bool) -> None:
+        """Remove what is kept of an ended run outside its folder; *resumed*: its job's next run goes on from some."""
+        ...
+
     def cancel(self) -> None:
         """End the run and all its processes; return when they are gone."""
         ...
@@ -45,7 +54,10 @@ class Launcher(Protocol):
         ...
 
     def start(self, handle: RunHandle) -> Run:
-        """Start a run of `spec.json` in the handle's folder; raise `OSError` where it cannot be started."""
+        """Start a run of `spec.json` in the handle's folder; raise `OSError` where it cannot be started.
+
+        After `Unavailable` it is called again with the same handle: there is one run of it, whatever was heard.
+        """
         ...
 
     def attach(self, handle: RunHandle) -> Run | Elsewhere | None:

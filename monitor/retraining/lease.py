@@ -9,7 +9,7 @@ from monitor.domain.job import JobState, RunProgress, Verdict
 from monitor.errors import Fenced
 from monitor.retraining.card import model_card
 from monitor.retraining.launcher import Elsewhere, Run
-from monitor.retraining.records import HELD, Author, JobChange, JobRecord, Lease, Registration, RunHandle
+from monitor.retraining.records import HELD, Author, JobChange, JobRecord, Lease, Registration, Report, RunHandle
 from monitor.retraining.release import register
 from monitor.retraining.work import Transactions, UnitOfWork, move
 from monitor.runs.result import RunResult
@@ -62,7 +62,8 @@ class LeasedJobs:
             attempt = job.attempt + 1
             if job.state in HELD:
                 attempt = job.attempt
-                record = _requeue_lost(work, record)
+                silent = record.lease_owner or "its launcher"
+                record = _requeue_lost(work, record, f"{silent} fell silent, and no run is left of it")
                 if record.job.state is not JobState.QUEUED:
                     return None
             note = f"attempt {attempt} by {owner}"
@@ -88,8 +89,10 @@ class LeasedJobs:
         with self._begin() as work:
             _advance(work, lease, JobState.EVALUATING, change, note=note)
 
-    def judged(self, lease: Lease, result: RunResult, verdict: Verdict) -> JobState:
-        """Record the verdict and register the candidate."""
+    def judged(
+        self, lease: Lease, result: RunResult, verdict: Verdict, *, report: Report | None = None, problem: str = ""
+    ) -> JobState:
+        """Record the verdict with its report, or with what its report failed at, and register the candidate."""
         state = JobState.PASSED if verdict.passed else JobState.FAILED_GATE
         outcome: JobChange = {
             **_ENDED,
@@ -106,6 +109,10 @@ class LeasedJobs:
             card = model_card(result, verdict, job_id=lease.job_id, reason=record.job.reason)
             register(work, Registration.of(result, lease.job_id, card))
             move(work, record, state, outcome, by=_DAEMON, note=note)
+            if report is not None:
+                work.jobs.keep_report(lease.job_id, report)
+            if problem:
+                work.jobs.add_event(lease.job_id, state, by=_DAEMON, note=problem)
         return state
 
     def attempt_failed(self, lease: Lease, error: str, *, max_attempts: int, log_tail: str = "") -> JobState:
@@ -115,6 +122,12 @@ class LeasedJobs:
         with self._begin() as work:
             move(work, _held(work, lease), state, {**_ENDED, "error": error}, by=_DAEMON, note=note)
         return state
+
+    def lost(self, lease: Lease, reason: str, *, log_tail: str = "") -> JobState:
+        """Begin the attempt again: its run was ended by what it runs on, and not by itself."""
+        why = f"the run is gone: {reason}" + (f"\n{log_tail}" if log_tail else "")
+        with self._begin() as work:
+            return _requeue_lost(work, _held(work, lease), why).job.state
 
     def hold(self, lease: Lease, error: str) -> None:
         """Let the job wait for an operator, with the attempt not counted: another one would meet the same."""
@@ -168,15 +181,15 @@ def _is_free(record: JobRecord) -> bool:
     return record.lease_expired or record.lease_owner is None
 
 
-def _requeue_lost(work: UnitOfWork, record: JobRecord) -> JobRecord:
-    """Queue a job whose run is gone with its daemon or its host, or let an operator look when that goes on."""
+def _requeue_lost(work: UnitOfWork, record: JobRecord, why: str) -> JobRecord:
+    """Queue a job whose run is gone, with the attempt not counted, or let an operator look when that goes on."""
     lost = record.lost + 1
-    note = f"attempt {record.job.attempt}: {record.lease_owner or 'its launcher'} fell silent, and no run is left of it"
+    uncounted: JobChange = {**_ENDED, "attempt": record.job.attempt - 1}
+    note = f"attempt {record.job.attempt}: {why}"
     if lost <= MAX_LOST:
-        return move(work, record, JobState.QUEUED, {**_ENDED, "lost": lost}, by=_DAEMON, note=note)
+        return move(work, record, JobState.QUEUED, {**uncounted, "lost": lost}, by=_DAEMON, note=note)
     error = f"{note}; so it was {lost} times: does the run end the daemon, or the machine?"
-    waiting: JobChange = {**_ENDED, "error": error, "attempt": record.job.attempt - 1}
-    return move(work, record, JobState.AWAITING_APPROVAL, waiting, by=_DAEMON, note=error)
+    return move(work, record, JobState.AWAITING_APPROVAL, {**uncounted, "error": error}, by=_DAEMON, note=error)
 
 
 def _held(work: UnitOfWork, lease: Lease) -> JobRecord:

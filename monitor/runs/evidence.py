@@ -16,11 +16,12 @@ from monitor.domain.trace import Message
 from monitor.errors import InvalidInput
 
 REPLAY = "replay"
-EMPTY, CUT, FENCE, MARKER, LOOP = "empty", "cut", "fence", "marker", "loop"
+EMPTY, CUT, FENCE, LIST, MARKER, LOOP = "empty", "cut", "fence", "list", "marker", "loop"
 FLAGS = {
     EMPTY: "no text",
     CUT: "cut off at the token limit",
     FENCE: "a code fence is left open",
+    LIST: "it ends with the mark of a list's next item",
     MARKER: "a marker of the chat template leaked into it",
     LOOP: "it repeats itself",
 }

@@ -25,6 +25,7 @@ class KubernetesSettings(Part):
     volume_claim: str | None = Field(
         None, description="claim that holds retrain.folder, at the same path in the daemon and in the pod"
     )
+    volumes: dict[str, str] = Field({}, description="more claims, mounted read-only, each with its path: models, say")
     store: str | None = Field(
         None, description="fsspec URL, say s3://bucket/runs, through which files go where no volume is shared"
     )

@@ -12,6 +12,7 @@ Angelopoulos, Duchi, Zrnic, "PPI++", arXiv 2311.01453: verdicts that are predict
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -105,10 +106,12 @@ def win_difference_at_equal_length(
     if not len(wins):
         return None
     middle = float(gaps.mean())
+    sizes = np.array(list(Counter(clusters).values()), dtype=np.float64)
+    size = float((sizes**2).sum() / len(wins))
     fit = _Fit.of(
         np.column_stack([np.ones(len(wins) + 2), np.append(gaps, [middle, middle])]),
         np.append(wins, [1.0, 0.0]),
-        np.ones(len(wins) + 2),
+        np.append(np.ones(len(wins)), [size, size]),
         [*clusters, *_IMAGINED],
         penalty=np.array([0.0, SLOPE_PRIOR]),
     )

@@ -25,6 +25,8 @@ EDGES = {
     "fastapi": ("monitor/web/*.py",),
     "starlette": ("monitor/web/*.py", "monitor/rewards/server.py"),
     "httpx": ("monitor/*/http.py", "monitor/retraining/webhook.py"),
+    "kubernetes": ("monitor/retraining/launchers/kubernetes*.py",),
+    "fsspec": ("monitor/runs/fsspec*.py",),
     "torch": ("monitor/*/huggingface*.py", "monitor/demo/models.py", "monitor/demo/policies.py", "retrain/*.py"),
     "transformers": ("monitor/*/huggingface*.py", "monitor/demo/models.py", "monitor/demo/policies.py", "retrain/*.py"),
     "trl": ("retrain/train_*.py",),

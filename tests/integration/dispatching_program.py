@@ -1,7 +1,7 @@
 """A dispatcher as a process of its own, which a signal meets right after the call it is told.
 
-`python -m tests.integration.dispatching_program URL FOLDER CALL SIGNAL`: CALL is "module:Class.method", or
-"never" to go on until the job is promoted. SIGTERM leaves as the daemon does.
+`python -m tests.integration.dispatching_program URL FOLDER CALL SIGNAL [KUBECONFIG]`: CALL is "module:Class.method", or
+"never" to go on until the job is promoted. SIGTERM leaves as the daemon does. With KUBECONFIG its runs are Jobs.
 """
 
 from __future__ import annotations
@@ -17,25 +17,36 @@ from typing import Any
 
 from monitor.domain.job import JobState
 from monitor.postgres.engine import create_engine_for
+from monitor.retraining.launchers.kubernetes import KubernetesLauncher
+from monitor.retraining.launchers.kubernetes_api import KubernetesApi
+from monitor.settings.launch import KubernetesSettings
 from tests.integration.job_parts import Parts
 
 DEADLINE_SECONDS = 60
 
 
-def main(url: str, folder: Path, call: str, number: signal.Signals) -> None:
+def main(url: str, folder: Path, call: str, number: signal.Signals, kubeconfig: Path | None) -> None:
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda received, _frame: stopped.append(received))
     if call != "never":
         strike_after(call, number)
     engine = create_engine_for(url)
     parts = Parts(engine, folder)
-    dispatcher = parts.dispatcher("slow", owner=f"process/{os.getpid()}")
+    launcher = launcher_by(kubeconfig, folder) if kubeconfig is not None else None
+    dispatcher = parts.dispatcher("slow", owner=f"process/{os.getpid()}", launcher=launcher)
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not stopped and parts.job().state is not JobState.PROMOTED and time.monotonic() < deadline:
         dispatcher.tick()
         time.sleep(0.02)
     dispatcher.close()
     engine.dispose()
+
+
+def launcher_by(kubeconfig: Path, folder: Path) -> KubernetesLauncher:
+    settings = KubernetesSettings(
+        kubeconfig=kubeconfig, image="i", volume_claim="retrain", template=folder / "job-slow.yaml"
+    )
+    return KubernetesLauncher(settings, folder / "runs", KubernetesApi(settings), poll_seconds=0.1)
 
 
 def strike_after(call: str, number: signal.Signals) -> None:
@@ -57,4 +68,10 @@ def strike_after(call: str, number: signal.Signals) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], signal.Signals(int(sys.argv[4])))
+    main(
+        sys.argv[1],
+        Path(sys.argv[2]),
+        sys.argv[3],
+        signal.Signals(int(sys.argv[4])),
+        Path(sys.argv[5]) if sys.argv[5:] else None,
+    )

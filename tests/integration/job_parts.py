@@ -22,6 +22,7 @@ from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.work import PostgresTransactions
 from monitor.retraining.dispatcher import Dispatcher, Step
 from monitor.retraining.housekeeping import AttemptFolders
+from monitor.retraining.launcher import Launcher
 from monitor.retraining.launchers.local_process import LocalProcessLauncher
 from monitor.retraining.lease import LeasedJobs
 from monitor.retraining.records import Author
@@ -70,7 +71,13 @@ class Parts:
         self.dispatchers: list[Dispatcher] = []
 
     def dispatcher(
-        self, outcome: str = "good", *, owner: str = "one", host: str = "here", **changes: Any
+        self,
+        outcome: str = "good",
+        *,
+        owner: str = "one",
+        host: str = "here",
+        launcher: Launcher | None = None,
+        **changes: Any,
     ) -> Dispatcher:
         values = {"folder": self.folder / "runs", "base_model": self.folder / "base", "max_attempts": 2}
         settings = RetrainSettings(**(values | changes))
@@ -80,7 +87,7 @@ class Parts:
             baseline=PostgresBaselineTraces(self.engine),
             registry=self.registry,
         )
-        launcher = LocalProcessLauncher(
+        launcher = launcher or LocalProcessLauncher(
             command=(sys.executable, str(PROGRAM), outcome), grace_seconds=5, silence_seconds=0.5, host=lambda: host
         )
         dispatcher = Dispatcher(
@@ -108,6 +115,10 @@ class Parts:
     def pids(self) -> list[int]:
         files = (self.folder / "runs").glob("job-*/attempt-*/process.json")
         return [json.loads(file.read_text())["pid"] for file in files]
+
+    def ruled_by(self, **settings: Any) -> JobService:
+        """Return what rules and the calendar of *settings*, `retrain.*`, start."""
+        return JobService(self.begin, self.releases, RetrainSettings(**settings))
 
     def start(self) -> Job:
         return self.service.start_job(Action.REWARD_REFRESH, "by hand", actor=OPERATOR)

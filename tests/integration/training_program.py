@@ -16,7 +16,7 @@ from monitor.runs.spec import RunSpec, read_spec
 from retrain.__main__ import is_disk_full, leave
 
 CHAMPION_ACCURACY = 0.7
-ACCURACY = {"good": 0.8, "slow": 0.8, "worse": 0.6, "tampered": 0.8}
+ACCURACY = {"good": 0.8, "resume": 0.8, "slow": 0.8, "worse": 0.6, "tampered": 0.8}
 
 
 def main(outcome: str, spec_path: Path) -> None:
@@ -29,6 +29,8 @@ def main(outcome: str, spec_path: Path) -> None:
         time.sleep(60)
     if outcome == "slow":
         time.sleep(1.5)
+    if outcome == "resume":
+        resume(spec, spec_path)
     if outcome == "fill":
         fill(Path(spec.output))
     if outcome == "refuse":
@@ -40,6 +42,19 @@ def main(outcome: str, spec_path: Path) -> None:
     write_result(spec_path.with_name(RESULT_FILE), report(spec, candidate, ACCURACY[outcome]))
     if outcome == "tampered":
         (Path(candidate.path) / "member-0" / "weights").write_text("other bytes")
+
+
+def resume(spec: RunSpec, spec_path: Path) -> None:
+    """Go on from the checkpoint of a run before; without one, leave one and never end."""
+    assert spec.checkpoints is not None
+    checkpoint = Path(spec.checkpoints) / "checkpoint-7" / "state.json"
+    if checkpoint.exists():
+        print(f"resumed from {checkpoint.parent.name}", flush=True)
+        return
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_text("{}")
+    write_progress(spec_path.with_name(PROGRESS_FILE), RunProgress("step 7 of 9", 7, 9))
+    time.sleep(120)
 
 
 def fill(output: Path) -> None:

@@ -97,6 +97,7 @@ def test_a_variant_renders_exactly_its_objects() -> None:
     assert kinds == {
         "default-values": usual,
         "gpu-values": sorted([*usual, "ConfigMap", "PrometheusRule", "ServiceMonitor"]),
+        "kubernetes-values": sorted([*usual, "Role", "RoleBinding"]),
         "minimal-values": ["ConfigMap", "Deployment", "Service"],
     }
 
@@ -104,6 +105,29 @@ def test_a_variant_renders_exactly_its_objects() -> None:
 def test_the_gpu_variant_asks_for_a_gpu_beside_its_memory() -> None:
     limits = worker(render(CHART / "ci" / "gpu-values.yaml"))["containers"][0]["resources"]["limits"]
     assert limits == {"memory": "8Gi", "nvidia.com/gpu": 1}
+
+
+def test_runs_as_jobs_get_the_workers_image_its_volumes_and_a_role_for_jobs_alone() -> None:
+    objects = render(CHART / "ci" / "kubernetes-values.yaml", "--namespace", "production")
+    settings = yaml.safe_load(objects["ConfigMap/watch-rlhf-monitor"]["data"]["monitor.yaml"])["retrain"]
+    pod = worker(objects)
+    claims = {
+        item["name"]: item["persistentVolumeClaim"]["claimName"]
+        for item in pod["volumes"]
+        if "persistentVolumeClaim" in item
+    }
+    assert settings["launcher"] == "kubernetes"
+    assert settings["kubernetes"]["image"] == pod["containers"][0]["image"]
+    assert settings["kubernetes"]["namespace"] == "production"
+    assert settings["kubernetes"]["volume_claim"] == claims["retrain"]
+    assert settings["kubernetes"]["volumes"] == {claims["models"]: "/models"}
+    assert pod["automountServiceAccountToken"] is True
+    rules = objects["Role/watch-rlhf-monitor-retrain"]["rules"]
+    assert {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]} == {
+        *(("jobs", verb) for verb in ("create", "get", "list", "delete")),
+        *(("pods", verb) for verb in ("get", "list")),
+        ("pods/log", "get"),
+    }
 
 
 def test_the_migration_leans_on_nothing_the_chart_has_yet_to_create() -> None:
@@ -163,6 +187,7 @@ def test_the_dashboard_is_the_repository_s_own() -> None:
     ("change", "complaint"),
     [
         pytest.param("replicas=3", "wanted ReadWriteMany", id="replicas that cannot share a volume"),
+        pytest.param("retrain.kubernetes.enabled=true", "wanted ReadWriteMany", id="runs that cannot share a volume"),
         pytest.param("replicas=0", "replicas", id="no replica"),
         pytest.param("prometheusRule.runbookUrl=runbooks", "runbookUrl", id="runbooks at no address"),
         pytest.param("drainSecond=3", "drainSecond", id="a misspelt value"),

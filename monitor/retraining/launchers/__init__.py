@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 
 from monitor.errors import InvalidSetting
 from monitor.retraining.launcher import Launcher
+from monitor.retraining.launchers.kubernetes import KubernetesLauncher
 from monitor.retraining.launchers.local_process import LocalProcessLauncher
 from monitor.settings.retrain import RetrainSettings
 
 LAUNCHERS: Mapping[str, Callable[[RetrainSettings], Launcher]] = {
+    "kubernetes": KubernetesLauncher.of,
     "local_process": LocalProcessLauncher.of,
 }
 

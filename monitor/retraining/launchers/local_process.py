@@ -6,29 +6,25 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from monitor.domain.job import RunProgress
 from monitor.errors import InvalidInput
 from monitor.retraining.launcher import Elsewhere, RunStatus
 from monitor.retraining.launchers import local_watch
 from monitor.retraining.records import RunHandle
+from monitor.runs.attempt import EXIT_CODE_FILE, LOG_FILE, last_line, left_exit_code, left_progress, log_tail
 from monitor.runs.file import read_file, write_file
-from monitor.runs.progress import PROGRESS_FILE, read_progress
 from monitor.runs.spec import SPEC_FILE
 from monitor.settings.retrain import RetrainSettings
 
 NAME = "local_process"
-LOG_FILE = "run.log"
 PROCESS_FILE = "process.json"
 BEAT_FILE = "beat"
-EXIT_CODE_FILE = "exit_code"
 KILLED = -signal.SIGKILL
-_LOG_TAIL_BYTES = 1_500
 _POLL_SECONDS = 0.02
 
 # An allow-list, because a run needs no Kafka, database or API, and so none of their secrets either.
@@ -40,9 +36,10 @@ _PASSED_ON = frozenset(
 )
 
 
-def run_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what a run may see of the daemon's environment; its log is written as it speaks."""
-    passed = {name: value for name, value in environment.items() if name in _PASSED_ON or name.startswith("LC_")}
+def run_environment(environment: Mapping[str, str], *, named: Collection[str] = ()) -> dict[str, str]:
+    """Return what a run may see of the daemon's environment, *named* variables too; its log is written as it speaks."""
+    allowed = _PASSED_ON.union(named)
+    passed = {name: value for name, value in environment.items() if name in allowed or name.startswith("LC_")}
     return passed | {"PYTHONUNBUFFERED": "1"}
 
 
@@ -90,14 +87,20 @@ class LocalProcess:
 
     def status(self) -> RunStatus:
         alive = self._process.is_alive()  # before the exit code: it is written before the process ends
-        exit_code = _exit_code(self._folder)
+        exit_code = left_exit_code(self._folder)
         if exit_code is None and not alive:
             exit_code = KILLED
         if exit_code is None or exit_code == 0:
-            progress = self._progress()
+            progress = left_progress(self._folder)
             return RunStatus(exit_code, progress.line if progress is not None else None, detail=progress)
-        tail = _log_tail(self._folder / LOG_FILE)
-        return RunStatus(exit_code, next((line for line in reversed(tail.split("\n")) if line.strip()), None), tail)
+        tail = log_tail(self._folder)
+        return RunStatus(exit_code, last_line(tail), tail)
+
+    def fetch(self) -> None:
+        """Its files lie where they are read."""
+
+    def discard(self, *, resumed: bool) -> None:
+        """There is nothing of it elsewhere."""
 
     def cancel(self) -> None:
         """Ask the group to end, and after the grace period make it."""
@@ -112,12 +115,6 @@ class LocalProcess:
         deadline = time.monotonic() + seconds
         while self._process.is_alive() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-
-    def _progress(self) -> RunProgress | None:
-        try:
-            return read_progress(self._folder / PROGRESS_FILE)
-        except InvalidInput:
-            return None  # a run's progress is a courtesy; its result is what is read strictly
 
 
 class LocalProcessLauncher:
@@ -134,16 +131,21 @@ class LocalProcessLauncher:
         grace_seconds: float = 10.0,
         silence_seconds: float = 60.0,
         host: Callable[[], str] = host_id,
+        named: Collection[str] = (),
     ) -> None:
         self._command = tuple(command)
         self._grace_seconds = grace_seconds
         self._silence_seconds = silence_seconds
         self._host = host()
+        self._named = frozenset(named)
         self._beats: dict[str, tuple[int, float]] = {}  # by token: the last beat seen, and when it was first seen
 
     @classmethod
     def of(cls, settings: RetrainSettings) -> LocalProcessLauncher:
-        return cls(silence_seconds=settings.lease_seconds)
+        """Return one whose runs see the keys of the servers that answer for a policy, and no other secret."""
+        servers = (settings.policy.champion_server, settings.policy.candidate_server)
+        keys = [server.api_key_variable for server in servers if server is not None and server.api_key_variable]
+        return cls(silence_seconds=settings.lease_seconds, named=keys)
 
     def handle(self, folder: Path) -> RunHandle:
         return RunHandle(NAME, self._host, str(folder), uuid4().hex)
@@ -158,7 +160,7 @@ class LocalProcessLauncher:
             pid = os.posix_spawn(
                 sys.executable,
                 [*watch, *self._command, "--spec", str(folder / SPEC_FILE)],
-                run_environment(os.environ),
+                run_environment(os.environ, named=self._named),
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, reading, 0),
                     (os.POSIX_SPAWN_OPEN, 1, str(folder / LOG_FILE), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644),
@@ -180,7 +182,7 @@ class LocalProcessLauncher:
         process = _read_mark(folder / PROCESS_FILE)
         if process is not None and process.handle == handle:
             run = LocalProcess(handle, process, grace_seconds=self._grace_seconds)
-            if _exit_code(folder) is not None or (handle.host == self._host and process.is_alive()):
+            if left_exit_code(folder) is not None or (handle.host == self._host and process.is_alive()):
                 return run
         if handle.host != self._host:
             return Elsewhere(beating=self._is_beating(handle))
@@ -221,19 +223,3 @@ def _state_of(pid: int) -> tuple[str | None, str | None]:
         return None, None
     after_name = status.rpartition(")")[2].split()  # the name, in brackets, may hold spaces
     return after_name[0], after_name[19]
-
-
-def _exit_code(folder: Path) -> int | None:
-    try:
-        return int((folder / EXIT_CODE_FILE).read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None  # not there, or still blank
-
-
-def _log_tail(log: Path) -> str:
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
-            return file.read().decode("utf-8", "replace").strip()
-    except OSError:
-        return ""

@@ -1,0 +1,161 @@
+"""Answers of a policy by its own folder: Transformers, in batches of prompts that are about as long."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+
+from monitor.domain.trace import Message
+from monitor.rewards.packing import BatchLimits, plan_batches
+from retrain.chat import EncodedExample, PolicyEncoder, load_policy_encoder
+from retrain.language_model import load_policy, padded
+
+Prompt = Sequence[Message]
+MOST_ROWS = 64  # in a batch that is generated
+READ_TOKENS = 2_048  # padded, in a forward pass that reads: its logits are as wide as the vocabulary
+_NO_LIMIT = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How both sides answer."""
+
+    max_new_tokens: int
+    temperature: float  # 0: the likeliest token each time
+    seed: int
+    batch_tokens: int  # of prompts and answers, padded; what is in memory at once
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    text: str  # markers that leaked into it included
+    cut: bool  # it did not end within the limit
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    reason: str
+    failed: bool = True  # False: the prompt alone is at fault
+
+
+class TransformersPolicy:
+    """A causal language model with its chat template; for one thread at a time."""
+
+    def __init__(self, model: Any, encoder: PolicyEncoder) -> None:
+        self._model = model
+        self._encoder = encoder
+
+    @classmethod
+    def load(cls, folder: Path) -> TransformersPolicy:
+        """Load the policy in *folder*, on a GPU where there is one; raise `InvalidInput` where it holds none."""
+        gc.collect()  # a policy before it, and what it held on a GPU
+        model = load_policy(folder)
+        encoder = load_policy_encoder(folder, max_length=_NO_LIMIT)
+        # What a folder proposes for decoding (sampling, penalties) would make two sides answer in two ways.
+        model.generation_config = GenerationConfig(
+            do_sample=False, eos_token_id=sorted(encoder.ends), pad_token_id=encoder.pad_id
+        )
+        return cls(model, encoder)
+
+    def answer(
+        self, prompts: Sequence[Prompt], decoding: Decoding, heard: Callable[[int], None] = lambda _done: None
+    ) -> list[Answer | Unanswered]:
+        """Return each prompt's answer, in order; *heard* is told how many are done.
+
+        A prompt that leaves no room for an answer loses its beginning. A sampled answer's chance is drawn from the
+        seed and the prompt's number alone. Answers do not depend on those they are generated with, beyond rounding.
+        """
+        encoded = [self._encoder.prompt(prompt, room=decoding.max_new_tokens) for prompt in prompts]
+        known = {number: ids for number, ids in enumerate(encoded) if ids}
+        found: list[Answer | Unanswered] = [Unanswered("the chat template refuses it", failed=False)] * len(prompts)
+        numbers, done = list(known), len(prompts) - len(known)
+        lengths = [len(known[number]) + decoding.max_new_tokens for number in numbers]
+        waiting = [
+            [numbers[place] for place in batch]
+            for batch in plan_batches(lengths, BatchLimits(decoding.batch_tokens, MOST_ROWS))
+        ]
+        while waiting:
+            batch = waiting.pop(0)
+            try:
+                answers = list(self._generate([known[number] for number in batch], batch, decoding))
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise
+                torch.cuda.empty_cache()
+                waiting[:0] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+                continue
+            for number, answer in zip(batch, answers, strict=True):
+                found[number] = answer
+            done += len(batch)
+            heard(done)
+        return found
+
+    def read(self, rows: Sequence[tuple[Prompt, str]]) -> list[tuple[float, int] | None]:
+        """Return the nats a token of each response and its tokens, the end counted; None where it cannot be read."""
+        encoded = [self._encoder.encode(messages, [response]) for messages, response in rows]
+        known = {number: example for number, example in enumerate(encoded) if example is not None}
+        found: list[tuple[float, int] | None] = [None] * len(rows)
+        numbers = list(known)
+        lengths = [len(known[number].prompt) + len(known[number].answers[0]) for number in numbers]
+        for batch in plan_batches(lengths, BatchLimits(READ_TOKENS, MOST_ROWS)):
+            chosen = [numbers[place] for place in batch]
+            for number, nats in zip(chosen, self._read([known[number] for number in chosen]), strict=True):
+                found[number] = (nats, len(known[number].answers[0]))
+        return found
+
+    def _generate(self, rows: Sequence[list[int]], numbers: Sequence[int], decoding: Decoding) -> Iterator[Answer]:
+        ids, mask = padded(rows, self._encoder.pad_id, self._model.device, left=True)
+        noise = [_OwnNoise(decoding, numbers)] if decoding.temperature > 0.0 else []
+        with torch.inference_mode():
+            output = self._model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=decoding.max_new_tokens,
+                logits_processor=LogitsProcessorList(noise),
+            )
+        for generated in output[:, ids.shape[1] :].tolist():
+            end = next((place for place, token in enumerate(generated) if token in self._encoder.ends), None)
+            text = self._encoder.tokenizer.decode(
+                generated[:end], skip_special_tokens=False, clean_up_tokenization_spaces=False
+            )
+            yield Answer(text, cut=end is None)
+
+    def _read(self, examples: Sequence[EncodedExample]) -> list[float]:
+        """Return each answer's nats a token."""
+        rows = [[*example.prompt, *example.answers[0]] for example in examples]
+        ids, mask = padded(rows, self._encoder.pad_id, self._model.device, left=False)
+        with torch.inference_mode():
+            logits = self._model(input_ids=ids, attention_mask=mask).logits
+            spans = [(len(example.prompt), len(row)) for example, row in zip(examples, rows, strict=True)]
+            return [
+                float(torch.nn.functional.cross_entropy(logits[n, start - 1 : stop - 1].float(), ids[n, start:stop]))
+                for n, (start, stop) in enumerate(spans)
+            ]
+
+
+class _OwnNoise(LogitsProcessor):  # type: ignore[misc]
+    """Makes the largest logit a draw at the temperature: Gumbel noise, from a generator of each row's own."""
+
+    def __init__(self, decoding: Decoding, numbers: Sequence[int]) -> None:
+        self._temperature = decoding.temperature
+        states = [np.random.SeedSequence((decoding.seed, number)).generate_state(1, np.uint64) for number in numbers]
+        self._draws = [torch.Generator().manual_seed(int(state[0] >> np.uint64(1))) for state in states]
+
+    def __call__(self, _ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        drawn = torch.stack([torch.empty(scores.shape[1]).exponential_(generator=draw) for draw in self._draws])
+        return scores.float() / self._temperature - drawn.to(scores.device).log()
+
+
+def count_tokens(folder: Path, texts: Sequence[str]) -> list[int]:
+    """Return how many tokens each text is to the policy in *folder*."""
+    if not texts:
+        return []
+    tokenizer = load_policy_encoder(folder, max_length=_NO_LIMIT).tokenizer
+    return [len(ids) for ids in tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]]

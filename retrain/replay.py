@@ -1,0 +1,83 @@
+"""Prompts of the last days with the answers production gave, and what people said of some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
+
+from monitor.domain.cohort import UNLABELLED
+from monitor.domain.trace import Message
+from monitor.errors import InvalidInput
+from monitor.runs.artifact import HashedFile
+from retrain.preferences import parse_messages, parse_text, read_rows
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What people said of production's answer against its reference response."""
+
+    value: float  # 1: production's is better, 0: worse
+    probability: float  # with which it was drawn to be judged
+    reference_response: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRow:
+    index: int
+    trace_id: str
+    cluster: str  # of the same conversation, or the same first words of a user
+    messages: tuple[Message, ...]
+    response: str | None
+    cohort: str
+    human: Verdict | None
+
+
+def load_replay(file: HashedFile) -> tuple[ReplayRow, ...]:
+    """Read the rows of `PolicyInputs.replay`; raise `InvalidInput` naming the line that cannot be read."""
+    return tuple(_read(Path(file.path)))
+
+
+def _read(path: Path) -> Iterator[ReplayRow]:
+    for number, (where, row) in enumerate(read_rows(path)):
+        messages = parse_messages(row, where)
+        if not messages:
+            raise InvalidInput(f"{where}: messages is empty; wanted a prompt")
+        first = next((message.content for message in messages if message.role == "user"), messages[0].content)
+        conversation = row.get("conversation_id")
+        response, index = row.get("response"), row.get("index", number)
+        if not isinstance(index, int) or (response is not None and not isinstance(response, str)):
+            raise InvalidInput(f"{where}: index = {index!r}, response = {response!r:.80}; wanted a number and a text")
+        yield ReplayRow(
+            index=index,
+            trace_id=parse_text(row, "trace_id", where),
+            cluster=f"conversation {conversation}" if conversation else f"asked {first}",
+            messages=messages,
+            response=response,
+            cohort=row.get("cohort") or UNLABELLED,
+            human=_verdict(row["human"], where) if row.get("human") is not None else None,
+        )
+
+
+def _verdict(human: Any, where: str) -> Verdict:
+    wanted = "value from 0 to 1, probability above 0 and a reference_response"
+    try:
+        value, probability = float(human["value"]), float(human["probability"])
+        reference = human["reference_response"]
+    except (TypeError, KeyError, ValueError):
+        raise InvalidInput(f"{where}: human = {human!r:.80}; wanted {wanted}") from None
+    if not (0.0 <= value <= 1.0 and 0.0 < probability <= 1.0 and isinstance(reference, str)):
+        raise InvalidInput(f"{where}: human = {human!r:.80}; wanted {wanted}")
+    return Verdict(value, probability, reference)
+
+
+def draw(items: Sequence[Item], count: int, *, seed: int) -> list[Item]:
+    """Return *count* of *items* drawn at random, in their order; 0 or more than there are: all."""
+    if not 0 < count < len(items):
+        return list(items)
+    chosen = sorted(Random(seed).sample(range(len(items)), count))  # noqa: S311 - a draw of prompts, no secret
+    return [items[place] for place in chosen]
