@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from sqlalchemy import Engine
 
-from monitor.app.duties import wait_of
 from monitor.app.leader import Duty
 from monitor.app.retraining import releases_of
+from monitor.app.rules import wait_of
 from monitor.domain.alarm import Severity
 from monitor.domain.release import Announcement, Bake, Channel
 from monitor.errors import InvalidInput, InvalidSetting

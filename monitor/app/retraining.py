@@ -12,7 +12,7 @@ from math import inf
 from sqlalchemy import Engine
 
 from monitor.app.policy import PolicyMaterial
-from monitor.app.rules import null_rule_of
+from monitor.app.rules import null_rule_of, verdicts_of
 from monitor.drift.rescore import RescoredBaselines
 from monitor.labels.agreement import AgreementReport
 from monitor.labels.pairs import PairRules
@@ -99,7 +99,7 @@ def pair_rules_of(settings: Settings) -> PairRules:
 
 def job_service_of(engine: Engine, settings: Settings) -> JobService:
     begin, raters = PostgresTransactions(engine, pair_rules_of(settings)), agreement_of(engine, settings).raters
-    return JobService(begin, releases_of(engine, settings), settings.retrain, raters)
+    return JobService(begin, releases_of(engine, settings), settings.retrain, raters, verdicts=verdicts_of(settings))
 
 
 def releases_of(engine: Engine, settings: Settings) -> Releases:

@@ -60,7 +60,7 @@ from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
 from monitor.retraining.dispatcher import Step
 from monitor.retraining.launchers import launcher_of
-from monitor.retraining.schedule import parse_cron
+from monitor.retraining.schedule import parse_cron, periodic_rules
 from monitor.rewards.champion import ChampionScorer
 from monitor.rewards.http import Endpoint, HttpEnsemble, HttpLimits, HttpScorer
 from monitor.rewards.turns import SharedScorer
@@ -167,8 +167,8 @@ class Daemon:
             "after_cursor_execute",  # any answer, to any part of the process
             lambda *_: self._metrics.confirm_reached(Dependency.POSTGRES),
         )
-        if settings.retrain.refresh_cron is not None:
-            parse_cron(settings.retrain.refresh_cron)
+        for setting, rule in periodic_rules(settings.retrain).items():
+            parse_cron(rule.cron, setting=setting)
         launcher_of(settings.retrain)
         with transaction(self._engine) as connection:
             require_current(connection)
@@ -346,8 +346,8 @@ def _require_extras(settings: Settings) -> None:
         require("gpu", "torch", "rewards.backend = 'huggingface'")
     if settings.ingest.embedding.backend == "huggingface":
         require("gpu", "torch", "ingest.embedding.backend = 'huggingface'")
-    if retrain.launcher == "local_process" and (retrain.rules or retrain.refresh_cron is not None):
-        require("train", "trl", "retrain.rules or retrain.refresh_cron, with runs beside the daemon,")
+    if retrain.launcher == "local_process" and (retrain.rules or periodic_rules(retrain)):
+        require("train", "trl", "retrain.rules, retrain.periodic or retrain.refresh_cron, with runs beside the daemon,")
 
 
 def _registry() -> CollectorRegistry:

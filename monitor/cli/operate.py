@@ -219,7 +219,7 @@ def jobs_plan(as_json: AsJson = False) -> None:
     if as_json:
         show_json([asdict(one) for one in planned])
     elif not planned:
-        say("nothing starts a job by itself: retrain.rules and retrain.refresh_cron are empty")
+        say("nothing starts a job by itself: retrain.rules, retrain.periodic and retrain.refresh_cron are empty")
     else:
         show_table(plan_table(planned))
 
@@ -229,7 +229,9 @@ def jobs_start(
     action: Annotated[Action, typer.Argument()],
     reason: Reason,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Although annotators do not agree, or have changed.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Although annotators disagree or have changed, or the budget is spent.")
+    ] = False,
 ) -> None:
     """Queue a job by hand."""
     with _jobs() as service:
