@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from monitor.domain.job import Action, Hold, Job, JobState, Launch, PlannedStart
+from monitor.domain.job import Action, Hold, Job, JobState, Launch, Offer, PlannedStart
 from monitor.domain.order import ORDERS, Actor, JobOrder, Role
 from monitor.domain.view import JobDetail
 from monitor.errors import Conflict, InvalidInput
@@ -157,6 +157,11 @@ class JobService:
         with self._begin() as work:
             for rule in periodic_rules(self._settings).values():
                 work.jobs.follow_calendar(rule.action, rule.cron)
+
+    def offers(self) -> tuple[Offer, ...]:
+        """Return every action, and what it lacks where nobody can start it."""
+        with self._begin() as work:
+            return tuple(Offer(action, self._lacks(work, action)) for action in Action)
 
     def plan(self) -> tuple[PlannedStart, ...]:
         """Return what every rule, and then the calendar, would do now."""

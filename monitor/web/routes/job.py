@@ -10,9 +10,10 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from monitor.domain.job import Action, Job, PlannedStart
+from monitor.domain.job import Action, Job, Offer, PlannedStart
 from monitor.domain.order import Actor, JobOrder, allowed_orders
 from monitor.domain.release import Bake
+from monitor.domain.shadow import Shadow
 from monitor.domain.view import JobDetail, JobEvent
 from monitor.errors import NotFound
 from monitor.web.auth import Operator, Viewer
@@ -54,6 +55,10 @@ class Jobs(Protocol):
         """Return what every rule, and then the calendar, would do now."""
         ...
 
+    def offers(self) -> Sequence[Offer]:
+        """Return every action, and what it lacks where nobody can start it."""
+        ...
+
     def start_job(self, action: Action, reason: str, *, actor: Actor, force: bool = False) -> Job:
         """Queue a job by hand; `Conflict` while another job of the action is live, where it has nothing to train, and,
         unless it is forced, where annotators do not agree or have changed, or the budget is spent."""
@@ -88,6 +93,7 @@ class JobPage:
     orders: tuple[JobOrder, ...]
     events: tuple[JobEvent, ...]  # oldest first
     bake: Bake | None = None  # open or ended
+    shadow: Shadow | None = None  # of an ensemble: its candidate beside the champion
 
 
 @router.get("/jobs")
@@ -102,6 +108,12 @@ def plan_jobs(_: Viewer, jobs: JobsPort) -> Sequence[PlannedStart]:
     return jobs.plan()
 
 
+@router.get("/jobs/actions")
+def list_actions(_: Viewer, jobs: JobsPort) -> Sequence[Offer]:
+    """Return what can be started by hand, and what an action lacks that cannot."""
+    return jobs.offers()
+
+
 @router.get("/jobs/{job_id}", responses=describe(404))
 def get_job(_: Viewer, jobs: JobsPort, releases: ReleasesPort, job_id: Number) -> JobPage:
     detail = jobs.job(job_id)
@@ -109,7 +121,7 @@ def get_job(_: Viewer, jobs: JobsPort, releases: ReleasesPort, job_id: Number) -
         raise NotFound(f"there is no job {job_id}: /api/v1/jobs lists them")
     bake = releases.bake(job_id)
     orders = allowed_orders(detail.job.state, baking=bake is not None and bake.state.is_open)
-    return JobPage(detail.job, orders, detail.events, bake)
+    return JobPage(detail.job, orders, detail.events, bake, releases.shadow(job_id))
 
 
 @router.get("/jobs/{job_id}/report", response_class=HTMLResponse, responses=describe(404))

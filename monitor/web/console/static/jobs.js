@@ -35,20 +35,6 @@ export function showJobs(items, given) {
   draw();
 }
 
-// What no alarm or fire time asks for is not worth a line.
-export function showPlan(planned) {
-  const told = planned.filter(({ decision }) => decision !== "no_alarm" && decision !== "not_due");
-  reconcile(byId("plan-list"), told.map((one, number) => ({ ...one, number })), {
-    key: ({ number }) => number,
-    create: () => element("li", {}, element("b", { "data-part": "decision" }), element("span", { "data-part": "why" })),
-    update: (line, { rule, action, decision, detail }) => {
-      const part = parts(line);
-      setText(part.decision, decision === "launch" ? "starts" : words(decision));
-      setText(part.why, `: ${words(action)} by the rule “${rule}”${detail ? `: ${detail}` : ""}`);
-    },
-  });
-}
-
 byId("jobs-all").addEventListener("click", () => {
   all = !all;
   draw();
@@ -140,6 +126,19 @@ function createOrder(order, job, refresh) {
     }),
   );
   return button;
+}
+
+// What an action lacks nobody can force, so it is offered with the reason and cannot be chosen.
+export function showOffers(offers) {
+  const choice = byId("start-action");
+  for (const { action, lacks } of offers) {
+    const option = [...choice.options].find(({ value }) => value === action);
+    if (option === undefined) continue;
+    setAttribute(option, "disabled", lacks !== null);
+    setText(option, lacks === null ? action : `${action}: ${words(lacks.reason)}`);
+    setAttribute(option, "title", lacks === null ? null : lacks.detail);
+  }
+  if (choice.selectedOptions[0]?.disabled) choice.value = [...choice.options].find(({ disabled }) => !disabled)?.value ?? "";
 }
 
 export function wireStartForm(refresh) {
