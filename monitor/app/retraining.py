@@ -106,7 +106,9 @@ def job_service_of(engine: Engine, settings: Settings) -> JobService:
 def releases_of(engine: Engine, settings: Settings) -> Releases:
     window, temperature = PostgresBaselineTraces(engine), ScorerTemperatures(engine, settings.rewards)
     baselines = RescoredBaselines(window, null_rule_of(settings), temperature=temperature)
-    return Releases(PostgresTransactions(engine), baselines, settings.retrain)
+    backend = settings.rewards.backend
+    no_shadow = None if backend == "huggingface" else f"rewards.backend is {backend!r}, and cannot hold two ensembles"
+    return Releases(PostgresTransactions(engine), baselines, settings.retrain, no_shadow)
 
 
 def dispatcher_of(engine: Engine, settings: Settings, *, owner: str) -> Dispatcher:

@@ -32,6 +32,7 @@ from monitor.app.release import Released, adopt_given_models, release_duties
 from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
 from monitor.app.review import reviews_of, selection_of
 from monitor.app.rules import controller_rules_of, observe_rules_of, tolerances_of
+from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
 from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
 from monitor.drift.moved import MovedDays
@@ -87,7 +88,7 @@ LEADER_TURN_SECONDS = 60.0  # a leader that takes longer hangs; its lease is ove
 LEAVE_SECONDS = 5.0  # past the drain
 ANCHOR_SECONDS = 2.0  # between two looks at whether the anchor set is due
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
-ANCHOR = "anchor"
+ANCHOR, SHADOW = "anchor", "shadow"
 log = structlog.get_logger(__name__)
 
 
@@ -153,8 +154,8 @@ class Daemon:
         _require_extras(settings)
         require_embeddable(settings)
         self.settings = settings
-        anchored = (ANCHOR,) if settings.rewards.is_anchored else ()
-        self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *anchored, WEB))
+        more = [ANCHOR] * settings.rewards.is_anchored + [SHADOW] * is_shadowed(settings)
+        self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *more, WEB))
         self.port = 0
         self._registry = _registry()
         served = settings.rewards.backend == "http"
@@ -204,6 +205,8 @@ class Daemon:
         }
         if self.settings.rewards.is_anchored:
             parts[ANCHOR] = lambda: self._supervisor.repeat(ANCHOR, self._anchors.turn, pause_seconds=ANCHOR_SECONDS)
+        if is_shadowed(self.settings):
+            parts[SHADOW] = self._run_shadow
         try:
             self._supervisor.run(parts, stop)
         finally:
@@ -310,6 +313,13 @@ class Daemon:
             self._supervisor.repeat(DISPATCHER, tick, pause_seconds=DISPATCH_SECONDS)
         finally:
             dispatcher.close()
+
+    def _run_shadow(self) -> None:
+        shadowing = shadowing_of(self.settings, self._engine, load=self._load, scorer=self._shared_scorer)
+        try:
+            self._supervisor.repeat(SHADOW, shadowing.turn, pause_seconds=SHADOW_SECONDS)
+        finally:
+            shadowing.close()
 
     def _follow(self) -> None:
         if self.settings.rewards.backend == "none":

@@ -39,6 +39,14 @@ class RunHandle:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """A verdict's page, as it is kept."""
+
+    sha256: str  # of the page
+    page: bytes  # gzip
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """The right to run one attempt of a job; whoever else takes the job up fences it."""
 
