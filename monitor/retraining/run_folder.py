@@ -164,11 +164,11 @@ def read_recipe(path: Path | None, setting: str = "retrain.recipe") -> dict[str,
 
 def _recipe_of(action: Action, settings: RetrainSettings) -> tuple[Path | None, str]:
     """Return the action's recipe and the setting that names it."""
-    return {
-        Action.REWARD_REFRESH: (settings.recipe, "retrain.recipe"),
+    of_policies = {
         Action.DPO: (settings.policy.recipe, "retrain.policy.recipe"),
         Action.KTO: (settings.policy.kto_recipe, "retrain.policy.kto_recipe"),
-    }[action]
+    }
+    return of_policies.get(action, (settings.recipe, "retrain.recipe"))
 
 
 def collect_result(folder: Path, spec: RunSpec, *, exit_code: int, last_words: str | None) -> RunResult:
