@@ -10,6 +10,7 @@ from monitor.cli.demo import demo
 from monitor.cli.models import models
 from monitor.cli.preferences import preferences
 from monitor.cli.probes import probes
+from monitor.cli.report import jobs_report
 from monitor.cli.review import review
 from monitor.cli.rewards import serve_rewards
 from monitor.cli.terminal import say
@@ -31,6 +32,7 @@ app.add_typer(operate.drift, name="drift")
 app.add_typer(alarm.alarms, name="alarms")
 app.add_typer(alarm.incidents, name="incidents")
 app.command("winrate")(winrate)
+operate.jobs.command("report")(jobs_report)
 app.add_typer(operate.jobs, name="jobs")
 app.add_typer(operate.gate, name="gate")
 app.add_typer(models, name="models")

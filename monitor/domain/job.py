@@ -90,6 +90,14 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """An action that can be started by hand, or what it lacks."""
+
+    action: Action
+    lacks: Hold | None  # nobody can force it
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One line of a gate's verdict."""
 

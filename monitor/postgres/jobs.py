@@ -14,7 +14,7 @@ from monitor.domain.job import Action, Job, JobState, Launch, RunProgress, Verdi
 from monitor.domain.view import JobEvent
 from monitor.postgres import schema
 from monitor.postgres.document import clean, document
-from monitor.retraining.records import HELD, Author, JobChange, JobFact, JobRecord, JobStep, Lease, RunHandle
+from monitor.retraining.records import HELD, Author, JobChange, JobFact, JobRecord, JobStep, Lease, Report, RunHandle
 from monitor.runs.action import ACTIONS
 from monitor.runs.spec import RunSpec
 
@@ -99,6 +99,17 @@ class PostgresJobs:
     def add_event(self, job_id: int, state: JobState, *, by: Author, note: str) -> None:
         row = {"job_id": job_id, "state": state, "actor": by.name, "note": clean(note)}
         self._connection.execute(insert(schema.job_event).values(row))
+
+    def keep_report(self, job_id: int, report: Report) -> None:
+        values = {"sha256": report.sha256, "page": report.page}
+        kept = upsert(schema.job_report).values(job_id=job_id, **values)
+        again = kept.on_conflict_do_update(index_elements=["job_id"], set_={**values, "created_at": func.now()})
+        self._connection.execute(again)
+
+    def report(self, job_id: int) -> Report | None:
+        query = select(schema.job_report).where(schema.job_report.c.job_id == job_id)
+        row = self._connection.execute(query).one_or_none()
+        return None if row is None else Report(row.sha256, bytes(row.page))
 
     def facts(self, action: Action) -> Sequence[JobFact]:
         alarm, bake = schema.alarm.c, schema.bake.c

@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 from apscheduler.triggers.cron import CronTrigger
 
-from monitor.domain.score import Reward, win_of
+from monitor.domain.score import Reward, TemperatureOf, win_of
 from monitor.domain.trace import Message
 from monitor.errors import Unavailable
 from monitor.probes.asking import PAUSES, Flight, Judge, LiveModel, Pauses, judge_of
@@ -76,7 +76,7 @@ class WinJudge:
 
     responses: Mapping[str, str]  # the baseline's, by item
     score: Score
-    temperature: float
+    temperature: TemperatureOf
 
     def __call__(self, item: Item, answer: str) -> tuple[float | None, str]:
         try:
@@ -86,7 +86,7 @@ class WinJudge:
             return None, ""
         if live is None or before is None:
             return None, ""
-        return win_of(live.margins(before), self.temperature), live.scorer_version
+        return win_of(live.margins(before), self.temperature(live.scorer_version)), live.scorer_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Wins:
 
     score: Score
     has_scorer: Callable[[], bool]
-    temperature: float
+    temperature: TemperatureOf
 
 
 def is_due(cron: CronTrigger, last: datetime | None, at: datetime) -> bool:

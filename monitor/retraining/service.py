@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from monitor.domain.job import Action, Hold, Job, JobState, Launch, PlannedStart
+from monitor.domain.job import Action, Hold, Job, JobState, Launch, Offer, PlannedStart
 from monitor.domain.order import ORDERS, Actor, JobOrder, Role
 from monitor.domain.view import JobDetail
 from monitor.errors import Conflict, InvalidInput
@@ -122,6 +123,12 @@ class JobService:
             record = work.jobs.get(job_id)
             return None if record is None else JobDetail(record.job, tuple(work.jobs.events(job_id)))
 
+    def verdict_page(self, job_id: int) -> bytes | None:
+        """Return the page of a job's verdict; None where it has none, or where it could not be made."""
+        with self._begin() as work:
+            kept = work.jobs.report(job_id)
+        return None if kept is None else gzip.decompress(kept.page)
+
     def trigger_facts(self, action: Action) -> TriggerFacts:
         """Return what a rule for *action* is decided on, all of one moment."""
         since = datetime.now(UTC) - WEEK
@@ -150,6 +157,11 @@ class JobService:
         with self._begin() as work:
             for rule in periodic_rules(self._settings).values():
                 work.jobs.follow_calendar(rule.action, rule.cron)
+
+    def offers(self) -> tuple[Offer, ...]:
+        """Return every action, and what it lacks where nobody can start it."""
+        with self._begin() as work:
+            return tuple(Offer(action, self._lacks(work, action)) for action in Action)
 
     def plan(self) -> tuple[PlannedStart, ...]:
         """Return what every rule, and then the calendar, would do now."""

@@ -23,6 +23,7 @@ from monitor.retraining.records import (
     Lease,
     Pointer,
     Registration,
+    Report,
     RunHandle,
 )
 from monitor.runs.artifact import Artifact, HashedFile
@@ -70,6 +71,12 @@ class Jobs(Protocol):
         ...
 
     def add_event(self, job_id: int, state: JobState, *, by: Author, note: str) -> None: ...
+
+    def keep_report(self, job_id: int, report: Report) -> None:
+        """Keep the page of a job's verdict, in the place of an earlier one."""
+        ...
+
+    def report(self, job_id: int) -> Report | None: ...
 
     def facts(self, action: Action) -> Sequence[JobFact]:
         """Return the latest jobs of *action*, the newest first."""
@@ -166,6 +173,12 @@ class Announcements(Protocol):
     def add(self, job_id: int, event: str, version: str, payload: Mapping[str, object]) -> None: ...
 
 
+class Shadows(Protocol):
+    def scored(self, job_id: int) -> int:
+        """Return how many traces a job's candidate has scored beside the champion."""
+        ...
+
+
 class Preferences(Protocol):
     def count_since(self, time: datetime | None) -> int: ...
 
@@ -195,6 +208,8 @@ class UnitOfWork(Protocol):
     def bakes(self) -> Bakes: ...
     @property
     def announcements(self) -> Announcements: ...
+    @property
+    def shadows(self) -> Shadows: ...
     @property
     def preferences(self) -> Preferences: ...
     @property

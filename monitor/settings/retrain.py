@@ -52,6 +52,9 @@ class GateSettings(Part):
     calibration_margin: float = Field(0.05, ge=0, le=1, description="expected calibration error it may add")
     min_held_out_pairs: int = Field(50, ge=1, description="fewer held-out pairs fail the gate")
     dimension_accuracy_margin: float = Field(0.10, ge=0, le=1, description="the same on pairs of one dimension")
+    baseline_margin: float = Field(
+        0.0, ge=-1, le=1, description="accuracy it must have above preferring the longer response, and above TF-IDF"
+    )
     anchor_agreement: float = Field(
         0.8, ge=0, le=1, description="share of the anchor's pairs of answers that both scorers must rank alike"
     )
