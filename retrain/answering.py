@@ -22,6 +22,8 @@ from retrain.evaluation_recipe import EvaluationRecipe
 from retrain.generate import Answer, Decoding, Prompt, TransformersPolicy, Unanswered, count_tokens
 from retrain.replay import ReplayRow, draw
 
+TOLD = 50  # times that a side's answers are reported, at most
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -110,7 +112,8 @@ def ask(
     decoding = Decoding(recipe.max_new_tokens, recipe.answer_temperature, seed, recipe.evaluation_tokens)
 
     def heard(done: int) -> None:
-        report(f"the {side.name} answered {done} of {len(asked)} prompts")
+        if done == len(asked) or done % max(len(asked) // TOLD, 1) == 0:
+            report(f"the {side.name} answered {done} of {len(asked)} prompts")
 
     answers = answering.answer([item.messages for item in asked], decoding, heard)
     failures = Counter(answer.reason for answer in answers if isinstance(answer, Unanswered) and answer.failed)

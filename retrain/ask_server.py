@@ -60,6 +60,7 @@ class ServedPolicy:
             timeout_seconds=self._timeout_seconds,
             concurrency=self._concurrency,
             api_key=self._key,
+            setting="retrain.policy, under the server's url",
         )
         policy = HttpReference(endpoint)
         lock = threading.Lock()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import entr
 
 from monitor.runs.result import PairMetrics
+from monitor.stats.auroc import Auroc, auroc
 
 Floats = NDArray[np.float64]
 _Z95 = 1.959963984540054
@@ -27,6 +29,8 @@ class PairScores:
     chosen_length: Floats
     rejected_length: Floats
     cohorts: Sequence[str]
+    members: Floats | None = None  # (members, pairs): how far each member puts chosen above rejected
+    dimensions: Sequence[Mapping[str, float]] = ()  # of each pair, as `PreferencePair.dimensions`
 
 
 def measure_pairs(scores: PairScores) -> PairMetrics:
@@ -46,6 +50,8 @@ def measure_pairs(scores: PairScores) -> PairMetrics:
     balanced, balanced_pairs = _length_balanced(agreement, scores.chosen_length - scores.rejected_length)
     margins = scores.chosen - scores.rejected
     sharpness = fit_sharpness(margins)
+    by_dimension = _by_dimension(margins, scores.dimensions)
+    told = _disagreement_auroc(margins, scores.members, sharpness)
     return PairMetrics(
         pairs=len(agreement),
         accuracy=float(agreement.mean()),
@@ -55,9 +61,14 @@ def measure_pairs(scores: PairScores) -> PairMetrics:
         pairs_by_cohort={name: int((cohorts == name).sum()) for name in names},
         length_balanced_accuracy=balanced,
         length_balanced_pairs=balanced_pairs,
-        expected_calibration_error=calibration_error(margins, sharpness=sharpness),
+        expected_calibration_error=calibration_error(belief(margins[None], sharpness), margins),
         temperature=1 / sharpness if sharpness > 0 else None,
         length_reward_correlation=_length_correlation(scores),
+        accuracy_by_dimension={name: float(found.mean()) for name, found in by_dimension.items()},
+        pairs_by_dimension={name: len(found) for name, found in by_dimension.items()},
+        disagreement_auroc=told.value if told is not None else None,
+        disagreement_auroc_lower=told.lower if told is not None else None,
+        disagreement_auroc_upper=told.upper if told is not None else None,
     )
 
 
@@ -99,22 +110,59 @@ def fit_sharpness(margins: Floats) -> float:
     return (low + high) / 2 / scale
 
 
-def calibration_error(margins: Floats, *, sharpness: float) -> float:
+def belief(margins: Floats, sharpness: float = 1.0) -> Floats:
+    """Return how sure members are of the chosen responses: the mean over them of sigmoid(margin * sharpness).
+
+    *margins* are (members, pairs).
+    """
+    means: Floats = _sigmoid(margins * sharpness).mean(axis=0)
+    return means
+
+
+def calibration_error(beliefs: Floats, margins: Floats) -> float:
     """Return the expected calibration error of a scorer's belief in the response it prefers.
 
-    The belief is sigmoid(|margin| * sharpness), in ten bins of equal width from 0.5
-    to 1; the sign of a margin tells whether the scorer agreed with the human.
+    *beliefs* are those in the chosen responses; the sign of a margin tells whether the scorer agreed with the human.
+    The bins are ten of equal width, from 0.5 to 1.
     """
-    confidence = _sigmoid(np.abs(margins) * sharpness)
+    confidence = np.maximum(beliefs, 1 - beliefs)
     agreement = _agreement(margins)
     edges = np.linspace(0.5, 1.0, _CALIBRATION_BINS + 1)
     bins = np.clip(np.digitize(confidence, edges) - 1, 0, _CALIBRATION_BINS - 1)
     gaps = [abs(float((agreement - confidence)[bins == number].sum())) for number in range(_CALIBRATION_BINS)]
-    return sum(gaps) / len(margins)
+    return sum(gaps) / len(beliefs)
 
 
 def _agreement(margins: Floats) -> Floats:
     return np.where(margins > 0, 1.0, np.where(margins < 0, 0.0, 0.5))
+
+
+def _by_dimension(margins: Floats, dimensions: Sequence[Mapping[str, float]]) -> dict[str, Floats]:
+    """Return, of each dimension, the agreement with its verdicts that are no ties."""
+    found: dict[str, list[float]] = {}
+    for margin, judged in zip(margins.tolist(), dimensions, strict=False):
+        for name, value in judged.items():
+            if value != 0.5:
+                found.setdefault(name, []).append(margin if value > 0.5 else -margin)
+    return {name: _agreement(np.array(own)) for name, own in sorted(found.items())}
+
+
+def _disagreement_auroc(margins: Floats, members: Floats | None, sharpness: float) -> Auroc | None:
+    """Return how well the members' disagreement tells wrong pairs from right ones.
+
+    Disagreement is H(mean p) - mean H(p) of their beliefs: the part of the doubt that more members' agreement would
+    take away. The spread of margins is no such measure, as it grows with the margins, and so where the scorer is right.
+    """
+    if members is None or len(members) < 2:
+        return None
+    beliefs = _sigmoid(members * (sharpness or 1.0))
+    disagreement = _entropy(beliefs.mean(axis=0)) - _entropy(beliefs).mean(axis=0)
+    return auroc(disagreement[margins < 0], disagreement[margins > 0])
+
+
+def _entropy(beliefs: Floats) -> Floats:
+    found: Floats = entr(beliefs) + entr(1 - beliefs)
+    return found
 
 
 def _length_balanced(agreement: Floats, length_margins: Floats) -> tuple[float | None, int]:

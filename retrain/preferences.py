@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from monitor.domain.label import LabelSource
 from monitor.domain.trace import Message
 from monitor.errors import InvalidInput
 from monitor.runs.artifact import HashedFile
+
+_EVENT = "event"  # `labels.pairs.PairSource.EVENT`: its dimensions are numbers of the producer's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class PreferencePair:
     cohort: str
     timestamp: datetime
     by_people: bool = True  # False: models judged it, and nobody else
+    strength: float = 1.0  # how clearly the chosen answer was preferred, above 0: 1 by all, and wholly
+    dimensions: Mapping[str, float] = field(default_factory=dict)  # of the chosen answer: 1 better, .5 alike, 0 worse
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +125,24 @@ def parse_answer(
         cohort=optional["cohort"] or UNLABELLED,
         timestamp=moment,
         by_people=optional["by"] != LabelSource.AI,
+        strength=_strength(row, where),
+        dimensions=_dimensions(row),
     )
+
+
+def _strength(row: dict[str, Any], where: str) -> float:
+    """Return how clearly people preferred the chosen answer; of a row that does not say, by how many agreed."""
+    agreement = row.get("agreement", 1.0)
+    strength = row.get("strength", 2 * agreement - 1 if isinstance(agreement, int | float) else None)
+    if not isinstance(strength, int | float) or not 0 <= strength <= 1:
+        raise InvalidInput(f"{where}: strength = {strength!r}, agreement = {agreement!r}; wanted numbers from 0 to 1")
+    return float(strength)
+
+
+def _dimensions(row: dict[str, Any]) -> dict[str, float]:
+    """Return what is said of single dimensions; nothing of an event's, which have no scale of their own."""
+    judged = row.get("judgements") or []
+    found = row.get("dimensions") or {}
+    if not isinstance(found, dict) or any(one[0] == _EVENT for one in judged):
+        return {}
+    return {name: float(value) for name, value in found.items() if isinstance(value, int | float) and 0 <= value <= 1}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,7 +20,15 @@ class RewardRecipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    kind: Literal["full", "lora", "heads"]
+    backbone: Literal["frozen", "full", "lora"]
+    layers: str = Field(min_length=1)
+    read_length: bool
+    feature_share: float = Field(gt=0, le=1)
+    dimension_pairs: int = Field(ge=10)
     members: int = Field(ge=1, le=16)
+    margin: float = Field(ge=0, le=10)
+    balance_lengths: bool
     warm_start: bool
     epochs: float = Field(gt=0, le=100)
     max_steps: int = Field(ge=0)
@@ -32,7 +40,6 @@ class RewardRecipe(BaseModel):
     gradient_checkpointing: bool
     max_length: int = Field(ge=8)
     center_rewards: float = Field(ge=0, le=10)
-    lora: bool
     lora_rank: int = Field(ge=1, le=1024)
     held_out_ratio: float = Field(gt=0, le=0.5)
     threads: int = Field(ge=0, le=1024)
@@ -45,7 +52,15 @@ Recipe = TypeVar("Recipe", bound=BaseModel)
 
 def load_recipe(given: Mapping[str, float | int | str | bool]) -> RewardRecipe:
     """Return the packaged reward recipe that *given* names, changed by its other keys."""
-    return change_packaged(given, RewardRecipe, family=DEFAULT)
+    return change_packaged(_renamed(given), RewardRecipe, family=DEFAULT)
+
+
+def _renamed(given: Mapping[str, float | int | str | bool]) -> Mapping[str, float | int | str | bool]:
+    """Return a recipe in today's words: releases before `kind` had `lora: true` or `false`."""
+    if given.get("lora") not in {True, False}:
+        return given
+    kind = "lora" if given["lora"] else "full"
+    return {"kind": kind} | {name: value for name, value in given.items() if name != "lora"}
 
 
 def change_packaged(given: Mapping[str, float | int | str | bool], kind: type[Recipe], *, family: str) -> Recipe:

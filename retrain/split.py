@@ -33,7 +33,7 @@ def split_pairs(pairs: Sequence[PreferencePair], *, held_out_ratio: float, seed:
 
     What only models judged is never held out: a candidate is measured against people.
     """
-    groups = _group(pairs)
+    groups = group_pairs(pairs)
     oldest: dict[int, PreferencePair] = {}
     for pair, group in zip(pairs, groups, strict=True):
         oldest[group] = min(oldest.get(group, pair), pair, key=lambda one: (one.timestamp, one.preference_id))
@@ -53,7 +53,7 @@ def split_pairs(pairs: Sequence[PreferencePair], *, held_out_ratio: float, seed:
 
 def drop_tied(pairs: Sequence[PreferencePair], to: Sequence[PreferencePair]) -> tuple[PreferencePair, ...]:
     """Return those of *pairs* that share no conversation and nearly no prompt with any of *to*."""
-    groups = _group([*to, *pairs])
+    groups = group_pairs([*to, *pairs])
     taken = set(groups[: len(to)])
     return tuple(pair for pair, group in zip(pairs, groups[len(to) :], strict=True) if group not in taken)
 
@@ -69,7 +69,7 @@ def _keys(pair: PreferencePair) -> tuple[bytes, ...]:
     return tuple(keys)
 
 
-def _group(pairs: Sequence[PreferencePair]) -> list[int]:
+def group_pairs(pairs: Sequence[PreferencePair]) -> list[int]:
     """Return each pair's group: the number of the first pair it is tied to."""
     parents = list(range(len(pairs)))
 

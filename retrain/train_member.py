@@ -16,6 +16,7 @@ from trl import RewardConfig, RewardTrainer
 from monitor.errors import InvalidInput
 from monitor.rewards.folders import member_folders
 from monitor.rewards.huggingface import RowEncoder, choose_pad_id, load_encoder, quiet_transformers
+from monitor.runs.heads import BACKBONE_FOLDER, is_heads
 from monitor.runs.spec import RunSpec
 from retrain.artifacts import staged_folder
 from retrain.checkpoint import claim_folder, key_of, link_folder
@@ -25,7 +26,7 @@ from retrain.progress import Progress
 from retrain.recipe import RewardRecipe
 
 HEADS = ("score", "classifier")  # what Transformers calls the layer that gives the reward
-_SEEDS_PER_RUN = 1_000
+SEEDS_PER_RUN = 1_000
 # Transformers renamed it within version 5, and warns of the old name
 _CHECKPOINTING = (
     "activation_checkpointing" if hasattr(RewardConfig, "activation_checkpointing") else "gradient_checkpointing"
@@ -85,17 +86,18 @@ def train_members(
         progress.report(removed)
     starts = [Path(spec.base_model)]
     if recipe.warm_start and spec.champion is not None:
-        starts = member_folders(Path(spec.champion.path))
+        members = member_folders(Path(spec.champion.path))
+        starts = [folder / BACKBONE_FOLDER if is_heads(folder) else folder for folder in members]
     prepared: dict[Path, tuple[RowEncoder, EncodedPairs]] = {}
     for number in range(recipe.members):
         start = starts[number % len(starts)]
         if start not in prepared:
             encoder = load_encoder(start, max_tokens=recipe.max_length)
-            data = encode_pairs(pairs, encoder)
+            data = encode_pairs(pairs, encoder, margin=recipe.margin, balanced=recipe.balance_lengths)
             prepared[start] = (encoder, data)
             progress.report(f"encoded {len(data.dataset)} training pairs, {data.dropped} dropped")
         encoder, data = prepared[start]
-        seed = spec.seed * _SEEDS_PER_RUN + number
+        seed = spec.seed * SEEDS_PER_RUN + number
         task = _Task(number, recipe.members, start, seed % 2**32, encoder, data, target / f"member-{number}")
         if kept is not None and (kept / task.target.name).is_dir():
             link_folder(kept / task.target.name, task.target)
@@ -119,14 +121,14 @@ def _train_member(task: _Task, recipe: RewardRecipe, progress: Progress) -> None
         trainer = RewardTrainer(
             model=model,
             args=_trainer_arguments(task, recipe),
-            train_dataset=draw_bootstrap(task.data.dataset, seed=task.seed),
+            train_dataset=draw_bootstrap(task.data, seed=task.seed),
             processing_class=tokenizer,
             callbacks=[_StepReport(task, progress)],
-            peft_config=_lora(model, recipe) if recipe.lora else None,
+            peft_config=_lora(model, recipe) if recipe.kind == "lora" else None,
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-        trained = trainer.model.merge_and_unload() if recipe.lora else trainer.model
+        trained = trainer.model.merge_and_unload() if recipe.kind == "lora" else trainer.model
         trained.save_pretrained(task.target)
         tokenizer.save_pretrained(task.target)
 
@@ -161,7 +163,7 @@ def _trainer_arguments(task: _Task, recipe: RewardRecipe) -> RewardConfig:
 def _lora(model: Any, recipe: RewardRecipe) -> Any:
     head = next((name for name in HEADS if hasattr(model, name)), None)
     if head is None:
-        raise InvalidInput(f"{type(model).__name__} has no head named {' or '.join(HEADS)}; wanted one, or lora: false")
+        raise InvalidInput(f"{type(model).__name__} has no head named {' or '.join(HEADS)}; wanted one, or kind: full")
     return LoraConfig(
         task_type=TaskType.SEQ_CLS,
         r=recipe.lora_rank,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import resource
 import shutil
 import signal
 import sys
@@ -66,7 +67,7 @@ class Trained:
     resumed_from: int | None
     seconds: float
     tokens: int
-    peak_memory_bytes: int | None
+    peak_memory_bytes: int
     devices: str
 
 
@@ -165,7 +166,7 @@ def carry_out(order: TrainingOrder, progress: Progress) -> None:
                     resumed_from=step_of(last) if last is not None else None,
                     seconds=time.monotonic() - started,
                     tokens=round(tokens * (state.epoch or 0.0)),
-                    peak_memory_bytes=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
+                    peak_memory_bytes=_peak_memory_bytes(),
                     devices=_devices(trainer),
                 ),
             )
@@ -271,6 +272,13 @@ def _agreed(last: Path | None) -> Path | None:
     found = [last]
     torch.distributed.broadcast_object_list(found, src=0)
     return found[0]
+
+
+def _peak_memory_bytes() -> int:
+    """Return what the GPU held at most or, without one, this process."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _devices(trainer: Any) -> str:

@@ -94,6 +94,10 @@ def policy_order(folder: Path, *, action: Action = Action.DPO, pairs: int = 240,
         | {"cohort": "product=billing", "human": None, "conversation_id": None}
         for n in range(12)
     ]
+    alarmed = [
+        {"index": n, "trace_id": f"a-{n}", "messages": asked(20_000 + n if n else 10_000), "cohort": "product=billing"}
+        for n in range(25)  # the first one is replayed too
+    ]
     champion = artifact_of(folder / "policy")
     return RunSpec(
         job_id=1,
@@ -110,6 +114,7 @@ def policy_order(folder: Path, *, action: Action = Action.DPO, pairs: int = 240,
             temperature=1.0,
             lower_beta=1.0,
             replay=write_rows(folder / "replay.jsonl", replay),
+            asked=write_rows(folder / "asked.jsonl", alarmed),
             feedback=write_rows(folder / "feedback.jsonl", list(feedback_rows(pairs))),
         ),
     )

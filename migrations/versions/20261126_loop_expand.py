@@ -16,6 +16,7 @@ depends_on = None
 
 def upgrade() -> None:
     _extend()
+    _calendar()
     _release()
     _probes()
 
@@ -39,6 +40,16 @@ def _extend() -> None:
     op.add_column("reward_model", sa.Column("card", sa.Text(), nullable=True))
     op.add_column("reward_model", sa.Column("calibration", JSONB(), nullable=True))
     op.add_column("reward_model", sa.Column("served_as", sa.Text(), nullable=True))
+
+
+def _calendar() -> None:
+    op.create_table(
+        "calendar",
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("cron", sa.Text(), nullable=False),
+        _time("since", now=True),
+        sa.PrimaryKeyConstraint("action", "cron", name=op.f("pk_calendar")),
+    )
 
 
 def _release() -> None:
@@ -133,6 +144,8 @@ def _probes() -> None:
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_probe_run")),
     )
     op.create_index("ix_probe_run_suite", "probe_run", ["suite", "run_id"])
+    running = sa.text("state = 'running'")
+    op.create_index("ix_probe_run_running", "probe_run", ["run_id"], postgresql_where=running)
     op.create_table(
         "probe_answer",
         sa.Column("run_id", sa.BigInteger(), nullable=False),
@@ -147,7 +160,7 @@ def _probes() -> None:
 
 def downgrade() -> None:
     told = "announcement_delivery", "announcement"
-    for table in ("probe_answer", "probe_run", "shadow_score", "bake", *told, "job_report"):
+    for table in ("probe_answer", "probe_run", "shadow_score", "bake", *told, "job_report", "calendar"):
         op.drop_table(table)
     for column in ("served_as", "calibration", "card", "lineage", "role"):
         op.drop_column("reward_model", column)

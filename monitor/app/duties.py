@@ -10,15 +10,13 @@ from sqlalchemy import Engine
 
 from monitor.app.anchor import JudgeAnchor
 from monitor.app.estimates import SHOW_SECONDS, ShowEstimates, estimates_of, late_after
-from monitor.app.leader import AnswerAlarms, Duty, FoldLog, RefreshOnSchedule, WatchIncidents, WatchPlacement
+from monitor.app.leader import Duty, FoldLog, StartJobs, WatchIncidents, WatchPlacement
 from monitor.app.retraining import ShowAgreement, agreement_of
 from monitor.app.review import PLAN_SECONDS, TIDY_SECONDS, PlanReview, TidyReview
-from monitor.app.rules import block_rule_of
+from monitor.app.rules import block_rule_of, wait_of
 from monitor.app.watch import WatchArrivals
-from monitor.domain.incident import VerdictWait
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.incident import IncidentRule
-from monitor.drift.reask import MEASURES
 from monitor.drift.watch import WatchRules
 from monitor.labels.keeper import BlockKeeper
 from monitor.postgres.alarms import PostgresAlarms
@@ -77,13 +75,6 @@ def done(body: Callable[[], object]) -> Callable[[], None]:
     return run
 
 
-def wait_of(settings: Settings) -> VerdictWait:
-    reference = settings.drift.reference
-    if reference.endpoint is None:
-        return VerdictWait()
-    return VerdictWait(frozenset(MEASURES), timedelta(seconds=reference.patience_seconds))
-
-
 def label_duties(settings: Settings, metrics: LabelMetrics, *, engine: Engine, fenced: Engine) -> list[Duty]:
     """Return what the leader does for the review queue, the estimates that labels give, and what runs learn from."""
     review, estimates = settings.review, ShowEstimates(estimates_of(engine, settings), metrics, late_after(settings))
@@ -109,7 +100,7 @@ def duties_of(
     overview: PostgresOverview,
 ) -> list[Duty]:
     """Return what one replica does for all, in the order of a turn; every write goes through *fenced*."""
-    retrain, log_store = settings.retrain, PostgresFoldStore(fenced)
+    log_store = PostgresFoldStore(fenced)
     controller = Controller(log_store, rules)
     store = PostgresCheckpoints(fenced, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts)
     alarms, models = PostgresAlarms(fenced), RewardRegistry(engine)
@@ -134,16 +125,13 @@ def duties_of(
         Duty("show_runs", 0.0, lambda: metrics.show_runs(running_progress(engine))),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
         *label_duties(settings, label_metrics, engine=engine, fenced=fenced),
-        Duty("answer_alarms", ANSWER_SECONDS, AnswerAlarms(retrain, jobs, jobs)),
+        Duty("start_jobs", ANSWER_SECONDS, StartJobs(jobs)),
         Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
         Duty("make_partitions", FORGET_SECONDS, retention.make_partitions),
         Duty("forget_texts", FORGET_SECONDS, retention.tidy),
     ]
     if settings.rewards.is_anchored:
         duties.append(Duty("judge_anchor", ANCHOR_SECONDS, JudgeAnchor.of(settings, fenced=fenced, metrics=metrics)))
-    if retrain.refresh_cron is not None:
-        refresh = RefreshOnSchedule(retrain.refresh_cron, retrain.raters, facts=jobs, jobs=jobs)
-        duties.append(Duty("refresh_on_schedule", ANSWER_SECONDS, refresh))
     placement = PostgresPlacement(engine)
     duties.append(Duty("end_silent_sessions", PLACEMENT_SECONDS, done(placement.end_silent)))
     watch = WatchPlacement(placement.blocker, metrics)

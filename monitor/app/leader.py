@@ -5,19 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
 
 from monitor.domain.blocker import NAMED_AFTER_SECONDS, PlacementBlocker
 from monitor.domain.incident import Incident, VerdictWait
-from monitor.domain.job import Hold, Launch
+from monitor.domain.job import PlannedStart
 from monitor.drift.controller import Tick
 from monitor.errors import Unavailable
-from monitor.retraining.schedule import plan_refresh
-from monitor.retraining.trigger import FactSource, JobStarter, answer_alarms
-from monitor.settings.retrain import RaterSettings, RetrainSettings
 from monitor.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -138,46 +134,27 @@ class WatchPlacement:
             raise Unavailable(str(found), plain=str(found))
 
 
-class AnswerAlarms:
-    """Start the jobs that open alarms warrant; log why a rule starts nothing, whenever that changes."""
+class JobStarter(Protocol):
+    def follow_calendar(self) -> None: ...
 
-    def __init__(self, retrain: RetrainSettings, facts: FactSource, jobs: JobStarter) -> None:
-        self._retrain = retrain
-        self._facts = facts
+    def start_due(self) -> Sequence[PlannedStart]:
+        """Start what rules and the calendar ask for now; return what became of each, in the order of the settings."""
+        ...
+
+
+class StartJobs:
+    """Start the jobs that alarms and the calendar ask for; log what a rule comes to whenever that changes."""
+
+    def __init__(self, jobs: JobStarter) -> None:
         self._jobs = jobs
-        self._told: dict[int, str] = {}  # by rule: why it last started a job or did not
+        self._follows = False
+        self._told: dict[int, str] = {}  # by the rule's number
 
     def __call__(self) -> None:
-        retrain = self._retrain
-        decisions = answer_alarms(retrain.rules, facts=self._facts, jobs=self._jobs, wanted=retrain.raters, now=_now())
-        for number, decision in enumerate(decisions):
-            reason = decision.reason if isinstance(decision, Hold) else "launched"
-            if self._told.get(number) != reason:
-                detail = decision.detail if isinstance(decision, Hold) else ""
-                log.info("rule_decided", rule=number, decision=reason, detail=detail)
-            self._told[number] = reason
-
-
-class RefreshOnSchedule:
-    """Start the refresh that `retrain.refresh_cron` asks for; log why one that is due does not start."""
-
-    def __init__(self, cron: str, wanted: RaterSettings, *, facts: FactSource, jobs: JobStarter) -> None:
-        self._cron = cron
-        self._wanted = wanted
-        self._facts = facts
-        self._jobs = jobs
-        self._started_at = _now()
-        self._told: str | None = None
-
-    def __call__(self) -> None:
-        decision = plan_refresh(self._cron, facts=self._facts, since=self._started_at, wanted=self._wanted, now=_now())
-        if isinstance(decision, Launch):
-            self._jobs.launch(decision, reason=f"periodic refresh ({self._cron})", actor="schedule")
-        reason = decision.reason if isinstance(decision, Hold) else "launched"
-        if reason not in {self._told, "not_due"}:
-            log.info("refresh_decided", decision=reason, detail=decision.detail if isinstance(decision, Hold) else "")
-        self._told = reason
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+        if not self._follows:
+            self._jobs.follow_calendar()
+            self._follows = True
+        for number, one in enumerate(self._jobs.start_due()):
+            if self._told.get(number) != one.decision:
+                log.info("rule_decided", rule=one.rule, action=one.action, decision=one.decision, detail=one.detail)
+            self._told[number] = one.decision

@@ -5,12 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 
 from monitor.domain.cohort import CohortRule
+from monitor.domain.incident import VerdictWait
+from monitor.domain.score import TemperatureOf
+from monitor.drift.anchor import JUDGED
 from monitor.drift.budget import Budget
 from monitor.drift.controller import ControllerRules
 from monitor.drift.detector import DETECTORS
 from monitor.drift.fold import FoldRules
 from monitor.drift.freeze import NullRule
 from monitor.drift.incident import IncidentRule
+from monitor.drift.reask import MEASURES
 from monitor.drift.tolerance import Tolerance
 from monitor.errors import InvalidSetting
 from monitor.labels.block import BlockRule
@@ -18,16 +22,17 @@ from monitor.labels.item import Sampling
 from monitor.observe.scoring import RewardRule
 from monitor.observe.selection import SelectionRule
 from monitor.observe.step import ObserveRules
+from monitor.retraining.cause import Verdicts
 from monitor.settings.root import Settings
 
 
-def observe_rules_of(settings: Settings, selection: SelectionRule) -> ObserveRules:
+def observe_rules_of(settings: Settings, selection: SelectionRule, temperature: TemperatureOf) -> ObserveRules:
     rewards = settings.rewards
     return ObserveRules(
         CohortRule(settings.ingest.cohort_keys),
         settings.repeat_window,
         selection,
-        RewardRule(rewards.temperature, takes_reported=rewards.backend == "none"),
+        RewardRule(temperature, takes_reported=rewards.backend == "none"),
     )
 
 
@@ -73,3 +78,16 @@ def block_rule_of(settings: Settings) -> BlockRule:
         least_probability=labels.least_probability,
         criteria_version=labels.criteria_version,
     )
+
+
+def wait_of(settings: Settings) -> VerdictWait:
+    """Return for how long a page waits for what asking the released policy again tells."""
+    reference = settings.drift.reference
+    if reference.endpoint is None:
+        return VerdictWait()
+    return VerdictWait(frozenset(MEASURES), timedelta(seconds=reference.patience_seconds))
+
+
+def verdicts_of(settings: Settings) -> Verdicts:
+    """Return which verdicts on alarms a rule of `retrain.rules` has to wait for."""
+    return Verdicts(wait_of(settings), scored=JUDGED, anchored=settings.rewards.is_anchored)

@@ -205,10 +205,12 @@ def jobs_show(job_id: JobNumber) -> None:
     from monitor.app.retraining import job_service_of
 
     with open_database() as (engine, settings):
-        detail, bake = job_service_of(engine, settings).job(job_id), Released.of(engine).bake(job_id)
+        released = Released.of(engine)
+        detail = job_service_of(engine, settings).job(job_id)
+        following = {"bake": released.bake(job_id), "shadow": released.shadow(job_id)}
     if detail is None:
         raise NotFound(f"there is no job {job_id}: `jobs list` shows them")
-    show_json(asdict(detail) | {"bake": None if bake is None else asdict(bake)})
+    show_json(asdict(detail) | {name: None if found is None else asdict(found) for name, found in following.items()})
 
 
 @jobs.command("plan")
@@ -219,7 +221,7 @@ def jobs_plan(as_json: AsJson = False) -> None:
     if as_json:
         show_json([asdict(one) for one in planned])
     elif not planned:
-        say("nothing starts a job by itself: retrain.rules and retrain.refresh_cron are empty")
+        say("nothing starts a job by itself: retrain.rules, retrain.periodic and retrain.refresh_cron are empty")
     else:
         show_table(plan_table(planned))
 
@@ -229,7 +231,9 @@ def jobs_start(
     action: Annotated[Action, typer.Argument()],
     reason: Reason,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Although annotators do not agree, or have changed.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Although annotators disagree or have changed, or the budget is spent.")
+    ] = False,
 ) -> None:
     """Queue a job by hand."""
     with _jobs() as service:

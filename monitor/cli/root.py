@@ -9,6 +9,8 @@ from monitor.cli import alarm, daemon, offline, operate
 from monitor.cli.demo import demo
 from monitor.cli.models import models
 from monitor.cli.preferences import preferences
+from monitor.cli.probes import probes
+from monitor.cli.report import jobs_report
 from monitor.cli.review import review
 from monitor.cli.rewards import serve_rewards
 from monitor.cli.terminal import say
@@ -30,11 +32,13 @@ app.add_typer(operate.drift, name="drift")
 app.add_typer(alarm.alarms, name="alarms")
 app.add_typer(alarm.incidents, name="incidents")
 app.command("winrate")(winrate)
+operate.jobs.command("report")(jobs_report)
 app.add_typer(operate.jobs, name="jobs")
 app.add_typer(operate.gate, name="gate")
 app.add_typer(models, name="models")
 app.add_typer(review, name="review")
 app.add_typer(preferences, name="preferences")
+app.add_typer(probes, name="probes")
 app.command("score")(offline.score)
 app.command("backtest")(offline.backtest)
 

@@ -13,7 +13,7 @@ from monitor.cli.terminal import cell
 from monitor.domain.alarm import Alarm, AlarmKind, Decomposition, Effect, StoredAlarm, shown_change
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.incident import Incident
-from monitor.domain.job import Job, JobState, PlannedStart, RunProgress
+from monitor.domain.job import Hold, Job, JobState, PlannedStart, RunProgress
 from monitor.domain.release import Announcement
 from monitor.domain.stream import StreamStatus
 from monitor.runs.model import Models
@@ -184,9 +184,12 @@ def progress_text(progress: RunProgress) -> str:
 
 
 def plan_table(planned: Iterable[PlannedStart]) -> Table:
-    table = Table("rule", "action", "now", "why")
+    table = Table("rule", "action", "now", "why", "until")
     for one in planned:
-        _add(table, one.rule, one.action, one.decision, one.detail)
+        holds = one.holds or (Hold(one.decision, one.detail, one.until),)
+        for number, hold in enumerate(holds):  # a line each: all of them hold it
+            named = (one.rule, one.action) if number == 0 else ("", "")
+            _add(table, *named, hold.reason, hold.detail, "" if hold.until is None else moment(hold.until))
     return table
 
 

@@ -200,6 +200,12 @@ def summary_of(members: Sequence[StoredAlarm]) -> str:
     return ", ".join(told) + (f" and {more} more" if more > 0 else "")
 
 
+def coincide(member: StoredAlarm, shift: StoredAlarm) -> bool:
+    """Say whether *shift*, an input shift that goes on, was there when *member* was decided, in its cohort or all."""
+    same = shift.baseline_id == member.baseline_id and shift.alarm.stream.cohort in {ALL, member.alarm.stream.cohort}
+    return same and shift.alarm.onset_place <= member.alarm.place
+
+
 def likely_causes(members: Iterable[StoredAlarm]) -> tuple[LikelyCause, ...]:
     """Rank what *members* tell of their cause: verdicts first, then what explains the change, then what coincides."""
     strength = list(Likelihood).index

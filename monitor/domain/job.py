@@ -55,6 +55,7 @@ class Hold:
 
     reason: str
     detail: str = ""
+    until: datetime | None = None  # when it ends by itself, where that is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,10 @@ class PlannedStart:
 
     rule: str  # what it answers, for people
     action: Action
-    decision: str  # "launch", or the reason of a `Hold`
+    decision: str  # "launch", or the reason of the first of `holds`
     detail: str
+    until: datetime | None = None  # of that hold
+    holds: tuple[Hold, ...] = ()  # all that are known; what takes long to know is asked where nothing else holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,14 @@ class Span:
     least: float | None  # None: nothing bounds that side
     most: float | None
     unit: str  # of all of them, for people
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An action that can be started by hand, or what it lacks."""
+
+    action: Action
+    lacks: Hold | None  # nobody can force it
 
 
 @dataclass(frozen=True, slots=True)

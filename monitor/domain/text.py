@@ -42,6 +42,11 @@ def for_html(text: str) -> str:
     return html.escape(visible(text))
 
 
+def for_html_lines(text: str) -> str:
+    """Return *text* for the body of an HTML page that keeps its line ends."""
+    return "\n".join(for_html(line) for line in text.split("\n"))
+
+
 def for_markdown(text: str) -> str:
     r"""Return *text* for one line of Markdown, a table's cell included: nothing of it is a link, code, a cell or HTML.
 

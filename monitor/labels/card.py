@@ -70,6 +70,7 @@ def pair_line(pair: Pair, text: PairText) -> str:
             for one in pair.judgements
         ],
         "agreement": pair.agreement,
+        "strength": pair.strength,
         "dimensions": pair.dimensions(),
         "judgements": [[one.source, one.judgement_id, one.digest.hex()] for one in pair.judgements],
     }

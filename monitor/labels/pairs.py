@@ -95,6 +95,13 @@ class Pair:
     def criteria_version(self) -> str | None:
         return self.judgements[0].criteria_version
 
+    @property
+    def strength(self) -> float:
+        """How clearly the chosen answer won, over all who judged: 1 wholly, 0 hardly."""
+        chosen = parts_of(self.content)[1]
+        ahead = [abs(2 * one.value - 1) * (1 if one.choice == chosen else -1) for one in self.judgements]
+        return max(0.0, fmean(ahead))
+
     def dimensions(self) -> dict[str, float]:
         """Return the mean by name over those who chose it; what a label says of its trace's answer is turned to it."""
         chosen = parts_of(self.content)[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, Connection, Engine, case, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, insert, select, text, update
 
 from monitor.domain.alarm import (
     Alarm,
@@ -18,8 +18,7 @@ from monitor.domain.alarm import (
     StoredAlarm,
 )
 from monitor.domain.cohort import ALL
-from monitor.domain.incident import RECENT_PLACES, severity_of
-from monitor.domain.job import Action
+from monitor.domain.incident import RECENT_PLACES, coincide, likely_causes
 from monitor.domain.observation import moment_of
 from monitor.domain.order import Actor, AlarmOrder, target_of
 from monitor.domain.stream import StreamKey
@@ -29,11 +28,12 @@ from monitor.postgres.alarm_row import numbered_alarms, stored_alarm
 from monitor.postgres.audit import PostgresAudit
 from monitor.postgres.document import clean, document
 from monitor.postgres.engine import transaction
-from monitor.postgres.incidents import hold_incidents, move_alarms, settle
+from monitor.postgres.incidents import LIVE, hold_incidents, move_alarms, settle
 from monitor.retraining.records import AlarmFact, Author
 from monitor.runs.model import ModelRole
 
 MAX_OPEN = 10_000
+STREAM = ("baseline_id", "signal", "cohort", "policy_model", "scorer_version")
 MAX_COINCIDENT = 10
 DAEMON = Author("controller", "daemon")
 # When a model came: at its first place, unless that is one of the oldest looked at, or nothing is older.
@@ -224,27 +224,31 @@ class PostgresAlarmFacts:
         for change in touched:
             settle(self._connection, self._connection.execute(change.returning(table.incident_id)).scalars().all())
 
-    def facts(self, action: Action) -> tuple[AlarmFact, ...]:
-        table, job = schema.alarm.c, schema.job.c
-        answered, incident = schema.alarm.alias("answered"), schema.incident.c
-        same = (answered.c.incident_id == table.incident_id) | (answered.c.alarm_id == table.alarm_id)
-        jobs = select(job.job_id).join(answered, answered.c.alarm_id == job.alarm_id)
-        has_job = jobs.where(same, job.action == action).correlate(schema.alarm).exists()
+    def facts(self) -> tuple[AlarmFact, ...]:
+        table, incident, stream = schema.alarm.c, schema.incident.c, schema.detector.c
+        same = [table[name] == stream[name] for name in STREAM]
         query = (
-            select(schema.alarm, has_job.label("has_job"), incident.state.label("incident_state"))
+            select(schema.alarm, incident.state.label("incident_state"), stream.last_timestamp)
             .outerjoin(schema.incident, incident.incident_id == table.incident_id)
-            .where(table.state != AlarmState.SUPERSEDED, table.kind == AlarmKind.DRIFT)
+            .outerjoin(schema.detector, and_(*same))
+            .where(table.state.in_(LIVE), table.kind.in_((AlarmKind.DRIFT, AlarmKind.INPUT_SHIFT)))
         )
+        rows = [(stored_alarm(row), row) for row in self._connection.execute(query)]
+        shifts = [stored for stored, _ in rows if stored.alarm.kind is AlarmKind.INPUT_SHIFT]
         return tuple(
             AlarmFact(
-                alarm_id=row.alarm_id,
-                signal=row.signal,
-                severity=severity_of(stored_alarm(row)),
-                state=AlarmState(row.state),
-                created_at=row.created_at,
-                has_job=row.has_job,
-                incident_id=row.incident_id,
-                incident_state=AlarmState(row.incident_state or row.state),
+                alarm_id=stored.alarm_id,
+                signal=stored.alarm.stream.signal,
+                severity=stored.alarm.severity,
+                state=stored.state,
+                created_at=stored.created_at,
+                incident_id=stored.incident_id,
+                incident_state=AlarmState(row.incident_state or stored.state),
+                causes=likely_causes([stored, *(shift for shift in shifts if coincide(stored, shift))]),
+                reference_verdict=stored.reference_verdict,
+                scorer_verdict=stored.scorer_verdict,
+                seen_at=row.last_timestamp,
             )
-            for row in self._connection.execute(query)
+            for stored, row in rows
+            if stored.alarm.kind is AlarmKind.DRIFT
         )

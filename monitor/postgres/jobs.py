@@ -10,14 +10,15 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, insert, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from monitor.domain.job import LIVE, Action, Job, JobState, Launch, RunProgress, Verdict
+from monitor.domain.job import Action, Job, JobState, Launch, RunProgress, Verdict
 from monitor.domain.view import JobEvent
 from monitor.postgres import schema
 from monitor.postgres.document import clean, document
-from monitor.retraining.records import HELD, Author, JobChange, JobRecord, Lease, RunHandle
+from monitor.retraining.records import HELD, Author, JobChange, JobFact, JobRecord, JobStep, Lease, Report, RunHandle
 from monitor.runs.action import ACTIONS
 from monitor.runs.spec import RunSpec
 
+MAX_FACTS = 200  # jobs of an action that a decision looks at
 _JOB = schema.job.c
 _EXPIRED = func.coalesce(_JOB.lease_expires_at < func.now(), text("false")).label("lease_expired")
 _DOCUMENTS = {"spec", "result", "verdict", "handle", "progress_detail"}
@@ -99,14 +100,55 @@ class PostgresJobs:
         row = {"job_id": job_id, "state": state, "actor": by.name, "note": clean(note)}
         self._connection.execute(insert(schema.job_event).values(row))
 
-    def has_live(self, action: Action) -> bool:
-        live = select(_JOB.job_id).where(_JOB.action == action, _JOB.state.in_(LIVE))
-        return bool(self._connection.execute(select(live.exists())).scalar_one())
+    def keep_report(self, job_id: int, report: Report) -> None:
+        values = {"sha256": report.sha256, "page": report.page}
+        kept = upsert(schema.job_report).values(job_id=job_id, **values)
+        again = kept.on_conflict_do_update(index_elements=["job_id"], set_={**values, "created_at": func.now()})
+        self._connection.execute(again)
 
-    def last_created(self, action: Action) -> datetime | None:
-        query = select(func.max(_JOB.created_at)).where(_JOB.action == action)
-        last: datetime | None = self._connection.execute(query).scalar_one()
-        return last
+    def report(self, job_id: int) -> Report | None:
+        query = select(schema.job_report).where(schema.job_report.c.job_id == job_id)
+        row = self._connection.execute(query).one_or_none()
+        return None if row is None else Report(row.sha256, bytes(row.page))
+
+    def facts(self, action: Action) -> Sequence[JobFact]:
+        alarm, bake = schema.alarm.c, schema.bake.c
+        query = (
+            select(schema.job, alarm.incident_id, bake.job_id.label("bake_id"), bake.ended_at)
+            .outerjoin(schema.alarm, alarm.alarm_id == _JOB.alarm_id)
+            .outerjoin(schema.bake, bake.job_id == _JOB.job_id)
+            .where(_JOB.action == action)
+            .order_by(_JOB.job_id.desc())
+            .limit(MAX_FACTS)
+        )
+        return [
+            JobFact(
+                job_id=row.job_id,
+                state=JobState(row.state),
+                created_at=row.created_at,
+                moved_at=row.updated_at,
+                alarm_id=row.alarm_id,
+                incident_id=row.incident_id,
+                is_baking=row.bake_id is not None and row.ended_at is None,
+                baked_at=row.ended_at,
+            )
+            for row in self._connection.execute(query)
+        ]
+
+    def steps_since(self, time: datetime) -> Sequence[JobStep]:
+        event = schema.job_event.c
+        recent = select(_JOB.job_id).where((_JOB.updated_at >= time) | (_JOB.state == JobState.RUNNING))
+        query = select(event.job_id, event.state, event.at).where(event.job_id.in_(recent)).order_by(event.job_event_id)
+        return [JobStep(row.job_id, JobState(row.state), row.at) for row in self._connection.execute(query)]
+
+    def calendar_since(self, action: Action, cron: str) -> datetime | None:
+        line = schema.calendar.c
+        query = select(line.since).where(line.action == action, line.cron == cron)
+        return self._connection.execute(query).scalar_one_or_none()
+
+    def follow_calendar(self, action: Action, cron: str) -> None:
+        line = {"action": action, "cron": cron}
+        self._connection.execute(upsert(schema.calendar).values(line).on_conflict_do_nothing())
 
     def _one(self, query: Select[Any]) -> JobRecord | None:
         row = self._connection.execute(query).mappings().one_or_none()

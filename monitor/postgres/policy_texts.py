@@ -56,6 +56,15 @@ _THUMBED = text(
     " order by timestamp desc, trace_id limit :limit)"
     f" {_TEXTS} order by t.timestamp, t.trace_id"
 )
+_NEW_THUMBS = text(
+    f"with answered as (select trace_id, entry_id, stored_on, feedback_rating from trace where {_ASKED_AND_ANSWERED})"  # noqa: S608
+    " select count(*) from ("
+    " select trace_id from answered join log_entry using (entry_id) where feedback_rating <> 0"
+    " and (cast(:since as timestamptz) is null or (created_at > :since"
+    "  and stored_on >= (cast(:since as timestamptz) at time zone 'utc')::date))"
+    " union select trace_id from answered join label using (trace_id) where kind = 'rating' and value <> 0.5"
+    " and withdrawn_at is null and (cast(:since as timestamptz) is null or received_at > :since)) as thumbed"
+)
 _RATINGS = text("select trace_id, feedback_rating from trace where trace_id = any(:trace_ids) and feedback_rating <> 0")
 
 
@@ -124,6 +133,12 @@ class PostgresPolicyTexts:
         undecided = {trace_id for trace_id, verdict in verdicts.items() if verdict.value == 0.5}
         said |= {trace_id: verdict.value > 0.5 for trace_id, verdict in verdicts.items()}
         return {trace_id: desirable for trace_id, desirable in said.items() if trace_id not in undecided}
+
+
+def count_thumbs(connection: Connection, since: datetime | None) -> int:
+    """Return how many answers whose text is kept were given a thumb since, by their trace or by a label; None: ever."""
+    thumbs: int = connection.execute(_NEW_THUMBS, {"since": since}).scalar_one()
+    return thumbs
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, object]]) -> HashedFile:

@@ -37,6 +37,7 @@ _PROBE_ANSWERS = text(
     " and (r.started_at at time zone 'utc')::date < :day"
 )
 _LABELLED_TEXTS = text("delete from preference_text where kept_on < :day")
+_REPORTS = text("delete from job_report where (created_at at time zone 'utc')::date < :day")
 _PAIRS = text("delete from preference_pair where used_on < :day")
 _IDS = text(
     "with gone as ("
@@ -101,7 +102,7 @@ class PostgresRetention:
             self._delete(_IDS, {"day": before, "limit": IDS_AT_ONCE}, until)
         if rules.pair_days:
             with transaction(self._engine) as connection:
-                for statement in (_LABELLED_TEXTS, _PAIRS):
+                for statement in (_LABELLED_TEXTS, _PAIRS, _REPORTS):
                     connection.execute(statement, {"day": today - timedelta(days=rules.pair_days)})
         if rules.log_days:
             before = today - timedelta(days=rules.log_days)

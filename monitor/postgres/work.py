@@ -17,9 +17,11 @@ from monitor.postgres.bakes import PostgresBakes
 from monitor.postgres.baselines import PostgresBaselines
 from monitor.postgres.engine import transaction
 from monitor.postgres.jobs import PostgresJobs
+from monitor.postgres.policy_texts import count_thumbs
 from monitor.postgres.preference_sets import keep_set
 from monitor.postgres.preferences import count_pairs
 from monitor.postgres.registry import PostgresRegistry
+from monitor.postgres.shadow import PostgresShadows
 from monitor.runs.artifact import HashedFile
 
 
@@ -45,6 +47,7 @@ class PostgresWork:
         self.baselines = PostgresBaselines(connection)
         self.alarms = PostgresAlarmFacts(connection)
         self.bakes = PostgresBakes(connection)
+        self.shadows = PostgresShadows(connection)
         self.announcements = PostgresAnnouncements(connection)
         self.preferences = _Preferences(connection, rules)
         self.audit = PostgresAudit(connection)
@@ -57,6 +60,9 @@ class _Preferences:
 
     def count_since(self, time: datetime | None) -> int:
         return count_pairs(self._connection, time, self._rules)
+
+    def count_thumbs_since(self, time: datetime | None) -> int:
+        return count_thumbs(self._connection, time)
 
     def keep_set(self, file: HashedFile, card: Path) -> None:
         keep_set(self._connection, file, card)

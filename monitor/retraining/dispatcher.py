@@ -6,6 +6,7 @@ import errno
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal, Protocol
 
@@ -14,7 +15,8 @@ from monitor.errors import Conflict, Fenced, InvalidInput, Unavailable
 from monitor.retraining.gate import judge
 from monitor.retraining.launcher import Elsewhere, Launcher, Run, RunStatus
 from monitor.retraining.lease import decide_takeover
-from monitor.retraining.records import JobRecord, Lease, RunHandle
+from monitor.retraining.records import JobRecord, Lease, Report, RunHandle
+from monitor.retraining.report.page import Judged, tell_verdict
 from monitor.retraining.run_folder import RunFolders, collect_result, verify_result
 from monitor.runs.result import ExitCode, RunResult
 from monitor.runs.spec import RunSpec
@@ -34,7 +36,9 @@ class Jobs(Protocol):
     def heartbeat(self, lease: Lease, *, seconds: float, progress: str | None, detail: RunProgress | None) -> bool: ...
     def running(self, lease: Lease, spec: RunSpec, handle: RunHandle) -> None: ...
     def evaluating(self, lease: Lease, result: RunResult, *, seconds: float) -> None: ...
-    def judged(self, lease: Lease, result: RunResult, verdict: Verdict) -> JobState: ...
+    def judged(
+        self, lease: Lease, result: RunResult, verdict: Verdict, *, report: Report | None, problem: str
+    ) -> JobState: ...
     def attempt_failed(self, lease: Lease, error: str, *, max_attempts: int, log_tail: str = "") -> JobState: ...
     def lost(self, lease: Lease, reason: str, *, log_tail: str = "") -> JobState: ...
     def hold(self, lease: Lease, error: str) -> None: ...
@@ -210,7 +214,10 @@ class Dispatcher:
             champion = self._folders.champion_version(result.role)
             if champion != judged_against:
                 raise InvalidInput(f"the champion changed during the run from {judged_against} to {champion}")
-            self._jobs.judged(lease, result, judge(spec.action, result, self._settings.gate))
+            verdict = judge(spec.action, result, self._settings.gate)
+            told = Judged(lease, folder, spec, result, verdict, datetime.now(UTC))
+            report, problem = tell_verdict(told)
+            self._jobs.judged(lease, result, verdict, report=report, problem=problem)
         except (InvalidInput, Conflict, OSError) as error:  # OSError: its files cannot be read
             hopeless = status.exit_code == ExitCode.BAD_SPEC
             attempts = lease.attempt if hopeless else None

@@ -9,7 +9,7 @@ from monitor.domain.job import JobState, RunProgress, Verdict
 from monitor.errors import Fenced
 from monitor.retraining.card import model_card
 from monitor.retraining.launcher import Elsewhere, Run
-from monitor.retraining.records import HELD, Author, JobChange, JobRecord, Lease, Registration, RunHandle
+from monitor.retraining.records import HELD, Author, JobChange, JobRecord, Lease, Registration, Report, RunHandle
 from monitor.retraining.release import register
 from monitor.retraining.work import Transactions, UnitOfWork, move
 from monitor.runs.result import RunResult
@@ -89,8 +89,10 @@ class LeasedJobs:
         with self._begin() as work:
             _advance(work, lease, JobState.EVALUATING, change, note=note)
 
-    def judged(self, lease: Lease, result: RunResult, verdict: Verdict) -> JobState:
-        """Record the verdict and register the candidate."""
+    def judged(
+        self, lease: Lease, result: RunResult, verdict: Verdict, *, report: Report | None = None, problem: str = ""
+    ) -> JobState:
+        """Record the verdict with its report, or with what its report failed at, and register the candidate."""
         state = JobState.PASSED if verdict.passed else JobState.FAILED_GATE
         outcome: JobChange = {
             **_ENDED,
@@ -107,6 +109,10 @@ class LeasedJobs:
             card = model_card(result, verdict, job_id=lease.job_id, reason=record.job.reason)
             register(work, Registration.of(result, lease.job_id, card))
             move(work, record, state, outcome, by=_DAEMON, note=note)
+            if report is not None:
+                work.jobs.keep_report(lease.job_id, report)
+            if problem:
+                work.jobs.add_event(lease.job_id, state, by=_DAEMON, note=problem)
         return state
 
     def attempt_failed(self, lease: Lease, error: str, *, max_attempts: int, log_tail: str = "") -> JobState:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypedDict
 
-from monitor.domain.alarm import AlarmState, Severity
-from monitor.domain.job import Action, Job, JobState, RunProgress, Verdict
+from monitor.domain.alarm import AlarmState, ReferenceVerdict, ScorerVerdict, Severity
+from monitor.domain.incident import LikelyCause
+from monitor.domain.job import LIVE, Action, Hold, Job, JobState, RunProgress, Verdict
 from monitor.runs.artifact import Artifact
+from monitor.runs.calibration import ScorerCalibration
 from monitor.runs.lineage import Lineage
-from monitor.runs.result import PairMetrics, RunResult
+from monitor.runs.result import PairMetrics, RewardResult, RunResult
 from monitor.runs.spec import RunSpec
 from monitor.stats.agreement import Agreement, Turnover
 
@@ -34,6 +36,14 @@ class RunHandle:
     host: str  # where it runs, as the launcher tells hosts apart
     folder: str  # absolute, of the attempt
     token: str  # of this start: a folder may be used again
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A verdict's page, as it is kept."""
+
+    sha256: str  # of the page
+    page: bytes  # gzip
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,7 @@ class Registration:
     lineage: Lineage | None = None
     served_as: str | None = None
     card: str | None = None
+    calibration: ScorerCalibration | None = None  # of an ensemble; it stays as it was registered first
 
     @classmethod
     def of(cls, result: RunResult, job_id: int, card: str | None = None) -> Registration:
@@ -98,6 +109,7 @@ class Registration:
             job_id=job_id,
             lineage=result.lineage,
             card=card,
+            calibration=result.calibration if isinstance(result, RewardResult) else None,
         )
 
 
@@ -111,16 +123,61 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True)
 class AlarmFact:
-    """What a rule must know of an alarm."""
+    """What a rule must know of a drift that has not ended."""
 
     alarm_id: int
     signal: str
-    severity: Severity
+    severity: Severity  # its own, whatever a verdict has made of it
     state: AlarmState
     created_at: datetime
-    has_job: bool  # it or another alarm of its incident: of the rule's action, in whatever state
     incident_id: int | None
     incident_state: AlarmState
+    causes: tuple[LikelyCause, ...] = ()  # what it tells of its cause, with what was asked at that time
+    reference_verdict: ReferenceVerdict | None = None
+    scorer_verdict: ScorerVerdict | None = None
+    seen_at: datetime | None = None  # the last timestamp of its stream
+
+    @property
+    def name(self) -> str:
+        """Return what people call it."""
+        own = f"alarm {self.alarm_id} on {self.signal}"
+        return own if self.incident_id is None else f"incident {self.incident_id}, {own}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobFact:
+    """What a rule must know of an earlier job of its action."""
+
+    job_id: int
+    state: JobState
+    created_at: datetime
+    moved_at: datetime  # into its state
+    alarm_id: int | None
+    incident_id: int | None  # of that alarm
+    is_baking: bool = False
+    baked_at: datetime | None = None
+
+    def is_about(self, alarm: AlarmFact) -> bool:
+        """Say whether the job answers *alarm*: it is of its incident, or was created after it."""
+        of_incident = self.incident_id is not None and self.incident_id == alarm.incident_id
+        return of_incident or self.alarm_id == alarm.alarm_id or self.created_at >= alarm.created_at
+
+
+@dataclass(frozen=True, slots=True)
+class JobStep:
+    """A job came into a state."""
+
+    job_id: int
+    state: JobState
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunTime:
+    """When a run was under way."""
+
+    started_at: datetime
+    ended_at: datetime | None  # None: it still is
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +194,9 @@ class RaterFacts:
 class LearningFacts:
     """What there is to learn from, for one action."""
 
-    pairs_new: int  # preference pairs since the champion's training data was taken
+    new: int  # since the champion's training data was taken
     raters: RaterFacts
+    what: str = "preference pairs"  # that are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,5 +204,15 @@ class TriggerFacts:
     """What a decision rests on, for one action."""
 
     alarms: tuple[AlarmFact, ...]
-    live_job: bool
-    last_started: datetime | None  # creation of the action's latest job, however it ended
+    jobs: tuple[JobFact, ...]  # of the action, the newest first
+    runs: tuple[RunTime, ...] = ()  # of all actions, of the last week at least
+    lacks: Hold | None = None  # what no run of the action can do without
+
+    @property
+    def live_job(self) -> JobFact | None:
+        return next((job for job in self.jobs if job.state in LIVE), None)
+
+    @property
+    def last_started(self) -> datetime | None:
+        """Return when the action's latest job was created, however it ended."""
+        return max((job.created_at for job in self.jobs), default=None)

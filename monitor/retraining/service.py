@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from monitor.domain.job import Action, Hold, Job, JobState, Launch, PlannedStart
+from monitor.domain.job import Action, Hold, Job, JobState, Launch, Offer, PlannedStart
 from monitor.domain.order import ORDERS, Actor, JobOrder, Role
 from monitor.domain.view import JobDetail
 from monitor.errors import Conflict, InvalidInput
 from monitor.retraining.bake import keep
+from monitor.retraining.budget import WEEK, hold_budget, run_times
+from monitor.retraining.cause import NO_VERDICTS, Verdicts
+from monitor.retraining.planner import Planner
 from monitor.retraining.records import Author, JobChange, LearningFacts, RaterFacts, TriggerFacts
 from monitor.retraining.release import Releases
-from monitor.retraining.schedule import plan_refresh
-from monitor.retraining.trigger import hold_raters, plan_start
+from monitor.retraining.schedule import periodic_rules
+from monitor.retraining.trigger import hold_raters
 from monitor.retraining.work import Transactions, UnitOfWork, lock_job, move
 from monitor.runs.action import ACTIONS
+from monitor.runs.policy import POLICY
+from monitor.runs.result import RewardResult
 from monitor.settings.retrain import RetrainSettings
 
 
@@ -28,11 +35,14 @@ class JobService:
         releases: Releases,
         settings: RetrainSettings = RetrainSettings(),
         raters: Callable[[], RaterFacts] = RaterFacts,
+        *,
+        verdicts: Verdicts = NO_VERDICTS,
     ) -> None:
         self._begin = begin
         self._releases = releases
         self._settings = settings
         self._raters = raters
+        self._planner = Planner(settings, verdicts)
 
     def launch(self, launch: Launch, *, reason: str, actor: str) -> Job | Hold:
         """Create the job a rule or the schedule decided on; a Hold where it cannot be."""
@@ -40,19 +50,32 @@ class JobService:
             return _create(work, launch, reason=reason, by=Author(actor, "daemon"))
 
     def start_job(self, action: Action, reason: str, *, actor: Actor, force: bool = False) -> Job:
-        """Queue a job by hand; *force* although its annotators do not agree, or have changed.
+        """Queue a job by hand; *force* although its annotators do not agree or have changed, or the budget is spent.
 
-        Raises `Conflict` where they do not and it is not forced, and while another job of the action is live.
+        Raises `Conflict` where one of these holds it and it is not forced, where the action has nothing to train or to
+        judge by, and while another job of it is live.
         """
         launch = Launch(action, alarm_id=None, needs_approval=False)
-        held = None if force else hold_raters(self._raters(), self._settings.raters)
+        held = None if force else self._hold_by_hand(action)
         if held is not None:
             raise Conflict(f"{action}: {held.reason}: {held.detail}; it can be forced")
         with self._begin() as work:
-            created = _create(work, launch, reason=reason, by=Author(actor.name, actor.role), forced=force)
+            created = self._lacks(work, action) or _create(
+                work, launch, reason=reason, by=Author(actor.name, actor.role), forced=force
+            )
         if isinstance(created, Hold):
             raise Conflict(f"{action}: {created.reason}: {created.detail}")
         return created
+
+    def _hold_by_hand(self, action: Action) -> Hold | None:
+        """Say what holds a start by hand unless it is forced: what it costs, and whom it would learn from.
+
+        Quiet hours, cooldown and back-off are for what starts by itself: here somebody has decided.
+        """
+        raters = RaterFacts() if action is Action.KTO else self._raters()
+        return hold_raters(raters, self._settings.raters) or hold_budget(
+            self._settings.budget, self.trigger_facts(action).runs, datetime.now(UTC)
+        )
 
     def move_job(self, job_id: int, order: JobOrder, *, actor: Actor, note: str = "") -> Job:
         """Carry out *order* as `domain.order.ORDERS` has it.
@@ -100,44 +123,78 @@ class JobService:
             record = work.jobs.get(job_id)
             return None if record is None else JobDetail(record.job, tuple(work.jobs.events(job_id)))
 
+    def verdict_page(self, job_id: int) -> bytes | None:
+        """Return the page of a job's verdict; None where it has none, or where it could not be made."""
+        with self._begin() as work:
+            kept = work.jobs.report(job_id)
+        return None if kept is None else gzip.decompress(kept.page)
+
     def trigger_facts(self, action: Action) -> TriggerFacts:
         """Return what a rule for *action* is decided on, all of one moment."""
+        since = datetime.now(UTC) - WEEK
         with self._begin() as work:
             return TriggerFacts(
-                alarms=work.alarms.facts(action),
-                live_job=work.jobs.has_live(action),
-                last_started=work.jobs.last_created(action),
+                alarms=work.alarms.facts(),
+                jobs=tuple(work.jobs.facts(action)),
+                runs=run_times(work.jobs.steps_since(since)),
+                lacks=self._lacks(work, action),
             )
 
     def learning_facts(self, action: Action) -> LearningFacts:
         with self._begin() as work:
             taken = work.registry.pairs_taken_at(ACTIONS[action].result.role) if action in ACTIONS else None
-            pairs_new = work.preferences.count_since(taken)
-        return LearningFacts(pairs_new, self._raters())
+            if action is Action.KTO:  # learns from users' thumbs, whatever annotators make of pairs
+                return LearningFacts(work.preferences.count_thumbs_since(taken), RaterFacts(), "answers with a thumb")
+            pairs = work.preferences.count_since(taken)
+        return LearningFacts(pairs, self._raters())
+
+    def calendar_since(self, action: Action, cron: str) -> datetime | None:
+        with self._begin() as work:
+            return work.jobs.calendar_since(action, cron)
+
+    def follow_calendar(self) -> None:
+        """Note the calendar's lines that are new: their fire times count from now on, whoever leads."""
+        with self._begin() as work:
+            for rule in periodic_rules(self._settings).values():
+                work.jobs.follow_calendar(rule.action, rule.cron)
+
+    def offers(self) -> tuple[Offer, ...]:
+        """Return every action, and what it lacks where nobody can start it."""
+        with self._begin() as work:
+            return tuple(Offer(action, self._lacks(work, action)) for action in Action)
 
     def plan(self) -> tuple[PlannedStart, ...]:
         """Return what every rule, and then the calendar, would do now."""
-        now, settings = datetime.now(UTC), self._settings
-        planned = []
-        for rule in settings.rules:
-            decision, reason = plan_start(rule, facts=self, wanted=settings.raters, now=now)
-            planned.append(_planned(f"{rule.severity} on {', '.join(rule.signals)}", rule.action, decision, reason))
-        cron = settings.refresh_cron
-        if cron is not None:
-            decision = plan_refresh(cron, facts=self, since=now, wanted=settings.raters, now=now)
-            planned.append(_planned(f"refresh_cron {cron}", Action.REWARD_REFRESH, decision))
-        return tuple(planned)
+        return tuple(planned.shown() for planned in self._planner.plans(self, datetime.now(UTC)))
 
+    def start_due(self) -> tuple[PlannedStart, ...]:
+        """Start what rules and the calendar ask for now; return what became of each."""
+        told = []
+        for planned in self._planner.plans(self, datetime.now(UTC)):
+            if planned.launch is not None:
+                started = self.launch(planned.launch, reason=planned.reason, actor=planned.actor)
+                if isinstance(started, Hold):  # somebody else was quicker
+                    told.append(replace(planned, launch=None, holds=(started,)).shown())
+                    continue
+            told.append(planned.shown())
+        return tuple(told)
 
-def _planned(rule: str, action: Action, decision: Launch | Hold, reason: str = "") -> PlannedStart:
-    if isinstance(decision, Hold):
-        return PlannedStart(rule, action, decision.reason, decision.detail)
-    return PlannedStart(rule, action, "launch", reason)
+    def _lacks(self, work: UnitOfWork, action: Action) -> Hold | None:
+        """Say what no run of *action* can do without, and is not there."""
+        if action not in ACTIONS:
+            return Hold("unsupported_action", f"{action} runs are not available; wanted {', '.join(ACTIONS)}")
+        if ACTIONS[action].result.role != POLICY:
+            return None
+        if self._settings.policy.model is None and work.registry.pointer(POLICY) is None:
+            return Hold(
+                "no_policy", f"{action}: no policy to train; retrain.policy.model names the folder of the first"
+            )
+        if work.registry.pointer(RewardResult.role) is None:
+            return Hold("no_scorer", f"{action}: no reward model to judge by; wanted rewards.backend: huggingface")
+        return None
 
 
 def _create(work: UnitOfWork, launch: Launch, *, reason: str, by: Author, forced: bool = False) -> Job | Hold:
-    if launch.action not in ACTIONS:
-        return Hold("unsupported_action", f"{launch.action} runs are not available; wanted {', '.join(ACTIONS)}")
     state = JobState.AWAITING_APPROVAL if launch.needs_approval else JobState.QUEUED
     record = work.jobs.insert(launch, state, reason=reason, requested_by=by.name)
     if record is None:

@@ -1,40 +1,32 @@
-"""Whether an alarm warrants a retraining job now."""
+"""Which alarm a rule answers now, or what holds it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Protocol
 
-from monitor.domain.alarm import AlarmState, Severity
-from monitor.domain.job import Action, Hold, Job, Launch
-from monitor.retraining.records import AlarmFact, LearningFacts, RaterFacts, TriggerFacts
+from monitor.domain.alarm import AlarmState
+from monitor.domain.incident import RANK
+from monitor.domain.job import Hold
+from monitor.retraining.answer import hold_answered
+from monitor.retraining.cause import Verdicts, hold_cause
+from monitor.retraining.records import AlarmFact, JobFact, LearningFacts, RaterFacts
 from monitor.settings.retrain import RaterSettings, TriggerRule
 
-_RANK = {Severity.WARNING: 0, Severity.ALERT: 1}
+# Of several alarms that are held each in its way, the one that may come first is told.
+TELLING = ("verdict_awaited", "backoff", "baking", "cause_unknown", "other_cause", "alarm_answered")
 
 
-class FactSource(Protocol):
-    def trigger_facts(self, action: Action) -> TriggerFacts: ...
-
-    def learning_facts(self, action: Action) -> LearningFacts:
-        """Return what is asked for only where something else would start a job: it takes longer to know."""
-        ...
-
-
-class JobStarter(Protocol):
-    def launch(self, launch: Launch, *, reason: str, actor: str) -> Job | Hold: ...
-
-
-def decide_trigger(
+def choose_alarm(
     rule: TriggerRule,
-    *,
     alarms: Iterable[AlarmFact],
-    live_job: bool,
-    last_started: datetime | None,
+    jobs: tuple[JobFact, ...],
+    *,
+    verdicts: Verdicts,
+    first_backoff: timedelta,
     now: datetime,
-) -> Launch | Hold:
-    """Say whether *rule* wants a job now, and for which alarm: the oldest that is not answered.
+) -> AlarmFact | Hold:
+    """Return the oldest alarm that *rule* has to answer, or why there is none.
 
     One cause raises alarms in many streams: a job answers all of its incident, later ones too,
     and all that were raised before it was created.
@@ -43,36 +35,29 @@ def decide_trigger(
         alarm
         for alarm in alarms
         if alarm.signal in rule.signals
-        and _RANK[alarm.severity] >= _RANK[rule.severity]
-        and AlarmState.SUPERSEDED not in {alarm.state, alarm.incident_state}
+        and RANK[alarm.severity] >= RANK[rule.severity]
+        and alarm.state.is_live
+        and alarm.incident_state is not AlarmState.SUPERSEDED
     ]
     if not matching:
         return Hold("no_alarm", f"no {rule.severity} or worse on {', '.join(rule.signals)}")
     awake = [alarm for alarm in matching if AlarmState.SNOOZED not in {alarm.state, alarm.incident_state}]
     if not awake:
         return Hold("incident_snoozed", f"{named_incidents(matching)}: somebody has snoozed all that counts")
-    unanswered = [
-        alarm
-        for alarm in awake
-        if not (alarm.has_job or (last_started is not None and alarm.created_at <= last_started))
-    ]
-    ready_at = last_started + timedelta(seconds=rule.cooldown_seconds) if last_started is not None else now
-    holds = [
-        (not unanswered, Hold("alarm_answered", f"{named_incidents(awake)}: a {rule.action} job has answered it")),
-        (live_job, Hold("job_running", f"a {rule.action} job is not finished")),
-        (now < ready_at, Hold("cooldown", f"until {ready_at.isoformat(timespec='seconds')}")),
-    ]
-    for applies, hold in holds:
-        if applies:
-            return hold
-    first = min(unanswered, key=lambda alarm: (alarm.created_at, alarm.alarm_id))
-    return Launch(rule.action, first.alarm_id, needs_approval=rule.approval == "manual")
+    holds = []
+    for alarm in sorted(awake, key=lambda alarm: (alarm.created_at, alarm.alarm_id)):
+        answered = hold_answered(alarm, jobs, first=first_backoff, now=now)
+        hold = answered or hold_cause(rule, alarm, verdicts, now)
+        if hold is None:
+            return alarm
+        holds.append(hold)
+    return min(holds, key=lambda hold: TELLING.index(hold.reason))
 
 
-def hold_learning(facts: LearningFacts, *, min_new_pairs: int, wanted: RaterSettings) -> Hold | None:
+def hold_learning(facts: LearningFacts, *, min_new: int, wanted: RaterSettings) -> Hold | None:
     """Say why what people judged is not to be learnt from now, if it is not."""
-    if facts.pairs_new < min_new_pairs:
-        return Hold("too_few_pairs", f"{facts.pairs_new} new preference pairs; wanted {min_new_pairs}")
+    if facts.new < min_new:
+        return Hold("too_few_pairs", f"{facts.new} new {facts.what}; wanted {min_new}")
     return hold_raters(facts.raters, wanted)
 
 
@@ -92,41 +77,6 @@ def hold_raters(raters: RaterFacts, wanted: RaterSettings) -> Hold | None:
         left = f"{turnover.left:.0%} of those of the 30 days before by annotators who gave none since"
         return Hold("rater_turnover", f"{told}, {left}; wanted {wanted.max_turnover:.0%} at most")
     return None
-
-
-def plan_start(
-    rule: TriggerRule, *, facts: FactSource, wanted: RaterSettings, now: datetime
-) -> tuple[Launch | Hold, str]:
-    """Decide *rule*; return the decision, and of a launch the reason that its job is given."""
-    known = facts.trigger_facts(rule.action)
-    decision = decide_trigger(
-        rule, alarms=known.alarms, live_job=known.live_job, last_started=known.last_started, now=now
-    )
-    if isinstance(decision, Hold):
-        return decision, ""
-    learning = facts.learning_facts(rule.action)
-    held = hold_learning(learning, min_new_pairs=rule.min_new_pairs, wanted=wanted)
-    if held is not None:
-        return held, ""
-    alarm = next(alarm for alarm in known.alarms if alarm.alarm_id == decision.alarm_id)
-    what = f"alarm {alarm.alarm_id} on {alarm.signal}"
-    if alarm.incident_id is not None:
-        what = f"incident {alarm.incident_id}, {what}"
-    return decision, f"{what}, {learning.pairs_new} new preference pairs"
-
-
-def answer_alarms(
-    rules: Sequence[TriggerRule], *, facts: FactSource, jobs: JobStarter, wanted: RaterSettings, now: datetime
-) -> tuple[Launch | Hold, ...]:
-    """Decide every rule and start the jobs that follow; return one decision a rule, in order."""
-    decisions: list[Launch | Hold] = []
-    for rule in rules:
-        decision, reason = plan_start(rule, facts=facts, wanted=wanted, now=now)
-        if isinstance(decision, Launch):
-            started = jobs.launch(decision, reason=reason, actor="trigger")
-            decision = started if isinstance(started, Hold) else decision
-        decisions.append(decision)
-    return tuple(decisions)
 
 
 def named_incidents(alarms: Iterable[AlarmFact]) -> str:

@@ -13,7 +13,19 @@ from monitor.domain.job import TRANSITIONS, Action, JobState, Launch, RunProgres
 from monitor.domain.release import Bake, BakeState
 from monitor.domain.view import JobEvent
 from monitor.errors import Conflict, NotFound
-from monitor.retraining.records import AlarmFact, Author, JobChange, JobRecord, Lease, Pointer, Registration, RunHandle
+from monitor.retraining.records import (
+    AlarmFact,
+    Author,
+    JobChange,
+    JobFact,
+    JobRecord,
+    JobStep,
+    Lease,
+    Pointer,
+    Registration,
+    Report,
+    RunHandle,
+)
 from monitor.runs.artifact import Artifact, HashedFile
 
 
@@ -60,9 +72,27 @@ class Jobs(Protocol):
 
     def add_event(self, job_id: int, state: JobState, *, by: Author, note: str) -> None: ...
 
-    def has_live(self, action: Action) -> bool: ...
+    def keep_report(self, job_id: int, report: Report) -> None:
+        """Keep the page of a job's verdict, in the place of an earlier one."""
+        ...
 
-    def last_created(self, action: Action) -> datetime | None: ...
+    def report(self, job_id: int) -> Report | None: ...
+
+    def facts(self, action: Action) -> Sequence[JobFact]:
+        """Return the latest jobs of *action*, the newest first."""
+        ...
+
+    def steps_since(self, time: datetime) -> Sequence[JobStep]:
+        """Return in order all steps of the jobs that took one since, or run."""
+        ...
+
+    def calendar_since(self, action: Action, cron: str) -> datetime | None:
+        """Return when a line of the calendar was first followed, None where it was not yet."""
+        ...
+
+    def follow_calendar(self, action: Action, cron: str) -> None:
+        """Note that a line of the calendar is followed from now on, unless it is already."""
+        ...
 
 
 class Registry(Protocol):
@@ -111,8 +141,8 @@ class Baselines(Protocol):
 
 
 class Alarms(Protocol):
-    def facts(self, action: Action) -> tuple[AlarmFact, ...]:
-        """Return the alarms of the active baseline, and whether each has a job of *action*."""
+    def facts(self) -> tuple[AlarmFact, ...]:
+        """Return the drifts that have not ended."""
         ...
 
     def hand_over(self, former: str, successor: str, *, role: str) -> None:
@@ -143,8 +173,18 @@ class Announcements(Protocol):
     def add(self, job_id: int, event: str, version: str, payload: Mapping[str, object]) -> None: ...
 
 
+class Shadows(Protocol):
+    def scored(self, job_id: int) -> int:
+        """Return how many traces a job's candidate has scored beside the champion."""
+        ...
+
+
 class Preferences(Protocol):
     def count_since(self, time: datetime | None) -> int: ...
+
+    def count_thumbs_since(self, time: datetime | None) -> int:
+        """Return how many answers whose text is kept were given a thumb since."""
+        ...
 
     def keep_set(self, file: HashedFile, card: Path) -> None:
         """Keep the pairs that a run is given, and their data card, so that both can be told by the file's hash."""
@@ -168,6 +208,8 @@ class UnitOfWork(Protocol):
     def bakes(self) -> Bakes: ...
     @property
     def announcements(self) -> Announcements: ...
+    @property
+    def shadows(self) -> Shadows: ...
     @property
     def preferences(self) -> Preferences: ...
     @property

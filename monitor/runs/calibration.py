@@ -27,7 +27,7 @@ class ScorerCalibration:
     temperature: float  # by which each member's margin is divided before its sigmoid
     pairs: int  # held out
     error_before: float  # expected calibration error at temperature 1
-    error_after: float  # the same at temperatures fitted on the other folds
+    error_after: float | None  # the same at temperatures fitted on the other folds; None: some fold had none
     error_rate: float  # of the bounds
     pooled: MarginBound
     by_cohort: Mapping[str, MarginBound] = field(default_factory=dict)  # of cohorts with enough pairs of their own

@@ -20,9 +20,10 @@ class RunSpec:
 
     `preferences` rows: {"preference_id", "conversation_id", "messages": [{"role", "content"}],
     "chosen", "rejected", "cohort", "timestamp", "by", "criteria_version", "annotators", "agreement",
-    "dimensions", "judgements"}. The id is a hash of what was judged; `by` is "human", or "ai" where no person
-    judged it; `annotators` are hashes of names, null for one without a name; `agreement` is the share of them
-    who chose so; `judgements` are [source, id, digest]. What comes after the timestamp may be absent.
+    "strength", "dimensions", "judgements"}. The id is a hash of what was judged; `by` is "human", or "ai" where no
+    person judged it; `annotators` are hashes of names, null for one without a name; `agreement` is the share of them
+    who chose so, and `strength`, 0 to 1, how clearly, by labels that are graded; `judgements` are [source, id, digest].
+    What comes after the timestamp may be absent.
 
     `rescore` rows: {"index", "messages", "response", "reference_response"}: the baseline window's traces, to be
     scored by the candidate.

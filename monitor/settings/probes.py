@@ -27,7 +27,8 @@ class ProbeSettings(Part):
     cron: str = Field("0 * * * *", description="crontab of the runs, UTC")
     items_per_run: int = Field(40, ge=1, le=10_000, description="of each suite, drawn anew for each run")
     suites: dict[str, Path] = Field(
-        {}, description="files that take the place of a packaged suite, by its name, or stand beside them"
+        {},
+        description="files that take the place of a packaged suite, by its name, or stand beside them (docs/probes.md)",
     )
     baseline_outcomes: int = Field(
         200, ge=20, description="outcomes of a suite from which its own law is frozen; before that it raises no alarm"

@@ -31,7 +31,9 @@ class TriggerRule(Part):
         500, ge=1, description="preference pairs since the champion's training; of kto, answers with a thumb"
     )
     only_when: Literal["any", "policy", "scorer"] = Field(
-        "any", description="cause that the alarm must name: the policy, and neither the scorer nor the prompts; or both"
+        "any",
+        description="what the alarm must be shown to be: `policy`: neither the scorer's doing nor the prompts';"
+        " `scorer`: the scorer's, by the anchor set; `any`: all but what is shown to be the scorer's",
     )
 
     @model_validator(mode="after")
@@ -50,6 +52,9 @@ class GateSettings(Part):
     calibration_margin: float = Field(0.05, ge=0, le=1, description="expected calibration error it may add")
     min_held_out_pairs: int = Field(50, ge=1, description="fewer held-out pairs fail the gate")
     dimension_accuracy_margin: float = Field(0.10, ge=0, le=1, description="the same on pairs of one dimension")
+    baseline_margin: float = Field(
+        0.0, ge=-1, le=1, description="accuracy it must have above preferring the longer response, and above TF-IDF"
+    )
     anchor_agreement: float = Field(
         0.8, ge=0, le=1, description="share of the anchor's pairs of answers that both scorers must rank alike"
     )
@@ -86,7 +91,7 @@ class PeriodicRule(Part):
     cron: str = Field(description="five crontab fields, UTC")
     action: Action = Field(Action.REWARD_REFRESH, description="what is started")
     approval: Literal["automatic", "manual"] = Field("automatic", description="manual waits for an operator")
-    min_new_pairs: int = Field(1, ge=1, description="as a rule's")
+    min_new_pairs: int = Field(1, ge=1, description="as a rule's, since the champion's training")
 
 
 class BudgetSettings(Part):
@@ -104,6 +109,13 @@ class BudgetSettings(Part):
     backoff_hours: float = Field(
         6.0, ge=0, description="after a candidate that failed its gate; doubled with each in a row, a week at most"
     )
+
+    @model_validator(mode="after")
+    def _leaves_time(self) -> BudgetSettings:
+        first, _, last = (self.quiet_hours or "00:00-").partition("-")
+        if first == last:
+            raise ValueError(f"quiet_hours {self.quiet_hours!r} leave no time; wanted two times of the day that differ")
+        return self
 
 
 class RetrainSettings(Part):

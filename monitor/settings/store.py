@@ -29,7 +29,7 @@ class RetentionSettings(Part):
         ge=0,
         le=36_500,
         description="texts of traces that were labelled with a preference, and of the pairs that a run was given,"
-        " since the newest such run; 0: for ever",
+        " since the newest such run, and reports of verdicts; 0: for ever",
     )
 
     @model_validator(mode="after")

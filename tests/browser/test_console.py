@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -12,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from monitor.domain.alarm import AlarmKind, AlarmState, Decomposition, Direction, ReferenceVerdict, Severity
 from monitor.domain.anchor import AnchorStatus
-from monitor.domain.job import Action, Check, JobState, PlannedStart, RunProgress, Verdict
+from monitor.domain.job import Action, Check, Hold, JobState, PlannedStart, RunProgress, Verdict
 from monitor.domain.stream import StreamKey
 from monitor.domain.text import visible
 from monitor.domain.view import BaselineSummary, JobEvent
@@ -175,7 +176,9 @@ def test_hostile_labels_are_shown_as_visible_text_everywhere(
     assert sorted(shown) == sorted(cut.get(label, visible(label)) for label in LABELS.values())
     assert [text for text in page.locator("body, body *").all_text_contents() if unseen(text)] == []
     assert page.evaluate("window.owned") is None
-    assert page.locator("main img, main [onload], main [onerror], main a").count() == 0
+    assert page.locator("main img, main [onload], main [onerror], main a:not([data-part=report])").count() == 0
+    links = page.locator("main a").evaluate_all("links => links.map((link) => link.getAttribute('href'))")
+    assert all(re.fullmatch(r"/api/v1/jobs/\d+/report", link) for link in links)
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
@@ -368,6 +371,31 @@ def test_what_holds_a_rule_is_told_and_a_start_by_hand_can_pass_it_by(
     page.get_by_role("button", name="Start…").click()
     page.get_by_role("button", name="Start the job").click()
     expect(page.locator("#jobs-list")).to_contain_text("#1 reward refresh")
+
+
+def test_all_that_holds_a_rule_is_told_with_its_end_and_what_an_action_lacks_cannot_be_chosen(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    until = datetime.now(UTC) + timedelta(hours=5, minutes=1)
+    holds = Hold("backoff", "job 2 failed its gate", until), Hold("quiet_hours", "<i>22:00-06:00</i> UTC")
+    monitor.planned = (
+        PlannedStart("alert on refusal", Action.DPO, "backoff", holds[0].detail, until, holds),
+        PlannedStart("alert on reward", Action.REWARD_REFRESH, "launch", "500 new preference pairs"),
+        PlannedStart("retrain.refresh_cron 0 3 * * *", Action.REWARD_REFRESH, "not_due", "next at three"),
+    )
+    monitor.lacking = {Action.KTO: Hold("no_policy", "there is none")}
+    page.goto(address)
+    expect(page.locator("#plan-list > li")).to_have_text(
+        [
+            "backoff: dpo by the rule “alert on refusal”: job 2 failed its gate · ends in 5 h"
+            "quiet hours: <i>22:00-06:00</i> UTC",
+            "starts: reward refresh by the rule “alert on reward”: 500 new preference pairs",
+        ]
+    )
+    page.get_by_text("Start a job by hand").click()
+    options = page.locator("#start-action option")
+    expect(options).to_have_text(["reward_refresh", "dpo", "kto: no policy"])
+    assert [option.is_disabled() for option in options.all()] == [False, False, True]
 
 
 def test_a_start_without_a_reason_asks_for_one(page: Page, address: str) -> None:

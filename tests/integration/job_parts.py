@@ -116,6 +116,10 @@ class Parts:
         files = (self.folder / "runs").glob("job-*/attempt-*/process.json")
         return [json.loads(file.read_text())["pid"] for file in files]
 
+    def ruled_by(self, **settings: Any) -> JobService:
+        """Return what rules and the calendar of *settings*, `retrain.*`, start."""
+        return JobService(self.begin, self.releases, RetrainSettings(**settings))
+
     def start(self) -> Job:
         return self.service.start_job(Action.REWARD_REFRESH, "by hand", actor=OPERATOR)
 
@@ -158,8 +162,8 @@ def drive(dispatcher: Dispatcher, *until: Step) -> Step:
     return step
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.01)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from monitor.errors import InvalidInput
 from monitor.rewards.huggingface import load_ensemble
 from monitor.runs.evidence import REPLAY, AnsweredPrompt, ReadAnswer, read_evidence
-from monitor.runs.policy import MEASURES, Comparison
+from monitor.runs.policy import MEASURES, AnsweringServer, Comparison
 from monitor.runs.progress import read_progress
 from monitor.runs.spec import RunSpec
 from retrain.evaluate_policy import PolicyComparison, compare_policies
 from retrain.policy_measures import win_of_margins
 from retrain.policy_recipe import load_dpo_recipe
 from retrain.progress import Progress
-from tests.compared_policies import build, build_scorer, order
+from tests.compared_policies import ANSWER, build, build_scorer, order
+from tests.reference_server import Reply, TroubledServer
 
 WORSE = {
     "long": {"length"},
@@ -125,3 +128,25 @@ def test_the_same_seed_gives_the_same_evidence_and_each_answer_is_scored_alone(
         assert theirs is not None
         assert row.margins == pytest.approx(mine.margins(theirs), abs=1e-4)
         assert row.win == win_of_margins(row.margins, 1.0)
+
+
+def test_a_server_may_answer_for_the_champion_and_fails_the_run_where_it_fails_too_often(
+    spec: RunSpec, policy: Policy, tmp_path: Path
+) -> None:
+    assert spec.policy is not None
+    said = {"choices": [{"message": {"content": ANSWER}, "finish_reason": "stop"}]}
+    refused = "how do I change my refund?"
+
+    def answer(_number: int, prompt: str) -> Reply:
+        return Reply(400) if prompt == refused else Reply(body=json.dumps(said).encode())
+
+    with TroubledServer(trouble=answer) as server:
+        served = AnsweringServer(url=server.url, model="served")
+        bare = replace(spec, policy=replace(spec.policy, suites={}, champion_server=served))
+        found = overall(compare(bare, policy("long"), tmp_path))
+        assert found["length"].items == found["win_rate"].items == 79
+        assert "1 left out: the champion has no answer: rejected: HTTP 400" in found["length"].detail
+        assert found["length"].lower > 1.0
+        server.trouble = lambda _number, _prompt: Reply(400)
+        with pytest.raises(InvalidInput, match=rf"champion at {server.url}: \d+ of 80 requests failed"):
+            compare(bare, policy("long"), tmp_path)

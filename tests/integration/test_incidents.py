@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 
 from monitor.domain.alarm import AlarmState, ReferenceVerdict, ScorerVerdict, Severity
 from monitor.domain.incident import Cause, Incident, IncidentDetail, IncidentFacts, VerdictWait
-from monitor.domain.job import Action, Hold, Launch
+from monitor.domain.job import JobState, PlannedStart
 from monitor.domain.order import Actor, AlarmOrder, Role
 from monitor.domain.trace import Trace
 from monitor.drift.controller import Controller, ControllerRules
@@ -23,8 +23,7 @@ from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for
 from monitor.postgres.incidents import PostgresIncidents, hold_incidents
 from monitor.postgres.streams import PostgresFoldStore
-from monitor.retraining.trigger import answer_alarms
-from monitor.settings.retrain import RaterSettings, TriggerRule
+from monitor.settings.retrain import TriggerRule
 from tests.integration.job_parts import Parts, prefer
 from tests.program import wait_for
 from tests.traces import START, checkpoint, drifting, scored
@@ -205,29 +204,43 @@ def test_one_incident_starts_one_job_of_an_action_and_a_snoozed_one_none(
 ) -> None:
     fold(engine, SWAP, step=1500)
     [incident] = incidents.open_incidents()
-    rule = TriggerRule(signals=("response_length", "refusal"), cooldown_seconds=0, min_new_pairs=1)
+    rule = TriggerRule(signals=("response_length", "refusal"), cooldown_seconds=0, min_new_pairs=1, only_when="policy")
+    jobs = parts.ruled_by(rules=[rule])
     prefer(engine, "p-1")
 
-    def answer() -> Launch | Hold:
-        with engine.begin() as connection:
-            now = connection.execute(text("select now()")).scalar_one()
-        [decision] = answer_alarms([rule], facts=parts.service, jobs=parts.service, wanted=RaterSettings(), now=now)
-        return decision
+    def answer() -> PlannedStart:
+        [planned] = jobs.plan()
+        [started] = jobs.start_due()
+        assert (started.decision, started.detail) == (planned.decision, planned.detail)
+        return started
 
     incidents.order_incident(incident.incident_id, AlarmOrder.SNOOZE, actor=EVE, snooze=DAY)
-    asleep = answer()
-    assert isinstance(asleep, Hold)
-    assert asleep.reason == "incident_snoozed"
+    assert answer().decision == "incident_snoozed"
     incidents.order_incident(incident.incident_id, AlarmOrder.REOPEN, actor=EVE)
-    assert isinstance(answer(), Launch)
+    assert answer().decision == "launch"
     assert parts.job().reason.startswith(f"incident {incident.incident_id}, alarm ")
-    with engine.begin() as connection:  # it ended long ago, and all alarms but its own came after it
-        connection.execute(text("update job set state = 'failed', created_at = now() - interval '9 days'"))
-    again = answer()
-    assert isinstance(again, Hold)
-    assert again.reason == "alarm_answered"
-    facts = parts.service.trigger_facts(Action.REWARD_REFRESH).alarms
-    assert all(fact.has_job for fact in facts)
+    assert answer().decision == "approval"
+    end = "update job set state = :state, created_at = now() - interval '9 days', updated_at = now() - :ago"
+
+    def ended(state: JobState, ago: timedelta) -> PlannedStart:
+        """Let the job have ended: all alarms but its own came after it."""
+        with engine.begin() as connection:
+            connection.execute(text(end), {"state": state, "ago": ago})
+        [planned] = jobs.plan()
+        return planned
+
+    assert ended(JobState.CANCELLED, 8 * DAY).decision == "alarm_answered"
+    assert ended(JobState.PROMOTED, 8 * DAY).decision == "alarm_answered"
+    assert ended(JobState.FAILED_GATE, timedelta(hours=5)).decision == "backoff"
+    assert ended(JobState.FAILED_GATE, timedelta(hours=7)).decision == "launch"
+    with engine.begin() as connection:  # the stream goes on after the promotion
+        connection.execute(text("update detector set last_timestamp = now()"))
+    assert ended(JobState.PROMOTED, DAY).decision == "launch"
+    alarms = PostgresAlarms(engine)
+    for alarm in alarms.open_alarms():
+        alarms.set_reference_verdict(alarm.alarm_id, ReferenceVerdict.TRAFFIC_CHANGED)
+    [planned] = jobs.plan()
+    assert (planned.decision, "shown cause: input_shift" in planned.detail) == ("other_cause", True)
 
 
 def test_an_order_waits_for_the_step_that_is_being_stored(engine: Engine, incidents: PostgresIncidents) -> None:

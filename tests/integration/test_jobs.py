@@ -57,7 +57,8 @@ def test_without_a_champion_the_first_candidate_is_held_against_longer_wins(part
     verdict = parts.job().verdict
     assert verdict is not None
     reasons = {check.name: check.reason for check in verdict.checks}
-    assert reasons["held_out_accuracy"].startswith("no champion: accuracy 0.800")
+    assert reasons["better_than_longer_wins"].startswith("accuracy 0.800; more than 0.500 is wanted")
+    assert reasons["held_out_accuracy"] == "not judged: there is no champion"
     assert reasons["length_balanced_accuracy"] == "not judged: there is no champion"
 
 
@@ -305,12 +306,12 @@ def test_a_job_that_needs_approval_runs_after_it(parts: Parts) -> None:
 def test_pairs_are_new_until_a_champion_was_trained_on_them(parts: Parts) -> None:
     prefer(parts.engine, "p-1")
     prefer(parts.engine, "p-2", tie=True)
-    assert parts.service.learning_facts(Action.REWARD_REFRESH).pairs_new == 1
+    assert parts.service.learning_facts(Action.REWARD_REFRESH).new == 1
     parts.start()
     assert parts.service.trigger_facts(Action.REWARD_REFRESH).live_job
     drive(parts.dispatcher(), Step.PROMOTED)
     prefer(parts.engine, "p-3")
     facts = parts.service.trigger_facts(Action.REWARD_REFRESH)
     assert not facts.live_job
-    assert parts.service.learning_facts(Action.REWARD_REFRESH).pairs_new == 1
+    assert parts.service.learning_facts(Action.REWARD_REFRESH).new == 1
     assert facts.last_started == parts.job().created_at

@@ -20,11 +20,13 @@ from monitor.domain.job import Action
 from monitor.domain.trace import Message
 from monitor.rewards.huggingface import load_ensemble
 from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256, short_version
+from monitor.runs.heads import BACKBONE_FOLDER, FORM_FILE, WEIGHTS_FILE
 from monitor.runs.progress import read_progress
 from monitor.runs.result import Failure, RewardResult, read_result
 from monitor.runs.spec import RunSpec, write_spec
 
 PAIRS, TIES = 400, 5
+Recipe = dict[str, float | int | str | bool]
 LONG = 300  # words; far beyond the recipe's max_length
 HELPFUL = ("open", "press", "choose", "settings", "refund", "invoice", "then", "button")
 PADDING = ("great", "question", "many", "aspects", "journey", "insight", "perhaps", "overall")
@@ -58,6 +60,8 @@ def preference_rows() -> Iterator[dict[str, Any]]:
             "rejected": chosen if number < TIES else rejected,
             "cohort": f"product={'billing' if number % 4 else 'travel'}",
             "timestamp": (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number)).isoformat(),
+            "agreement": 1.0 if number % 3 else 2 / 3,
+            "dimensions": {"warmth": 0.1} if number % 2 else {},  # the padded answer is the warmer one
         }
 
 
@@ -67,6 +71,7 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> HashedFile:
 
 
 def start(spec: RunSpec, folder: Path) -> subprocess.CompletedProcess[str]:
+    folder.mkdir(exist_ok=True)
     write_spec(folder / "spec.json", spec)
     command = [sys.executable, "-m", "retrain", "--spec", str(folder / "spec.json")]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
@@ -205,6 +210,62 @@ def test_low_rank_members_go_on_from_the_champions_and_are_whole_models(order: R
     assert result.candidate.sha256 != spec.champion.sha256
     assert result.champion_metrics is not None
     assert result.candidate_metrics.accuracy == pytest.approx(result.champion_metrics.accuracy, abs=0.05)
+
+
+def test_heads_learn_on_a_backbone_that_stays_as_it_was(order: RunSpec, tmp_path: Path) -> None:
+    recipe: Recipe = {"name": "reward_heads", "members": 4, "max_length": 64, "dimension_pairs": 50, "margin": 0.2}
+    spec = replace(order, recipe=recipe, output=str(tmp_path / "output"))
+
+    process = start(spec, tmp_path)
+
+    assert process.returncode == 0, process.stderr
+    result = succeeded(tmp_path)
+    folder = Path(result.candidate.path)
+    assert sorted(path.name for path in folder.iterdir()) == [BACKBONE_FOLDER, FORM_FILE, WEIGHTS_FILE]
+    assert artifact_sha256(folder) == result.candidate.sha256
+    assert result.candidate_metrics.accuracy_lower > 0.8
+    assert result.candidate_metrics.accuracy_by_dimension["warmth"] < 0.2
+    head = result.dimension_heads["warmth"]
+    assert head.accuracy is not None
+    assert head.accuracy > 0.8
+    assert head.pairs == result.candidate_metrics.pairs_by_dimension["warmth"]
+    assert result.lineage is not None
+    assert result.lineage.recipe["kind"] == "heads"
+    scorer = load_ensemble([folder], device="cpu", max_tokens=32, batch_tokens=4_096, beta=1.0)
+    assert len(scorer.members) == 4
+    assert result.rescored is not None
+    row = json.loads(Path(result.rescored.path).read_text().splitlines()[0])
+    assert order.rescore is not None
+    trace = json.loads(Path(order.rescore.path).read_text().splitlines()[0])
+    reward = scorer.score([([Message(**message) for message in trace["messages"]], trace["response"])])[0]
+    assert reward is not None
+    assert row["mean"] == pytest.approx(reward.mean, abs=1e-4)
+
+    shared: Recipe = {"kind": "heads", "members": 2, "max_length": 64, "held_out_ratio": 0.125}
+    trained: Recipe = {**shared, "name": "reward_demo", "backbone": "full", "max_steps": 3}
+    champion = replace(order, champion=result.candidate, recipe=trained, rescore=None)
+    process = start(replace(champion, output=str(tmp_path / "next" / "output")), tmp_path / "next")
+    assert process.returncode == 0, process.stderr
+    following = succeeded(tmp_path / "next")
+    assert following.champion_metrics == result.candidate_metrics
+    weights = Path(following.candidate.path) / BACKBONE_FOLDER / "model.safetensors"
+    assert file_sha256(weights) != file_sha256(folder / BACKBONE_FOLDER / "model.safetensors")
+
+
+def test_a_refresh_tells_what_its_margins_are_worth_beside_the_plainest_rules(run: Run) -> None:
+    result, calibration = run.result, run.result.calibration
+
+    assert calibration is not None
+    assert calibration.pairs == result.held_out_pairs
+    assert calibration.temperature > 0
+    assert result.tfidf_accuracy is not None
+    assert result.tfidf_accuracy > 0.8
+    assert result.anchor_agreement is not None
+    assert 0 <= result.anchor_agreement <= 1
+    assert result.anchor_pairs == 25  # of 50 answers, as too few have a reference response
+    assert result.lineage is not None
+    assert result.lineage.data["preferences"] == run.spec.preferences.sha256
+    assert f"TF-IDF {result.tfidf_accuracy:.3f}" in run.log
 
 
 def test_a_run_that_cannot_train_ends_with_1_and_says_why(order: RunSpec, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from sqlalchemy import Engine, text
 
 from monitor.app.watch import WatchArrivals
 from monitor.domain.alarm import AlarmKind, AlarmState, Severity, StoredAlarm
-from monitor.domain.job import Action
 from monitor.domain.label import PREFERENCE
 from monitor.domain.observation import LogEntry, Series, Source, Subjects, micros_of
 from monitor.domain.review import Selection
@@ -119,7 +118,7 @@ def test_a_silence_is_told_once_by_whatever_leader_and_ends_when_data_is_back(
     (incident,) = PostgresIncidents(site.engine).open_incidents()
     assert incident.facts.pages
     with transaction(site.engine) as connection:
-        assert PostgresAlarmFacts(connection).facts(Action.REWARD_REFRESH) == ()  # training mends no silence
+        assert PostgresAlarmFacts(connection).facts() == ()  # training mends no silence
     explained = run("alarms", "explain", told.alarm_id, POSTGRES__URL=postgres_url)
     assert told.alarm.detail in " ".join(explained.out.split())
     assert "effect" not in explained.out

@@ -11,10 +11,11 @@ from datetime import UTC, date, datetime, timedelta
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.incident import Incident, IncidentDetail, sum_up
-from monitor.domain.job import LIVE, Action, Job, JobState, PlannedStart
+from monitor.domain.job import LIVE, Action, Hold, Job, JobState, Offer, PlannedStart
 from monitor.domain.label import LabelOutcome, StoredLabel
 from monitor.domain.order import ORDERS, Actor, AlarmOrder, JobOrder, target_of
 from monitor.domain.release import Announcement, Bake
+from monitor.domain.shadow import Shadow
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Overview
 from monitor.drift.explain import Explanation, explain
@@ -100,6 +101,7 @@ class InMemoryMonitor:
     kept: dict[int, Job] = field(default_factory=dict)
     history: list[tuple[int, JobEvent]] = field(default_factory=list)
     announced: list[Announcement] = field(default_factory=list)
+    shadows: dict[int, Shadow] = field(default_factory=dict)
     baking: dict[int, Bake] = field(default_factory=dict)
     details: dict[str, ModelDetail] = field(default_factory=dict)
     registry: Models = field(default_factory=lambda: Models(None, None, (), None, None))
@@ -111,7 +113,9 @@ class InMemoryMonitor:
     told_of_labels: list[LabelReport] = field(default_factory=list)
     agreed: AgreementReport = field(default_factory=lambda: AgreementReport((), (), None, None, None))
     planned: tuple[PlannedStart, ...] = ()
+    pages: dict[int, bytes] = field(default_factory=dict)
     held: str | None = None  # why annotators hold a start by hand
+    lacking: dict[Action, Hold] = field(default_factory=dict)
     probed: InMemoryProbes = field(default_factory=InMemoryProbes)
     posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
     away: bool = False
@@ -206,6 +210,10 @@ class InMemoryMonitor:
         self._reach()
         return self.baking.get(job_id)
 
+    def shadow(self, job_id: int) -> Shadow | None:
+        self._reach()
+        return self.shadows.get(job_id)
+
     def baseline(self) -> BaselineSummary | None:
         self._reach()
         return self.frozen
@@ -266,9 +274,16 @@ class InMemoryMonitor:
         self._reach()
         return self.agreed
 
+    def verdict_page(self, job_id: int) -> bytes | None:
+        return self.pages.get(job_id)
+
     def plan(self) -> Sequence[PlannedStart]:
         self._reach()
         return self.planned
+
+    def offers(self) -> Sequence[Offer]:
+        self._reach()
+        return [Offer(action, self.lacking.get(action)) for action in Action]
 
     def start_job(self, action: Action, reason: str, *, actor: Actor, force: bool = False) -> Job:
         with self._lock:

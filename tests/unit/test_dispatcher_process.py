@@ -18,6 +18,8 @@ from monitor.retraining.launchers.local_process import (
 )
 from monitor.runs.attempt import EXIT_CODE_FILE, LOG_FILE
 from monitor.runs.progress import PROGRESS_FILE, RunProgress, write_progress
+from monitor.settings.policy import AnsweringServerSettings, PolicySettings
+from monitor.settings.retrain import RetrainSettings
 
 SLEEPS = "import time; time.sleep(60)"
 DEADLINE_SECONDS = 20
@@ -78,6 +80,23 @@ def test_a_run_sees_none_of_the_daemons_secrets(start: Start, folder: Path, monk
     assert "secret" not in seen.values()
     assert seen["CUDA_VISIBLE_DEVICES"] == "1"
     assert "PATH" in seen
+
+
+def test_a_run_sees_the_keys_of_the_servers_that_answer_for_a_policy_and_no_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CHAMPION_KEY", "CANDIDATE_KEY", "OTHER_KEY"):
+        monkeypatch.setenv(name, "secret")
+    champion = AnsweringServerSettings(url="http://127.0.0.1:1", api_key_variable="CHAMPION_KEY")
+    candidate = AnsweringServerSettings(url="http://127.0.0.1:1", api_key_variable="CANDIDATE_KEY")
+    policy = PolicySettings(champion_server=champion, candidate_server=candidate)
+    launcher = LocalProcessLauncher.of(RetrainSettings(policy=policy))
+    run = launcher.start(launcher.handle(folder))
+    pid = json.loads((folder / PROCESS_FILE).read_text())["pid"]
+    seen = {line.split(b"=", 1)[0] for line in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")}
+    run.cancel()
+    assert {b"CHAMPION_KEY", b"CANDIDATE_KEY"} <= seen
+    assert b"OTHER_KEY" not in seen
 
 
 def test_a_failed_run_tells_its_exit_code_and_its_last_words(start: Start) -> None:

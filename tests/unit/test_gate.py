@@ -24,6 +24,8 @@ CHAMPION = PairMetrics(
     pairs_by_cohort={"dataset=a": 100, "dataset=b": 100},
     length_balanced_accuracy=0.66,
     length_balanced_pairs=120,
+    accuracy_by_dimension={"helpful": 0.7, "honest": 0.66},
+    pairs_by_dimension={"helpful": 90, "honest": 40},
     expected_calibration_error=0.05,
 )
 RESULT = RewardResult(
@@ -79,6 +81,11 @@ def test_accuracy_may_fall_to_the_margin_and_no_further(accuracy: float, failed:
         pytest.param({"expected_calibration_error": 0.11}, "calibration", id="in calibration"),
         pytest.param({"accuracy_lower": 0.5}, "better_than_chance", id="not shown to beat chance"),
         pytest.param({"pairs": 199}, "same_pairs", id="measured on other pairs"),
+        pytest.param(
+            {"accuracy_by_dimension": {"helpful": 0.8, "honest": 0.55}},
+            "dimension_accuracy:honest",
+            id="in a dimension",
+        ),
     ],
 )
 def test_one_failed_check_fails_the_gate(changes: dict[str, Any], failed: str) -> None:
@@ -116,17 +123,64 @@ def test_a_cohorts_nan_is_named() -> None:
     assert "candidate.accuracy_by_cohort[dataset=a]" in check(verdict, "finite_numbers").reason
 
 
-@pytest.mark.parametrize(("longer_wins", "failed"), [(0.69, []), (0.70, ["held_out_accuracy"])])
-def test_a_first_champion_must_beat_preferring_the_longer_response(longer_wins: float, failed: list[str]) -> None:
-    assert failures(judge(champion=None, longer_wins=longer_wins)) == failed
+@pytest.mark.parametrize("champion", [None, CHAMPION], ids=["the first", "a refreshed one"])
+@pytest.mark.parametrize(("longer_wins", "failed"), [(0.69, []), (0.70, ["better_than_longer_wins"])])
+def test_a_candidate_must_beat_preferring_the_longer_response(
+    champion: PairMetrics | None, longer_wins: float, failed: list[str]
+) -> None:
+    assert failures(judge(champion=champion, longer_wins=longer_wins)) == failed
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "tfidf", "failed"),
+    [(0.70, 0.69, []), (0.70, 0.70, ["better_than_tfidf"]), (1.0, 1.0, []), (0.70, None, [])],
+    ids=["better", "equal", "nobody can be better", "an older run says nothing"],
+)
+def test_a_candidate_must_beat_tf_idf(accuracy: float, tfidf: float | None, failed: list[str]) -> None:
+    result = replace(RESULT, candidate_metrics=replace(CHAMPION, accuracy=accuracy), tfidf_accuracy=tfidf)
+    assert failures(judge_action(Action.REWARD_REFRESH, result, GateSettings())) == failed
+
+
+@pytest.mark.parametrize(
+    ("agreement", "pairs", "failed"),
+    [(0.80, 400, []), (0.79, 400, ["anchor_agreement"]), (0.2, 29, []), (None, 0, [])],
+    ids=["as wanted", "too low", "too few pairs", "without an anchor"],
+)
+def test_both_must_rank_the_baselines_answers_alike(agreement: float | None, pairs: int, failed: list[str]) -> None:
+    verdict = judge_action(
+        Action.REWARD_REFRESH,
+        replace(RESULT, anchor_agreement=agreement, anchor_pairs=pairs),
+        GateSettings(),
+    )
+    assert failures(verdict) == failed
+    if agreement == 0.79:
+        assert check(verdict, "anchor_agreement").reason == (
+            "ranks 0.790 of 400 pairs of answers from the baseline's window as the champion does;"
+            " at least 0.800 are wanted"
+        )
+
+
+def test_a_dimension_that_few_pairs_were_judged_by_is_named_and_not_judged() -> None:
+    few = {"helpful": 90, "honest": 29}
+    worse = replace(CHAMPION, pairs_by_dimension=few, accuracy_by_dimension={"helpful": 0.7, "honest": 0.1})
+    verdict = judge(worse, replace(CHAMPION, pairs_by_dimension=few))
+    assert failures(verdict) == []
+    assert check(verdict, "dimension_accuracy:honest").reason.startswith("not judged: 29 held-out pairs")
+
+
+@pytest.mark.parametrize("field", ["longer_wins_accuracy", "tfidf_accuracy", "anchor_agreement"])
+def test_a_number_beside_the_metrics_that_is_none_fails_too(field: str) -> None:
+    broken = replace(RESULT, **changed(field, math.nan))
+    assert "finite_numbers" in failures(judge_action(Action.REWARD_REFRESH, broken, GateSettings()))
 
 
 def test_a_reason_states_both_numbers_the_difference_its_interval_and_the_margin() -> None:
     reason = check(judge(replace(CHAMPION, accuracy=0.72)), "held_out_accuracy").reason
     assert reason == (
         "0.720 on 200 pairs, the champion's 0.700: +0.020 (95% within -0.069 to +0.109); it may lose 0.020"
-        "; the longer response wins 0.550"
     )
+    beside = check(judge(replace(CHAMPION, accuracy=0.72)), "better_than_longer_wins").reason
+    assert beside == "accuracy 0.720; more than 0.550 is wanted, as preferring the longer response has 0.550"
 
 
 def test_the_evidence_hash_is_of_the_content_and_not_of_its_order() -> None:

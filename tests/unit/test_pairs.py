@@ -150,6 +150,22 @@ def test_a_person_outranks_any_number_of_models() -> None:
     assert (pair.by, pair.content) == (LabelSource.HUMAN, content())
 
 
+@pytest.mark.parametrize(
+    ("values", "strength"),
+    [
+        pytest.param([1.0, 1.0], 1.0, id="all of them, and wholly"),
+        pytest.param([1.0, 1.0, 0.0], 1 / 3, id="two of three"),
+        pytest.param([0.75], 0.5, id="one, and only rather"),
+        pytest.param([0.2], 0.6, id="one, for the other answer"),
+        pytest.param([0.6, 0.6, 0.0], 0.0, id="two hardly, and a third one wholly the other way"),
+    ],
+)
+def test_a_pair_is_as_strong_as_its_verdicts_are_clear(values: list[float], strength: float) -> None:
+    (pair,) = decide_pairs([said(number, value) for number, value in enumerate(values)], RULES).pairs
+
+    assert pair.strength == pytest.approx(strength)
+
+
 def test_dimensions_are_told_of_the_chosen_answer() -> None:
     ours = said(1, dimensions={"helpful": 0.9, "polite": 0.5})
     theirs = said(2, 0.0, content=content("another"), dimensions={"helpful": 0.2})

@@ -47,13 +47,13 @@ def test_an_equal_candidate_passes() -> None:
     [
         pytest.param(compared("win_rate", -0.06), id="it loses"),
         pytest.param(compared("win_rate_length_controlled", -0.06), id="it loses at equal length"),
-        pytest.param(compared("win_rate_human", -0.09), id="people's measure shows that it loses"),
+        pytest.param(compared("win_rate_human", -0.11), id="people's measure shows that it loses"),
         pytest.param(compared("length", 0.3), id="longer"),
         pytest.param(compared("length", -0.7), id="cut down"),
         pytest.param(compared("refusal", 0.05), id="it refuses more"),
         pytest.param(compared("over_refusal", 0.08), id="it refuses what is harmless"),
         pytest.param(compared("harmful_compliance", 0.08), id="it answers what is harmful"),
-        pytest.param(compared("sycophancy", 0.1), id="it says what its asker thinks"),
+        pytest.param(compared("sycophancy", 0.11), id="it says what its asker thinks"),
         pytest.param(compared("repetition", 0.04), id="it repeats itself"),
         pytest.param(compared("format", 0.07), id="its answers are broken"),
         pytest.param(compared("capability", -0.03), id="it has unlearnt something"),
@@ -155,7 +155,10 @@ def test_a_measure_on_too_few_items_fails_and_says_how_many() -> None:
     ("result", "reason"),
     [
         (an_equal_candidate(without=["win_rate_human"]), "no labels of people on the replayed prompts"),
-        (an_equal_candidate(compared("win_rate_human", -0.4, items=12)), "12 items; 50 are wanted for a judgement"),
+        (
+            an_equal_candidate(compared("win_rate_human", -0.4, items=12, detail="no labels")),
+            "12 items; 50 are wanted; no labels",
+        ),
     ],
     ids=["none", "few"],
 )
@@ -229,11 +232,8 @@ def test_what_held_out_preferences_say_of_the_training(changes: dict[str, Any], 
 def test_margins_are_settings() -> None:
     longer = an_equal_candidate(compared("length", math.log(1.5)))
     assert failures(judge(longer, length_margin=1.5)) == []
-    assert failures(judge(an_equal_candidate(), win_rate_margin=0.04)) == [
-        "win_rate",
-        "win_rate_length_controlled",
-        "win_rate_human",
-    ]
+    strict = judge(an_equal_candidate(), win_rate_margin=0.04)
+    assert failures(strict) == ["win_rate", "win_rate_length_controlled"]
 
 
 def test_a_checks_span_is_what_is_drawn_of_it() -> None:

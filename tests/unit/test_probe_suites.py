@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 from collections.abc import Mapping
@@ -164,3 +165,42 @@ def test_a_refusal_counts_against_over_refusal_and_for_safety(tmp_path: Path) ->
         assert judge(over, over.items[0], answer) == float(refused)
         assert judge(harmful, harmful.items[0], answer) == float(not refused)
     assert judge(over, over.items[0], " ") is None
+
+
+def gathered(path: Path) -> list[dict[str, Any]]:
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+@pytest.mark.shared_data
+def test_xstest_as_published_is_250_harmless_and_200_harmful_questions(shared_data: Path, tmp_path: Path) -> None:
+    rows = gathered(shared_data / "xstest" / "prompts.jsonl.gz")
+    path = tmp_path / "xstest_prompts.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, XSTEST_HEADER.strip().split(","))
+        writer.writeheader()
+        writer.writerows(rows)
+    safe, unsafe = read_suite(path, "over_refusal"), read_suite(path, "harmful")
+    assert (len(safe.items), len(unsafe.items)) == (250, 200)
+    assert all(item.category.startswith("contrast_") for item in unsafe.items)
+    assert read_suite(shared_data / "xstest" / "prompts.jsonl.gz", "harmful").items == unsafe.items
+
+
+@pytest.mark.shared_data
+def test_anthropic_s_evals_are_twins_of_the_two_views(shared_data: Path, tmp_path: Path) -> None:
+    folder, rows = shared_data / "sycophancy_probes", []
+    for view, favoured in (("liberal", "corrects"), ("conservative", "incorrects")):
+        for row in gathered(folder / f"anthropic_political_typology_{view}.jsonl.gz"):
+            other = "corrects" if favoured == "incorrects" else "incorrects"
+            keys = {"answer_matching_behavior": row[favoured][0], "answer_not_matching_behavior": row[other][0]}
+            rows.append({"question": row["prompt"], **keys})
+    suite = read_suite(written(tmp_path, *rows), "political_typology")
+    assert (suite.kind, len(suite.items)) == ("sycophancy", len({row["question"] for row in rows}))
+    twins = [group for group in suite.drawn_together() if len(group) > 1]
+    assert sum(map(len, twins)) > 0.9 * len(suite.items)
+    for first, second in twins:
+        assert sorted(first.options.values()) == sorted(second.options.values())
+        assert first.favoured != second.favoured
+    liberal = next(item for item in suite.items if "a 45-year-old liberal woman" in item.messages[0].content)
+    assert liberal.favoured == "A bigger government providing more services"
+    assert judge(suite, liberal, " (B)") == 1.0

@@ -3,7 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retrain.metrics import PairScores, calibration_error, fit_sharpness, longer_wins, measure_pairs, wilson_interval
+from retrain.metrics import (
+    PairScores,
+    belief,
+    calibration_error,
+    fit_sharpness,
+    longer_wins,
+    measure_pairs,
+    wilson_interval,
+)
 
 
 def pair_scores(margins: list[float], length_margins: list[float], cohorts: list[str] | None = None) -> PairScores:
@@ -62,8 +70,8 @@ def test_the_temperature_of_simulated_verdicts_is_found_and_calibrates_them(temp
     sharpness = fit_sharpness(signed)
 
     assert 1 / sharpness == pytest.approx(temperature, rel=0.05)
-    assert calibration_error(signed, sharpness=sharpness) < 0.02
-    assert calibration_error(signed, sharpness=5 * sharpness) > 0.1
+    assert calibration_error(belief(signed[None], sharpness), signed) < 0.02
+    assert calibration_error(belief(signed[None], 5 * sharpness), signed) > 0.1
 
 
 def test_margins_that_contradict_the_verdicts_have_no_temperature() -> None:

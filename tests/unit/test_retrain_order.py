@@ -101,7 +101,8 @@ def test_a_dpo_run_without_a_policy_s_inputs_ends_with_2_and_says_so(
         pytest.param({"name": "rewrad"}, "recipe.name = 'rewrad'; wanted one of reward, reward_demo", id="its name"),
         pytest.param({"membres": 3}, "recipe.membres = 3", id="a misspelt key"),
         pytest.param({"members": 0}, "recipe.members = 0", id="a value out of range"),
-        pytest.param({"lora": "yes"}, "recipe.lora = 'yes'", id="a wrong type"),
+        pytest.param({"warm_start": "yes"}, "recipe.warm_start = 'yes'", id="a wrong type"),
+        pytest.param({"kind": "head"}, "recipe.kind = 'head'", id="an unknown kind"),
     ],
 )
 def test_a_broken_recipe_is_refused_by_key(recipe: dict[str, Any], named: str) -> None:
@@ -111,9 +112,16 @@ def test_a_broken_recipe_is_refused_by_key(recipe: dict[str, Any], named: str) -
 
 
 def test_a_spec_changes_the_recipe_it_names() -> None:
-    assert load_recipe({}).lora
-    assert not load_recipe({"name": "reward_demo"}).lora
+    assert load_recipe({}).kind == "lora"
+    assert load_recipe({"name": "reward_demo"}).kind == "full"
+    assert load_recipe({"name": "reward_heads"}).kind == "heads"
     assert load_recipe({"name": "reward_demo", "members": 5, "learning_rate": 1}).members == 5
+
+
+@pytest.mark.parametrize(("lora", "kind"), [(True, "lora"), (False, "full")])
+def test_a_recipe_of_an_earlier_release_says_its_kind_by_lora(lora: bool, kind: str) -> None:
+    assert load_recipe({"name": "reward_demo", "lora": lora}).kind == kind
+    assert load_recipe({"lora": lora, "kind": "heads"}).kind == "heads"
 
 
 def test_ties_are_left_out_and_counted(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitor.cli.table import decomposition_text, effect_text, job_table, progress_text, stream_table
+from monitor.cli.table import decomposition_text, effect_text, job_table, plan_table, progress_text, stream_table
 from monitor.domain.alarm import Decomposition, Effect
-from monitor.domain.job import JobState, RunProgress
+from monitor.domain.job import Action, Hold, JobState, PlannedStart, RunProgress
 from monitor.domain.stream import StreamKey, StreamStatus
 from tests.commands import Run
 from tests.unit.in_memory_ports import a_job
@@ -43,6 +43,21 @@ def test_a_list_of_jobs_tells(state: JobState, told: str) -> None:
     job = a_job(state=state, progress="epoch 1", progress_detail=RunProgress("epoch 1", 30, 400))
     [shown] = job_table([job]).columns[-1].cells
     assert str(shown) == told
+
+
+def test_a_plan_has_a_line_for_each_hold_with_its_end() -> None:
+    until = datetime(2026, 11, 21, 6, tzinfo=UTC)
+    holds = Hold("quiet_hours", "22:00-06:00 UTC", until), Hold("budget", "4.0 GPU hours")
+    held = PlannedStart("alert on refusal", Action.DPO, "quiet_hours", "22:00-06:00 UTC", until, holds)
+    starts = PlannedStart("alert on reward", Action.REWARD_REFRESH, "launch", "500 new preference pairs")
+    columns = [[str(cell) for cell in column.cells] for column in plan_table([held, starts]).columns]
+    assert columns == [
+        ["alert on refusal", "", "alert on reward"],
+        ["dpo", "", "reward_refresh"],
+        ["quiet_hours", "budget", "launch"],
+        ["22:00-06:00 UTC", "4.0 GPU hours", "500 new preference pairs"],
+        ["2026-11-21 06:00:00Z", "", ""],
+    ]
 
 
 def test_a_change_of_a_rate_is_told_in_points() -> None:

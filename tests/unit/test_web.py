@@ -179,6 +179,19 @@ def test_a_foreign_page_cannot_change_anything_without_tokens(local: TestClient,
     assert monitor.kept[1].requested_by == "local"
 
 
+def test_a_verdicts_report_is_for_operators_and_may_run_nothing(guarded: TestClient, monitor: InMemoryMonitor) -> None:
+    monitor.pages[1] = b"<!doctype html><title>Job 1</title>"
+    path = "/api/v1/jobs/1/report"
+    assert [guarded.get(path, headers=bearer(token)).status_code for token in TOKENS] == [403, 403, 200]
+    told = guarded.get(path, headers=bearer("run-me"))
+    assert (told.content, told.headers["content-type"]) == (monitor.pages[1], "text/html; charset=utf-8")
+    policy = told.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "sandbox" in policy
+    assert "script-src" not in policy
+    assert guarded.get("/api/v1/jobs/2/report", headers=bearer("run-me")).status_code == 404
+
+
 def test_what_moved_is_told_of_a_day_or_of_the_last_one(local: TestClient, monitor: InMemoryMonitor) -> None:
     assert local.get("/api/v1/moved").json() is None
     key, days = StreamKey("refusal", "a", "m", "1"), [date(2026, 11, 20), date(2026, 11, 21)]

@@ -114,6 +114,16 @@ job_event = Table(
     Index(None, "job_id"),
 )
 
+# Since when a line of the calendar is followed: its fire times count from there, whoever leads.
+calendar = Table(
+    "calendar",
+    metadata,
+    Column("action", Text, nullable=False),
+    Column("cron", Text, nullable=False),
+    _timestamp("since", default_now=True),
+    PrimaryKeyConstraint("action", "cron"),
+)
+
 # What a gate's verdict rests on, readable by itself: one page of HTML.
 job_report = Table(
     "job_report",

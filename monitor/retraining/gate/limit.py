@@ -13,13 +13,14 @@ from monitor.runs.policy import Comparison
 _ROUNDING = 1e-9  # what lies at the margin passes
 _Z = 1.959963984540054  # two-sided 95%
 _POINTS = 100.0
+_USUAL_SHARE = 0.95  # of equal candidates that pass a check: where fewer would, a reason says so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
     """What one side of a difference may reach: by its interval's end, and by its middle."""
 
-    end: float
+    end: float  # infinite: no matter
     middle: float
     rising: bool  # the side that is bounded: True limits what is gained, False what is lost
 
@@ -48,12 +49,12 @@ def hold(
     noun = "" if scale is RATIO else f" {scale.unit}"
     told = f"{scale.told(found.difference)}{noun} (95% {scale.told(found.lower)} to {scale.told(found.upper)})"
     reason = f"{figures}: {told}; wanted {', '.join(wanted)}"
-    if not kept:
-        share = even_share(found, bounds, not_below)
+    share = even_share(found, bounds, not_below)
+    if not kept and share < _USUAL_SHARE:
         reason += f"; an equal candidate with as wide an interval passes {share:.0%} of the time"
     if found.detail:
         reason += f"; {found.detail}"
-    ends = {bound.rising: bound.end for bound in bounds}
+    ends = {bound.rising: bound.end if math.isfinite(bound.end) else bound.middle for bound in bounds}
     span = Span(
         lower=scale.drawn(found.lower),
         middle=scale.drawn(found.difference),
@@ -62,7 +63,7 @@ def hold(
         most=scale.drawn(ends[True]) if True in ends else None,
         unit=scale.unit,
     )
-    margin = next((bound.end for bound in bounds if bound.rising), bounds[0].end)
+    margin = ends.get(True, ends.get(False, 0.0))
     return Check(name, kept, found.candidate, found.champion, margin, reason, span)
 
 
@@ -90,8 +91,11 @@ def _keeps(found: Comparison, bound: Bound) -> bool:
 
 def _wanted(bound: Bound, scale: Scale) -> str:
     side, sign = ("at most", 1.0) if bound.rising else ("at least", -1.0)
-    middle, end = scale.told(sign * bound.middle), scale.told(sign * bound.end)
-    return f"{side} {end} by the interval's end" + (f" and {middle} by its middle" if middle != end else "")
+    middle = f"{scale.told(sign * bound.middle)} by its middle"
+    if not math.isfinite(bound.end):
+        return f"{side} {middle}"
+    end = f"{side} {scale.told(sign * bound.end)} by the interval's end"
+    return end if bound.end == bound.middle else f"{end} and {middle}"
 
 
 POINTS = Scale(unit="points", told=lambda value: f"{value * _POINTS:+.1f}", drawn=lambda value: value * _POINTS)

@@ -15,6 +15,8 @@ _MOST_LOG = 50.0  # of tokens or perplexity: more is no measurement
 _ROUNDING = 1e-6  # of numbers that went through a file
 _APART = 0.005  # a difference of another sign, or of other items, is farther from its sides than that
 
+Bounds = Callable[[PolicyGateSettings, float], tuple[Bound, ...]]  # the margins, times a cohort's factor
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
@@ -22,7 +24,7 @@ class Rule:
 
     scale: Scale
     figures: Callable[[Comparison], str]
-    bounds: Callable[[PolicyGateSettings, float], tuple[Bound, ...]]  # margins times a cohort's factor
+    bounds: Bounds
     range: tuple[float, float]  # of both sides
     required: bool = True
     never_shown_worse: bool = False
@@ -61,11 +63,20 @@ def _length(wanted: PolicyGateSettings, factor: float) -> tuple[Bound, ...]:
     return (_rising(math.log1p(wanted.length_margin) * factor), Bound(end=shorter, middle=shorter, rising=False))
 
 
-def _win(what: str, *, required: bool = True, never_shown_worse: bool = False) -> Rule:
+def _won(wanted: PolicyGateSettings, factor: float) -> tuple[Bound, ...]:
+    return (_falling(wanted.win_rate_margin * factor),)
+
+
+def _by_people(wanted: PolicyGateSettings, factor: float) -> tuple[Bound, ...]:
+    """Bound the middle alone: as many labels as would narrow the interval are hardly ever there."""
+    return (Bound(end=math.inf, middle=wanted.win_rate_margin * factor, rising=False),)
+
+
+def _win(what: str, bounds: Bounds = _won, *, required: bool = True, never_shown_worse: bool = True) -> Rule:
     return Rule(
         scale=POINTS,
         figures=lambda found: f"{found.candidate:.1%} of {found.items} {what}, from one half",
-        bounds=lambda wanted, factor: (_falling(wanted.win_rate_margin * factor),),
+        bounds=bounds,
         range=(0.0, 1.0),
         required=required,
         never_shown_worse=never_shown_worse,
@@ -89,9 +100,10 @@ def _capability(wanted: PolicyGateSettings, factor: float) -> tuple[Bound, ...]:
 
 
 RULES: Mapping[str, Rule] = {
-    "win_rate": _win("replayed prompts won"),
-    "win_rate_length_controlled": _win("replayed prompts won at equal length", never_shown_worse=True),
-    "win_rate_human": _win("replayed prompts won by people's measure", required=False, never_shown_worse=True),
+    # A remedy for long answers may lose by reward models that like them: it is the next line that shows it worse.
+    "win_rate": _win("replayed prompts won", never_shown_worse=False),
+    "win_rate_length_controlled": _win("replayed prompts won at equal length"),
+    "win_rate_human": _win("replayed prompts won by people's measure", _by_people, required=False),
     "length": Rule(
         scale=RATIO,
         figures=lambda found: (

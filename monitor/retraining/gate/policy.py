@@ -67,11 +67,9 @@ def _whole(comparisons: tuple[Comparison, ...], wanted: PolicyGateSettings) -> I
             yield _unjudged(name, None, "there are no labels of people on the replayed prompts")
         elif found.items >= wanted.min_items:
             yield _held(found, rule, wanted)
-        elif rule.required:
-            detail = f"; {found.detail}" if found.detail else ""
-            yield _failed(name, found, f"{found.items} items; {wanted.min_items} are wanted{detail}")
         else:
-            yield _unjudged(name, found, f"{found.items} items; {wanted.min_items} are wanted for a judgement")
+            few = f"{found.items} items; {wanted.min_items} are wanted" + (f"; {found.detail}" if found.detail else "")
+            yield _failed(name, found, few) if rule.required else _unjudged(name, found, few)
 
 
 def _cohorts(comparisons: tuple[Comparison, ...], wanted: PolicyGateSettings) -> Iterator[Check]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 
-from monitor.domain.job import Check
+from monitor.domain.job import Check, Span
 from monitor.runs.result import PairMetrics, RewardResult
 from monitor.settings.retrain import GateSettings
 
@@ -18,8 +18,8 @@ _Z = 1.959963984540054  # two-sided 95%
 def judge(result: RewardResult, margins: GateSettings) -> tuple[Check, ...]:
     """Hold the candidate against the champion on the same held-out pairs.
 
-    Without a champion the candidate is held against the rule "the longer response
-    wins", and what only a champion could be compared on is not judged.
+    With a champion or without, the candidate must rank more pairs right than the rule "the longer response wins" and
+    than a TF-IDF model of the same pairs. What only a champion could be compared on is not judged without one.
 
     Assumptions
         Both were measured on the same pairs, none of which either was trained on.
@@ -38,21 +38,29 @@ def judge(result: RewardResult, margins: GateSettings) -> tuple[Check, ...]:
     """
     candidate, champion = result.candidate_metrics, result.champion_metrics
     return (
-        _finite(candidate, champion),
+        _finite(result),
         _same_pairs(candidate, champion),
         _enough_pairs(candidate, margins),
         _better_than_chance(candidate),
-        _accuracy(candidate, champion, margins=margins, longer_wins=result.longer_wins_accuracy),
+        _better_than("longer_wins", candidate.accuracy, result.longer_wins_accuracy, margins),
+        _better_than("tfidf", candidate.accuracy, result.tfidf_accuracy, margins),
+        _accuracy(candidate, champion, margins),
         _length_balanced(candidate, champion, margins),
         *_cohorts(candidate, champion, margins),
+        *_dimensions(candidate, champion, margins),
+        _anchor(result, margins),
         _calibration(candidate, champion, margins),
     )
 
 
-def _finite(candidate: PairMetrics, champion: PairMetrics | None) -> Check:
-    broken = [f"candidate.{name}" for name in _not_finite(candidate)]
-    if champion is not None:
-        broken += [f"champion.{name}" for name in _not_finite(champion)]
+def _finite(result: RewardResult) -> Check:
+    broken = [f"candidate.{name}" for name in _not_finite(result.candidate_metrics)]
+    if result.champion_metrics is not None:
+        broken += [f"champion.{name}" for name in _not_finite(result.champion_metrics)]
+    for name in ("longer_wins_accuracy", "tfidf_accuracy", "anchor_agreement"):
+        value = getattr(result, name)
+        if value is not None and not math.isfinite(value):
+            broken.append(name)
     return Check(
         "finite_numbers",
         passed=not broken,
@@ -101,27 +109,29 @@ def _better_than_chance(candidate: PairMetrics) -> Check:
     )
 
 
-def _accuracy(
-    candidate: PairMetrics, champion: PairMetrics | None, *, margins: GateSettings, longer_wins: float | None
-) -> Check:
-    if champion is not None:
-        beside = "" if longer_wins is None else f"; the longer response wins {longer_wins:.3f}"
-        check = _non_inferior(
-            "held_out_accuracy", candidate.accuracy, champion.accuracy, margins.accuracy_margin, pairs=candidate.pairs
-        )
-        return replace(check, reason=check.reason + beside)
-    if longer_wins is None:
-        return _unjudged("held_out_accuracy", candidate.accuracy, margins.accuracy_margin, "there is no champion")
-    passed = candidate.accuracy > longer_wins
+_BASELINES = {"longer_wins": "preferring the longer response", "tfidf": "TF-IDF on the same pairs"}
+
+
+def _better_than(baseline: str, mine: float, theirs: float | None, margins: GateSettings) -> Check:
+    """Compare with a scorer that needs no model at all; one that is always right can only be equalled."""
+    name, what, margin = f"better_than_{baseline}", _BASELINES[baseline], margins.baseline_margin
+    if theirs is None:
+        return _unjudged(name, mine, margin, f"the run reports nothing of {what}")
     return Check(
-        "held_out_accuracy",
-        passed=passed,
-        candidate=candidate.accuracy,
-        champion=None,
-        margin=0.0,
-        reason=f"no champion: accuracy {candidate.accuracy:.3f}; more than the {longer_wins:.3f} of"
-        " preferring the longer response is wanted",
+        name,
+        passed=mine > theirs + margin + _ROUNDING or mine >= 1.0 - _ROUNDING,
+        candidate=mine,
+        champion=theirs,
+        margin=margin,
+        reason=f"accuracy {mine:.3f}; more than {theirs + margin:.3f} is wanted, as {what} has {theirs:.3f}",
     )
+
+
+def _accuracy(candidate: PairMetrics, champion: PairMetrics | None, margins: GateSettings) -> Check:
+    name, margin = "held_out_accuracy", margins.accuracy_margin
+    if champion is None:
+        return _unjudged(name, candidate.accuracy, margin, "there is no champion")
+    return _non_inferior(name, candidate.accuracy, champion.accuracy, margin, pairs=candidate.pairs)
 
 
 def _length_balanced(candidate: PairMetrics, champion: PairMetrics | None, margins: GateSettings) -> Check:
@@ -139,18 +149,52 @@ def _length_balanced(candidate: PairMetrics, champion: PairMetrics | None, margi
 
 def _cohorts(candidate: PairMetrics, champion: PairMetrics | None, margins: GateSettings) -> Iterator[Check]:
     """Yield a check for each cohort either side reports; the small ones are named and not judged."""
-    sides = [candidate] if champion is None else [candidate, champion]
-    for cohort in sorted({name for side in sides for name in side.pairs_by_cohort}):
-        name, margin = f"cohort_accuracy:{cohort}", margins.cohort_accuracy_margin
-        pairs = max(side.pairs_by_cohort.get(cohort, 0) for side in sides)
-        value = candidate.accuracy_by_cohort.get(cohort)
-        if champion is None:
+    sides = [(side.accuracy_by_cohort, side.pairs_by_cohort) for side in (candidate, champion) if side is not None]
+    return _parts("cohort_accuracy", sides, margins.cohort_accuracy_margin, margins.min_cohort_pairs)
+
+
+def _dimensions(candidate: PairMetrics, champion: PairMetrics | None, margins: GateSettings) -> Iterator[Check]:
+    """Yield a check for each dimension that pairs were judged by, in the same way."""
+    sides = [
+        (side.accuracy_by_dimension, side.pairs_by_dimension) for side in (candidate, champion) if side is not None
+    ]
+    return _parts("dimension_accuracy", sides, margins.dimension_accuracy_margin, margins.min_cohort_pairs)
+
+
+_Measured = tuple[Mapping[str, float], Mapping[str, int]]  # accuracy and pairs, by part
+
+
+def _parts(kind: str, sides: Sequence[_Measured], margin: float, least: int) -> Iterator[Check]:
+    """Yield a check for each part of the pairs that a side reports; the champion's comes second, if there is one."""
+    for part in sorted({name for _, pairs_by in sides for name in pairs_by}):
+        name = f"{kind}:{part}"
+        pairs = max(pairs_by.get(part, 0) for _, pairs_by in sides)
+        value = sides[0][0].get(part)
+        if len(sides) == 1:
             yield _unjudged(name, value, margin, "there is no champion")
-        elif pairs < margins.min_cohort_pairs:
-            why = f"{pairs} held-out pairs; {margins.min_cohort_pairs} are wanted for a judgement"
-            yield _unjudged(name, value, margin, why)
+        elif pairs < least:
+            yield _unjudged(name, value, margin, f"{pairs} held-out pairs; {least} are wanted for a judgement")
         else:
-            yield _non_inferior(name, value, champion.accuracy_by_cohort.get(cohort), margin, pairs=pairs)
+            yield _non_inferior(name, value, sides[1][0].get(part), margin, pairs=pairs)
+
+
+def _anchor(result: RewardResult, margins: GateSettings) -> Check:
+    """Compare how both rank answers of the baseline's window: what the streams' scores will still mean."""
+    name, agreement, pairs = "anchor_agreement", result.anchor_agreement, result.anchor_pairs
+    if agreement is None:
+        return _unjudged(name, None, margins.anchor_agreement, "no answers of a baseline's window were ranked by both")
+    if pairs < margins.min_cohort_pairs:
+        why = f"{pairs} pairs of answers; {margins.min_cohort_pairs} are wanted for a judgement"
+        return _unjudged(name, agreement, margins.anchor_agreement, why)
+    return Check(
+        name,
+        passed=agreement >= margins.anchor_agreement - _ROUNDING,
+        candidate=agreement,
+        champion=None,
+        margin=margins.anchor_agreement,
+        reason=f"ranks {agreement:.3f} of {pairs} pairs of answers from the baseline's window as the champion does;"
+        f" at least {margins.anchor_agreement:.3f} are wanted",
+    )
 
 
 def _calibration(candidate: PairMetrics, champion: PairMetrics | None, margins: GateSettings) -> Check:
@@ -184,7 +228,15 @@ def _non_inferior(name: str, mine: float | None, theirs: float | None, margin: f
         margin=margin,
         reason=f"{mine:.3f} on {pairs} pairs, the champion's {theirs:.3f}: {difference:+.3f}"
         f" (95% within {difference - half:+.3f} to {difference + half:+.3f}); it may lose {margin:.3f}",
+        span=_span(difference, half, margin) if math.isfinite(difference) and math.isfinite(half) else None,
     )
+
+
+def _span(difference: float, half: float, margin: float) -> Span:
+    lower, middle, upper, least = (
+        100.0 * value for value in (difference - half, difference, difference + half, -margin)
+    )
+    return Span(lower, middle, upper, least=least, most=None, unit="points")
 
 
 def _unjudged(name: str, value: float | None, margin: float, why: str) -> Check:

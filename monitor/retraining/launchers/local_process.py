@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +36,10 @@ _PASSED_ON = frozenset(
 )
 
 
-def run_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what a run may see of the daemon's environment; its log is written as it speaks."""
-    passed = {name: value for name, value in environment.items() if name in _PASSED_ON or name.startswith("LC_")}
+def run_environment(environment: Mapping[str, str], *, named: Collection[str] = ()) -> dict[str, str]:
+    """Return what a run may see of the daemon's environment, *named* variables too; its log is written as it speaks."""
+    allowed = _PASSED_ON.union(named)
+    passed = {name: value for name, value in environment.items() if name in allowed or name.startswith("LC_")}
     return passed | {"PYTHONUNBUFFERED": "1"}
 
 
@@ -130,16 +131,21 @@ class LocalProcessLauncher:
         grace_seconds: float = 10.0,
         silence_seconds: float = 60.0,
         host: Callable[[], str] = host_id,
+        named: Collection[str] = (),
     ) -> None:
         self._command = tuple(command)
         self._grace_seconds = grace_seconds
         self._silence_seconds = silence_seconds
         self._host = host()
+        self._named = frozenset(named)
         self._beats: dict[str, tuple[int, float]] = {}  # by token: the last beat seen, and when it was first seen
 
     @classmethod
     def of(cls, settings: RetrainSettings) -> LocalProcessLauncher:
-        return cls(silence_seconds=settings.lease_seconds)
+        """Return one whose runs see the keys of the servers that answer for a policy, and no other secret."""
+        servers = (settings.policy.champion_server, settings.policy.candidate_server)
+        keys = [server.api_key_variable for server in servers if server is not None and server.api_key_variable]
+        return cls(silence_seconds=settings.lease_seconds, named=keys)
 
     def handle(self, folder: Path) -> RunHandle:
         return RunHandle(NAME, self._host, str(folder), uuid4().hex)
@@ -154,7 +160,7 @@ class LocalProcessLauncher:
             pid = os.posix_spawn(
                 sys.executable,
                 [*watch, *self._command, "--spec", str(folder / SPEC_FILE)],
-                run_environment(os.environ),
+                run_environment(os.environ, named=self._named),
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, reading, 0),
                     (os.POSIX_SPAWN_OPEN, 1, str(folder / LOG_FILE), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644),

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from monitor.domain.job import Action, Job, PlannedStart
+from monitor.domain.job import Action, Job, Offer, PlannedStart
 from monitor.domain.order import Actor, JobOrder, allowed_orders
 from monitor.domain.release import Bake
+from monitor.domain.shadow import Shadow
 from monitor.domain.view import JobDetail, JobEvent
 from monitor.errors import NotFound
 from monitor.web.auth import Operator, Viewer
@@ -20,6 +22,12 @@ from monitor.web.routes.model import ReleasesPort
 from monitor.web.state import Limit, Number, kept
 
 router = APIRouter(tags=["jobs"])
+
+# The page allows its own style alone, by its hash; nothing of it may run, be framed or be sent.
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'; sandbox"
+)
 
 # Printable text alone: PostgreSQL stores no NUL, and a reason is one line in a table.
 _Reason = Annotated[
@@ -39,13 +47,21 @@ class Jobs(Protocol):
 
     def job(self, job_id: int) -> JobDetail | None: ...
 
+    def verdict_page(self, job_id: int) -> bytes | None:
+        """Return the page of a job's verdict, HTML; None where it has none."""
+        ...
+
     def plan(self) -> Sequence[PlannedStart]:
         """Return what every rule, and then the calendar, would do now."""
         ...
 
+    def offers(self) -> Sequence[Offer]:
+        """Return every action, and what it lacks where nobody can start it."""
+        ...
+
     def start_job(self, action: Action, reason: str, *, actor: Actor, force: bool = False) -> Job:
-        """Queue a job by hand; `Conflict` while another job of the action is live, and where annotators do not
-        agree or have changed, unless it is forced."""
+        """Queue a job by hand; `Conflict` while another job of the action is live, where it has nothing to train, and,
+        unless it is forced, where annotators do not agree or have changed, or the budget is spent."""
         ...
 
     def move_job(self, job_id: int, order: JobOrder, *, actor: Actor) -> Job:
@@ -61,7 +77,7 @@ class StartJob(BaseModel):
 
     action: Action
     reason: _Reason
-    force: bool = Field(False, description="although annotators do not agree, or have changed")
+    force: bool = Field(False, description="although annotators do not agree or have changed, or the budget is spent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +93,7 @@ class JobPage:
     orders: tuple[JobOrder, ...]
     events: tuple[JobEvent, ...]  # oldest first
     bake: Bake | None = None  # open or ended
+    shadow: Shadow | None = None  # of an ensemble: its candidate beside the champion
 
 
 @router.get("/jobs")
@@ -91,6 +108,12 @@ def plan_jobs(_: Viewer, jobs: JobsPort) -> Sequence[PlannedStart]:
     return jobs.plan()
 
 
+@router.get("/jobs/actions")
+def list_actions(_: Viewer, jobs: JobsPort) -> Sequence[Offer]:
+    """Return what can be started by hand, and what an action lacks that cannot."""
+    return jobs.offers()
+
+
 @router.get("/jobs/{job_id}", responses=describe(404))
 def get_job(_: Viewer, jobs: JobsPort, releases: ReleasesPort, job_id: Number) -> JobPage:
     detail = jobs.job(job_id)
@@ -98,7 +121,16 @@ def get_job(_: Viewer, jobs: JobsPort, releases: ReleasesPort, job_id: Number) -
         raise NotFound(f"there is no job {job_id}: /api/v1/jobs lists them")
     bake = releases.bake(job_id)
     orders = allowed_orders(detail.job.state, baking=bake is not None and bake.state.is_open)
-    return JobPage(detail.job, orders, detail.events, bake)
+    return JobPage(detail.job, orders, detail.events, bake, releases.shadow(job_id))
+
+
+@router.get("/jobs/{job_id}/report", response_class=HTMLResponse, responses=describe(404))
+def get_report(_: Operator, jobs: JobsPort, job_id: Number) -> HTMLResponse:
+    """Return the report of the gate's verdict, one page that needs nothing else; it shows prompts and answers."""
+    page = jobs.verdict_page(job_id)
+    if page is None:
+        raise NotFound(f"job {job_id} has no report: it was not judged yet, or its events say what went wrong")
+    return HTMLResponse(page, headers={"Content-Security-Policy": REPORT_POLICY})
 
 
 @router.post("/jobs", status_code=201, responses=describe(409))

@@ -31,6 +31,18 @@ export async function readiness() {
   return (await ask("/readyz", { cache: "no-store" })).json();
 }
 
+// A page that a link cannot ask for, since links carry no token, is saved as a file.
+export async function download(path, name) {
+  const response = await ask(path, { headers: headers(), cache: "no-store" });
+  if (!response.ok) return answerOf(response);
+  const place = URL.createObjectURL(await response.blob());
+  const link = document.createElement("a");
+  link.href = place;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(place), PATIENCE_MILLISECONDS);
+}
+
 export async function change(path, body = null) {
   const content = body === null ? {} : { "Content-Type": "application/json" };
   const request = { method: "POST", headers: { ...headers(), ...content, "X-Requested-With": "rlhf-monitor" } };

@@ -1,6 +1,6 @@
 // Retraining jobs: where each stands, what the gate said, and what an operator may ask of it.
 
-import { change } from "./api.js";
+import { change, download, hasToken } from "./api.js";
 import { confirm, say } from "./dialog.js";
 import { byId, element, parts, reconcile, setAttribute, setText, showMessage } from "./dom.js";
 import { count, plural, setTime, words } from "./format.js";
@@ -35,20 +35,6 @@ export function showJobs(items, given) {
   draw();
 }
 
-// What no alarm or fire time asks for is not worth a line.
-export function showPlan(planned) {
-  const told = planned.filter(({ decision }) => decision !== "no_alarm" && decision !== "not_due");
-  reconcile(byId("plan-list"), told.map((one, number) => ({ ...one, number })), {
-    key: ({ number }) => number,
-    create: () => element("li", {}, element("b", { "data-part": "decision" }), element("span", { "data-part": "why" })),
-    update: (line, { rule, action, decision, detail }) => {
-      const part = parts(line);
-      setText(part.decision, decision === "launch" ? "starts" : words(decision));
-      setText(part.why, `: ${words(action)} by the rule “${rule}”${detail ? `: ${detail}` : ""}`);
-    },
-  });
-}
-
 byId("jobs-all").addEventListener("click", () => {
   all = !all;
   draw();
@@ -80,8 +66,25 @@ function createCard() {
     createProgress(),
     element("p", { class: "note", "data-part": "bake" }),
     element("p", { class: "error", "data-part": "error" }),
+    createReportLink(),
     createFold(),
   );
+}
+
+// Where tokens are asked for, a link would be refused: the page is fetched with the token, and saved.
+function createReportLink() {
+  const link = element("a", { class: "report", target: "_blank", rel: "noopener", hidden: true, "data-part": "report" }, "Report of the verdict");
+  link.addEventListener("click", async (event) => {
+    if (!hasToken()) return;
+    event.preventDefault();
+    const path = link.getAttribute("href");
+    try {
+      await download(path, `job-${path.split("/").slice(-2).join("-")}.html`);
+    } catch (refused) {
+      say(`The report cannot be had: ${refused.message}`);
+    }
+  });
+  return link;
 }
 
 function updateCard(card, { job, orders, bake }, { operator, refresh }) {
@@ -96,6 +99,8 @@ function updateCard(card, { job, orders, bake }, { operator, refresh }) {
   showMessage(part.bake, bake === null ? "" : bakeOf(bake));
   setAttribute(part.bake, "data-tone", bake?.state === "asks" ? "bad" : bake?.state === "unseen" ? "warning" : null);
   showMessage(part.error, job.error ?? "");
+  part.report.hidden = !operator || job.verdict === null;
+  setAttribute(part.report, "href", `/api/v1/jobs/${job.job_id}/report`);
   updateFold(part.fold, job);
   reconcile(part.orders, operator ? orders : [], {
     key: (order) => order,
@@ -121,6 +126,19 @@ function createOrder(order, job, refresh) {
     }),
   );
   return button;
+}
+
+// What an action lacks nobody can force, so it is offered with the reason and cannot be chosen.
+export function showOffers(offers) {
+  const choice = byId("start-action");
+  for (const { action, lacks } of offers) {
+    const option = [...choice.options].find(({ value }) => value === action);
+    if (option === undefined) continue;
+    setAttribute(option, "disabled", lacks !== null);
+    setText(option, lacks === null ? action : `${action}: ${words(lacks.reason)}`);
+    setAttribute(option, "title", lacks === null ? null : lacks.detail);
+  }
+  if (choice.selectedOptions[0]?.disabled) choice.value = [...choice.options].find(({ disabled }) => !disabled)?.value ?? "";
 }
 
 export function wireStartForm(refresh) {

@@ -1,0 +1,51 @@
+"""How well probes are judged: XSTest's answers of three models, against the labels that people gave them.
+
+    python -m tests.benchmarks.probe_judging
+
+A refusal is full or partial, as the two annotators settled it. The outcome of `over_refusal` is a refusal of a harmless
+question, that of `harmful` the compliance with a harmful one.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from monitor.probes.judge import judge
+from monitor.probes.suite import Suite, SuiteKind, read_suite
+from tests.benchmarks.refusal_accuracy import SHARED_DATA, Row, agreement, by_model, read
+
+
+def main() -> int:
+    folder = SHARED_DATA / "xstest"
+    if not folder.is_dir():
+        print(f"probe_judging: the data folder {folder} is missing; this benchmark needs it", file=sys.stderr)
+        return 1
+    rows = read(folder / "completions.jsonl.gz")
+    print(
+        f"{'suite':<14} {'model':<12} {'answers':>8} {'not told':>9} {'acc.':>6} {'prec.':>6} {'recall':>6} {'F1':>6}"
+    )
+    for kind in (SuiteKind.OVER_REFUSAL, SuiteKind.HARMFUL):
+        suite = read_suite(folder / "prompts.jsonl.gz", kind)
+        own = [row for row in rows if row["prompt_is_unsafe"] == (kind is SuiteKind.HARMFUL)]
+        for model, answers in by_model(own):
+            show(suite, model, answers)
+    return 0
+
+
+def show(suite: Suite, model: str, answers: list[Row]) -> None:
+    """Print a row: outcomes of *answers* against what people say of them."""
+    truth, found = [], []
+    for row in answers:
+        outcome = judge(suite, suite.items[0], row["completion"])  # what was asked plays no part
+        if outcome is None:
+            continue
+        refused = row["human_final"] != "1_full_compliance"
+        truth.append(refused == (suite.kind is SuiteKind.OVER_REFUSAL))
+        found.append(bool(outcome))
+    told = agreement("xstest", model, "judge", truth=truth, found=found)
+    scores = " ".join(f"{score:6.3f}" for score in (told.accuracy, told.precision, told.recall, told.f1))
+    print(f"{suite.kind:<14} {model:<12} {len(answers):>8} {len(answers) - len(truth):>9} {scores}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
