@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -172,26 +173,27 @@ class Story:
         from monitor.postgres.checkpoints import PostgresCheckpoints
         from monitor.postgres.preferences import PostgresPreferences
 
-        self._stage.heading("2. The first reward ensemble")
+        self._stage.heading("2. The first models")
         pairs = script.old_pairs(now)
         store = PostgresCheckpoints(self._engine, group_id="history", max_cohorts=50)
         store_history(store, pairs, CohortRule(script.COHORT_KEYS))
         files = self._home / "old-pairs.jsonl", self._home / "old-pairs-card.json"
         exported = PostgresPreferences(self._engine).export(*files)
-        with self._stage.console.status(f"training three members on {exported.rows} human preferences"):
+        policy = self._home / "policy"
+        with (
+            self._stage.console.status(f"training three members on {exported.rows} human preferences"),
+            ThreadPoolExecutor(1) as beside,  # the ensemble is trained in a process of its own
+        ):
+            taught = beside.submit(teach_assistant, policy, DRIFTED, seed=script.SEED)
             texts = (text for pair in pairs for text in (pair.messages[0].content, pair.chosen, pair.rejected))
             result = train_first_ensemble(self._home, exported, texts)
+            taught.result()
         metrics = result.candidate_metrics
         self._stage.say(
             f"trained on {result.train_pairs} pairs in {result.seconds:.0f} s; agrees with {metrics.accuracy:.0%} "
             f"[{metrics.accuracy_lower:.0%}, {metrics.accuracy_upper:.0%}] of {metrics.pairs} held-out verdicts"
         )
-        policy = self._home / "policy"
-        with self._stage.console.status("teaching a small policy to answer as assistant-v2 does"):
-            teach_assistant(policy, DRIFTED, seed=script.SEED)
-        self._stage.say(
-            "a small language model answers as assistant-v2 does: what is wrong with it is to be trained away"
-        )
+        self._stage.say("a small language model was taught to answer as assistant-v2 does, padding included")
         return Path(result.candidate.path), policy
 
     def _start_daemon(self, settings: object) -> None:

@@ -105,6 +105,8 @@ def retrain_settings(
             "replay_min": REPLAYED_PROMPTS,
             "replay_max": REPLAYED_PROMPTS,
         },
+        # A toy's margins: whole sentences are its tokens, and it loops where it was asked what it was never taught.
+        "gate": {"policy": {"length_margin": 0.6, "repetition_margin": 0.2, "format_margin": 0.2}},
         "announcements": {"webhook": platform_url, "webhook_secret": WEBHOOK_SECRET},
         "bake": {"traces": BAKE_TRACES},
     }

@@ -24,7 +24,7 @@ POLICY_RECIPE = {
     "name": "dpo_demo",
     "max_steps": 60,
     "max_new_tokens": 160,
-    "answer_temperature": 0.7,  # a model this small loops where it always takes the likeliest
+    "answer_temperature": 1.0,  # a model this small loops where it always takes the likeliest
     "suite_items": 64,
 }
 LAST_LINES = 2000  # characters of a failed run's output that are shown
