@@ -175,7 +175,7 @@ def test_hostile_labels_are_shown_as_visible_text_everywhere(
     assert sorted(shown) == sorted(cut.get(label, visible(label)) for label in LABELS.values())
     assert [text for text in page.locator("body, body *").all_text_contents() if unseen(text)] == []
     assert page.evaluate("window.owned") is None
-    assert page.locator("main img, main [onload], main [onerror], main a").count() == 0
+    assert page.locator("main img, main [onload], main [onerror], main a:not(.report)").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
