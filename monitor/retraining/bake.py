@@ -58,6 +58,7 @@ def decide_bake(
     alarms: Iterable[StoredAlarm],
     rules: BakeRules,
     now: datetime,
+    *,
     former: Iterable[StoredAlarm] = (),
 ) -> BakeDecision:
     """Say where an open bake stands, given the live *alarms* on streams of its version.
@@ -157,7 +158,7 @@ class Baker:
         decided = []
         for bake in self._facts.counted():
             alarms, former = self._facts.alarms(bake), self._facts.former_alarms(bake)
-            decision = decide_bake(bake, alarms, self._rules, now, former)
+            decision = decide_bake(bake, alarms, self._rules, now, former=former)
             if decision.state is not bake.state:
                 decided.append(self._carry_out(bake, decision))
         return tuple(done for done in decided if done is not None)
