@@ -144,6 +144,8 @@ def _probes() -> None:
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_probe_run")),
     )
     op.create_index("ix_probe_run_suite", "probe_run", ["suite", "run_id"])
+    running = sa.text("state = 'running'")
+    op.create_index("ix_probe_run_running", "probe_run", ["run_id"], postgresql_where=running)
     op.create_table(
         "probe_answer",
         sa.Column("run_id", sa.BigInteger(), nullable=False),

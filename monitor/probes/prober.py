@@ -146,7 +146,8 @@ class Prober:
 
     def _due(self) -> list[NewRun]:
         runs = [NewRun(name, suite.sha256, SIGNAL_OF[suite.kind]) for name, suite in self._suites.items()]
-        return [*runs, NewRun(LIVE, "", LIVE)] if self._wins.has_scorer() else runs
+        compares = self._wins.has_scorer() and bool(self._store.prompts(0, 1))
+        return [*runs, NewRun(LIVE, "", LIVE)] if compares else runs
 
     def _start(self, run: OpenRun) -> bool:
         """Send a run's questions; a run that cannot be asked ends at once, and the next one is due."""
