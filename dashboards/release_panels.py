@@ -32,5 +32,17 @@ RELEASES = Row(
             "s",
             width=6,
         ),
+        Panel(
+            "Scored beside the champion",
+            "Traces that a passed ensemble has scored, and those it has to before its promotion.",
+            (Query(f"max by (job, count) (monitor_shadow_traces{ALL})", "{{job}} {{count}}"),),
+            width=12,
+        ),
+        Panel(
+            "Candidate beside champion",
+            "Correlation, share of pairs of traces in one order, and mean difference in the champion's sd.",
+            (Query(f"max by (job, measure) (monitor_shadow_alike{ALL})", "{{job}} {{measure}}"),),
+            width=12,
+        ),
     ),
 )

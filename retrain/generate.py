@@ -18,7 +18,8 @@ from retrain.chat import EncodedExample, PolicyEncoder, load_policy_encoder
 from retrain.language_model import load_policy, padded
 
 Prompt = Sequence[Message]
-MOST_ROWS = 64  # in a batch that is generated
+MOST_ROWS = {"cuda": 128, "cpu": 16}  # in a batch; a CPU gains nothing by more, and waits for the longest of them
+MOST_ROOM = 3  # quarters of what the policy can read that an answer may take; the prompt keeps the rest
 READ_TOKENS = 2_048  # padded, in a forward pass that reads: its logits are as wide as the vocabulary
 _NO_LIMIT = 1 << 30
 
@@ -69,22 +70,25 @@ class TransformersPolicy:
     ) -> list[Answer | Unanswered]:
         """Return each prompt's answer, in order; *heard* is told how many are done.
 
-        A prompt that leaves no room for an answer loses its beginning. A sampled answer's chance is drawn from the
-        seed and the prompt's number alone. Answers do not depend on those they are generated with, beyond rounding.
+        A prompt that leaves no room for an answer loses its beginning; three quarters are an answer's at most. A
+        sampled answer's chance is drawn from the seed and the prompt's number alone. Answers do not depend on those
+        they are generated with, beyond rounding.
         """
-        encoded = [self._encoder.prompt(prompt, room=decoding.max_new_tokens) for prompt in prompts]
+        room = min(decoding.max_new_tokens, MOST_ROOM * self._encoder.max_tokens // 4)
+        encoded = [self._encoder.prompt(prompt, room=room) for prompt in prompts]
         known = {number: ids for number, ids in enumerate(encoded) if ids}
         found: list[Answer | Unanswered] = [Unanswered("the chat template refuses it", failed=False)] * len(prompts)
+        rows = MOST_ROWS.get(self._model.device.type, 1)
         numbers, done = list(known), len(prompts) - len(known)
-        lengths = [len(known[number]) + decoding.max_new_tokens for number in numbers]
+        lengths = [len(known[number]) + room for number in numbers]
         waiting = [
             [numbers[place] for place in batch]
-            for batch in plan_batches(lengths, BatchLimits(decoding.batch_tokens, MOST_ROWS))
+            for batch in plan_batches(lengths, BatchLimits(decoding.batch_tokens, rows))
         ]
         while waiting:
             batch = waiting.pop(0)
             try:
-                answers = list(self._generate([known[number] for number in batch], batch, decoding))
+                answers = list(self._generate([known[number] for number in batch], batch, decoding, room=room))
             except torch.OutOfMemoryError:
                 if len(batch) == 1:
                     raise
@@ -104,20 +108,22 @@ class TransformersPolicy:
         found: list[tuple[float, int] | None] = [None] * len(rows)
         numbers = list(known)
         lengths = [len(known[number].prompt) + len(known[number].answers[0]) for number in numbers]
-        for batch in plan_batches(lengths, BatchLimits(READ_TOKENS, MOST_ROWS)):
+        for batch in plan_batches(lengths, BatchLimits(READ_TOKENS, READ_TOKENS)):
             chosen = [numbers[place] for place in batch]
             for number, nats in zip(chosen, self._read([known[number] for number in chosen]), strict=True):
                 found[number] = (nats, len(known[number].answers[0]))
         return found
 
-    def _generate(self, rows: Sequence[list[int]], numbers: Sequence[int], decoding: Decoding) -> Iterator[Answer]:
+    def _generate(
+        self, rows: Sequence[list[int]], numbers: Sequence[int], decoding: Decoding, *, room: int
+    ) -> Iterator[Answer]:
         ids, mask = padded(rows, self._encoder.pad_id, self._model.device, left=True)
         noise = [_OwnNoise(decoding, numbers)] if decoding.temperature > 0.0 else []
         with torch.inference_mode():
             output = self._model.generate(
                 input_ids=ids,
                 attention_mask=mask,
-                max_new_tokens=decoding.max_new_tokens,
+                max_new_tokens=room,
                 logits_processor=LogitsProcessorList(noise),
             )
         for generated in output[:, ids.shape[1] :].tolist():

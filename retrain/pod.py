@@ -15,19 +15,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from monitor.errors import InvalidInput, Unavailable
+from monitor.errors import InvalidInput, InvalidSetting, Unavailable
 from monitor.extra import needed
 from monitor.runs.attempt import EXIT_CODE_FILE, LOG_FILE, owner
 from monitor.runs.spec import SPEC_FILE
 
 RUN = (sys.executable, "-m", "retrain")
 ROUND_SECONDS = 1.0
-NOT_OURS, NOT_DELIVERED = 70, 75
-_PATIENCE_SECONDS = 600.0  # for a store that does not answer when the run has ended
+NOT_BEGUN, NOT_DELIVERED = 70, 75
+_PATIENCE_SECONDS = 600.0  # for a store that does not answer before or after the run
 
 
 class Place(Protocol):
@@ -69,16 +69,19 @@ def main(arguments: Sequence[str] | None = None, command: Sequence[str] = RUN) -
     parser.add_argument("--store", help="fsspec URL through which files come and go; none: the folder is shared")
     parser.add_argument("--store-options", type=json.loads, default={}, help="of fsspec's file system, as JSON")
     given = parser.parse_args(arguments)
-    place: Place = SharedFolder(given.folder, given.token)
-    if given.store is not None:
-        with needed("kubernetes", "a run whose files come from a store"):
-            from retrain.pod_store import StoredFolder  # noqa: PLC0415 - an extra
-        place = StoredFolder(given.folder, given.token, given.store, given.store_options)
+    # The first process of a container ignores what it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        place.receive()
-    except (InvalidInput, Unavailable, OSError) as error:
+        place: Place = SharedFolder(given.folder, given.token)
+        if given.store is not None:
+            with needed("kubernetes", "a run whose files come from a store"):
+                from retrain.pod_store import StoredFolder  # noqa: PLC0415 - an extra
+            place = StoredFolder(given.folder, given.token, given.store, given.store_options)
+        if not _patiently(place.receive, _PATIENCE_SECONDS):
+            return NOT_BEGUN
+    except (InvalidInput, InvalidSetting) as error:
         print(f"retrain.pod: {error}", flush=True)  # noqa: T201 - the pod's log
-        return NOT_OURS
+        return NOT_BEGUN
     return carry_out(place, given.folder, [*command, "--spec", str(given.folder / SPEC_FILE)])
 
 
@@ -101,24 +104,27 @@ def carry_out(place: Place, folder: Path, command: Sequence[str]) -> int:
                 pass_on(signal.SIGKILL, None)
         _signal(run, signal.SIGKILL)  # workers may outlive the run
         _show(read.read())
-    return _leave(place, None if told else code)
+    if told:
+        _patiently(lambda: place.deliver(None), 0.0)  # what is not kept within the grace is trained again
+        return 128 + signal.SIGTERM
+    if not _patiently(lambda: place.deliver(code), _PATIENCE_SECONDS):
+        return NOT_DELIVERED
+    return code if code >= 0 else 128 - code
 
 
-def _leave(place: Place, code: int | None) -> int:
-    """Deliver, again and again while the store is away; return the exit code as a shell tells it."""
-    deadline = time.monotonic() + (_PATIENCE_SECONDS if code is not None else ROUND_SECONDS)
+def _patiently(step: Callable[[], None], seconds: float) -> bool:
+    """Take a step again and again while the store, or the volume, is away; say whether it was taken."""
+    deadline = time.monotonic() + seconds
     while True:
         try:
-            place.deliver(code)
+            step()
         except (Unavailable, OSError) as error:
             print(f"retrain.pod: {error}", flush=True)  # noqa: T201 - the pod's log
-            if time.monotonic() > deadline:
-                return NOT_DELIVERED
-            time.sleep(5.0)
-            continue
-        if code is None:
-            return 128 + signal.SIGTERM
-        return code if code >= 0 else 128 - code
+        else:
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(5.0)
 
 
 def _wait(run: subprocess.Popen[bytes]) -> int | None:

@@ -14,11 +14,13 @@ from monitor.app.retraining import releases_of
 from monitor.app.rules import wait_of
 from monitor.domain.alarm import Severity
 from monitor.domain.release import Announcement, Bake, Channel
+from monitor.domain.shadow import Shadow
 from monitor.errors import InvalidInput, InvalidSetting
 from monitor.ingest.kafka_announcements import KafkaAnnouncements
 from monitor.postgres.announcements import AnnouncementLog
 from monitor.postgres.bakes import BakeLog
 from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.shadow import ShadowLog
 from monitor.postgres.work import PostgresTransactions
 from monitor.retraining.announcing import body_of, headers_of
 from monitor.retraining.bake import Baker, BakeRules
@@ -31,7 +33,7 @@ from monitor.runs.model import ModelRole
 from monitor.runs.policy import POLICY
 from monitor.runs.result import RewardResult
 from monitor.settings.root import Settings
-from monitor.telemetry.releases import ReleaseMetrics
+from monitor.telemetry.releases import SHADOW_SECONDS, ReleaseMetrics
 
 BAKE_SECONDS = 2.0
 TELL_SECONDS = 1.0
@@ -45,10 +47,11 @@ class Released:
 
     bakes: BakeLog
     log: AnnouncementLog
+    shadows: ShadowLog
 
     @classmethod
     def of(cls, engine: Engine) -> Released:
-        return cls(BakeLog(engine), AnnouncementLog(engine))
+        return cls(BakeLog(engine), AnnouncementLog(engine), ShadowLog(engine))
 
     def announcements(self, *, limit: int) -> Sequence[Announcement]:
         return self.log.announcements(limit=limit)
@@ -59,12 +62,18 @@ class Released:
     def bake(self, job_id: int) -> Bake | None:
         return self.bakes.bake(job_id)
 
+    def shadow(self, job_id: int) -> Shadow | None:
+        from monitor.observe.alike import sum_up_shadow  # noqa: PLC0415 - brings scipy, which takes seconds to import
+
+        scores = self.shadows.scores(job_id)
+        return None if scores is None else sum_up_shadow(scores)
+
 
 def release_duties(settings: Settings, metrics: ReleaseMetrics, fenced: Engine) -> list[Duty]:
     """Return what the leader does after a promotion; every write goes through *fenced*."""
     queue, bakes = AnnouncementLog(fenced), BakeLog(fenced)
     baker = Baker(bakes, PostgresTransactions(fenced), releases_of(fenced, settings), bake_rules_of(settings))
-    tellers = tellers_of(settings, queue)
+    tellers, released = tellers_of(settings, queue), Released.of(fenced)
 
     def bake() -> None:
         for decision in baker.turn(datetime.now(UTC)):
@@ -76,7 +85,13 @@ def release_duties(settings: Settings, metrics: ReleaseMetrics, fenced: Engine) 
         metrics.show_waiting({channel: queue.waiting(channel) for channel in tellers})
         return any(noted)
 
-    return [Duty("bake", BAKE_SECONDS, bake), Duty("tell_promotions", TELL_SECONDS, tell)]
+    def show_shadow() -> None:
+        job = released.shadows.job()
+        shown = None if job is None else released.shadow(job.job_id)
+        metrics.show_shadow(shown, wanted=settings.retrain.shadow.traces)
+
+    duties = [Duty("bake", BAKE_SECONDS, bake), Duty("tell_promotions", TELL_SECONDS, tell)]
+    return [*duties, Duty("show_shadow", SHADOW_SECONDS, show_shadow)] if settings.retrain.shadow.traces else duties
 
 
 def bake_rules_of(settings: Settings) -> BakeRules:

@@ -32,7 +32,9 @@ from monitor.app.release import Released, adopt_given_models, release_duties
 from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
 from monitor.app.review import reviews_of, selection_of
 from monitor.app.rules import controller_rules_of, observe_rules_of, tolerances_of
+from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
 from monitor.app.supervisor import Supervisor
+from monitor.app.temperature import ScorerTemperatures
 from monitor.drift.moved import MovedDays
 from monitor.drift.reask import PairTolerance
 from monitor.drift.status import Streams
@@ -86,7 +88,7 @@ LEADER_TURN_SECONDS = 60.0  # a leader that takes longer hangs; its lease is ove
 LEAVE_SECONDS = 5.0  # past the drain
 ANCHOR_SECONDS = 2.0  # between two looks at whether the anchor set is due
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
-ANCHOR = "anchor"
+ANCHOR, SHADOW = "anchor", "shadow"
 log = structlog.get_logger(__name__)
 
 
@@ -152,8 +154,8 @@ class Daemon:
         _require_extras(settings)
         require_embeddable(settings)
         self.settings = settings
-        anchored = (ANCHOR,) if settings.rewards.is_anchored else ()
-        self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *anchored, WEB))
+        more = [ANCHOR] * settings.rewards.is_anchored + [SHADOW] * is_shadowed(settings)
+        self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *more, WEB))
         self.port = 0
         self._registry = _registry()
         served = settings.rewards.backend == "http"
@@ -203,6 +205,8 @@ class Daemon:
         }
         if self.settings.rewards.is_anchored:
             parts[ANCHOR] = lambda: self._supervisor.repeat(ANCHOR, self._anchors.turn, pause_seconds=ANCHOR_SECONDS)
+        if is_shadowed(self.settings):
+            parts[SHADOW] = self._run_shadow
         try:
             self._supervisor.run(parts, stop)
         finally:
@@ -228,7 +232,8 @@ class Daemon:
     def _run_worker(self) -> None:
         ingest, kafka = self.settings.ingest, self.settings.kafka
         store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
-        rules = observe_rules_of(self.settings, selection_of(self._engine, self.settings.review))
+        temperature = ScorerTemperatures(self._engine, self.settings.rewards)
+        rules = observe_rules_of(self.settings, selection_of(self._engine, self.settings.review), temperature)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
         embedder, reward_model = open_embedder(self.settings, self._scorer, self._shared_scorer, self._metrics)
         builder = BatchBuilder(rules, store, store, reward_model=reward_model, embedder=embedder, metrics=self._metrics)
@@ -308,6 +313,13 @@ class Daemon:
             self._supervisor.repeat(DISPATCHER, tick, pause_seconds=DISPATCH_SECONDS)
         finally:
             dispatcher.close()
+
+    def _run_shadow(self) -> None:
+        shadowing = shadowing_of(self.settings, self._engine, load=self._load, scorer=self._shared_scorer)
+        try:
+            self._supervisor.repeat(SHADOW, shadowing.turn, pause_seconds=SHADOW_SECONDS)
+        finally:
+            shadowing.close()
 
     def _follow(self) -> None:
         if self.settings.rewards.backend == "none":

@@ -205,10 +205,12 @@ def jobs_show(job_id: JobNumber) -> None:
     from monitor.app.retraining import job_service_of
 
     with open_database() as (engine, settings):
-        detail, bake = job_service_of(engine, settings).job(job_id), Released.of(engine).bake(job_id)
+        released = Released.of(engine)
+        detail = job_service_of(engine, settings).job(job_id)
+        following = {"bake": released.bake(job_id), "shadow": released.shadow(job_id)}
     if detail is None:
         raise NotFound(f"there is no job {job_id}: `jobs list` shows them")
-    show_json(asdict(detail) | {"bake": None if bake is None else asdict(bake)})
+    show_json(asdict(detail) | {name: None if found is None else asdict(found) for name, found in following.items()})
 
 
 @jobs.command("plan")

@@ -29,7 +29,7 @@ _HOLDS = (
     " and classid = :session_locks and objid = leader_lease.session_lock::oid))"
 )
 _MINE = "owner = :owner, session_lock = :session_lock, renewed_at = clock_timestamp()"
-_WORDS = {"role": ROLE, "lease_seconds": LEASE_SECONDS, "session_locks": _SESSION_LOCKS}
+_WORDS = {"lease_seconds": LEASE_SECONDS, "session_locks": _SESSION_LOCKS}
 _IS_LED = text(f"select exists (select from leader_lease where role = :role and {_HOLDS})")  # noqa: S608
 _TAKE = text(f"update leader_lease set {_MINE} where role = :role and (owner = :owner or not {_HOLDS})")  # noqa: S608
 _TAKE_FIRST = text(
@@ -43,19 +43,20 @@ log = structlog.get_logger(__name__)
 
 def is_led(connection: Connection) -> bool:
     """Say whether any replica leads now."""
-    return bool(connection.execute(_IS_LED, _WORDS).scalar_one())
+    return bool(connection.execute(_IS_LED, _WORDS | {"role": ROLE}).scalar_one())
 
 
 class Leadership:
-    """Holds the lease over a connection of its own. Not thread safe.
+    """Holds the lease of one *role* over a connection of its own. Not thread safe.
 
     A leader may learn late that it is none any more: RENEW_SECONDS after another
     took over, or when a process that was stopped goes on. So what it does for
     all goes through `fenced_engine`.
     """
 
-    def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, engine: Engine, *, role: str = ROLE, clock: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
+        self._role = role
         self._clock = clock
         self._session_lock = secrets.randbelow(2**31)
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{self._session_lock:08x}"
@@ -73,7 +74,7 @@ class Leadership:
         try:
             with named_failures():
                 connection = self._connected()
-                mine = _WORDS | {"owner": self._owner, "session_lock": self._session_lock}
+                mine = _WORDS | {"role": self._role, "owner": self._owner, "session_lock": self._session_lock}
                 leads = any(connection.execute(statement, mine).rowcount == 1 for statement in (_TAKE, _TAKE_FIRST))
         except Unavailable:
             self._disconnect()
@@ -99,7 +100,7 @@ class Leadership:
         """Hold the lease to the transaction's end, renewed first: one duty may take longer than it lasts."""
         if self._renewed_at is not None:
             self.acquire()
-        if connection.execute(_KEEP, {"role": ROLE, "owner": self._owner}).first() is None:
+        if connection.execute(_KEEP, {"role": self._role, "owner": self._owner}).first() is None:
             self._renewed_at = None
             log.warning("leads_no_more", owner=self._owner)
             raise Fenced("another replica leads now")
@@ -108,7 +109,7 @@ class Leadership:
         """Let another replica lead at once, whatever state the connection is in."""
         if self._connection is not None:
             with suppress(DBAPIError):  # the session's end says the same
-                self._connection.execute(_GIVE_UP, {"role": ROLE, "owner": self._owner})
+                self._connection.execute(_GIVE_UP, {"role": self._role, "owner": self._owner})
         self._disconnect()
 
     def _connected(self) -> Connection:

@@ -21,6 +21,7 @@ from monitor.postgres.policy_texts import count_thumbs
 from monitor.postgres.preference_sets import keep_set
 from monitor.postgres.preferences import count_pairs
 from monitor.postgres.registry import PostgresRegistry
+from monitor.postgres.shadow import PostgresShadows
 from monitor.runs.artifact import HashedFile
 
 
@@ -46,6 +47,7 @@ class PostgresWork:
         self.baselines = PostgresBaselines(connection)
         self.alarms = PostgresAlarmFacts(connection)
         self.bakes = PostgresBakes(connection)
+        self.shadows = PostgresShadows(connection)
         self.announcements = PostgresAnnouncements(connection)
         self.preferences = _Preferences(connection, rules)
         self.audit = PostgresAudit(connection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
 from monitor.domain.baseline import BaselineExtension
@@ -11,7 +12,7 @@ from monitor.domain.release import Bake, BakeState
 from monitor.errors import Conflict, InvalidInput, NotFound
 from monitor.retraining.announcing import PROMOTED, ROLLED_BACK, named_policy, promotion_payload
 from monitor.retraining.card import adopted_card, model_card
-from monitor.retraining.promotion import AWAITING, Promote, decide_promotion
+from monitor.retraining.promotion import WAITING, Promote, decide_promotion, decide_shadow
 from monitor.retraining.records import Author, JobRecord, Pointer, Registration
 from monitor.retraining.work import Transactions, UnitOfWork, lock_job, move
 from monitor.runs.artifact import Artifact
@@ -46,11 +47,16 @@ class Releases:
     """Moves the registry's pointers; a verdict holds against the champion it was reached with, and no other."""
 
     def __init__(
-        self, begin: Transactions, baselines: ScorerBaselines, settings: RetrainSettings = RetrainSettings()
+        self,
+        begin: Transactions,
+        baselines: ScorerBaselines,
+        settings: RetrainSettings = RetrainSettings(),
+        no_shadow: str | None = None,
     ) -> None:
         self._begin = begin
         self._baselines = baselines
         self._settings = settings
+        self._no_shadow = no_shadow  # why no candidate can score beside the champion
 
     def promote(self, job_id: int, *, by: Author, note: str) -> Job:
         """Promote a job that passed its gate; raise `Conflict` where its verdict does not hold any more."""
@@ -74,7 +80,8 @@ class Releases:
         Returns the number of the one that was promoted, else why the last of them was not; None without any.
         """
         with self._begin() as work:
-            waiting = [(record, _decide(work, record, mode)) for record in work.jobs.in_states({JobState.PASSED})]
+            passed = work.jobs.in_states({JobState.PASSED})
+            waiting = [(record, self._decide_unasked(work, record, mode)) for record in passed]
         found: Hold | int | None = None
         for record, decision in waiting:
             found = self._promote_or_hold(record, decision)
@@ -86,17 +93,34 @@ class Releases:
         job_id = record.job.job_id
         if isinstance(decision, Promote):
             try:
-                self.promote(job_id, by=_DAEMON, note="the gate passed")
+                note = "; ".join(filter(None, ("the gate passed", decision.note)))
+                self.promote(job_id, by=_DAEMON, note=note)
                 return job_id
             except Conflict as refusal:
                 decision = Hold("not_promotable", str(refusal))
-        if decision.reason != AWAITING:
+        if decision.reason not in WAITING:
             with self._begin() as work:
                 record = lock_job(work, job_id)
                 if record.job.state is JobState.PASSED:
                     note = f"{decision.reason}: {decision.detail}"
                     move(work, record, JobState.CANCELLED, by=_DAEMON, note=note)
         return decision
+
+    def _decide_unasked(
+        self, work: UnitOfWork, record: JobRecord, mode: Literal["automatic", "manual"]
+    ) -> Promote | Hold:
+        """Say whether a passed job is promoted without an operator, who need not wait for the shadow."""
+        decision = _decide(work, record, mode)
+        role = _result(record).role
+        if isinstance(decision, Hold) or role != RewardResult.role or work.registry.pointer(role) is None:
+            return decision
+        return decide_shadow(
+            self._settings.shadow,
+            unsupported=self._no_shadow,
+            scored=work.shadows.scored(record.job.job_id),
+            passed_at=record.job.updated_at,
+            now=datetime.now(UTC),
+        )
 
     def roll_back(
         self, work: UnitOfWork, record: JobRecord, *, by: Author, note: str, alarm_id: int | None = None
@@ -154,12 +178,8 @@ class Releases:
 
     def settle(self, work: UnitOfWork, bake: Bake) -> None:
         """Let a policy whose bake ended well take the former's place for good: the former's alarms are answered."""
-        pointer = work.registry.pointer(bake.role)
-        if bake.role != POLICY or pointer is None or pointer.version != bake.version or pointer.previous is None:
-            return
-        former = work.registry.served_as(pointer.previous)
-        if former is not None:
-            work.alarms.hand_over(former, bake.observed_as, role=bake.role)
+        if bake.role == POLICY and bake.former is not None:
+            work.alarms.hand_over(bake.former, bake.observed_as, role=bake.role)
 
     def _promote(self, job_id: int, wanted: JobState, sign: Sign, *, by: Author, note: str) -> Job:
         for _ in range(_TRIES):
@@ -211,12 +231,18 @@ class Releases:
         work.bakes.end_others(result.role, job.job_id)
         observed_as = self._announce(work, after, previous, by=by, note=note) if result.role == POLICY else candidate
         traces = self._settings.bake.traces
+        former = work.registry.served_as(previous) if previous is not None and result.role == POLICY else previous
         if traces:
-            role, version = result.role, candidate
-            work.bakes.begin(job.job_id, role=role, version=version, observed_as=observed_as, traces=traces)
-        if previous is not None and not (traces and result.role == POLICY):
-            former = work.registry.served_as(previous) if result.role == POLICY else previous
-            work.alarms.hand_over(former or previous, observed_as, role=result.role)
+            work.bakes.begin(
+                job.job_id,
+                role=result.role,
+                version=candidate,
+                observed_as=observed_as,
+                former=former,
+                traces=traces,
+            )
+        if former is not None and not (traces and result.role == POLICY):
+            work.alarms.hand_over(former, observed_as, role=result.role)
         return after.job
 
     def _announce(self, work: UnitOfWork, record: JobRecord, previous: str | None, *, by: Author, note: str) -> str:

@@ -17,7 +17,7 @@ from monitor.retraining.launcher import Launcher, Run
 from monitor.runs.action import ACTIONS
 from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256
 from monitor.runs.heads import backbone_of
-from monitor.runs.policy import POLICY, PolicyInputs
+from monitor.runs.policy import POLICY, PolicyInputs, PolicyResult
 from monitor.runs.result import RESULT_FILE, Failure, RewardResult, RunResult, read_result
 from monitor.runs.spec import SPEC_FILE, RunSpec, read_spec, write_spec
 from monitor.settings.retrain import RetrainSettings
@@ -164,11 +164,11 @@ def read_recipe(path: Path | None, setting: str = "retrain.recipe") -> dict[str,
 
 def _recipe_of(action: Action, settings: RetrainSettings) -> tuple[Path | None, str]:
     """Return the action's recipe and the setting that names it."""
-    return {
-        Action.REWARD_REFRESH: (settings.recipe, "retrain.recipe"),
+    of_policies = {
         Action.DPO: (settings.policy.recipe, "retrain.policy.recipe"),
         Action.KTO: (settings.policy.kto_recipe, "retrain.policy.kto_recipe"),
-    }[action]
+    }
+    return of_policies.get(action, (settings.recipe, "retrain.recipe"))
 
 
 def _defaults_of(action: Action, settings: RetrainSettings) -> dict[str, float | int | str | bool]:
@@ -199,12 +199,14 @@ def verify_result(folder: Path, result: RunResult) -> None:
     found = artifact_sha256(Path(result.candidate.path))
     if found != result.candidate.sha256:
         raise InvalidInput(f"the candidate's files hash to {found}; the run reported {result.candidate.sha256}")
-    if result.rescored is None:
-        return
-    _verify_path(folder, result.rescored.path)
-    found = file_sha256(Path(result.rescored.path))
-    if found != result.rescored.sha256:
-        raise InvalidInput(f"{result.rescored.path} hashes to {found}; the run reported {result.rescored.sha256}")
+    evidence = result.evidence if isinstance(result, PolicyResult) else ()
+    for file in (result.rescored, *evidence):
+        if file is None:
+            continue
+        _verify_path(folder, file.path)
+        found = file_sha256(Path(file.path))
+        if found != file.sha256:
+            raise InvalidInput(f"{file.path} hashes to {found}; the run reported {file.sha256}")
 
 
 def _verify_path(folder: Path, path: str) -> None:

@@ -154,7 +154,7 @@ class Alarms(Protocol):
 
 
 class Bakes(Protocol):
-    def begin(self, job_id: int, *, role: str, version: str, observed_as: str, traces: int) -> None:
+    def begin(self, job_id: int, *, role: str, version: str, observed_as: str, former: str | None, traces: int) -> None:
         """Open a promoted job's bake window, at the log's end."""
         ...
 
@@ -171,6 +171,12 @@ class Bakes(Protocol):
 
 class Announcements(Protocol):
     def add(self, job_id: int, event: str, version: str, payload: Mapping[str, object]) -> None: ...
+
+
+class Shadows(Protocol):
+    def scored(self, job_id: int) -> int:
+        """Return how many traces a job's candidate has scored beside the champion."""
+        ...
 
 
 class Preferences(Protocol):
@@ -202,6 +208,8 @@ class UnitOfWork(Protocol):
     def bakes(self) -> Bakes: ...
     @property
     def announcements(self) -> Announcements: ...
+    @property
+    def shadows(self) -> Shadows: ...
     @property
     def preferences(self) -> Preferences: ...
     @property

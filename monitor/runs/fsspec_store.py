@@ -20,11 +20,12 @@ from typing import Any
 import fsspec
 import msgspec
 
-from monitor.errors import InvalidInput, Unavailable
+from monitor.errors import InvalidInput, InvalidSetting, Unavailable
 from monitor.runs.artifact import artifact_sha256, file_sha256
 from monitor.runs.spec import SPEC_FILE, RunSpec, read_spec, write_spec
 
 INPUTS = "inputs"
+OF_JOB = "job"  # within an attempt: files that its job keeps for all its attempts
 GIVEN = "given"
 LEFT = "left"
 CHECKPOINTS = "checkpoints"
@@ -37,9 +38,12 @@ class FsspecStore:
 
     def __init__(self, url: str, options: Mapping[str, str]) -> None:
         self.url = url
-        self._options = dict(options)
-        self._files: Any = None
-        self._root = ""
+        self._files: Any
+        self._root: str
+        try:
+            self._files, self._root = fsspec.core.url_to_fs(url, **options)
+        except (ImportError, ValueError, TypeError) as error:  # what a store is refused for before it is asked
+            raise InvalidSetting(f"retrain.kubernetes.store = {url!r}: {error}") from None
 
     def has(self, key: str) -> bool:
         with self._asked(key) as files:
@@ -100,8 +104,6 @@ class FsspecStore:
     @contextmanager
     def _asked(self, key: str) -> Iterator[Any]:
         try:
-            if self._files is None:
-                self._files, self._root = fsspec.core.url_to_fs(self.url, **self._options)
             yield self._files
         except Exception as error:  # each store's library has errors of its own
             if isinstance(error, OSError) and error.errno in _OF_THIS_DISK:
@@ -132,8 +134,9 @@ def put_attempt(store: FsspecStore, folder: Path, token: str) -> None:
         if here.is_relative_to(folder):
             return path
         if here.is_relative_to(folder.parent):
-            store.put(here, f"{given}/{INPUTS}/{here.name}")
-            return str(folder / INPUTS / here.name)
+            name = f"{OF_JOB}/{here.relative_to(folder.parent).as_posix()}"
+            store.put(here, f"{given}/{name}")
+            return str(folder / name)
         key = f"{INPUTS}/{sha256}/{here.name}"
         if not store.has(key + COMPLETE):
             store.put(here, key)

@@ -31,7 +31,7 @@ class KubernetesSettings(Part):
     )
     store_options: dict[str, str] = Field({}, description="of fsspec's file system; no secrets")
     store_secret: str | None = Field(
-        None, description="Kubernetes secret whose keys become the pod's environment: credentials of the store"
+        None, description="secret whose keys become the pod's environment: credentials of the store, say"
     )
     kubeconfig: Path | None = Field(None, description="null: in the cluster, else the default one")
     context: str | None = Field(None, description="of the kubeconfig")

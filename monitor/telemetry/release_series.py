@@ -36,4 +36,21 @@ BAKE_TRACES = Series(
     "Traces of the promoted version in its open bake window: seen, and wanted.",
     ("role", "count"),
 )
-RELEASE_SERIES = (ANNOUNCEMENTS_WAITING, ANNOUNCEMENT_WAIT, BAKES, BAKE_TRACES)
+SHADOW_TRACES = Series(
+    "monitor_shadow_traces",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "traces",
+    "Traces that a passed ensemble has scored beside the champion, and those it has to before its promotion.",
+    ("count",),
+)
+SHADOW_ALIKE = Series(
+    "monitor_shadow_alike",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "correlation, ratio, sd of the rewards",
+    "How alike the two score: correlation, rank_agreement (share of pairs of traces that both put in one order), and"
+    " mean_difference (candidate less champion).",
+    ("measure",),
+)
+RELEASE_SERIES = (ANNOUNCEMENTS_WAITING, ANNOUNCEMENT_WAIT, BAKES, BAKE_TRACES, SHADOW_TRACES, SHADOW_ALIKE)

@@ -8,9 +8,12 @@ from collections.abc import Collection, Mapping
 from prometheus_client import CollectorRegistry
 
 from monitor.domain.release import Bake, BakeState, Channel, Waiting
+from monitor.domain.shadow import Shadow
 from monitor.telemetry import release_series as series
 from monitor.telemetry.freshness import Clock, FreshGauges, Freshness
 from monitor.telemetry.metrics import FRESH_SECONDS
+
+SHADOW_SECONDS = 10.0  # between two looks at what a shadow has come to
 
 
 class ReleaseMetrics:
@@ -23,8 +26,26 @@ class ReleaseMetrics:
         self._waiting = FreshGauges(
             series.ANNOUNCEMENTS_WAITING, series.ANNOUNCEMENT_WAIT, freshness=freshness, registry=registry
         )
+        shadow = Freshness(leader_seconds + SHADOW_SECONDS, clock)
+        self._shadow = FreshGauges(series.SHADOW_TRACES, series.SHADOW_ALIKE, freshness=shadow, registry=registry)
         bakes = Freshness(leader_seconds, clock)
         self._bakes = FreshGauges(series.BAKES, series.BAKE_TRACES, freshness=bakes, registry=registry)
+
+    def show_shadow(self, shadow: Shadow | None, *, wanted: int) -> None:
+        """Show the candidate that waits, beside the champion; nothing where none does."""
+        if shadow is None:
+            self._shadow.show({}, {})
+            return
+        line = shadow.overall
+        measures = {
+            "correlation": line.correlation,
+            "rank_agreement": line.rank_agreement,
+            "mean_difference": line.mean_difference,
+        }
+        self._shadow.show(
+            {("scored",): float(shadow.traces), ("wanted",): float(wanted)},
+            {(name,): value for name, value in measures.items() if value is not None},
+        )
 
     def show_waiting(self, waiting: Mapping[Channel, Waiting]) -> None:
         self._waiting.show(

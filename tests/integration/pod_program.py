@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import retrain.pod
 import retrain.pod_store
-from tests.integration.job_parts import PROGRAM
+
+PROGRAM = Path(__file__).with_name("training_program.py")
 
 if __name__ == "__main__":
     retrain.pod.ROUND_SECONDS = 0.1

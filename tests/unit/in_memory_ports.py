@@ -15,6 +15,7 @@ from monitor.domain.job import LIVE, Action, Hold, Job, JobState, Offer, Planned
 from monitor.domain.label import LabelOutcome, StoredLabel
 from monitor.domain.order import ORDERS, Actor, AlarmOrder, JobOrder, target_of
 from monitor.domain.release import Announcement, Bake
+from monitor.domain.shadow import Shadow
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Overview
 from monitor.drift.explain import Explanation, explain
@@ -100,6 +101,7 @@ class InMemoryMonitor:
     kept: dict[int, Job] = field(default_factory=dict)
     history: list[tuple[int, JobEvent]] = field(default_factory=list)
     announced: list[Announcement] = field(default_factory=list)
+    shadows: dict[int, Shadow] = field(default_factory=dict)
     baking: dict[int, Bake] = field(default_factory=dict)
     details: dict[str, ModelDetail] = field(default_factory=dict)
     registry: Models = field(default_factory=lambda: Models(None, None, (), None, None))
@@ -207,6 +209,10 @@ class InMemoryMonitor:
     def bake(self, job_id: int) -> Bake | None:
         self._reach()
         return self.baking.get(job_id)
+
+    def shadow(self, job_id: int) -> Shadow | None:
+        self._reach()
+        return self.shadows.get(job_id)
 
     def baseline(self) -> BaselineSummary | None:
         self._reach()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
-from monitor.app.leader import Duty, Leader, WatchPlacement
+from monitor.app.leader import Duty, Leader, StartJobs, WatchPlacement
 from monitor.domain.blocker import PlacementBlocker
+from monitor.domain.job import Action, PlannedStart
 from monitor.errors import Unavailable
 from monitor.telemetry.metrics import Metrics
 
@@ -87,3 +89,33 @@ def test_a_transaction_that_keeps_rows_waiting_for_a_minute_is_named_by_the_lead
     WatchPlacement(lambda: blocker_of(59.0), metrics)()
     with pytest.raises(Unavailable, match="'psql' of user 'etl' in database 'sales', open for 61 s"):
         WatchPlacement(lambda: blocker_of(61.0), metrics)()
+
+
+class InMemoryStarts:
+    """A planner whose rules come to what a test says."""
+
+    def __init__(self) -> None:
+        self.followed = 0
+        self.decisions = ["no_alarm", "not_due"]
+
+    def follow_calendar(self) -> None:
+        self.followed += 1
+
+    def start_due(self) -> list[PlannedStart]:
+        return [PlannedStart(f"rule {number}", Action.DPO, word, "") for number, word in enumerate(self.decisions)]
+
+
+def test_jobs_are_started_each_time_and_what_a_rule_comes_to_is_logged_when_it_changes() -> None:
+    jobs = InMemoryStarts()
+    start = StartJobs(jobs)
+    with capture_logs() as logs:
+        start()
+        start()
+        jobs.decisions[0] = "launch"
+        start()
+    assert jobs.followed == 1
+    assert [(line["rule"], line["decision"]) for line in logs] == [
+        ("rule 0", "no_alarm"),
+        ("rule 1", "not_due"),
+        ("rule 0", "launch"),
+    ]

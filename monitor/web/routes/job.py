@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from monitor.domain.job import Action, Job, Offer, PlannedStart
 from monitor.domain.order import Actor, JobOrder, allowed_orders
 from monitor.domain.release import Bake
+from monitor.domain.shadow import Shadow
 from monitor.domain.view import JobDetail, JobEvent
 from monitor.errors import NotFound
 from monitor.web.auth import Operator, Viewer
@@ -92,6 +93,7 @@ class JobPage:
     orders: tuple[JobOrder, ...]
     events: tuple[JobEvent, ...]  # oldest first
     bake: Bake | None = None  # open or ended
+    shadow: Shadow | None = None  # of an ensemble: its candidate beside the champion
 
 
 @router.get("/jobs")
@@ -119,7 +121,7 @@ def get_job(_: Viewer, jobs: JobsPort, releases: ReleasesPort, job_id: Number) -
         raise NotFound(f"there is no job {job_id}: /api/v1/jobs lists them")
     bake = releases.bake(job_id)
     orders = allowed_orders(detail.job.state, baking=bake is not None and bake.state.is_open)
-    return JobPage(detail.job, orders, detail.events, bake)
+    return JobPage(detail.job, orders, detail.events, bake, releases.shadow(job_id))
 
 
 @router.get("/jobs/{job_id}/report", response_class=HTMLResponse, responses=describe(404))

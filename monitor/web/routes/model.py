@@ -8,6 +8,7 @@ from typing import Annotated, Protocol
 from fastapi import APIRouter
 
 from monitor.domain.release import Announcement, Bake
+from monitor.domain.shadow import Shadow
 from monitor.errors import NotFound
 from monitor.runs.model import ModelDetail, ModelRole, Models
 from monitor.web.auth import Viewer
@@ -35,6 +36,10 @@ class Releases(Protocol):
     def open_bakes(self) -> Sequence[Bake]: ...
 
     def bake(self, job_id: int) -> Bake | None: ...
+
+    def shadow(self, job_id: int) -> Shadow | None:
+        """Return a job's candidate beside the champion; None where nothing was scored by both."""
+        ...
 
 
 ReleasesPort = Annotated[Releases, kept("releases")]

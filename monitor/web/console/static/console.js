@@ -7,6 +7,7 @@ import { byId, setText, showMessage } from "./dom.js";
 import { utc } from "./format.js";
 import { showJobs, showOffers, wireStartForm } from "./jobs.js";
 import { showBaseline, showChips, showCounts, showModels } from "./models.js";
+import { showPolicies } from "./policies.js";
 import { showMoved } from "./moved.js";
 import { showPlan } from "./plan.js";
 import { refreshProbes } from "./probes.js";
@@ -60,7 +61,7 @@ async function askAgain(complaint) {
 
 async function readAll() {
   const states = ["open", "acknowledged", "snoozed", ...(wantsEnded() ? ["recovered", "superseded"] : [])];
-  const [ready, overview, streams, moved, incidents, items, planned, offers, models, baseline, anchor, ...alarms] = await Promise.all([
+  const [ready, overview, streams, moved, incidents, items, planned, offers, models, policies, told, baseline, anchor, ...alarms] = await Promise.all([
     readiness(),
     read("/api/v1/overview"),
     read("/api/v1/streams"),
@@ -70,14 +71,18 @@ async function readAll() {
     read("/api/v1/jobs/plan"),
     read("/api/v1/jobs/actions"),
     read("/api/v1/models"),
+    read("/api/v1/models?role=policy"),
+    read("/api/v1/announcements?limit=1"),
     read("/api/v1/baseline"),
     read("/api/v1/anchor"),
     ...states.map((state) => read(`/api/v1/alarms?state=${state}&limit=1000`)),
   ]);
-  return { ready, overview, streams, moved, incidents, alarms: alarms.flat(), items, planned, offers, models, baseline, anchor };
+  const registered = { models, policies, told: told[0] ?? null, baseline, anchor };
+  return { ready, overview, streams, moved, incidents, alarms: alarms.flat(), items, planned, offers, registered };
 }
 
-function show({ ready, overview, streams, moved, incidents, alarms, items, planned, offers, models, baseline, anchor }) {
+function show({ ready, overview, streams, moved, incidents, alarms, items, planned, offers, registered }) {
+  const { models, policies, told, baseline, anchor } = registered;
   const champion = models.champion?.version ?? null;
   const context = { operator: who.role === "operator", hasBaseline: baseline !== null, champion, refresh };
   showChips(ready, overview);
@@ -91,6 +96,7 @@ function show({ ready, overview, streams, moved, incidents, alarms, items, plann
   showPlan(planned);
   showOffers(offers);
   showModels(models, anchor);
+  showPolicies(policies, told);
   showBaseline(baseline);
   byId("start").hidden = !context.operator;
   byId("review").hidden = !context.operator;

@@ -2,7 +2,7 @@
 
 import { read } from "./api.js";
 import { element, parts, reconcile, setAttribute, setText, showMessage } from "./dom.js";
-import { setInstant, words } from "./format.js";
+import { plural, setInstant, words } from "./format.js";
 
 export function createFold() {
   const fold = element(
@@ -10,6 +10,7 @@ export function createFold() {
     { "data-part": "fold" },
     element("summary", { "data-part": "summary" }),
     element("ul", { class: "checks", "aria-label": "The gate's checks", "data-part": "checks" }),
+    element("p", { class: "note", hidden: true, "data-part": "shadow" }),
     element("ol", { class: "events", "aria-label": "History", "data-part": "events" }),
     element("p", { class: "error", hidden: true, "data-part": "unread" }),
   );
@@ -53,17 +54,28 @@ function updateCheck(row, check) {
 // The list of jobs carries no history; it is asked for once for each change of an open job.
 async function showHistory(fold) {
   const { job_id: id, updated_at: version } = fold.job;
-  if (!fold.open || fold.shown === version) return;
+  if (!fold.open || (fold.shown === version && fold.job.state !== "passed")) return; // a passed one may be shadowed
   const part = parts(fold);
   fold.shown = version;
   try {
-    const { events } = await read(`/api/v1/jobs/${id}`);
+    const { events, shadow } = await read(`/api/v1/jobs/${id}`);
+    showMessage(part.shadow, shadow === null ? "" : shadowOf(shadow));
     reconcile(part.events, events, { key: (event, index) => index, create: createEvent, update: updateEvent });
     showMessage(part.unread, "");
   } catch (refused) {
     fold.shown = null;
     showMessage(part.unread, `The history cannot be read: ${refused.message}`);
   }
+}
+
+function shadowOf({ traces, champion, overall, by_cohort: cohorts }) {
+  const told = (line) =>
+    line.correlation === null
+      ? plural(line.traces, "trace")
+      : `correlation ${line.correlation.toFixed(3)}, ${(100 * line.rank_agreement).toFixed(1)} % of pairs in one order, ` +
+        `${line.mean_difference < 0 ? "−" : "+"}${Math.abs(line.mean_difference).toFixed(2)} sd`;
+  const each = Object.entries(cohorts).map(([name, line]) => `${name}: ${told(line)}`);
+  return `Beside ${champion} on ${plural(traces, "trace")}: ${told(overall)}. ${each.join("; ")}`;
 }
 
 function createEvent() {
