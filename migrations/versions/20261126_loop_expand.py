@@ -94,6 +94,7 @@ def _release() -> None:
         sa.Column("role", sa.Text(), nullable=False),
         sa.Column("version", sa.Text(), nullable=False),
         sa.Column("observed_as", sa.Text(), nullable=False),
+        sa.Column("former", sa.Text(), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
         _time("started_at", now=True),
         sa.Column("start_place", sa.BigInteger(), nullable=False),
@@ -144,6 +145,8 @@ def _probes() -> None:
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_probe_run")),
     )
     op.create_index("ix_probe_run_suite", "probe_run", ["suite", "run_id"])
+    running = sa.text("state = 'running'")
+    op.create_index("ix_probe_run_running", "probe_run", ["run_id"], postgresql_where=running)
     op.create_table(
         "probe_answer",
         sa.Column("run_id", sa.BigInteger(), nullable=False),

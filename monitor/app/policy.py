@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from monitor.app.temperature import ScorerTemperatures
 from monitor.domain.job import Action
 from monitor.errors import InvalidInput
 from monitor.postgres.policy_texts import Draw, PostgresPolicyTexts
@@ -32,6 +33,7 @@ class PolicyMaterial:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._texts = PostgresPolicyTexts(engine)
         self._registry = RewardRegistry(engine)
+        self._temperature = ScorerTemperatures(engine, settings.rewards)
         self._settings = settings
 
     def export(self, folder: Path, job_id: int, action: Action) -> PolicyInputs:
@@ -51,7 +53,7 @@ class PolicyMaterial:
         prompts = policy.on_policy.prompts if action is Action.DPO else 0
         return PolicyInputs(
             scorer=scorer,
-            temperature=rewards.temperature,
+            temperature=self._temperature(scorer.version),
             lower_beta=rewards.lower_beta,
             replay=replay,
             judged=self._texts.judged(folder / JUDGED_FILE, since),

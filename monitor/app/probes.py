@@ -12,6 +12,7 @@ from apscheduler.triggers.cron import CronTrigger
 from sqlalchemy import Engine
 
 from monitor.app.leader import Duty
+from monitor.app.temperature import ScorerTemperatures
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message
 from monitor.errors import InvalidInput, InvalidSetting
@@ -106,7 +107,7 @@ def probing(settings: Settings, engine: Engine, *, scorer: SharedScorer, metrics
             model,
             suites_of(probes),
             rules=ProbeRules(cron_of(probes), probes.items_per_run, probes.concurrency, probes.policy_model),
-            wins=Wins(score, lambda: scorer.current() is not None, settings.rewards.temperature),
+            wins=Wins(score, lambda: scorer.current() is not None, ScorerTemperatures(engine, settings.rewards)),
             metrics=metrics,
         )
         yield [

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from monitor.app.policy import PolicyMaterial
 from monitor.app.rules import null_rule_of, verdicts_of
+from monitor.app.temperature import ScorerTemperatures
 from monitor.drift.rescore import RescoredBaselines
 from monitor.labels.agreement import AgreementReport
 from monitor.labels.pairs import PairRules
@@ -103,7 +104,7 @@ def job_service_of(engine: Engine, settings: Settings) -> JobService:
 
 
 def releases_of(engine: Engine, settings: Settings) -> Releases:
-    window, temperature = PostgresBaselineTraces(engine), settings.rewards.temperature
+    window, temperature = PostgresBaselineTraces(engine), ScorerTemperatures(engine, settings.rewards)
     baselines = RescoredBaselines(window, null_rule_of(settings), temperature=temperature)
     backend = settings.rewards.backend
     no_shadow = None if backend == "huggingface" else f"rewards.backend is {backend!r}, and cannot hold two ensembles"

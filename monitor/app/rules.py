@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from monitor.domain.cohort import CohortRule
 from monitor.domain.incident import VerdictWait
+from monitor.domain.score import TemperatureOf
 from monitor.drift.anchor import JUDGED
 from monitor.drift.budget import Budget
 from monitor.drift.controller import ControllerRules
@@ -25,13 +26,13 @@ from monitor.retraining.cause import Verdicts
 from monitor.settings.root import Settings
 
 
-def observe_rules_of(settings: Settings, selection: SelectionRule) -> ObserveRules:
+def observe_rules_of(settings: Settings, selection: SelectionRule, temperature: TemperatureOf) -> ObserveRules:
     rewards = settings.rewards
     return ObserveRules(
         CohortRule(settings.ingest.cohort_keys),
         settings.repeat_window,
         selection,
-        RewardRule(rewards.temperature, takes_reported=rewards.backend == "none"),
+        RewardRule(temperature, takes_reported=rewards.backend == "none"),
     )
 
 

@@ -34,6 +34,7 @@ from monitor.app.review import reviews_of, selection_of
 from monitor.app.rules import controller_rules_of, observe_rules_of, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
 from monitor.app.supervisor import Supervisor
+from monitor.app.temperature import ScorerTemperatures
 from monitor.drift.moved import MovedDays
 from monitor.drift.reask import PairTolerance
 from monitor.drift.status import Streams
@@ -231,7 +232,8 @@ class Daemon:
     def _run_worker(self) -> None:
         ingest, kafka = self.settings.ingest, self.settings.kafka
         store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
-        rules = observe_rules_of(self.settings, selection_of(self._engine, self.settings.review))
+        temperature = ScorerTemperatures(self._engine, self.settings.rewards)
+        rules = observe_rules_of(self.settings, selection_of(self._engine, self.settings.review), temperature)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
         embedder, reward_model = open_embedder(self.settings, self._scorer, self._shared_scorer, self._metrics)
         builder = BatchBuilder(rules, store, store, reward_model=reward_model, embedder=embedder, metrics=self._metrics)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import tanh
 
@@ -28,6 +28,14 @@ class Opinion:
 
     scorer_version: str
     win: float  # 0 to 1; one half: they cannot tell
+
+
+TemperatureOf = Callable[[str], float]  # of a scorer's version: by which its margins are divided
+
+
+def plain_temperature(_version: str) -> float:
+    """Return 1 for every scorer: its margins are log odds as they are."""
+    return 1.0
 
 
 def win_of(margins: Sequence[float], temperature: float) -> float:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from monitor.domain.baseline import BaselineExtension
-from monitor.domain.score import win_of
+from monitor.domain.score import TemperatureOf, plain_temperature, win_of
 from monitor.domain.signal import DISAGREEMENT, REWARD
 from monitor.drift.baseline import SignalBaseline
 from monitor.drift.freeze import NullRule, Prompts, Window, build_signal_baseline, read_prompts
@@ -29,10 +29,10 @@ class WindowSource(Protocol):
 class RescoredBaselines:
     """Works out what a promotion adds to the baseline."""
 
-    def __init__(self, source: WindowSource, rule: NullRule, *, temperature: float = 1.0) -> None:
+    def __init__(self, source: WindowSource, rule: NullRule, *, temperature: TemperatureOf = plain_temperature) -> None:
         self._source = source
         self._rule = rule
-        self._temperature = temperature  # `rewards.temperature`
+        self._temperature = temperature
 
     def plan(self, result: RunResult) -> BaselineExtension | None:
         """Return the active baseline with the candidate's laws; None without a baseline.
@@ -66,7 +66,7 @@ class RescoredBaselines:
             scores,
             rule=self._rule,
             prompts=prompts,
-            temperature=self._temperature,
+            temperature=self._temperature(result.candidate.version),
         )
         extended = window.baseline.extended(laws)
         return BaselineExtension(window.baseline_id, window.revision, extended.to_json())

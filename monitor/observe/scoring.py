@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from monitor.domain.score import Opinion, Reward, win_of
+from monitor.domain.score import Opinion, Reward, TemperatureOf, plain_temperature, win_of
 from monitor.domain.trace import Message, Trace
 
 REPORTED = "reported"  # the scorer of a trace's own scores
@@ -20,7 +20,7 @@ class RewardModel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RewardRule:
-    temperature: float = 1.0  # by which a margin is divided before its sigmoid is an opinion
+    temperature: TemperatureOf = plain_temperature  # by which a margin is divided before its sigmoid is an opinion
     takes_reported: bool = True  # False: without a model nothing is scored, whatever a trace says itself
 
 
@@ -69,7 +69,7 @@ def score_traces(
 def _opinion(reward: Reward | None, reference: Reward | None, rule: RewardRule) -> Opinion | None:
     if reward is None or reference is None:
         return None
-    return Opinion(reward.scorer_version, win_of(reward.margins(reference), rule.temperature))
+    return Opinion(reward.scorer_version, win_of(reward.margins(reference), rule.temperature(reward.scorer_version)))
 
 
 def _reported(trace: Trace, rule: RewardRule) -> Scored:

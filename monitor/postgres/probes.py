@@ -36,8 +36,10 @@ class PostgresProbes:
         self._engine = engine
 
     def last_started(self) -> datetime | None:
+        table = schema.probe_run.c
+        query = select(table.started_at).order_by(table.run_id.desc()).limit(1)
         with transaction(self._engine) as connection:
-            last: datetime | None = connection.execute(select(func.max(schema.probe_run.c.started_at))).scalar_one()
+            last: datetime | None = connection.execute(query).scalar_one_or_none()
         return None if last is None else last.astimezone(UTC)
 
     def begin(self, runs: Sequence[NewRun]) -> None:

@@ -15,6 +15,7 @@ from monitor.postgres.document import document
 from monitor.postgres.engine import transaction
 from monitor.retraining.records import Author, Pointer, Registration
 from monitor.runs.artifact import Artifact
+from monitor.runs.calibration import ScorerCalibration
 from monitor.runs.lineage import Lineage
 from monitor.runs.model import ModelDetail, ModelRole, Models, RegisteredModel
 from monitor.runs.result import PairMetrics, RewardResult
@@ -68,7 +69,13 @@ class RewardRegistry:
         if row is None:
             return None
         lineage = None if row["lineage"] is None else msgspec.convert(row["lineage"], Lineage, strict=False)
-        return ModelDetail(_model(row), row["path"], lineage, row["card"])
+        return ModelDetail(_model(row), row["path"], lineage, row["card"], _calibration(row["calibration"]))
+
+    def calibration(self, version: str) -> ScorerCalibration | None:
+        """Return what a scorer's margins are worth; None for one that is not registered, or was never calibrated."""
+        query = select(schema.reward_model.c.calibration).where(schema.reward_model.c.version == version)
+        with transaction(self._engine) as connection:
+            return _calibration(connection.execute(query).scalar_one_or_none())
 
 
 class PostgresRegistry:
@@ -100,7 +107,13 @@ class PostgresRegistry:
             "lineage": null() if model.lineage is None else document(model.lineage),
             "card": model.card,
         }
-        row = {"version": artifact.version, "sha256": artifact.sha256, "role": model.role, "served_as": model.served_as}
+        row = {
+            "version": artifact.version,
+            "sha256": artifact.sha256,
+            "role": model.role,
+            "served_as": model.served_as,
+            "calibration": null() if model.calibration is None else document(model.calibration),
+        }
         again = (
             upsert(schema.reward_model)
             .values(**row, **known)
@@ -167,6 +180,10 @@ def replaced_scorers(connection: Connection) -> frozenset[str]:
     named = select(schema.registry.c.version).where(schema.registry.c.role == REWARD)
     scorers = select(schema.reward_model.c.version).where(schema.reward_model.c.role == REWARD)
     return frozenset(connection.execute(scorers.except_(named)).scalars())
+
+
+def _calibration(stored: object) -> ScorerCalibration | None:
+    return None if stored is None else msgspec.convert(stored, ScorerCalibration, strict=False)
 
 
 def _model(row: RowMapping) -> RegisteredModel:

@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 from apscheduler.triggers.cron import CronTrigger
 
-from monitor.domain.score import Reward, win_of
+from monitor.domain.score import Reward, TemperatureOf, win_of
 from monitor.domain.trace import Message
 from monitor.errors import Unavailable
 from monitor.probes.asking import PAUSES, Flight, Judge, LiveModel, Pauses, judge_of
@@ -76,7 +76,7 @@ class WinJudge:
 
     responses: Mapping[str, str]  # the baseline's, by item
     score: Score
-    temperature: float
+    temperature: TemperatureOf
 
     def __call__(self, item: Item, answer: str) -> tuple[float | None, str]:
         try:
@@ -86,7 +86,7 @@ class WinJudge:
             return None, ""
         if live is None or before is None:
             return None, ""
-        return win_of(live.margins(before), self.temperature), live.scorer_version
+        return win_of(live.margins(before), self.temperature(live.scorer_version)), live.scorer_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Wins:
 
     score: Score
     has_scorer: Callable[[], bool]
-    temperature: float
+    temperature: TemperatureOf
 
 
 def is_due(cron: CronTrigger, last: datetime | None, at: datetime) -> bool:
@@ -146,7 +146,8 @@ class Prober:
 
     def _due(self) -> list[NewRun]:
         runs = [NewRun(name, suite.sha256, SIGNAL_OF[suite.kind]) for name, suite in self._suites.items()]
-        return [*runs, NewRun(LIVE, "", LIVE)] if self._wins.has_scorer() else runs
+        compares = self._wins.has_scorer() and bool(self._store.prompts(0, 1))
+        return [*runs, NewRun(LIVE, "", LIVE)] if compares else runs
 
     def _start(self, run: OpenRun) -> bool:
         """Send a run's questions; a run that cannot be asked ends at once, and the next one is due."""

@@ -10,8 +10,9 @@ from monitor.domain.alarm import AlarmState, ReferenceVerdict, ScorerVerdict, Se
 from monitor.domain.incident import LikelyCause
 from monitor.domain.job import LIVE, Action, Hold, Job, JobState, RunProgress, Verdict
 from monitor.runs.artifact import Artifact
+from monitor.runs.calibration import ScorerCalibration
 from monitor.runs.lineage import Lineage
-from monitor.runs.result import PairMetrics, RunResult
+from monitor.runs.result import PairMetrics, RewardResult, RunResult
 from monitor.runs.spec import RunSpec
 from monitor.stats.agreement import Agreement, Turnover
 
@@ -96,6 +97,7 @@ class Registration:
     lineage: Lineage | None = None
     served_as: str | None = None
     card: str | None = None
+    calibration: ScorerCalibration | None = None  # of an ensemble; it stays as it was registered first
 
     @classmethod
     def of(cls, result: RunResult, job_id: int, card: str | None = None) -> Registration:
@@ -107,6 +109,7 @@ class Registration:
             job_id=job_id,
             lineage=result.lineage,
             card=card,
+            calibration=result.calibration if isinstance(result, RewardResult) else None,
         )
 
 

@@ -17,7 +17,7 @@ from monitor.retraining.launcher import Launcher, Run
 from monitor.runs.action import ACTIONS
 from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256
 from monitor.runs.heads import backbone_of
-from monitor.runs.policy import POLICY, PolicyInputs
+from monitor.runs.policy import POLICY, PolicyInputs, PolicyResult
 from monitor.runs.result import RESULT_FILE, Failure, RewardResult, RunResult, read_result
 from monitor.runs.spec import SPEC_FILE, RunSpec, read_spec, write_spec
 from monitor.settings.retrain import RetrainSettings
@@ -91,7 +91,7 @@ class RunFolders:
             self._given(job_id, action, champion),
             base_model=_base_model(role, self._settings, champion),
             rescore=self._baseline.export(folder / RESCORE_FILE) if role == RewardResult.role else None,
-            recipe=read_recipe(*_recipe_of(action, self._settings)),
+            recipe=_defaults_of(action, self._settings) | read_recipe(*_recipe_of(action, self._settings)),
             output=str(folder / OUTPUT_FOLDER),
             scored_tokens=self._scored_tokens,
         )
@@ -171,6 +171,11 @@ def _recipe_of(action: Action, settings: RetrainSettings) -> tuple[Path | None, 
     return of_policies.get(action, (settings.recipe, "retrain.recipe"))
 
 
+def _defaults_of(action: Action, settings: RetrainSettings) -> dict[str, float | int | str | bool]:
+    """Return what the settings say of a recipe that does not say it itself."""
+    return {"on_policy_ratio": settings.policy.on_policy.ratio} if action is Action.DPO else {}
+
+
 def collect_result(folder: Path, spec: RunSpec, *, exit_code: int, last_words: str | None) -> RunResult:
     """Read what the run reports; raise `InvalidInput` in words where it did not succeed."""
     if not (folder / RESULT_FILE).is_file():
@@ -194,12 +199,14 @@ def verify_result(folder: Path, result: RunResult) -> None:
     found = artifact_sha256(Path(result.candidate.path))
     if found != result.candidate.sha256:
         raise InvalidInput(f"the candidate's files hash to {found}; the run reported {result.candidate.sha256}")
-    if result.rescored is None:
-        return
-    _verify_path(folder, result.rescored.path)
-    found = file_sha256(Path(result.rescored.path))
-    if found != result.rescored.sha256:
-        raise InvalidInput(f"{result.rescored.path} hashes to {found}; the run reported {result.rescored.sha256}")
+    evidence = result.evidence if isinstance(result, PolicyResult) else ()
+    for file in (result.rescored, *evidence):
+        if file is None:
+            continue
+        _verify_path(folder, file.path)
+        found = file_sha256(Path(file.path))
+        if found != file.sha256:
+            raise InvalidInput(f"{file.path} hashes to {found}; the run reported {file.sha256}")
 
 
 def _verify_path(folder: Path, path: str) -> None:

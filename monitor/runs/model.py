@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from monitor.runs.calibration import ScorerCalibration
 from monitor.runs.lineage import Lineage
 from monitor.runs.result import PairMetrics
 
@@ -36,6 +37,7 @@ class ModelDetail:
     path: str  # of its files
     lineage: Lineage | None  # None for a model the settings named, and for one of an earlier release
     card: str | None  # Markdown
+    calibration: ScorerCalibration | None = None  # of a reward ensemble, by the run that made it
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,8 @@ class RewardsSettings(Part):
     temperature: float = Field(
         1.0,
         gt=0,
-        description="by which reward margins are divided before their sigmoid is `reward_win`; after a change, freeze a"
-        " new baseline",
+        description="by which reward margins are divided before their sigmoid is `reward_win`, for scorers without a"
+        " calibration of their own; after a change, freeze a new baseline",
     )
     lower_beta: float = Field(1.0, ge=0, description="standard deviations between the mean and the lower bound")
     anchor: AnchorSettings = AnchorSettings()

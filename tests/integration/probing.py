@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 
 from monitor.app.probes import cron_of, live_model_of, suites_of
 from monitor.domain.alarm import Alarm
-from monitor.domain.score import Reward
+from monitor.domain.score import Reward, plain_temperature
 from monitor.domain.trace import Message, Trace
 from monitor.drift.controller import LATE_SECONDS, Controller
 from monitor.ingest.offset import StoredOffset
@@ -84,7 +84,7 @@ class Site:
             rules=ProbeRules(
                 cron_of(probes), probes.items_per_run, probes.concurrency, probes.policy_model, Pauses(0.01, 0.01)
             ),
-            wins=Wins(score or (lambda rows: [None] * len(rows)), lambda: score is not None, 1.0),
+            wins=Wins(score or (lambda rows: [None] * len(rows)), lambda: score is not None, plain_temperature),
             metrics=self.metrics,
             clock=lambda: now() + timedelta(hours=2 if self.due else -2),
         )

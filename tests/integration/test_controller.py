@@ -366,6 +366,12 @@ def test_laws_made_from_a_baseline_that_changed_meanwhile_are_not_stored(
     write(TRACES[:900])
     Controller(store, RULES).tick()
     first, second = (plan(engine, rescored(tmp_path, range(BASELINE), version)) for version in ("v2", "v3"))
+    sharper = {"v2": 0.2}.__getitem__  # opinions are expected by the temperature that the new scorer has
+    window = PostgresBaselineTraces(engine)
+    other = RescoredBaselines(window, NullRule(), temperature=sharper).plan(rescored(tmp_path, range(BASELINE), "v2"))
+    assert other is not None
+    assert first is not None
+    assert other.content != first.content
     with engine.begin() as connection:
         assert not PostgresBaselines(connection).extend(None)  # there is a baseline
         assert PostgresBaselines(connection).extend(first)

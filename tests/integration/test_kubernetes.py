@@ -13,16 +13,21 @@ from uuid import uuid4
 
 import pytest
 
-from monitor.domain.job import JobState
+from monitor.demo.models import build_tiny_base
+from monitor.domain.job import Action, JobState
 from monitor.domain.order import JobOrder
 from monitor.errors import Unavailable
 from monitor.retraining.dispatcher import Step
 from monitor.retraining.launchers.kubernetes import KubernetesLauncher
 from monitor.retraining.launchers.kubernetes_api import KubernetesApi
 from monitor.retraining.launchers.kubernetes_job import DEPLOYMENT, TOKEN
+from monitor.retraining.run_folder import collect_result, verify_result
 from monitor.runs.attempt import EXIT_CODE_FILE, LOG_FILE
+from monitor.runs.spec import RunSpec, write_spec
+from monitor.settings.launch import KubernetesSettings
 from tests.integration.job_parts import OPERATOR, Parts, drive, prefer, wait_until
 from tests.integration.kubernetes_parts import Cluster
+from tests.integration.test_retrain import preference_rows, write_jsonl
 from tests.kubelet import Kubelet
 from tests.real_kubernetes import BUILD, ControlPlane
 
@@ -127,6 +132,52 @@ def test_a_run_that_is_ended_from_outside_goes_on_from_its_checkpoint_and_costs_
     if way == "store":
         left = [path for path in (job.folder / "store").rglob("*") if path.is_file() and "inputs" not in path.parts]
         assert left == [], "what the job needs no more is removed"
+
+
+def test_a_real_refresh_runs_in_a_pod_that_sees_nothing_but_a_store(
+    cluster: Cluster, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    given, runs = tmp_path / "given", tmp_path / "runs"
+    attempt = runs / "job-1" / "attempt-1"
+    attempt.mkdir(parents=True)
+    rows = list(preference_rows())[:120]
+    texts = [row[side] for row in rows for side in ("chosen", "rejected")]
+    build_tiny_base(given / "base", texts, seed=0)
+    spec = RunSpec(
+        job_id=1,
+        action=Action.REWARD_REFRESH,
+        base_model=str(given / "base"),
+        champion=None,
+        preferences=write_jsonl(given / "preferences.jsonl", rows),
+        rescore=None,
+        recipe={"name": "reward_demo", "members": 1, "max_length": 48},
+        seed=4,
+        output=str(attempt / "output"),
+        checkpoints=str(runs / "job-1" / "checkpoints"),
+    )
+    write_spec(attempt / "spec.json", spec)
+    settings = KubernetesSettings(image="i", kubeconfig=cluster.kubeconfig, store=f"file://{tmp_path / 'store'}")
+    cluster.kubelet.hidden = (given,)
+    request.addfinalizer(lambda: setattr(cluster.kubelet, "hidden", ()))
+    launcher = KubernetesLauncher(settings, runs, KubernetesApi(settings), poll_seconds=0.2)
+    run = launcher.start(launcher.handle(attempt))
+    seen = set()
+
+    def has_ended() -> bool:
+        status = run.status()
+        seen.add(status.detail)
+        return status.exit_code is not None
+
+    wait_until(has_ended, seconds=120)
+    status = run.status()
+    assert status.exit_code == 0, status.log_tail
+    assert not (attempt / "output").exists()
+    run.fetch()
+
+    result = collect_result(attempt, spec, exit_code=0, last_words=None)
+    verify_result(attempt, result)
+    assert len(seen) > 1, "how far it has come is told while it runs"
+    assert (attempt / LOG_FILE).read_text()
 
 
 def test_a_run_out_of_memory_is_a_failed_attempt_and_says_so(job: Parts, cluster: Cluster) -> None:

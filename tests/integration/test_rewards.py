@@ -221,7 +221,7 @@ def test_an_opinion_is_the_mean_over_members_of_how_surely_each_prefers_the_answ
     ensemble = load(artifact)
     answers = [trace(n, response=text(8, n), reference_response=text(9, 50 + n)) for n in range(6)]
     unpaired, unreadable = trace(6), trace(7, reference_response="\ud800")
-    found = score_traces([*answers, unpaired, unreadable], ensemble, RewardRule(temperature=0.5))
+    found = score_traces([*answers, unpaired, unreadable], ensemble, RewardRule(temperature=lambda _version: 0.5))
 
     for item, scored in zip(answers, found, strict=False):
         own, other = ensemble.score([(item.messages, said or "") for said in (item.response, item.reference_response)])

@@ -14,6 +14,7 @@ import pytest
 
 from monitor.domain.job import Action
 from monitor.domain.trace import Message
+from monitor.errors import InvalidInput
 from monitor.retraining.gate import judge
 from monitor.retraining.records import Lease
 from monitor.retraining.report.answers import MOST_CHARACTERS, choose_answers
@@ -21,7 +22,8 @@ from monitor.retraining.report.curve import draw_curves
 from monitor.retraining.report.files import check_files
 from monitor.retraining.report.forest import RIGHT, draw_forest
 from monitor.retraining.report.page import Judged, make_report
-from monitor.runs.artifact import Artifact, HashedFile, file_sha256
+from monitor.retraining.run_folder import verify_result
+from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256
 from monitor.runs.evidence import LOOP
 from monitor.runs.lineage import Lineage
 from monitor.runs.policy import PolicyInputs, PolicyResult
@@ -153,6 +155,31 @@ def test_evidence_that_cannot_be_read_is_named_and_the_rest_is_shown(tmp_path: P
     assert "Not shown: " in told
     assert "replay.jsonl:1:" in told
     assert "Every measure beside its margin" in told
+
+
+def test_pairs_that_models_judged_are_listed_and_not_taken_for_compared_answers(tmp_path: Path) -> None:
+    result = a_result(tmp_path)
+    pairs = tmp_path / "on_policy.jsonl"
+    pairs.write_text('{"chosen": "a"}\n')
+    both = (*result.evidence, HashedFile(str(pairs), file_sha256(pairs), 1))
+    told = page_of(judged(tmp_path, replace(result, evidence=both)))
+    assert "Not shown" not in told
+    assert str(pairs) in told
+
+
+def test_evidence_that_was_changed_or_lies_elsewhere_is_not_believed(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    candidate = run / "candidate"
+    candidate.mkdir(parents=True)
+    (candidate / "weights").write_text("w")
+    artifact = Artifact("v2", str(candidate), artifact_sha256(candidate))
+    good = replace(a_result(run), candidate=artifact)
+    verify_result(run, good)
+    with pytest.raises(InvalidInput, match="its own folder"):
+        verify_result(run, replace(good, evidence=a_result(tmp_path).evidence))
+    Path(good.evidence[0].path).write_text("other")
+    with pytest.raises(InvalidInput, match=r"replay\.jsonl hashes to"):
+        verify_result(run, good)
 
 
 def test_a_refresh_has_a_page_too(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, PrimaryKeyConstraint, Table, Text, text
 
 from monitor.postgres.column import timestamp as _timestamp
 from monitor.postgres.schema.metadata import metadata
@@ -26,6 +26,7 @@ probe_run = Table(
     Column("entry_id", BigInteger),  # of the log, in which they stand
     Column("detail", Text, nullable=False, server_default=""),
     Index("ix_probe_run_suite", "suite", "run_id"),
+    Index("ix_probe_run_running", "run_id", postgresql_where=text("state = 'running'")),
 )
 
 probe_answer = Table(

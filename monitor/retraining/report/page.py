@@ -32,6 +32,7 @@ from monitor.runs.spec import RunSpec
 
 REPORT_FILE = "report.html"
 LOG_FILE = "run.log"  # where the launcher leaves what the run said
+ON_POLICY_FILE = "on_policy.jsonl"  # pairs of its own answers that a run learnt from: nothing in it is compared
 MOST_LOG_BYTES = 4_000_000
 _READING = {
     True: "All of it must lie on the shaded side, and of most measures the middle in half of the margin.",
@@ -135,6 +136,8 @@ def _answers(result: RunResult) -> tuple[list[AnsweredPrompt], list[str]]:
     rows: list[AnsweredPrompt] = []
     unread = []
     for file in result.evidence if isinstance(result, PolicyResult) else ():
+        if Path(file.path).name == ON_POLICY_FILE:
+            continue
         try:
             rows += [row for row in read_evidence(Path(file.path)) if isinstance(row, AnsweredPrompt)]
         except (OSError, InvalidInput) as error:
