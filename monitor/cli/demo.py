@@ -113,8 +113,8 @@ class Story:
             self._stage.check()
 
     def _start_parts(self, port: int, now: datetime) -> None:
+        from monitor.cli.demo_parts import open_broker
         from monitor.demo import script
-        from monitor.demo.broker import EmbeddedBroker
         from monitor.demo.player import Player
         from monitor.demo.policy import PolicyServer
         from monitor.demo.postgres import EmbeddedPostgres
@@ -124,43 +124,43 @@ class Story:
         from monitor.postgres.engine import create_engine_for
         from monitor.postgres.migrate import upgrade
         from monitor.settings.root import Settings
-        from monitor.telemetry.logs import configure_logging
 
         self._stage.heading("1. Parts")
-        log = self._parts.enter_context((self._home / "demo.log").open("w", encoding="utf-8"))
-        configure_logging(level="info", style="json", stream=log)
-        self._parts.callback(logging.getLogger().handlers.clear)  # before the file they write to is closed
+        self._open_log()
         postgres = self._parts.enter_context(EmbeddedPostgres(self._home / "postgres"))
         upgrade(postgres.url)
-        broker = self._parts.enter_context(EmbeddedBroker(partitions=2))
-        for topic in (script.TRACES_TOPIC, script.PREFERENCES_TOPIC, script.DEAD_LETTERS_TOPIC):
-            broker.create_topic(topic)
+        broker = self._parts.enter_context(open_broker())
         self._engine = create_engine_for(postgres.url)
         self._parts.callback(self._engine.dispose)
         self._stage.say("PostgreSQL 18, a broker and a server of the released policy are up")
         champion, policy = self._train_models(now)
         self._platform = self._parts.enter_context(ServingPlatform(script.WEBHOOK_SECRET))
-        settings = Settings.model_validate(
-            script.demo_settings(
-                bootstrap_servers=broker.bootstrap_servers,
-                api_version=broker.api_version,
-                postgres_url=postgres.url,
+        settings = script.demo_settings(
+            bootstrap_servers=broker.bootstrap_servers,
+            api_version=broker.api_version,
+            postgres_url=postgres.url,
+            folder=self._home,
+            champion=champion,
+            port=port,
+            policy_url=self._parts.enter_context(PolicyServer(NORMAL, seed=script.SEED)).url,
+            retrain=script.retrain_settings(
                 folder=self._home,
-                champion=champion,
-                port=port,
-                policy_url=self._parts.enter_context(PolicyServer(NORMAL, seed=script.SEED)).url,
-                retrain=script.retrain_settings(
-                    folder=self._home,
-                    recipe=demo_recipe(),
-                    policy=policy,
-                    policy_recipe=write_recipe(self._home / "dpo.yaml"),
-                    platform_url=self._platform.url,
-                ),
-            )
+                recipe=demo_recipe(),
+                policy=policy,
+                policy_recipe=write_recipe(self._home / "dpo.yaml"),
+                platform_url=self._platform.url,
+            ),
         )
         self._stage.player = Player(broker.bootstrap_servers, broker.api_version)
         self._parts.callback(self._stage.player.close)
-        self._start_daemon(settings)
+        self._start_daemon(Settings.model_validate(settings))
+
+    def _open_log(self) -> None:
+        from monitor.telemetry.logs import configure_logging
+
+        log = self._parts.enter_context((self._home / "demo.log").open("w", encoding="utf-8"))
+        configure_logging(level="info", style="json", stream=log)
+        self._parts.callback(logging.getLogger().handlers.clear)  # before the file they write to is closed
 
     def _train_models(self, now: datetime) -> tuple[Path, Path]:
         """Return the folders of the first reward ensemble and of the policy that is served now."""
@@ -168,7 +168,7 @@ class Story:
         from monitor.demo import script
         from monitor.demo.policies import teach_assistant
         from monitor.demo.traffic import DRIFTED
-        from monitor.demo.training import train_first_ensemble
+        from monitor.demo.training import build_base, train_first_ensemble
         from monitor.domain.cohort import CohortRule
         from monitor.postgres.checkpoints import PostgresCheckpoints
         from monitor.postgres.preferences import PostgresPreferences
@@ -184,9 +184,10 @@ class Story:
             self._stage.console.status(f"training three members on {exported.rows} human preferences"),
             ThreadPoolExecutor(1) as beside,  # the ensemble is trained in a process of its own
         ):
-            taught = beside.submit(teach_assistant, policy, DRIFTED, seed=script.SEED)
             texts = (text for pair in pairs for text in (pair.messages[0].content, pair.chosen, pair.rejected))
-            result = train_first_ensemble(self._home, exported, texts)
+            build_base(self._home, texts)
+            taught = beside.submit(teach_assistant, policy, DRIFTED, seed=script.SEED)
+            result = train_first_ensemble(self._home, exported)
             taught.result()
         metrics = result.candidate_metrics
         self._stage.say(

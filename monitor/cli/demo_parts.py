@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from monitor.domain.cohort import CohortRule
 from monitor.domain.trace import Preference
@@ -13,6 +15,9 @@ from monitor.errors import InvalidInput, InvalidSetting
 from monitor.observe.step import nothing_observed
 from monitor.pipeline.checkpoint import Checkpoint
 from monitor.postgres.checkpoints import PostgresCheckpoints
+
+if TYPE_CHECKING:
+    from monitor.demo.broker import EmbeddedBroker
 
 DEFAULT_PORT = 8080
 
@@ -50,3 +55,15 @@ def store_history(store: PostgresCheckpoints, pairs: Iterable[Preference], rule:
             dead_letters={},
         )
     )
+
+
+@contextmanager
+def open_broker() -> Iterator[EmbeddedBroker]:
+    """Start a broker with the story's topics."""
+    from monitor.demo import script
+    from monitor.demo.broker import EmbeddedBroker
+
+    with EmbeddedBroker(partitions=2) as broker:
+        for topic in (script.TRACES_TOPIC, script.PREFERENCES_TOPIC, script.DEAD_LETTERS_TOPIC):
+            broker.create_topic(topic)
+        yield broker

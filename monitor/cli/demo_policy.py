@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from monitor.cli.demo_stage import FOLD_SECONDS, Missed, Stage
 from monitor.domain.job import Action, Job, JobState
+from monitor.domain.order import Actor, JobOrder, Role
 from monitor.domain.release import BakeState
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ BAKE_SECONDS = 60.0
 def tell_policy(stage: Stage, platform: ServingPlatform) -> None:
     """Follow the DPO job that people's verdicts started, to the end of its bake window."""
     stage.heading("12. The policy itself")
-    job = stage.follow(stage.started_job(Action.DPO).job_id)
+    waiting = stage.started_job(Action.DPO)
+    stage.ports.jobs.move_job(waiting.job_id, JobOrder.APPROVE, actor=Actor("you", Role.OPERATOR))
+    stage.say(f"job {waiting.job_id} waits for an operator, as its rule says; you approve it")
+    job = stage.follow(waiting.job_id)
     _tell_gate(stage, job)
     served_as = _hear_promotion(stage, platform, job)
     _bake(stage, job, served_as)

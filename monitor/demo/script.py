@@ -94,7 +94,7 @@ def retrain_settings(
             {
                 "signals": ["win_rate"],
                 "action": "dpo",
-                "approval": "automatic",
+                "approval": "manual",
                 "min_new_pairs": POLICY_PAIRS,
             },
         ],

@@ -41,11 +41,15 @@ def write_recipe(path: Path) -> Path:
     return path
 
 
-def train_first_ensemble(folder: Path, pairs: HashedFile, texts: Iterable[str]) -> RewardResult:
-    """Build a base model in *folder*/base and train the ensemble on *pairs*, in a process of its own."""
+def build_base(folder: Path, texts: Iterable[str]) -> None:
+    """Build the model in *folder*/base that each member is trained from."""
+    build_tiny_base(folder.absolute() / "base", texts, seed=SEED)
+
+
+def train_first_ensemble(folder: Path, pairs: HashedFile) -> RewardResult:
+    """Train the ensemble on *pairs* from the base model in *folder*/base, in a process of its own."""
     base, run = folder.absolute() / "base", folder.absolute() / "first"
     run.mkdir(parents=True, exist_ok=True)
-    build_tiny_base(base, texts, seed=SEED)
     spec = RunSpec(
         job_id=0,
         action=Action.REWARD_REFRESH,
