@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,8 @@ def process_count(wanted: int) -> int:
 def launch_training(order: TrainingOrder, wanted: int, progress: Progress) -> None:
     """Carry out *order*, by `wanted` processes or as many as there are GPUs."""
     processes = process_count(wanted)
+    gc.collect()  # what sampled the pairs makes room on the GPU
+    torch.cuda.empty_cache()
     if processes == 1:
         carry_out(order, progress)
         return

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import torch
 
 from monitor.domain.cohort import UNLABELLED
 from monitor.domain.score import Reward
 from monitor.rewards.huggingface import load_ensemble
+from monitor.runs.evidence import SampledPair
 from monitor.runs.policy import PolicyInputs
 from monitor.runs.spec import RunSpec
 from retrain.chat import PolicyEncoder
@@ -179,14 +180,15 @@ def _pair(prompt: PreferencePair, chosen: str, rejected: str) -> PreferencePair:
     )
 
 
-def _evidence(prompt: PreferencePair, texts: Sequence[str], found: Ranked) -> Mapping[str, Any]:
-    return {
-        "trace_id": prompt.preference_id,
-        "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
-        "cohort": prompt.cohort,
-        "chosen": texts[found.chosen],
-        "rejected": texts[found.rejected],
-        "margin": found.mean,
-        "margin_lower": found.lower,
-        "by": "ai",
-    }
+def _evidence(prompt: PreferencePair, texts: Sequence[str], found: Ranked) -> Mapping[str, object]:
+    pair = SampledPair(
+        trace_id=prompt.preference_id,
+        messages=prompt.messages,
+        cohort=prompt.cohort,
+        chosen=texts[found.chosen],
+        rejected=texts[found.rejected],
+        margin=found.mean,
+        margin_lower=found.lower,
+    )
+    row: Mapping[str, object] = msgspec.to_builtins(pair)
+    return row

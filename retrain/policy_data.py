@@ -55,6 +55,8 @@ def hold_out(spec: RunSpec, recipe: DpoRecipe | KtoRecipe, encoder: PolicyEncode
             found.append(HeldOut(example, pair.cohort, desirable))
     if not found:
         raise InvalidInput(f"none of {len(asked)} held-out examples can be encoded by the policy's chat template")
+    if len({item.desirable for item in found}) == 1 and found[0].desirable is not None:
+        raise InvalidInput(f"{len(found)} held-out answers have all the same thumb; wanted some of both")
     return tuple(found)
 
 
@@ -62,7 +64,7 @@ def prepare_pairs(spec: RunSpec, recipe: DpoRecipe, encoder: PolicyEncoder, prog
     """Split and encode the pairs, with pairs of the policy's own answers where prompts for them are given."""
     train, held_out = _split_pairs(spec, recipe)
     sampled = sample_pairs(spec, recipe, encoder, train=train, held_out=held_out, progress=progress)
-    train, watched = _watch(train, recipe) if recipe.patience else (train, ())
+    train, watched = _watch(train, recipe, progress)
     train = (*train, *sampled.pairs)
     rows = _encode(train, encoder, progress, "pairs")
     by_models = sum(not pair.by_people for pair, _ in rows)
@@ -83,7 +85,7 @@ def prepare_thumbs(spec: RunSpec, recipe: KtoRecipe, encoder: PolicyEncoder, pro
     split = _split_thumbs(spec, recipe)
     desirable = {thumb.answer.preference_id: thumb.desirable for thumb in split.train}
     answers = tuple(thumb.answer for thumb in split.train)
-    kept, watched = _watch(answers, recipe) if recipe.patience else (answers, ())
+    kept, watched = _watch(answers, recipe, progress)
     encoded = _encode(kept, encoder, progress, "answers", sides=1)
     order = np.random.default_rng(spec.seed).permutation(len(encoded))  # KTO takes them as they come
     used = [encoded[place] for place in order]
@@ -115,9 +117,18 @@ def _split_thumbs(spec: RunSpec, recipe: KtoRecipe) -> ThumbSplit:
     return split_thumbs(thumbs, held_out_ratio=recipe.held_out_ratio, seed=recipe.split_seed)
 
 
-def _watch(pairs: Sequence[PreferencePair], recipe: DpoRecipe | KtoRecipe) -> tuple[tuple[PreferencePair, ...], ...]:
+def _watch(
+    pairs: tuple[PreferencePair, ...], recipe: DpoRecipe | KtoRecipe, progress: Progress
+) -> tuple[tuple[PreferencePair, ...], tuple[PreferencePair, ...]]:
     """Part those to train on from those that say when to stop: the held-out ones only measure."""
-    split = split_pairs(pairs, held_out_ratio=recipe.watched_ratio, seed=(recipe.split_seed + _WATCHED_SEED) % 2**32)
+    if not recipe.patience:
+        return pairs, ()
+    seed = (recipe.split_seed + _WATCHED_SEED) % 2**32
+    try:
+        split = split_pairs(pairs, held_out_ratio=recipe.watched_ratio, seed=seed)
+    except InvalidInput as few:
+        progress.report(f"nothing to watch, so it trains to the end: {few}")
+        return pairs, ()
     return split.train, split.held_out
 
 

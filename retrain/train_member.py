@@ -21,6 +21,7 @@ from monitor.runs.spec import RunSpec
 from retrain.artifacts import staged_folder
 from retrain.checkpoint import claim_folder, key_of, link_folder
 from retrain.dataset import EncodedPairs, draw_bootstrap, encode_pairs
+from retrain.device import on_one_gpu
 from retrain.preferences import PreferencePair
 from retrain.progress import Progress
 from retrain.recipe import RewardRecipe
@@ -120,7 +121,7 @@ def _train_member(task: _Task, recipe: RewardRecipe, progress: Progress) -> None
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad_id)
         trainer = RewardTrainer(
             model=model,
-            args=_trainer_arguments(task, recipe),
+            args=on_one_gpu(_trainer_arguments(task, recipe)),
             train_dataset=draw_bootstrap(task.data, seed=task.seed),
             processing_class=tokenizer,
             callbacks=[_StepReport(task, progress)],

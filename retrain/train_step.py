@@ -29,6 +29,7 @@ from monitor.runs.file import read_file, write_file
 from retrain.artifacts import staged_folder
 from retrain.chat import load_policy_encoder
 from retrain.checkpoint import latest_complete, mark_complete, remove_others, step_of
+from retrain.device import on_one_gpu
 from retrain.language_model import load_policy
 from retrain.policy_recipe import DpoRecipe, KtoRecipe
 from retrain.progress import Progress
@@ -161,7 +162,7 @@ def carry_out(order: TrainingOrder, progress: Progress) -> None:
                 folder / TRAINED_FILE,
                 Trained(
                     steps=state.global_step,
-                    loss=report.loss,
+                    loss=next((entry["loss"] for entry in reversed(state.log_history) if "loss" in entry), None),
                     stopped_early=state.global_step < state.max_steps,
                     resumed_from=step_of(last) if last is not None else None,
                     seconds=time.monotonic() - started,
@@ -193,9 +194,9 @@ def _build_trainer(order: TrainingOrder, recipe: DpoRecipe | KtoRecipe, report: 
     if isinstance(recipe, DpoRecipe):
         ld_alpha = recipe.ld_alpha if recipe.ld_alpha < 1 else None
         loss = {"loss_type": [recipe.loss], "label_smoothing": recipe.label_smoothing, "ld_alpha": ld_alpha}
-        return _EncodedDpoTrainer(args=DPOConfig(**arguments, **loss), **common)
+        return _EncodedDpoTrainer(args=on_one_gpu(DPOConfig(**arguments, **loss)), **common)
     weights = {"desirable_weight": order.desirable_weight, "undesirable_weight": order.undesirable_weight}
-    return _EncodedKtoTrainer(args=KTOConfig(**arguments, **weights, loss_type=recipe.loss), **common)
+    return _EncodedKtoTrainer(args=on_one_gpu(KTOConfig(**arguments, **weights, loss_type=recipe.loss)), **common)
 
 
 def _arguments(order: TrainingOrder, recipe: DpoRecipe | KtoRecipe, watched: Dataset | None) -> dict[str, Any]:

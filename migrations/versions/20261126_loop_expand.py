@@ -94,6 +94,7 @@ def _release() -> None:
         sa.Column("role", sa.Text(), nullable=False),
         sa.Column("version", sa.Text(), nullable=False),
         sa.Column("observed_as", sa.Text(), nullable=False),
+        sa.Column("former", sa.Text(), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
         _time("started_at", now=True),
         sa.Column("start_place", sa.BigInteger(), nullable=False),

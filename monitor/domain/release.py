@@ -38,6 +38,7 @@ class Bake:
     alarm_id: int | None = None
     reason: str | None = None  # why it is where it is
     ended_at: datetime | None = None
+    former: str | None = None  # as `observed_as`, of the one whose place it took
 
 
 class Channel(StrEnum):

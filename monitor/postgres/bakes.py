@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, insert, null, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, func, insert, null, select, text, update
 
 from monitor.domain.alarm import AlarmState, StoredAlarm
 from monitor.domain.release import Bake, BakeState
@@ -37,13 +37,14 @@ class PostgresBakes:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def begin(self, job_id: int, *, role: str, version: str, observed_as: str, traces: int) -> None:
+    def begin(self, job_id: int, *, role: str, version: str, observed_as: str, former: str | None, traces: int) -> None:
         end = log_end(self._connection)
         row = {
             "job_id": job_id,
             "role": role,
             "version": version,
             "observed_as": observed_as,
+            "former": former,
             "state": BakeState.BAKING,
             "start_place": end.next_place,
             "next_sequence": end.next_sequence,
@@ -80,12 +81,23 @@ class BakeLog:
 
     def alarms(self, bake: Bake) -> tuple[StoredAlarm, ...]:
         table = schema.alarm.c
-        name = table.policy_model if bake.role == ModelRole.POLICY else table.scorer_version
         live = [state for state in AlarmState if state.is_live]
-        chosen = name == bake.observed_as, table.state.in_(live), table.place >= bake.start_place
+        return self._alarms(bake, bake.observed_as, table.state.in_(live), table.place >= bake.start_place)
+
+    def former_alarms(self, bake: Bake) -> tuple[StoredAlarm, ...]:
+        if bake.former is None:
+            return ()
+        table = schema.alarm.c
+        lasted = table.recovered_at.is_(None) | (table.recovered_at > bake.started_at)
+        return self._alarms(bake, bake.former, table.place < bake.start_place, lasted)
+
+    def _alarms(self, bake: Bake, name: str, *chosen: ColumnElement[bool]) -> tuple[StoredAlarm, ...]:
+        table, active = schema.alarm.c, select(schema.baseline.c.baseline_id).where(schema.baseline.c.active)
+        named = table.policy_model if bake.role == ModelRole.POLICY else table.scorer_version
+        current = table.baseline_id.is_(None) | (table.baseline_id == active.scalar_subquery())
+        query = select(schema.alarm).where(named == name, current, *chosen).order_by(table.alarm_id)
         with transaction(self._engine) as connection:
-            rows = connection.execute(select(schema.alarm).where(*chosen).order_by(table.alarm_id)).all()
-        return tuple(map(stored_alarm, rows))
+            return tuple(map(stored_alarm, connection.execute(query).all()))
 
     def bake(self, job_id: int) -> Bake | None:
         with transaction(self._engine) as connection:
@@ -128,4 +140,5 @@ def _bake(row: Row[Any]) -> Bake:
         alarm_id=row.alarm_id,
         reason=row.reason,
         ended_at=row.ended_at,
+        former=row.former,
     )

@@ -53,17 +53,25 @@ class BakeDecision:
     alarm_id: int | None = None
 
 
-def decide_bake(bake: Bake, alarms: Iterable[StoredAlarm], rules: BakeRules, now: datetime) -> BakeDecision:
+def decide_bake(
+    bake: Bake,
+    alarms: Iterable[StoredAlarm],
+    rules: BakeRules,
+    now: datetime,
+    *,
+    former: Iterable[StoredAlarm] = (),
+) -> BakeDecision:
     """Say where an open bake stands, given the live *alarms* on streams of its version.
 
+    *former* are those that the version before had when it was replaced: going back to it mends none of them.
     An alarm that counts comes before the number of traces, and one that waits for its verdict holds the end back.
     """
     standing = BakeDecision(bake.state, bake.reason, bake.alarm_id)
     if bake.state is BakeState.ASKS:
         return standing
-    waits = False
+    waits, known = False, {_finding(member) for member in former}
     for member in sorted(alarms, key=lambda member: member.alarm_id):
-        if not blames(member, bake, rules):
+        if _finding(member) in known or not blames(member, bake, rules):
             continue
         if waits_for_verdict(member, bake, rules, now):
             waits = True
@@ -81,6 +89,13 @@ def decide_bake(bake: Bake, alarms: Iterable[StoredAlarm], rules: BakeRules, now
         seen = f"{bake.traces_seen} of {bake.traces_wanted} traces of {bake.observed_as}"
         return BakeDecision(BakeState.UNSEEN, f"{seen} came in {rules.max_hours:g} hours: is it served?")
     return standing
+
+
+def _finding(member: StoredAlarm) -> tuple[object, ...]:
+    """Return what two versions' alarms have in common where one cause raised both; a scorer's own is like no other."""
+    alarm = member.alarm
+    own = alarm.kind is not AlarmKind.DRIFT or alarm.stream.signal == ANCHOR_REWARD.name
+    return (alarm.kind, alarm.stream) if own else (alarm.kind, alarm.stream.signal, alarm.direction)
 
 
 def blames(member: StoredAlarm, bake: Bake, rules: BakeRules) -> bool:
@@ -124,6 +139,10 @@ class BakeFacts(Protocol):
         """Return the live alarms on streams of the bake's version that were decided since its start."""
         ...
 
+    def former_alarms(self, bake: Bake) -> tuple[StoredAlarm, ...]:
+        """Return the alarms that the version before had when it was replaced."""
+        ...
+
 
 class Baker:
     """A leader's loop body; each step is one transaction under the job's lock, so it is taken once."""
@@ -138,7 +157,8 @@ class Baker:
         """Return what was decided anew."""
         decided = []
         for bake in self._facts.counted():
-            decision = decide_bake(bake, self._facts.alarms(bake), self._rules, now)
+            alarms, former = self._facts.alarms(bake), self._facts.former_alarms(bake)
+            decision = decide_bake(bake, alarms, self._rules, now, former=former)
             if decision.state is not bake.state:
                 decided.append(self._carry_out(bake, decision))
         return tuple(done for done in decided if done is not None)

@@ -89,7 +89,7 @@ class Planner:
         known = facts.trigger_facts(rule.action)
         since = [facts.calendar_since(rule.action, rule.cron) or now, known.last_started]
         last = max(time for time in since if time is not None)
-        asked = known.lacks or hold_not_due(rule.cron, last=last, now=now)
+        asked = known.lacks or hold_not_due(rule.cron, last=last, now=now, setting=setting)
         failed = hold_backoff(known.jobs, first=self._first_backoff, now=now)
         draft = Planned(
             rule=f"{setting} {rule.cron}",

@@ -178,12 +178,8 @@ class Releases:
 
     def settle(self, work: UnitOfWork, bake: Bake) -> None:
         """Let a policy whose bake ended well take the former's place for good: the former's alarms are answered."""
-        pointer = work.registry.pointer(bake.role)
-        if bake.role != POLICY or pointer is None or pointer.version != bake.version or pointer.previous is None:
-            return
-        former = work.registry.served_as(pointer.previous)
-        if former is not None:
-            work.alarms.hand_over(former, bake.observed_as, role=bake.role)
+        if bake.role == POLICY and bake.former is not None:
+            work.alarms.hand_over(bake.former, bake.observed_as, role=bake.role)
 
     def _promote(self, job_id: int, wanted: JobState, sign: Sign, *, by: Author, note: str) -> Job:
         for _ in range(_TRIES):
@@ -235,12 +231,18 @@ class Releases:
         work.bakes.end_others(result.role, job.job_id)
         observed_as = self._announce(work, after, previous, by=by, note=note) if result.role == POLICY else candidate
         traces = self._settings.bake.traces
+        former = work.registry.served_as(previous) if previous is not None and result.role == POLICY else previous
         if traces:
-            role, version = result.role, candidate
-            work.bakes.begin(job.job_id, role=role, version=version, observed_as=observed_as, traces=traces)
-        if previous is not None and not (traces and result.role == POLICY):
-            former = work.registry.served_as(previous) if result.role == POLICY else previous
-            work.alarms.hand_over(former or previous, observed_as, role=result.role)
+            work.bakes.begin(
+                job.job_id,
+                role=result.role,
+                version=candidate,
+                observed_as=observed_as,
+                former=former,
+                traces=traces,
+            )
+        if former is not None and not (traces and result.role == POLICY):
+            work.alarms.hand_over(former, observed_as, role=result.role)
         return after.job
 
     def _announce(self, work: UnitOfWork, record: JobRecord, previous: str | None, *, by: Author, note: str) -> str:

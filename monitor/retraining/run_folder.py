@@ -91,7 +91,7 @@ class RunFolders:
             self._given(job_id, action, champion),
             base_model=_base_model(role, self._settings, champion),
             rescore=self._baseline.export(folder / RESCORE_FILE) if role == RewardResult.role else None,
-            recipe=read_recipe(*_recipe_of(action, self._settings)),
+            recipe=_defaults_of(action, self._settings) | read_recipe(*_recipe_of(action, self._settings)),
             output=str(folder / OUTPUT_FOLDER),
             scored_tokens=self._scored_tokens,
         )
@@ -169,6 +169,11 @@ def _recipe_of(action: Action, settings: RetrainSettings) -> tuple[Path | None, 
         Action.KTO: (settings.policy.kto_recipe, "retrain.policy.kto_recipe"),
     }
     return of_policies.get(action, (settings.recipe, "retrain.recipe"))
+
+
+def _defaults_of(action: Action, settings: RetrainSettings) -> dict[str, float | int | str | bool]:
+    """Return what the settings say of a recipe that does not say it itself."""
+    return {"on_policy_ratio": settings.policy.on_policy.ratio} if action is Action.DPO else {}
 
 
 def collect_result(folder: Path, spec: RunSpec, *, exit_code: int, last_words: str | None) -> RunResult:

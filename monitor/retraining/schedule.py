@@ -59,13 +59,13 @@ def next_fire(cron: str, after: datetime, *, setting: str = "cron") -> datetime 
     return fires_at
 
 
-def hold_not_due(cron: str, *, last: datetime, now: datetime) -> Hold | None:
+def hold_not_due(cron: str, *, last: datetime, now: datetime, setting: str = "cron") -> Hold | None:
     """Say when *cron* fires next, unless it has since *last*; many missed fires are one.
 
     *last* is the creation of the action's latest job, or when the calendar was first read with this line. A fire time
     that something else holds is kept: it is due until a job was created after it.
     """
-    fires_at = next_fire(cron, last)
+    fires_at = next_fire(cron, last, setting=setting)
     if fires_at is not None and fires_at <= now:
         return None
     return Hold("not_due", "never" if fires_at is None else f"next at {told(fires_at)}", fires_at)

@@ -154,7 +154,7 @@ class Alarms(Protocol):
 
 
 class Bakes(Protocol):
-    def begin(self, job_id: int, *, role: str, version: str, observed_as: str, traces: int) -> None:
+    def begin(self, job_id: int, *, role: str, version: str, observed_as: str, former: str | None, traces: int) -> None:
         """Open a promoted job's bake window, at the log's end."""
         ...
 

@@ -1,8 +1,9 @@
 """What a policy's comparison rests on: every prompt with both sides' answers, a row a line, in JSONL files.
 
 There is one file for the replay (`suite` "replay"), one for each suite, and one of the champion's good answers that
-both sides read again. Rows of one file are of one kind, which `row` names. A file's rows keep the order of what was
-asked, so both sides of a row answer the same prompt, and a row that is not compared is still there and says why.
+both sides read again. Where the policy learnt from answers of its own, there is one of these pairs too. Rows of one
+file are of one kind, which `row` names. A file's rows keep the order of what was asked, so both sides of a row answer
+the same prompt, and a row that is not compared is still there and says why.
 """
 
 from __future__ import annotations
@@ -64,9 +65,25 @@ class ReadAnswer(msgspec.Struct, frozen=True, kw_only=True, tag="read", tag_fiel
     champion: float
 
 
-def read_evidence(path: Path) -> Iterator[AnsweredPrompt | ReadAnswer]:
+class SampledPair(msgspec.Struct, frozen=True, kw_only=True, tag="sampled", tag_field="row"):
+    """Two answers of the policy of today that the ensemble ranked, as a pair to learn from."""
+
+    trace_id: str  # whose prompt it was
+    messages: tuple[Message, ...]
+    cohort: str
+    chosen: str
+    rejected: str
+    margin: float  # of the chosen over the rejected, in the mean over members
+    margin_lower: float  # its lower bound
+    by: str = "ai"
+
+
+Row = AnsweredPrompt | ReadAnswer | SampledPair
+
+
+def read_evidence(path: Path) -> Iterator[Row]:
     """Yield the rows of *path* in order; raise `InvalidInput` naming the line that is none."""
-    decoder = msgspec.json.Decoder(AnsweredPrompt | ReadAnswer)
+    decoder = msgspec.json.Decoder(Row)
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             try:

@@ -159,6 +159,8 @@ def test_the_plan_shows_what_each_rule_would_do(
     assert "nothing starts a job by itself" in nothing.out
     cron = run("jobs", "plan", "--json", RETRAIN__REFRESH_CRON="0 3 * * *")
     assert [one["decision"] for one in json.loads(cron.out)] == ["not_due"]
+    wrong = run("jobs", "plan", RETRAIN__PERIODIC='[{"cron": "0 3 * * 9"}]')
+    assert (wrong.code, "retrain.periodic[0].cron = '0 3 * * 9'" in wrong.err) == (2, True)
 
 
 def test_the_api_tells_the_same(doubtful: Engine, settings: Settings) -> None:

@@ -149,6 +149,19 @@ def test_an_alarm_on_the_new_version_takes_the_promotion_back_once_with_its_reas
     assert ("bake", "daemon", "policy_model.roll_back") in world.parts.audit()
 
 
+def test_a_drift_that_the_policy_before_had_already_is_no_reason_to_go_back_to_it(parts: Parts) -> None:
+    world = World(parts)
+    world.write(1000, 1200, "chat-1")
+    world.parts.service.move_job(world.job_id, JobOrder.ROLLBACK, actor=OPERATOR)
+    job_id = world.promote("the third", world.first)
+    name = f"chat-{world.parts.registry.champion_version(POLICY)}"
+    world.write(1200, 1500, name)
+    alarms = [item.alarm.stream.policy_model for item in PostgresAlarms(world.engine).open_alarms()]
+    assert name in alarms
+    assert world.turn() == [BakeState.PASSED]
+    assert (world.bake(job_id).former, world.bake(job_id).state) == ("chat-1", BakeState.PASSED)
+
+
 def test_where_it_asks_an_operator_keeps_or_rolls_back(world: World) -> None:
     asking = replace(RULES, mode="ask")
     world.write(1000, 1200, world.name)

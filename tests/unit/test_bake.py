@@ -142,6 +142,16 @@ def test_of_an_ensemble_what_it_scores_counts_either_way_and_the_policy_s_doing_
     assert not blames(alarm("reward", scorer="v2", scorer_verdict=ScorerVerdict.POLICY_CHANGED), REWARD, RULES)
 
 
+def test_what_the_version_before_had_already_takes_nothing_back() -> None:
+    length, elsewhere = alarm(), alarm(policy="chat-1", place=400, number=2)
+    assert decide_bake(POLICY, [length], RULES, NOW, former=[elsewhere]).state is BakeState.BAKING
+    other_way = alarm(direction=Direction.DOWN, policy="chat-1", place=400, number=2)
+    assert decide_bake(POLICY, [length], RULES, NOW, former=[other_way]).state is BakeState.ROLLED_BACK
+    silent = alarm("reward", None, policy="*", scorer="v2", kind=AlarmKind.SCORER_SILENT)
+    before = alarm("reward", None, policy="*", scorer="v1", kind=AlarmKind.SCORER_SILENT, place=400)
+    assert decide_bake(REWARD, [silent], RULES, NOW, former=[before]).state is BakeState.ROLLED_BACK
+
+
 def test_a_warning_counts_where_the_settings_say_so() -> None:
     assert blames(alarm(severity=Severity.WARNING), POLICY, replace(RULES, severity=Severity.WARNING))
 

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.domain.trace import Message
 from monitor.errors import InvalidInput
-from monitor.runs.evidence import LOOP, REPLAY, AnsweredPrompt, ReadAnswer, read_evidence
+from monitor.runs.evidence import LOOP, REPLAY, AnsweredPrompt, ReadAnswer, SampledPair, read_evidence
 
 ASKED = (Message("user", "how do I get my money back?"),)
 ANSWERED = AnsweredPrompt(
@@ -39,11 +39,15 @@ READ = ReadAnswer(
     champion=1.0,
 )
 
+SAMPLED = SampledPair(
+    trace_id="t-3", messages=ASKED, cohort="none", chosen="Yes.", rejected="No.", margin=1.5, margin_lower=0.5
+)
+
 
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "replay.jsonl"
-    path.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in (ANSWERED, READ)))
-    assert list(read_evidence(path)) == [ANSWERED, READ]
+    path.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in (ANSWERED, READ, SAMPLED)))
+    assert list(read_evidence(path)) == [ANSWERED, READ, SAMPLED]
 
 
 @pytest.mark.parametrize("line", ['{"row": "asked"}', '{"row": "read", "index": "one"}', "[]", "not JSON"])

@@ -168,6 +168,7 @@ bake = Table(
     Column("role", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("observed_as", Text, nullable=False),  # the streams' policy model or scorer version
+    Column("former", Text),  # the same of the one whose place it took; null for the first
     Column("state", Text, nullable=False),
     _timestamp("started_at", default_now=True),
     Column("start_place", BigInteger, nullable=False),  # of the log; alarms that were decided before do not count
