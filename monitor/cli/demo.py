@@ -91,6 +91,7 @@ class Story:
 
         score_on_one_core()
         now = datetime.now(UTC)
+        self._open_log()
         self._start_parts(port, now)
         self._freeze_baseline(script.baseline_traffic(now), script.quiet_traffic(now))
         self._shift_prompts(script.launch_traffic(now))
@@ -126,7 +127,6 @@ class Story:
         from monitor.settings.root import Settings
 
         self._stage.heading("1. Parts")
-        self._open_log()
         postgres = self._parts.enter_context(EmbeddedPostgres(self._home / "postgres"))
         upgrade(postgres.url)
         broker = self._parts.enter_context(open_broker())

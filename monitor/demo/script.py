@@ -71,7 +71,25 @@ def demo_settings(
         },
         "labels": {"baseline_labels": 300, "block_traces": 32},
         "review": REVIEW,
+<<<<<<< HEAD
         "retrain": retrain,
+=======
+        "retrain": {
+            "folder": folder / "retrain",
+            "base_model": folder / "base",
+            "recipe": recipe,
+            # Texts of templates are told apart by words alone, and the first ensemble never saw what it must unlearn.
+            "gate": {"baseline_margin": -0.05, "anchor_agreement": 0.6},
+            "rules": [
+                {
+                    "signals": ["response_length", "refusal", "reward"],
+                    "action": "reward_refresh",
+                    "approval": "automatic",
+                    "min_new_pairs": NEW_PAIRS // 2,
+                }
+            ],
+        },
+>>>>>>> main
         "web": {"port": port},
     }
 
