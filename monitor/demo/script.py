@@ -70,6 +70,7 @@ def demo_settings(
             "folder": folder / "retrain",
             "base_model": folder / "base",
             "recipe": recipe,
+            "gate": {"baseline_margin": -0.05},  # the demo's texts come from templates, which TF-IDF knows by heart
             "rules": [
                 {
                     "signals": ["response_length", "refusal", "reward"],
