@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,7 +102,7 @@ def ask(
 ) -> Heard:
     """Let one side answer, and read the *good* answers by its folder.
 
-    Raises `InvalidInput` where more than a tenth of its requests failed.
+    Raises `InvalidInput` where more than a tenth of its requests failed, or what it reads is not finite.
     """
     policy = TransformersPolicy.load(side.folder)
     answering: Answering = policy
@@ -123,7 +124,12 @@ def ask(
         raise InvalidInput(
             f"{side.name} at {where}: {failures.total()} of {len(asked)} requests failed, where a tenth may ({reasons})"
         )
-    return Heard(answers, policy.read(good))
+    read = policy.read(good)
+    if not all(math.isfinite(found[0]) for found in read if found is not None):
+        raise InvalidInput(
+            f"{side.name} at {side.folder}: its log-probabilities are not finite, so its weights are broken"
+        )
+    return Heard(answers, read)
 
 
 def answered_rows(asked: Sequence[Asked], candidate: Heard, champion: Heard, *, counter: Path) -> list[AnsweredPrompt]:

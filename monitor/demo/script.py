@@ -70,7 +70,8 @@ def demo_settings(
             "folder": folder / "retrain",
             "base_model": folder / "base",
             "recipe": recipe,
-            "gate": {"baseline_margin": -0.05},  # the demo's texts come from templates, which TF-IDF knows by heart
+            # Texts of templates are told apart by words alone, and the first ensemble never saw what it must unlearn.
+            "gate": {"baseline_margin": -0.05, "anchor_agreement": 0.6},
             "rules": [
                 {
                     "signals": ["response_length", "refusal", "reward"],

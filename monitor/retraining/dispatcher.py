@@ -227,8 +227,8 @@ class Dispatcher:
 
     def _give_up(self, lease: Lease, error: str, *, max_attempts: int | None = None, log_tail: str = "") -> Step:
         attempts = max_attempts or self._settings.max_attempts
-        self._jobs.attempt_failed(lease, error, max_attempts=attempts, log_tail=log_tail)
-        self._end()
+        state = self._jobs.attempt_failed(lease, error, max_attempts=attempts, log_tail=log_tail)
+        self._end(resumed=state is not JobState.FAILED)
         return Step.ATTEMPT_FAILED
 
     def _wait(self, lease: Lease, reason: str) -> Step:
@@ -270,6 +270,7 @@ class Dispatcher:
                 continue
             if found is not None:
                 found.cancel()
+                found.discard(resumed=False)
             self._jobs.forget_run(record.job.job_id, record.handle)
 
     def _end_strays(self) -> None:

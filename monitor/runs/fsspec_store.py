@@ -47,6 +47,7 @@ class FsspecStore:
 
     def has(self, key: str) -> bool:
         with self._asked(key) as files:
+            files.invalidate_cache()  # others write and remove here
             return bool(files.exists(self._path(key)))
 
     def read(self, key: str) -> bytes | None:
@@ -85,7 +86,7 @@ class FsspecStore:
     def names(self, key: str) -> list[str]:
         """Return the files below *key*, by their paths from there."""
         with self._asked(key) as files:
-            files.invalidate_cache()  # another process writes here
+            files.invalidate_cache()
             root = self._path(key)
             try:
                 return sorted(str(path)[len(root) :].lstrip("/") for path in files.find(root))

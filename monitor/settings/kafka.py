@@ -62,10 +62,12 @@ class KafkaSettings(Part):
         """A worker that reads its own dead letters writes them again, without end."""
         named = [route.topic for route in self.routes]
         labels = () if self.label_topic is None else (self.label_topic,)
-        topics = (*self.trace_topics, self.preference_topic, *labels, self.dead_letter_topic, *named)
+        written = self.dead_letter_topic, self.promotion_topic
+        topics = (*self.trace_topics, self.preference_topic, *labels, *written, *named)
         twice = sorted({topic for topic in topics if topics.count(topic) > 1})
         if twice:
             raise ValueError(
-                f"the topic {twice[0]!r} is named twice; traces, preferences, labels and dead letters want their own"
+                f"the topic {twice[0]!r} is named twice; traces, preferences, labels, dead letters and"
+                " promotions want their own"
             )
         return self

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from monitor.errors import InvalidInput
 from monitor.rewards.huggingface import load_ensemble
@@ -150,3 +152,15 @@ def test_a_server_may_answer_for_the_champion_and_fails_the_run_where_it_fails_t
         server.trouble = lambda _number, _prompt: Reply(400)
         with pytest.raises(InvalidInput, match=rf"champion at {server.url}: \d+ of 80 requests failed"):
             compare(bare, policy("long"), tmp_path)
+
+
+def test_a_candidate_whose_weights_are_broken_is_named(spec: RunSpec, policy: Policy, tmp_path: Path) -> None:
+    assert spec.policy is not None
+    broken = shutil.copytree(policy("champion"), tmp_path / "broken")
+    weights = load_file(broken / "model.safetensors")
+    name = next(name for name in weights if "norm" in name)
+    weights[name][:] = float("nan")
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    few = replace(spec, recipe=dict(spec.recipe) | {"replay_prompts": 8}, policy=replace(spec.policy, suites={}))
+    with pytest.raises(InvalidInput, match=f"candidate at {broken}: its log-probabilities are not finite"):
+        compare(few, broken, tmp_path)

@@ -286,11 +286,10 @@ def test_a_start_whose_answer_is_lost_is_made_once(
 @pytest.mark.parametrize(
     "call",
     [
-        "monitor.retraining.lease:LeasedJobs.running",
         "monitor.retraining.launchers.kubernetes_api:KubernetesApi.create_job",
         "monitor.retraining.launchers.kubernetes:KubernetesRun.fetch",
     ],
-    ids=["after the run is noted", "after the Job is made", "after the result is fetched"],
+    ids=["after the Job is made", "after the result is fetched"],
 )
 def test_a_dispatcher_that_is_killed_leaves_a_run_to_the_next_one_on_any_host(
     call: str, job: Parts, cluster: Cluster

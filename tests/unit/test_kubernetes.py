@@ -18,6 +18,7 @@ import yaml
 
 from monitor.domain.job import Action
 from monitor.errors import InvalidInput, InvalidSetting, Unavailable
+from monitor.retraining.launchers.kubernetes_api import KubernetesApi
 from monitor.retraining.launchers.kubernetes_files import SharedFiles
 from monitor.retraining.launchers.kubernetes_job import (
     DEPLOYMENT,
@@ -218,6 +219,17 @@ def test_a_wrong_setting_is_refused_by_name(
         changes = {**changes, "template": tmp_path / "job.yaml"}
     with pytest.raises(InvalidSetting, match=complaint):
         read_template(SHARED.model_copy(update=changes))
+
+
+@pytest.mark.parametrize(
+    "content", [None, "apiVersion: v1", "clusters: []\ncontexts: []\nusers: []\ncurrent-context: x"]
+)
+def test_a_kubeconfig_that_leads_nowhere_is_refused_by_name(content: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(InvalidSetting, match=r"retrain\.kubernetes\.kubeconfig = '.*/kubeconfig'"):
+        KubernetesApi(SHARED.model_copy(update={"kubeconfig": file}))
 
 
 def test_a_template_that_brings_its_own_volume_needs_neither_claim_nor_store(tmp_path: Path) -> None:
