@@ -56,7 +56,7 @@ class GateSettings(Part):
         0.0, ge=-1, le=1, description="accuracy it must have above preferring the longer response, and above TF-IDF"
     )
     anchor_agreement: float = Field(
-        0.8, ge=0, le=1, description="share of the anchor's pairs of answers that both scorers must rank alike"
+        0.6, ge=0, le=1, description="share of the anchor's pairs of answers that both scorers must rank alike"
     )
     policy: PolicyGateSettings = PolicyGateSettings()
 

@@ -143,7 +143,7 @@ def test_a_candidate_must_beat_tf_idf(accuracy: float, tfidf: float | None, fail
 
 @pytest.mark.parametrize(
     ("agreement", "pairs", "failed"),
-    [(0.80, 400, []), (0.79, 400, ["anchor_agreement"]), (0.2, 29, []), (None, 0, [])],
+    [(0.60, 400, []), (0.59, 400, ["anchor_agreement"]), (0.2, 29, []), (None, 0, [])],
     ids=["as wanted", "too low", "too few pairs", "without an anchor"],
 )
 def test_both_must_rank_the_baselines_answers_alike(agreement: float | None, pairs: int, failed: list[str]) -> None:
@@ -153,10 +153,10 @@ def test_both_must_rank_the_baselines_answers_alike(agreement: float | None, pai
         GateSettings(),
     )
     assert failures(verdict) == failed
-    if agreement == 0.79:
+    if agreement == 0.59:
         assert check(verdict, "anchor_agreement").reason == (
-            "ranks 0.790 of 400 pairs of answers from the baseline's window as the champion does;"
-            " at least 0.800 are wanted"
+            "ranks 0.590 of 400 pairs of answers from the baseline's window as the champion does;"
+            " at least 0.600 are wanted"
         )
 
 
