@@ -71,25 +71,7 @@ def demo_settings(
         },
         "labels": {"baseline_labels": 300, "block_traces": 32},
         "review": REVIEW,
-<<<<<<< HEAD
         "retrain": retrain,
-=======
-        "retrain": {
-            "folder": folder / "retrain",
-            "base_model": folder / "base",
-            "recipe": recipe,
-            # Texts of templates are told apart by words alone, and the first ensemble never saw what it must unlearn.
-            "gate": {"baseline_margin": -0.05, "anchor_agreement": 0.6},
-            "rules": [
-                {
-                    "signals": ["response_length", "refusal", "reward"],
-                    "action": "reward_refresh",
-                    "approval": "automatic",
-                    "min_new_pairs": NEW_PAIRS // 2,
-                }
-            ],
-        },
->>>>>>> main
         "web": {"port": port},
     }
 
@@ -123,8 +105,13 @@ def retrain_settings(
             "replay_min": REPLAYED_PROMPTS,
             "replay_max": REPLAYED_PROMPTS,
         },
-        # A toy's margins: whole sentences are its tokens, and it loops where it was asked what it was never taught.
-        "gate": {"policy": {"length_margin": 0.6, "repetition_margin": 0.2, "format_margin": 0.2}},
+        "gate": {
+            # Texts of templates are told apart by words alone, and the first ensemble never saw what it must unlearn.
+            "baseline_margin": -0.05,
+            "anchor_agreement": 0.6,
+            # A toy's margins: whole sentences are its tokens, and it loops where it was asked what it was never taught.
+            "policy": {"length_margin": 0.6, "repetition_margin": 0.2, "format_margin": 0.2},
+        },
         "announcements": {"webhook": platform_url, "webhook_secret": WEBHOOK_SECRET},
         "bake": {"traces": BAKE_TRACES},
     }
