@@ -126,9 +126,18 @@ def shown(port: int) -> dict[str, float]:
 
 def wait_until_shown(daemon: Daemon, values: Mapping[str, float], names: Set[str] = frozenset()) -> None:
     wait_for(lambda: daemon.port != 0, "the web server")
-    wait_for(
-        lambda: (now := shown(daemon.port)).items() >= values.items() and now.keys() >= names, f"{values}, {set(names)}"
-    )
+    seen: dict[str, float] = {}
+
+    def is_shown() -> bool:
+        seen.clear()
+        seen.update(shown(daemon.port))
+        return seen.items() >= values.items() and seen.keys() >= names
+
+    try:
+        wait_for(is_shown, "what is to be shown")
+    except AssertionError as missed:
+        told = {name: seen.get(name) for name in (*values, *names)}
+        raise AssertionError(f"{missed}: wanted {values} and {set(names)}, saw {told}") from None
 
 
 KNOWN = {"monitor_leader": 1, "monitor_dependency_up postgres": 1, "monitor_dependency_up kafka": 1}
