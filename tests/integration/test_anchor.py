@@ -133,7 +133,7 @@ class Site:
 @contextmanager
 def served_as_vllm(monkeypatch: pytest.MonkeyPatch, folder: Path, port: int = 0) -> Iterator[int]:
     """Serve the model under a name that says nothing of its weights, as vLLM does."""
-    monkeypatch.setattr("monitor.runs.artifact.artifact_sha256", lambda _: "0" * 64)
+    monkeypatch.setattr("monitor.rewards.folders.artifact_sha256", lambda _: "0" * 64)
     with serving(folder, port=port) as (service, _):
         yield service.port
 
