@@ -26,7 +26,7 @@ CHAT_TEMPLATE = (
 VOCABULARY = 2_000
 MAX_TOKENS = 512
 BATCH = 16
-ANSWERS, STEPS = 1_200, 300  # that a demo's assistant is taught
+ANSWERS, STEPS = 1_200, 220  # that a demo's assistant is taught
 IGNORED = -100  # what PyTorch's cross entropy passes over
 
 _THINGS = ("cats", "dogs", "tea", "coffee", "the sea", "the mountains", "trains", "planes", "books", "films")

@@ -22,7 +22,8 @@ from monitor.runs.spec import SPEC_FILE, RunSpec, write_spec
 SEED = 7
 POLICY_RECIPE = {
     "name": "dpo_demo",
-    "max_steps": 60,
+    "max_steps": 45,
+    "precompute_reference": False,  # for the pairs of so few steps alone
     "max_new_tokens": 160,
     "answer_temperature": 1.0,  # a model this small loops where it always takes the likeliest
     "suite_items": 64,

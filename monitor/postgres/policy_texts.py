@@ -49,6 +49,9 @@ _JUDGED = text(
     " select trace_id, conversation_id, messages, response, reference_response, cohort, at as timestamp"
     " from preference_text join recent using (trace_id) order by at, trace_id"
 )
+_DRAWN_WITH = text(
+    "select trace_id, probability from review_item where kind = 'preference' and counted and trace_id = any(:trace_ids)"
+)
 _THUMBED = text(
     "with thumbed as (select trace_id from label where kind = 'rating' and withdrawn_at is null group by trace_id),"  # noqa: S608
     f" chosen as (select stored_on, entry_id, ordinal from trace where {_ASKED_AND_ANSWERED} and"
@@ -123,8 +126,11 @@ class PostgresPolicyTexts:
 
     def _judged(self, connection: Connection, rows: Iterable[RowMapping]) -> list[dict[str, Any]]:
         found = list(rows)
-        said = self._labels.verdicts(connection, PREFERENCE, [row["trace_id"] for row in found])
-        return [_replay_line(row, said.get(row["trace_id"])) for row in found]
+        trace_ids = [row["trace_id"] for row in found]
+        said = self._labels.verdicts(connection, PREFERENCE, trace_ids)
+        drawn = connection.execute(_DRAWN_WITH, {"trace_ids": trace_ids})
+        with_probability = {row.trace_id: row.probability for row in drawn}
+        return [_replay_line(row, said.get(row["trace_id"]), with_probability.get(row["trace_id"])) for row in found]
 
     def _thumbs(self, connection: Connection, trace_ids: list[str]) -> dict[str, bool]:
         """Return which answers are desirable; a thumb that came as a label is later than the trace's own."""
@@ -162,12 +168,14 @@ def _numbered(rows: Iterable[Mapping[str, object]]) -> Iterator[dict[str, object
         yield {"index": index, **row}
 
 
-def _replay_line(row: RowMapping, verdict: Verdict | None) -> dict[str, Any]:
+def _replay_line(row: RowMapping, verdict: Verdict | None, selected: float | None) -> dict[str, Any]:
+    """Return a replay's row; a verdict counts where it is known with which probability it was asked for."""
     line = {name: row[name] for name in ("trace_id", "conversation_id", "messages", "response", "cohort")}
     reference = row["reference_response"]
-    if verdict is None or reference is None:
+    probability = selected if verdict is None or verdict.probability is None else verdict.probability
+    if verdict is None or reference is None or probability is None:
         return line | {"human": None}
-    human = {"value": verdict.value, "probability": verdict.probability, "reference_response": reference}
+    human = {"value": verdict.value, "probability": probability, "reference_response": reference}
     return line | {"human": human}
 
 

@@ -149,12 +149,17 @@ def test_a_leader_whose_database_lost_power_shows_nothing_of_what_it_knew_though
     kafka: Kafka, own_postgres: EmbeddedPostgres
 ) -> None:
     machine = OtherMachine(own_postgres.folder / ".s.PGSQL.5432")
-    with machine, running(Site(kafka, machine.url(own_postgres.url)).settings()) as daemon:
-        wait_until_shown(daemon, KNOWN, LEADERS_AND_WORKERS)
-        machine.lose_power()
-        wait_until_shown(daemon, KNOWN | {"monitor_leader": 0, "monitor_dependency_up postgres": 0})
-        assert shown(daemon.port).keys() & LEADERS_AND_WORKERS == {"monitor_kafka_lag"}
-        machine.restore_power()
+    with machine:
+        site = Site(kafka, machine.url(own_postgres.url))
+        site.send([line(TRACES[0])])
+        with running(site.settings()) as daemon:
+            wait_until_shown(daemon, KNOWN, LEADERS_AND_WORKERS)
+            # a worker that has only joined asks the database where to begin, and hangs with the brokers waiting for it
+            wait_for(lambda: 'outcome="counted"} 1.0' in scrape(daemon.port), "the first trace")
+            machine.lose_power()
+            wait_until_shown(daemon, KNOWN | {"monitor_leader": 0, "monitor_dependency_up postgres": 0})
+            assert shown(daemon.port).keys() & LEADERS_AND_WORKERS == {"monitor_kafka_lag"}
+            machine.restore_power()
 
 
 @pytest.mark.usefixtures("fast")

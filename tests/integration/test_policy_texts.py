@@ -91,11 +91,21 @@ def test_what_people_judged_comes_with_its_probability_whether_it_was_drawn_or_n
         label(3, 1.0, inclusion_probability=0.25),
         label(3, 0.0, annotator="bo", inclusion_probability=0.25),
         label(7, 0.0, source=LabelSource.AI),
+        label(9, 1.0),  # nobody knows why this one was judged
+        label(11, 1.0),
     )
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "insert into review_item (trace_id, kind, probability, counted, reason, wanted)"
+                " values ('t-11', 'preference', 0.05, true, 'floor', 1), ('t-9', 'preference', 1, false, 'example', 1)"
+            )
+        )
     assert texts.judged(tmp_path / "early", LONG_AGO) is None  # their texts have not been kept yet
     PostgresPreferences(engine).read_new()
 
-    [row] = lines(texts.judged(tmp_path / "judged", LONG_AGO))
+    row, queued = lines(texts.judged(tmp_path / "judged", LONG_AGO))
+    assert (queued["trace_id"], queued["human"]["probability"]) == ("t-11", 0.05)
     assert (row["trace_id"], row["response"]) == ("t-3", "ours 3")
     assert row["human"] == {"value": 0.5, "probability": 0.25, "reference_response": "theirs 3"}
     replayed = {row["trace_id"]: row for row in lines(texts.replay(tmp_path / "replay", draw(ratio=1.0)))}
