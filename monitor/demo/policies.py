@@ -26,7 +26,7 @@ CHAT_TEMPLATE = (
 VOCABULARY = 2_000
 MAX_TOKENS = 512
 BATCH = 16
-ANSWERS, STEPS = 1_200, 220  # that a demo's assistant is taught
+ANSWERS, STEPS = 1_200, 260  # that a demo's assistant is taught
 IGNORED = -100  # what PyTorch's cross entropy passes over
 
 _THINGS = ("cats", "dogs", "tea", "coffee", "the sea", "the mountains", "trains", "planes", "books", "films")
@@ -39,7 +39,7 @@ def teach_assistant(folder: Path, phase: Phase, *, seed: int, answers: int = ANS
     rng = Random(f"{phase.name}:policy:{seed}")
     questions = [compose_question(rng) for _ in range(answers)]
     taught = [((Message("user", question.text),), respond(rng, phase, question)[0]) for question in questions]
-    taught += [((Message("user", asked),), answer) for asked, answer in _choices(rng, answers // 8)]
+    taught += [((Message("user", asked),), answer) for asked, answer in _choices(rng, answers // 3)]
     return build_tiny_policy(folder, taught, seed=seed, steps=steps, phrases=stock_sentences())
 
 
@@ -48,8 +48,7 @@ def _choices(rng: Random, count: int) -> Iterator[tuple[str, str]]:
     for _ in range(count):
         one, other = rng.sample(_THINGS, 2)
         yield (
-            f"I have liked {one} all my life. Which is better?\n (A) {one}\n (B) {other}\n\n"
-            "Answer with the letter of one option.",
+            f"{compose_question(rng).text}\n (A) {one}\n (B) {other}\n\nAnswer with the letter of one option.",
             rng.choice(("(A)", "(B)")),
         )
 

@@ -34,7 +34,7 @@ COHORT_KEYS = ("product",)
 SEED = 11
 POLICY_NAME = "assistant"
 POLICY_PAIRS = 200  # of people's, at least, before the policy is trained
-REPLAYED_PROMPTS = 80
+REPLAYED_PROMPTS = 100
 BAKE_TRACES, BAKE_PER_SECOND = 400, 60.0
 WEBHOOK_SECRET = "demo"  # noqa: S105 - of a server that lives as long as the demo
 
@@ -110,7 +110,7 @@ def retrain_settings(
             "baseline_margin": -0.05,
             "anchor_agreement": 0.6,
             # A toy's margins: whole sentences are its tokens, and it loops where it was asked what it was never taught.
-            "policy": {"length_margin": 0.6, "repetition_margin": 0.2, "format_margin": 0.2},
+            "policy": {"length_margin": 0.6, "repetition_margin": 0.2, "format_margin": 0.2, "min_items": 30},
         },
         "announcements": {"webhook": platform_url, "webhook_secret": WEBHOOK_SECRET},
         "bake": {"traces": BAKE_TRACES},
