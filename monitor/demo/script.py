@@ -35,7 +35,7 @@ SEED = 11
 POLICY_NAME = "assistant"
 POLICY_PAIRS = 200  # of people's, at least, before the policy is trained
 REPLAYED_PROMPTS = 100
-BAKE_TRACES, BAKE_PER_SECOND = 400, 60.0
+BAKE_TRACES, BAKE_PER_SECOND = 400, 120.0
 WEBHOOK_SECRET = "demo"  # noqa: S105 - of a server that lives as long as the demo
 
 
