@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from apscheduler.triggers.cron import CronTrigger
 from sqlalchemy import Engine
 
 from monitor.app.leader import Duty
+from monitor.app.reference import reference_of
 from monitor.app.temperature import ScorerTemperatures
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message
@@ -21,7 +21,8 @@ from monitor.probes.prober import Prober, ProbeRules, Wins
 from monitor.probes.report import ProbeReports, SuiteReport
 from monitor.probes.run import LIVE, RunState
 from monitor.probes.suite import PACKAGED, Suite, read_suite
-from monitor.reference.http import HttpReference, ReferenceEndpoint
+from monitor.reference.http import HttpReference
+from monitor.retraining.schedule import parse_cron
 from monitor.rewards.turns import SharedScorer
 from monitor.settings.probes import ProbeSettings
 from monitor.settings.root import Settings
@@ -54,27 +55,11 @@ def _read(paths: tuple[tuple[str, object], ...]) -> Mapping[str, Suite]:
 
 def cron_of(settings: ProbeSettings) -> CronTrigger:
     """Read `probes.cron`, in UTC; raise `InvalidSetting` naming it."""
-    try:
-        return CronTrigger.from_crontab(settings.cron, timezone=UTC)
-    except ValueError as error:
-        wanted = "wanted five crontab fields, say '0 * * * *'"
-        raise InvalidSetting(f"probes.cron = {settings.cron!r}: {error}; {wanted}") from None
+    return parse_cron(settings.cron, setting="probes.cron")
 
 
 def live_model_of(settings: ProbeSettings) -> HttpReference:
-    assert settings.endpoint is not None
-    return HttpReference(
-        ReferenceEndpoint(
-            url=settings.endpoint,
-            model=settings.model,
-            temperature=settings.temperature,
-            max_tokens=settings.max_tokens,
-            timeout_seconds=settings.timeout_seconds,
-            concurrency=settings.concurrency,
-            api_key=settings.api_key.get_secret_value() if settings.api_key is not None else None,
-            setting="probes.model",
-        )
-    )
+    return reference_of(settings, setting="probes.model")
 
 
 def require_probes(settings: ProbeSettings) -> None:

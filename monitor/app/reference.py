@@ -20,10 +20,14 @@ from monitor.postgres.reask import PostgresReask
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.reference.http import HttpReference, ReferenceEndpoint
 from monitor.rewards.turns import SharedScorer
+from monitor.settings.probes import ProbeSettings
 from monitor.settings.reference import ReferenceSettings
 
 
-def reference_of(settings: ReferenceSettings) -> HttpReference:
+def reference_of(
+    settings: ReferenceSettings | ProbeSettings, *, setting: str = "drift.reference.model"
+) -> HttpReference:
+    """Return the server that *settings* name; *setting* is told where it serves several models."""
     assert settings.endpoint is not None
     return HttpReference(
         ReferenceEndpoint(
@@ -34,6 +38,7 @@ def reference_of(settings: ReferenceSettings) -> HttpReference:
             timeout_seconds=settings.timeout_seconds,
             concurrency=settings.concurrency,
             api_key=settings.api_key.get_secret_value() if settings.api_key is not None else None,
+            setting=setting,
         )
     )
 

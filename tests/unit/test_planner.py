@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from monitor.app.probes import cron_of
 from monitor.domain.job import Action, Hold, JobState, Launch
 from monitor.errors import InvalidSetting
 from monitor.retraining.budget import gpu_hours, hold_budget, quiet_until, run_times
@@ -18,6 +19,7 @@ from monitor.retraining.cause import NO_VERDICTS
 from monitor.retraining.planner import Planned, Planner
 from monitor.retraining.records import AlarmFact, JobFact, JobStep, LearningFacts, RaterFacts, RunTime, TriggerFacts
 from monitor.retraining.schedule import hold_not_due, next_fire, parse_cron, periodic_rules
+from monitor.settings.probes import ProbeSettings
 from monitor.settings.retrain import BudgetSettings, PeriodicRule, RetrainSettings, TriggerRule
 from monitor.stats.agreement import Turnover
 from tests.unit.test_trigger import ALARM, HOUR, JOB, MINUTE, NOW
@@ -313,3 +315,9 @@ def test_a_line_that_quiet_hours_hold_stays_due_until_they_end() -> None:
     assert held.holds == (Hold("quiet_hours", "22:00-06:00 UTC: until 2026-11-21T06:00:00+00:00", at("21T06:00")),)
     assert held.rule == "retrain.periodic[0].cron 0 3 * * *"
     assert plan(facts, now=at("21T06:00"), periodic=(NIGHTLY,), budget=quiet).launch is not None
+
+
+@pytest.mark.parametrize("day", ["0", "7", "sun"])
+def test_probes_read_a_crontab_s_days_as_the_calendar_does(day: str) -> None:
+    at = cron_of(ProbeSettings(cron=f"0 3 * * {day}")).get_next_fire_time(None, datetime(2026, 11, 18, tzinfo=UTC))
+    assert at == datetime(2026, 11, 22, 3, tzinfo=UTC)  # a Sunday
