@@ -35,8 +35,10 @@ class ReportedScores:
 class Trace:
     """One call of the policy model.
 
-    `response` is None only where `error` tells why. `cohort` holds the producer's
-    labels as they came; which of them make a cohort is decided by `CohortRule`.
+    `response` is None where there is no text to judge: the call failed, the answer is a
+    call of tools, or the producer keeps texts to itself and reports tokens alone.
+    `cohort` holds the producer's labels as they came; which of them make a cohort is
+    decided by `CohortRule`.
     """
 
     trace_id: str
@@ -55,6 +57,9 @@ class Trace:
     feedback_rating: float | None = None  # below zero: the user was not content
     error: str | None = None
     reward_scores: ReportedScores | None = None  # used where no reward model is configured
+    user_id: str | None = None
+    tool_calls: int = 0  # that the answer asks for
+    truncated: bool = False  # the text was cut on its way here; a cut by the length limit is a finish reason
 
     def repeat_keys(self) -> tuple[bytes, ...]:
         """16-byte keys of the conversation and of the prompt, each bound to the policy model.

@@ -54,6 +54,7 @@ class DecodeLimits:
     max_response_characters: int
     max_prompt_characters: int
     max_future: timedelta
+    label_keys: frozenset[str] = frozenset()  # the labels that are wanted; a native trace keeps all it has
 
 
 def parse_json(decoder: msgspec.json.Decoder[W], value: bytes | None) -> W | InvalidTrace:
@@ -77,8 +78,10 @@ def parse_json(decoder: msgspec.json.Decoder[W], value: bytes | None) -> W | Inv
 
 def check_trace(trace: Trace, limits: DecodeLimits, now: datetime) -> InvalidTrace | None:
     """Judge a trace of any format; None where it is sound."""
-    if trace.response is None and trace.error is None:
-        return _invalid(Reason.MISSING_FIELD, "response", "null or absent", "a response or an error")
+    told = trace.error is not None or trace.tool_calls or trace.output_tokens is not None
+    if trace.response is None and not told:
+        wanted = "a response, an error, tool calls, or the output tokens where texts are not told"
+        return _invalid(Reason.MISSING_FIELD, "response", "null or absent", wanted)
     return (
         (_blank("trace_id", trace.trace_id) if trace.trace_id.isspace() else None)
         or (_blank("policy_model", trace.policy_model) if trace.policy_model.isspace() else None)

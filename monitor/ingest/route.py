@@ -14,7 +14,8 @@ from monitor.domain.label import Label
 from monitor.domain.trace import Preference, Trace
 from monitor.errors import InvalidSetting, InvalidTrace
 from monitor.ingest.decode import DecodeLimits, count_output_tokens
-from monitor.ingest.outcome import Carries, Decode, Format, Fragment, Outcome, Skipped, SkipReason
+from monitor.ingest.outcome import Carries, Decode, Format, Outcome, Skipped, SkipReason
+from monitor.ingest.part import Part
 from monitor.ingest.record import Record
 from monitor.settings.kafka import KafkaSettings
 
@@ -47,6 +48,7 @@ class RoutedBatch:
     traces: list[tuple[Trace, Record]] = field(default_factory=list)
     preferences: list[tuple[Preference, Record]] = field(default_factory=list)
     labels: list[tuple[Label, Record]] = field(default_factory=list)
+    parts: list[tuple[Part, Record]] = field(default_factory=list)  # of calls that several records tell of
     rejected: list[Rejected] = field(default_factory=list)  # each record once
     skipped: Counter[SkipReason] = field(default_factory=Counter)
 
@@ -84,8 +86,8 @@ class Router:
             batch.labels.append((outcome, record))
         elif isinstance(outcome, Skipped):
             batch.skipped[outcome.reason] += 1
-        elif isinstance(outcome, Fragment):
-            batch.skipped[SkipReason.UNJOINED] += 1
+        elif isinstance(outcome, Part):
+            batch.parts.append((outcome, record))
 
 
 def decoder_of(route: Route) -> Decode:

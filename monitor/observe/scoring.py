@@ -45,11 +45,12 @@ def score_traces(
     """Score each trace's response and, where there is one, its reference response, in one call of *model*.
 
     *compared* says which traces are measured against their reference response; None: all that have one.
+    A response that was cut on its way here is not scored: it is not what the policy said.
     Without a model, the scores that a trace brings itself are taken where the *rule* takes them.
     """
     if model is None:
         return [UNSCORED if trace.reward_scores is None else _reported(trace, rule) for trace in traces]
-    answered = [number for number, trace in enumerate(traces) if trace.response is not None]
+    answered = [number for number, trace in enumerate(traces) if trace.response is not None and not trace.truncated]
     paired = [
         number
         for number in answered

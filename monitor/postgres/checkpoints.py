@@ -67,7 +67,7 @@ _PREFERENCES = text(
 _TRACE_COLUMNS = (
     "stored_on, entry_id, ordinal, trace_id, topic, partition, record_offset, timestamp, policy_model, conversation_id,"
     " cohort, messages, response, reference_response, finish_reason, input_tokens, output_tokens,"
-    " output_tokens_source, latency_seconds, feedback_rating, error, repeated"
+    " output_tokens_source, latency_seconds, feedback_rating, error, repeated, user_id, tool_calls, truncated"
 )
 
 
@@ -235,6 +235,9 @@ def _trace_rows(checkpoint: Checkpoint, entry: AppendedEntry) -> Iterator[tuple[
             trace.feedback_rating,
             trace.error,
             item.repeated,
+            trace.user_id,
+            trace.tool_calls,
+            trace.truncated,
         )
 
 

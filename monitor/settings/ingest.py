@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from monitor.settings.embedding import EmbeddingSettings
+from monitor.settings.join import JoinSettings, RedactionSettings, TextSettings
 from monitor.settings.part import Part
 
 
@@ -29,3 +30,6 @@ class IngestSettings(Part):
         0.9, gt=0, le=1, description="share of invalid records among the last 10,000 that stops the worker"
     )
     embedding: EmbeddingSettings = EmbeddingSettings()
+    join: JoinSettings = JoinSettings()
+    redaction: RedactionSettings = RedactionSettings()
+    text: TextSettings = TextSettings()
