@@ -20,7 +20,9 @@ from monitor.errors import InvalidSetting, InvalidTrace
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # nothing that is traced is older; zero epochs are
 MAX_SHOWN_CHARACTERS = 80
 MAX_DIMENSIONS = 64  # of a label
-PRIVATE = frozenset({"response", "reference_response", "messages", "chosen", "rejected", "error"})
+PRIVATE = frozenset(
+    {"response", "reference_response", "messages", "chosen", "rejected", "error", "error_str", "error_information"}
+)
 
 W = TypeVar("W", bound=msgspec.Struct)
 
@@ -31,6 +33,7 @@ class Reason(StrEnum):
     EMPTY_RECORD = "empty_record"  # no value at all: a tombstone
     NOT_UTF8 = "not_utf8"
     NOT_JSON = "not_json"
+    UNKNOWN_FORMAT = "unknown_format"  # JSON, and of no format that is known
     TOO_DEEP = "too_deep"  # nested beyond the interpreter's stack
     LONE_SURROGATE = "lone_surrogate"  # half of a UTF-16 pair: no text can hold it
     NUL_CHARACTER = "nul_character"  # PostgreSQL's text cannot hold it
@@ -74,6 +77,18 @@ def parse_json(decoder: msgspec.json.Decoder[W], value: bytes | None) -> W | Inv
     if field is None:
         return wire
     return InvalidTrace(Reason.NUL_CHARACTER, f"{_shortened(field)} holds U+0000; wanted text without NUL")
+
+
+def parts_of_json(value: bytes | None) -> Sequence[bytes | None]:
+    """Return the items of an array, or the lines where each is an object; anything else as it is, alone."""
+    text = (value or b"").strip()
+    if text[:1] == b"[":
+        try:
+            return [bytes(item) for item in _ITEMS.decode(text)] or (value,)
+        except (ValueError, RecursionError):
+            return (value,)
+    lines = [line for line in map(bytes.strip, text.split(b"\n")) if line] if b"\n" in text else ()
+    return lines if all(line[:1] == b"{" and line[-1:] == b"}" for line in lines) and lines else (value,)
 
 
 def check_trace(trace: Trace, limits: DecodeLimits, now: datetime) -> InvalidTrace | None:
@@ -148,6 +163,7 @@ _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _FIELD = re.compile(r" - at `\$\.?([^`]*)`$")
 _FIELD_REASONS = {  # what msgspec says of a field; the first that is found decides
     "of length >=": Reason.EMPTY_IDENTIFIER,
