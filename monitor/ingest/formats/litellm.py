@@ -180,7 +180,7 @@ def _is_policy_call(kind: LitellmKind) -> bool:
 
 def _trace(payload: LitellmPayload, record: Record, limits: DecodeLimits) -> Trace | InvalidTrace:
     answer = _answer(payload.response)
-    name, model = _name(payload), answer.model or payload.model
+    name, model = _name(payload), answer.model or payload.model or None
     if name is None or model is None:
         field, wanted = ("litellm_call_id", "it or `id`") if name is None else ("model", "it or `response.model`")
         return InvalidTrace(Reason.MISSING_FIELD, f"{field} = absent; wanted {wanted} to be there")
