@@ -13,9 +13,7 @@ from monitor.settings.part import Part
 class RouteSettings(Part):
     topic: str = Field(min_length=1, description="a topic beside those that have a setting of their own")
     carries: Literal["traces", "preferences", "labels"] = Field("traces", description="what its records are")
-    format: str = Field(
-        "auto", min_length=1, description="how they are written: `auto` finds out, or native, litellm"
-    )
+    format: str = Field("auto", min_length=1, description="how they are written: `auto` finds out, or native, litellm")
 
 
 class KafkaSettings(Part):
@@ -28,9 +26,7 @@ class KafkaSettings(Part):
     label_topic: str | None = Field(
         "labels", min_length=1, description="topic of labels, which need not exist; null reads none"
     )
-    routes: tuple[RouteSettings, ...] = Field(
-        (), description="more topics, each with what it carries and its format"
-    )
+    routes: tuple[RouteSettings, ...] = Field((), description="more topics, each with what it carries and its format")
     dead_letter_topic: str = Field("traces.dead-letters", min_length=1, description="topic for rejected records")
     promotion_topic: str = Field(
         "policy.promotions", min_length=1, description="topic that retrain.announcements.kafka writes to"
