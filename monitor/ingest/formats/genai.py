@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from monitor.ingest.formats.genai_asker import find_asker, first_text
+from monitor.ingest.formats.genai_asker import Asker, find_asker, first_text
 from monitor.ingest.formats.genai_chat import Chat, load, told
 from monitor.ingest.formats.genai_events import event_name, read_event, read_texts
 from monitor.ingest.formats.genai_indexed import read_indexed
@@ -84,11 +84,7 @@ def part_of_span(span: Span, keys: frozenset[str]) -> Part:
             user_id=asker.user_id,
             labels=asker.labels,
         )
-    chat = _chat_of(span)
     failed = span.failed or "error.type" in attributes
-    request_model = first_text(attributes, _REQUEST_MODEL)
-    if request_model is None and KIND in attributes and "llm.model_name" not in attributes:
-        request_model = requested_model(attributes)
     return Part(
         kind=PartKind.CALL,
         trace=span.trace,
@@ -96,21 +92,9 @@ def part_of_span(span: Span, keys: frozenset[str]) -> Part:
         parent=span.parent or None,
         start_ns=span.start_ns or None,
         end_ns=span.end_ns or None,
-        model=first_text(attributes, _MODEL),
-        request_model=request_model,
-        conversation_id=asker.conversation_id,
-        user_id=asker.user_id,
-        labels=asker.labels,
-        messages=chat.messages,
-        response=chat.response,
-        finish_reason=finish_reason(attributes) or chat.finish_reason,
-        input_tokens=count(attributes, _INPUT_TOKENS),
-        output_tokens=count(attributes, _OUTPUT_TOKENS),
-        tool_calls=chat.tool_calls,
-        truncated=chat.truncated,
         error=_error(span) if failed else None,
-        response_id=first_text(attributes, _RESPONSE_ID),
         cached=first_text(attributes, _CACHED) in {"true", "True"},
+        **_told(attributes, asker, _chat_of(span)),
     )
 
 
@@ -120,29 +104,38 @@ def part_of_line(line: LogLine, keys: frozenset[str]) -> Part | None:
     chat = read_event(event_name(line.event), line.event)
     if chat is None:
         return None
-    asker = find_asker(attributes, line.outer, keys)
     part = Part(
         kind=PartKind.CONTENT,
         trace=line.trace,
         span=line.span,
         end_ns=line.event.time_ns or None,
-        model=first_text(attributes, _MODEL),
-        request_model=first_text(attributes, _REQUEST_MODEL),
-        conversation_id=asker.conversation_id,
-        user_id=asker.user_id,
-        labels=asker.labels,
-        messages=chat.messages,
-        response=chat.response,
-        finish_reason=finish_reason(attributes) or chat.finish_reason,
-        input_tokens=count(attributes, _INPUT_TOKENS),
-        output_tokens=count(attributes, _OUTPUT_TOKENS),
-        tool_calls=chat.tool_calls,
-        truncated=chat.truncated,
         error=first_text(attributes, ("error.message", "error.type")),
-        response_id=first_text(attributes, _RESPONSE_ID),
+        **_told(attributes, find_asker(attributes, line.outer, keys), chat),
     )
     says = part.messages or part.response or part.tool_calls or part.finish_reason or part.model or part.error
     return part if says else None
+
+
+def _told(attributes: Attributes, asker: Asker, chat: Chat) -> dict[str, Any]:
+    """Return the fields of a part that spans and log lines tell in the same words."""
+    request_model = first_text(attributes, _REQUEST_MODEL)
+    if request_model is None and KIND in attributes and "llm.model_name" not in attributes:
+        request_model = requested_model(attributes)
+    return {
+        "model": first_text(attributes, _MODEL),
+        "request_model": request_model,
+        "conversation_id": asker.conversation_id,
+        "user_id": asker.user_id,
+        "labels": asker.labels,
+        "messages": chat.messages,
+        "response": chat.response,
+        "finish_reason": finish_reason(attributes) or chat.finish_reason,
+        "input_tokens": count(attributes, _INPUT_TOKENS),
+        "output_tokens": count(attributes, _OUTPUT_TOKENS),
+        "tool_calls": chat.tool_calls,
+        "truncated": chat.truncated,
+        "response_id": first_text(attributes, _RESPONSE_ID),
+    }
 
 
 def finish_reason(attributes: Attributes) -> str | None:

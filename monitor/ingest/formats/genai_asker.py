@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -93,11 +94,16 @@ def _labels(
     tags = dict(_tags(attributes, sides))
     labels = {}
     for key in keys:
-        found = first_text(attributes, tuple(prefix + key for prefix in _PREFIXES))
+        found = first_text(attributes, _names(key))
         found = found or _first_of(sides, (key,)) or tags.get(key) or _label(outer.get(key))
         if found:
             labels[key] = found
     return labels
+
+
+@cache
+def _names(key: str) -> tuple[str, ...]:
+    return tuple(prefix + key for prefix in _PREFIXES)
 
 
 def _tags(attributes: Attributes, sides: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -13,12 +13,15 @@ from monitor.ingest.formats.otlp_wire import Attributes
 
 _ASKED = ("gen_ai.prompt.", "llm.prompts.")
 _ANSWERED = ("gen_ai.completion.", "llm.completions.")
+_ALL = (*_ASKED, *_ANSWERED)
 _MAX_DIGITS = 6  # of a message's number
 
 
 def read_indexed(attributes: Attributes) -> Chat:
     """Read what OpenLLMetry's numbered attributes tell."""
     chat = Chat()
+    if not any(name.startswith(_ALL) for name in attributes):
+        return chat
     for prefix in _ASKED:
         asked = numbered(attributes, prefix)
         chat.ask([{"role": each.get("role"), "content": _content(each.get("content"), chat)} for each in asked])

@@ -72,7 +72,7 @@ def _outcomes(telemetry: Telemetry, limits: DecodeLimits, now: datetime) -> Iter
             yield Part(kind=part.kind, trace=part.trace, span=part.span, parent=part.parent)
         for event in span.events:
             if event.name == EVALUATION:
-                yield _evaluation(event, span.trace, span.span, limits, now)
+                yield _evaluation(event, span.trace, span.span, limits=limits, now=now)
     for line in telemetry.logs:
         yield _outcome_of_line(line, limits, now)
     for _ in range(telemetry.others):
@@ -81,14 +81,14 @@ def _outcomes(telemetry: Telemetry, limits: DecodeLimits, now: datetime) -> Iter
 
 def _outcome_of_line(line: LogLine, limits: DecodeLimits, now: datetime) -> Outcome:
     if event_name(line.event) == EVALUATION:
-        return _evaluation(line.event, line.trace, line.span, limits, now)
+        return _evaluation(line.event, line.trace, line.span, limits=limits, now=now)
     part = part_of_line(line, limits.label_keys)
     if part is None:
         return NO_SIGNAL
     return _wrong_identifier(line.trace, line.span, "") or check_part(part, limits) or part
 
 
-def _evaluation(event: SpanEvent, trace: str, span: str, limits: DecodeLimits, now: datetime) -> Outcome:
+def _evaluation(event: SpanEvent, trace: str, span: str, *, limits: DecodeLimits, now: datetime) -> Outcome:
     label = read_evaluation(event, f"{trace}-{span}")
     if label is None or _wrong_identifier(trace, span, "") is not None:
         return NO_SIGNAL
