@@ -24,6 +24,7 @@ FORMATS = {
     "auto": "monitor.ingest.formats.auto",
     "native": "monitor.ingest.formats.native",
     "litellm": "monitor.ingest.formats.litellm",
+    "otlp": "monitor.ingest.formats.otlp",
 }
 
 

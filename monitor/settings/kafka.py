@@ -13,14 +13,16 @@ from monitor.settings.part import Part
 class RouteSettings(Part):
     topic: str = Field(min_length=1, description="a topic beside those that have a setting of their own")
     carries: Literal["traces", "preferences", "labels"] = Field("traces", description="what its records are")
-    format: str = Field("auto", min_length=1, description="how they are written: `auto` finds out, or native, litellm")
+    format: str = Field(
+        "auto", min_length=1, description="how they are written: `auto` finds out, or native, litellm, otlp"
+    )
 
 
 class KafkaSettings(Part):
     bootstrap_servers: str = Field("127.0.0.1:9092", min_length=1, description="host:port, comma separated")
     trace_topics: tuple[str, ...] = Field(("traces",), min_length=1, description="topics that carry traces")
     trace_format: str = Field(
-        "auto", min_length=1, description="how their records are written: `auto` finds out, or native, litellm"
+        "auto", min_length=1, description="how their records are written: `auto` finds out, or native, litellm, otlp"
     )
     preference_topic: str = Field("preferences", min_length=1, description="topic of preference events")
     label_topic: str | None = Field(

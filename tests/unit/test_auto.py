@@ -6,14 +6,19 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
 from monitor.domain.trace import Trace
 from monitor.errors import InvalidTrace
 from monitor.ingest.decode import DecodeLimits, Reason
-from monitor.ingest.outcome import Carries, Outcome
+from monitor.ingest.outcome import Carries, Outcome, Skipped, SkipReason
+from monitor.ingest.part import Part
 from monitor.ingest.record import Record
 from monitor.ingest.route import Route, decoder_of
-from tests.recordings import litellm_calls
+from tests.recordings import OTLP, litellm_calls, recorded
 from tests.traces import line, trace
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
@@ -36,6 +41,37 @@ def test_a_record_is_read_as_its_own_format_reads_it(value: bytes, form: str) ->
     found = outcomes(value)
     assert found == outcomes(value, form)
     assert isinstance(found[0], Trace)
+
+
+@pytest.mark.parametrize("name", OTLP)
+def test_otlp_is_known_in_either_encoding(name: str) -> None:
+    for record in (*recorded(name, json_encoded=True), *recorded(name, json_encoded=False)):
+        found = outcomes(record.value)
+        assert found == outcomes(record.value, "otlp")
+        assert any(isinstance(outcome, Part) for outcome in found)
+        pretty = (
+            json.dumps(json.loads(record.value or b""), indent=1).encode() if record.topic.endswith("json") else None
+        )
+        assert pretty is None or outcomes(b"\n" + pretty) == found
+
+
+def test_protobuf_whose_length_looks_like_a_brace_is_protobuf() -> None:
+    attributes = [KeyValue(key="service.name", value=AnyValue(string_value="x" * size)) for size in (20, 40)]
+    request = ExportTraceServiceRequest(
+        resource_spans=[ResourceSpans(resource=Resource(attributes=attributes), schema_url="u" * 19)]
+    )
+    value = request.SerializeToString()
+    assert value[:2] == b"\n{"
+    assert outcomes(value) == outcomes(value, "otlp") == [Skipped(SkipReason.OTHER_SIGNAL)]
+
+
+def test_a_header_says_what_the_bytes_may_leave_open() -> None:
+    (invalid,) = outcomes(b"plain text", content_type=b"application/x-protobuf")
+    assert isinstance(invalid, InvalidTrace)
+    assert invalid.reason == Reason.NOT_OTLP
+    (invalid,) = outcomes(b"plain text", content_type=b"application/json")
+    assert isinstance(invalid, InvalidTrace)
+    assert invalid.reason == Reason.NOT_JSON
 
 
 def test_an_array_and_lines_may_hold_both() -> None:
@@ -71,7 +107,7 @@ def test_an_object_of_no_known_format_is_told_with_its_fields_and_the_formats() 
     assert invalid.reason == Reason.UNKNOWN_FORMAT
     assert "'f0', 'f1'" in invalid.detail
     assert "and 2 more" in invalid.detail
-    for known in ("native", "LiteLLM"):
+    for known in ("native", "LiteLLM", "OTLP"):
         assert known in invalid.detail
 
 

@@ -15,7 +15,7 @@ from monitor.ingest.decode import DecodeLimits, Reason
 from monitor.ingest.formats.litellm import FORMAT
 from monitor.ingest.outcome import Carries, Outcome, Skipped, SkipReason
 from monitor.ingest.record import Record
-from tests.recordings import SCRIPT, TRACE_FORMATS, captured, litellm_calls
+from tests.recordings import litellm_calls, litellm_payloads, script
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 WANTED = frozenset({"team", "beta", "plan", "tier", "custom_llm_provider"})
@@ -50,20 +50,19 @@ def changed(case: str = "chat", **changes: Any) -> Record:
 
 
 def test_the_ten_calls_of_the_script_are_ten_traces() -> None:
-    traces = [trace_of(record) for record in captured(TRACE_FORMATS / "litellm_payload.jsonl.gz")]
+    traces = [trace_of(record) for record in litellm_payloads()]
     assert len({trace.trace_id for trace in traces}) == 10
-    for call, trace in zip(SCRIPT, traces, strict=True):
-        answered = call["status"] == 200
-        assert trace.messages == tuple(Message(each["role"], each["content"]) for each in call["messages"])
-        assert trace.response == (call["response"] if answered else None)
-        assert trace.finish_reason == (call["finish_reason"] if answered else None)
-        assert trace.input_tokens == (call["input_tokens"] if answered else None)
-        assert trace.output_tokens == (call["output_tokens"] if answered else None)
-        assert (trace.error is None) is answered
-        assert trace.tool_calls == len(call["tool_calls"] or ())
-        assert (trace.conversation_id, trace.user_id) == (f"s-{call['id']}", "u-1")
+    for number, (call, trace) in enumerate(zip(script(), traces, strict=True), start=1):
+        assert trace.messages == tuple(Message(role, content) for role, content in call.messages)
+        assert trace.response == call.response
+        assert trace.finish_reason == (None if call.failed else call.finish_reason)
+        assert trace.input_tokens == (None if call.failed else call.input_tokens)
+        assert trace.output_tokens == (None if call.failed else call.output_tokens)
+        assert (trace.error is not None) is call.failed
+        assert trace.tool_calls == call.tool_calls
+        assert (trace.conversation_id, trace.user_id) == (f"s-v{number}", "u-1")
         assert trace.cohort == {"team": "shop", "tier": "gold", "custom_llm_provider": "openai"}
-        assert trace.policy_model == ("chat-7b" if call["stream"] or not answered else "chat-7b-2026-10-01")
+        assert trace.policy_model == ("chat-7b" if number == 7 or call.failed else "chat-7b-2026-10-01")
         assert trace.latency_seconds is not None
         assert 0 < trace.latency_seconds < 1
 
