@@ -44,6 +44,7 @@ from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.limits import limits_of
+from monitor.ingest.redact import redaction_of
 from monitor.ingest.route import Router, routes_of
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.batch import BatchBuilder
@@ -172,6 +173,7 @@ class Daemon:
         for setting, rule in periodic_rules(settings.retrain).items():
             parse_cron(rule.cron, setting=setting)
         launcher_of(settings.retrain)
+        self._redaction = redaction_of(settings.ingest.redaction)
         with transaction(self._engine) as connection:
             require_current(connection)
         self._models = RewardRegistry(self._engine)
@@ -237,9 +239,9 @@ class Daemon:
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
         embedder, reward_model = open_embedder(self.settings, self._scorer, self._shared_scorer, self._metrics)
         builder = BatchBuilder(rules, store, store, reward_model=reward_model, embedder=embedder, metrics=self._metrics)
-        dead_letters = KafkaDeadLetters(kafka)
+        dead_letters = KafkaDeadLetters(kafka, withhold=ingest.redaction.dead_letters == "withhold")
         processor = Processor(
-            router=Router(routes_of(kafka), limits_of(ingest), tokenizer=tokenizer),
+            router=Router(routes_of(kafka), limits_of(ingest), tokenizer=tokenizer, redaction=self._redaction),
             builder=builder,
             store=store,
             dead_letters=dead_letters,
