@@ -35,8 +35,9 @@ LEFT_ALONE = (
     "Better call Saul (2015-2022), call 911",
 )
 HOSTILE = (
-    "a", "1", "1 ", "a@", "a@b.", "a.b@c-", "(1) ", "+1-", "1-2-", "4111 ", "phone 12345678 ", "0000000 0", "sk-",
-    "sk_", "eyJ", "eyJaaaaaaaaa.", "bearer ", "api_key=", "secretkey", "AKIA", "SG.", "-----BEGIN PRIVATE KEY-----", "\u00a01",
+    "a", "1", "1 ", "a@", "a@b.", "a.b@c-", "(1) ", "+1-", "1-2-", "4111 ", "phone 12345678 ", "0000000 0", "\u00a01",
+    "sk-", "sk_", "eyJ", "eyJaaaaaaaaa.", "bearer ", "api_key=", "secretkey", "AKIA", "SG.",
+    "-----BEGIN PRIVATE KEY-----",
 )  # fmt: skip
 
 
