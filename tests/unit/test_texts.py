@@ -100,7 +100,7 @@ def test_what_needs_stored_texts_is_refused_at_the_start_where_none_is_stored(
 
 def test_the_settings_say_which_share_is_stored() -> None:
     ratios = {
-        keep: text_rule_of(Settings(ingest={"text": {"keep": keep, "ratio": 0.25}})).ratio  # type: ignore[arg-type]
+        keep: text_rule_of(Settings(ingest={"text": {"keep": keep, "ratio": 0.25}})).ratio
         for keep in ("all", "sampled", "none")
     }
     assert ratios == {"all": 1.0, "sampled": 0.25, "none": 0.0}
