@@ -60,11 +60,12 @@ def require_texts(settings: Settings) -> None:
     if keep == "none":
         if settings.drift.reference.endpoint is not None:
             raise InvalidSetting(f"drift.reference.endpoint: stored prompts are asked again, and {found} stores none")
-        for name, rules in (("rules", retrain.rules), ("periodic", retrain.periodic)):
-            for rule in rules:
-                if ACTIONS[rule.action].result.role == POLICY:
-                    wanted = f"{rule.action} is trained and judged on stored prompts"
-                    raise InvalidSetting(f"retrain.{name}: {wanted}, and {found} stores none")
+        actions = [("rules", rule.action) for rule in retrain.rules]
+        actions += [("periodic", rule.action) for rule in retrain.periodic]
+        for name, action in actions:
+            if ACTIONS[action].result.role == POLICY:
+                wanted = f"{action} is trained and judged on stored prompts"
+                raise InvalidSetting(f"retrain.{name}: {wanted}, and {found} stores none")
     less = {
         "review": "nothing can be shown" if keep == "none" else "what is drawn for review keeps its texts",
         "baseline": "a new scorer's baseline is not made by scoring the window again"
