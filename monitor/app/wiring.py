@@ -43,6 +43,7 @@ from monitor.extra import require
 from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
+from monitor.ingest.kafka_client import client_options
 from monitor.ingest.limits import limits_of
 from monitor.ingest.route import Router, routes_of
 from monitor.pipeline.backoff import Backoff
@@ -153,6 +154,7 @@ class Daemon:
     def __init__(self, settings: Settings) -> None:
         _require_extras(settings)
         require_embeddable(settings)
+        client_options(settings.kafka)  # a certificate that cannot be read is named before anything starts
         self.settings = settings
         more = [ANCHOR] * settings.rewards.is_anchored + [SHADOW] * is_shadowed(settings)
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *more, WEB))
