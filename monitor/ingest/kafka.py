@@ -15,7 +15,7 @@ from kafka.structs import TopicPartition as KafkaPartition
 
 from monitor.errors import ReplacedLog, Unavailable
 from monitor.ingest.kafka_client import client_options, connect
-from monitor.ingest.kafka_rebalance import AssignmentListener, Rebalance
+from monitor.ingest.kafka_rebalance import AssignmentListener, Rebalance, subscribe
 from monitor.ingest.kafka_records import PartitionRecords
 from monitor.ingest.offset import StartOffset, StoredOffset, plan_start
 from monitor.ingest.order import TimeOrder
@@ -75,7 +75,7 @@ class KafkaSource:
         self._consumer._fetcher.PartitionRecords = PartitionRecords
         self._order = TimeOrder()
         self._rebalance = Rebalance(self._consumer, listener, self._order)
-        self._consumer.subscribe(topics=self._topics, listener=self._rebalance)
+        subscribe(self._consumer, self._topics, self._rebalance)
 
     def poll(self, timeout_seconds: float) -> list[Record]:
         """Return records in the order of time over the partitions, of offsets within each; none if none came.

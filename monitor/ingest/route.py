@@ -22,6 +22,7 @@ from monitor.settings.kafka import KafkaSettings
 # One line a format. Its module is loaded when a route names it, so that its libraries are needed only then.
 FORMATS = {
     "native": "monitor.ingest.formats.native",
+    "otlp": "monitor.ingest.formats.otlp",
 }
 
 

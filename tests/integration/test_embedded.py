@@ -13,6 +13,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from monitor.demo.broker import EmbeddedBroker
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.errors import Unavailable
+from monitor.ingest.kafka_rebalance import subscribe
 from tests.real_kafka import Kafka, RealKafka
 
 
@@ -32,7 +33,6 @@ def produce(broker: EmbeddedBroker | Kafka, topic: str, values: list[bytes]) -> 
 
 def consume(broker: EmbeddedBroker | Kafka, topic: str, count: int, group: str) -> list[bytes]:
     consumer = KafkaConsumer(
-        topic,
         bootstrap_servers=broker.bootstrap_servers,
         api_version=broker.api_version,
         group_id=group,
@@ -42,6 +42,7 @@ def consume(broker: EmbeddedBroker | Kafka, topic: str, count: int, group: str) 
         heartbeat_interval_ms=500,
         metadata_max_age_ms=1000,  # a broker just started may not name all of its topics yet
     )
+    subscribe(consumer, [topic])
     values: list[bytes] = []
     try:
         for _ in range(100):
