@@ -31,7 +31,7 @@ from monitor.app.reference import asking_again
 from monitor.app.release import Released, adopt_given_models, release_duties
 from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
 from monitor.app.review import reviews_of, selection_of
-from monitor.app.rules import controller_rules_of, observe_rules_of, tolerances_of
+from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
 from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
@@ -45,6 +45,7 @@ from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.kafka_client import client_options
 from monitor.ingest.limits import limits_of
+from monitor.ingest.redact import redaction_of
 from monitor.ingest.route import Router, routes_of
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.batch import BatchBuilder
@@ -235,13 +236,16 @@ class Daemon:
         ingest, kafka = self.settings.ingest, self.settings.kafka
         store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
         temperature = ScorerTemperatures(self._engine, self.settings.rewards)
-        rules = observe_rules_of(self.settings, selection_of(self._engine, self.settings.review), temperature)
+        selection = selection_of(self._engine, self.settings.review, has_texts=ingest.text.keep != "none")
+        rules = observe_rules_of(self.settings, selection, temperature)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
         embedder, reward_model = open_embedder(self.settings, self._scorer, self._shared_scorer, self._metrics)
         builder = BatchBuilder(rules, store, store, reward_model=reward_model, embedder=embedder, metrics=self._metrics)
-        dead_letters = KafkaDeadLetters(kafka)
+        dead_letters = KafkaDeadLetters(kafka, withhold=ingest.redaction.dead_letters == "withhold")
         processor = Processor(
-            router=Router(routes_of(kafka), limits_of(ingest), tokenizer=tokenizer),
+            router=Router(
+                routes_of(kafka), limits_of(ingest), tokenizer=tokenizer, redaction=redaction_of(ingest.redaction)
+            ),
             builder=builder,
             store=store,
             dead_letters=dead_letters,
@@ -353,8 +357,10 @@ class Daemon:
 
 
 def _require_extras(settings: Settings) -> None:
-    """Raise `InvalidSetting` for what a setting asks of this process and is not installed."""
+    """Raise `InvalidSetting` for what a setting asks of this process and is not there."""
     require_probes(settings.probes)
+    require_texts(settings)
+    redaction_of(settings.ingest.redaction)
     retrain = settings.retrain
     if settings.rewards.backend == "huggingface":
         require("gpu", "torch", "rewards.backend = 'huggingface'")

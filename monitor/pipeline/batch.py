@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from monitor.ingest.record import TopicPartition
 from monitor.ingest.route import RoutedBatch
@@ -53,7 +54,7 @@ class BatchBuilder:
         names = self._names.admit(labels)
         return Checkpoint(
             spans=spans,
-            observed=observed,
+            observed=replace(observed, traces=self._rules.texts.stored(observed.traces)),
             positions=[(record.topic, record.partition, record.offset) for _, record in fresh],
             preferences=[
                 (preference, names[label]) for (preference, _), label in zip(batch.preferences, labels, strict=True)
