@@ -99,7 +99,7 @@ def test_files_that_can_be_used_are_handed_on_as_paths_and_read_again_later(tmp_
             ssl_cafile=mine.cafile,
             ssl_certfile=certificate.certfile,
             ssl_keyfile=certificate.keyfile,
-            ssl_key_password="hunter2",  # type: ignore[arg-type]
+            ssl_key_password="hunter2",
         )
     )
     assert (options["ssl_cafile"], options["ssl_certfile"]) == (str(mine.cafile), str(certificate.certfile))
