@@ -17,6 +17,7 @@ from monitor.settings.kafka import KafkaSettings
 
 CLIENT_ID = "rlhf-monitor"
 BOOTSTRAP_SECONDS = 10.0
+TLS_FILES = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
 
 C = TypeVar("C")
 
@@ -38,6 +39,7 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
     if settings.has_tls:
         require_usable_files(settings)
     password = settings.sasl_password
+    files = {name: getattr(settings, name) for name in TLS_FILES}
     return {
         "bootstrap_servers": [server.strip() for server in settings.bootstrap_servers.split(",")],
         "client_id": CLIENT_ID,
@@ -47,9 +49,7 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
         "sasl_mechanism": settings.sasl_mechanism,
         "sasl_plain_username": settings.sasl_username,
         "sasl_plain_password": None if password is None else password.get_secret_value(),
-        "ssl_cafile": _path(settings.ssl_cafile),
-        "ssl_certfile": _path(settings.ssl_certfile),
-        "ssl_keyfile": _path(settings.ssl_keyfile),
+        **{name: None if path is None else str(path) for name, path in files.items()},
         "ssl_password": _key_password(settings),
         "ssl_check_hostname": settings.ssl_check_hostname,
         "reconnect_backoff_max_ms": 3000,  # a broker that is back is found within seconds
@@ -59,7 +59,7 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
 
 def require_usable_files(settings: KafkaSettings) -> None:
     """Raise `InvalidSetting` that names the file of `kafka.ssl_*` which cannot be used, and why."""
-    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+    for name in TLS_FILES:
         path: Path | None = getattr(settings, name)
         try:
             if path is not None:
@@ -107,10 +107,6 @@ def _key_password(settings: KafkaSettings) -> Callable[[], str]:
         return settings.ssl_key_password.get_secret_value()
 
     return password
-
-
-def _path(path: Path | None) -> str | None:
-    return None if path is None else str(path)
 
 
 def connect(client: Callable[..., C], options: Mapping[str, Any]) -> tuple[C, Connections]:

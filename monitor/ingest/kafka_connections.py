@@ -75,9 +75,9 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]
         connection = super().get_connection(node_id, **options)
         if id(connection) not in self._known:
             self._known.add(id(connection))
-            connection.init_future.add_callback(lambda _: self._forget())
-            connection.init_future.add_errback(lambda error: self._remember(node_id, error))
-            connection.close_future.add_errback(lambda error: self._remember(node_id, error))
+            connection.init_future.add_callback(lambda _: self.forget())
+            connection.init_future.add_errback(lambda error: self.remember(node_id, error))
+            connection.close_future.add_errback(lambda error: self.remember(node_id, error))
             connection.close_future.add_both(lambda _: self._known.discard(id(connection)))
         return connection
 
@@ -93,6 +93,25 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]
         if refusal is None or not isinstance(meaning, Unavailable):
             return meaning
         return Unavailable(f"kafka: {refusal.message}", plain=refusal.plain)
+
+    def remember(self, node_id: Any, error: BaseException) -> None:
+        """Keep why a connection to the node ended, if that was a refusal."""
+        node = self.cluster.broker_metadata(node_id)
+        address = "the broker" if node is None else f"{node.host}:{node.port}"
+        refusal = explain(error, self.config, address)
+        if refusal is None or (not refusal.is_certain and (self.bootstrapped or node_id in self._refusals)):
+            return
+        self._refusals[node_id] = refusal
+        if refusal.is_certain:
+            self._refused.add(node_id)
+        if self.connection_delay(node_id) == 0:
+            self.update_backoff(node_id)
+
+    def forget(self) -> None:
+        """Forget the refusals, since a broker let this client in."""
+        if self.bootstrapped:
+            self._refusals.clear()
+            self._refused.clear()
 
     async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
         """Do as kafka-python does, and close the socket of a handshake that failed, which it leaves open."""
@@ -119,23 +138,6 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]
             sock.close()
             raise KafkaConnectionError(f"{NO_HANDSHAKE}: {error}") from error
         return transport
-
-    def _remember(self, node_id: Any, error: BaseException) -> None:
-        node = self.cluster.broker_metadata(node_id)
-        address = "the broker" if node is None else f"{node.host}:{node.port}"
-        refusal = explain(error, self.config, address)
-        if refusal is None or (not refusal.is_certain and (self.bootstrapped or node_id in self._refusals)):
-            return
-        self._refusals[node_id] = refusal
-        if refusal.is_certain:
-            self._refused.add(node_id)
-        if self.connection_delay(node_id) == 0:
-            self.update_backoff(node_id)
-
-    def _forget(self) -> None:
-        if self.bootstrapped:
-            self._refusals.clear()
-            self._refused.clear()
 
 
 def translated(error: KafkaError) -> Exception:

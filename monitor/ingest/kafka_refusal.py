@@ -51,13 +51,15 @@ def explain(error: BaseException, config: Mapping[str, Any], address: str) -> Re
             f"{address} logs nobody in, and {protocol}: use it without SASL_, or another listener's port",
             "this listener of Kafka logs nobody in (kafka.security_protocol)",
         )
-    found = _tls_error(error)
-    if found is not None:
-        return _explain_tls(found, config, address)
+    # kafka-python hands on what OpenSSL said as an argument, or as what it was busy with.
+    told = (error, *error.args, error.__cause__, error.__context__)
+    found = next((one for one in told if isinstance(one, ssl.SSLError)), None)
+    if found is not None and not isinstance(found, ssl.SSLEOFError):  # which says only that the other side was gone
+        return explain_tls(found, config, address)
     is_certain = isinstance(error, InvalidReceiveError)  # an answer that is not Kafka's, but TLS perhaps
     if is_certain or any(words in str(error) for words in (CUT_OFF, NO_HANDSHAKE)):
-        told = "does not answer as Kafka does" if is_certain else "closes the connection without a word"
-        return Refusal(f"{address} {told}, and {protocol}: {_OTHER_PORT}", _PROTOCOL, is_certain)
+        does = "does not answer as Kafka does" if is_certain else "closes the connection without a word"
+        return Refusal(f"{address} {does}, and {protocol}: {_OTHER_PORT}", _PROTOCOL, is_certain)
     return None
 
 
@@ -65,17 +67,11 @@ _OTHER_PORT = "is that what this port's listener speaks?"
 _PROTOCOL = "Kafka's listener may speak another protocol (kafka.security_protocol)"
 
 
-def _tls_error(error: BaseException) -> ssl.SSLError | None:
-    """Return what OpenSSL said; kafka-python hands it on as an argument, or as what it was busy with."""
-    told = (error, *error.args, error.__cause__, error.__context__)
-    found = next((one for one in told if isinstance(one, ssl.SSLError)), None)
-    return None if isinstance(found, ssl.SSLEOFError) else found  # the other side was gone
-
-
-def _explain_tls(error: ssl.SSLError, config: Mapping[str, Any], address: str) -> Refusal:
+def explain_tls(error: ssl.SSLError, config: Mapping[str, Any], address: str) -> Refusal:
+    """Say what OpenSSL found, or was told by the broker."""
     said = " ".join(str(error.args[-1]).split())
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _explain_certificate(error.verify_code, config, address, said)
+        return explain_certificate(error.verify_code, config, address, said)
     alert = error.reason or ""
     if any(word in alert for word in CERTIFICATE_ALERTS):
         mine = config["ssl_certfile"]
@@ -93,7 +89,7 @@ def _explain_tls(error: ssl.SSLError, config: Mapping[str, Any], address: str) -
     return Refusal(f"{address} breaks off the TLS handshake, and {protocol}: {_OTHER_PORT} ({said})", _PROTOCOL)
 
 
-def _explain_certificate(code: int, config: Mapping[str, Any], address: str, said: str) -> Refusal:
+def explain_certificate(code: int, config: Mapping[str, Any], address: str, said: str) -> Refusal:
     """Say what this side found wrong with the broker's certificate."""
     if code in {NOT_YET_VALID, EXPIRED}:
         when = "has expired" if code == EXPIRED else "is not valid yet"
