@@ -155,7 +155,6 @@ class Daemon:
     def __init__(self, settings: Settings) -> None:
         _require_extras(settings)
         require_embeddable(settings)
-        client_options(settings.kafka)  # a certificate that cannot be read is named before anything starts
         self.settings = settings
         more = [ANCHOR] * settings.rewards.is_anchored + [SHADOW] * is_shadowed(settings)
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *more, WEB))
@@ -361,6 +360,7 @@ def _require_extras(settings: Settings) -> None:
     require_probes(settings.probes)
     require_texts(settings)
     redaction_of(settings.ingest.redaction)
+    client_options(settings.kafka)  # certificates and their keys
     retrain = settings.retrain
     if settings.rewards.backend == "huggingface":
         require("gpu", "torch", "rewards.backend = 'huggingface'")
