@@ -82,7 +82,7 @@ def test_tokens_without_a_text_are_a_length_and_no_refusal() -> None:
     ids=["tools alone", "tools after a word", "tools told by the finish reason alone"],
 )
 def test_a_call_of_tools_has_no_length_of_prose_and_is_refused_by_its_text_alone(changes: dict[str, object]) -> None:
-    seen = observed(**changes)
+    seen = observed(None, **changes)
     assert ("response_length", "reported") not in seen
     assert (("refusal", REFUSAL_VERSION) in seen) == (changes.get("response", "") is not None)
     assert seen["error", "reported"] == 0.0
