@@ -153,6 +153,15 @@ def test_what_a_logger_cut_is_marked_and_read_as_far_as_it_goes(case: str) -> No
     assert (trace.policy_model, trace.finish_reason, trace.output_tokens) == (whole.policy_model, "stop", 5)
 
 
+def test_what_python_shows_and_no_text_can_hold_is_left_out_of_a_cut_answer() -> None:
+    end = "...truncated by litellm, this logger does not support large content"
+    shown = str({"model": "m", "choices": [{"message": {"content": "a\x00b\ud800c"}}]})
+    assert trace_of(changed(response=shown + end)).response == "abc"
+    prompt = str([{"role": "user", "content": 'It\'s "so"\n'}, {"role": "assistant", "content": "cut"}])
+    messages = (Message("user", 'It\'s "so"\n'), Message("assistant", "cu"))
+    assert trace_of(changed(messages=prompt[:-4] + end)).messages == messages
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -30,10 +30,14 @@ def is_shown(text: str) -> bool:
 
 
 def shown_fields(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the roles, texts, models and finish reasons in *text*, in their order; the last may end early."""
+    """Yield the roles, texts, models and finish reasons in *text*, in their order; the last may end early.
+
+    What no text can hold, and Python can show, is left out.
+    """
     for found in _FIELD.finditer(_MARKS.sub("", text)):
         name, literal = found.groups()
         try:
-            yield name, literal_eval(literal)
+            value = literal_eval(literal)
         except (SyntaxError, ValueError):  # cut within
-            yield name, literal[1:].replace("\\n", "\n").replace("\\'", "'").replace("\\\\", "\\")
+            value = literal[1:].replace("\\n", "\n").replace("\\'", "'").replace("\\\\", "\\")
+        yield name, value.encode("utf-8", "ignore").decode().replace("\x00", "")
