@@ -42,12 +42,14 @@ from monitor.errors import Unavailable
 from monitor.extra import require
 from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.decode import load_tokenizer
+from monitor.ingest.join import JoinRules
 from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.limits import limits_of
 from monitor.ingest.route import Router, routes_of
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.batch import BatchBuilder
 from monitor.pipeline.processor import BadRecordLimit, Processor
+from monitor.pipeline.sweep import Sweep
 from monitor.pipeline.worker import BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.checkpoints import PostgresCheckpoints
@@ -231,12 +233,26 @@ class Daemon:
 
     def _run_worker(self) -> None:
         ingest, kafka = self.settings.ingest, self.settings.kafka
-        store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
+        patience_seconds = ingest.join.seconds if ingest.join.max_fragments else 0.0
+        store = PostgresCheckpoints(
+            self._engine,
+            group_id=kafka.group_id,
+            max_cohorts=ingest.max_cohorts,
+            patience_seconds=patience_seconds,
+        )
         temperature = ScorerTemperatures(self._engine, self.settings.rewards)
         rules = observe_rules_of(self.settings, selection_of(self._engine, self.settings.review), temperature)
         tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
         embedder, reward_model = open_embedder(self.settings, self._scorer, self._shared_scorer, self._metrics)
-        builder = BatchBuilder(rules, store, store, reward_model=reward_model, embedder=embedder, metrics=self._metrics)
+        builder = BatchBuilder(
+            rules,
+            store,
+            store,
+            reward_model=reward_model,
+            embedder=embedder,
+            metrics=self._metrics,
+            joining=JoinRules(limits_of(ingest), patience_seconds=patience_seconds, tokenizer=tokenizer),
+        )
         dead_letters = KafkaDeadLetters(kafka)
         processor = Processor(
             router=Router(routes_of(kafka), limits_of(ingest), tokenizer=tokenizer),
@@ -249,6 +265,7 @@ class Daemon:
             backoff=Backoff(SystemRandom()),
             clock=lambda: datetime.now(UTC),
             stop=threading.Event(),
+            sweep=Sweep(builder, store, self._metrics, max_fragments=ingest.join.max_fragments),
         )
         worker = Worker(
             lambda assignment: KafkaSource(kafka, [route.topic for route in routes_of(kafka)], assignment),
