@@ -52,6 +52,7 @@ class Reason(StrEnum):
     INVALID_NAME = "invalid_name"  # letters that the field does not take
     UNKNOWN_WORD = "unknown_word"  # none of the few that the field takes
     TOO_MANY_DIMENSIONS = "too_many_dimensions"
+    REDACTION_FAILED = "redaction_failed"  # so it may not be stored; its dead letter is without its text
 
 
 @dataclass(frozen=True, slots=True)

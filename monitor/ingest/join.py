@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -39,7 +39,7 @@ class Joined:
     traces: list[tuple[Trace, Position]] = field(default_factory=list)  # by time; at the record of their span
     waits: list[Held] = field(default_factory=list)  # that came just now, in their order
     done: list[int] = field(default_factory=list)  # rows that are over
-    aliases: list[tuple[str, str]] = field(default_factory=list)  # id of a span that is part of a call, the call's id
+    aliases: list[tuple[str, str]] = field(default_factory=list)  # of a span that is part of a stored call, its id
     duplicates: int = 0  # parts of calls that are stored already, and parts that came before
     skipped: Counter[SkipReason] = field(default_factory=Counter)
     invalid: list[tuple[Held, InvalidTrace]] = field(default_factory=list)  # with the part that names the call
@@ -59,7 +59,7 @@ def names_of(held: Iterable[Held]) -> set[str]:
 
 
 def join(
-    held: Iterable[Held], rules: JoinRules, *, known: Container[str], now: datetime, ended: Container[str] = ()
+    held: Iterable[Held], rules: JoinRules, *, known: Collection[str], now: datetime, ended: Container[str] = ()
 ) -> Joined:
     """Say what becomes of each part of *held*, which holds all that is known of each request in it.
 
@@ -82,13 +82,14 @@ class _Chain(Struct, gc=False):
 
     above: list[str]
     is_whole: bool  # it ends at the root
-    is_known: bool  # it ends at a call that is stored
+    known: str | None  # the id of the stored call that it ends at
+    is_circle: bool = False  # it ends nowhere
 
 
 class _Request:
     """The parts of one request, that is of one OpenTelemetry trace."""
 
-    def __init__(self, items: list[Held], known: Container[str], joined: Joined) -> None:
+    def __init__(self, items: list[Held], known: Collection[str], joined: Joined) -> None:
         self._known = known
         self._joined = joined
         self._trace = items[0].part.trace
@@ -96,44 +97,57 @@ class _Request:
         self._contents: dict[str, list[Held]] = {}
         self._contexts: dict[str, Held] = {}
         self._parents: dict[str, str | None] = {}
+        self._stored: dict[str, str] = {}  # spans that are in a trace now, with its id
         self._kept: set[str] = set()  # contexts that a waiting call needs
         self._served: set[str] = set()  # contexts whose calls came in one record with them
         self._spread: set[str] = set()  # contexts of calls that came in several records
         for item in sorted(items, key=_arrival) if len(items) > 1 else items:
-            self._take(item)
+            part = item.part
+            if part.kind is PartKind.CONTEXT:
+                if self._contexts.setdefault(part.span, item) is not item:
+                    self._end(item, SkipReason.OTHER_SPAN)
+                self._parents.setdefault(part.span, part.parent)
+                continue
+            own = (self._calls if part.kind is PartKind.CALL else self._contents).setdefault(part.span, [])
+            if any(other.part == part for other in own):
+                self._end(item)
+                continue
+            own.append(item)
+            if part.kind is PartKind.CALL and self._parents.get(part.span) is None:
+                self._parents[part.span] = part.parent
 
     def settle(self, rules: JoinRules, patience: float, now: datetime) -> None:
         """Decide on every part."""
-        waiting = []
+        joined, waiting = self._joined, []
         for call in self._gather():
-            missing = self._missing(call)
+            missing = call.missing
             age = max([item.age_seconds for item in call.parts])
-            if age < patience and (missing or self._unsettled(call, min(rules.settle_seconds, patience))):
+            if age < patience and (missing or call.is_open(min(rules.settle_seconds, patience))):
                 waiting.append(call)
-                self._kept |= call.links
-                for item in call.parts:
-                    self._keep(item)
+                continue
+            joined.incomplete.update(missing)
+            joined.done += [item.fragment_id for item in call.parts if item.fragment_id is not None]
+            self._note_served(call.links, call.parts)
+            trace = assemble(call, self._agreed("conversation_id"), self._agreed("user_id"), now)
+            if isinstance(trace, Trace):
+                invalid = check_trace(trace, rules.limits, now)
+                if invalid is None:
+                    counted = count_output_tokens(trace, rules.tokenizer)
+                    joined.traces.append((counted, call.parts[0].position))
+                    self._stored.update(dict.fromkeys(call.spans, trace.trace_id))
+                    continue
+                trace = invalid
+            if isinstance(trace, SkipReason):
+                joined.skipped[trace] += 1
             else:
-                self._joined.incomplete.update(missing)
-                self._emit(call, rules, now)
-        self._end_contexts(waiting, patience)
-
-    def _take(self, item: Held) -> None:
-        part = item.part
-        if part.kind is PartKind.CONTEXT:
-            if part.span in self._contexts:
-                self._end(item, SkipReason.OTHER_SPAN)
-            else:
-                self._contexts[part.span] = item
-                self._parents.setdefault(part.span, part.parent)
-            return
-        own = (self._calls if part.kind is PartKind.CALL else self._contents).setdefault(part.span, [])
-        if any(other.part == part for other in own):
-            self._end(item)
-            return
-        own.append(item)
-        if part.kind is PartKind.CALL and self._parents.get(part.span) is None:
-            self._parents[part.span] = part.parent
+                joined.invalid.append((call.parts[0], trace))
+        for call in waiting:
+            self._kept |= call.links
+            for item in call.parts:
+                self._keep(item)
+        self._end_contexts([call for call in waiting if not call.is_whole], patience)
+        names = ((f"{self._trace}-{span}", call) for span, call in self._stored.items())
+        joined.aliases += [(name, call) for name, call in names if name != call]
 
     def _gather(self) -> list[Call]:
         """Return the calls that are not stored yet; of spans that are one call, the outermost names it."""
@@ -141,17 +155,21 @@ class _Request:
         chains = {}
         for span in (*self._calls, *(span for span in self._contents if span not in self._calls)):
             chain = chains[span] = self._chain(span)
-            if chain.is_known or f"{self._trace}-{span}" in self._known:
+            name = f"{self._trace}-{span}"
+            if chain.known is not None or name in self._known:
+                if chain.known is not None and name not in self._known:
+                    self._joined.aliases.append((name, chain.known))
                 parts = [*self._calls.get(span, ()), *self._contents.get(span, ())]
                 self._note_served(chain.above, parts)
                 for item in parts:
                     self._end(item)
                 continue
-            outer = next((above for above in reversed(chain.above) if above in self._calls), span)
+            above = () if chain.is_circle else reversed(chain.above)
+            outer = next((other for other in above if other in self._calls), span)
             spans.setdefault(outer, []).append(span)
         found = []
         for outer, own in spans.items():
-            own.sort(key=lambda span: (span != outer, self._start(span), span))
+            own.sort(key=lambda span: (span not in self._calls, len(chains[span].above), span))
             parts = order_parts([(self._calls.get(span, ()), self._contents.get(span, ())) for span in own])
             chain = chains[outer]
             contexts = [self._contexts[span] for span in chain.above if span in self._contexts]
@@ -159,59 +177,21 @@ class _Request:
             found.append(Call(outer, own, parts, links, bool(chain.above), chain.is_whole, contexts))
         return _same_answers(found) if len(found) > 1 else found
 
-    def _start(self, span: str) -> int:
-        return min((item.part.start_ns or 0 for item in self._calls.get(span, ())), default=0)
-
     def _chain(self, span: str) -> _Chain:
         above: dict[str, None] = {}
         # Texts whose call is not in hand may hang on a span of another kind: that one is above them.
-        is_bare = span not in self._calls
+        is_bare = span in self._contents and span not in self._calls
         node = span if is_bare else self._parents[span]
         while node is not None:
             if not (is_bare and node == span) and f"{self._trace}-{node}" in self._known:
-                return _Chain(list(above), is_whole=False, is_known=True)
+                return _Chain(list(above), is_whole=False, known=f"{self._trace}-{node}")
             if node not in self._parents:
-                return _Chain(list(above), is_whole=False, is_known=False)
-            if node in above or (node == span and not is_bare):  # a circle has no root
-                break
+                return _Chain(list(above), is_whole=False, known=None)
+            if node in above or (node == span and not is_bare):
+                return _Chain(list(above), is_whole=True, known=None, is_circle=True)
             above[node] = None
             node = self._parents[node]
-        return _Chain(list(above), is_whole=True, is_known=False)
-
-    def _missing(self, call: Call) -> list[Missing]:
-        missing = []
-        if not call.has_span:
-            missing.append(Missing.SPAN)
-        if not call.tells_input or not call.tells_output:
-            missing.append(Missing.TEXT)
-        if call.has_span and not call.is_placed:
-            missing.append(Missing.PARENT)
-        return missing
-
-    def _unsettled(self, call: Call, settle_seconds: float) -> bool:
-        """Say whether messages are coming one by one, in records of their own, and another may be on its way."""
-        spans = {item.position for item in call.parts if item.part.kind is PartKind.CALL}
-        texts = [item for item in call.parts if item.part.kind is PartKind.CONTENT and item.position not in spans]
-        one_by_one = any(item.part.messages and item.part.response is None for item in texts)
-        return one_by_one and min(item.age_seconds for item in texts) < settle_seconds
-
-    def _emit(self, call: Call, rules: JoinRules, now: datetime) -> None:
-        self._note_served(call.links, call.parts)
-        for item in call.parts:
-            if item.fragment_id is not None:
-                self._joined.done.append(item.fragment_id)
-        trace = assemble(call, self._agreed("conversation_id"), self._agreed("user_id"), now)
-        if isinstance(trace, SkipReason):
-            self._joined.skipped[trace] += 1
-            return
-        invalid = trace if isinstance(trace, InvalidTrace) else check_trace(trace, rules.limits, now)
-        if invalid is not None:
-            self._joined.invalid.append((call.parts[0], invalid))
-        elif isinstance(trace, Trace):
-            counted = count_output_tokens(trace, rules.tokenizer)
-            self._joined.traces.append((counted, call.parts[0].position))
-            inner = (f"{self._trace}-{span}" for span in call.spans if span != call.span)
-            self._joined.aliases += [(name, trace.trace_id) for name in inner]
+        return _Chain(list(above), is_whole=True, known=None)
 
     def _agreed(self, field_name: str) -> str | None:
         """Return what all spans of the request say, where they agree."""
@@ -225,12 +205,12 @@ class _Request:
             if context is not None:
                 (self._served if positions == {context.position} else self._spread).add(span)
 
-    def _end_contexts(self, waiting: list[Call], patience: float) -> None:
-        """Keep those spans that a waiting call needs or may need, and those that name who asks for calls to come.
+    def _end_contexts(self, gaps: list[Call], patience: float) -> None:
+        """Keep the spans that waiting calls need, or may need for their *gaps*, and those that tell who asks.
 
-        A span that came in one record with all of its calls is not kept: such a request is taken for whole.
+        These wait for calls to come, unless they came in one record with all of their calls: such a request is taken
+        for whole. A span below a stored call is remembered as part of it.
         """
-        gaps = [call for call in waiting if not call.is_whole]
         latest = max((call.start_ns for call in gaps), default=0) + CLOCK_SLACK_NS
         earliest = min((call.end_ns for call in gaps), default=0) - CLOCK_SLACK_NS
         for span, item in self._contexts.items():
@@ -242,8 +222,15 @@ class _Request:
             in_time = (part.start_ns or 0) <= latest and (part.end_ns is None or part.end_ns >= earliest)
             if awaited or span in self._kept or (gaps and in_time):
                 self._keep(item)
-            else:
-                self._end(item, SkipReason.OTHER_SPAN)
+                continue
+            self._end(item, SkipReason.OTHER_SPAN)
+            if part.parent is not None and (self._stored or self._known):
+                chain = self._chain(span)
+                inside = chain.known or next(
+                    (self._stored[above] for above in chain.above if above in self._stored), None
+                )
+                if inside is not None:
+                    self._stored[span] = inside
 
     def _keep(self, item: Held) -> None:
         if item.fragment_id is None:

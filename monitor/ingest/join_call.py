@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from monitor.ingest.decode import Reason
 from monitor.ingest.outcome import SkipReason
 from monitor.ingest.part import Part, PartKind
 from monitor.ingest.record import Position
+from monitor.telemetry.intake import Missing
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -61,6 +62,23 @@ class Call:
             return True
         named = (item.part.conversation_id for item in (*self.parts, *self.contexts))
         return self.has_parent and any(name is not None for name in named)
+
+    @property
+    def missing(self) -> list[Missing]:
+        """Return what the call still waits for."""
+        missing = [] if self.has_span else [Missing.SPAN]
+        if not self.tells_input or not self.tells_output:
+            missing.append(Missing.TEXT)
+        if self.has_span and not self.is_placed:
+            missing.append(Missing.PARENT)
+        return missing
+
+    def is_open(self, settle_seconds: float) -> bool:
+        """Say whether messages come one by one, in records of their own, and another may be on its way."""
+        spans = {item.position for item in self.parts if item.part.kind is PartKind.CALL}
+        texts = [item for item in self.parts if item.part.kind is PartKind.CONTENT and item.position not in spans]
+        one_by_one = any(item.part.messages and item.part.response is None for item in texts)
+        return one_by_one and min(item.age_seconds for item in texts) < settle_seconds
 
     @property
     def start_ns(self) -> int:
@@ -160,13 +178,9 @@ def _prompt(parts: Sequence[Part]) -> tuple[tuple[Message, ...], bool]:
         return (), False
     whole = [part for part in told if part.kind is PartKind.CALL or part.response is not None]
     chosen = next((part for part in whole if not part.truncated), None) or next(iter(whole), None)
-    pieces = [chosen] if chosen is not None else list(_of_one_span(told))
+    pieces = [chosen] if chosen is not None else [part for part in told if part.span == told[0].span]
     messages = tuple(Message(role, content) for part in pieces for role, content in part.messages)
     return messages, any(part.truncated for part in pieces)
-
-
-def _of_one_span(told: Sequence[Part]) -> Iterator[Part]:
-    return (part for part in told if part.span == told[0].span)
 
 
 def _time(item: Held) -> tuple[int, Position]:

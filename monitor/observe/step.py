@@ -16,6 +16,7 @@ from monitor.observe.gather import ObservedTrace, gather
 from monitor.observe.repeat import RepeatMemory, mark_repeats
 from monitor.observe.scoring import RewardModel, RewardRule, score_traces
 from monitor.observe.selection import SelectionRule
+from monitor.observe.texts import TextRule
 from monitor.telemetry.metrics import Stage
 
 
@@ -25,6 +26,7 @@ class ObserveRules:
     repeat_window: timedelta = timedelta(hours=1)
     selection: SelectionRule = SelectionRule()
     rewards: RewardRule = RewardRule()
+    texts: TextRule = TextRule()
 
 
 @dataclass(frozen=True, slots=True)

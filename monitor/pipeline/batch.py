@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -81,10 +82,9 @@ class BatchBuilder:
         labels = [self._rules.cohorts.name(preference.cohort) for preference, _ in batch.preferences]
         names = self._names.admit(labels)
         rejected, skipped = _sort_out(joined, batch)
-        places = {trace.trace_id: place for place, (trace, _) in enumerate(fresh)} if joined.aliases else {}
         return Checkpoint(
             spans=spans,
-            observed=observed,
+            observed=replace(observed, traces=self._rules.texts.stored(observed.traces)),
             positions=[position for _, position in fresh],
             preferences=[
                 (preference, names[label]) for (preference, _), label in zip(batch.preferences, labels, strict=True)
@@ -95,7 +95,7 @@ class BatchBuilder:
             skipped={reason.value: count for reason, count in (batch.skipped + skipped).items()},
             waits=joined.waits,
             done=joined.done,
-            aliases=[(name, places[call]) for name, call in joined.aliases if call in places],
+            aliases=joined.aliases,
             rejected=rejected,
             incomplete=joined.incomplete,
         )

@@ -46,7 +46,7 @@ class Checkpoint:
     labels: Sequence[Label] = ()
     waits: Sequence[Held] = ()  # parts that came just now and wait for others
     done: Sequence[int] = ()  # ids of parts that waited and are over
-    aliases: Sequence[tuple[str, int]] = ()  # the id of a span that is part of a call, the call's place in `observed`
+    aliases: Sequence[tuple[str, str]] = ()  # a span that is part of a stored call, the call: both by id
     rejected: Sequence[Rejected] = ()  # records of calls that are unsound when they are put together
     incomplete: Mapping[Missing, int] = field(default_factory=dict)  # calls whose time to wait was over
 

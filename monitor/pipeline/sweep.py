@@ -51,7 +51,12 @@ class Sweep:
         started = self._clock()
         try:
             if started >= self._count_due:
-                self._count()
+                waiting_parts, oldest_seconds = self._store.count_waiting()
+                self._metrics.joins.show_waiting(waiting_parts, oldest_seconds)
+                self._excess = max(0, waiting_parts - self._max_fragments)
+                if self._excess:
+                    log.warning("too_many_fragments", waiting=waiting_parts, max_fragments=self._max_fragments)
+                self._count_due = started + COUNT_SECONDS
             while self._clock() - started < TURN_SECONDS:
                 ended = min(self._excess, ENDED_PARTS)
                 waiting = self._store.due_parts(ended)
@@ -63,14 +68,6 @@ class Sweep:
             log.warning("sweep_waits", reason=str(reason))
         finally:
             self._due = self._clock() + SWEEP_SECONDS
-
-    def _count(self) -> None:
-        waiting, oldest_seconds = self._store.count_waiting()
-        self._metrics.joins.show_waiting(waiting, oldest_seconds)
-        self._excess = max(0, waiting - self._max_fragments)
-        if self._excess:
-            log.warning("too_many_fragments", waiting=waiting, max_fragments=self._max_fragments)
-        self._count_due = self._clock() + COUNT_SECONDS
 
     def _join(self, waiting: Waiting) -> Iterator[Checkpoint]:
         while True:

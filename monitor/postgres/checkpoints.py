@@ -209,7 +209,7 @@ class PostgresCheckpoints:
             _score_rows(observed.traces),
         )
         insert_selected(connection, observed.traces)
-        fragments.store_parts(connection, checkpoint, entry, patience_seconds=self._patience_seconds)
+        fragments.store_parts(connection, checkpoint, patience_seconds=self._patience_seconds)
         if observed.counted_keys:
             keys = sorted(observed.counted_keys)  # one order everywhere: workers that meet do not deadlock
             times = [observed.counted_keys[key] for key in keys]

@@ -11,7 +11,6 @@ from monitor.ingest.join_call import Held
 from monitor.ingest.part import Part
 from monitor.pipeline.checkpoint import Checkpoint
 from monitor.postgres.copy import driver_of
-from monitor.postgres.log import AppendedEntry
 
 # Two workers that store one half of a call each at the same time see nothing of each other: so long after it came,
 # a part is looked at again.
@@ -45,8 +44,11 @@ _OLDEST = (
 )
 # A span inside of a call is known as the call is: what comes of it later is no other call.
 _ALIASES = (
-    "insert into stored_trace (trace_id, entry_id, ordinal, stored_on) select name, %s, place, %s"
-    " from unnest(%b::text[], %b::int[]) as inside(name, place)"
+    "insert into stored_trace (trace_id, entry_id, ordinal, stored_on)"
+    " select inside.name, stored.entry_id, stored.ordinal, stored.stored_on"
+    " from unnest(%b::text[], %b::text[]) as inside(name, call)"
+    " join stored_trace stored on stored.trace_id = inside.call"
+    " on conflict do nothing"
 )
 _COUNT = "select count(*), coalesce(extract(epoch from now() - min(received_at)), 0)::float8 from fragment"
 
@@ -60,10 +62,11 @@ def parts_of(connection: Connection, traces: Sequence[str]) -> list[Held]:
     ]
 
 
-def store_parts(
-    connection: Connection, checkpoint: Checkpoint, entry: AppendedEntry, *, patience_seconds: float
-) -> None:
-    """Store the parts of *checkpoint* that wait, delete those that are over, and name the spans that its calls hold."""
+def store_parts(connection: Connection, checkpoint: Checkpoint, *, patience_seconds: float) -> None:
+    """Store the parts of *checkpoint* that wait, delete those that are over, and name the spans that its calls hold.
+
+    The traces of *checkpoint* are stored already.
+    """
     driver, held = driver_of(connection), checkpoint.waits
     if held:
         columns = (
@@ -77,8 +80,8 @@ def store_parts(
     if checkpoint.done:
         driver.execute(_DELETE, [list(checkpoint.done)])
     if checkpoint.aliases:
-        names, places = zip(*checkpoint.aliases, strict=True)
-        driver.execute(_ALIASES, [entry.entry_id, entry.stored_on, list(names), list(places)])
+        names, calls = zip(*sorted(checkpoint.aliases), strict=True)  # in one order, as above
+        driver.execute(_ALIASES, [list(names), list(calls)])
 
 
 def claim_due(connection: Connection, *, patience_seconds: float) -> set[str]:

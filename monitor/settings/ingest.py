@@ -7,8 +7,9 @@ from pathlib import Path
 from pydantic import Field
 
 from monitor.settings.embedding import EmbeddingSettings
-from monitor.settings.join import JoinSettings, RedactionSettings, TextSettings
+from monitor.settings.join import JoinSettings
 from monitor.settings.part import Part
+from monitor.settings.text import RedactionSettings, TextSettings
 
 
 class IngestSettings(Part):

@@ -82,8 +82,7 @@ class Metrics:
     ) -> None:
         self._traces = counter_of(series.TRACES, registry)
         self._preferences = counter_of(series.PREFERENCES, registry)
-        self.labels = LabelCounts(registry)
-        self.joins = JoinCounts(registry, Freshness(FRESH_SECONDS, clock))
+        self.labels, self.joins = LabelCounts(registry), JoinCounts(registry, Freshness(FRESH_SECONDS, clock))
         self._dead_letters = counter_of(series.DEAD_LETTERS, registry)
         self._skipped = counter_of(series.SKIPPED, registry)
         self._unembedded = counter_of(series.UNEMBEDDED, registry)
