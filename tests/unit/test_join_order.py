@@ -80,6 +80,8 @@ def calls(draw: st.DrawFn, trace: str) -> list[list[Part]]:
         found.append(call("c", **whole))
         if above != "lost" and draw(st.booleans()):
             found.append(call("inner", trace=trace, parent="c"))
+            if draw(st.booleans()):
+                found.append(content("inner", trace=trace, model="phi-2"))
     elif texts in {"event", "one by one", "none"}:
         found.append(bare("c", **whole))
     if texts == "event":
