@@ -15,7 +15,7 @@ from monitor.ingest.join_call import Held
 from monitor.ingest.outcome import Carries, SkipReason
 from monitor.ingest.record import Position, TopicPartition
 from monitor.ingest.route import Rejected, RoutedBatch
-from monitor.observe.cohorts import CohortNames
+from monitor.observe.cohorts import CohortNames, cohort_of
 from monitor.observe.embedding import Embedder
 from monitor.observe.scoring import RewardModel
 from monitor.observe.step import Observer, ObserveRules
@@ -79,7 +79,8 @@ class BatchBuilder:
                 known.add(trace.trace_id)
                 fresh.append((trace, position))
         observed = self._observer.observe([trace for trace, _ in fresh])
-        labels = [self._rules.cohorts.name(preference.cohort) for preference, _ in batch.preferences]
+        rule = self._rules.cohorts
+        labels = [cohort_of(rule, preference.cohort, preference.messages) for preference, _ in batch.preferences]
         names = self._names.admit(labels)
         rejected, skipped = _sort_out(joined, batch)
         return Checkpoint(
