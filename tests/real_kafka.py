@@ -19,6 +19,8 @@ from kafka.errors import KafkaError
 
 from monitor.demo.broker import EmbeddedBroker
 from monitor.errors import Unavailable
+from tests.ports import free_ports
+from tests.turns import one_at_a_time
 
 ROOT = Path(__file__).parents[1]
 POM = ROOT / "tests" / "kafka" / "pom.xml"
@@ -51,14 +53,20 @@ offsets.topic.num.partitions=4
 def fetch_libraries() -> Path:
     """Return the folder with Kafka's jars, downloading them once; raise `Unavailable` with the reason.
 
-    The folder appears under its final name only when it is complete, so a
-    download that was cut off, or ran twice at once, leaves nothing half done.
+    The folder appears under its final name only when it is complete. Several may
+    ask at once: one downloads, and the others wait.
     """
     if shutil.which("java") is None:
         raise Unavailable("java is not installed (Java 17 or newer is wanted)")
+    CACHE.mkdir(exist_ok=True)
     libraries = CACHE / f"kafka-{_wanted_version()}"
-    if libraries.is_dir():
-        return libraries
+    with one_at_a_time(CACHE / "lock"):
+        if not libraries.is_dir():
+            _download(libraries)
+    return libraries
+
+
+def _download(libraries: Path) -> None:
     if shutil.which("mvn") is None:
         raise Unavailable("mvn is not installed, and .kafka/ holds no earlier download")
     partial = CACHE / f"partial-{uuid4().hex}"
@@ -70,20 +78,11 @@ def fetch_libraries() -> Path:
         )  # fmt: skip
         if done.returncode != 0:
             raise Unavailable(f"mvn could not download Kafka: {(done.stdout + done.stderr).strip()[-500:]}")
-        if not libraries.exists():
-            partial.rename(libraries)
+        partial.rename(libraries)
     except subprocess.TimeoutExpired:
         raise Unavailable(f"mvn could not download Kafka within {FETCH_SECONDS:.0f} s") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return libraries
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
 
 
 @dataclass
@@ -95,7 +94,7 @@ class RealKafka:
     is_real = True
     api_version: None = None
     version: str = ""  # as the running broker states it
-    _ports: tuple[int, int] = field(default_factory=_free_ports)
+    _ports: list[int] = field(default_factory=lambda: free_ports(2))
     _process: subprocess.Popen[bytes] | None = None
 
     @property

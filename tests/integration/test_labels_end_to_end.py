@@ -7,7 +7,6 @@ place in the log may differ, since settled blocks stand there too; so nothing is
 from __future__ import annotations
 
 import json
-import socket
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +34,7 @@ from monitor.settings.labels import ReviewSettings
 from monitor.signals.estimand import REWARD_ACCURACY, WIN_RATE, WIN_RATE_LC
 from tests.blocks import told_in
 from tests.labels import wire
+from tests.ports import free_port
 from tests.program import Program, Site, running, wait_for
 from tests.real_kafka import RealKafka
 from tests.traces import START, line, trace
@@ -97,13 +97,6 @@ def answered(request: urllib.request.Request) -> bool:
             return len(json.loads(answer.read())) > 0
     except (URLError, ConnectionError, TimeoutError):
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
 
 
 def labels() -> tuple[list[Label], list[Label]]:

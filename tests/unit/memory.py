@@ -34,7 +34,7 @@ from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics
 from tests.traces import line, trace
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 60.0
 NOW = datetime(2025, 3, 2, tzinfo=UTC)
 
 
@@ -219,7 +219,7 @@ class Bench:
     limit: BadRecordLimit = field(default_factory=lambda: BadRecordLimit(max_run=1000, max_ratio=0.9))
     reward_model: RewardModel | None = None
     max_records: int = 10
-    drain_seconds: float = WAIT_SECONDS
+    drain_seconds: float = 10.0
 
     def worker(self) -> Worker:
         metrics = Metrics(CollectorRegistry())
