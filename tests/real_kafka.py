@@ -28,6 +28,7 @@ CACHE = ROOT / ".kafka"
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
 FETCH_SECONDS = 600.0
+JAVA = ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")  # it lives for minutes: half the work
 
 PROPERTIES = """\
 process.roles=broker,controller
@@ -128,7 +129,7 @@ class RealKafka:
         ]
         with (self.folder / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(
-                ["java", *flags, "-cp", f"{self.libraries}/*", "kafka.Kafka", str(properties)],
+                [*JAVA, *flags, "-cp", f"{self.libraries}/*", "kafka.Kafka", str(properties)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         _wait_for(self._answers, "Kafka's first answer", START_SECONDS)
@@ -160,7 +161,7 @@ class RealKafka:
     def _format(self, properties: Path) -> None:
         broker, controller = self._ports
         properties.write_text(PROPERTIES.format(broker=broker, controller=controller, folder=self.folder))
-        tool = ["java", "-cp", f"{self.libraries}/*", "kafka.tools.StorageTool"]
+        tool = [*JAVA, "-cp", f"{self.libraries}/*", "kafka.tools.StorageTool"]
         cluster = "rlhf-monitor-tests-000"  # 22 characters of base64, as a random one has
         subprocess.run(
             [*tool, "format", "-t", cluster, "-c", str(properties)],

@@ -88,7 +88,10 @@ class LabelledSite(Site):
         wait_for(lambda: answered(request), "an answer")
 
     def settled(self) -> bool:
-        return self.query("select count(*) from label_block where outcome is not null") == [(BLOCKS,)]
+        """Whether all blocks are settled, and what they wrote has its place in the log."""
+        blocks = "select count(*) from label_block where outcome is not null"
+        unplaced = "select count(*) from log_entry where sequence is null"
+        return self.query(f"select ({blocks}), ({unplaced})") == [(BLOCKS, 0)]
 
 
 def answered(request: urllib.request.Request) -> bool:
