@@ -34,8 +34,9 @@ PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker}
+listeners={listeners},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners={listeners}
+listener.security.protocol.map={protocols},CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={folder}/logs
@@ -158,13 +159,32 @@ class RealKafka:
             self._process.wait()
         self._process = None
 
+    def _listeners(self) -> dict[str, tuple[str, int]]:
+        """Return each listener's protocol and port; the first is the one that `bootstrap_servers` tells."""
+        return {"PLAINTEXT": ("PLAINTEXT", self._ports[0])}
+
+    def _lines(self) -> list[str]:
+        """Return properties beside the usual ones."""
+        return []
+
+    def _users(self) -> list[str]:
+        """Return what the broker is formatted with beside the usual."""
+        return []
+
     def _format(self, properties: Path) -> None:
-        broker, controller = self._ports
-        properties.write_text(PROPERTIES.format(broker=broker, controller=controller, folder=self.folder))
+        controller = self._ports[1]
+        listeners = self._listeners()
+        text = PROPERTIES.format(
+            controller=controller,
+            listeners=",".join(f"{name}://127.0.0.1:{port}" for name, (_, port) in listeners.items()),
+            protocols=",".join(f"{name}:{protocol}" for name, (protocol, _) in listeners.items()),
+            folder=self.folder,
+        )
+        properties.write_text("\n".join([text, *self._lines(), ""]))
         tool = [*JAVA, "-cp", f"{self.libraries}/*", "kafka.tools.StorageTool"]
         cluster = "rlhf-monitor-tests-000"  # 22 characters of base64, as a random one has
         subprocess.run(
-            [*tool, "format", "-t", cluster, "-c", str(properties)],
+            [*tool, "format", "-t", cluster, "-c", str(properties), *self._users()],
             check=True,
             capture_output=True,
             timeout=START_SECONDS,
