@@ -39,6 +39,7 @@ app.add_typer(models, name="models")
 app.add_typer(review, name="review")
 app.add_typer(preferences, name="preferences")
 app.add_typer(probes, name="probes")
+app.command("decode")(offline.decode)
 app.command("score")(offline.score)
 app.command("backtest")(offline.backtest)
 
