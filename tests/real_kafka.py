@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -31,8 +32,9 @@ PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker}
+listeners={listeners},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners={listeners}
+listener.security.protocol.map={protocols},CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={folder}/logs
@@ -79,11 +81,13 @@ def fetch_libraries() -> Path:
     return libraries
 
 
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
+def free_ports(count: int) -> tuple[int, ...]:
+    """Return ports that nobody listens on, all different."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return tuple(one.getsockname()[1] for one in sockets)
 
 
 @dataclass
@@ -95,7 +99,7 @@ class RealKafka:
     is_real = True
     api_version: None = None
     version: str = ""  # as the running broker states it
-    _ports: tuple[int, int] = field(default_factory=_free_ports)
+    _ports: tuple[int, ...] = field(default_factory=lambda: free_ports(2))
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -158,13 +162,32 @@ class RealKafka:
             self._process.wait()
         self._process = None
 
+    def _listeners(self) -> dict[str, tuple[str, int]]:
+        """Return each listener's protocol and port; the first is the one that `bootstrap_servers` tells."""
+        return {"PLAINTEXT": ("PLAINTEXT", self._ports[0])}
+
+    def _lines(self) -> list[str]:
+        """Return properties beside the usual ones."""
+        return []
+
+    def _users(self) -> list[str]:
+        """Return what the broker is formatted with beside the usual."""
+        return []
+
     def _format(self, properties: Path) -> None:
-        broker, controller = self._ports
-        properties.write_text(PROPERTIES.format(broker=broker, controller=controller, folder=self.folder))
+        controller = self._ports[1]
+        listeners = self._listeners()
+        text = PROPERTIES.format(
+            controller=controller,
+            listeners=",".join(f"{name}://127.0.0.1:{port}" for name, (_, port) in listeners.items()),
+            protocols=",".join(f"{name}:{protocol}" for name, (protocol, _) in listeners.items()),
+            folder=self.folder,
+        )
+        properties.write_text("\n".join([text, *self._lines(), ""]))
         tool = ["java", "-cp", f"{self.libraries}/*", "kafka.tools.StorageTool"]
         cluster = "rlhf-monitor-tests-000"  # 22 characters of base64, as a random one has
         subprocess.run(
-            [*tool, "format", "-t", cluster, "-c", str(properties)],
+            [*tool, "format", "-t", cluster, "-c", str(properties), *self._users()],
             check=True,
             capture_output=True,
             timeout=START_SECONDS,

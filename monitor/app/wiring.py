@@ -43,6 +43,7 @@ from monitor.extra import require
 from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
+from monitor.ingest.kafka_client import client_options
 from monitor.ingest.limits import limits_of
 from monitor.ingest.redact import redaction_of
 from monitor.ingest.route import Router, routes_of
@@ -359,6 +360,7 @@ def _require_extras(settings: Settings) -> None:
     require_probes(settings.probes)
     require_texts(settings)
     redaction_of(settings.ingest.redaction)
+    client_options(settings.kafka)  # certificates and their keys
     retrain = settings.retrain
     if settings.rewards.backend == "huggingface":
         require("gpu", "torch", "rewards.backend = 'huggingface'")

@@ -11,7 +11,8 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLarg
 
 from monitor.errors import InvalidTrace, Unavailable
 from monitor.ingest.decode import Reason
-from monitor.ingest.kafka_client import client_options, connect, translated
+from monitor.ingest.kafka_client import client_options, connect
+from monitor.ingest.kafka_connections import Connections, translated
 from monitor.ingest.record import Record
 from monitor.settings.kafka import KafkaSettings
 
@@ -98,7 +99,8 @@ class KafkaDeadLetters:
             "delivery_timeout_ms": round(FLUSH_SECONDS * 1000),
             "max_block_ms": round(REQUEST_SECONDS * 1000),
         }
-        self._producer: KafkaProducer | None = None
+        self._producer: Any = None  # a KafkaProducer, from the first letter on
+        self._connections: Connections | None = None
         self._buffered: dict[Identity, DeadLetter] = {}
         self._durable: dict[Identity, None] = {}  # oldest first
         self._bytes = 0
@@ -148,8 +150,9 @@ class KafkaDeadLetters:
 
     def _named(self, error: KafkaError) -> Exception:
         """Say what *error* means, and of which topic."""
-        meaning = translated(error)
-        if not isinstance(meaning, Unavailable):
+        meaning = translated(error) if self._connections is None else self._connections.translated(error)
+        refused = self._connections is not None and self._connections.is_refused
+        if refused or not isinstance(meaning, Unavailable):
             return meaning
         named = f"the dead-letter topic {self._topic!r} (kafka.dead_letter_topic)"
         if self._producer is not None and not self._producer._metadata.partitions_for_topic(self._topic):
@@ -164,7 +167,7 @@ class KafkaDeadLetters:
     def _send(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         """Return the letters that are too large when all others are durable."""
         if self._producer is None:
-            self._producer = connect(KafkaProducer, self._options)
+            self._producer, self._connections = connect(KafkaProducer, self._options)
         too_large, sent = [], []
         for letter in letters:
             headers = [*letter.headers, *letter.reasons]

@@ -171,13 +171,15 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 def count_output_tokens(trace: Trace, tokenizer: Tokenizer | None) -> Trace:
     """Fill in the output tokens of a response whose producer did not count them.
 
-    The count's source says how: by the tokenizer, or in words where there is none.
+    The count's source says how: by the tokenizer, or in words where there is none. A text that
+    was cut on its way here is not counted: it does not tell how long the answer was.
     """
-    if trace.output_tokens is not None or trace.response is None:
+    text = trace.whole_response
+    if trace.output_tokens is not None or text is None:
         return trace
     if tokenizer is None:
-        return replace(trace, output_tokens=len(trace.response.split()), output_tokens_source=TokenSource.WORDS)
-    tokens = len(tokenizer.encode(trace.response, add_special_tokens=False))
+        return replace(trace, output_tokens=len(text.split()), output_tokens_source=TokenSource.WORDS)
+    tokens = len(tokenizer.encode(text, add_special_tokens=False))
     return replace(trace, output_tokens=tokens, output_tokens_source=TokenSource.TOKENIZER)
 
 

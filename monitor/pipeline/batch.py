@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from monitor.ingest.record import TopicPartition
 from monitor.ingest.route import RoutedBatch
-from monitor.observe.cohorts import CohortNames
+from monitor.observe.cohorts import CohortNames, cohort_of
 from monitor.observe.embedding import Embedder
 from monitor.observe.scoring import RewardModel
 from monitor.observe.step import Observer, ObserveRules
@@ -50,7 +50,8 @@ class BatchBuilder:
                 known.add(trace.trace_id)
                 fresh.append((trace, record))
         observed = self._observer.observe([trace for trace, _ in fresh])
-        labels = [self._rules.cohorts.name(preference.cohort) for preference, _ in batch.preferences]
+        rule = self._rules.cohorts
+        labels = [cohort_of(rule, preference.cohort, preference.messages) for preference, _ in batch.preferences]
         names = self._names.admit(labels)
         return Checkpoint(
             spans=spans,
