@@ -47,6 +47,8 @@ def text(content: str, kind: str = "text") -> dict[str, Any]:
         ({OpenLLMetry.TRACELOOP_SPAN_KIND: "workflow"}, False),
         ({"gen_ai.system": "x", "gen_ai.request.model": "m", "gen_ai.usage.completion_tokens": 3}, True),
         ({"gen_ai.system": "x", "gen_ai.request.model": "m"}, False),
+        ({"gen_ai.response.model": "m", "gen_ai.usage.completion_tokens": 3, "gen_ai.request.id": "r"}, True),
+        ({"traceloop.span.kind": "agent", "gen_ai.request.model": "m", "gen_ai.usage.completion_tokens": 3}, False),
         ({"ai.operationId": "ai.streamText.doStream"}, True),
         ({"ai.operationId": "ai.streamText", "gen_ai.system": "x"}, False),
         ({"http.request.method": "GET"}, False),
@@ -154,6 +156,15 @@ def test_openllmetry_s_numbered_messages_are_read_in_the_order_of_their_numbers(
     assert found.messages == (*(("user", f"[{number}]") for number in range(10)), ("user", "last"))
     assert (found.response, found.finish_reason, found.tool_calls) == ("Let me see.", "tool_calls", 2)
     assert (found.model, found.request_model, found.input_tokens, found.output_tokens) == ("m-1", "m", 20, 4)
+
+
+def test_all_messages_in_one_attribute_are_read() -> None:
+    asked, answered = (
+        {"messages": [{"role": "user", "content": "Hi?"}]},
+        {"choices": [{"message": {"content": "Yes."}}]},
+    )
+    found = span_part(CHAT | {"gen_ai.prompt": json.dumps(asked), "gen_ai.completion": json.dumps(answered)})
+    assert (found.messages, found.response) == ((("user", "Hi?"),), "Yes.")
 
 
 def test_openinference_s_completions_and_parts_are_read() -> None:

@@ -45,7 +45,8 @@ _OUTPUT_TOKENS = (
     "ai.usage.completionTokens",
 )
 _FINISH = ("gen_ai.response.finish_reasons", "gen_ai.response.finish_reason", "llm.response.finish_reason")
-_RESPONSE_ID = ("gen_ai.response.id", "llm.response.id", "ai.response.id")
+_OF_ANSWERS = (*_OUTPUT_TOKENS, *_FINISH)
+_RESPONSE_ID = ("gen_ai.response.id", "llm.response.id", "ai.response.id", "gen_ai.request.id")
 _CACHED = ("litellm.cache_hit", "cache_hit", "metadata.cache_hit", "gen_ai.response.cache_hit")
 _ANSWERS = ("gen_ai.output.messages", "gen_ai.completion.", "llm.output_messages.")
 _LEAST_LIMIT = 32  # shorter texts are as long as others by chance
@@ -65,9 +66,9 @@ def is_call(attributes: Attributes, dropped: int = 0) -> bool:
         return is_model_call(attributes[OPERATION])
     if "llm.request.type" in attributes:
         return attributes["llm.request.type"] in _CALLS
-    named = "gen_ai.system" in attributes or "gen_ai.provider.name" in attributes
-    if named and "gen_ai.request.model" in attributes and first_text(attributes, _OUTPUT_TOKENS + _FINISH) is not None:
-        return True
+    named = "gen_ai.request.model" in attributes or "gen_ai.response.model" in attributes
+    if named and "traceloop.span.kind" not in attributes and any(name in attributes for name in _OF_ANSWERS):
+        return True  # vLLM's server tells no more than that
     return dropped > 0 and any(name.startswith(_ANSWERS) for name in attributes)
 
 
