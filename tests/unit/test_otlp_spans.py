@@ -167,6 +167,12 @@ def test_all_messages_in_one_attribute_are_read() -> None:
     assert (found.messages, found.response) == ((("user", "Hi?"),), "Yes.")
 
 
+def test_litellm_tells_calls_of_tools_beside_its_messages() -> None:
+    told = CHAT | {OUTPUT: json.dumps([said(text("Let me see."), finish_reason="tool_calls")])}
+    called = {f"gen_ai.completion.{number}.function_call.name": "weather" for number in range(2)}
+    assert ((found := span_part(told | called)).response, found.tool_calls) == ("Let me see.", 2)
+
+
 def test_openinference_s_completions_and_parts_are_read() -> None:
     completion = {
         f"{OpenInference.LLM_PROMPTS}.0.prompt.text": "Once",

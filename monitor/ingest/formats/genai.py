@@ -45,9 +45,11 @@ _OUTPUT_TOKENS = (
     "ai.usage.completionTokens",
 )
 _FINISH = ("gen_ai.response.finish_reasons", "gen_ai.response.finish_reason", "llm.response.finish_reason")
-_OF_ANSWERS = (*_OUTPUT_TOKENS, *_FINISH)
+_OF_LITELLM_TOOL = "gen_ai.completion.0.function_call.name"  # the messages beside it tell of no calls
+_ANSWERS = (*_OUTPUT_TOKENS, *_FINISH)
 _RESPONSE_ID = ("gen_ai.response.id", "llm.response.id", "ai.response.id", "gen_ai.request.id")
 _CACHED = ("litellm.cache_hit", "cache_hit", "metadata.cache_hit", "gen_ai.response.cache_hit")
+_LITELLM_TOOL = "gen_ai.completion.0.function_call.name"  # the messages beside it tell of no calls
 _ANSWERS = ("gen_ai.output.messages", "gen_ai.completion.", "llm.output_messages.")
 _LEAST_LIMIT = 32  # shorter texts are as long as others by chance
 
@@ -176,7 +178,7 @@ def _chat_of(span: Span) -> Chat:
         chat.fill(read_openinference(attributes))
     elif OPERATION in attributes:
         chat.fill(read_vercel(attributes))
-    if not chat.messages or (chat.response is None and not chat.tool_calls):
+    if not chat.messages or (not chat.tool_calls and (chat.response is None or _LITELLM_TOOL in attributes)):
         chat.fill(read_indexed(attributes))
     if chat.messages or chat.response is not None:
         chat.truncated = chat.truncated or _looks_cut(chat, span)

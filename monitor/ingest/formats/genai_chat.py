@@ -30,9 +30,10 @@ class Chat(Struct, gc=False):
         if not self.messages and other.messages:
             self.messages = other.messages
             self.truncated = self.truncated or other.truncated
-        if self.response is None and not self.tool_calls:
-            self.response, self.tool_calls = other.response, other.tool_calls
-            self.truncated = self.truncated or (other.truncated and other.response is not None)
+        if self.response is None and not self.tool_calls and other.response is not None:
+            self.response = other.response
+            self.truncated = self.truncated or other.truncated
+        self.tool_calls = self.tool_calls or other.tool_calls
 
     def ask(self, value: Any, role: str = "user") -> None:
         """Read *value* as the messages of a prompt: a list, one message, or plain text of *role*; JSON or parsed."""
