@@ -45,8 +45,7 @@ _OUTPUT_TOKENS = (
     "ai.usage.completionTokens",
 )
 _FINISH = ("gen_ai.response.finish_reasons", "gen_ai.response.finish_reason", "llm.response.finish_reason")
-_OF_LITELLM_TOOL = "gen_ai.completion.0.function_call.name"  # the messages beside it tell of no calls
-_ANSWERS = (*_OUTPUT_TOKENS, *_FINISH)
+_OF_ANSWERS = (*_OUTPUT_TOKENS, *_FINISH)
 _RESPONSE_ID = ("gen_ai.response.id", "llm.response.id", "ai.response.id", "gen_ai.request.id")
 _CACHED = ("litellm.cache_hit", "cache_hit", "metadata.cache_hit", "gen_ai.response.cache_hit")
 _LITELLM_TOOL = "gen_ai.completion.0.function_call.name"  # the messages beside it tell of no calls
