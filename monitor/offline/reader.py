@@ -46,18 +46,22 @@ class FileReader:
 
     def read(self, paths: Iterable[Path]) -> Iterator[Trace]:
         """Raise `InvalidSetting` for a format that is not known."""
-        decode = decoder_of(Route("--format", Carries.TRACES, self.format))
         waiting = MemoryJoin(JoinRules(self.limits, tokenizer=self.tokenizer), self.now)
+        for path, number, outcome in self._outcomes(paths):
+            if not isinstance(outcome, Part):
+                yield from self._take(f"{path}:{number}", outcome)
+            elif (ended := waiting.add(outcome, (str(path), 0, number))) is not None:
+                yield from self._joined(ended)
+        yield from self._joined(waiting.flush())
+
+    def _outcomes(self, paths: Iterable[Path]) -> Iterator[tuple[Path, int, Outcome]]:
+        decode = decoder_of(Route("--format", Carries.TRACES, self.format))
         for path in paths:
             for number, record in read_records(path, self.progress):
-                outcomes = (record,) if isinstance(record, InvalidTrace) else decode(record, self.limits, self.now)
-                for outcome in outcomes:
-                    if isinstance(outcome, Part):
-                        ended = waiting.add(outcome, (str(path), 0, number))
-                        yield from () if ended is None else self._joined(ended)
-                    else:
-                        yield from self._take(f"{path}:{number}", outcome)
-        yield from self._joined(waiting.flush())
+                if isinstance(record, InvalidTrace):
+                    yield path, number, record
+                    continue
+                yield from ((path, number, outcome) for outcome in decode(record, self.limits, self.now))
 
     def _joined(self, joined: Joined) -> Iterator[Trace]:
         self.duplicates += joined.duplicates
