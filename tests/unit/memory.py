@@ -39,7 +39,7 @@ from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics
 from tests.traces import line, trace
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 60.0
 PATIENCE_SECONDS, LOOK_AGAIN_SECONDS, LEASE_SECONDS = 30.0, 2.0, 30.0
 LIMITS = DecodeLimits(1_000_000, 2_000_000, timedelta(days=366))
 NOW = datetime(2025, 3, 2, tzinfo=UTC)
@@ -261,7 +261,7 @@ class Bench:
     limit: BadRecordLimit = field(default_factory=lambda: BadRecordLimit(max_run=1000, max_ratio=0.9))
     reward_model: RewardModel | None = None
     max_records: int = 10
-    drain_seconds: float = WAIT_SECONDS
+    drain_seconds: float = 10.0
 
     def worker(self) -> Worker:
         metrics = Metrics(CollectorRegistry())
