@@ -10,7 +10,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -20,6 +19,8 @@ from kafka.errors import KafkaError
 
 from monitor.demo.broker import EmbeddedBroker
 from monitor.errors import Unavailable
+from tests.ports import free_ports
+from tests.turns import one_at_a_time
 
 ROOT = Path(__file__).parents[1]
 POM = ROOT / "tests" / "kafka" / "pom.xml"
@@ -27,6 +28,7 @@ CACHE = ROOT / ".kafka"
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
 FETCH_SECONDS = 600.0
+JAVA = ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")  # it lives for minutes: half the work
 
 PROPERTIES = """\
 process.roles=broker,controller
@@ -53,14 +55,20 @@ offsets.topic.num.partitions=4
 def fetch_libraries() -> Path:
     """Return the folder with Kafka's jars, downloading them once; raise `Unavailable` with the reason.
 
-    The folder appears under its final name only when it is complete, so a
-    download that was cut off, or ran twice at once, leaves nothing half done.
+    The folder appears under its final name only when it is complete. Several may
+    ask at once: one downloads, and the others wait.
     """
     if shutil.which("java") is None:
         raise Unavailable("java is not installed (Java 17 or newer is wanted)")
+    CACHE.mkdir(exist_ok=True)
     libraries = CACHE / f"kafka-{_wanted_version()}"
-    if libraries.is_dir():
-        return libraries
+    with one_at_a_time(CACHE / "lock"):
+        if not libraries.is_dir():
+            _download(libraries)
+    return libraries
+
+
+def _download(libraries: Path) -> None:
     if shutil.which("mvn") is None:
         raise Unavailable("mvn is not installed, and .kafka/ holds no earlier download")
     partial = CACHE / f"partial-{uuid4().hex}"
@@ -72,22 +80,11 @@ def fetch_libraries() -> Path:
         )  # fmt: skip
         if done.returncode != 0:
             raise Unavailable(f"mvn could not download Kafka: {(done.stdout + done.stderr).strip()[-500:]}")
-        if not libraries.exists():
-            partial.rename(libraries)
+        partial.rename(libraries)
     except subprocess.TimeoutExpired:
         raise Unavailable(f"mvn could not download Kafka within {FETCH_SECONDS:.0f} s") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return libraries
-
-
-def free_ports(count: int) -> tuple[int, ...]:
-    """Return ports that nobody listens on, all different."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return tuple(one.getsockname()[1] for one in sockets)
 
 
 @dataclass
@@ -99,7 +96,7 @@ class RealKafka:
     is_real = True
     api_version: None = None
     version: str = ""  # as the running broker states it
-    _ports: tuple[int, ...] = field(default_factory=lambda: free_ports(2))
+    _ports: list[int] = field(default_factory=lambda: free_ports(2))
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -133,7 +130,7 @@ class RealKafka:
         ]
         with (self.folder / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(
-                ["java", *flags, "-cp", f"{self.libraries}/*", "kafka.Kafka", str(properties)],
+                [*JAVA, *flags, "-cp", f"{self.libraries}/*", "kafka.Kafka", str(properties)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         _wait_for(self._answers, "Kafka's first answer", START_SECONDS)
@@ -184,7 +181,7 @@ class RealKafka:
             folder=self.folder,
         )
         properties.write_text("\n".join([text, *self._lines(), ""]))
-        tool = ["java", "-cp", f"{self.libraries}/*", "kafka.tools.StorageTool"]
+        tool = [*JAVA, "-cp", f"{self.libraries}/*", "kafka.tools.StorageTool"]
         cluster = "rlhf-monitor-tests-000"  # 22 characters of base64, as a random one has
         subprocess.run(
             [*tool, "format", "-t", cluster, "-c", str(properties), *self._users()],

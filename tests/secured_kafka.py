@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tests.certificates import Authority, Certificate
-from tests.real_kafka import RealKafka, free_ports
+from tests.ports import free_ports
+from tests.real_kafka import RealKafka
 
 USER, PASSWORD = "monitor", "correct horse battery"
 SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")

@@ -14,3 +14,7 @@ class JoinSettings(Part):
     max_fragments: int = Field(
         200_000, ge=0, description="parts that wait at most; beyond it the oldest calls are taken as they are"
     )
+
+    @property
+    def patience_seconds(self) -> float:
+        return self.seconds if self.max_fragments else 0.0

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from monitor.app.rules import require_texts, text_rule_of
 from monitor.domain.review import Selection
 from monitor.errors import InvalidSetting
+from monitor.ingest.join import JoinRules
 from monitor.ingest.record import Record
 from monitor.observe.cohorts import InMemoryCohortNames
 from monitor.observe.gather import ObservedTrace
@@ -17,7 +18,7 @@ from monitor.pipeline.batch import BatchBuilder
 from monitor.settings.root import Settings
 from monitor.telemetry.metrics import Metrics
 from tests.traces import scored, trace
-from tests.unit.memory import NOW, InMemoryCheckpoints, lines, router
+from tests.unit.memory import LIMITS, NOW, InMemoryCheckpoints, lines, router
 
 KEY = b"k" * 32
 TRACES = scored([trace(number, error="it broke" if number % 2 else None) for number in range(4_000)])
@@ -62,6 +63,7 @@ def test_a_checkpoint_without_texts_observes_what_one_with_texts_does() -> None:
             InMemoryCohortNames(9),
             reward_model=lambda: None,
             metrics=Metrics(CollectorRegistry()),
+            joining=JoinRules(LIMITS),
         )
         records = [Record("traces", 0, number, None, value) for number, value in enumerate(lines(*range(50)))]
         checkpoint = made.build(router().decode(records, NOW), {})

@@ -26,12 +26,14 @@ class Chat(Struct, gc=False):
 
     def fill(self, other: Chat) -> None:
         """Take from *other* what is missing here."""
-        if not self.messages:
-            self.messages = other.messages
-        if self.response is None and not self.tool_calls:
-            self.response, self.tool_calls = other.response, other.tool_calls
         self.finish_reason = self.finish_reason or other.finish_reason
-        self.truncated = self.truncated or other.truncated
+        if not self.messages and other.messages:
+            self.messages = other.messages
+            self.truncated = self.truncated or other.truncated
+        if self.response is None and not self.tool_calls and other.response is not None:
+            self.response = other.response
+            self.truncated = self.truncated or other.truncated
+        self.tool_calls = self.tool_calls or other.tool_calls
 
     def ask(self, value: Any, role: str = "user") -> None:
         """Read *value* as the messages of a prompt: a list, one message, or plain text of *role*; JSON or parsed."""
@@ -39,8 +41,10 @@ class Chat(Struct, gc=False):
         self.truncated = self.truncated or cut
         if isinstance(found, dict) and "messages" in found:
             found = found["messages"]
-        messages = tuple(_message(each, role) for each in (found if isinstance(found, list) else [found]))
-        if any(content for _, content in messages):  # roles alone say nothing
+        asked = found if isinstance(found, list) else [found]
+        messages = tuple(_message(each, role) for each in asked)
+        calls = any(isinstance(each, dict) and each.get("tool_calls") for each in asked)
+        if calls or any(content for _, content in messages):  # roles alone say nothing
             self.messages += messages
 
     def instruct(self, value: Any) -> None:
@@ -60,9 +64,9 @@ class Chat(Struct, gc=False):
         for choice in found if isinstance(found, list) else [found]:
             message = choice.get("message", choice) if isinstance(choice, dict) else choice
             self.response = told(_joined(message, results=False))
-            if isinstance(message, dict):
-                self.tool_calls = _called(message)
+            self.tool_calls = _called(message)
             if isinstance(choice, dict):
+                self.tool_calls = self.tool_calls or _called(choice)
                 self.finish_reason = self.finish_reason or word(choice.get("finish_reason"))
             if self.response is not None or self.tool_calls or not (isinstance(message, dict) and message.get("parts")):
                 return  # else these are thoughts alone, which some tell as a message before the answer's
@@ -174,8 +178,10 @@ def _result(result: Any) -> str | None:
     return text or json.dumps(result, ensure_ascii=False, default=str)
 
 
-def _called(message: dict[str, Any]) -> int:
+def _called(message: Any) -> int:
     """Return how many calls of tools *message* asks for."""
+    if not isinstance(message, dict):
+        return 0
     calls = message.get("tool_calls")
     parts = message.get("parts")
     if not isinstance(parts, list):

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from hashlib import blake2b
+
+from msgspec.structs import replace
 
 from monitor.errors import InvalidTrace
 from monitor.ingest.decode import DecodeLimits, Reason, check_label, check_part
@@ -85,6 +88,12 @@ def _outcome_of_line(line: LogLine, limits: DecodeLimits, now: datetime) -> Outc
     part = part_of_line(line, limits.label_keys)
     if part is None:
         return NO_SIGNAL
+    if not line.trace.strip("0") and part.response_id is not None:  # written where no span was: named by its answer
+        name = blake2b(
+            part.response_id.encode(errors="replace"), digest_size=TRACE_ID_BYTES + SPAN_ID_BYTES
+        ).hexdigest()
+        part = replace(part, trace=name[: 2 * TRACE_ID_BYTES], span=name[2 * TRACE_ID_BYTES :])
+        return check_part(part, limits) or part
     return _wrong_identifier(line.trace, line.span, "") or check_part(part, limits) or part
 
 
@@ -100,7 +109,7 @@ def _wrong_identifier(trace: str, span: str, parent: str) -> InvalidTrace | None
         if not is_identifier(value, size):
             wanted = f"{size} bytes in hexadecimal, not all zero"
             return InvalidTrace(Reason.INVALID_IDENTIFIER, f"{name} = {value[:40]!a}; wanted {wanted}")
-    if parent and not is_identifier(parent, SPAN_ID_BYTES):
+    if parent.strip("0") and not is_identifier(parent, SPAN_ID_BYTES):
         return InvalidTrace(Reason.INVALID_IDENTIFIER, f"parent_span_id = {parent[:40]!a}; wanted a span's, or none")
     return None
 
