@@ -34,7 +34,7 @@ from monitor.postgres.preference_sets import keep_set
 from monitor.postgres.preferences import PostgresPreferences
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.settings.retrain import RetrainSettings
-from tests.conftest import Run
+from tests.commands import Run
 from tests.integration.preference_parts import answered, label, store_labels
 from tests.integration.reviewing import DRAWN, queue_of
 from tests.traces import checkpoint, scored
