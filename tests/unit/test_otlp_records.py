@@ -20,6 +20,7 @@ from tests.otlp import END_NS, LIMITS, log_bytes, metric_bytes, outcomes, part, 
 
 CHAT = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
 OTHER_SIGNAL = Skipped(SkipReason.OTHER_SIGNAL)
+NESTED = b'{"resourceSpans":[{"resource":{"attributes":[{"key":"k","value":%s%s}]}}]}'
 EVALUATION = {"gen_ai.evaluation.name": "Answer Relevance", "gen_ai.evaluation.score.value": 0.75}
 
 
@@ -78,6 +79,8 @@ def test_a_log_record_brings_a_call_s_texts(in_attribute: bool) -> None:
     answered = [{"role": "assistant", "parts": [{"type": "text", "content": "Yes."}], "finish_reason": "stop"}]
     told = CHAT | {"gen_ai.input.messages": asked, "gen_ai.output.messages": answered}
     found = part(log_bytes(None if in_attribute else name, told | ({"event.name": name} if in_attribute else {})))
+    in_body = part(log_bytes(name, CHAT, told))
+    assert (in_body.messages, in_body.response) == (found.messages, found.response)
     assert (found.kind, found.end_ns, found.request_model) == (PartKind.CONTENT, END_NS, "m")
     assert (found.messages, found.response, found.finish_reason) == ((("user", "Hi?"),), "Yes.", "stop")
 
@@ -177,6 +180,7 @@ def test_metrics_and_empty_exports_are_skipped() -> None:
         (b'[{"resourceSpans": []}]', Reason.WRONG_TYPE),
         (b'{"resourceSpans": [{"resource": {"attributes": [{"key": "\xff"}]}}]}', Reason.NOT_UTF8),
         (b'{"resourceSpans": [{"resource": {"attributes": [{"key": "\\ud800"}]}}]}', Reason.LONE_SURROGATE),
+        (NESTED % (b'{"arrayValue":{"values":[' * 600, b"]}}" * 600), Reason.TOO_DEEP),
         (b'{"resourceSpans": [{"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}]}", Reason.TOO_DEEP),
     ],
     ids=lambda each: str(each)[:40],

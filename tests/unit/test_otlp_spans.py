@@ -190,12 +190,40 @@ def test_openinference_s_completions_and_parts_are_read() -> None:
     assert span_part(LLM | parts).response == "Yes."
 
 
+def test_openinference_s_items_of_one_response_are_one_answer_and_choices_are_not() -> None:
+    message = f"{OpenInference.LLM_OUTPUT_MESSAGES}.%d.message"
+    thought = {f"{message % 0}.contents.0.message_content.{key}": key for key in ("text", "reasoning")}
+    thought[f"{message % 0}.contents.0.message_content.type"] = "reasoning"
+    items = {
+        f"{message % 1}.content": "Let me see.",
+        f"{message % 2}.tool_calls.0.tool_call.function.name": "weather",
+        f"{message % 3}.tool_calls.0.tool_call.function.name": "weather",
+    }
+    assert ((found := span_part(LLM | thought | items)).response, found.tool_calls) == ("Let me see.", 2)
+    choices = {f"{message % number}.content": text for number, text in enumerate(("First.", "Second."))}
+    choices[f"{message % 1}.tool_calls.0.tool_call.function.name"] = "weather"
+    assert ((found := span_part(LLM | choices)).response, found.tool_calls) == ("First.", 0)
+
+
+def test_the_items_of_openai_s_responses_are_read() -> None:
+    output = [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Let me see."}]},
+        {"type": "function_call", "name": "weather", "arguments": "{}"},
+    ]
+    found = span_part(LLM | {"output.value": json.dumps({"object": "response", "output": output})})
+    assert (found.response, found.tool_calls) == ("Let me see.", 1)
+
+
 def test_openinference_s_whole_request_and_response_serve_where_no_message_is_told() -> None:
     request = {"model": "m", "instructions": "Be terse.", "input": [{"role": "user", "content": "Hi?"}]}
     response = {"choices": [{"message": {"role": "assistant", "content": "Yes."}, "finish_reason": "stop"}]}
     found = span_part(LLM | {"input.value": json.dumps(request), "output.value": json.dumps(response)})
     assert found.messages == (("system", "Be terse."), ("user", "Hi?"))
     assert (found.response, found.finish_reason, found.request_model) == ("Yes.", "stop", "m")
+    completion = {"choices": [{"text": "upon a time.", "finish_reason": "length"}]}
+    found = span_part(LLM | {"input.value": json.dumps({"prompt": "Once"}), "output.value": json.dumps(completion)})
+    assert (found.messages, found.response, found.finish_reason) == ((("user", "Once"),), "upon a time.", "length")
     plain = span_part(LLM | {"input.value": "Hi?", "output.value": "Yes."})
     assert (plain.messages, plain.response) == ((("user", "Hi?"),), "Yes.")
 
@@ -219,6 +247,21 @@ def test_vercel_s_model_calls_are_read() -> None:
     assert (found.messages, found.response, found.tool_calls) == ((("user", "Hi?"),), "Yes.", 1)
     assert (found.finish_reason, found.model, found.input_tokens, found.output_tokens) == ("tool-calls", "m-1", 3, 2)
     assert (found.user_id, found.labels) == ("u-1", {"team": "shop"})
+
+
+@pytest.mark.parametrize("usage", [{"input": 3, "output": 2}, {"prompt_tokens": 3, "completion_tokens": 2}], ids=str)
+def test_langfuse_s_generations_are_read(usage: dict[str, int]) -> None:
+    told = {
+        "langfuse.observation.type": "generation",
+        "langfuse.observation.model.name": "m",
+        "langfuse.observation.input": json.dumps([{"role": "user", "content": "Hi?"}]),
+        "langfuse.observation.output": json.dumps({"role": "assistant", "content": "Yes."}),
+        "langfuse.observation.usage_details": json.dumps(usage),
+    }
+    found = span_part(told)
+    assert (found.messages, found.response, found.request_model) == ((("user", "Hi?"),), "Yes.", "m")
+    assert (found.input_tokens, found.output_tokens) == (3, 2)
+    assert span_part(told | {"langfuse.observation.type": "agent"}).kind is PartKind.CONTEXT
 
 
 DETAILS = {INPUT: json.dumps(ASKED), OUTPUT: json.dumps([said(text("Yes."))])}
