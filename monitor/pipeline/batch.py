@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 
-from monitor.ingest.record import TopicPartition
 from monitor.ingest.route import RoutedBatch
 from monitor.observe.cohorts import CohortNames
 from monitor.observe.embedding import Embedder
 from monitor.observe.scoring import RewardModel
 from monitor.observe.step import Observer, ObserveRules
-from monitor.pipeline.checkpoint import Checkpoint, CheckpointStore, Span
+from monitor.pipeline.checkpoint import Checkpoint, CheckpointStore
 from monitor.telemetry.metrics import Metrics
 
 
@@ -39,20 +39,32 @@ class BatchBuilder:
             embedder=embedder,
             timed=metrics.timed,
         )
+        self._turn = threading.Lock()
 
-    def build(self, batch: RoutedBatch, spans: dict[TopicPartition, Span]) -> Checkpoint:
-        """Drop duplicates, mark repeats, score and observe the rest; raises `Unavailable`."""
+    def build(self, batch: RoutedBatch, before: Checkpoint | None = None) -> Checkpoint:
+        """Drop duplicates, mark repeats, score and observe the rest; raises `Unavailable`.
+
+        The checkpoint covers no offsets yet. What *before* holds counts as stored: it is being stored meanwhile.
+        """
+        with self._turn:
+            return self._build(batch, before)
+
+    def _build(self, batch: RoutedBatch, before: Checkpoint | None) -> Checkpoint:
         known = self._store.known_traces([trace.trace_id for trace, _ in batch.traces])
+        counted = {}
+        if before is not None:
+            known.update(item.trace.trace_id for item in before.observed.traces)
+            counted = before.observed.counted_keys
         fresh = []
         for trace, record in batch.traces:
             if trace.trace_id not in known:
                 known.add(trace.trace_id)
                 fresh.append((trace, record))
-        observed = self._observer.observe([trace for trace, _ in fresh])
+        observed = self._observer.observe([trace for trace, _ in fresh], counted)
         labels = [self._rules.cohorts.name(preference.cohort) for preference, _ in batch.preferences]
         names = self._names.admit(labels)
         return Checkpoint(
-            spans=spans,
+            spans={},
             observed=observed,
             positions=[(record.topic, record.partition, record.offset) for _, record in fresh],
             preferences=[
