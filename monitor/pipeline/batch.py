@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from monitor.ingest.route import RoutedBatch
 from monitor.observe.cohorts import CohortNames
@@ -51,7 +52,7 @@ class BatchBuilder:
 
     def _build(self, batch: RoutedBatch, before: Checkpoint | None) -> Checkpoint:
         known = self._store.known_traces([trace.trace_id for trace, _ in batch.traces])
-        counted = {}
+        counted: Mapping[bytes, datetime] = {}
         if before is not None:
             known.update(item.trace.trace_id for item in before.observed.traces)
             counted = before.observed.counted_keys
