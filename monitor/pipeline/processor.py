@@ -16,10 +16,11 @@ from monitor.domain.label import LabelOutcome
 from monitor.errors import Fenced, InvalidTrace, TooManyBadRecords, Unavailable
 from monitor.ingest.outcome import Carries
 from monitor.ingest.record import Record, TopicPartition
-from monitor.ingest.route import RoutedBatch, Router
+from monitor.ingest.route import Rejected, RoutedBatch, Router
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.batch import BatchBuilder
 from monitor.pipeline.checkpoint import Checkpoint, CheckpointStore, DuplicateTrace, Span
+from monitor.pipeline.sweep import Sweep
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics, PreferenceOutcome, Stage, TraceOutcome
 
@@ -113,6 +114,7 @@ class PreparedBatch:
     batch: RecordBatch
     decoded: RoutedBatch
     after: PreparedBatch | None = None  # what was being stored; its checkpoint counted as stored
+    swept: int = 0  # checkpoints of parts that waited, as many as were stored before
     checkpoint: Checkpoint | None = None  # without its offsets
     is_done: bool = False  # stored, or given up
     is_kept: bool = False  # `checkpoint` is what was stored
@@ -135,8 +137,21 @@ class Processor:
     backoff: Backoff
     clock: Callable[[], datetime]
     stop: Event  # set when the time to leave has come, drained or not
-
+    sweep: Sweep
     _last: PreparedBatch | None = field(default=None, init=False)
+    _swept: int = field(default=0, init=False)  # checkpoints of the sweep
+
+    def look_again(self) -> None:
+        """Join what waits and is due; it does little more than once a second, whoever calls."""
+        if self.stop.is_set() or not self.sweep.is_due():
+            return
+        self.health.set_busy(BATCH_PART, BATCH_SECONDS, "looking again at parts that wait")
+        try:
+            for checkpoint in self.sweep.turn():
+                self._swept += 1
+                self._count(checkpoint, RoutedBatch(), ())
+        finally:
+            self.health.set_ready(BATCH_PART)
 
     def process(self, batch: RecordBatch) -> dict[TopicPartition, int]:
         """Prepare and store *batch*, with nothing in between."""
@@ -153,7 +168,7 @@ class Processor:
             with self.metrics.timed(Stage.DECODE):
                 decoded = self.router.decode(batch.records, self.clock())
             after = None if self._last is None or self._last.is_done else self._last
-            prepared = self._last = PreparedBatch(batch, decoded, after)
+            prepared = self._last = PreparedBatch(batch, decoded, after, self._swept)
             if not decoded.parts and (after is None or after.checkpoint is not None):
                 with suppress(Unavailable):
                     prepared.checkpoint = self.builder.build(decoded, None if after is None else after.checkpoint)
@@ -184,15 +199,18 @@ class Processor:
     def _store(self, prepared: PreparedBatch, spans: dict[TopicPartition, Span]) -> dict[TopicPartition, int]:
         """Try until the batch is durable, and its cursors moved, or the stop comes.
 
-        It is built, and so scored, once; again only where a trace of it was stored elsewhere, or where the batch
-        before it was not stored as it was prepared.
+        It is built, and so scored, once; again only where a trace of it was stored elsewhere, or where what was
+        stored before it is not what it was prepared on.
         """
         batch, decoded = prepared.batch, prepared.decoded
-        checkpoint = prepared.checkpoint if prepared.after is None or prepared.after.is_kept else None
+        is_true = prepared.swept == self._swept and (prepared.after is None or prepared.after.is_kept)
+        checkpoint = prepared.checkpoint if is_true else None
         while not self.stop.is_set():
             try:
-                self._set_aside(batch, decoded)
+                self._set_aside(batch, decoded.rejected)
                 checkpoint = checkpoint or self.builder.build(decoded)
+                if checkpoint.rejected:
+                    self._set_aside(batch, checkpoint.rejected)
                 with self.metrics.timed(Stage.CHECKPOINT):
                     labelled = self.store.write(replace(checkpoint, spans=spans))
             except Unavailable as reason:
@@ -212,16 +230,16 @@ class Processor:
                 return {partition: span.stop for partition, span in spans.items()}
         return {}
 
-    def _set_aside(self, batch: RecordBatch, decoded: RoutedBatch) -> None:
+    def _set_aside(self, batch: RecordBatch, letters: Sequence[Rejected]) -> None:
         """Make the dead letters durable, unless a partition of the batch was taken away."""
         if any(cursor.revoked for cursor in batch.cursors.values()):
             raise Fenced("a partition of the batch was revoked before its checkpoint")
-        for rejected in decoded.rejected:
+        for rejected in letters:
             self.dead_letters.put(rejected.record, rejected.invalid)
         self.dead_letters.flush()
 
     def _count(self, checkpoint: Checkpoint, decoded: RoutedBatch, labelled: Sequence[LabelOutcome]) -> None:
-        invalid = Counter(rejected.carries for rejected in decoded.rejected)
+        invalid = Counter(rejected.carries for rejected in (*decoded.rejected, *checkpoint.rejected))
         repeats = sum(item.repeated for item in checkpoint.observed.traces)
         self.metrics.count_traces(TraceOutcome.COUNTED, len(checkpoint.observed.traces) - repeats)
         self.metrics.count_traces(TraceOutcome.REPEATED, repeats)
@@ -232,8 +250,9 @@ class Processor:
         for label, outcome in zip(checkpoint.labels, labelled, strict=True):
             self.metrics.labels.count(outcome, label.source)
         self.metrics.labels.count_invalid(invalid[Carries.LABELS])
-        for skip, count in decoded.skipped.items():
+        for skip, count in checkpoint.skipped.items():
             self.metrics.count_skipped(skip, count)
+        self.metrics.joins.count(checkpoint.incomplete, waits=len(checkpoint.waits))
         for reason, count in checkpoint.dead_letters.items():
             self.metrics.count_dead_letters(reason, count)
         scored = [item.reward.disagreement for item in checkpoint.observed.traces if item.reward is not None]

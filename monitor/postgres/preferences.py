@@ -41,7 +41,8 @@ _KEEP_TEXTS = text(
     "  and not exists (select from preference_text kept where kept.trace_id = label.trace_id)"
     " ) labelled join stored_trace s using (trace_id)"
     " join trace t on t.stored_on = s.stored_on and t.entry_id = s.entry_id and t.ordinal = s.ordinal"
-    " where t.response is not null and t.reference_response is not null limit :limit on conflict do nothing"
+    " where t.response is not null and t.reference_response is not null and not t.truncated"
+    " limit :limit on conflict do nothing"
 )
 _WITHOUT_TEXT = text(
     "select count(distinct trace_id) from label where kind = 'preference' and source <> 'user' and withdrawn_at is null"

@@ -15,6 +15,7 @@ _COPY = text(
     "     where first_place <= b.first_place and places > 0)"
     " join trace t on t.entry_id = e.entry_id and t.stored_on = (e.created_at at time zone 'utc')::date"
     " where b.baseline_id = :baseline_id and e.source = 'traces' and not t.repeated and t.response is not null"
+    " and not t.truncated"
     " and e.first_place + t.ordinal >= b.first_place and e.first_place + t.ordinal < b.stop_place"
 )
 

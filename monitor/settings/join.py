@@ -1,8 +1,6 @@
-"""Settings of calls that come in pieces, of what is kept of their texts, and of what is taken out before."""
+"""Settings of calls that come in pieces."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 from pydantic import Field
 
@@ -17,19 +15,6 @@ class JoinSettings(Part):
         200_000, ge=0, description="parts that wait at most; beyond it the oldest calls are taken as they are"
     )
 
-
-class RedactionSettings(Part):
-    patterns: tuple[Literal["email", "phone", "card", "key"], ...] = Field(
-        (), description="what is replaced in every text before anything is stored, hashed or scored"
-    )
-    function: str | None = Field(
-        None,
-        description="import path `package.module:name` of a function from text to text; it runs after the patterns",
-    )
-
-
-class TextSettings(Part):
-    keep: Literal["all", "sampled", "none"] = Field(
-        "all", description="which texts of traces are stored; signals and rewards see all of them"
-    )
-    ratio: float = Field(0.01, gt=0, le=1, description="share of traces whose texts are stored where keep is `sampled`")
+    @property
+    def patience_seconds(self) -> float:
+        return self.seconds if self.max_fragments else 0.0

@@ -336,7 +336,7 @@ def test_a_dead_letter_topic_that_is_missing_is_named_and_the_letters_wait_for_i
 ) -> None:
     monkeypatch.setattr("monitor.ingest.dead_letter.REQUEST_SECONDS", 1.0)
     letters = KafkaDeadLetters(config)
-    letters._producer = connect(KafkaProducer, letters._options)
+    letters._producer, letters._connections = connect(KafkaProducer, letters._options)
     letters._producer._metadata.config["allow_auto_create_topics"] = False  # as on a broker that creates none itself
     letters.put(Record("traces", 0, 0, None, b"x"), InvalidTrace("not_json", "value"))
     named = rf"dead-letter topic '{config.dead_letter_topic}' \(kafka.dead_letter_topic\) is not there"

@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any
 
+from msgspec import structs
+
 from monitor.domain.trace import Trace
 from tests.benchmarks.report import table
 from tests.benchmarks.traffic.replay import DATA, Finding, Play, Played, middle
