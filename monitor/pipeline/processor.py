@@ -14,6 +14,7 @@ import structlog
 
 from monitor.domain.label import LabelOutcome
 from monitor.errors import Fenced, InvalidTrace, TooManyBadRecords, Unavailable
+from monitor.ingest.letter import is_replay
 from monitor.ingest.outcome import Carries
 from monitor.ingest.record import Record, TopicPartition
 from monitor.ingest.route import Rejected, RoutedBatch, Router
@@ -84,8 +85,11 @@ class BadRecordLimit:
     def add(self, record: Record, run: int, *, bad: bool) -> int:
         """Take one record after *run* invalid ones in a row; return the run with it.
 
-        Raises `TooManyBadRecords` past either limit.
+        Raises `TooManyBadRecords` past either limit. A replayed letter that is bad again
+        is no sign of a topic that holds something else, so it counts for neither.
         """
+        if bad and is_replay(record):
+            return run
         if len(self._recent) == BAD_RATIO_WINDOW:
             self._bad -= self._recent[0]
         self._recent.append(bad)

@@ -22,6 +22,7 @@ from monitor.ingest.record import Record
 from monitor.settings.kafka import KafkaSettings
 from monitor.settings.root import Settings
 from tests.certificates import Certificate
+from tests.commands import Run
 from tests.integration.kafka_reading import InMemoryOffsets, patiently, produce, read_until, wait_until
 from tests.program import Site, running
 from tests.real_kafka import fetch_libraries, in_ci
@@ -216,6 +217,21 @@ def test_a_refusal_names_the_setting_once_and_the_password_never(
         assert "hunter2" not in told
     assert "127.0.0.1" not in refused.value.plain  # /readyz tells it to everybody
     assert refused.value.plain == letters_refused.value.plain != "Kafka is away"
+
+
+def test_a_command_that_ends_by_itself_ends_with_the_refusal(secured: SecuredKafka, run: Run) -> None:
+    done = run(
+        "dead-letters",
+        "list",
+        KAFKA__BOOTSTRAP_SERVERS=secured.address("SASLPLAIN"),
+        KAFKA__SECURITY_PROTOCOL="SASL_PLAINTEXT",
+        KAFKA__SASL_MECHANISM="SCRAM-SHA-512",
+        KAFKA__SASL_USERNAME=USER,
+        KAFKA__SASL_PASSWORD="hunter2",
+    )
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert "refuses the user 'monitor' by SCRAM-SHA-512: set kafka.sasl_username and kafka.sasl_password" in done.err
+    assert "hunter2" not in done.err
 
 
 def _set_password(secured: SecuredKafka, user: str, password: str) -> None:

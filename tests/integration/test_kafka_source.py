@@ -286,7 +286,8 @@ def test_a_dead_letter_holds_the_record_and_the_reason(config: KafkaSettings, ka
     assert (first.key, first.value) == (b"key", b"\xff{")
     assert dict(first.headers) == {
         "trace": b"a", "empty": b"", "reason": b"not_utf8", "source_topic": b"traces", "source_partition": b"3",
-        "source_offset": b"17", "detail": b"value: invalid start byte at byte 0; wanted UTF-8 ?",
+        "source_offset": b"17", "source_timestamp": b"-1",
+        "detail": b"value: invalid start byte at byte 0; wanted UTF-8 ?",
     }  # fmt: skip
     assert (second.key, second.value) == (None, b"")
 
