@@ -34,7 +34,7 @@ def trace(number: int = 0, **changes: object) -> Trace:
         input_tokens=12,
         output_tokens=100,
     )
-    return structs.replace(usual, **changes)  # type: ignore[arg-type]
+    return structs.replace(usual, **changes)
 
 
 def drifting(count: int, *, change: int, seed: int = 0, refusals: float = 0.25, longer: float = 2.0) -> list[Trace]:
