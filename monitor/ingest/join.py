@@ -125,15 +125,15 @@ class _Request:
             if age < patience and (missing or call.is_open(min(rules.settle_seconds, patience))):
                 waiting.append(call)
                 continue
-            joined.incomplete.update(missing)
             joined.done += [item.fragment_id for item in call.parts if item.fragment_id is not None]
             self._note_served(call.links, call.parts)
-            trace = assemble(call, self._agreed("conversation_id"), self._agreed("user_id"), now)
+            trace = assemble(call, self._agreed, now)
             if isinstance(trace, Trace):
                 invalid = check_trace(trace, rules.limits, now)
                 if invalid is None:
                     counted = count_output_tokens(trace, rules.tokenizer)
                     joined.traces.append((counted, call.parts[0].position))
+                    joined.incomplete.update(missing)
                     self._stored.update(dict.fromkeys(call.spans, trace.trace_id))
                     continue
                 trace = invalid

@@ -249,6 +249,21 @@ def test_vercel_s_model_calls_are_read() -> None:
     assert (found.user_id, found.labels) == ("u-1", {"team": "shop"})
 
 
+@pytest.mark.parametrize("usage", [{"input": 3, "output": 2}, {"prompt_tokens": 3, "completion_tokens": 2}], ids=str)
+def test_langfuse_s_generations_are_read(usage: dict[str, int]) -> None:
+    told = {
+        "langfuse.observation.type": "generation",
+        "langfuse.observation.model.name": "m",
+        "langfuse.observation.input": json.dumps([{"role": "user", "content": "Hi?"}]),
+        "langfuse.observation.output": json.dumps({"role": "assistant", "content": "Yes."}),
+        "langfuse.observation.usage_details": json.dumps(usage),
+    }
+    found = span_part(told)
+    assert (found.messages, found.response, found.request_model) == ((("user", "Hi?"),), "Yes.", "m")
+    assert (found.input_tokens, found.output_tokens) == (3, 2)
+    assert span_part(told | {"langfuse.observation.type": "agent"}).kind is PartKind.CONTEXT
+
+
 DETAILS = {INPUT: json.dumps(ASKED), OUTPUT: json.dumps([said(text("Yes."))])}
 PROMPT, COMPLETION = "gen_ai.content.prompt", "gen_ai.content.completion"
 

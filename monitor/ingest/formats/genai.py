@@ -9,6 +9,8 @@ from monitor.ingest.formats.genai_asker import Asker, find_asker, first_text
 from monitor.ingest.formats.genai_chat import Chat, load, told
 from monitor.ingest.formats.genai_events import event_name, read_event, read_texts
 from monitor.ingest.formats.genai_indexed import read_indexed
+from monitor.ingest.formats.langfuse import TYPE as LANGFUSE
+from monitor.ingest.formats.langfuse import in_genai_words
 from monitor.ingest.formats.openinference import KIND, read_openinference, requested_model
 from monitor.ingest.formats.otlp_wire import Attributes, LogLine, Span, SpanEvent
 from monitor.ingest.formats.vercel import OPERATION, is_model_call, read_vercel
@@ -76,6 +78,8 @@ def is_call(attributes: Attributes, dropped: int = 0) -> bool:
 def part_of_span(span: Span, keys: frozenset[str]) -> Part:
     """Return what *span* tells: a call with its own events' texts, or the context that other spans ask for."""
     attributes = span.attributes
+    if LANGFUSE in attributes:
+        attributes = span.attributes = in_genai_words(attributes)
     asker = find_asker(attributes, span.outer, keys)
     if not is_call(attributes, span.dropped):
         return Part(
@@ -114,7 +118,7 @@ def part_of_line(line: LogLine, keys: frozenset[str]) -> Part | None:
         trace=line.trace,
         span=line.span,
         end_ns=line.event.time_ns or None,
-        error=first_text(attributes, ("error.message", "error.type")),
+        error=(first_text(attributes, ("error.message", "error.type")) or "")[:MAX_ERROR_CHARACTERS] or None,
         **_told(attributes, find_asker(attributes, line.outer, keys), chat),
     )
     says = part.messages or part.response or part.tool_calls or part.finish_reason or part.model or part.error
