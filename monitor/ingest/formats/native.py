@@ -181,8 +181,8 @@ def decode_label(value: bytes | None, limits: DecodeLimits, now: datetime) -> La
 def to_trace(wire: NativeTrace) -> Trace:
     """Carry *wire* over as it is; whether it makes sense is judged afterwards.
 
-    A blank response beside an error, a blank reference response and a blank
-    conversation id say nothing and become None.
+    A blank response beside an error or calls of tools, a blank reference response
+    and a blank conversation id say nothing and become None.
     """
     feedback = wire.feedback
     error = wire.error or None
@@ -191,7 +191,7 @@ def to_trace(wire: NativeTrace) -> Trace:
         wire.trace_id,
         _utc(wire.timestamp),
         wire.policy_model,
-        wire.response if error is None else _text(wire.response),
+        wire.response if error is None and not wire.tool_calls else _text(wire.response),
         _messages(wire.messages) if wire.messages else (),
         wire.conversation_id or None,
         _labels(wire.cohort) if wire.cohort else {},
