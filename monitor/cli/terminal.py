@@ -35,10 +35,10 @@ def cell(text: str) -> Text:
     return Text(for_terminal(text, limit=MAX_CELL_CHARACTERS))
 
 
-def show_table(table: Table) -> None:
+def show_table(table: Table, *, to_stderr: bool = False) -> None:
     """Print *table*, whose cells were made by `cell`."""
-    console = Console()
-    (console if console.is_terminal else Console(width=PIPED_COLUMNS)).print(table)
+    console = Console(stderr=to_stderr)
+    (console if console.is_terminal else Console(width=PIPED_COLUMNS, stderr=to_stderr)).print(table)
 
 
 def show_json(value: Any) -> None:

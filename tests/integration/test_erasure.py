@@ -244,11 +244,16 @@ def test_a_conversation_takes_its_own_texts_alone(engine: Engine, tmp_path: Path
     assert places_of_the_marker(engine) - {"trace.reference_response"} == left - {"trace.reference_response"}
 
 
-def test_copies_are_found_where_the_trace_itself_is_gone(engine: Engine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("forgotten", [("trace",), ("trace", "stored_trace")], ids=["its text", "its id too"])
+def test_copies_are_found_where_the_trace_itself_is_gone(
+    engine: Engine, tmp_path: Path, forgotten: tuple[str, ...]
+) -> None:
     with engine.begin() as connection:
-        connection.execute(text("delete from trace"))
-    erasing(engine, tmp_path).erase(GONE, actor=BY)
+        for table in forgotten:
+            connection.execute(text(f"delete from {table}"))  # noqa: S608
+    done = erasing(engine, tmp_path).erase(GONE, actor=BY)
     assert places_of_the_marker(engine) == set()
+    assert done.deleted["sketches"] == 2, "those of the window whose copies tell whose they were"
 
 
 def test_nothing_is_erased_while_a_run_that_was_given_the_texts_goes_on(engine: Engine, tmp_path: Path) -> None:

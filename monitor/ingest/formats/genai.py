@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from monitor.ingest.formats.genai_asker import Asker, find_asker, first_text
-from monitor.ingest.formats.genai_chat import Chat, load, told
+from monitor.ingest.formats.genai_chat import Chat, load, told, word
 from monitor.ingest.formats.genai_events import event_name, read_event, read_texts
 from monitor.ingest.formats.genai_indexed import read_indexed
 from monitor.ingest.formats.langfuse import TYPE as LANGFUSE
@@ -60,7 +60,7 @@ def is_call(attributes: Attributes, dropped: int = 0) -> bool:
 
     Where some were *dropped*, what it was for may be among them, and its answer tells.
     """
-    kind, operation = attributes.get(KIND), attributes.get("gen_ai.operation.name")
+    kind, operation = attributes.get(KIND), word(attributes.get("gen_ai.operation.name"))
     if kind is not None:
         return bool(kind == "LLM")
     if operation is not None:
@@ -68,7 +68,7 @@ def is_call(attributes: Attributes, dropped: int = 0) -> bool:
     if OPERATION in attributes:
         return is_model_call(attributes[OPERATION])
     if "llm.request.type" in attributes:
-        return attributes["llm.request.type"] in _CALLS
+        return word(attributes["llm.request.type"]) in _CALLS
     named = "gen_ai.request.model" in attributes or "gen_ai.response.model" in attributes
     if named and "traceloop.span.kind" not in attributes and any(name in attributes for name in _OF_ANSWERS):
         return True  # vLLM's server tells no more than that
@@ -130,6 +130,7 @@ def _told(attributes: Attributes, asker: Asker, chat: Chat) -> dict[str, Any]:
     request_model = first_text(attributes, _REQUEST_MODEL)
     if request_model is None and KIND in attributes and "llm.model_name" not in attributes:
         request_model = requested_model(attributes)
+    input_tokens, output_tokens = count(attributes, _INPUT_TOKENS), count(attributes, _OUTPUT_TOKENS)
     return {
         "model": first_text(attributes, _MODEL),
         "request_model": request_model,
@@ -139,8 +140,8 @@ def _told(attributes: Attributes, asker: Asker, chat: Chat) -> dict[str, Any]:
         "messages": chat.messages,
         "response": chat.response,
         "finish_reason": finish_reason(attributes) or chat.finish_reason,
-        "input_tokens": count(attributes, _INPUT_TOKENS),
-        "output_tokens": count(attributes, _OUTPUT_TOKENS),
+        "input_tokens": None if chat.messages and not input_tokens else input_tokens,  # nobody counted
+        "output_tokens": None if chat.response is not None and not output_tokens else output_tokens,
         "tool_calls": chat.tool_calls,
         "truncated": chat.truncated,
         "response_id": first_text(attributes, _RESPONSE_ID),

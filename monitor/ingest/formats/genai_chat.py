@@ -174,7 +174,7 @@ def _joined(message: Any, *, results: bool) -> str | None:
 def _part(part: Any, *, results: bool) -> str | None:
     if not isinstance(part, dict):
         return word(part)
-    kind = part.get("type", "text")
+    kind = word(part.get("type", "text"))
     if kind in _TEXT_TYPES:
         return next((text for name in ("content", "text", "refusal") if (text := word(part.get(name)))), None)
     if results and kind in _RESULT_TYPES:
@@ -197,5 +197,5 @@ def _called(message: Any) -> int:
     if not isinstance(message, dict):
         return 0
     calls = message.get("tool_calls")
-    told_here = sum(isinstance(part, dict) and part.get("type") in _CALL_TYPES for part in _parts(message))
+    told_here = sum(isinstance(part, dict) and word(part.get("type")) in _CALL_TYPES for part in _parts(message))
     return max(told_here, len(calls) if isinstance(calls, list) else 0, int(bool(message.get("function_call"))))
