@@ -53,36 +53,43 @@ offsets.topic.num.partitions=4
 
 
 def fetch_libraries() -> Path:
-    """Return the folder with Kafka's jars, downloading them once; raise `Unavailable` with the reason.
+    """Return the folder with Kafka's jars; raise `Unavailable` with the reason."""
+    if shutil.which("java") is None:
+        raise Unavailable("java is not installed (Java 17 or newer is wanted)")
+    return fetch_artifacts(POM, "kafka_2.13")
+
+
+def fetch_artifacts(pom: Path, artifact: str) -> Path:
+    """Return the folder with *artifact* and what it needs, downloading them once; raise `Unavailable` with the reason.
 
     The folder appears under its final name only when it is complete. Several may
     ask at once: one downloads, and the others wait.
     """
-    if shutil.which("java") is None:
-        raise Unavailable("java is not installed (Java 17 or newer is wanted)")
+    found = re.search(rf"<artifactId>{re.escape(artifact)}</artifactId>\s*<version>([\d.]+)</version>", pom.read_text())
+    assert found is not None
     CACHE.mkdir(exist_ok=True)
-    libraries = CACHE / f"kafka-{_wanted_version()}"
+    libraries = CACHE / f"{pom.parent.name}-{found.group(1)}"
     with one_at_a_time(CACHE / "lock"):
         if not libraries.is_dir():
-            _download(libraries)
+            _download(libraries, pom)
     return libraries
 
 
-def _download(libraries: Path) -> None:
+def _download(libraries: Path, pom: Path) -> None:
     if shutil.which("mvn") is None:
         raise Unavailable("mvn is not installed, and .kafka/ holds no earlier download")
     partial = CACHE / f"partial-{uuid4().hex}"
     goal = ["dependency:copy-dependencies", f"-DoutputDirectory={partial}", "-DincludeScope=runtime"]
     try:
         done = subprocess.run(
-            ["mvn", "-q", "-B", "-f", str(POM), *goal],
+            ["mvn", "-q", "-B", "-f", str(pom), *goal],
             capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=FETCH_SECONDS, check=False,
         )  # fmt: skip
         if done.returncode != 0:
-            raise Unavailable(f"mvn could not download Kafka: {(done.stdout + done.stderr).strip()[-500:]}")
+            raise Unavailable(f"mvn could not download {pom.parent.name}: {(done.stdout + done.stderr).strip()[-500:]}")
         partial.rename(libraries)
     except subprocess.TimeoutExpired:
-        raise Unavailable(f"mvn could not download Kafka within {FETCH_SECONDS:.0f} s") from None
+        raise Unavailable(f"mvn could not download {pom.parent.name} within {FETCH_SECONDS:.0f} s") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -235,12 +242,6 @@ Kafka = RealKafka | EmbeddedKafka
 
 def in_ci() -> bool:
     return os.environ.get("CI", "").lower() == "true"
-
-
-def _wanted_version() -> str:
-    found = re.search(r"<artifactId>kafka_2\.13</artifactId>\s*<version>([\d.]+)</version>", POM.read_text())
-    assert found is not None
-    return found.group(1)
 
 
 def _accepts(port: int) -> bool:

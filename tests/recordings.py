@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from monitor.ingest.record import Record
 
-FOLDER = Path(__file__).parent / "data" / "trace_formats"
+DATA = Path(__file__).parent / "data"
+FOLDER = DATA / "trace_formats"
 OTLP = (
     "otel_latest_span",
     "otel_latest_event",
@@ -60,3 +61,19 @@ def recorded(name: str, *, json_encoded: bool) -> list[Record]:
         for offset, row in enumerate(rows)
         if row["topic"].endswith("_json") == json_encoded
     ]
+
+
+def litellm_payloads() -> list[Record]:
+    """Return what LiteLLM's callbacks were given for the calls of the script."""
+    with gzip.open(FOLDER / "litellm_payload.jsonl.gz") as lines:
+        return [Record("payloads", 0, offset, None, line.strip()) for offset, line in enumerate(lines)]
+
+
+def litellm_calls() -> Mapping[str, Record]:
+    """Return what LiteLLM logged of calls of every kind, by the name of the call."""
+    with gzip.open(DATA / "litellm" / "recorded.jsonl.gz") as lines:
+        rows = [json.loads(line) for line in lines]
+    return {
+        base64.b64decode(row["key"]).decode(): Record("litellm", 0, offset, None, base64.b64decode(row["value"]))
+        for offset, row in enumerate(rows)
+    }

@@ -44,6 +44,52 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
     secretKeyRef:
       name: {{ .Values.postgres.secret.name }}
       key: {{ .Values.postgres.secret.key }}
+{{- with .Values.postgres.tls }}
+{{- if .ca.secret }}
+# libpq's own; what the URL says wins.
+- {name: PGSSLMODE, value: verify-full}
+- {name: PGSSLROOTCERT, value: {{ include "rlhf-monitor.tlsPath" "postgres" }}/ca.crt}
+{{- end }}
+{{- if .certificate.secret }}
+- {name: PGSSLCERT, value: {{ include "rlhf-monitor.tlsPath" "postgres" }}/tls.crt}
+- {name: PGSSLKEY, value: {{ include "rlhf-monitor.tlsPath" "postgres" }}/tls.key}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "rlhf-monitor.tlsPath" -}}
+/etc/rlhf-monitor-tls/{{ . }}
+{{- end -}}
+
+{{/* One folder with ca.crt, tls.crt and tls.key, as far as secrets are named; of "of" (kafka or postgres) by its "tls". */}}
+{{- define "rlhf-monitor.tlsVolume" -}}
+{{- if or .tls.ca.secret .tls.certificate.secret -}}
+- name: {{ .of }}-tls
+  projected:
+    defaultMode: 0440  # libpq takes a key that its group may read, and nobody else
+    sources:
+      {{- if .tls.ca.secret }}
+      - secret:
+          name: {{ .tls.ca.secret }}
+          items:
+            - {key: {{ .tls.ca.key }}, path: ca.crt}
+      {{- end }}
+      {{- if .tls.certificate.secret }}
+      - secret:
+          name: {{ .tls.certificate.secret }}
+          items:
+            - {key: {{ .tls.certificate.cert }}, path: tls.crt}
+            - {key: {{ .tls.certificate.key }}, path: tls.key}
+      {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "rlhf-monitor.tlsMount" -}}
+{{- if or .tls.ca.secret .tls.certificate.secret -}}
+- name: {{ .of }}-tls
+  mountPath: {{ include "rlhf-monitor.tlsPath" .of }}
+  readOnly: true
+{{- end -}}
 {{- end -}}
 
 {{- define "rlhf-monitor.podSecurityContext" -}}
@@ -66,6 +112,20 @@ capabilities: {drop: [ALL]}
       "drain_seconds" .Values.drainSeconds
       "web" (dict "host" "0.0.0.0" "port" .Values.web.port)
       "retrain" (dict "folder" .Values.retrain.mountPath) -}}
+{{- $files := dict -}}
+{{- with .Values.kafka.tls -}}
+{{- $folder := include "rlhf-monitor.tlsPath" "kafka" -}}
+{{- if .ca.secret -}}
+{{- $_ := set $files "ssl_cafile" (printf "%s/ca.crt" $folder) -}}
+{{- end -}}
+{{- if .certificate.secret -}}
+{{- $_ := set $files "ssl_certfile" (printf "%s/tls.crt" $folder) -}}
+{{- $_ := set $files "ssl_keyfile" (printf "%s/tls.key" $folder) -}}
+{{- end -}}
+{{- end -}}
+{{- if $files -}}
+{{- $_ := set $own "kafka" $files -}}
+{{- end -}}
 {{- if .Values.retrain.kubernetes.enabled -}}
 {{- $jobs := dict "namespace" .Release.Namespace "image" (include "rlhf-monitor.image" .) -}}
 {{- if not (dig "retrain" "kubernetes" "store" "" .Values.config) -}}

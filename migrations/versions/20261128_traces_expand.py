@@ -18,6 +18,9 @@ def upgrade() -> None:
     op.add_column("trace", sa.Column("user_id", sa.Text(), nullable=True))
     op.add_column("trace", sa.Column("tool_calls", sa.Integer(), server_default=sa.text("0"), nullable=False))
     op.add_column("trace", sa.Column("truncated", sa.Boolean(), server_default=sa.text("false"), nullable=False))
+    for table in ("baseline_trace", "preference_text"):
+        op.add_column(table, sa.Column("user_id", sa.Text(), nullable=True))
+    op.add_column("baseline_trace", sa.Column("conversation_id", sa.Text(), nullable=True))
     op.create_table(
         "fragment",
         sa.Column("fragment_id", sa.BigInteger(), autoincrement=True, nullable=False),
@@ -47,6 +50,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("erasure")
     op.drop_table("fragment")
+    op.drop_column("baseline_trace", "conversation_id")
+    for table in ("preference_text", "baseline_trace"):
+        op.drop_column(table, "user_id")
     for name in ("truncated", "tool_calls", "user_id"):
         op.drop_column("trace", name)
 

@@ -22,6 +22,7 @@ from sqlalchemy import Engine, event
 from monitor.app.anchor import anchor_scoring_of, anchors_of
 from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
+from monitor.app.erasure import Erasing
 from monitor.app.estimates import SHOW_SECONDS, estimates_of
 from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.labels import LabelIntake
@@ -117,6 +118,7 @@ def ports_of(
         estimates=estimates_of(engine, settings),
         agreement=agreement_of(engine, settings),
         probes=probe_reports_of(engine, settings.probes),
+        erasures=Erasing.of(engine, settings.retrain),
         labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),
     )
 

@@ -1,4 +1,4 @@
-"""`score` and `backtest`: the pipeline over files of traces, without a server."""
+"""`decode`, `score` and `backtest`: the pipeline over files of traces, without a server."""
 
 from __future__ import annotations
 
@@ -12,23 +12,70 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
 
-from monitor.cli.terminal import complain, plain
+from monitor.cli.terminal import cell, complain, plain, say, show_table
 from monitor.errors import InvalidInput
 
 if TYPE_CHECKING:
     from monitor.drift.budget import Budget
     from monitor.drift.tolerance import Tolerance
-    from monitor.offline.file import FileReader
+    from monitor.offline.reader import FileReader
     from monitor.rewards.huggingface import HuggingFaceEnsemble
 
-Files = Annotated[list[Path], typer.Argument(help="Files of native JSON traces, one a line; gzip is read too.")]
+Files = Annotated[
+    list[Path],
+    typer.Argument(help="Files of traces in any known format: a line each, captured from Kafka, or OTLP; gzip too."),
+]
+FormatOption = Annotated[
+    str, typer.Option("--format", help="auto, native, litellm or otlp: what all files are written in.")
+]
+CohortKeys = Annotated[
+    list[str] | None, typer.Option("--cohort-key", help="A label that makes the cohort; repeat it for several.")
+]
 RewardModels = Annotated[
     list[Path] | None, typer.Option("--reward-model", help="Folder of a reward model; repeat it for an ensemble.")
 ]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 if any line was bad.")]
 TokenizerOption = Annotated[
     Path | None, typer.Option("--tokenizer", help="Folder with tokenizer.json that counts missing output tokens.")
 ]
+
+
+def decode(
+    files: Files,
+    *,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the traces here instead of printing them.")] = None,
+    form: FormatOption = "auto",
+    cohort_key: Annotated[
+        list[str] | None,
+        typer.Option("--cohort-key", help="A label to take over from attributes, tags and metadata; repeat it."),
+    ] = None,
+    strict: Strict = False,
+) -> None:
+    """Turn traces of any known format into native ones, one a line; what was not taken stands on stderr.
+
+    Exit code 0: something was read, be it that all was skipped; 1: nothing was, or with --strict a line was bad.
+    """
+    from monitor.offline.decode import native_line
+
+    _check_paths(files, "--out", out)
+    with _reading(files, None, form, labels=cohort_key) as reader:
+        lines = map(native_line, reader.read(files))
+        if out is not None:
+            _write_lines(out, lines)
+        else:
+            for line in lines:
+                say(line)
+    counts = {"traces": reader.good, "duplicates": reader.duplicates, "invalid": reader.bad}
+    counts |= {f"skipped: {reason}": count for reason, count in sorted(reader.skipped.items())}
+    counts |= {f"taken without its {missing}": count for missing, count in sorted(reader.incomplete.items())}
+    table = Table("what", "how many")
+    for what, count in counts.items():
+        table.add_row(cell(what), cell(f"{count:,}"))
+    show_table(table, to_stderr=True)
+    if not (reader.good or reader.skipped) or (strict and reader.bad):
+        raise typer.Exit(1)
 
 
 def score(
@@ -38,15 +85,16 @@ def score(
     reward_model: RewardModels = None,
     tokenizer: TokenizerOption = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if any line was bad.")] = False,
+    form: FormatOption = "auto",
+    strict: Strict = False,
 ) -> None:
     """Score traces from files: signals and, with --reward-model, the ensemble's rewards."""
     from monitor.offline.score import score_rows
 
     _check_paths(files, "--out", out)
     ensemble = _load(reward_model, device)
-    with _reading(files, tokenizer) as reader:
-        _write_lines(out, score_rows(reader.read(files), ensemble))
+    with _reading(files, tokenizer, form) as reader:
+        _write_lines(out, map(json.dumps, score_rows(reader.read(files), ensemble)))
     _tell_counts(reader)
     if not reader.good or (strict and reader.bad):
         raise typer.Exit(1)
@@ -67,9 +115,7 @@ def backtest(
         int,
         typer.Option("--baseline-labels", min=20, help="Labels from which the baseline of what they tell is made."),
     ] = 200,
-    cohort_key: Annotated[
-        list[str] | None, typer.Option("--cohort-key", help="A label that makes the cohort; repeat it for several.")
-    ] = None,
+    cohort_key: CohortKeys = None,
     average_run_length: Annotated[
         float | None,
         typer.Option(
@@ -98,6 +144,7 @@ def backtest(
     reward_model: RewardModels = None,
     tokenizer: TokenizerOption = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    form: FormatOption = "auto",
     warnings: Annotated[
         bool, typer.Option("--warnings", help="Also show warnings: streams that changed, by however little.")
     ] = False,
@@ -130,7 +177,7 @@ def backtest(
     embedder = (
         embedder_of(EmbeddingSettings(backend="huggingface", folder=embedding, device=device)) if embedding else None
     )
-    with _reading(files, tokenizer) as reader:
+    with _reading(files, tokenizer, form, labels=cohort_key) as reader:
         judged = read_labels(labels, limits=reader.limits, now=reader.now, report=complain) if labels else None
         result = run(reader.read(files), plan, lambda: ensemble, embedder, labels=judged)
     shown = [
@@ -195,33 +242,39 @@ def _load(folders: list[Path] | None, device: str) -> HuggingFaceEnsemble | None
 
 
 @contextmanager
-def _reading(files: list[Path], tokenizer: Path | None) -> Iterator[FileReader]:
+def _reading(
+    files: list[Path], tokenizer: Path | None, form: str, *, labels: Iterable[str] | None = None
+) -> Iterator[FileReader]:
     """Yield a reader that names bad lines on stderr and shows progress on a terminal."""
     from monitor.ingest.decode import load_tokenizer
     from monitor.ingest.limits import limits_of
-    from monitor.offline.file import FileReader
+    from monitor.ingest.route import FORMATS
+    from monitor.offline.reader import FileReader
     from monitor.settings.ingest import IngestSettings
 
+    if form not in FORMATS:
+        raise InvalidInput(f"--format {form}: there is no such format; known are {', '.join(FORMATS)}")
     console = Console(stderr=True)
     total = sum(path.stat().st_size for path in files if path.is_file())
     with Progress(console=console, transient=True) if console.is_terminal else nullcontext() as progress:
         task = progress.add_task("reading", total=total) if progress else None
         reader = FileReader(
-            limits=limits_of(IngestSettings()),
+            limits=limits_of(IngestSettings(cohort_keys=tuple(labels or ()))),
             now=datetime.now(UTC),
             report=complain,
             tokenizer=load_tokenizer(tokenizer) if tokenizer else None,
+            format=form,
         )
         if progress is not None and task is not None:
             reader.progress = lambda count: progress.advance(task, count)
         yield reader
 
 
-def _write_lines(out: Path, rows: Iterable[dict[str, Any]]) -> None:
+def _write_lines(out: Path, lines: Iterable[str]) -> None:
     try:
         with out.open("w", encoding="utf-8") as target:
-            for row in rows:
-                target.write(json.dumps(row) + "\n")
+            for line in lines:
+                target.write(line + "\n")
     except OSError as error:
         raise InvalidInput(f"--out {out}: {error.strerror}; name a file that can be written") from None
 
@@ -234,4 +287,5 @@ def _write_json(out: Path, form: dict[str, Any]) -> None:
 
 
 def _tell_counts(reader: FileReader) -> None:
-    complain(f"{reader.good} good, {reader.bad} bad, {reader.duplicates} duplicate lines")
+    skipped = f", {reader.skipped.total()} skipped" if reader.skipped else ""
+    complain(f"{reader.good} good, {reader.bad} bad, {reader.duplicates} duplicate lines{skipped}")

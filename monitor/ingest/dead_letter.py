@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from kafka.errors import AuthorizationError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from monitor.errors import InvalidTrace, Unavailable
 from monitor.ingest.decode import Reason
 from monitor.ingest.kafka_client import client_options, connect
 from monitor.ingest.kafka_connections import Connections, translated
+from monitor.ingest.letter import DETAIL, OFFSET, PARTITION, REASON, TIMESTAMP, TOPIC, TRUNCATED, WITHHELD, Headers
 from monitor.ingest.record import Record
 from monitor.settings.kafka import KafkaSettings
 
@@ -27,7 +28,6 @@ CLOSE_SECONDS = 5.0
 TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
-Headers = tuple[tuple[str, bytes], ...]
 Identity = tuple[str, int, int, int]  # topic, partition, offset; and a hash, since a replaced topic counts anew
 
 
@@ -51,22 +51,23 @@ class DeadLetter:
         """Return the letter with no more than the head of each part; a header tells the value's size in bytes."""
         headers = self.headers if _size(self.headers) <= TRUNCATED_BYTES else ()
         key = None if self.key is None else self.key[:TRUNCATED_BYTES]
-        cut = ("truncated_from", str(len(self.value)).encode())
+        cut = (TRUNCATED, str(len(self.value)).encode())
         return DeadLetter(key, self.value[:TRUNCATED_BYTES], headers, (*self.reasons, cut))
 
 
 def dead_letter(record: Record, invalid: InvalidTrace, *, withheld: bool = False) -> DeadLetter:
     """Return the letter of *record*; one that is *withheld* says where the record stands, and holds nothing of it."""
     reasons = {
-        "reason": str(invalid.reason),
-        "detail": invalid.detail,
-        "source_topic": record.topic,
-        "source_partition": str(record.partition),
-        "source_offset": str(record.offset),
+        REASON: str(invalid.reason),
+        DETAIL: invalid.detail,
+        TOPIC: record.topic,
+        PARTITION: str(record.partition),
+        OFFSET: str(record.offset),
+        TIMESTAMP: str(record.timestamp_ms),
     }
     told = tuple((name, text.encode(errors="replace")) for name, text in reasons.items())
     if withheld:
-        return DeadLetter(None, b"", (), (*told, ("withheld", b"true")))
+        return DeadLetter(None, b"", (), (*told, (WITHHELD, b"true")))
     return DeadLetter(
         record.key,
         record.value or b"",
@@ -155,6 +156,10 @@ class KafkaDeadLetters:
         if refused or not isinstance(meaning, Unavailable):
             return meaning
         named = f"the dead-letter topic {self._topic!r} (kafka.dead_letter_topic)"
+        if isinstance(error, AuthorizationError):
+            return Unavailable(
+                f"kafka: {named} may not be written by this user: grant it. {error}", plain=meaning.plain
+            )
         if self._producer is not None and not self._producer._metadata.partitions_for_topic(self._topic):
             return Unavailable(
                 f"kafka: {named} is not there, or may not be seen: create it. {error}",

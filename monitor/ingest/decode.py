@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 from tokenizers import Tokenizer
 
 from monitor.domain.label import Label
@@ -23,7 +24,9 @@ MAX_SHOWN_CHARACTERS = 80
 MAX_IDENTIFIER_CHARACTERS = 512
 MAX_TIME_NS = 2**63 - 1  # what a database's integers hold
 MAX_DIMENSIONS = 64  # of a label
-PRIVATE = frozenset({"response", "reference_response", "messages", "chosen", "rejected", "error"})
+PRIVATE = frozenset(
+    {"response", "reference_response", "messages", "chosen", "rejected", "error", "error_str", "error_information"}
+)
 
 W = TypeVar("W", bound=msgspec.Struct)
 
@@ -34,6 +37,7 @@ class Reason(StrEnum):
     EMPTY_RECORD = "empty_record"  # no value at all: a tombstone
     NOT_UTF8 = "not_utf8"
     NOT_JSON = "not_json"
+    UNKNOWN_FORMAT = "unknown_format"  # JSON, and of no format that is known
     NOT_OTLP = "not_otlp"  # no spans, logs or metrics of OpenTelemetry
     TOO_DEEP = "too_deep"  # nested beyond the interpreter's stack
     LONE_SURROGATE = "lone_surrogate"  # half of a UTF-16 pair: no text can hold it
@@ -80,6 +84,20 @@ def parse_json(decoder: msgspec.json.Decoder[W], value: bytes | None) -> W | Inv
     if field is None:
         return wire
     return InvalidTrace(Reason.NUL_CHARACTER, f"{_shortened(field)} holds U+0000; wanted text without NUL")
+
+
+def parts_of_json(value: bytes | None) -> Sequence[bytes | None]:
+    """Return the items of an array, or the lines where each is an object; anything else as it is, alone."""
+    text = (value or b"").strip()
+    if text[:1] == b"[":
+        try:
+            return [bytes(item) for item in _ITEMS.decode(text)] or (value,)
+        except (ValueError, RecursionError):
+            return (value,)
+    lines = [line for line in map(bytes.strip, text.split(b"\n")) if line] if b"\n" in text else ()
+    if lines and all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
+        return lines
+    return (text or value,)
 
 
 def check_trace(trace: Trace, limits: DecodeLimits, now: datetime) -> InvalidTrace | None:
@@ -188,6 +206,7 @@ _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _FIELD = re.compile(r" - at `\$\.?([^`]*)`$")
 _FIELD_REASONS = {  # what msgspec says of a field; the first that is found decides

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -43,17 +43,17 @@ class Call:
 
     @property
     def has_span(self) -> bool:
-        return any(item.part.kind is PartKind.CALL for item in self.parts)
+        return self.parts[0].part.kind is PartKind.CALL  # a span's own parts come before its texts
 
     @property
-    def tells_input(self) -> bool:
-        return any(item.part.messages for item in self.parts)
-
-    @property
-    def tells_output(self) -> bool:
-        return any(
-            item.part.response is not None or item.part.tool_calls or item.part.error is not None for item in self.parts
-        )
+    def tells_all(self) -> bool:
+        """Say whether a prompt is told, and an answer, a call of tools or an error."""
+        asked = answered = False
+        for item in self.parts:
+            part = item.part
+            asked = asked or bool(part.messages)
+            answered = answered or part.response is not None or part.tool_calls > 0 or part.error is not None
+        return asked and answered
 
     @property
     def is_placed(self) -> bool:
@@ -67,7 +67,7 @@ class Call:
     def missing(self) -> list[Missing]:
         """Return what the call still waits for."""
         missing = [] if self.has_span else [Missing.SPAN]
-        if not self.tells_input or not self.tells_output:
+        if not self.tells_all:
             missing.append(Missing.TEXT)
         if self.has_span and not self.is_placed:
             missing.append(Missing.PARENT)
@@ -75,6 +75,8 @@ class Call:
 
     def is_open(self, settle_seconds: float) -> bool:
         """Say whether messages come one by one, in records of their own, and another may be on its way."""
+        if len(self.parts) == 1:
+            return False
         spans = {item.position for item in self.parts if item.part.kind is PartKind.CALL}
         texts = [item for item in self.parts if item.part.kind is PartKind.CONTENT and item.position not in spans]
         one_by_one = any(item.part.messages and item.part.response is None for item in texts)
@@ -111,29 +113,29 @@ def order_parts(spans: Iterable[tuple[Sequence[Held], Sequence[Held]]]) -> list[
     return ordered
 
 
-def assemble(
-    call: Call, conversation_id: str | None, user_id: str | None, now: datetime
-) -> Trace | InvalidTrace | SkipReason:
-    """Return the trace that *call* makes, with the conversation and the user of its request where it names none.
+def assemble(call: Call, agreed: Callable[[str], str | None], now: datetime) -> Trace | InvalidTrace | SkipReason:
+    """Return the trace that *call* makes; *agreed* gives what all spans of its request say of a field.
 
     What an outer span does not tell is taken from the spans inside it.
     """
+    first = call.parts[0].part
     parts = [item.part for item in call.parts]
     everything = [*parts, *(item.part for item in call.contexts)]
-    if any(part.cached for part in parts):
+    if first.cached or any(part.cached for part in parts):
         return SkipReason.CACHE_HIT
     model = _first(parts, "model") or _first(parts, "request_model")
     if model is None and not call.has_span:
         return SkipReason.UNJOINED
     if model is None:
         return InvalidTrace(Reason.MISSING_FIELD, "model = absent; wanted the model that answered or was asked")
-    response = _answer(parts)
+    response = first if first.response is not None and not first.truncated else _answer(parts)
     messages, is_cut = _prompt(parts)
-    answered = response is not None or any(part.tool_calls for part in parts)
-    first = parts[0]
+    tool_calls = next((part.tool_calls for part in parts if part.tool_calls), 0)
+    # Where an inner call failed and the outer one has an answer, it was tried again.
+    failed = [part for part in parts if part.span == call.span] if response is not None or tool_calls else parts
     ended = first.end_ns if first.end_ns is not None else first.start_ns
     if ended is None:
-        ended = max((part.end_ns or part.start_ns or 0 for part in parts), default=0)
+        ended = call.end_ns
     latency = None
     if first.start_ns is not None and first.end_ns is not None and first.end_ns >= first.start_ns:
         latency = (first.end_ns - first.start_ns) / 1e9
@@ -143,22 +145,25 @@ def assemble(
         policy_model=model,
         response=response.response if response is not None and (response.response or "").strip() else None,
         messages=messages,
-        conversation_id=_first(everything, "conversation_id") or conversation_id,
-        user_id=_first(everything, "user_id") or user_id,
+        conversation_id=_first(everything, "conversation_id") or agreed("conversation_id"),
+        user_id=_first(everything, "user_id") or agreed("user_id"),
         cohort={name: label for part in reversed(everything) for name, label in part.labels.items()},
         finish_reason=_first(parts, "finish_reason"),
         input_tokens=_first(parts, "input_tokens"),
         output_tokens=_first(parts, "output_tokens"),
         latency_seconds=latency,
-        # Where an inner call failed and the outer one has an answer, it was tried again.
-        error=_first([part for part in parts if part.span == call.span] if answered else parts, "error"),
-        tool_calls=next((part.tool_calls for part in parts if part.tool_calls), 0),
+        error=_first(failed, "error"),
+        tool_calls=tool_calls,
         truncated=is_cut or (response is not None and response.truncated),
     )
 
 
-def _first(parts: Iterable[Part], name: str) -> Any:
-    return next((value for part in parts if (value := getattr(part, name)) is not None), None)
+def _first(parts: Sequence[Part], name: str) -> Any:
+    for part in parts:
+        value = getattr(part, name)
+        if value is not None:
+            return value
+    return None
 
 
 def _answer(parts: Sequence[Part]) -> Part | None:
@@ -176,6 +181,8 @@ def _prompt(parts: Sequence[Part]) -> tuple[tuple[Message, ...], bool]:
     told = [part for part in parts if part.messages]
     if not told:
         return (), False
+    if len(told) == 1:
+        return tuple([Message(role, content) for role, content in told[0].messages]), told[0].truncated
     whole = [part for part in told if part.kind is PartKind.CALL or part.response is not None]
     chosen = next((part for part in whole if not part.truncated), None) or next(iter(whole), None)
     pieces = [chosen] if chosen is not None else [part for part in told if part.span == told[0].span]

@@ -22,7 +22,9 @@ from monitor.settings.kafka import KafkaSettings
 
 # One line a format. Its module is loaded when a route names it, so that its libraries are needed only then.
 FORMATS = {
+    "auto": "monitor.ingest.formats.auto",
     "native": "monitor.ingest.formats.native",
+    "litellm": "monitor.ingest.formats.litellm",
     "otlp": "monitor.ingest.formats.otlp",
 }
 
@@ -119,6 +121,6 @@ def decoder_of(route: Route) -> Decode:
 def routes_of(settings: KafkaSettings) -> tuple[Route, ...]:
     """Return the routes of `kafka.routes`, and of the topics that a setting of their own names."""
     named = [Route(route.topic, Carries(route.carries), route.format) for route in settings.routes]
-    traces = [Route(topic, Carries.TRACES) for topic in settings.trace_topics]
+    traces = [Route(topic, Carries.TRACES, settings.trace_format) for topic in settings.trace_topics]
     labels = [Route(settings.label_topic, Carries.LABELS)] if settings.label_topic is not None else []
     return (*traces, Route(settings.preference_topic, Carries.PREFERENCES), *labels, *named)

@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from monitor.errors import InvalidSetting, Unavailable
+from monitor.postgres.refusal import explain
 
 # What libpq is told unless postgres.url says otherwise. A machine that loses power closes nothing: without the last
 # five a query in flight waits for two hours. Idle, interval and count are the system's words for "ask after 15 s of
@@ -31,6 +33,7 @@ _SERVER_SIDE = (
     "set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3;"
     " set tcp_user_timeout = 30000; set idle_in_transaction_session_timeout = 30000"
 )
+_NOT_TRIED = "connection is bad: invalid "  # a word in the URL is none that libpq knows
 AWAY = "PostgreSQL is away, or refuses its work"  # what everybody may know
 # What passes beside whole classes, in plain words: somebody grants the right, ends the lock, promotes the standby.
 _REFUSED = {
@@ -46,10 +49,17 @@ def create_engine_for(url: str, pool_size: int = 5) -> Engine:
     """Return an engine on psycopg; raise `InvalidSetting` for anything but a PostgreSQL URL."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
-        raise InvalidSetting("postgres.url: not a URL; wanted postgresql://user:password@host:port/database") from None
+    except (ArgumentError, ValueError):  # whose text may quote the password
+        raise InvalidSetting(
+            "postgres.url: not a URL; wanted postgresql://user:password@host:port/database, where %40 stands for an @"
+            " in a password"
+        ) from None
     if parsed.get_backend_name() not in {"postgresql", "postgres"}:
         raise InvalidSetting(f"postgres.url: {parsed.get_backend_name()!r} is not supported; wanted postgresql://...")
+    try:
+        make_conninfo(**dict.fromkeys(parsed.query, ""))
+    except psycopg.ProgrammingError as error:
+        raise InvalidSetting(f"postgres.url: {' '.join(str(error).split())}") from None
     engine = create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
@@ -95,10 +105,13 @@ def named_failures() -> Iterator[None]:
         raise
 
 
-def _unavailable(error: BaseException | None) -> Unavailable:
+def _unavailable(error: BaseException | None) -> Unavailable | InvalidSetting:
+    said = " ".join(str(error).split())
+    if said.startswith(_NOT_TRIED):
+        return InvalidSetting(f"postgres.url: {said.removeprefix('connection is bad: ')}")
     refused = _REFUSED.get(getattr(error, "sqlstate", None) or "")
-    plain = AWAY if refused is None else f"PostgreSQL: {refused}"
-    return Unavailable(f"{'PostgreSQL' if refused is None else plain}: {' '.join(str(error).split())}", plain=plain)
+    plain = f"PostgreSQL: {refused}" if refused is not None else explain(said)
+    return Unavailable(f"{plain or 'PostgreSQL'}: {said}", plain=plain or AWAY)
 
 
 def is_unavailable(error: DBAPIError) -> bool:

@@ -13,19 +13,22 @@ from monitor.settings.part import Part
 class RouteSettings(Part):
     topic: str = Field(min_length=1, description="a topic beside those that have a setting of their own")
     carries: Literal["traces", "preferences", "labels"] = Field("traces", description="what its records are")
-    format: str = Field("native", min_length=1, description="how they are written")
+    format: str = Field(
+        "auto", min_length=1, description="how they are written: `auto` finds out, or native, litellm, otlp"
+    )
 
 
 class KafkaSettings(Part):
     bootstrap_servers: str = Field("127.0.0.1:9092", min_length=1, description="host:port, comma separated")
     trace_topics: tuple[str, ...] = Field(("traces",), min_length=1, description="topics that carry traces")
+    trace_format: str = Field(
+        "auto", min_length=1, description="how their records are written: `auto` finds out, or native, litellm, otlp"
+    )
     preference_topic: str = Field("preferences", min_length=1, description="topic of preference events")
     label_topic: str | None = Field(
         "labels", min_length=1, description="topic of labels, which need not exist; null reads none"
     )
-    routes: tuple[RouteSettings, ...] = Field(
-        (), description="more topics, each with what it carries and its format; those above are native"
-    )
+    routes: tuple[RouteSettings, ...] = Field((), description="more topics, each with what it carries and its format")
     dead_letter_topic: str = Field("traces.dead-letters", min_length=1, description="topic for rejected records")
     promotion_topic: str = Field(
         "policy.promotions", min_length=1, description="topic that retrain.announcements.kafka writes to"

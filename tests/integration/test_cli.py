@@ -71,7 +71,7 @@ def test_a_file_that_is_not_there_is_refused_before_anything_is_written(run: Run
     out, there = written(tmp_path / "out.jsonl", [b"kept"]), written(tmp_path / "traces.jsonl", [line(trace(0))])
     done = run("score", there, tmp_path / "missing.jsonl", "--out", out)
     assert done.code == BAD_USAGE
-    assert "missing.jsonl: no such file; name a file with one JSON object a line" in done.err
+    assert "missing.jsonl: no such file; name a file that is there" in done.err
     assert run("score", tmp_path, "--out", out).code == BAD_USAGE
     assert out.read_text() == "kept\n"
 

@@ -99,6 +99,7 @@ def test_a_variant_renders_exactly_its_objects() -> None:
         "gpu-values": sorted([*usual, "ConfigMap", "PrometheusRule", "ServiceMonitor"]),
         "kubernetes-values": sorted([*usual, "Role", "RoleBinding"]),
         "minimal-values": ["ConfigMap", "Deployment", "Service"],
+        "tls-values": usual,
     }
 
 
@@ -138,6 +139,39 @@ def test_the_migration_leans_on_nothing_the_chart_has_yet_to_create() -> None:
     assert names(pod["containers"][0]["env"]) == {"HOME", "MONITOR_POSTGRES__URL"}
     assert "serviceAccountName" not in pod
     assert [volume for volume in pod["volumes"] if "emptyDir" not in volume] == []
+
+
+def test_certificates_come_from_their_secrets_into_folders_that_settings_and_variables_name() -> None:
+    objects = render(CHART / "ci" / "tls-values.yaml")
+    settings = yaml.safe_load(objects["ConfigMap/watch-rlhf-monitor"]["data"]["monitor.yaml"])["kafka"]
+    job = objects["Job/watch-rlhf-monitor-migration"]["spec"]["template"]["spec"]
+    assert provided(worker(objects)) == {
+        settings["ssl_cafile"]: ("kafka-cluster-ca", "ca.crt"),
+        settings["ssl_certfile"]: ("kafka-user", "user.crt"),
+        settings["ssl_keyfile"]: ("kafka-user", "user.key"),
+        **provided(job),
+    }
+    for pod in (worker(objects), job):
+        variables = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
+        assert variables["PGSSLMODE"] == "verify-full"
+        assert provided(job) == {
+            variables["PGSSLROOTCERT"]: ("postgres-ca", "ca.crt"),
+            variables["PGSSLCERT"]: ("postgres-client", "tls.crt"),
+            variables["PGSSLKEY"]: ("postgres-client", "tls.key"),
+        }
+        modes = {one["projected"]["defaultMode"] for one in pod["volumes"] if "projected" in one}
+        assert modes == {0o440}  # libpq refuses a key that others may read
+
+
+def provided(pod: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return which file in *pod* holds which key of which secret."""
+    folders = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+    return {
+        f"{folders[volume['name']]}/{item['path']}": (source["secret"]["name"], item["key"])
+        for volume in pod["volumes"]
+        for source in volume.get("projected", {}).get("sources", ())
+        for item in source["secret"]["items"]
+    }
 
 
 def rule_groups(text_of: Callable[[Path], str]) -> list[dict[str, Any]]:

@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
-from monitor.domain.trace import Trace
-from monitor.ingest.join import Joined, JoinRules, join, names_of
 from monitor.ingest.join_call import Held
 from monitor.ingest.part import Part
-from tests.parts import LIMITS, NOW, SECOND, START_NS, bare, call, content, context
+from tests.joining import Replay
+from tests.parts import SECOND, START_NS, bare, call, content, context
 
-RULES = JoinRules(LIMITS)
 Records = list[list[Part]]
-
-
-@dataclass
-class Replay:
-    """Joins batch by batch, as a worker does whose database is this object."""
-
-    traces: dict[str, Trace] = field(default_factory=dict)
-    aliases: set[str] = field(default_factory=set)
-    waiting: dict[int, Held] = field(default_factory=dict)
-    rows: int = 0
-
-    def take(self, batch: list[Held], *, over: bool = False) -> None:
-        requests = {item.part.trace for item in batch}
-        held = [*(item for item in self.waiting.values() if over or item.part.trace in requests), *batch]
-        known = names_of(held) & {*self.traces, *self.aliases}
-        joined = join(held, RULES, known=known, now=NOW, ended=requests | {i.part.trace for i in held} if over else ())
-        self._store(joined)
-
-    def _store(self, joined: Joined) -> None:
-        for trace, _ in joined.traces:
-            assert trace.trace_id not in self.traces
-            self.traces[trace.trace_id] = trace
-        self.aliases.update(name for name, _ in joined.aliases)
-        for number in joined.done:
-            del self.waiting[number]
-        for item in joined.waits:
-            self.rows += 1
-            self.waiting[self.rows] = replace(item, fragment_id=self.rows)
 
 
 def replayed(records: Records, random: Random) -> Replay:
@@ -57,7 +25,7 @@ def replayed(records: Records, random: Random) -> Replay:
             replay.take(batch)
             batch = []
     replay.take(batch)
-    replay.take([], over=True)
+    replay.end()
     assert not replay.waiting
     return replay
 

@@ -80,12 +80,12 @@ def test_the_settings_of_old_are_routes_beside_the_new_ones() -> None:
         routes=(RouteSettings(topic="d"), RouteSettings(topic="e", carries="preferences")),
     )
     assert routes_of(settings) == (
-        Route("a", Carries.TRACES),
-        Route("b", Carries.TRACES),
-        Route("c", Carries.PREFERENCES),
-        Route("l", Carries.LABELS),
-        Route("d", Carries.TRACES),
-        Route("e", Carries.PREFERENCES),
+        Route("a", Carries.TRACES, "auto"),
+        Route("b", Carries.TRACES, "auto"),
+        Route("c", Carries.PREFERENCES, "native"),
+        Route("l", Carries.LABELS, "native"),
+        Route("d", Carries.TRACES, "auto"),
+        Route("e", Carries.PREFERENCES, "auto"),
     )
     batch = Router(routes_of(settings), LIMITS).decode(
         [record(line(trace(0)), topic="d"), record(PREFERENCE, topic="e"), record(PREFERENCE, topic="b")], NOW
@@ -98,7 +98,7 @@ def test_the_settings_of_old_are_routes_beside_the_new_ones() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (Route("t", Carries.TRACES, "otpl"), "the topic 't' names the format 'otpl'; known are native"),
+        (Route("t", Carries.TRACES, "otpl"), "the topic 't' names the format 'otpl'; known are auto, native"),
         (
             Route("words", Carries.PREFERENCES, "words"),
             "the topic 'words' carries preferences; the format 'words' knows traces",

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from monitor.domain.label import LabelOutcome
 from monitor.errors import TooManyBadRecords, Unavailable
+from monitor.ingest.letter import ATTEMPT
 from monitor.ingest.offset import StartOffset
 from monitor.ingest.record import Record
 from monitor.pipeline.checkpoint import Checkpoint
@@ -300,6 +301,15 @@ def test_the_share_of_bad_records_is_taken_over_the_last_ten_thousand() -> None:
     add_all(limit, [True, False] * 5000)
     with pytest.raises(TooManyBadRecords, match=r"5001 of the last 10000 .*max_bad_ratio = 0\.5"):
         add_all(limit, [True, True])
+
+
+def test_a_replayed_letter_that_is_bad_again_counts_for_neither_limit() -> None:
+    replayed = Record("traces", 0, 0, None, None, ((ATTEMPT, b"1"),))
+    limit = BadRecordLimit(max_run=5, max_ratio=0.1)
+    assert [limit.add(replayed, 3, bad=True) for _ in range(20_000)] == [3] * 20_000
+    assert limit.add(replayed, 3, bad=False) == 0
+    with pytest.raises(TooManyBadRecords, match="max_bad_run"):
+        add_all(limit, [True] * 5)
 
 
 def assert_set(event: threading.Event) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from monitor.ingest.formats.genai_asker import Asker, find_asker, first_text
-from monitor.ingest.formats.genai_chat import Chat, load, told
+from monitor.ingest.formats.genai_chat import Chat, load, told, word
 from monitor.ingest.formats.genai_events import event_name, read_event, read_texts
 from monitor.ingest.formats.genai_indexed import read_indexed
+from monitor.ingest.formats.langfuse import TYPE as LANGFUSE
+from monitor.ingest.formats.langfuse import in_genai_words
 from monitor.ingest.formats.openinference import KIND, read_openinference, requested_model
 from monitor.ingest.formats.otlp_wire import Attributes, LogLine, Span, SpanEvent
 from monitor.ingest.formats.vercel import OPERATION, is_model_call, read_vercel
@@ -16,10 +18,10 @@ from monitor.ingest.part import Part, PartKind
 
 MAX_ERROR_CHARACTERS = 10_000
 MAX_COUNT = 1_000_000_000  # as in the native form
-_CALLS = frozenset({"chat", "text_completion", "generate_content", "completion", "acompletion"})
-_OTHER_OPERATIONS = frozenset(
-    {"embeddings", "execute_tool", "create_agent", "invoke_agent", "invoke_workflow", "retrieval", "rerank"}
-)
+_CALLS = frozenset({"chat", "text_completion", "generate_content", "completion", "response", "responses", "message"})
+_CALLS |= {"chat.completions", "text.completions"}  # Semantic Kernel's
+_CALLS |= {"acompletion", "atext_completion", "aresponses", "agenerate_content", "anthropic_messages"}  # LiteLLM's
+_OTHER_OPERATIONS = frozenset({"execute_tool", "create_agent", "invoke_agent", "invoke_workflow"})  # they hold messages
 _MODEL = (
     "gen_ai.response.model",
     "llm.response.model_name",
@@ -45,39 +47,46 @@ _OUTPUT_TOKENS = (
     "ai.usage.completionTokens",
 )
 _FINISH = ("gen_ai.response.finish_reasons", "gen_ai.response.finish_reason", "llm.response.finish_reason")
-_RESPONSE_ID = ("gen_ai.response.id", "llm.response.id", "ai.response.id")
+_OF_ANSWERS = (*_OUTPUT_TOKENS, *_FINISH)
+_RESPONSE_ID = ("gen_ai.response.id", "llm.response.id", "ai.response.id", "gen_ai.request.id")
 _CACHED = ("litellm.cache_hit", "cache_hit", "metadata.cache_hit", "gen_ai.response.cache_hit")
+_LITELLM_TOOL = "gen_ai.completion.0.function_call.name"  # the messages beside it tell of no calls
+_ANSWERS = ("gen_ai.output.messages", "gen_ai.completion.", "llm.output_messages.")
 _LEAST_LIMIT = 32  # shorter texts are as long as others by chance
 
 
-def is_call(attributes: Attributes) -> bool:
-    """Say whether a span with *attributes* is one call of a model for an answer."""
-    kind = attributes.get(KIND)
+def is_call(attributes: Attributes, dropped: int = 0) -> bool:
+    """Say whether a span with *attributes* is one call of a model for an answer.
+
+    Where some were *dropped*, what it was for may be among them, and its answer tells.
+    """
+    kind, operation = attributes.get(KIND), word(attributes.get("gen_ai.operation.name"))
     if kind is not None:
         return bool(kind == "LLM")
-    operation = attributes.get("gen_ai.operation.name")
     if operation is not None:
         return operation in _CALLS or (operation not in _OTHER_OPERATIONS and "gen_ai.output.messages" in attributes)
     if OPERATION in attributes:
         return is_model_call(attributes[OPERATION])
-    request_type = attributes.get("llm.request.type")
-    if request_type is not None:
-        return request_type in _CALLS
-    if "gen_ai.system" not in attributes and "gen_ai.provider.name" not in attributes:
-        return False
-    return "gen_ai.request.model" in attributes and first_text(attributes, _OUTPUT_TOKENS + _FINISH) is not None
+    if "llm.request.type" in attributes:
+        return word(attributes["llm.request.type"]) in _CALLS
+    named = "gen_ai.request.model" in attributes or "gen_ai.response.model" in attributes
+    if named and "traceloop.span.kind" not in attributes and any(name in attributes for name in _OF_ANSWERS):
+        return True  # vLLM's server tells no more than that
+    return dropped > 0 and any(name.startswith(_ANSWERS) for name in attributes)
 
 
 def part_of_span(span: Span, keys: frozenset[str]) -> Part:
     """Return what *span* tells: a call with its own events' texts, or the context that other spans ask for."""
     attributes = span.attributes
+    if LANGFUSE in attributes:
+        attributes = span.attributes = in_genai_words(attributes)
     asker = find_asker(attributes, span.outer, keys)
-    if not is_call(attributes):
+    if not is_call(attributes, span.dropped):
         return Part(
             kind=PartKind.CONTEXT,
             trace=span.trace,
             span=span.span,
-            parent=span.parent or None,
+            parent=span.parent if span.parent.strip("0") else None,
             start_ns=span.start_ns or None,
             end_ns=span.end_ns or None,
             conversation_id=asker.conversation_id,
@@ -89,7 +98,7 @@ def part_of_span(span: Span, keys: frozenset[str]) -> Part:
         kind=PartKind.CALL,
         trace=span.trace,
         span=span.span,
-        parent=span.parent or None,
+        parent=span.parent if span.parent.strip("0") else None,
         start_ns=span.start_ns or None,
         end_ns=span.end_ns or None,
         error=_error(span) if failed else None,
@@ -109,7 +118,7 @@ def part_of_line(line: LogLine, keys: frozenset[str]) -> Part | None:
         trace=line.trace,
         span=line.span,
         end_ns=line.event.time_ns or None,
-        error=first_text(attributes, ("error.message", "error.type")),
+        error=(first_text(attributes, ("error.message", "error.type")) or "")[:MAX_ERROR_CHARACTERS] or None,
         **_told(attributes, find_asker(attributes, line.outer, keys), chat),
     )
     says = part.messages or part.response or part.tool_calls or part.finish_reason or part.model or part.error
@@ -121,6 +130,7 @@ def _told(attributes: Attributes, asker: Asker, chat: Chat) -> dict[str, Any]:
     request_model = first_text(attributes, _REQUEST_MODEL)
     if request_model is None and KIND in attributes and "llm.model_name" not in attributes:
         request_model = requested_model(attributes)
+    input_tokens, output_tokens = count(attributes, _INPUT_TOKENS), count(attributes, _OUTPUT_TOKENS)
     return {
         "model": first_text(attributes, _MODEL),
         "request_model": request_model,
@@ -130,8 +140,8 @@ def _told(attributes: Attributes, asker: Asker, chat: Chat) -> dict[str, Any]:
         "messages": chat.messages,
         "response": chat.response,
         "finish_reason": finish_reason(attributes) or chat.finish_reason,
-        "input_tokens": count(attributes, _INPUT_TOKENS),
-        "output_tokens": count(attributes, _OUTPUT_TOKENS),
+        "input_tokens": None if chat.messages and not input_tokens else input_tokens,  # nobody counted
+        "output_tokens": None if chat.response is not None and not output_tokens else output_tokens,
         "tool_calls": chat.tool_calls,
         "truncated": chat.truncated,
         "response_id": first_text(attributes, _RESPONSE_ID),
@@ -172,7 +182,7 @@ def _chat_of(span: Span) -> Chat:
         chat.fill(read_openinference(attributes))
     elif OPERATION in attributes:
         chat.fill(read_vercel(attributes))
-    if not chat.messages or (chat.response is None and not chat.tool_calls):
+    if not chat.messages or (not chat.tool_calls and (chat.response is None or _LITELLM_TOOL in attributes)):
         chat.fill(read_indexed(attributes))
     if chat.messages or chat.response is not None:
         chat.truncated = chat.truncated or _looks_cut(chat, span)

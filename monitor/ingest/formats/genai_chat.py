@@ -26,12 +26,14 @@ class Chat(Struct, gc=False):
 
     def fill(self, other: Chat) -> None:
         """Take from *other* what is missing here."""
-        if not self.messages:
-            self.messages = other.messages
-        if self.response is None and not self.tool_calls:
-            self.response, self.tool_calls = other.response, other.tool_calls
         self.finish_reason = self.finish_reason or other.finish_reason
-        self.truncated = self.truncated or other.truncated
+        if not self.messages and other.messages:
+            self.messages = other.messages
+            self.truncated = self.truncated or other.truncated
+        if self.response is None and not self.tool_calls and other.response is not None:
+            self.response = other.response
+            self.truncated = self.truncated or other.truncated
+        self.tool_calls = self.tool_calls or other.tool_calls
 
     def ask(self, value: Any, role: str = "user") -> None:
         """Read *value* as the messages of a prompt: a list, one message, or plain text of *role*; JSON or parsed."""
@@ -39,8 +41,10 @@ class Chat(Struct, gc=False):
         self.truncated = self.truncated or cut
         if isinstance(found, dict) and "messages" in found:
             found = found["messages"]
-        messages = tuple(_message(each, role) for each in (found if isinstance(found, list) else [found]))
-        if any(content for _, content in messages):  # roles alone say nothing
+        asked = found if isinstance(found, list) else [found]
+        messages = tuple(_message(each, role) for each in asked)
+        calls = any(isinstance(each, dict) and each.get("tool_calls") for each in asked)
+        if calls or any(content for _, content in messages):  # roles alone say nothing
             self.messages += messages
 
     def instruct(self, value: Any) -> None:
@@ -55,16 +59,16 @@ class Chat(Struct, gc=False):
         """Read *value* as an answer or as several to choose from, of which the first is taken; JSON or parsed."""
         found, cut = load(value)
         self.truncated = self.truncated or cut
-        if isinstance(found, dict) and isinstance(found.get("choices"), list):
-            found = found["choices"]
+        if isinstance(found, dict):
+            found = _outcome(found)
         for choice in found if isinstance(found, list) else [found]:
             message = choice.get("message", choice) if isinstance(choice, dict) else choice
             self.response = told(_joined(message, results=False))
-            if isinstance(message, dict):
-                self.tool_calls = _called(message)
+            self.tool_calls = _called(message)
             if isinstance(choice, dict):
+                self.tool_calls = self.tool_calls or _called(choice)
                 self.finish_reason = self.finish_reason or word(choice.get("finish_reason"))
-            if self.response is not None or self.tool_calls or not (isinstance(message, dict) and message.get("parts")):
+            if self.response is not None or self.tool_calls or not _parts(message):
                 return  # else these are thoughts alone, which some tell as a message before the answer's
 
 
@@ -134,21 +138,35 @@ def _message(message: Any, role: str) -> tuple[str, str]:
     return role, told(_joined(message, results=True)) or ""
 
 
+def _outcome(response: dict[str, Any]) -> Any:
+    """Return the choices of a whole response; the items of one of OpenAI's Responses are parts of one message."""
+    if isinstance(response.get("choices"), list):
+        return response["choices"]
+    items = response.get("output")
+    return (
+        {"parts": [part for item in items for part in _parts(item) or [item]]} if isinstance(items, list) else response
+    )
+
+
+def _parts(message: Any) -> list[Any]:
+    found = message
+    if isinstance(message, dict):
+        found = message.get("parts")
+        found = message.get("content") if found is None else found
+    return found if isinstance(found, list) else []
+
+
 def _joined(message: Any, *, results: bool) -> str | None:
     """Return the texts of *message* as one; the results of tools too where they are asked for."""
     if isinstance(message, str):
         return message
-    parts = message
-    if isinstance(message, dict):
-        parts = message.get("parts")
-        if parts is None:
-            parts = message.get("content")
-        if parts is None:
-            return word(message.get("refusal")) or (_part(message, results=results) if "type" in message else None)
-        if isinstance(parts, str):
-            return parts
-    if not isinstance(parts, list):
-        return None
+    parts = _parts(message)
+    if not parts and isinstance(message, dict):
+        content = message.get("content")
+        if isinstance(content, str):
+            return content
+        told_itself = "type" in message or "text" in message
+        return word(message.get("refusal")) or (_part(message, results=results) if told_itself else None)
     texts = [text for part in parts if (text := _part(part, results=results))]
     return texts[0] if len(texts) == 1 else "\n".join(texts) or None
 
@@ -156,7 +174,7 @@ def _joined(message: Any, *, results: bool) -> str | None:
 def _part(part: Any, *, results: bool) -> str | None:
     if not isinstance(part, dict):
         return word(part)
-    kind = part.get("type", "text")
+    kind = word(part.get("type", "text"))
     if kind in _TEXT_TYPES:
         return next((text for name in ("content", "text", "refusal") if (text := word(part.get(name)))), None)
     if results and kind in _RESULT_TYPES:
@@ -174,12 +192,10 @@ def _result(result: Any) -> str | None:
     return text or json.dumps(result, ensure_ascii=False, default=str)
 
 
-def _called(message: dict[str, Any]) -> int:
+def _called(message: Any) -> int:
     """Return how many calls of tools *message* asks for."""
+    if not isinstance(message, dict):
+        return 0
     calls = message.get("tool_calls")
-    parts = message.get("parts")
-    if not isinstance(parts, list):
-        parts = message.get("content")
-    asked = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
-    told_here = sum(part.get("type") in _CALL_TYPES for part in asked)
+    told_here = sum(isinstance(part, dict) and word(part.get("type")) in _CALL_TYPES for part in _parts(message))
     return max(told_here, len(calls) if isinstance(calls, list) else 0, int(bool(message.get("function_call"))))

@@ -27,7 +27,7 @@ def read_event(name: str, event: SpanEvent) -> Chat | None:
     attributes = event.attributes
     chat = Chat()
     if name == DETAILS:
-        read_texts(attributes if _has_texts(attributes) or not isinstance(event.body, dict) else event.body, chat)
+        read_texts((event.body if isinstance(event.body, dict) else {}) | attributes, chat)
     elif name in _ROLES:
         message = _body(event)
         if isinstance(message, dict):
@@ -78,10 +78,6 @@ def read_evaluation(event: SpanEvent, call_id: str) -> Label | None:
         value=float(value),
         source=LabelSource.AI,
     )
-
-
-def _has_texts(attributes: Attributes) -> bool:
-    return "gen_ai.input.messages" in attributes or "gen_ai.output.messages" in attributes
 
 
 def _body(event: SpanEvent) -> Any:

@@ -1,7 +1,7 @@
-"""Messages that are spread over numbered attributes, such as `gen_ai.prompt.0.content`.
+"""Messages in `gen_ai.prompt` and `gen_ai.completion`, mostly spread over numbered attributes.
 
 OpenLLMetry wrote `gen_ai.prompt.{i}.*` and `gen_ai.completion.{i}.*`, and before that `llm.prompts` and
-`llm.completions`. LiteLLM still writes some of them.
+`llm.completions`. LiteLLM still writes some of them, and others one attribute with all messages as JSON.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ _MAX_DIGITS = 6  # of a message's number
 
 
 def read_indexed(attributes: Attributes) -> Chat:
-    """Read what OpenLLMetry's numbered attributes tell."""
+    """Read what these attributes tell."""
     chat = Chat()
+    chat.ask(attributes.get("gen_ai.prompt"))
+    chat.answer(attributes.get("gen_ai.completion"))
     if not any(name.startswith(_ALL) for name in attributes):
         return chat
     for prefix in _ASKED:
@@ -30,7 +32,7 @@ def read_indexed(attributes: Attributes) -> Chat:
         if not choices:
             continue
         chat.answer({"content": _content(choices[0].get("content"), chat)})
-        chat.finish_reason = word(choices[0].get("finish_reason"))
+        chat.finish_reason = word(choices[0].get("finish_reason")) or chat.finish_reason
         named = sum("function_call.name" in each for each in choices)  # LiteLLM numbers calls of tools as if choices
         chat.tool_calls = max(len(numbered(choices[0], "tool_calls.")), named)
     return chat

@@ -15,12 +15,13 @@ def read_openinference(attributes: Attributes) -> Chat:
     """Read the messages, else the prompts and choices of a completion, else the whole request and response."""
     chat = Chat()
     chat.ask([_message(each) for each in numbered(attributes, "llm.input_messages.")])
-    answers = numbered(attributes, "llm.output_messages.")
-    if answers:
-        chat.answer(_message(answers[0]))
-        chat.tool_calls = max(
-            len(numbered(answers[0], "message.tool_calls.")), int("message.function_call_name" in answers[0])
-        )
+    for each in numbered(attributes, "llm.output_messages."):
+        answer = Chat()
+        answer.answer(_message(each))
+        if chat.response is not None and answer.response is not None:
+            break  # another choice; without a text of its own it is a further item of the same answer
+        chat.fill(answer)
+        chat.tool_calls += len(numbered(each, "message.tool_calls.")) or int("message.function_call_name" in each)
     if not chat.messages:
         chat.ask([{"content": each.get("prompt.text")} for each in numbered(attributes, "llm.prompts.")])
     choices = numbered(attributes, "llm.choices.")

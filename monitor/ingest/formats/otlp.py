@@ -6,8 +6,12 @@ call comes in parts, which are joined afterwards: the span, its events, its pare
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
+from hashlib import blake2b
+
+from msgspec.structs import replace
 
 from monitor.errors import InvalidTrace
 from monitor.ingest.decode import DecodeLimits, Reason, check_label, check_part
@@ -85,6 +89,12 @@ def _outcome_of_line(line: LogLine, limits: DecodeLimits, now: datetime) -> Outc
     part = part_of_line(line, limits.label_keys)
     if part is None:
         return NO_SIGNAL
+    if not line.trace.strip("0") and part.response_id is not None:  # written where no span was: named by its answer
+        name = blake2b(
+            part.response_id.encode(errors="replace"), digest_size=TRACE_ID_BYTES + SPAN_ID_BYTES
+        ).hexdigest()
+        part = replace(part, trace=name[: 2 * TRACE_ID_BYTES], span=name[2 * TRACE_ID_BYTES :])
+        return check_part(part, limits) or part
     return _wrong_identifier(line.trace, line.span, "") or check_part(part, limits) or part
 
 
@@ -96,13 +106,16 @@ def _evaluation(event: SpanEvent, trace: str, span: str, *, limits: DecodeLimits
 
 
 def _wrong_identifier(trace: str, span: str, parent: str) -> InvalidTrace | None:
+    if _SOUND.fullmatch(f"{trace}:{span}:{parent}") is not None:
+        return None
     for name, value, size in (("trace_id", trace, TRACE_ID_BYTES), ("span_id", span, SPAN_ID_BYTES)):
         if not is_identifier(value, size):
             wanted = f"{size} bytes in hexadecimal, not all zero"
             return InvalidTrace(Reason.INVALID_IDENTIFIER, f"{name} = {value[:40]!a}; wanted {wanted}")
-    if parent and not is_identifier(parent, SPAN_ID_BYTES):
+    if parent.strip("0") and not is_identifier(parent, SPAN_ID_BYTES):
         return InvalidTrace(Reason.INVALID_IDENTIFIER, f"parent_span_id = {parent[:40]!a}; wanted a span's, or none")
     return None
 
 
+_SOUND = re.compile("(?!0{32})[0-9a-f]{32}:(?!0{16})[0-9a-f]{16}:(?:[0-9a-f]{16})?")  # as nearly all are
 FORMAT = Format({Carries.TRACES: decode})
