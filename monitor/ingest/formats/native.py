@@ -52,7 +52,7 @@ class NativePart(Struct, frozen=True, gc=False):
     text: str | None = None
 
 
-class NativeMessage(Struct, frozen=True):
+class NativeMessage(Struct, frozen=True, gc=False):
     role: Name
     content: Annotated[
         str | list[NativePart] | None,
@@ -69,7 +69,7 @@ class NativeRewardScores(Struct, frozen=True, gc=False):
     reference: Annotated[Number | None, Meta(description="of the reference response, by the same model")] = None
 
 
-class NativeTrace(Struct, frozen=True, kw_only=True):
+class NativeTrace(Struct, frozen=True, kw_only=True, gc=False):
     """One call of the policy model. Unknown fields are ignored.
 
     A response, an error, tool calls or output tokens are required: tokens alone are still a length.
