@@ -66,6 +66,10 @@ def test_labels_that_are_wanted_are_found(attributes: Any) -> None:
     assert part(span_bytes(CHAT | attributes), replace(LIMITS, label_keys=frozenset())).labels == {}
 
 
+def test_a_bare_tag_is_a_label_that_is_true() -> None:
+    assert span_part(CHAT | {"tag.tags": ["x", "team", ":", "y:"]}).labels == {"team": "true"}
+
+
 def test_a_span_s_label_goes_before_its_resource_s() -> None:
     assert span_part({"team": "shop"}, resource={"team": "all"}).labels == {"team": "shop"}
     assert span_part({"team": 7}, resource={"team": "all"}).labels == {"team": "7"}
