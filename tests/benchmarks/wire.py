@@ -102,14 +102,8 @@ def _written(data: TracesData, *, as_json: bool) -> bytes:
         return data.SerializeToString()
     written = MessageToJson(data, indent=None, use_integers_for_enums=True)
     loaded = msgspec.json.decode(written)
-    for resource in loaded["resourceSpans"]:
-        for scope in resource["scopeSpans"]:
-            for span in scope["spans"]:  # OTLP's JSON writes ids in hexadecimal, not in base64
-                for name in ("traceId", "spanId", "parentSpanId"):
-                    if name in span:
-                        span[name] = _hex(span[name])
+    scopes = [scope for resource in loaded["resourceSpans"] for scope in resource["scopeSpans"]]
+    for span in [span for scope in scopes for span in scope["spans"]]:
+        for name in {"traceId", "spanId", "parentSpanId"}.intersection(span):
+            span[name] = b64decode(span[name]).hex()  # OTLP's JSON writes ids in hexadecimal
     return msgspec.json.encode(loaded)
-
-
-def _hex(base64_text: str) -> str:
-    return b64decode(base64_text).hex()
