@@ -31,12 +31,20 @@ USER = (
     "traceloop.association.properties.user_id",
     "langfuse.user.id",
     "ai.telemetry.metadata.userId",
+    "litellm.end_user.id",
     "metadata.user_api_key_end_user_id",
     "metadata.user_id",
 )
 _SESSION_WORDS = ("session_id", "conversation_id", "thread_id")
 _USER_WORDS = ("user_id", "user", "end_user")
-_PREFIXES = ("", "metadata.", "traceloop.association.properties.", "ai.telemetry.metadata.", "langfuse.trace.metadata.")
+_PREFIXES = (
+    "",
+    "metadata.",
+    "litellm.metadata.",
+    "traceloop.association.properties.",
+    "ai.telemetry.metadata.",
+    "langfuse.trace.metadata.",
+)
 _METADATA = ("metadata", "langfuse.trace.metadata", "metadata.requester_metadata")
 _TAGS = ("tag.tags", "tags", "langfuse.trace.tags", "metadata.tags")
 
