@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from msgspec import structs
 from sqlalchemy import Engine, text
 
 from monitor.app.erasure import Erasing
@@ -62,15 +63,14 @@ def traces() -> list[Trace]:
         if number in MARKED:
             asked = (Message("system", "Be kind."), Message("user", f"Do you know {MARKER} ({number})?"))
             usual = {"messages": asked, "user_id": USER, "conversation_id": CONVERSATION}
-            item = replace(item, **usual | MARKED[number])
+            item = structs.replace(item, **usual | MARKED[number])
         found.append(item)
     return found
 
 
 def observed() -> list[ObservedTrace]:
-    return [
-        replace(item, selections=(DRAWN,) if number in {3, 6} else ()) for number, item in enumerate(scored(traces()))
-    ]
+    drawn = {3: (DRAWN,), 6: (DRAWN,)}
+    return [structs.replace(item, selections=drawn.get(number, ())) for number, item in enumerate(scored(traces()))]
 
 
 @pytest.fixture
