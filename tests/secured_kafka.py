@@ -43,7 +43,12 @@ class SecuredKafka(RealKafka):
             "ELSEWHERE": self.authority.issue("elsewhere", "kafka.elsewhere.example"),
             "EXPIRED": self.authority.issue("old", "127.0.0.1", age=timedelta(days=30)),
         }
-        lines = [f"ssl.truststore.type=PEM\nssl.truststore.location={self.authority.cafile}"]
+        lines = [
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users=User:ANONYMOUS",  # of the plain listener
+            "allow.everyone.if.no.acl.found=true",
+        ]
+        lines += [f"ssl.truststore.type=PEM\nssl.truststore.location={self.authority.cafile}"]
         for name, protocol in LISTENERS.items():
             prefix = f"listener.name.{name.lower()}"
             if protocol.endswith("SSL"):

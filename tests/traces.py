@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+from msgspec import structs
 
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message, Trace
@@ -33,7 +34,7 @@ def trace(number: int = 0, **changes: object) -> Trace:
         input_tokens=12,
         output_tokens=100,
     )
-    return replace(usual, **changes)  # type: ignore[arg-type]
+    return structs.replace(usual, **changes)
 
 
 def drifting(count: int, *, change: int, seed: int = 0, refusals: float = 0.25, longer: float = 2.0) -> list[Trace]:

@@ -24,13 +24,16 @@ db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 
 def run() -> None:
     """Read traces, score them, follow the drift, answer it, and serve API, console and metrics."""
+    from monitor.app.interpreter import tune_interpreter
     from monitor.app.wiring import Daemon
     from monitor.telemetry.logs import configure_logging
 
     settings = load_settings()
     configure_logging(level=settings.log.level, style=settings.log.format)
     stop = stop_on_signals(settings)
-    Daemon(settings).run(stop)
+    daemon = Daemon(settings)
+    tune_interpreter()
+    daemon.run(stop)
 
 
 @db.command("upgrade")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec import Struct
+
 
 class SignalKind(StrEnum):
     BINARY = "binary"  # 0 or 1; the value itself is bet on
@@ -35,8 +37,7 @@ CONTROL_LENGTH = Signal("control_length", SignalKind.RANKED, "log ratio")
 CONTROL_REFUSAL = Signal("control_refusal", SignalKind.RANKED, "difference")
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Struct, frozen=True, gc=False):
     """One signal's value on one trace.
 
     `scorer_version` names what computed the value; values of two versions are

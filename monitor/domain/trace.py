@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
 
+from msgspec import Struct
+
 
 class TokenSource(StrEnum):
     """Where `Trace.output_tokens` comes from; it names the unit of the response length."""
@@ -26,16 +28,14 @@ class Message:
     content: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReportedScores:
+class ReportedScores(Struct, frozen=True, gc=False):
     """What the producer's own reward model said; `reference` is of the reference response."""
 
     policy: float
     reference: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(Struct, frozen=True, gc=False):  # made once a record: a dataclass costs twenty times as much
     """One call of the policy model.
 
     `response` is None where there is no text to judge: the call failed, the answer is a
@@ -50,7 +50,7 @@ class Trace:
     response: str | None
     messages: tuple[Message, ...] = ()
     conversation_id: str | None = None
-    cohort: Mapping[str, str] = field(default_factory=dict)
+    cohort: Mapping[str, str] = {}
     reference_response: str | None = None
     finish_reason: str | None = None
     input_tokens: int | None = None

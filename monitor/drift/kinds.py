@@ -9,7 +9,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
-from scipy.signal import lfilter
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import svds
 
@@ -154,6 +153,8 @@ def of_late(rows: Floats, so_far: Floats) -> tuple[Floats, Floats]:
     """
     if not len(rows):
         return rows, so_far
+    from scipy.signal import lfilter  # noqa: PLC0415 - a third of a second, which most commands need not wait
+
     passed, state = lfilter([PACE], [1.0, PACE - 1.0], rows, axis=0, zi=((1.0 - PACE) * so_far)[None])
     return np.concatenate((so_far[None], passed[:-1])), np.asarray(state[0] / (1.0 - PACE))
 

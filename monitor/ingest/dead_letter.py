@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from kafka.errors import AuthorizationError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from monitor.errors import InvalidTrace, Unavailable
 from monitor.ingest.decode import Reason
@@ -156,6 +156,10 @@ class KafkaDeadLetters:
         if refused or not isinstance(meaning, Unavailable):
             return meaning
         named = f"the dead-letter topic {self._topic!r} (kafka.dead_letter_topic)"
+        if isinstance(error, AuthorizationError):
+            return Unavailable(
+                f"kafka: {named} may not be written by this user: grant it. {error}", plain=meaning.plain
+            )
         if self._producer is not None and not self._producer._metadata.partitions_for_topic(self._topic):
             return Unavailable(
                 f"kafka: {named} is not there, or may not be seen: create it. {error}",

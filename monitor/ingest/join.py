@@ -99,8 +99,8 @@ class _Request:
         self._parents: dict[str, str | None] = {}
         self._stored: dict[str, str] = {}  # spans that are in a trace now, with its id
         self._kept: set[str] = set()  # contexts that a waiting call needs
-        self._served: set[str] = set()  # contexts whose calls came in one record with them
-        self._spread: set[str] = set()  # contexts of calls that came in several records
+        self._served: set[str] = set()  # contexts that came in one record with their calls' spans
+        self._spread: set[str] = set()  # contexts of calls whose spans came in other records
         for item in sorted(items, key=_arrival) if len(items) > 1 else items:
             part = item.part
             if part.kind is PartKind.CONTEXT:
@@ -126,7 +126,7 @@ class _Request:
                 waiting.append(call)
                 continue
             joined.done += [item.fragment_id for item in call.parts if item.fragment_id is not None]
-            self._note_served(call.links, call.parts)
+            self._note_served(call.links, call.spans)
             trace = assemble(call, self._agreed, now)
             if isinstance(trace, Trace):
                 invalid = check_trace(trace, rules.limits, now)
@@ -160,7 +160,7 @@ class _Request:
                 if chain.known is not None and name not in self._known:
                     self._joined.aliases.append((name, chain.known))
                 parts = [*self._calls.get(span, ()), *self._contents.get(span, ())]
-                self._note_served(chain.above, parts)
+                self._note_served(chain.above, [span])
                 for item in parts:
                     self._end(item)
                 continue
@@ -198,8 +198,8 @@ class _Request:
         told = {getattr(item.part, field_name) for item in self._contexts.values()} - {None}
         return told.pop() if len(told) == 1 else None
 
-    def _note_served(self, above: Iterable[str], parts: list[Held]) -> None:
-        positions = {item.position for item in parts}
+    def _note_served(self, above: Iterable[str], spans: Iterable[str]) -> None:
+        positions = {item.position for span in spans for item in self._calls.get(span, ())}
         for span in above:
             context = self._contexts.get(span)
             if context is not None:
@@ -208,8 +208,8 @@ class _Request:
     def _end_contexts(self, gaps: list[Call], patience: float) -> None:
         """Keep the spans that waiting calls need, or may need for their *gaps*, and those that tell who asks.
 
-        These wait for calls to come, unless they came in one record with all of their calls: such a request is taken
-        for whole. A span below a stored call is remembered as part of it.
+        These wait for calls to come, unless they came in one record with the spans of their calls: such a request is
+        taken for whole. A span below a stored call is remembered as part of it.
         """
         latest = max((call.start_ns for call in gaps), default=0) + CLOCK_SLACK_NS
         earliest = min((call.end_ns for call in gaps), default=0) - CLOCK_SLACK_NS

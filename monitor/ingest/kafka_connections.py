@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kafka.errors import (
+    AuthorizationError,
     IllegalArgumentError,
     IllegalStateError,
     KafkaConfigurationError,
@@ -19,6 +20,8 @@ from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 
 from monitor.errors import InvalidSetting, MissingCodec, Unavailable
 from monitor.ingest.kafka_refusal import NO_HANDSHAKE, Refusal, explain
+
+DENIED = "Kafka denies this user a right that it needs (its ACLs)"
 
 
 class LastWords:
@@ -158,4 +161,10 @@ def translated(error: KafkaError) -> Exception:
     if isinstance(error, (IllegalStateError, IllegalArgumentError, UnsupportedVersionError)):
         bug: Exception = error
         return bug
+    if isinstance(error, AuthorizationError):
+        return Unavailable(
+            f"kafka: the user may not use {', '.join(map(str, error.args)) or 'the cluster'}: grant it the right there"
+            f" ({error})",
+            plain=DENIED,
+        )
     return Unavailable(f"kafka: {error}", plain="Kafka is away")

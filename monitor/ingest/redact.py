@@ -60,7 +60,7 @@ class Redaction:
         return text
 
     def _trace(self, trace: Trace) -> Trace:
-        return replace(
+        return msgspec.structs.replace(
             trace,
             messages=self._messages(trace.messages),
             response=self._or_none(trace.response),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import log
 
 import numpy as np
+from msgspec import Struct
 
 from monitor.domain.label import PREFERENCE
 from monitor.domain.observation import LogEntry, ObservationBatch, Series, Source, Subjects, micros_of
@@ -22,8 +23,7 @@ from monitor.signals.estimand import LENGTH_GAP, selected_series
 from monitor.signals.observe import observe
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedTrace:
+class ObservedTrace(Struct, frozen=True, gc=False):
     """A good trace with all that was found out about it."""
 
     trace: Trace

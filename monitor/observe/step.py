@@ -68,10 +68,15 @@ class Observer:
         self._timed = timed
         self.keys = KeyWatch(rules.cohorts.keys)
 
-    def observe(self, traces: Sequence[Trace]) -> Observed:
-        """Observe *traces*, in their order; raises `Unavailable` where a port is away."""
+    def observe(self, traces: Sequence[Trace], latest: Mapping[bytes, datetime] | None = None) -> Observed:
+        """Observe *traces*, in their order; raises `Unavailable` where a port is away.
+
+        *latest* are repeat keys that were counted since the memory of them was written.
+        """
         keys = [trace.repeat_keys() for trace in traces]
-        before = self._repeats.last_counted({key for own in keys for key in own})
+        asked = {key for own in keys for key in own}
+        before = dict(self._repeats.last_counted(asked))
+        before |= {key: last for key, last in (latest or {}).items() if key in asked}
         counted = dict(before)
         repeated = mark_repeats(traces, counted, self._rules.repeat_window, keys=keys)
         labels = [cohort_of(self._rules.cohorts, trace.cohort, trace.messages) for trace in traces]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,13 +14,13 @@ from monitor.domain.trace import Trace
 from monitor.ingest.join import Joined, JoinRules, join, names_of
 from monitor.ingest.join_call import Held
 from monitor.ingest.outcome import Carries, SkipReason
-from monitor.ingest.record import Position, TopicPartition
+from monitor.ingest.record import Position
 from monitor.ingest.route import Rejected, RoutedBatch
 from monitor.observe.cohorts import CohortNames, cohort_of
 from monitor.observe.embedding import Embedder
 from monitor.observe.scoring import RewardModel
 from monitor.observe.step import Observer, ObserveRules
-from monitor.pipeline.checkpoint import Checkpoint, CheckpointStore, Span, Waiting
+from monitor.pipeline.checkpoint import Checkpoint, CheckpointStore, Waiting
 from monitor.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -53,38 +54,48 @@ class BatchBuilder:
             embedder=embedder,
             timed=metrics.timed,
         )
+        self._turn = threading.Lock()
 
-    def build(self, batch: RoutedBatch, spans: dict[TopicPartition, Span]) -> Checkpoint:
-        """Join parts, drop duplicates, mark repeats, score and observe the rest; raises `Unavailable`."""
-        if not batch.parts:
-            return self._build(batch, spans, Joined(), self._store.known_traces(_ids(batch)))
-        held = self._store.waiting_parts(sorted({part.trace for part, _ in batch.parts}))
-        held += [Held(part, (record.topic, record.partition, record.offset)) for part, record in batch.parts]
-        known = self._store.known_traces([*_ids(batch), *names_of(held)])
-        return self._build(batch, spans, join(held, self._joining, known=known, now=self._clock()), known)
+    def build(self, batch: RoutedBatch, before: Checkpoint | None = None) -> Checkpoint:
+        """Join parts, drop duplicates, mark repeats, score and observe the rest; raises `Unavailable`.
+
+        The checkpoint covers no offsets yet. What *before* holds counts as stored: it is being stored meanwhile.
+        """
+        with self._turn:
+            if not batch.parts:
+                return self._build(batch, Joined(), self._store.known_traces(_ids(batch)), before)
+            held = self._store.waiting_parts(sorted({part.trace for part, _ in batch.parts}))
+            held += [Held(part, (record.topic, record.partition, record.offset)) for part, record in batch.parts]
+            known = self._store.known_traces([*_ids(batch), *names_of(held)])
+            return self._build(batch, join(held, self._joining, known=known, now=self._clock()), known, before)
 
     def build_waiting(self, waiting: Waiting) -> Checkpoint | None:
         """Join what waits alone; None where all of it goes on waiting. Raises `Unavailable`."""
-        known = self._store.known_traces(sorted(names_of(waiting.parts)))
-        joined = join(waiting.parts, self._joining, known=known, now=self._clock(), ended=waiting.ended)
-        return self._build(RoutedBatch(), {}, joined, known) if joined.done else None
+        with self._turn:
+            known = self._store.known_traces(sorted(names_of(waiting.parts)))
+            joined = join(waiting.parts, self._joining, known=known, now=self._clock(), ended=waiting.ended)
+            return self._build(RoutedBatch(), joined, known) if joined.done else None
 
     def _build(
-        self, batch: RoutedBatch, spans: dict[TopicPartition, Span], joined: Joined, known: set[str]
+        self, batch: RoutedBatch, joined: Joined, known: set[str], before: Checkpoint | None = None
     ) -> Checkpoint:
+        counted: Mapping[bytes, datetime] = {}
+        if before is not None:
+            known.update(item.trace.trace_id for item in before.observed.traces)
+            counted = before.observed.counted_keys
         fresh: list[tuple[Trace, Position]] = []
         traces = [(trace, (record.topic, record.partition, record.offset)) for trace, record in batch.traces]
         for trace, position in (*traces, *joined.traces):
             if trace.trace_id not in known:
                 known.add(trace.trace_id)
                 fresh.append((trace, position))
-        observed = self._observer.observe([trace for trace, _ in fresh])
+        observed = self._observer.observe([trace for trace, _ in fresh], counted)
         rule = self._rules.cohorts
         labels = [cohort_of(rule, preference.cohort, preference.messages) for preference, _ in batch.preferences]
         names = self._names.admit(labels)
         rejected, skipped = _sort_out(joined, batch)
         return Checkpoint(
-            spans=spans,
+            spans={},
             observed=replace(observed, traces=self._rules.texts.stored(observed.traces)),
             positions=[position for _, position in fresh],
             preferences=[

@@ -1,10 +1,11 @@
-"""The second half of the worker: one batch at a time, from records to a durable checkpoint."""
+"""The second half of the worker: from records to a durable checkpoint, in order; the next batch is read meanwhile."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Event
 from typing import Protocol
@@ -25,7 +26,7 @@ from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics, PreferenceOutcome, Stage, TraceOutcome
 
 BAD_RATIO_WINDOW = 10_000  # records over which the share of invalid ones is taken
-PART, BATCH_PART = "worker", "batch"  # as `/readyz` names them
+PART, BATCH_PART, AHEAD_PART = "worker", "batch", "next batch"  # as `/readyz` names them
 BATCH_SECONDS = 30.0  # a batch that takes longer makes the process not ready, also where the thread hangs
 log = structlog.get_logger(__name__)
 
@@ -111,8 +112,24 @@ class BadRecordLimit:
 
 
 @dataclass(slots=True)
+class PreparedBatch:
+    """A batch whose records are read, and its checkpoint where it could be made while the batch before was stored."""
+
+    batch: RecordBatch
+    decoded: RoutedBatch
+    after: PreparedBatch | None = None  # what was being stored; its checkpoint counted as stored
+    swept: int = 0  # checkpoints of parts that waited, as many as were stored before
+    checkpoint: Checkpoint | None = None  # without its offsets
+    is_done: bool = False  # stored, or given up
+    is_kept: bool = False  # `checkpoint` is what was stored
+
+
+@dataclass(slots=True)
 class Processor:
-    """Makes batches durable, in order; waits and tries again while a service is away."""
+    """Makes batches durable, in order; waits and tries again while a service is away.
+
+    One thread may prepare the next batch while another stores the one before it.
+    """
 
     router: Router
     builder: BatchBuilder
@@ -125,6 +142,8 @@ class Processor:
     clock: Callable[[], datetime]
     stop: Event  # set when the time to leave has come, drained or not
     sweep: Sweep
+    _last: PreparedBatch | None = field(default=None, init=False)
+    _swept: int = field(default=0, init=False)  # checkpoints of the sweep
 
     def look_again(self) -> None:
         """Join what waits and is due; it does little more than once a second, whoever calls."""
@@ -133,46 +152,71 @@ class Processor:
         self.health.set_busy(BATCH_PART, BATCH_SECONDS, "looking again at parts that wait")
         try:
             for checkpoint in self.sweep.turn():
+                self._swept += 1
                 self._count(checkpoint, RoutedBatch(), ())
         finally:
             self.health.set_ready(BATCH_PART)
 
     def process(self, batch: RecordBatch) -> dict[TopicPartition, int]:
+        """Prepare and store *batch*, with nothing in between."""
+        return self.store_batch(self.prepare(batch))
+
+    def prepare(self, batch: RecordBatch) -> PreparedBatch:
+        """Read what *batch* holds and score it, as if the batch that was prepared before it were stored.
+
+        Where a service is away for that, it is left to `store_batch`, which waits. So are batches with parts
+        of calls: those join what is stored.
+        """
+        self.health.set_busy(AHEAD_PART, BATCH_SECONDS, "reading a batch")
+        try:
+            with self.metrics.timed(Stage.DECODE):
+                decoded = self.router.decode(batch.records, self.clock())
+            after = None if self._last is None or self._last.is_done else self._last
+            prepared = self._last = PreparedBatch(batch, decoded, after, self._swept)
+            if not decoded.parts and (after is None or after.checkpoint is not None):
+                with suppress(Unavailable):
+                    prepared.checkpoint = self.builder.build(decoded, None if after is None else after.checkpoint)
+            return prepared
+        finally:
+            self.health.set_ready(AHEAD_PART)
+
+    def store_batch(self, prepared: PreparedBatch) -> dict[TopicPartition, int]:
         """Return the new next offsets; none where the batch was dropped or the stop came first.
 
         Raises `Fenced` and `TooManyBadRecords`; in both cases nothing of the batch is stored.
         """
-        if not batch.records:  # all were revoked before they came here
-            return {}
+        batch, decoded = prepared.batch, prepared.decoded
         self.health.set_busy(BATCH_PART, BATCH_SECONDS, "storing a batch")
         try:
-            with self.metrics.timed(Stage.DECODE):
-                decoded = self.router.decode(batch.records, self.clock())
+            if not batch.records:  # all were revoked before they came here
+                return {}
             invalid = {id(rejected.record) for rejected in decoded.rejected}
             runs = {partition: cursor.bad_run for partition, cursor in batch.cursors.items()}  # bad ones in a row
             for record in batch.records:
                 partition = record.topic_partition
                 runs[partition] = self.limit.add(record, runs[partition], bad=id(record) in invalid)
-            return self._store(batch, decoded, plan_spans(batch, runs))
+            return self._store(prepared, plan_spans(batch, runs))
         finally:
+            prepared.is_done, prepared.after = True, None
             self.health.set_ready(BATCH_PART)
 
-    def _store(
-        self, batch: RecordBatch, decoded: RoutedBatch, spans: dict[TopicPartition, Span]
-    ) -> dict[TopicPartition, int]:
+    def _store(self, prepared: PreparedBatch, spans: dict[TopicPartition, Span]) -> dict[TopicPartition, int]:
         """Try until the batch is durable, and its cursors moved, or the stop comes.
 
-        It is built, and so scored, once; again only where a trace of it was stored elsewhere.
+        It is built, and so scored, once; again only where a trace of it was stored elsewhere, or where what was
+        stored before it is not what it was prepared on.
         """
-        checkpoint: Checkpoint | None = None
+        batch, decoded = prepared.batch, prepared.decoded
+        is_true = prepared.swept == self._swept and (prepared.after is None or prepared.after.is_kept)
+        checkpoint = prepared.checkpoint if is_true else None
         while not self.stop.is_set():
             try:
                 self._set_aside(batch, decoded.rejected)
-                checkpoint = checkpoint or self.builder.build(decoded, spans)
+                checkpoint = checkpoint or self.builder.build(decoded)
                 if checkpoint.rejected:
                     self._set_aside(batch, checkpoint.rejected)
                 with self.metrics.timed(Stage.CHECKPOINT):
-                    labelled = self.store.write(checkpoint)
+                    labelled = self.store.write(replace(checkpoint, spans=spans))
             except Unavailable as reason:
                 self.health.set_not_ready(PART, str(reason).splitlines()[0], plain=reason.plain)
                 log.warning("checkpoint_waits", reason=str(reason))
@@ -182,6 +226,7 @@ class Processor:
             else:
                 self.backoff.reset()
                 self.health.set_ready(PART)
+                prepared.is_kept = checkpoint is prepared.checkpoint
                 self._count(checkpoint, decoded, labelled)
                 for partition, span in spans.items():
                     batch.cursors[partition].next_offset = span.stop

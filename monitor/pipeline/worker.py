@@ -17,7 +17,7 @@ from monitor.ingest.offset import StartOffset, StoredOffset
 from monitor.ingest.record import Record, TopicPartition
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.checkpoint import CheckpointStore
-from monitor.pipeline.processor import PART, PartitionCursor, Processor, RecordBatch
+from monitor.pipeline.processor import PART, PartitionCursor, PreparedBatch, Processor, RecordBatch
 from monitor.pipeline.sweep import SWEEP_SECONDS
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics, Stage
@@ -28,7 +28,7 @@ LAG_SECONDS = 5.0
 COMPARE_SECONDS = 10.0  # between two looks at the stored offsets while nothing is in flight
 HANG_SECONDS = 30.0  # a call to the brokers that takes longer makes the process not ready
 POLL_PART = "poll"  # as `/readyz` names it
-QUEUED_BATCHES = 2
+QUEUED_BATCHES = 1  # beside the one that is being stored and the one that is being read
 log = structlog.get_logger(__name__)
 
 
@@ -109,7 +109,7 @@ class BatchLimits:
 
 
 class Worker:
-    """Runs in the calling thread, with one more for the processor; ends on *stop* or raises.
+    """Runs in the calling thread, with one that reads batches and one that stores them; ends on *stop* or raises.
 
     On *stop* it takes no more records, makes what it holds durable while
     *drain_seconds* last, and leaves the group.
@@ -135,6 +135,8 @@ class Worker:
         self._drain_seconds = drain_seconds
         self._assignment = Assignment(processor.store, metrics)
         self._queue: queue.Queue[RecordBatch | None] = queue.Queue(maxsize=QUEUED_BATCHES)
+        self._prepared: queue.SimpleQueue[PreparedBatch | None] = queue.SimpleQueue()
+        self._ahead = threading.Semaphore(1)  # batches that may still be read before the next is stored
         self._committed: queue.SimpleQueue[dict[TopicPartition, int]] = queue.SimpleQueue()
         self._fenced = threading.Event()
         self._records: list[tuple[Record, PartitionCursor]] = []
@@ -145,6 +147,7 @@ class Worker:
         self.lag_records: int | None = None  # behind the log's ends, over all partitions read here; None if unknown
 
     def run(self, stop: threading.Event) -> None:
+        threading.Thread(target=self._prepare, name="reader", daemon=True).start()
         thread = threading.Thread(target=self._process, name="processor", daemon=True)
         thread.start()
         try:
@@ -265,25 +268,36 @@ class Worker:
         if committed:
             source.commit(committed)
 
+    def _prepare(self) -> None:
+        """The reader's thread: one batch ahead of the processor's; its failure is the process's."""
+        try:
+            with self._health.guard(PART):
+                while self._ahead.acquire() and (batch := self._queue.get()) is not None:
+                    self._prepared.put(self._processor.prepare(batch))
+        finally:
+            self._prepared.put(None)
+
     def _process(self) -> None:
         """The processor's thread; its failure is the process's."""
         with self._health.guard(PART):
-            while (batch := self._next()) is not None:
-                self._store(batch)
+            while (prepared := self._next()) is not None:
+                self._ahead.release()
+                self._store(prepared)
 
-    def _next(self) -> RecordBatch | None:
+    def _next(self) -> PreparedBatch | None:
         """Return the next batch, None at the end; parts that wait are looked at before it, and while there is none."""
         while True:
             self._processor.look_again()
             with suppress(queue.Empty):
-                return self._queue.get(timeout=SWEEP_SECONDS)
+                return self._prepared.get(timeout=SWEEP_SECONDS)
 
-    def _store(self, batch: RecordBatch) -> None:
+    def _store(self, prepared: PreparedBatch) -> None:
         try:
-            self._committed.put(self._processor.process(batch))
+            self._committed.put(self._processor.store_batch(prepared))
         except Fenced as reason:
             log.warning("fenced", reason=str(reason))
-            if batch.fence():  # else its partitions are being read again already: a second rejoin would undo the first
+            # Else its partitions are being read again already: a second rejoin would undo the first.
+            if prepared.batch.fence():
                 self._fenced.set()
         finally:
             self._queue.task_done()
@@ -309,8 +323,9 @@ class Worker:
             return
 
     def _dismiss(self) -> None:
-        """End the processor's thread as soon as it lets go of its batch, whatever is queued."""
+        """End both threads as soon as they let go of their batches, whatever is queued."""
         self._processor.stop.set()
+        self._ahead.release()
         while not self._queue.empty():
             with suppress(queue.Empty):
                 self._queue.get_nowait()

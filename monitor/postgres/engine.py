@@ -33,7 +33,7 @@ _SERVER_SIDE = (
     "set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3;"
     " set tcp_user_timeout = 30000; set idle_in_transaction_session_timeout = 30000"
 )
-_NO_CONNECTION = "connection is bad: "
+_NOT_TRIED = "connection is bad: invalid "  # a word in the URL is none that libpq knows
 AWAY = "PostgreSQL is away, or refuses its work"  # what everybody may know
 # What passes beside whole classes, in plain words: somebody grants the right, ends the lock, promotes the standby.
 _REFUSED = {
@@ -107,8 +107,8 @@ def named_failures() -> Iterator[None]:
 
 def _unavailable(error: BaseException | None) -> Unavailable | InvalidSetting:
     said = " ".join(str(error).split())
-    if said.startswith(_NO_CONNECTION):  # libpq did not try: a word in the URL is none that it knows
-        return InvalidSetting(f"postgres.url: {said.removeprefix(_NO_CONNECTION)}")
+    if said.startswith(_NOT_TRIED):
+        return InvalidSetting(f"postgres.url: {said.removeprefix('connection is bad: ')}")
     refused = _REFUSED.get(getattr(error, "sqlstate", None) or "")
     plain = f"PostgreSQL: {refused}" if refused is not None else explain(said)
     return Unavailable(f"{plain or 'PostgreSQL'}: {said}", plain=plain or AWAY)

@@ -12,6 +12,7 @@ from monitor.domain.erasure import Erasure, ErasureSubject, SubjectKind, Subject
 from monitor.domain.order import Actor
 from monitor.ingest.part import Part
 from monitor.postgres.audit import PostgresAudit
+from monitor.postgres.document import clean
 from monitor.postgres.engine import transaction
 from monitor.retraining.records import HELD, Author
 
@@ -56,10 +57,12 @@ _FRAGMENTS = text("select fragment_id, trace, part from fragment")
 _DROP_FRAGMENTS = text("delete from fragment where trace = any(:traces)")
 _PAGES = text("select job_id, page from job_report order by job_id")
 _DROP_PAGES = text("delete from job_report where job_id = any(:job_ids)")
-_SKETCHES = text(
-    "select l.entry_id, l.subject_ids, l.covariates, l.covariates_version from log_subject l"
-    " where l.covariates is not null and l.subject_ids && cast(:ids as text[])"
+_ENTRIES = text("select trace_id, entry_id from stored_trace where trace_id = any(:ids)")
+_SKETCHES = (
+    "select entry_id, subject_ids, covariates, covariates_version from log_subject"
+    " where covariates is not null and {condition}"
 )
+_OF_ENTRIES, _OF_NAMES = "entry_id = any(:entries)", "subject_ids && cast(:ids as text[])"
 _SET_SKETCHES = text("update log_subject set covariates = :covariates where entry_id = :entry_id")
 _RECORD = text(
     "insert into erasure (actor, kind, sha256, deleted) values (:actor, :kind, :sha256, cast(:deleted as jsonb))"
@@ -124,7 +127,7 @@ class PostgresErasures:
 def _rows(connection: Connection, subject: ErasureSubject) -> Iterator[RowMapping]:
     for table in ("trace", "baseline_trace", "preference_text"):
         query = text(_TEXTS.format(table=table, column=_COLUMN[subject.kind]))
-        yield from connection.execute(query, {"name": subject.name}).mappings()
+        yield from connection.execute(query, {"name": clean(subject.name)}).mappings()
 
 
 def _gather(rows: Iterator[RowMapping]) -> SubjectTexts:
@@ -144,9 +147,9 @@ def _delete(
     connection.execute(_HOLD)
     found = _gather(_rows(connection, subject))
     ids = sorted(found.trace_ids)
-    named = found.conversations | ({subject.name} if subject.kind is SubjectKind.CONVERSATION else set())
+    named = found.conversations | ({clean(subject.name)} if subject.kind is SubjectKind.CONVERSATION else set())
     traces = text(_TRACES.format(column=_COLUMN[subject.kind]))
-    deleted = {"traces": connection.execute(traces, {"name": subject.name, "erased": ERASED}).rowcount}
+    deleted = {"traces": connection.execute(traces, {"name": clean(subject.name), "erased": ERASED}).rowcount}
     answers = [answer for answer in found.answers if len(answer) >= LEAST_CHARACTERS]
     events = list(connection.execute(_EVENTS, {"ids": ids, "answers": answers}).scalars())
     deleted["preference_events"] = len(events)
@@ -175,11 +178,17 @@ def _drop_fragments(connection: Connection, subject: ErasureSubject, found: Subj
 
 
 def _drop_sketches(connection: Connection, trace_ids: frozenset[str]) -> int:
-    """Take the prompts' sketches and embeddings out of the log: a text can be guessed from them."""
+    """Take the prompts' sketches and embeddings out of the log: a text can be guessed from them.
+
+    The whole log is looked through for a trace whose id is forgotten already (`retention.trace_id_days`).
+    """
+    entries = {row.trace_id: row.entry_id for row in connection.execute(_ENTRIES, {"ids": sorted(trace_ids)})}
+    query = _SKETCHES.format(condition=_OF_ENTRIES if entries.keys() == trace_ids else _OF_NAMES)
+    asked = {"ids": sorted(trace_ids), "entries": sorted(set(entries.values()))}
     dropped = 0
-    for row in connection.execute(_SKETCHES, {"ids": sorted(trace_ids)}).all():
+    for row in connection.execute(text(query), asked).all():
         known = Covariates.decode(bytes(row.covariates), row.covariates_version)
-        own = [place for place, name in enumerate(row.subject_ids) if name in trace_ids]
+        own = [place for place, name in enumerate(row.subject_ids or ()) if name in trace_ids]
         dropped += len(own)
         values = {"covariates": known.without_prompts(own).encode(), "entry_id": row.entry_id}
         connection.execute(_SET_SKETCHES, values)

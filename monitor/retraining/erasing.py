@@ -31,7 +31,9 @@ class RunFiles:
 
     def holding(self, texts: SubjectTexts) -> dict[int, tuple[Path, ...]]:
         """Return each job's files that hold one of *texts*."""
-        jobs = (path for path in sorted(self._root.glob("job-*")) if path.is_dir())
+        if not texts.all:
+            return {}
+        jobs = [path for path in sorted(self._root.glob("job-*")) if path.name.removeprefix("job-").isdecimal()]
         found = {int(job.name.removeprefix("job-")): tuple(_holding(job, texts)) for job in jobs}
         return {job_id: files for job_id, files in found.items() if files}
 

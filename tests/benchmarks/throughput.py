@@ -1,6 +1,7 @@
 """Traces a second through the worker, beside the limits that the broker's client and COPY set.
 
-    python -m tests.benchmarks.throughput [--records N] [--scored-records N] [--json FILE]
+    python -m tests.benchmarks.throughput [--records N] [--scored-records N] [--only-workers] [--json FILE]
+    python -m tests.benchmarks.throughput --memory [--records N]
 
 The demo's traffic is written to one partition of Apache Kafka, then read by the daemon: the
 worker alone (no baseline, so nothing is folded), the worker with the controller folding beside
@@ -8,11 +9,14 @@ it in the same process, and the worker with an ensemble of the demo's size. The 
 the first checkpoint to the last: neither joining the group nor an empty topic is measured. In
 the same run a bare kafka-python consumer reads the same topic, COPY writes the rows the worker
 stored into another database's tables with all their indexes, and `rlhf-monitor backtest` reads
-the same records from a file, its start included.
+the same records from a file, its start included. The same calls are also read as OpenTelemetry's
+collector writes them, a request's span and the model call's in one record with those of others.
+
+With `--memory` the worker reads the records in tenths, and the process's memory is told after each.
 
 A stage's share is its part of the time between those two checkpoints. Polling goes on beside
-the other stages, in a thread of its own, and mostly waits; the rest is what the processor's
-thread does outside the stages: looking up ids and repeat keys.
+the other stages, in a thread of its own, and mostly waits. Decoding and observing go on beside the
+checkpoint of the batch before, so the shares may add up to more than the whole.
 """
 
 from __future__ import annotations
@@ -26,19 +30,24 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import psycopg
 import torch
 from kafka import KafkaConsumer
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.app.interpreter import tune_interpreter
 from monitor.app.wiring import Daemon
 from monitor.demo.models import build_tiny_base
 from monitor.demo.traffic import NORMAL, traffic
 from monitor.ingest.kafka import FETCH_OPTIONS
+from monitor.ingest.limits import limits_of
 from monitor.settings.drift import DriftSettings
 from monitor.settings.ingest import IngestSettings
 from monitor.settings.kafka import KafkaSettings
@@ -50,14 +59,16 @@ from monitor.settings.web import WebSettings
 from monitor.telemetry.logs import configure_logging
 from monitor.telemetry.metrics import Stage, TraceOutcome
 from monitor.telemetry.series import STAGE_SECONDS, TRACES
-from tests.benchmarks.harness import Servers, running, servers, wait_until
+from tests.benchmarks.harness import Servers, Topics, running, servers, wait_until
 from tests.benchmarks.report import machine, options, table, write_json
+from tests.benchmarks.wire import otlp_records
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 STEP = timedelta(seconds=2)
 COHORT_KEY = "product"
 BASELINE_TRACES = 2000
 BATCH = 1000  # records a checkpoint holds, so that whole batches make the last one too
+CALLS = 20  # model calls in a record of OpenTelemetry's
 MEMBERS = 3
 MEMBER_TOKENS = 256  # as in the demo
 # In the order their references want.
@@ -95,16 +106,23 @@ def main() -> int:
     parser = options("Traces a second through the worker, beside its limits.")
     parser.add_argument("--records", type=int, default=40_000, help="records read without rewards")
     parser.add_argument("--scored-records", type=int, default=6_000, help="records read with the ensemble")
+    parser.add_argument("--only-workers", action="store_true", help="leave out controller, backtest and ensemble")
+    parser.add_argument("--memory", action="store_true", help="tell the memory after each tenth of the records")
     arguments = parser.parse_args()
     configure_logging(level="error", style="console")
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # a socket that closes while it is read is an error there
+    tune_interpreter()
+    if arguments.memory:
+        return remember(_whole(arguments.records))
     records = list(traffic(NORMAL, count=_whole(arguments.records), seed=1, start=START, step=STEP))
     scored = records[: _whole(arguments.scored_records)]
     with servers(durable=True) as parts, tempfile.TemporaryDirectory(prefix="throughput-") as folder:
         if not parts.kafka.is_real:
             print("throughput: the embedded broker keeps 5 MB; this benchmark needs Apache Kafka", file=sys.stderr)
             return 1
-        passages = list(measure(parts, records, scored=scored, folder=Path(folder)))
+        passages = [*measure(parts, records), *formats(parts, records)]
+        if not arguments.only_workers:
+            passages += beside(parts, records, scored=scored, folder=Path(folder))
         broker = parts.kafka.version
     show(passages, records, broker)
     rows = [asdict(passage) | {"per_second": passage.per_second} for passage in passages]
@@ -112,13 +130,30 @@ def main() -> int:
     return 0
 
 
-def measure(parts: Servers, records: Sequence[bytes], *, scored: Sequence[bytes], folder: Path) -> Iterator[Passage]:
+def measure(parts: Servers, records: Sequence[bytes]) -> Iterator[Passage]:
+    """Read native records: bare, by the worker, and what it stored by COPY."""
     topic = parts.topics().traces
     parts.produce(topic, records)
     yield consume(parts, topic, len(records))
     with parts.database() as url:
         yield work(parts, url, records, name="worker")
         yield copy(parts, url)
+
+
+def formats(parts: Servers, records: Sequence[bytes]) -> Iterator[Passage]:
+    """Read the same calls in other formats."""
+    for name, as_json in (("OTLP protobuf", False), ("OTLP JSON", True)):
+        limits, now = limits_of(IngestSettings()), datetime.now(UTC)
+        wired = list(otlp_records(records, limits, calls=CALLS, as_json=as_json, now=now))
+        topic = parts.topics().traces
+        parts.produce(topic, wired)
+        yield consume(parts, topic, len(wired), name=f"bare consumer, {name}, records of {CALLS} calls")
+        with parts.database() as url:
+            yield work(parts, url, wired, name=f"worker, {name}", batch=BATCH // CALLS)
+
+
+def beside(parts: Servers, records: Sequence[bytes], *, scored: Sequence[bytes], folder: Path) -> Iterator[Passage]:
+    """Read native records with what else a daemon does."""
     with parts.database() as url:
         yield work(parts, url, records, name="worker and controller", baseline=BASELINE_TRACES)
     file = folder / "traces.jsonl"
@@ -130,7 +165,25 @@ def measure(parts: Servers, records: Sequence[bytes], *, scored: Sequence[bytes]
         yield work(parts, url, scored, name=name, rewards=rewards(models), folder=folder)
 
 
-def consume(parts: Servers, topic: str, records: int) -> Passage:
+def remember(records: int) -> int:
+    """Print the process's memory after each tenth of *records*, which are made as they are read."""
+    step, sizes = records // 10, []
+    with servers(durable=True) as parts, parts.database() as url:
+        topics, made = parts.topics(), traffic(NORMAL, count=records, seed=1, start=START, step=STEP)
+        with psycopg.connect(url, autocommit=True) as connection, running(settings_of(parts, topics, url)) as daemon:
+            for tenth in range(1, 11):
+                parts.produce(topics.traces, islice(made, step))
+                arrived = partial(_has_come_to, connection, tenth * step)
+                wait_until(arrived, "a tenth", daemon=daemon, seconds=SECONDS)
+                resident = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmRSS" in line)
+                sizes.append(int(resident.split()[1]) / 1024)
+                print(f"{tenth * step:>10,} records  {sizes[-1]:,.0f} MiB", flush=True)
+    slope, _ = np.polyfit(np.arange(5) * step, sizes[5:], 1)
+    print(f"over the second half {slope * 1e6:+,.1f} MiB a million records: {slope * 1e7:+,.0f} MiB over ten million")
+    return 0
+
+
+def consume(parts: Servers, topic: str, records: int, *, name: str = "bare consumer") -> Passage:
     """Read the topic with a bare consumer that fetches as the worker does."""
     consumer = KafkaConsumer(
         topic,
@@ -145,7 +198,7 @@ def consume(parts: Servers, topic: str, records: int) -> Passage:
         read, started, cpu = left, time.perf_counter(), time.process_time()
         while left > 0:
             left -= sum(map(len, consumer.poll(timeout_ms=1000).values()))
-        return Passage("bare consumer", read, time.perf_counter() - started, time.process_time() - cpu)
+        return Passage(name, read, time.perf_counter() - started, time.process_time() - cpu)
     finally:
         consumer.close()
 
@@ -157,25 +210,18 @@ def work(
     *,
     name: str,
     baseline: int = 0,
+    batch: int = BATCH,
     rewards: RewardsSettings | None = None,
     folder: Path = Path("var"),
 ) -> Passage:
     """Let a daemon of its own read *records* to the end."""
     topics = parts.topics()
     parts.produce(topics.traces, records)
-    settings = Settings(
-        kafka=KafkaSettings(**topics.settings(parts.kafka)),
-        postgres=PostgresSettings(url=url),
-        ingest=IngestSettings(cohort_keys=(COHORT_KEY,), batch_max_traces=BATCH),
-        drift=DriftSettings(baseline_traces=baseline),
-        rewards=rewards or RewardsSettings(),
-        retrain=RetrainSettings(folder=folder / "retrain"),
-        web=WebSettings(port=0),
-    )
+    settings = settings_of(parts, topics, url, baseline=baseline, batch=batch, rewards=rewards, folder=folder)
     with psycopg.connect(url, autocommit=True) as connection, running(settings) as daemon:
 
         def reached(offset: int) -> Snapshot:
-            wait_until(lambda: _next_offset(connection) >= offset, name, daemon=daemon, seconds=SECONDS)
+            wait_until(partial(_has_come_to, connection, offset), name, daemon=daemon, seconds=SECONDS)
             return Snapshot.of(daemon)
 
         first, last = reached(1), reached(len(records))
@@ -185,6 +231,27 @@ def work(
         last.wall - first.wall,
         last.cpu - first.cpu,
         {stage: seconds - first.stages.get(stage, 0.0) for stage, seconds in last.stages.items()},
+    )
+
+
+def settings_of(
+    parts: Servers,
+    topics: Topics,
+    url: str,
+    *,
+    baseline: int = 0,
+    batch: int = BATCH,
+    rewards: RewardsSettings | None = None,
+    folder: Path = Path("var"),
+) -> Settings:
+    return Settings(
+        kafka=KafkaSettings(**topics.settings(parts.kafka)),
+        postgres=PostgresSettings(url=url),
+        ingest=IngestSettings(cohort_keys=(COHORT_KEY,), batch_max_traces=batch),
+        drift=DriftSettings(baseline_traces=baseline),
+        rewards=rewards or RewardsSettings(),
+        retrain=RetrainSettings(folder=folder / "retrain"),
+        web=WebSettings(port=0),
     )
 
 
@@ -279,9 +346,9 @@ def _shares(passage: Passage, stages: Sequence[str]) -> list[object]:
     return [passage.name, *(f"{value / passage.seconds:.0%}" for value in (*(spent.get(s, 0.0) for s in stages), rest))]
 
 
-def _next_offset(connection: psycopg.Connection[Any]) -> int:
+def _has_come_to(connection: psycopg.Connection[Any], offset: int) -> bool:
     row = connection.execute("select next_offset from consumer_offset where topic like '%.traces'").fetchone()
-    return 0 if row is None else int(row[0])
+    return row is not None and int(row[0]) >= offset
 
 
 def _loads(record: bytes) -> dict[str, Any]:

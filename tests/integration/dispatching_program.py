@@ -13,14 +13,14 @@ import time
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monitor.domain.job import JobState
 from monitor.postgres.engine import create_engine_for
-from monitor.retraining.launchers.kubernetes import KubernetesLauncher
-from monitor.retraining.launchers.kubernetes_api import KubernetesApi
-from monitor.settings.launch import KubernetesSettings
 from tests.integration.job_parts import Parts
+
+if TYPE_CHECKING:
+    from monitor.retraining.launchers.kubernetes import KubernetesLauncher
 
 DEADLINE_SECONDS = 60
 
@@ -43,6 +43,10 @@ def main(url: str, folder: Path, call: str, number: signal.Signals, kubeconfig: 
 
 
 def launcher_by(kubeconfig: Path, folder: Path) -> KubernetesLauncher:
+    from monitor.retraining.launchers.kubernetes import KubernetesLauncher
+    from monitor.retraining.launchers.kubernetes_api import KubernetesApi
+    from monitor.settings.launch import KubernetesSettings
+
     settings = KubernetesSettings(
         kubeconfig=kubeconfig, image="i", volume_claim="retrain", template=folder / "job-slow.yaml"
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from msgspec import structs
 from sqlalchemy import Engine, text
 
 from monitor.domain.label import PREFERENCE, Label
@@ -22,7 +23,7 @@ START = datetime(2026, 11, 1, tzinfo=UTC)
 def answered(number: int, **changes: object) -> Trace:
     """A trace whose answer can be held against its reference response."""
     usual = a_trace(number, response=f"ours {number}", reference_response=f"theirs {number}", conversation_id=None)
-    return replace(usual, messages=(Message("user", f"question {number}"),), **changes)  # type: ignore[arg-type]
+    return structs.replace(usual, messages=(Message("user", f"question {number}"),), **changes)
 
 
 def store_traces(engine: Engine, traces: Sequence[Trace], *, start: int = 0) -> None:

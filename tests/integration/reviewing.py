@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
 from sqlalchemy import Engine, select, text
 
 from monitor.domain.label import PREFERENCE
@@ -42,7 +43,7 @@ def store_items(engine: Engine, numbers: Sequence[int], *selections: Selection, 
     store = PostgresCheckpoints(engine, group_id="group", max_cohorts=50)
     store.begin({("traces", 0): StoredOffset(0)})
     items = [
-        replace(item, selections=selections or (DRAWN,))
+        structs.replace(item, selections=selections or (DRAWN,))
         for item in scored([judged_trace(number, **changes) for number in numbers])
     ]
     store.write(checkpoint(items, start=start))

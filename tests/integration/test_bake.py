@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 from sqlalchemy import select, text, update
 
 from monitor.domain.alarm import AlarmState, Severity
@@ -83,7 +84,7 @@ class World:
 
     def write(self, first: int, stop: int, policy: str, scorer: str | None = None) -> None:
         """Store TRACES[first:stop] as answers of *policy*, scored by *scorer*, and fold them."""
-        traces = [replace(item, policy_model=policy) for item in TRACES[first:stop]]
+        traces = [structs.replace(item, policy_model=policy) for item in TRACES[first:stop]]
         means = np.random.default_rng(first).normal(0.0, 1.0, len(traces))
         rewards = None if scorer is None else [Reward(scorer, (mean, mean), mean, mean, 0.1) for mean in means]
         self._checkpoints.write(checkpoint(scored(traces, rewards=rewards), start=self._written))

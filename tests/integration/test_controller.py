@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 from sqlalchemy import Engine, text
 
 from monitor.domain.alarm import Alarm, AlarmState, Severity
@@ -476,8 +477,10 @@ def test_a_stream_that_recovers_ends_its_alarm_and_may_raise_another_whoever_lea
 ) -> None:
     rules = rules_of(BASELINE, patience=150)
     drifted = [*drifting(1300, change=700)[:1000], *drifting(1300, change=1300, seed=1)[1000:]]
-    again = [replace(item, trace_id=f"again-{item.trace_id}") for item in drifting(1600, change=1300, seed=2)[1300:]]
-    traces = [*drifted, *[replace(item, trace_id=f"calm-{item.trace_id}") for item in drifted[:600]], *again]
+    again = [
+        structs.replace(item, trace_id=f"again-{item.trace_id}") for item in drifting(1600, change=1300, seed=2)[1300:]
+    ]
+    traces = [*drifted, *[structs.replace(item, trace_id=f"calm-{item.trace_id}") for item in drifted[:600]], *again]
     for start in range(0, len(traces), 50):
         write(traces[start : start + 50])
         Controller(PostgresFoldStore(engine), rules).tick()

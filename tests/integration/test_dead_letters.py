@@ -23,6 +23,7 @@ from monitor.ingest.record import Record
 from monitor.ingest.route import FORMATS
 from monitor.settings.root import Settings
 from tests.commands import Done, Run
+from tests.otlp_site import OtlpSite, scripted_answers, spans_of
 from tests.program import Site, running, wait_for
 from tests.real_kafka import Kafka
 from tests.traces import line, trace
@@ -169,6 +170,25 @@ def test_the_good_traces_of_a_record_with_a_bad_one_are_duplicates_when_it_is_re
     with running(settings_of(site, routed)):
         wait_for(lambda: (duplicates(site), site.count("trace")) == (2, 3), "the third trace")
     assert set_aside(site) == 1
+
+
+def test_the_calls_of_a_request_of_opentelemetry_count_once_when_it_is_replayed_for_one_of_them(
+    kafka: Kafka, postgres_url: str, run: Run
+) -> None:
+    site = OtlpSite(kafka, postgres_url, join_seconds=2.0)
+    letters = Letters(run, site)
+    letters.settings["KAFKA__ROUTES"] = json.dumps(site.form()["kafka"]["routes"])
+    longest = max(len(answer) for answer in scripted_answers() if answer is not None)
+    site.send([b"".join(spans_of("otel_latest_span"))], topic=site.spans)  # ten calls in one record
+    with running(settings_of(site, max_response_characters=longest - 1)):
+        wait_for(lambda: (set_aside(site), site.count("trace")) == (1, 9), "a letter beside nine calls")
+        wait_for(lambda: site.count("fragment") == 0, "the end of what waits")
+    assert letters("replay", "--topic", site.spans, "--yes").out == f"1 records are written: 1 to {site.spans}\n"
+    with running(settings_of(site)):
+        wait_for(lambda: site.count("trace") == 10, "the tenth call")
+        wait_for(lambda: duplicates(site) == 9 and site.count("fragment") == 0, "the end of what waits")
+    assert set_aside(site) == 1
+    assert sorted(site.answers(), key=str) == sorted(scripted_answers(), key=str)
 
 
 def test_letters_are_listed_by_reason_topic_and_time_the_newest_first(site: Site, letters: Letters) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from msgspec import structs
 from sqlalchemy import Engine, text
 
 from monitor.app.erasure import Erasing
@@ -62,15 +63,14 @@ def traces() -> list[Trace]:
         if number in MARKED:
             asked = (Message("system", "Be kind."), Message("user", f"Do you know {MARKER} ({number})?"))
             usual = {"messages": asked, "user_id": USER, "conversation_id": CONVERSATION}
-            item = replace(item, **usual | MARKED[number])
+            item = structs.replace(item, **usual | MARKED[number])
         found.append(item)
     return found
 
 
 def observed() -> list[ObservedTrace]:
-    return [
-        replace(item, selections=(DRAWN,) if number in {3, 6} else ()) for number, item in enumerate(scored(traces()))
-    ]
+    drawn = {3: (DRAWN,), 6: (DRAWN,)}
+    return [structs.replace(item, selections=drawn.get(number, ())) for number, item in enumerate(scored(traces()))]
 
 
 @pytest.fixture
@@ -244,11 +244,16 @@ def test_a_conversation_takes_its_own_texts_alone(engine: Engine, tmp_path: Path
     assert places_of_the_marker(engine) - {"trace.reference_response"} == left - {"trace.reference_response"}
 
 
-def test_copies_are_found_where_the_trace_itself_is_gone(engine: Engine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("forgotten", [("trace",), ("trace", "stored_trace")], ids=["its text", "its id too"])
+def test_copies_are_found_where_the_trace_itself_is_gone(
+    engine: Engine, tmp_path: Path, forgotten: tuple[str, ...]
+) -> None:
     with engine.begin() as connection:
-        connection.execute(text("delete from trace"))
-    erasing(engine, tmp_path).erase(GONE, actor=BY)
+        for table in forgotten:
+            connection.execute(text(f"delete from {table}"))  # noqa: S608
+    done = erasing(engine, tmp_path).erase(GONE, actor=BY)
     assert places_of_the_marker(engine) == set()
+    assert done.deleted["sketches"] == 2, "those of the window whose copies tell whose they were"
 
 
 def test_nothing_is_erased_while_a_run_that_was_given_the_texts_goes_on(engine: Engine, tmp_path: Path) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 from sqlalchemy import Engine, text
 
 from monitor.domain.label import PREFERENCE, LabelSource
@@ -128,7 +128,7 @@ def test_drawn_traces_and_their_labels_become_a_win_rate(engine: Engine) -> None
     store = PostgresCheckpoints(engine, group_id="g", max_cohorts=50)
     store.begin({("traces", 0): StoredOffset(0)})
     items = [
-        replace(
+        structs.replace(
             item,
             selections=(Selection(PREFERENCE, share, share, selected=bool(chosen)),),
             opinion=Opinion("e-1", 0.7 if won else 0.4),

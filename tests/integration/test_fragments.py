@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,7 +57,7 @@ class Worker:
     def build(self, *parts: Part) -> Checkpoint:
         record = Record(self.topic, 0, self.offset, None, b"")
         spans = {(self.topic, 0): Span(self.offset, self.offset + 1)}
-        return self.builder.build(RoutedBatch(parts=[(part, record) for part in parts]), spans)
+        return replace(self.builder.build(RoutedBatch(parts=[(part, record) for part in parts])), spans=spans)
 
     def read(self, *parts: Part) -> Checkpoint:
         """Take one record with *parts*."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 from sqlalchemy import Engine, text
 
 from monitor.domain.alarm import AlarmState, ReferenceVerdict, ScorerVerdict, Severity
@@ -34,7 +35,7 @@ RULES = rules_of(600)
 EVE = Actor("eve", Role.OPERATOR)
 DAY = timedelta(days=1)
 SWAP = [
-    replace(item, policy_model="chat-2") if number >= 900 else item
+    structs.replace(item, policy_model="chat-2") if number >= 900 else item
     for number, item in enumerate(drifting(1500, change=900))
 ]
 
@@ -152,11 +153,13 @@ def test_an_incident_recovers_with_its_last_alarm_and_what_drifts_then_is_anothe
 ) -> None:
     rules = rules_of(600, patience=150)
     drifted = [*drifting(1300, change=700)[:1000], *drifting(1300, change=1300, seed=1)[1000:]]
-    calm = [replace(item, trace_id=f"calm-{item.trace_id}") for item in drifted[:600]]
+    calm = [structs.replace(item, trace_id=f"calm-{item.trace_id}") for item in drifted[:600]]
     fold(engine, [*drifted, *calm], step=100, rules=rules)
     [first] = incidents.incidents(states=(), limit=10)
     assert first.facts.state is AlarmState.RECOVERED
-    again = [replace(item, trace_id=f"again-{item.trace_id}") for item in drifting(1600, change=1300, seed=2)[1300:]]
+    again = [
+        structs.replace(item, trace_id=f"again-{item.trace_id}") for item in drifting(1600, change=1300, seed=2)[1300:]
+    ]
     fold(engine, again, step=100, rules=rules, start=1900)
     second, same = incidents.incidents(states=(), limit=10)
     assert (second.facts.pages, same.facts.state) == (True, AlarmState.RECOVERED)

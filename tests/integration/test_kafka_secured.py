@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -12,7 +13,16 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUpsertion
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    KafkaAdminClient,
+    ResourcePattern,
+    ResourceType,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 
 from monitor.errors import InvalidTrace, Unavailable
 from monitor.ingest.dead_letter import KafkaDeadLetters
@@ -232,6 +242,32 @@ def test_a_command_that_ends_by_itself_ends_with_the_refusal(secured: SecuredKaf
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
     assert "refuses the user 'monitor' by SCRAM-SHA-512: set kafka.sasl_username and kafka.sasl_password" in done.err
     assert "hunter2" not in done.err
+
+
+@pytest.mark.parametrize("what", ["topic", "group", "dead letters"])
+def test_a_right_that_is_not_granted_is_named(secured: SecuredKafka, what: str) -> None:
+    config = settings_of(secured, "SASLPLAIN", "SASL_PLAINTEXT", **login("PLAIN"))
+    for topic in (*config.trace_topics, config.dead_letter_topic):
+        secured.create_topic(topic)
+    denied = {
+        "topic": (ResourceType.TOPIC, config.trace_topics[0], ACLOperation.READ),
+        "group": (ResourceType.GROUP, config.group_id, ACLOperation.READ),
+        "dead letters": (ResourceType.TOPIC, config.dead_letter_topic, ACLOperation.WRITE),
+    }
+    kind, name, operation = denied[what]
+    admin = KafkaAdminClient(bootstrap_servers=secured.bootstrap_servers)
+    pattern = ResourcePattern(kind, name)
+    admin.create_acls([ACL(f"User:{USER}", "*", operation, ACLPermissionType.DENY, pattern)])
+    admin.close()
+    letters = KafkaDeadLetters(config)
+    letters.put(Record("traces", 0, 0, None, b"{"), InvalidTrace("not_json", "value"))
+    with closing(KafkaSource(config, config.trace_topics, InMemoryOffsets())) as source:
+        ask = letters.flush if what == "dead letters" else partial(source.poll, 0.2)
+        with pytest.raises(Unavailable, match=name) as refused:
+            wait_until(lambda: False, ask)
+    letters.close()
+    assert "grant it" in str(refused.value)
+    assert refused.value.plain == "Kafka denies this user a right that it needs (its ACLs)"
 
 
 def _set_password(secured: SecuredKafka, user: str, password: str) -> None:

@@ -13,7 +13,7 @@ from kafka.cluster import ClusterMetadata
 from kafka.structs import TopicPartition as KafkaPartition
 from msgspec import structs
 
-from monitor.errors import InvalidSetting, InvalidTrace, Unavailable
+from monitor.errors import InvalidTrace, Unavailable
 from monitor.ingest.dead_letter import TRUNCATED_BYTES, KafkaDeadLetters
 from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.kafka_client import client_options, connect
@@ -363,11 +363,6 @@ def test_a_full_buffer_of_dead_letters_flushes_itself(
     letters.close()
     source = read(InMemoryOffsets(), [config.dead_letter_topic])
     assert len(read_until(source, 3)) + len(source.poll(0.5)) == 3
-
-
-def test_sasl_without_a_mechanism_is_a_wrong_setting() -> None:
-    with pytest.raises(InvalidSetting, match=r"kafka\.sasl_mechanism = None"):
-        client_options(KafkaSettings(security_protocol="SASL_SSL"))
 
 
 @pytest.mark.parametrize(

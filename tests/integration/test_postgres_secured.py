@@ -134,6 +134,14 @@ def test_a_word_that_libpq_does_not_know_is_a_wrong_setting(
     assert str(refused.value) == said
 
 
+def test_a_server_that_is_away_is_no_wrong_setting() -> None:
+    for host in ("/nowhere", "127.0.0.1:1", "nowhere.invalid"):
+        away = "?host=/nowhere" if host.startswith("/") else ""
+        with pytest.raises(Unavailable) as reason:
+            first_answer(f"postgresql://monitor@{'' if away else host}/database{away}")
+        assert reason.value.plain == "PostgreSQL is away, or refuses its work"
+
+
 def test_a_password_with_an_at_sign_that_is_not_quoted_is_not_told() -> None:
     with pytest.raises(InvalidSetting, match="%40 stands for an @") as refused:
         create_engine_for("postgresql://monitor:hun@ter:two@host/database")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 from sqlalchemy import Engine, select, text
 
 from monitor.domain.label import PREFERENCE
@@ -24,7 +25,10 @@ def test_a_selected_trace_and_its_item_are_stored_together_or_not_at_all(engine:
     store = PostgresCheckpoints(engine, group_id="group", max_cohorts=50)
     store.begin({("traces", 0): StoredOffset(0)})
     first, second = scored([trace(number, reference_response="The other.") for number in range(2)])
-    items = [replace(first, selections=(DRAWN,)), replace(second, selections=(replace(DRAWN, selected=False),))]
+    items = [
+        structs.replace(first, selections=(DRAWN,)),
+        structs.replace(second, selections=(replace(DRAWN, selected=False),)),
+    ]
     with pytest.raises(Fenced):
         store.write(checkpoint(items, start=7))
     store.write(checkpoint(items))
@@ -39,7 +43,7 @@ def test_a_selected_trace_and_its_item_are_stored_together_or_not_at_all(engine:
 def test_a_trace_that_was_forgotten_and_comes_again_keeps_its_item(engine: Engine) -> None:
     store = PostgresCheckpoints(engine, group_id="group", max_cohorts=50)
     store.begin({("traces", 0): StoredOffset(0)})
-    items = [replace(item, selections=(DRAWN,)) for item in scored([trace(0, reference_response="The other.")])]
+    items = [structs.replace(item, selections=(DRAWN,)) for item in scored([trace(0, reference_response="The other.")])]
     store.write(checkpoint(items))
     with engine.begin() as connection:
         connection.execute(text("delete from stored_trace"))

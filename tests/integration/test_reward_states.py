@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 from transformers import (
     AutoModelForSequenceClassification,
     BertConfig,
@@ -227,7 +228,7 @@ def test_an_observing_step_embeds_every_prompt_an_error_s_too(one_way: Path) -> 
         reward_model=states.reward_model,
         embedder=states,
     )
-    failed = replace(trace(1), response=None, error="timed out")
+    failed = structs.replace(trace(1), response=None, error="timed out")
     traces: list[Trace] = [trace(0), failed, trace(2), trace(2, trace_id="again"), trace(4, messages=())]
     observed = observer.observe(traces)
     known = observed.entry.subjects.decoded

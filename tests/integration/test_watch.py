@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, text
 
@@ -87,7 +87,7 @@ def site(engine: Engine) -> WrittenLog:
 def test_what_the_queue_and_labels_write_neither_sends_nor_can_fall_silent(site: WrittenLog) -> None:
     drawn = (Selection(PREFERENCE, 0.5, 0.5, selected=False),)
     pairs = scored([trace(number, reference_response="So.") for number in range(2)])
-    items = [replace(item, selections=drawn, opinion=Opinion("v1", 0.7)) for item in pairs]
+    items = [structs.replace(item, selections=drawn, opinion=Opinion("v1", 0.7)) for item in pairs]
     site.checkpoints.write(checkpoint(items))
     subjects = Subjects(("t-0", "t-1"), micros_of([BEGIN, BEGIN]))
     rates = batch_of(Series("win_rate", "phi-2", "any"), [(0, "a", 1.4), (1, "a", -0.2)])

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import structs
 from numpy.typing import NDArray
 
 from monitor.domain.alarm import Direction, Severity
@@ -23,7 +24,7 @@ TRACES = drifting(1200, change=800)
 
 @pytest.mark.parametrize("name", ["phi-2", "phi-2-dpo"], ids=["under the same name", "under a new name"])
 def test_a_changed_model_is_found_against_the_same_baseline_whatever_it_is_called(name: str) -> None:
-    swapped = TRACES[:800] + [replace(item, policy_model=name) for item in TRACES[800:]]
+    swapped = TRACES[:800] + [structs.replace(item, policy_model=name) for item in TRACES[800:]]
     result = backtest(swapped, PLAN)
     alarms = [alarm for alarm in result.alarms if alarm.severity == "alert"]
     assert {(alarm.stream.signal, alarm.stream.policy_model) for alarm in alarms} == {
@@ -46,7 +47,7 @@ def test_the_size_of_the_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_burst_of_one_prompt_is_counted_once_and_raises_no_alarm() -> None:
     calm = drifting(1200, change=1200)
-    burst = [replace(TRACES[1199], trace_id=f"again-{number}", output_tokens=9000) for number in range(500)]
+    burst = [structs.replace(TRACES[1199], trace_id=f"again-{number}", output_tokens=9000) for number in range(500)]
     result = backtest(calm + burst, PLAN)
     assert (result.traces, result.repeats) == (1700, 500)
     assert result.alarms == ()

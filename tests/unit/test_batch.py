@@ -47,7 +47,7 @@ def built(
 ) -> Checkpoint:
     made = builder(store or InMemoryCheckpoints(), metrics=Metrics(CollectorRegistry()), reward_model=model)
     records = [Record(topic, 0, 10 * number, None, value) for number, value in enumerate(values)]
-    return made.build(router().decode(records, NOW), {})
+    return made.build(router().decode(records, NOW))
 
 
 def test_good_bad_and_doubled_records_are_told_apart_and_keep_their_offsets() -> None:

@@ -326,3 +326,8 @@ def test_no_mutation_of_a_good_record_raises(changes: dict[str, Any], cut: int, 
             if isinstance(trace, Trace):
                 repr(trace).encode()  # no lone surrogate slipped through
                 assert "\x00" not in f"{trace.trace_id}{trace.response}{trace.cohort}{trace.error}"
+
+
+def test_a_blank_answer_beside_calls_of_tools_is_an_answer_without_text() -> None:
+    trace = decoded(response="", tool_calls=1)
+    assert (trace.response, trace.tool_calls) == (None, 1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from monitor.domain.observation import ObservationBatch
 from monitor.domain.score import Reward
 from monitor.observe.gather import ObservedTrace, gather
@@ -35,7 +37,10 @@ def test_a_repeat_keeps_its_place_and_is_not_observed() -> None:
 
 def test_policy_models_and_scorers_are_kept_in_rows_of_their_own() -> None:
     reward = Reward("v1", (0.5,), 0.5, 0.5, 0.0)
-    scored = [replace(item(0), reward=reward), replace(item(1), reward=replace(reward, scorer_version="v2"))]
+    scored = [
+        structs.replace(item(0), reward=reward),
+        structs.replace(item(1), reward=replace(reward, scorer_version="v2")),
+    ]
     scored.append(item(2, policy_model="new"))
     keys = [
         (batch.series.policy_model, batch.series.scorer_version)

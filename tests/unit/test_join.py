@@ -209,6 +209,10 @@ def test_a_span_that_tells_who_asks_waits_for_later_calls_unless_it_came_in_one_
     assert only(replay.take_parts(call("d", parent="p"), position=OTHER)).conversation_id == "chat"
     assert replay.look(seconds=31).skipped == {SkipReason.OTHER_SPAN: 1}
     assert not at_once(context("p", **ASKER), call(parent="p")).waits
+    replay = Replay()
+    replay.take_parts(context("p", **ASKER), bare(parent="p"))
+    replay.take_parts(content(), position=OTHER)
+    assert not replay.waiting
     assert at_once(context("p")).skipped == {SkipReason.OTHER_SPAN: 1}
 
 

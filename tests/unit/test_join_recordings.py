@@ -14,6 +14,7 @@ from monitor.ingest.decode import DecodeLimits
 from monitor.ingest.formats.otlp import decode
 from monitor.ingest.join_call import Held
 from monitor.ingest.part import Part
+from monitor.ingest.record import Record
 from tests.joining import RULES, Replay
 from tests.parts import NOW
 from tests.recordings import OTLP, recorded, script
@@ -82,3 +83,21 @@ def test_sessions_and_users_come_from_the_span_that_tells_them(name: str) -> Non
     traces = joined(records_of(name, json_encoded=False)).values()
     if not name.startswith("litellm"):  # their calls are roots
         assert all(trace.conversation_id and trace.user_id for trace in traces)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_bytes_that_were_changed_raise_nothing_and_leave_nothing_waiting(seed: int) -> None:
+    random = Random(seed)
+    for _ in range(25):
+        replay = Replay(type(RULES)(LIMITS))
+        for record in recorded(random.choice(OTLP), json_encoded=random.random() < 0.5):
+            changed = bytearray(record.value or b"")
+            for _ in range(random.randint(1, 2)):
+                place = random.randrange(len(changed))
+                changed[place : place + random.choice((0, 1, 8))] = random.randbytes(random.choice((0, 1)))
+            outcomes = decode(Record(record.topic, 0, record.offset, None, bytes(changed)), LIMITS, NOW)
+            replay.take(Held(part, (record.topic, 0, record.offset)) for part in outcomes if isinstance(part, Part))
+        replay.look(seconds=3)
+        replay.end()
+        assert not replay.waiting
+        assert len(replay.traces) <= 20

@@ -34,6 +34,7 @@ EVALUATION = {"gen_ai.evaluation.name": "Answer Relevance", "gen_ai.evaluation.s
         ({"metadata.user_api_key_end_user_id": "u", "metadata.session_id": ""}, None, "u"),
         ({"llm.invocation_parameters": json.dumps({"user": "u", "metadata": {"session_id": "s"}})}, "s", "u"),
         ({"ai.telemetry.metadata.sessionId": "s", "ai.telemetry.metadata.userId": "u"}, "s", "u"),
+        ({"gen_ai.conversation.id": "s", "litellm.end_user.id": "u"}, "s", "u"),
         ({"langfuse.session.id": "s", "langfuse.user.id": "u"}, "s", "u"),
         ({"session.id": " ", "metadata": "no JSON"}, None, None),
     ],
@@ -50,6 +51,7 @@ def test_the_conversation_and_the_user_are_found(attributes: Any, conversation: 
     [
         {"team": "shop"},
         {"metadata.team": "shop"},
+        {"litellm.metadata.team": "shop"},
         {"metadata": json.dumps({"team": "shop", "other": "x"})},
         {"traceloop.association.properties.team": "shop"},
         {"tag.tags": ["team:shop", "tier:gold"]},
@@ -64,6 +66,10 @@ def test_labels_that_are_wanted_are_found(attributes: Any) -> None:
         "service.name": "a",
     }
     assert part(span_bytes(CHAT | attributes), replace(LIMITS, label_keys=frozenset())).labels == {}
+
+
+def test_a_bare_tag_is_a_label_that_is_true() -> None:
+    assert span_part(CHAT | {"tag.tags": ["x", "team", ":", "y:"]}).labels == {"team": "true"}
 
 
 def test_a_span_s_label_goes_before_its_resource_s() -> None:
@@ -83,6 +89,12 @@ def test_a_log_record_brings_a_call_s_texts(in_attribute: bool) -> None:
     assert (in_body.messages, in_body.response) == (found.messages, found.response)
     assert (found.kind, found.end_ns, found.request_model) == (PartKind.CONTENT, END_NS, "m")
     assert (found.messages, found.response, found.finish_reason) == ((("user", "Hi?"),), "Yes.", "stop")
+
+
+def test_litellm_s_log_records_tell_the_role_in_their_body_alone() -> None:
+    told = {"event_name": "gen_ai.content.prompt", "gen_ai.prompt": "Be terse."}
+    found = part(log_bytes(None, told, {"role": "system", "content": "Be terse."}))
+    assert found.messages == (("system", "Be terse."),)
 
 
 @pytest.mark.parametrize(

@@ -344,6 +344,14 @@ def test_token_counts_are_counts(value: Any, read: int | None) -> None:
     assert span_part(CHAT | {"gen_ai.usage.output_tokens": value}).output_tokens == read
 
 
+def test_no_tokens_beside_a_text_mean_that_nobody_counted() -> None:
+    tokens = {"gen_ai.usage.input_tokens": 0, "gen_ai.usage.output_tokens": 0}
+    told = span_part(CHAT | tokens | {INPUT: json.dumps(ASKED), OUTPUT: json.dumps([said(text("Yes."))])})
+    assert (told.input_tokens, told.output_tokens) == (None, None)
+    untold = span_part(CHAT | tokens)
+    assert (untold.input_tokens, untold.output_tokens) == (0, 0)
+
+
 def test_an_answer_from_a_cache_is_told_where_the_producer_says_so() -> None:
     assert [span_part(CHAT | {"litellm.cache_hit": told}).cached for told in (True, "True", False, "")] == [
         True,

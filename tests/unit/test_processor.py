@@ -10,11 +10,12 @@ from prometheus_client import CollectorRegistry
 from monitor.domain.label import LabelOutcome
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message
-from monitor.errors import Fenced
+from monitor.errors import Fenced, TooManyBadRecords
 from monitor.ingest.record import Record, TopicPartition
 from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace, Span
-from monitor.pipeline.processor import PartitionCursor, RecordBatch, plan_spans
+from monitor.pipeline.processor import BadRecordLimit, PartitionCursor, RecordBatch, plan_spans
 from monitor.telemetry.metrics import Metrics
+from tests.traces import line, trace
 from tests.unit.memory import Bench, InMemoryCheckpoints, ScriptedSource, lines
 
 A, B = ("traces", 0), ("traces", 1)
@@ -46,7 +47,7 @@ def test_a_written_batch_moves_its_cursors_and_counts_its_outcomes() -> None:
     assert registry.get_sample_value("monitor_dead_letters_total", {"reason": "not_json"}) == 1.0
 
 
-def test_while_the_dead_letter_topic_is_away_nothing_is_scored_and_then_each_answer_once() -> None:
+def test_while_the_dead_letter_topic_is_away_nothing_is_stored_and_each_answer_is_scored_once() -> None:
     class Counting:
         asked = 0
 
@@ -60,6 +61,7 @@ def test_while_the_dead_letter_topic_is_away_nothing_is_scored_and_then_each_ans
     given = batch({A: dict(enumerate([*lines(0, 1), b"{"]))}, {A: 0})
     bench.processor(Metrics(CollectorRegistry())).process(given)
     assert model.asked == 2
+    assert bench.dead_letters.away == bench.store.away == 0
     assert {record.offset for record, _ in bench.dead_letters.durable} == {2}
 
 
@@ -91,3 +93,51 @@ def test_a_trace_stored_by_another_worker_between_look_up_and_write_is_found_by_
     bench.processor(Metrics(CollectorRegistry())).process(batch({A: dict(enumerate(lines(0, 1)))}, {A: 0}))
     assert bench.store.trace_ids == ["t-1", "t-0"]
     assert bench.store.written[1].duplicates == 1
+
+
+def test_a_batch_that_is_prepared_while_the_one_before_is_stored_comes_to_the_same() -> None:
+    asked = [dict(enumerate(lines(0, 1, 2))), dict(enumerate(lines(2, 3, 0, 4, 4), start=3))]
+    asked[1][8] = line(trace(5, messages=trace(0).messages))  # the first one's prompt again
+    bench, other = Bench(ScriptedSource({})), Bench(ScriptedSource({}))
+    bench.store.offsets, other.store.offsets = {A: 0}, {A: 0}
+    cursors = PartitionCursor(0), PartitionCursor(0)
+    one_by_one, ahead = other.processor(Metrics(CollectorRegistry())), bench.processor(Metrics(CollectorRegistry()))
+    first, second = (RecordBatch(batch({A: rows}, {A: 0}).records, {A: cursors[0]}) for rows in asked)
+    prepared = [ahead.prepare(first), ahead.prepare(second)]
+    assert prepared[1].checkpoint is not None
+    for item in prepared:
+        ahead.store_batch(item)
+    for rows in asked:
+        one_by_one.process(RecordBatch(batch({A: rows}, {A: 0}).records, {A: cursors[1]}))
+    assert [written.observed.traces for written in bench.store.written] == [
+        written.observed.traces for written in other.store.written
+    ]
+    assert [written.duplicates for written in bench.store.written] == [0, 3]
+    assert [item.repeated for item in bench.store.written[1].observed.traces] == [False, False, True]
+    assert bench.store.offsets == other.store.offsets == {A: 9}
+
+
+def test_a_batch_that_was_prepared_on_one_that_is_not_stored_is_built_anew() -> None:
+    bench = Bench(ScriptedSource({}))
+    bench.store.offsets = {A: 5, B: 0}  # somebody else has stored the first records of one partition
+    processor = bench.processor(Metrics(CollectorRegistry()))
+    fenced = processor.prepare(batch({A: dict(enumerate(lines(0, 1)))}, {A: 0}))
+    next_one = processor.prepare(batch({B: dict(enumerate(lines(1, 2)))}, {B: 0}))
+    with pytest.raises(Fenced):
+        processor.store_batch(fenced)
+    assert processor.store_batch(next_one) == {B: 2}
+    assert bench.store.trace_ids == ["t-1", "t-2"]
+
+
+def test_too_many_bad_records_stop_the_worker_after_all_that_came_before_them() -> None:
+    bench = Bench(ScriptedSource({}), limit=BadRecordLimit(max_run=3, max_ratio=0.9))
+    bench.store.offsets = {A: 0}
+    cursor = PartitionCursor(0)
+    good = RecordBatch([Record(*A, 0, None, lines(0)[0]), Record(*A, 1, None, b"{")], {A: cursor})
+    bad = RecordBatch([Record(*A, offset, None, b"{") for offset in (2, 3)], {A: cursor})
+    processor = bench.processor(Metrics(CollectorRegistry()))
+    prepared = [processor.prepare(good), processor.prepare(bad)]
+    assert processor.store_batch(prepared[0]) == {A: 2}
+    with pytest.raises(TooManyBadRecords, match="3 invalid records in a row"):  # the run goes on over batches
+        processor.store_batch(prepared[1])
+    assert {record.offset for record, _ in bench.dead_letters.durable} == {1}

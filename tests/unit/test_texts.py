@@ -66,7 +66,7 @@ def test_a_checkpoint_without_texts_observes_what_one_with_texts_does() -> None:
             joining=JoinRules(LIMITS),
         )
         records = [Record("traces", 0, number, None, value) for number, value in enumerate(lines(*range(50)))]
-        checkpoint = made.build(router().decode(records, NOW), {})
+        checkpoint = made.build(router().decode(records, NOW))
         entry = checkpoint.observed.entry
         seen = [(batch.series, batch.values.tolist(), batch.places.tolist()) for batch in entry.observations]
         known = (seen, entry.subjects.ids, entry.subjects.covariates)

@@ -11,6 +11,7 @@ from random import Random
 from statistics import mean
 
 import pytest
+from msgspec import structs
 
 from monitor.demo.annotators import judge
 from monitor.demo.preferences import Era, encode_preference, preferences
@@ -220,7 +221,7 @@ def test_annotators_prefer_the_released_assistant_to_the_drifted_one_wherever_it
 
 def test_a_shadow_changes_nothing_but_the_reference_response() -> None:
     shadowed = [
-        replace(trace, reference_response=None)
+        structs.replace(trace, reference_response=None)
         for trace in decoded(records(NORMAL, count=300, shadow=NORMAL))
         if isinstance(trace, Trace)
     ]

@@ -130,6 +130,7 @@ def _told(attributes: Attributes, asker: Asker, chat: Chat) -> dict[str, Any]:
     request_model = first_text(attributes, _REQUEST_MODEL)
     if request_model is None and KIND in attributes and "llm.model_name" not in attributes:
         request_model = requested_model(attributes)
+    input_tokens, output_tokens = count(attributes, _INPUT_TOKENS), count(attributes, _OUTPUT_TOKENS)
     return {
         "model": first_text(attributes, _MODEL),
         "request_model": request_model,
@@ -139,8 +140,8 @@ def _told(attributes: Attributes, asker: Asker, chat: Chat) -> dict[str, Any]:
         "messages": chat.messages,
         "response": chat.response,
         "finish_reason": finish_reason(attributes) or chat.finish_reason,
-        "input_tokens": count(attributes, _INPUT_TOKENS),
-        "output_tokens": count(attributes, _OUTPUT_TOKENS),
+        "input_tokens": None if chat.messages and not input_tokens else input_tokens,  # nobody counted
+        "output_tokens": None if chat.response is not None and not output_tokens else output_tokens,
         "tool_calls": chat.tool_calls,
         "truncated": chat.truncated,
         "response_id": first_text(attributes, _RESPONSE_ID),

@@ -31,12 +31,20 @@ USER = (
     "traceloop.association.properties.user_id",
     "langfuse.user.id",
     "ai.telemetry.metadata.userId",
+    "litellm.end_user.id",
     "metadata.user_api_key_end_user_id",
     "metadata.user_id",
 )
 _SESSION_WORDS = ("session_id", "conversation_id", "thread_id")
 _USER_WORDS = ("user_id", "user", "end_user")
-_PREFIXES = ("", "metadata.", "traceloop.association.properties.", "ai.telemetry.metadata.", "langfuse.trace.metadata.")
+_PREFIXES = (
+    "",
+    "metadata.",
+    "litellm.metadata.",
+    "traceloop.association.properties.",
+    "ai.telemetry.metadata.",
+    "langfuse.trace.metadata.",
+)
 _METADATA = ("metadata", "langfuse.trace.metadata", "metadata.requester_metadata")
 _TAGS = ("tag.tags", "tags", "langfuse.trace.tags", "metadata.tags")
 
@@ -107,12 +115,13 @@ def _names(key: str) -> tuple[str, ...]:
 
 
 def _tags(attributes: Attributes, sides: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Yield tags that have a name and a value, such as `team:shop`."""
+    """Yield tags as labels: `team:shop` and `team=shop` have a name and a value, and a bare one is true."""
     lists = [load(attributes[name])[0] for name in _TAGS if name in attributes] + [side.get("tags") for side in sides]
     for each in (tag for tags in lists if isinstance(tags, list) for tag in tags if isinstance(tag, str)):
-        mark = min((place for sign in ":=" if (place := each.find(sign)) > 0), default=-1)
-        if mark > 0 and each[mark + 1 :].strip():
-            yield each[:mark].strip(), each[mark + 1 :].strip()
+        mark = min((place for sign in ":=" if (place := each.find(sign)) > 0), default=len(each))
+        value = each[mark + 1 :].strip() if mark < len(each) else "true"
+        if value:
+            yield each[:mark].strip(), value
 
 
 def _label(value: Any) -> str | None:

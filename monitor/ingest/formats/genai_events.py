@@ -39,11 +39,11 @@ def read_event(name: str, event: SpanEvent) -> Chat | None:
             return None
         chat.answer(choice)
     elif name == "gen_ai.content.prompt":
-        chat.ask(attributes.get("gen_ai.prompt", event.body))
+        chat.ask(attributes.get("gen_ai.prompt") if event.body is None else event.body)
     elif name == "gen_ai.content.completion":
         if attributes.get("index") not in _FIRST:
             return None
-        chat.answer(attributes.get("gen_ai.completion", event.body))
+        chat.answer(attributes.get("gen_ai.completion") if event.body is None else event.body)
     else:
         return None
     return chat

@@ -52,7 +52,7 @@ class NativePart(Struct, frozen=True, gc=False):
     text: str | None = None
 
 
-class NativeMessage(Struct, frozen=True):
+class NativeMessage(Struct, frozen=True, gc=False):
     role: Name
     content: Annotated[
         str | list[NativePart] | None,
@@ -69,7 +69,7 @@ class NativeRewardScores(Struct, frozen=True, gc=False):
     reference: Annotated[Number | None, Meta(description="of the reference response, by the same model")] = None
 
 
-class NativeTrace(Struct, frozen=True, kw_only=True):
+class NativeTrace(Struct, frozen=True, kw_only=True, gc=False):
     """One call of the policy model. Unknown fields are ignored.
 
     A response, an error, tool calls or output tokens are required: tokens alone are still a length.
@@ -181,8 +181,8 @@ def decode_label(value: bytes | None, limits: DecodeLimits, now: datetime) -> La
 def to_trace(wire: NativeTrace) -> Trace:
     """Carry *wire* over as it is; whether it makes sense is judged afterwards.
 
-    A blank response beside an error, a blank reference response and a blank
-    conversation id say nothing and become None.
+    A blank response beside an error or calls of tools, a blank reference response
+    and a blank conversation id say nothing and become None.
     """
     feedback = wire.feedback
     error = wire.error or None
@@ -191,7 +191,7 @@ def to_trace(wire: NativeTrace) -> Trace:
         wire.trace_id,
         _utc(wire.timestamp),
         wire.policy_model,
-        wire.response if error is None else _text(wire.response),
+        wire.response if error is None and not wire.tool_calls else _text(wire.response),
         _messages(wire.messages) if wire.messages else (),
         wire.conversation_id or None,
         _labels(wire.cohort) if wire.cohort else {},

@@ -13,10 +13,12 @@ from __future__ import annotations
 import csv
 import gzip
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any
+
+from msgspec import structs
 
 from monitor.domain.trace import Trace
 from tests.benchmarks.report import table
@@ -83,7 +85,7 @@ def calls(direction: str, start: int, baseline: int, factor: float) -> Sequence[
         return untouched
     change = baseline + QUIET
     longer = (
-        replace(trace, output_tokens=round((trace.output_tokens or 0) * factor))
+        structs.replace(trace, output_tokens=round((trace.output_tokens or 0) * factor))
         for trace in untouched[change : change + LONGEST_WAIT]
     )
     return (*untouched[:change], *longer)
