@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.program import Site
+from tests.program import Site, running, wait_for
 from tests.recordings import recorded, script
 
 
@@ -41,6 +43,19 @@ class OtlpSite(Site):
     def answers(self) -> list[str | None]:
         """Return the answers of what is stored, in the order of time."""
         return [response for (response,) in self.query("select response from trace order by timestamp")]
+
+
+@contextmanager
+def two_workers(site: Site) -> Iterator[None]:
+    """Run two daemons of one group in this process, one started after the other.
+
+    FastAPI silences a warning while an app is made, for the whole process: two at once would undo each other's.
+    """
+    with running(site.settings()) as one:
+        wait_for(lambda: one.port > 0, "the first worker")
+        with running(site.settings()) as other:
+            wait_for(lambda: other.port > 0, "the second worker")
+            yield
 
 
 def scripted_answers() -> list[str | None]:

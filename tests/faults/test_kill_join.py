@@ -9,7 +9,7 @@ import pytest
 
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.postgres.migrate import upgrade
-from tests.otlp_site import OtlpSite, logs_of, scripted_answers, spans_of
+from tests.otlp_site import OtlpSite, logs_of, scripted_answers, spans_of, two_workers
 from tests.program import Program, running, wait_for
 from tests.real_kafka import RealKafka
 
@@ -82,7 +82,7 @@ def test_two_workers_that_read_the_halves_at_the_same_time_join_each_call_once(
     kafka: RealKafka, postgres_url: str
 ) -> None:
     site = OtlpSite(kafka, postgres_url, partitions=2, batch_max_traces=2, join_seconds=600.0)
-    with running(site.settings()), running(site.settings()):
+    with two_workers(site):
         for number, (span, line) in enumerate(zip([*SPANS], [*LOGS, *[None] * WAITING], strict=False)):
             site.send([span], topic=site.spans, partition=number % 2)
             if line is not None:

@@ -8,7 +8,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.otlp_site import OtlpSite, logs_of, scripted_answers, spans_of
+from tests.otlp_site import OtlpSite, logs_of, scripted_answers, spans_of, two_workers
 from tests.program import Program, running, wait_for
 from tests.real_kafka import RealKafka
 from tests.recordings import OTLP
@@ -25,7 +25,7 @@ def test_all_recordings_piece_by_piece_over_two_topics_and_three_partitions_give
     random = Random(5)
     random.shuffle(spans)
     random.shuffle(logs)
-    with running(site.settings()), running(site.settings()):
+    with two_workers(site):
         for partition in range(3):
             site.send(logs[partition::3], topic=site.logs, partition=partition)
             site.send(spans[partition::3], topic=site.spans, partition=partition)
