@@ -354,7 +354,7 @@ def test_a_process_that_dies_or_hangs_between_scoring_and_commit_leaves_one_scor
         assert site.scoring.tick() is None  # one process scores
         assert site.entries() == 0
         with engine.begin() as connection:  # the server takes the process for dead
-            holder = "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted"
+            holder = "select pg_terminate_backend(pid, 10000) from pg_locks where locktype = 'advisory' and granted"
             assert connection.execute(text(holder)).scalars().all() == [True]
         site.score_anchors()
         halting.go.set()

@@ -90,7 +90,7 @@ def test_a_leader_that_dies_is_replaced_at_once(engine: Engine) -> None:
     dies, follows = Leadership(engine), Leadership(engine)
     assert dies.acquire()
     assert not follows.acquire()
-    query = "select pg_terminate_backend(pid) from pg_locks join leader_lease on objid = session_lock::oid"
+    query = "select pg_terminate_backend(pid, 10000) from pg_locks join leader_lease on objid = session_lock::oid"
     with transaction(engine) as connection:
         assert connection.execute(text(query)).scalars().all() == [True]
     assert follows.acquire()
@@ -101,7 +101,7 @@ def test_a_leader_that_dies_is_replaced_at_once(engine: Engine) -> None:
 def test_a_leader_whose_connection_broke_leads_again_over_another(engine: Engine, clock: Clock) -> None:
     leader = Leadership(engine, clock=clock)
     assert leader.acquire()
-    query = "select pg_terminate_backend(pid) from pg_locks join leader_lease on objid = session_lock::oid"
+    query = "select pg_terminate_backend(pid, 10000) from pg_locks join leader_lease on objid = session_lock::oid"
     with transaction(engine) as connection:
         connection.execute(text(query))
     clock.now += RENEW_SECONDS
