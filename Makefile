@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Of the tests: at once, each with servers of its own. What ARGS picks runs in one process, as --pdb and -x want it.
+JOBS ?= $(if $(strip $(ARGS)),0,2)
 BENCH ?= $(filter-out __init__ harness report,$(basename $(notdir $(wildcard tests/benchmarks/*.py)))) \
 	$(patsubst tests/benchmarks/%/__main__.py,%,$(wildcard tests/benchmarks/*/__main__.py))
 
@@ -22,8 +24,8 @@ install: $(INSTALLED) ## Make .venv with everything in it
 demo: $(INSTALLED) ## Watch a drift being caught and answered; ARGS=--exit ends after the story
 	$(BIN)/rlhf-monitor demo $(ARGS)
 
-test: $(INSTALLED) ## Run the tests; ARGS goes to pytest
-	$(BIN)/pytest $(ARGS)
+test: $(INSTALLED) ## Run the tests, JOBS=2 at a time; ARGS goes to pytest and makes it JOBS=0, one process
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(INSTALLED) ## Check style, types, import layers, sizes and documentation
 	$(BIN)/ruff check .

@@ -70,6 +70,21 @@ INGEST = Row(
             ),
         ),
         Panel(
+            "Parts of calls that wait",
+            "In the database, for their call's texts or its parent span; bounded by ingest.join.max_fragments.",
+            (
+                Query(f"max by (job) (monitor_fragments_waiting{ALL})", "{{job}} waiting"),
+                Query(f"sum by (job) (rate(monitor_fragments_total{ALL}[5m]))", "{{job}} stored a second"),
+                Query(f"max by (job) (monitor_fragment_age_seconds{ALL})", "{{job}} oldest, seconds"),
+            ),
+        ),
+        Panel(
+            "Calls taken without a part",
+            "Their time to wait was over (ingest.join.seconds), by what was missing; calls a second.",
+            (Query(f"sum by (missing) (rate(monitor_incomplete_calls_total{ALL}[5m]))", "{{missing}}"),),
+            "cps",
+        ),
+        Panel(
             "Prompts without an embedding",
             "Logged without the one that ingest.embedding wants, in the last five minutes.",
             (Query(f"sum by (job) (increase(monitor_unembedded_prompts_total{ALL}[5m]))", "{{job}}"),),

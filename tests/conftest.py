@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -24,28 +25,34 @@ from tests.real_kubernetes import ControlPlane, build_control_plane
 SHARED_DATA = ROOT.parent / "shared" / "data"
 TEMPLATE = "migrated"
 
-_kafka_report = pytest.StashKey[str]()
-_kubernetes_report = pytest.StashKey[str]()
+SLOW_FIRST = ("faults", "integration", "browser", "statistics")  # folders of tests, and then all others
+
+_reports = pytest.StashKey[dict[str, str]]()
+
+
+def reports_of(config: pytest.Config) -> dict[str, str]:
+    """Return what is said at the end of the run, by the real part that it is about."""
+    return config.stash.setdefault(_reports, {})
 
 
 @pytest.fixture(scope="session")
 def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """One broker a session: Apache Kafka, or the demo's embedded one where that cannot be had (never in CI)."""
-    stash = request.config.stash
+    reports = reports_of(request.config)
     folder = tmp_path_factory.mktemp("kafka")
     try:
         server = RealKafka(folder, fetch_libraries())
     except Unavailable as reason:
         if in_ci():
-            stash[_kafka_report] = f"kafka: NONE, and CI wants the real one: {reason}"
+            reports["kafka"] = f"NONE, and CI wants the real one: {reason}"
             raise
-        stash[_kafka_report] = f"kafka: NOT REAL, {EmbeddedKafka.version} stands in: {reason}"
+        reports["kafka"] = f"NOT REAL, {EmbeddedKafka.version} stands in: {reason}"
         with EmbeddedBroker() as broker:
             yield EmbeddedKafka(broker)
         return
     try:
         server.start()
-        stash[_kafka_report] = f"kafka: {server.version} (KRaft), real"
+        reports["kafka"] = f"{server.version} (KRaft), real"
         yield server
     finally:
         server.stop()
@@ -55,19 +62,19 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="session")
 def control_plane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """One etcd, API server and Job controller a session; without them its tests are skipped, never in CI."""
-    stash = request.config.stash
+    reports = reports_of(request.config)
     try:
         program = build_control_plane()
     except Unavailable as reason:
-        stash[_kubernetes_report] = f"kubernetes: NONE: {reason}"
+        reports["kubernetes"] = f"NONE: {reason}"
         if in_ci():
             raise
-        pytest.skip(stash[_kubernetes_report])
+        pytest.skip(f"kubernetes: {reports['kubernetes']}")
     folder = tmp_path_factory.mktemp("kubernetes")
     plane = ControlPlane(folder, program)
     try:
         plane.start()
-        stash[_kubernetes_report] = f"kubernetes: {plane.version} (API server and Job controller), real"
+        reports["kubernetes"] = f"{plane.version} (API server and Job controller), real"
         yield plane
     finally:
         plane.stop()
@@ -81,7 +88,7 @@ def _real_parts(request: pytest.FixtureRequest) -> None:
         return
     server: Kafka = request.getfixturevalue("kafka")
     if not server.is_real:
-        pytest.skip(request.config.stash[_kafka_report])
+        pytest.skip(f"kafka: {reports_of(request.config)['kafka']}")
 
 
 @pytest.fixture(scope="session")
@@ -157,8 +164,28 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         signal.signal(number, handler)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let the workers of a parallel run begin with what takes longest, so that they end at about the same time."""
+    if hasattr(config, "workerinput"):
+        rank = {folder: number for number, folder in enumerate(SLOW_FIRST)}
+        items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["reports"] = reports_of(session.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker of a parallel run says of its parts; what is missing is not covered by another's."""
+    reports = reports_of(node.config)
+    for part, report in getattr(node, "workeroutput", {}).get("reports", {}).items():
+        if report not in reports.setdefault(part, report):
+            reports[part] += f"; {report}"
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    report = config.stash.get(_kafka_report, "kafka: not used by the tests that ran")
-    terminalreporter.write_sep("-", report)
-    if _kubernetes_report in config.stash:
-        terminalreporter.write_sep("-", config.stash[_kubernetes_report])
+    reports = {"kafka": "not used by the tests that ran"} | reports_of(config)
+    for part, report in reports.items():
+        terminalreporter.write_sep("-", f"{part}: {report}")

@@ -19,6 +19,8 @@ from kafka.errors import KafkaError
 
 from monitor.demo.broker import EmbeddedBroker
 from monitor.errors import Unavailable
+from tests.ports import free_ports
+from tests.turns import one_at_a_time
 
 ROOT = Path(__file__).parents[1]
 POM = ROOT / "tests" / "kafka" / "pom.xml"
@@ -26,13 +28,15 @@ CACHE = ROOT / ".kafka"
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
 FETCH_SECONDS = 600.0
+JAVA = ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")  # it lives for minutes: half the work
 
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker}
+listeners={listeners},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners={listeners}
+listener.security.protocol.map={protocols},CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={folder}/logs
@@ -51,14 +55,20 @@ offsets.topic.num.partitions=4
 def fetch_libraries() -> Path:
     """Return the folder with Kafka's jars, downloading them once; raise `Unavailable` with the reason.
 
-    The folder appears under its final name only when it is complete, so a
-    download that was cut off, or ran twice at once, leaves nothing half done.
+    The folder appears under its final name only when it is complete. Several may
+    ask at once: one downloads, and the others wait.
     """
     if shutil.which("java") is None:
         raise Unavailable("java is not installed (Java 17 or newer is wanted)")
+    CACHE.mkdir(exist_ok=True)
     libraries = CACHE / f"kafka-{_wanted_version()}"
-    if libraries.is_dir():
-        return libraries
+    with one_at_a_time(CACHE / "lock"):
+        if not libraries.is_dir():
+            _download(libraries)
+    return libraries
+
+
+def _download(libraries: Path) -> None:
     if shutil.which("mvn") is None:
         raise Unavailable("mvn is not installed, and .kafka/ holds no earlier download")
     partial = CACHE / f"partial-{uuid4().hex}"
@@ -70,20 +80,11 @@ def fetch_libraries() -> Path:
         )  # fmt: skip
         if done.returncode != 0:
             raise Unavailable(f"mvn could not download Kafka: {(done.stdout + done.stderr).strip()[-500:]}")
-        if not libraries.exists():
-            partial.rename(libraries)
+        partial.rename(libraries)
     except subprocess.TimeoutExpired:
         raise Unavailable(f"mvn could not download Kafka within {FETCH_SECONDS:.0f} s") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return libraries
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
 
 
 @dataclass
@@ -95,7 +96,7 @@ class RealKafka:
     is_real = True
     api_version: None = None
     version: str = ""  # as the running broker states it
-    _ports: tuple[int, int] = field(default_factory=_free_ports)
+    _ports: list[int] = field(default_factory=lambda: free_ports(2))
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -129,7 +130,7 @@ class RealKafka:
         ]
         with (self.folder / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(
-                ["java", *flags, "-cp", f"{self.libraries}/*", "kafka.Kafka", str(properties)],
+                [*JAVA, *flags, "-cp", f"{self.libraries}/*", "kafka.Kafka", str(properties)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         _wait_for(self._answers, "Kafka's first answer", START_SECONDS)
@@ -158,13 +159,32 @@ class RealKafka:
             self._process.wait()
         self._process = None
 
+    def _listeners(self) -> dict[str, tuple[str, int]]:
+        """Return each listener's protocol and port; the first is the one that `bootstrap_servers` tells."""
+        return {"PLAINTEXT": ("PLAINTEXT", self._ports[0])}
+
+    def _lines(self) -> list[str]:
+        """Return properties beside the usual ones."""
+        return []
+
+    def _users(self) -> list[str]:
+        """Return what the broker is formatted with beside the usual."""
+        return []
+
     def _format(self, properties: Path) -> None:
-        broker, controller = self._ports
-        properties.write_text(PROPERTIES.format(broker=broker, controller=controller, folder=self.folder))
-        tool = ["java", "-cp", f"{self.libraries}/*", "kafka.tools.StorageTool"]
+        controller = self._ports[1]
+        listeners = self._listeners()
+        text = PROPERTIES.format(
+            controller=controller,
+            listeners=",".join(f"{name}://127.0.0.1:{port}" for name, (_, port) in listeners.items()),
+            protocols=",".join(f"{name}:{protocol}" for name, (protocol, _) in listeners.items()),
+            folder=self.folder,
+        )
+        properties.write_text("\n".join([text, *self._lines(), ""]))
+        tool = [*JAVA, "-cp", f"{self.libraries}/*", "kafka.tools.StorageTool"]
         cluster = "rlhf-monitor-tests-000"  # 22 characters of base64, as a random one has
         subprocess.run(
-            [*tool, "format", "-t", cluster, "-c", str(properties)],
+            [*tool, "format", "-t", cluster, "-c", str(properties), *self._users()],
             check=True,
             capture_output=True,
             timeout=START_SECONDS,

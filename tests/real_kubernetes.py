@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import yaml
 from kubernetes import client, config
 
 from monitor.errors import Unavailable
+from tests.ports import free_ports
 from tests.real_kafka import ROOT
 
 BUILD = ROOT / "tests" / "kubernetes" / "build.sh"
@@ -35,17 +35,6 @@ def build_control_plane() -> Path:
     if done.returncode != 0:
         raise Unavailable(f"the control plane could not be built: {done.stderr.strip()[-800:]}")
     return Path(done.stdout.strip())
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 @dataclass

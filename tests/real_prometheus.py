@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 import threading
 import urllib.parse
@@ -20,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.ports import free_port
 from tests.real_kafka import ROOT, in_ci
 
 PROGRAMS = ("prometheus", "prometheus-alertmanager")
@@ -74,12 +74,6 @@ def faster(rules: str) -> str:
         return f"{found['before']}{int(found['number']) * _MILLISECONDS[found['unit']] // FASTER}ms"
 
     return _DURATION.sub(cut, rules)
-
-
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
 
 
 @contextmanager

@@ -26,16 +26,20 @@ PATIENCE = timedelta(days=1)  # with which an item waits for an annotator who ha
 log = structlog.get_logger(__name__)
 
 
-def selection_of(engine: Engine, settings: ReviewSettings) -> SelectionRule:
-    """Return how a worker draws: by the leader's plan, and by the floor alone until there is one."""
-    if settings.floor_ratio and settings.key == ReviewSettings().key:
+def selection_of(engine: Engine, settings: ReviewSettings, *, has_texts: bool = True) -> SelectionRule:
+    """Return how a worker draws: by the leader's plan, and by the floor alone until there is one.
+
+    Nothing is drawn where no text is stored: nobody could judge it.
+    """
+    draws = settings.floor_ratio > 0 and has_texts
+    if draws and settings.key == ReviewSettings().key:
         log.warning("review_key_is_the_default", hint="set review.key, or who writes traces can tell which are drawn")
     first = SelectionPlan(kinds=settings.kinds, least=settings.floor_ratio, disputed=settings.floor_ratio)
     return SelectionRule(
         key=drawing_key(settings.key.get_secret_value()),
         overlap=settings.overlap,
         overlap_ratio=settings.overlap_ratio,
-        plan=PostgresPlans(engine, first).current if settings.floor_ratio else SelectionPlan,
+        plan=PostgresPlans(engine, first).current if draws else SelectionPlan,
     )
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import structlog
+
 from monitor.domain.cohort import CohortRule
 from monitor.domain.incident import VerdictWait
+from monitor.domain.review import drawing_key
 from monitor.domain.score import TemperatureOf
 from monitor.drift.anchor import JUDGED
 from monitor.drift.budget import Budget
@@ -22,8 +25,13 @@ from monitor.labels.item import Sampling
 from monitor.observe.scoring import RewardRule
 from monitor.observe.selection import SelectionRule
 from monitor.observe.step import ObserveRules
+from monitor.observe.texts import TextRule
 from monitor.retraining.cause import Verdicts
+from monitor.runs.action import ACTIONS
+from monitor.runs.policy import POLICY
 from monitor.settings.root import Settings
+
+log = structlog.get_logger(__name__)
 
 
 def observe_rules_of(settings: Settings, selection: SelectionRule, temperature: TemperatureOf) -> ObserveRules:
@@ -33,7 +41,40 @@ def observe_rules_of(settings: Settings, selection: SelectionRule, temperature: 
         settings.repeat_window,
         selection,
         RewardRule(temperature, takes_reported=rewards.backend == "none"),
+        text_rule_of(settings),
     )
+
+
+def text_rule_of(settings: Settings) -> TextRule:
+    texts = settings.ingest.text
+    ratio = {"all": 1.0, "sampled": texts.ratio, "none": 0.0}[texts.keep]
+    return TextRule(ratio, drawing_key(settings.review.key.get_secret_value()))
+
+
+def require_texts(settings: Settings) -> None:
+    """Raise `InvalidSetting` for what cannot work without stored texts, and log what works less without them."""
+    keep = settings.ingest.text.keep
+    if keep == "all":
+        return
+    found, retrain = f"ingest.text.keep = {keep!r}", settings.retrain
+    if keep == "none":
+        if settings.drift.reference.endpoint is not None:
+            raise InvalidSetting(f"drift.reference.endpoint: stored prompts are asked again, and {found} stores none")
+        actions = [("rules", rule.action) for rule in retrain.rules]
+        actions += [("periodic", rule.action) for rule in retrain.periodic]
+        for name, action in actions:
+            if ACTIONS[action].result.role == POLICY:
+                wanted = f"{action} is trained and judged on stored prompts"
+                raise InvalidSetting(f"retrain.{name}: {wanted}, and {found} stores none")
+    less = {
+        "review": "nothing can be shown" if keep == "none" else "what is drawn for review keeps its texts",
+        "baseline": "a new scorer's baseline is not made by scoring the window again"
+        if keep == "none"
+        else "a new scorer's baseline is made of the sample",
+        "examples": "alarms name traces without their texts",
+        "pairs": "labels on traces make no preference pairs; preference events do",
+    }
+    log.warning("texts_not_kept", setting=found, **less)
 
 
 def null_rule_of(settings: Settings) -> NullRule:

@@ -22,16 +22,18 @@ from sqlalchemy import Engine, event
 from monitor.app.anchor import anchor_scoring_of, anchors_of
 from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
+from monitor.app.erasure import Erasing
 from monitor.app.estimates import SHOW_SECONDS, estimates_of
 from monitor.app.explaining import WEB_PLACES, Explanations
 from monitor.app.labels import LabelIntake
 from monitor.app.leader import Leader
 from monitor.app.probes import probe_reports_of, probing, require_probes
+from monitor.app.processing import MadeParts, processor_of
 from monitor.app.reference import asking_again
 from monitor.app.release import Released, adopt_given_models, release_duties
 from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
 from monitor.app.review import reviews_of, selection_of
-from monitor.app.rules import controller_rules_of, observe_rules_of, tolerances_of
+from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
 from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
@@ -41,13 +43,12 @@ from monitor.drift.status import Streams
 from monitor.errors import Unavailable
 from monitor.extra import require
 from monitor.ingest.dead_letter import KafkaDeadLetters
-from monitor.ingest.decode import load_tokenizer
 from monitor.ingest.kafka import KafkaSource
+from monitor.ingest.kafka_client import client_options
 from monitor.ingest.limits import limits_of
-from monitor.ingest.route import Router, routes_of
+from monitor.ingest.redact import redaction_of
+from monitor.ingest.route import routes_of
 from monitor.pipeline.backoff import Backoff
-from monitor.pipeline.batch import BatchBuilder
-from monitor.pipeline.processor import BadRecordLimit, Processor
 from monitor.pipeline.worker import BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.checkpoints import PostgresCheckpoints
@@ -117,6 +118,7 @@ def ports_of(
         estimates=estimates_of(engine, settings),
         agreement=agreement_of(engine, settings),
         probes=probe_reports_of(engine, settings.probes),
+        erasures=Erasing.of(engine, settings.retrain),
         labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),
     )
 
@@ -231,25 +233,19 @@ class Daemon:
 
     def _run_worker(self) -> None:
         ingest, kafka = self.settings.ingest, self.settings.kafka
-        store = PostgresCheckpoints(self._engine, group_id=kafka.group_id, max_cohorts=ingest.max_cohorts)
-        temperature = ScorerTemperatures(self._engine, self.settings.rewards)
-        rules = observe_rules_of(self.settings, selection_of(self._engine, self.settings.review), temperature)
-        tokenizer = load_tokenizer(ingest.tokenizer) if ingest.tokenizer is not None else None
-        embedder, reward_model = open_embedder(self.settings, self._scorer, self._shared_scorer, self._metrics)
-        builder = BatchBuilder(rules, store, store, reward_model=reward_model, embedder=embedder, metrics=self._metrics)
-        dead_letters = KafkaDeadLetters(kafka)
-        processor = Processor(
-            router=Router(routes_of(kafka), limits_of(ingest), tokenizer=tokenizer),
-            builder=builder,
-            store=store,
-            dead_letters=dead_letters,
-            limit=BadRecordLimit(max_run=ingest.max_bad_run, max_ratio=ingest.max_bad_ratio),
-            metrics=self._metrics,
-            health=self.health,
-            backoff=Backoff(SystemRandom()),
-            clock=lambda: datetime.now(UTC),
-            stop=threading.Event(),
+        store = PostgresCheckpoints(
+            self._engine,
+            group_id=kafka.group_id,
+            max_cohorts=ingest.max_cohorts,
+            patience_seconds=ingest.join.patience_seconds,
         )
+        temperature = ScorerTemperatures(self._engine, self.settings.rewards)
+        selection = selection_of(self._engine, self.settings.review, has_texts=ingest.text.keep != "none")
+        rules = observe_rules_of(self.settings, selection, temperature)
+        embedder, reward_model = open_embedder(self.settings, self._scorer, self._shared_scorer, self._metrics)
+        dead_letters = KafkaDeadLetters(kafka, withhold=ingest.redaction.dead_letters == "withhold")
+        made = MadeParts(store, dead_letters, self._metrics, self.health)
+        processor = processor_of(self.settings, made, rules=rules, reward_model=reward_model, embedder=embedder)
         worker = Worker(
             lambda assignment: KafkaSource(kafka, [route.topic for route in routes_of(kafka)], assignment),
             processor,
@@ -351,8 +347,11 @@ class Daemon:
 
 
 def _require_extras(settings: Settings) -> None:
-    """Raise `InvalidSetting` for what a setting asks of this process and is not installed."""
+    """Raise `InvalidSetting` for what a setting asks of this process and is not there."""
     require_probes(settings.probes)
+    require_texts(settings)
+    redaction_of(settings.ingest.redaction)
+    client_options(settings.kafka)  # certificates and their keys
     retrain = settings.retrain
     if settings.rewards.backend == "huggingface":
         require("gpu", "torch", "rewards.backend = 'huggingface'")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from monitor.cli.terminal import cell, say, show_table
+from monitor.cli.terminal import cell, complain, say, show_table
 
 if TYPE_CHECKING:
     from monitor.domain.alarm import Alarm
@@ -27,6 +27,8 @@ def show_backtest(result: BacktestResult, shown: list[Alarm]) -> None:
     from monitor.cli.table import alarm_table, moment
     from monitor.drift.summary import kinds_of, summarise
 
+    for unknown in result.unknown_keys:
+        complain(unknown)
     if result.period is not None:
         _show_period(result.period)
     if result.baseline is None:

@@ -6,7 +6,9 @@ import typer
 
 from monitor import __version__
 from monitor.cli import alarm, daemon, offline, operate
+from monitor.cli.dead_letters import dead_letters
 from monitor.cli.demo import demo
+from monitor.cli.erase import erase
 from monitor.cli.models import models
 from monitor.cli.preferences import preferences
 from monitor.cli.probes import probes
@@ -39,6 +41,8 @@ app.add_typer(models, name="models")
 app.add_typer(review, name="review")
 app.add_typer(preferences, name="preferences")
 app.add_typer(probes, name="probes")
+app.add_typer(erase, name="erase")
+app.add_typer(dead_letters, name="dead-letters")
 app.command("score")(offline.score)
 app.command("backtest")(offline.backtest)
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.domain.text import for_terminal
+from monitor.errors import InvalidInput
 
 MAX_NUMBER = 2**63 - 1  # of an alarm, an incident or a job
 MAX_CELL_CHARACTERS = 200
@@ -43,6 +44,15 @@ def show_table(table: Table) -> None:
 def show_json(value: Any) -> None:
     """Print *value* as indented JSON in ASCII; what JSON has no form for is shown as text."""
     print(json.dumps(value, indent=2, default=plain).replace("\x7f", "\\u007f"))
+
+
+def hand_out(data: bytes) -> None:
+    """Write *data* as it is, to a file or another program; at a terminal it could do anything."""
+    if sys.stdout.isatty():
+        raise InvalidInput("--raw writes bytes as they are, which a terminal may obey: give --out FILE, or a pipe")
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def plain(value: Any) -> str:

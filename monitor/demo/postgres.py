@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from subprocess import CalledProcessError
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -43,7 +44,10 @@ class EmbeddedPostgres:
         pgserver = _import_pgserver()
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         try:
-            server = pgserver.get_server(self.folder, start=False)
+            try:
+                server = pgserver.get_server(self.folder, start=False)
+            except CalledProcessError:  # another process was just making the same system user
+                server = pgserver.get_server(self.folder, start=False)
             server.start()
         except Exception as error:  # the library lets through whatever its tools, files and locks raise
             raise Unavailable(f"the embedded PostgreSQL did not start in {self.folder}: {error}") from error

@@ -144,6 +144,23 @@ class Covariates:
             embedding=None if self.embedding is None else self.embedding[chosen],
         )
 
+    def without_prompts(self, chosen: Sequence[int]) -> Covariates:
+        """Return all subjects; of the *chosen* ones nothing is left by which the prompt could be guessed."""
+        sizes = np.diff(self.sketch_starts)
+        kept = np.ones(len(self), np.bool_)
+        kept[list(chosen)] = False
+        starts = np.concatenate([[0], np.cumsum(np.where(kept, sizes, 0))]).astype(np.int64)
+        embedding = None
+        if self.embedding is not None:
+            embedding = np.where(kept[:, None], self.embedding, np.float16(np.nan))
+        return replace(
+            self,
+            sketch=self.sketch[np.repeat(kept, sizes)],
+            sketch_starts=starts,
+            contexts=np.where(kept, self.contexts, 0).astype(np.uint16),
+            embedding=embedding,
+        )
+
     def encode(self) -> bytes:
         """Return the columns as bytes: 17 a subject, 2 an id of its sketch or a number of its embedding."""
         names = json.dumps(self.cohorts).encode()

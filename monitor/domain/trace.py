@@ -17,6 +17,9 @@ class TokenSource(StrEnum):
     WORDS = "words"
 
 
+TOOL_FINISHES = frozenset({"tool_calls", "tool_call", "tool_use", "function_call"})  # as providers write it
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     role: str
@@ -35,8 +38,10 @@ class ReportedScores:
 class Trace:
     """One call of the policy model.
 
-    `response` is None only where `error` tells why. `cohort` holds the producer's
-    labels as they came; which of them make a cohort is decided by `CohortRule`.
+    `response` is None where there is no text to judge: the call failed, the answer is a
+    call of tools, or the producer keeps texts to itself and reports tokens alone.
+    `cohort` holds the producer's labels as they came; which of them make a cohort is
+    decided by `CohortRule`.
     """
 
     trace_id: str
@@ -55,17 +60,31 @@ class Trace:
     feedback_rating: float | None = None  # below zero: the user was not content
     error: str | None = None
     reward_scores: ReportedScores | None = None  # used where no reward model is configured
+    user_id: str | None = None
+    tool_calls: int = 0  # that the answer asks for
+    truncated: bool = False  # the text was cut on its way here; a cut by the length limit is a finish reason
+
+    @property
+    def calls_tools(self) -> bool:
+        """Say whether the answer asks for tools; where no call of them is told, the finish reason says so."""
+        return self.tool_calls > 0 or (self.finish_reason or "").lower() in TOOL_FINISHES
+
+    @property
+    def whole_response(self) -> str | None:
+        """The response as the policy gave it; None where there is no text, or not all of it came here."""
+        return None if self.truncated else self.response
 
     def repeat_keys(self) -> tuple[bytes, ...]:
         """16-byte keys of the conversation and of the prompt, each bound to the policy model.
 
         Two traces that share a key inside the repeat window are not independent
-        observations; only the first of them may reach a detector.
+        observations; only the first of them may reach a detector. A prompt that was cut
+        has no key: many prompts that begin alike are not the same one.
         """
         keys = []
         if self.conversation_id is not None:
             keys.append(_digest("conversation", self.policy_model, self.conversation_id))
-        if self.messages:
+        if self.messages and not self.truncated:
             parts = [part for message in self.messages for part in (message.role, message.content)]
             keys.append(_digest("prompt", self.policy_model, *parts))
         return tuple(keys)

@@ -10,7 +10,10 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from monitor.errors import InvalidTrace, Unavailable
-from monitor.ingest.kafka_client import client_options, connect, translated
+from monitor.ingest.decode import Reason
+from monitor.ingest.kafka_client import client_options, connect
+from monitor.ingest.kafka_connections import Connections, translated
+from monitor.ingest.letter import DETAIL, OFFSET, PARTITION, REASON, TIMESTAMP, TOPIC, TRUNCATED, WITHHELD, Headers
 from monitor.ingest.record import Record
 from monitor.settings.kafka import KafkaSettings
 
@@ -25,7 +28,6 @@ CLOSE_SECONDS = 5.0
 TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
-Headers = tuple[tuple[str, bytes], ...]
 Identity = tuple[str, int, int, int]  # topic, partition, offset; and a hash, since a replaced topic counts anew
 
 
@@ -49,23 +51,28 @@ class DeadLetter:
         """Return the letter with no more than the head of each part; a header tells the value's size in bytes."""
         headers = self.headers if _size(self.headers) <= TRUNCATED_BYTES else ()
         key = None if self.key is None else self.key[:TRUNCATED_BYTES]
-        cut = ("truncated_from", str(len(self.value)).encode())
+        cut = (TRUNCATED, str(len(self.value)).encode())
         return DeadLetter(key, self.value[:TRUNCATED_BYTES], headers, (*self.reasons, cut))
 
 
-def dead_letter(record: Record, invalid: InvalidTrace) -> DeadLetter:
+def dead_letter(record: Record, invalid: InvalidTrace, *, withheld: bool = False) -> DeadLetter:
+    """Return the letter of *record*; one that is *withheld* says where the record stands, and holds nothing of it."""
     reasons = {
-        "reason": str(invalid.reason),
-        "detail": invalid.detail,
-        "source_topic": record.topic,
-        "source_partition": str(record.partition),
-        "source_offset": str(record.offset),
+        REASON: str(invalid.reason),
+        DETAIL: invalid.detail,
+        TOPIC: record.topic,
+        PARTITION: str(record.partition),
+        OFFSET: str(record.offset),
+        TIMESTAMP: str(record.timestamp_ms),
     }
+    told = tuple((name, text.encode(errors="replace")) for name, text in reasons.items())
+    if withheld:
+        return DeadLetter(None, b"", (), (*told, (WITHHELD, b"true")))
     return DeadLetter(
         record.key,
         record.value or b"",
         tuple((name, value or b"") for name, value in record.headers),
-        tuple((name, text.encode(errors="replace")) for name, text in reasons.items()),
+        told,
     )
 
 
@@ -78,8 +85,12 @@ class KafkaDeadLetters:
     are all good opens no second connection.
     """
 
-    def __init__(self, settings: KafkaSettings, *, max_request_bytes: int = MAX_REQUEST_BYTES) -> None:
+    def __init__(
+        self, settings: KafkaSettings, *, withhold: bool = False, max_request_bytes: int = MAX_REQUEST_BYTES
+    ) -> None:
+        """*withhold*: letters hold nothing of their records; where redaction failed, no letter ever does."""
         self._topic = settings.dead_letter_topic
+        self._withhold = withhold
         self._options: dict[str, Any] = client_options(settings) | {
             "acks": "all",
             "enable_idempotence": False,  # a letter twice does no harm, and one permission less is needed
@@ -89,7 +100,8 @@ class KafkaDeadLetters:
             "delivery_timeout_ms": round(FLUSH_SECONDS * 1000),
             "max_block_ms": round(REQUEST_SECONDS * 1000),
         }
-        self._producer: KafkaProducer | None = None
+        self._producer: Any = None  # a KafkaProducer, from the first letter on
+        self._connections: Connections | None = None
         self._buffered: dict[Identity, DeadLetter] = {}
         self._durable: dict[Identity, None] = {}  # oldest first
         self._bytes = 0
@@ -99,7 +111,8 @@ class KafkaDeadLetters:
         identity = (record.topic, record.partition, record.offset, hash(record.value))
         if identity in self._buffered or identity in self._durable:
             return
-        letter = dead_letter(record, invalid)
+        withheld = self._withhold or invalid.reason == Reason.REDACTION_FAILED
+        letter = dead_letter(record, invalid, withheld=withheld)
         self._buffered[identity] = letter
         self._bytes += letter.size
         if len(self._buffered) >= MAX_BUFFERED_LETTERS or self._bytes >= MAX_BUFFERED_BYTES:
@@ -138,8 +151,9 @@ class KafkaDeadLetters:
 
     def _named(self, error: KafkaError) -> Exception:
         """Say what *error* means, and of which topic."""
-        meaning = translated(error)
-        if not isinstance(meaning, Unavailable):
+        meaning = translated(error) if self._connections is None else self._connections.translated(error)
+        refused = self._connections is not None and self._connections.is_refused
+        if refused or not isinstance(meaning, Unavailable):
             return meaning
         named = f"the dead-letter topic {self._topic!r} (kafka.dead_letter_topic)"
         if self._producer is not None and not self._producer._metadata.partitions_for_topic(self._topic):
@@ -154,7 +168,7 @@ class KafkaDeadLetters:
     def _send(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         """Return the letters that are too large when all others are durable."""
         if self._producer is None:
-            self._producer = connect(KafkaProducer, self._options)
+            self._producer, self._connections = connect(KafkaProducer, self._options)
         too_large, sent = [], []
         for letter in letters:
             headers = [*letter.headers, *letter.reasons]

@@ -16,11 +16,16 @@ from tokenizers import Tokenizer
 from monitor.domain.label import Label
 from monitor.domain.trace import Message, Preference, TokenSource, Trace
 from monitor.errors import InvalidSetting, InvalidTrace
+from monitor.ingest.part import Part
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # nothing that is traced is older; zero epochs are
 MAX_SHOWN_CHARACTERS = 80
+MAX_IDENTIFIER_CHARACTERS = 512
+MAX_TIME_NS = 2**63 - 1  # what a database's integers hold
 MAX_DIMENSIONS = 64  # of a label
-PRIVATE = frozenset({"response", "reference_response", "messages", "chosen", "rejected", "error"})
+PRIVATE = frozenset(
+    {"response", "reference_response", "messages", "chosen", "rejected", "error", "error_str", "error_information"}
+)
 
 W = TypeVar("W", bound=msgspec.Struct)
 
@@ -31,11 +36,14 @@ class Reason(StrEnum):
     EMPTY_RECORD = "empty_record"  # no value at all: a tombstone
     NOT_UTF8 = "not_utf8"
     NOT_JSON = "not_json"
+    UNKNOWN_FORMAT = "unknown_format"  # JSON, and of no format that is known
+    NOT_OTLP = "not_otlp"  # no spans, logs or metrics of OpenTelemetry
     TOO_DEEP = "too_deep"  # nested beyond the interpreter's stack
     LONE_SURROGATE = "lone_surrogate"  # half of a UTF-16 pair: no text can hold it
     NUL_CHARACTER = "nul_character"  # PostgreSQL's text cannot hold it
     MISSING_FIELD = "missing_field"
     WRONG_TYPE = "wrong_type"
+    INVALID_IDENTIFIER = "invalid_identifier"  # a trace or span id that is none
     EMPTY_IDENTIFIER = "empty_identifier"
     IDENTIFIER_TOO_LONG = "identifier_too_long"
     INVALID_TIMESTAMP = "invalid_timestamp"
@@ -47,6 +55,7 @@ class Reason(StrEnum):
     INVALID_NAME = "invalid_name"  # letters that the field does not take
     UNKNOWN_WORD = "unknown_word"  # none of the few that the field takes
     TOO_MANY_DIMENSIONS = "too_many_dimensions"
+    REDACTION_FAILED = "redaction_failed"  # so it may not be stored; its dead letter is without its text
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,7 @@ class DecodeLimits:
     max_response_characters: int
     max_prompt_characters: int
     max_future: timedelta
+    label_keys: frozenset[str] = frozenset()  # the labels that are wanted; a native trace keeps all it has
 
 
 def parse_json(decoder: msgspec.json.Decoder[W], value: bytes | None) -> W | InvalidTrace:
@@ -75,10 +85,26 @@ def parse_json(decoder: msgspec.json.Decoder[W], value: bytes | None) -> W | Inv
     return InvalidTrace(Reason.NUL_CHARACTER, f"{_shortened(field)} holds U+0000; wanted text without NUL")
 
 
+def parts_of_json(value: bytes | None) -> Sequence[bytes | None]:
+    """Return the items of an array, or the lines where each is an object; anything else as it is, alone."""
+    text = (value or b"").strip()
+    if text[:1] == b"[":
+        try:
+            return [bytes(item) for item in _ITEMS.decode(text)] or (value,)
+        except (ValueError, RecursionError):
+            return (value,)
+    lines = [line for line in map(bytes.strip, text.split(b"\n")) if line] if b"\n" in text else ()
+    if lines and all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
+        return lines
+    return (text or value,)
+
+
 def check_trace(trace: Trace, limits: DecodeLimits, now: datetime) -> InvalidTrace | None:
     """Judge a trace of any format; None where it is sound."""
-    if trace.response is None and trace.error is None:
-        return _invalid(Reason.MISSING_FIELD, "response", "null or absent", "a response or an error")
+    told = trace.error is not None or trace.tool_calls or trace.output_tokens is not None
+    if trace.response is None and not told:
+        wanted = "a response, an error, tool calls, or the output tokens where texts are not told"
+        return _invalid(Reason.MISSING_FIELD, "response", "null or absent", wanted)
     return (
         (_blank("trace_id", trace.trace_id) if trace.trace_id.isspace() else None)
         or (_blank("policy_model", trace.policy_model) if trace.policy_model.isspace() else None)
@@ -87,6 +113,38 @@ def check_trace(trace: Trace, limits: DecodeLimits, now: datetime) -> InvalidTra
         or _check_response("reference_response", trace.reference_response, limits)
         or _check_prompt(trace.messages, limits)
     )
+
+
+def check_part(part: Part, limits: DecodeLimits) -> InvalidTrace | None:
+    """Judge what one piece tells of a call, so that it can be kept; the call is judged when it is whole."""
+    names = {
+        "model": part.model,
+        "request_model": part.request_model,
+        "conversation_id": part.conversation_id,
+        "user_id": part.user_id,
+        "finish_reason": part.finish_reason,
+        "response_id": part.response_id,
+    }
+    told = [name for name in names.values() if name is not None]
+    for field, name in names.items():
+        if name is not None and len(name) > MAX_IDENTIFIER_CHARACTERS:
+            wanted = f"at most {MAX_IDENTIFIER_CHARACTERS}"
+            return _invalid(Reason.IDENTIFIER_TOO_LONG, field, f"{len(name):,} characters", wanted)
+    for field, time_ns in (("start", part.start_ns), ("end", part.end_ns)):
+        if time_ns is not None and not 0 <= time_ns <= MAX_TIME_NS:
+            return _invalid(Reason.TIMESTAMP_OUT_OF_RANGE, field, time_ns, f"at most {MAX_TIME_NS} nanoseconds")
+    told += [part.response or "", part.error or "", *part.labels.values()]
+    told += [text for message in part.messages for text in message]
+    whole = "".join(told)
+    if "\x00" in whole:
+        return InvalidTrace(Reason.NUL_CHARACTER, "a text of the call holds U+0000; wanted text without NUL")
+    if not whole.isascii() and _SURROGATE.search(whole) is not None:
+        return InvalidTrace(
+            Reason.LONE_SURROGATE, "a text of the call holds half of a surrogate pair; wanted whole ones"
+        )
+    if part.response is not None and len(part.response) > limits.max_response_characters:
+        return _check_response("response", part.response, limits)
+    return _check_size(sum([len(role) + len(content) for role, content in part.messages]), limits)
 
 
 def check_preference(preference: Preference, limits: DecodeLimits, now: datetime) -> InvalidTrace | None:
@@ -130,13 +188,15 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 def count_output_tokens(trace: Trace, tokenizer: Tokenizer | None) -> Trace:
     """Fill in the output tokens of a response whose producer did not count them.
 
-    The count's source says how: by the tokenizer, or in words where there is none.
+    The count's source says how: by the tokenizer, or in words where there is none. A text that
+    was cut on its way here is not counted: it does not tell how long the answer was.
     """
-    if trace.output_tokens is not None or trace.response is None:
+    text = trace.whole_response
+    if trace.output_tokens is not None or text is None:
         return trace
     if tokenizer is None:
-        return replace(trace, output_tokens=len(trace.response.split()), output_tokens_source=TokenSource.WORDS)
-    tokens = len(tokenizer.encode(trace.response, add_special_tokens=False))
+        return replace(trace, output_tokens=len(text.split()), output_tokens_source=TokenSource.WORDS)
+    tokens = len(tokenizer.encode(text, add_special_tokens=False))
     return replace(trace, output_tokens=tokens, output_tokens_source=TokenSource.TOKENIZER)
 
 
@@ -145,6 +205,8 @@ _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _FIELD = re.compile(r" - at `\$\.?([^`]*)`$")
 _FIELD_REASONS = {  # what msgspec says of a field; the first that is found decides
     "of length >=": Reason.EMPTY_IDENTIFIER,
@@ -237,7 +299,10 @@ def _check_response(field: str, text: str | None, limits: DecodeLimits) -> Inval
 
 
 def _check_prompt(messages: Sequence[Message], limits: DecodeLimits) -> InvalidTrace | None:
-    characters = sum([len(message.content) + len(message.role) for message in messages])
+    return _check_size(sum([len(message.content) + len(message.role) for message in messages]), limits)
+
+
+def _check_size(characters: int, limits: DecodeLimits) -> InvalidTrace | None:
     if characters <= limits.max_prompt_characters:
         return None
     wanted = f"at most {limits.max_prompt_characters:,}"

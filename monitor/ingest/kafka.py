@@ -14,8 +14,8 @@ from kafka.structs import OffsetAndMetadata
 from kafka.structs import TopicPartition as KafkaPartition
 
 from monitor.errors import ReplacedLog, Unavailable
-from monitor.ingest.kafka_client import client_options, connect, translated
-from monitor.ingest.kafka_rebalance import AssignmentListener, Rebalance
+from monitor.ingest.kafka_client import client_options, connect
+from monitor.ingest.kafka_rebalance import AssignmentListener, Rebalance, subscribe
 from monitor.ingest.kafka_records import PartitionRecords
 from monitor.ingest.offset import StartOffset, StoredOffset, plan_start
 from monitor.ingest.order import TimeOrder
@@ -71,11 +71,11 @@ class KafkaSource:
             "isolation_level": "read_committed",
             "metadata_max_age_ms": METADATA_SECONDS * 1000,
         }
-        self._consumer = connect(KafkaConsumer, options)
+        self._consumer, self._connections = connect(KafkaConsumer, options)
         self._consumer._fetcher.PartitionRecords = PartitionRecords
         self._order = TimeOrder()
         self._rebalance = Rebalance(self._consumer, listener, self._order)
-        self._consumer.subscribe(topics=self._topics, listener=self._rebalance)
+        subscribe(self._consumer, self._topics, self._rebalance)
 
     def poll(self, timeout_seconds: float) -> list[Record]:
         """Return records in the order of time over the partitions, of offsets within each; none if none came.
@@ -102,7 +102,7 @@ class KafkaSource:
             unreadable = self._unreadable_record(error)
             self._order.add(unreadable.topic_partition, [unreadable])
         except KafkaError as error:
-            raise self._rebalance.take_failure() or translated(error) from error
+            raise self._rebalance.take_failure() or self._connections.translated(error) from error
         return passed or self._take()
 
     def pause(self) -> None:
@@ -145,7 +145,7 @@ class KafkaSource:
                 for p, end in ends.items()
             }
         except KafkaError as error:
-            raise translated(error) from error
+            raise self._connections.translated(error) from error
 
     def close(self) -> None:
         """Leave the group, which revokes the partitions; a broker that is away is not waited for."""
@@ -278,7 +278,7 @@ class KafkaSource:
             first = self._consumer.beginning_offsets(partitions, timeout_ms=REQUEST_SECONDS * 1000)
             position = {partition: self._position(partition) for partition in partitions}
         except KafkaError as failure:  # the next poll comes here again
-            raise translated(failure) from failure
+            raise self._connections.translated(failure) from failure
         known = {partition: place.offset for partition, place in parted.items() if place is not None}
         self._begin(
             {
@@ -303,7 +303,7 @@ class KafkaSource:
         # The client would take the same broken batch in hand again, without end and within one poll.
         stuck, fetcher._next_partition_records = fetcher._next_partition_records, None
         if stuck is None:
-            raise translated(error) from error
+            raise self._connections.translated(error) from error
         partition = stuck.topic_partition
         offset = self._consumer.position(partition)
         self._unreadable[partition, offset] += 1

@@ -27,14 +27,14 @@ class KafkaAnnouncements:
             "delivery_timeout_ms": round(DELIVERY_SECONDS * 1000),
             "max_block_ms": round(REQUEST_SECONDS * 1000),
         }
-        self._producer: KafkaProducer | None = None
+        self._producer: Any = None  # a KafkaProducer, from the first announcement on
 
     def write(self, key: bytes, body: bytes, headers: dict[str, str]) -> str | None:
         """Return None where the record is durable, else why it is not known to be."""
         told = [(name, value.encode()) for name, value in headers.items()]
         try:
             if self._producer is None:
-                self._producer = connect(KafkaProducer, self._options)
+                self._producer, _ = connect(KafkaProducer, self._options)
             self._producer.send(self._topic, body, key, headers=told).get(DELIVERY_SECONDS)
         except (KafkaError, Unavailable, InvalidSetting) as error:
             return f"the topic {self._topic!r} (kafka.promotion_topic): {type(error).__name__}: {error}"

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer
+from kafka.errors import KafkaError
 from kafka.structs import TopicPartition as KafkaPartition
 
 from monitor.ingest.offset import StartOffset, StoredOffset
 from monitor.ingest.order import TimeOrder
 from monitor.ingest.record import TopicPartition
+
+ANSWER_SECONDS = 5.0  # of each of two questions, before the first join
+
+
+def subscribe(
+    consumer: KafkaConsumer, topics: Sequence[str], listener: ConsumerRebalanceListener | None = None
+) -> None:
+    """Subscribe *consumer*, and return once it knows the partitions of *topics*, if there are any.
+
+    Without that, kafka-python 3.0 may join first. As the group's leader it then gives
+    every member nothing, and has the group join a second time.
+    """
+    consumer.subscribe(topics=topics, listener=listener)
+    for _ in range(2):  # the first answer may be to a question from before, which named no topic
+        if all(consumer._coordinator._metadata_snapshot.get(topic) for topic in topics):
+            return
+        with suppress(KafkaError):  # a broker that is away, or a topic that is not there yet: for `poll` to find out
+            asked = consumer._cluster.request_update()
+            consumer._net.run(consumer._manager.wait_for, asked, ANSWER_SECONDS * 1000)
 
 
 class AssignmentListener(Protocol):

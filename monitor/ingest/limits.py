@@ -13,4 +13,5 @@ def limits_of(settings: IngestSettings) -> DecodeLimits:
         max_response_characters=settings.max_response_characters,
         max_prompt_characters=settings.max_prompt_characters,
         max_future=timedelta(days=settings.max_future_days),
+        label_keys=frozenset(settings.cohort_keys),
     )

@@ -11,6 +11,7 @@ from monitor.domain.label import Label
 from monitor.domain.trace import Preference, Trace
 from monitor.errors import InvalidTrace
 from monitor.ingest.decode import DecodeLimits
+from monitor.ingest.part import Part
 from monitor.ingest.record import Record
 
 
@@ -27,7 +28,9 @@ class SkipReason(StrEnum):
 
     OTHER_SPAN = "other_span"  # a span that is no call of a model
     CACHE_HIT = "cache_hit"  # an answer given before: no new observation of the model
-    UNJOINED = "unjoined"  # a fragment, on a topic whose fragments nothing joins
+    OTHER_SIGNAL = "other_signal"  # a record of another kind than traces: metrics, or a log line of something else
+    UNJOINED = "unjoined"  # a part whose call never came
+    INVALID_CALL = "invalid_call"  # put together of parts that waited, it is no sound trace; the log says why
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +40,7 @@ class Skipped:
     reason: SkipReason
 
 
-@dataclass(frozen=True, slots=True)
-class Fragment:
-    """A part of a trace whose other parts come in other records."""
-
-    trace_id: str
-    timestamp: datetime  # UTC, aware
-    part: bytes  # as its format understands it
-
-
-Outcome = Trace | Preference | Label | Fragment | Skipped | InvalidTrace
+Outcome = Trace | Preference | Label | Part | Skipped | InvalidTrace
 Decode = Callable[[Record, DecodeLimits, datetime], Iterable[Outcome]]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 TopicPartition = tuple[str, int]
+Position = tuple[str, int, int]  # topic, partition, offset
 
 
 class Record(Struct, frozen=True, gc=False):  # made once a record: a dataclass costs ten times as much

@@ -14,13 +14,18 @@ from monitor.domain.label import Label
 from monitor.domain.trace import Preference, Trace
 from monitor.errors import InvalidSetting, InvalidTrace
 from monitor.ingest.decode import DecodeLimits, count_output_tokens
-from monitor.ingest.outcome import Carries, Decode, Format, Fragment, Outcome, Skipped, SkipReason
+from monitor.ingest.outcome import Carries, Decode, Format, Outcome, Skipped, SkipReason
+from monitor.ingest.part import Part
 from monitor.ingest.record import Record
+from monitor.ingest.redact import Redaction
 from monitor.settings.kafka import KafkaSettings
 
 # One line a format. Its module is loaded when a route names it, so that its libraries are needed only then.
 FORMATS = {
+    "auto": "monitor.ingest.formats.auto",
     "native": "monitor.ingest.formats.native",
+    "litellm": "monitor.ingest.formats.litellm",
+    "otlp": "monitor.ingest.formats.otlp",
 }
 
 
@@ -47,6 +52,7 @@ class RoutedBatch:
     traces: list[tuple[Trace, Record]] = field(default_factory=list)
     preferences: list[tuple[Preference, Record]] = field(default_factory=list)
     labels: list[tuple[Label, Record]] = field(default_factory=list)
+    parts: list[tuple[Part, Record]] = field(default_factory=list)  # of calls that several records tell of
     rejected: list[Rejected] = field(default_factory=list)  # each record once
     skipped: Counter[SkipReason] = field(default_factory=Counter)
 
@@ -54,11 +60,19 @@ class RoutedBatch:
 class Router:
     """Decodes every record by its topic's route."""
 
-    def __init__(self, routes: Iterable[Route], limits: DecodeLimits, *, tokenizer: Tokenizer | None = None) -> None:
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        limits: DecodeLimits,
+        *,
+        tokenizer: Tokenizer | None = None,
+        redaction: Redaction | None = None,
+    ) -> None:
         """Raise `InvalidSetting` for a format that is unknown or does not carry what its route says."""
         self._routes = {route.topic: (route.carries, decoder_of(route)) for route in routes}
         self._limits = limits
         self._tokenizer = tokenizer
+        self._redaction = redaction
 
     def decode(self, records: Sequence[Record], now: datetime) -> RoutedBatch:
         """Return what *records* hold; *now* is aware. No record raises, whatever it holds."""
@@ -66,7 +80,8 @@ class Router:
         for record in records:
             carries, decode = self._routes[record.topic]
             invalid = None
-            for outcome in decode(record, self._limits, now):
+            for decoded in decode(record, self._limits, now):
+                outcome = decoded if self._redaction is None else self._redaction.outcome(decoded)
                 if isinstance(outcome, InvalidTrace):
                     invalid = invalid or outcome
                 else:
@@ -84,8 +99,8 @@ class Router:
             batch.labels.append((outcome, record))
         elif isinstance(outcome, Skipped):
             batch.skipped[outcome.reason] += 1
-        elif isinstance(outcome, Fragment):
-            batch.skipped[SkipReason.UNJOINED] += 1
+        elif isinstance(outcome, Part):
+            batch.parts.append((outcome, record))
 
 
 def decoder_of(route: Route) -> Decode:
@@ -106,6 +121,6 @@ def decoder_of(route: Route) -> Decode:
 def routes_of(settings: KafkaSettings) -> tuple[Route, ...]:
     """Return the routes of `kafka.routes`, and of the topics that a setting of their own names."""
     named = [Route(route.topic, Carries(route.carries), route.format) for route in settings.routes]
-    traces = [Route(topic, Carries.TRACES) for topic in settings.trace_topics]
+    traces = [Route(topic, Carries.TRACES, settings.trace_format) for topic in settings.trace_topics]
     labels = [Route(settings.label_topic, Carries.LABELS)] if settings.label_topic is not None else []
     return (*traces, Route(settings.preference_topic, Carries.PREFERENCES), *labels, *named)

@@ -45,11 +45,13 @@ def score_traces(
     """Score each trace's response and, where there is one, its reference response, in one call of *model*.
 
     *compared* says which traces are measured against their reference response; None: all that have one.
-    Without a model, the scores that a trace brings itself are taken where the *rule* takes them.
+    A response that was cut on its way here is not scored: it is not what the policy said.
+    Without a model, the scores that a trace brings itself are taken where the *rule* takes them: the producer's own
+    model read the whole answer, whatever came of it here.
     """
     if model is None:
         return [UNSCORED if trace.reward_scores is None else _reported(trace, rule) for trace in traces]
-    answered = [number for number, trace in enumerate(traces) if trace.response is not None]
+    answered = [number for number, trace in enumerate(traces) if trace.whole_response is not None]
     paired = [
         number
         for number in answered
@@ -74,7 +76,7 @@ def _opinion(reward: Reward | None, reference: Reward | None, rule: RewardRule) 
 
 def _reported(trace: Trace, rule: RewardRule) -> Scored:
     scores = trace.reward_scores
-    if scores is None or trace.response is None or not rule.takes_reported:
+    if scores is None or trace.error is not None or not rule.takes_reported:
         return UNSCORED
     reward, reference = _alone(scores.policy), None if scores.reference is None else _alone(scores.reference)
     return Scored(reward, _opinion(reward, reference, rule))

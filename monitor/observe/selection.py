@@ -32,7 +32,7 @@ class SelectionRule:
         kinds = tuple(dict.fromkeys((PREFERENCE, *plan.kinds)))
         selections = []
         for trace, repeat, reward in zip(traces, repeated, rewards, strict=True):
-            open_to = () if repeat or trace.response is None else kinds
+            open_to = () if repeat or trace.whole_response is None else kinds
             disagreement = None if reward is None else reward.disagreement
             selections.append(
                 tuple(

@@ -7,16 +7,21 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
+
 from monitor.domain.cohort import CohortRule
 from monitor.domain.observation import LogEntry
 from monitor.domain.trace import Trace
-from monitor.observe.cohorts import CohortNames
+from monitor.observe.cohorts import CohortNames, KeyWatch, cohort_of
 from monitor.observe.embedding import Embedder
 from monitor.observe.gather import ObservedTrace, gather
 from monitor.observe.repeat import RepeatMemory, mark_repeats
 from monitor.observe.scoring import RewardModel, RewardRule, score_traces
 from monitor.observe.selection import SelectionRule
+from monitor.observe.texts import TextRule
 from monitor.telemetry.metrics import Stage
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,7 @@ class ObserveRules:
     repeat_window: timedelta = timedelta(hours=1)
     selection: SelectionRule = SelectionRule()
     rewards: RewardRule = RewardRule()
+    texts: TextRule = TextRule()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class Observer:
         self._reward_model = reward_model
         self._embedder = embedder
         self._timed = timed
+        self.keys = KeyWatch(rules.cohorts.keys)
 
     def observe(self, traces: Sequence[Trace]) -> Observed:
         """Observe *traces*, in their order; raises `Unavailable` where a port is away."""
@@ -67,7 +74,10 @@ class Observer:
         before = self._repeats.last_counted({key for own in keys for key in own})
         counted = dict(before)
         repeated = mark_repeats(traces, counted, self._rules.repeat_window, keys=keys)
-        labels = [self._rules.cohorts.name(trace.cohort) for trace in traces]
+        labels = [cohort_of(self._rules.cohorts, trace.cohort, trace.messages) for trace in traces]
+        self.keys.see(traces)
+        for unknown in self.keys.due():
+            log.warning("cohort_key_never_seen", hint=unknown)
         names = self._names.admit(labels)
         with self._timed(Stage.SCORE):
             fresh = [not repeat for repeat in repeated]  # no signal reads how a repeat compares

@@ -55,6 +55,7 @@ class BacktestResult:
     incidents: tuple[IncidentFacts, ...] = ()  # that they make up, the first told first
     traces_read: tuple[int, ...] = ()  # when each alarm was raised: labels come after their traces
     period: WholePeriod | None = None  # what labels tell; None where none are given
+    unknown_keys: tuple[str, ...] = ()  # a sentence on each cohort key that no trace has
 
 
 def backtest(
@@ -69,7 +70,7 @@ def backtest(
 
     Raises `InvalidInput` where there are no more traces than the baseline takes.
     """
-    entries, repeats = _observe_all(traces, plan, reward_model, embedder)
+    entries, repeats, unknown = _observe_all(traces, plan, reward_model, embedder)
     count = sum(len(entry.subjects) for entry in entries)
     if not count:
         raise InvalidInput("the files hold no good trace: see docs/native-trace.schema.json")
@@ -79,7 +80,7 @@ def backtest(
     written = _Written(plan, entries, labels)
     period = None if labels is None else whole_period(written.blocks, written.log, labels, plan.labels)
     if written.baseline is None:
-        return BacktestResult(count, repeats, None, 0, (), period=period)
+        return BacktestResult(count, repeats, None, 0, (), period=period, unknown_keys=unknown)
     log, fold = written.log, Fold(written.baseline, plan.fold)
     outcomes = [outcome for entry in log.records for outcome in fold.add(entry)]
     decisions = in_fold_order(outcome for outcome in outcomes if isinstance(outcome, Decision))
@@ -102,6 +103,7 @@ def backtest(
         incidents=incidents_of(alarms, recoveries, came=log.newcomers()),
         traces_read=tuple(log.traces_before(alarm.place + 1) for alarm in alarms),
         period=period,
+        unknown_keys=unknown,
     )
 
 
@@ -142,7 +144,7 @@ def _observe_all(
     plan: BacktestPlan,
     reward_model: Callable[[], RewardModel | None],
     embedder: Embedder | None,
-) -> tuple[deque[LogEntry], int]:
+) -> tuple[deque[LogEntry], int, tuple[str, ...]]:
     entries, repeats = deque[LogEntry](), 0
     memory = InMemoryRepeats(plan.observe.repeat_window)
     names = InMemoryCohortNames(plan.max_cohorts)
@@ -153,4 +155,4 @@ def _observe_all(
         memory.remember(observed.counted_keys)
         repeats += sum(item.repeated for item in observed.traces)
         entries.append(observed.entry)
-    return entries, repeats
+    return entries, repeats, tuple(observer.keys.unknown())

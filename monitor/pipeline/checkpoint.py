@@ -9,11 +9,12 @@ from typing import Protocol
 
 from monitor.domain.label import Label, LabelOutcome
 from monitor.domain.trace import Preference
+from monitor.ingest.join_call import Held
 from monitor.ingest.offset import StoredOffset
-from monitor.ingest.record import TopicPartition
+from monitor.ingest.record import Position, TopicPartition
+from monitor.ingest.route import Rejected
 from monitor.observe.step import Observed
-
-Position = tuple[str, int, int]  # topic, partition, offset
+from monitor.telemetry.intake import Missing
 
 
 class DuplicateTrace(Exception):
@@ -43,9 +44,41 @@ class Checkpoint:
     dead_letters: Mapping[str, int]  # by reason; durable in their topic already
     skipped: Mapping[str, int] = field(default_factory=dict)  # by reason
     labels: Sequence[Label] = ()
+    waits: Sequence[Held] = ()  # parts that came just now and wait for others
+    done: Sequence[int] = ()  # ids of parts that waited and are over
+    aliases: Sequence[tuple[str, str]] = ()  # a span that is part of a stored call, the call: both by id
+    rejected: Sequence[Rejected] = ()  # records of calls that are unsound when they are put together
+    incomplete: Mapping[Missing, int] = field(default_factory=dict)  # calls whose time to wait was over
 
 
-class CheckpointStore(Protocol):
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Parts that were stored to wait, all of each request among them."""
+
+    parts: Sequence[Held] = ()
+    ended: frozenset[str] = frozenset()  # requests whose parts wait no longer, for there are too many
+
+
+class FragmentStore(Protocol):
+    """Parts of calls that wait for others. Every method raises `Unavailable` where the store is away."""
+
+    def waiting_parts(self, traces: Sequence[str]) -> list[Held]:
+        """Return what waits of the requests *traces*, in the order in which it came."""
+        ...
+
+    def due_parts(self, excess: int) -> Waiting:
+        """Return requests that are due to be looked at again, each to one worker at a time.
+
+        Those of the *excess* parts that have waited longest are ended.
+        """
+        ...
+
+    def count_waiting(self) -> tuple[int, float]:
+        """Return how many parts wait, and for how many seconds the oldest has."""
+        ...
+
+
+class CheckpointStore(FragmentStore, Protocol):
     """Durable state of the worker. Every method raises `Unavailable` where the store is away."""
 
     def stored_offsets(self) -> dict[TopicPartition, StoredOffset]:

@@ -13,12 +13,14 @@ import structlog
 
 from monitor.domain.label import LabelOutcome
 from monitor.errors import Fenced, InvalidTrace, TooManyBadRecords, Unavailable
+from monitor.ingest.letter import is_replay
 from monitor.ingest.outcome import Carries
 from monitor.ingest.record import Record, TopicPartition
-from monitor.ingest.route import RoutedBatch, Router
+from monitor.ingest.route import Rejected, RoutedBatch, Router
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.batch import BatchBuilder
 from monitor.pipeline.checkpoint import Checkpoint, CheckpointStore, DuplicateTrace, Span
+from monitor.pipeline.sweep import Sweep
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics, PreferenceOutcome, Stage, TraceOutcome
 
@@ -82,8 +84,11 @@ class BadRecordLimit:
     def add(self, record: Record, run: int, *, bad: bool) -> int:
         """Take one record after *run* invalid ones in a row; return the run with it.
 
-        Raises `TooManyBadRecords` past either limit.
+        Raises `TooManyBadRecords` past either limit. A replayed letter that is bad again
+        is no sign of a topic that holds something else, so it counts for neither.
         """
+        if bad and is_replay(record):
+            return run
         if len(self._recent) == BAD_RATIO_WINDOW:
             self._bad -= self._recent[0]
         self._recent.append(bad)
@@ -119,6 +124,18 @@ class Processor:
     backoff: Backoff
     clock: Callable[[], datetime]
     stop: Event  # set when the time to leave has come, drained or not
+    sweep: Sweep
+
+    def look_again(self) -> None:
+        """Join what waits and is due; it does little more than once a second, whoever calls."""
+        if self.stop.is_set() or not self.sweep.is_due():
+            return
+        self.health.set_busy(BATCH_PART, BATCH_SECONDS, "looking again at parts that wait")
+        try:
+            for checkpoint in self.sweep.turn():
+                self._count(checkpoint, RoutedBatch(), ())
+        finally:
+            self.health.set_ready(BATCH_PART)
 
     def process(self, batch: RecordBatch) -> dict[TopicPartition, int]:
         """Return the new next offsets; none where the batch was dropped or the stop came first.
@@ -150,8 +167,10 @@ class Processor:
         checkpoint: Checkpoint | None = None
         while not self.stop.is_set():
             try:
-                self._set_aside(batch, decoded)
+                self._set_aside(batch, decoded.rejected)
                 checkpoint = checkpoint or self.builder.build(decoded, spans)
+                if checkpoint.rejected:
+                    self._set_aside(batch, checkpoint.rejected)
                 with self.metrics.timed(Stage.CHECKPOINT):
                     labelled = self.store.write(checkpoint)
             except Unavailable as reason:
@@ -170,16 +189,16 @@ class Processor:
                 return {partition: span.stop for partition, span in spans.items()}
         return {}
 
-    def _set_aside(self, batch: RecordBatch, decoded: RoutedBatch) -> None:
+    def _set_aside(self, batch: RecordBatch, letters: Sequence[Rejected]) -> None:
         """Make the dead letters durable, unless a partition of the batch was taken away."""
         if any(cursor.revoked for cursor in batch.cursors.values()):
             raise Fenced("a partition of the batch was revoked before its checkpoint")
-        for rejected in decoded.rejected:
+        for rejected in letters:
             self.dead_letters.put(rejected.record, rejected.invalid)
         self.dead_letters.flush()
 
     def _count(self, checkpoint: Checkpoint, decoded: RoutedBatch, labelled: Sequence[LabelOutcome]) -> None:
-        invalid = Counter(rejected.carries for rejected in decoded.rejected)
+        invalid = Counter(rejected.carries for rejected in (*decoded.rejected, *checkpoint.rejected))
         repeats = sum(item.repeated for item in checkpoint.observed.traces)
         self.metrics.count_traces(TraceOutcome.COUNTED, len(checkpoint.observed.traces) - repeats)
         self.metrics.count_traces(TraceOutcome.REPEATED, repeats)
@@ -190,8 +209,9 @@ class Processor:
         for label, outcome in zip(checkpoint.labels, labelled, strict=True):
             self.metrics.labels.count(outcome, label.source)
         self.metrics.labels.count_invalid(invalid[Carries.LABELS])
-        for skip, count in decoded.skipped.items():
+        for skip, count in checkpoint.skipped.items():
             self.metrics.count_skipped(skip, count)
+        self.metrics.joins.count(checkpoint.incomplete, waits=len(checkpoint.waits))
         for reason, count in checkpoint.dead_letters.items():
             self.metrics.count_dead_letters(reason, count)
         scored = [item.reward.disagreement for item in checkpoint.observed.traces if item.reward is not None]

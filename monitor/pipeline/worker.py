@@ -18,6 +18,7 @@ from monitor.ingest.record import Record, TopicPartition
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.checkpoint import CheckpointStore
 from monitor.pipeline.processor import PART, PartitionCursor, Processor, RecordBatch
+from monitor.pipeline.sweep import SWEEP_SECONDS
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics, Stage
 
@@ -267,8 +268,15 @@ class Worker:
     def _process(self) -> None:
         """The processor's thread; its failure is the process's."""
         with self._health.guard(PART):
-            while (batch := self._queue.get()) is not None:
+            while (batch := self._next()) is not None:
                 self._store(batch)
+
+    def _next(self) -> RecordBatch | None:
+        """Return the next batch, None at the end; parts that wait are looked at before it, and while there is none."""
+        while True:
+            self._processor.look_again()
+            with suppress(queue.Empty):
+                return self._queue.get(timeout=SWEEP_SECONDS)
 
     def _store(self, batch: RecordBatch) -> None:
         try:

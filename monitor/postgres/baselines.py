@@ -30,7 +30,7 @@ class PostgresBaselineTraces:
         self._engine = engine
 
     def export(self, path: Path) -> HashedFile | None:
-        """Write the active baseline's traces, as `RunSpec.rescore` describes them; None without a baseline."""
+        """Write the active baseline's traces, as `RunSpec.rescore` describes them; None where none are kept."""
         with transaction(self._engine) as connection:
             active = active_baseline(connection)
             if active is None:
@@ -50,6 +50,9 @@ class PostgresBaselineTraces:
                     target.write(line)
                     digest.update(line)
                     count += 1
+        if not count:
+            path.unlink()
+            return None
         return HashedFile(str(path.absolute()), digest.hexdigest(), count)
 
     def window(self) -> BaselineWindow | None:
@@ -59,6 +62,8 @@ class PostgresBaselineTraces:
                 return None
             rows = connection.execute(_COHORTS, {"baseline_id": active.baseline_id})
             traces = {row.place: WindowTrace(row.cohort, row.policy_model) for row in rows}
+            if not traces:  # texts are not stored: there is nothing to score again
+                return None
         window = active.baseline
         subjects = PostgresFoldStore(self._engine).subjects(window.first_place, window.stop_place)
         return BaselineWindow(active.baseline_id, active.revision, window, traces, subjects)

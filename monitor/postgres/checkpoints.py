@@ -16,10 +16,12 @@ from sqlalchemy.exc import DBAPIError
 from monitor.domain.cohort import OTHER
 from monitor.domain.label import LabelOutcome
 from monitor.errors import Fenced, Unavailable
+from monitor.ingest.join_call import Held
 from monitor.ingest.offset import StoredOffset
 from monitor.ingest.record import TopicPartition
 from monitor.observe.gather import ObservedTrace
-from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace
+from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace, Waiting
+from monitor.postgres import fragments
 from monitor.postgres.copy import copy_rows, driver_of
 from monitor.postgres.engine import transaction
 from monitor.postgres.labels import store_labels
@@ -67,15 +69,16 @@ _PREFERENCES = text(
 _TRACE_COLUMNS = (
     "stored_on, entry_id, ordinal, trace_id, topic, partition, record_offset, timestamp, policy_model, conversation_id,"
     " cohort, messages, response, reference_response, finish_reason, input_tokens, output_tokens,"
-    " output_tokens_source, latency_seconds, feedback_rating, error, repeated"
+    " output_tokens_source, latency_seconds, feedback_rating, error, repeated, user_id, tool_calls, truncated"
 )
 
 
 class PostgresCheckpoints:
     """The worker's `CheckpointStore`, and its `CohortNames`."""
 
-    def __init__(self, engine: Engine, *, group_id: str, max_cohorts: int) -> None:
+    def __init__(self, engine: Engine, *, group_id: str, max_cohorts: int, patience_seconds: float = 30.0) -> None:
         self._engine = engine
+        self._patience_seconds = patience_seconds
         self._group_id = group_id
         self._max_cohorts = max_cohorts
         self._cohorts: frozenset[str] = frozenset()  # kept apart, as far as known; never more once the cap is reached
@@ -119,6 +122,22 @@ class PostgresCheckpoints:
     def known_traces(self, trace_ids: Sequence[str]) -> set[str]:
         with transaction(self._engine) as connection:
             return {trace_id for (trace_id,) in driver_of(connection).execute(_KNOWN_TRACES, [list(trace_ids)])}
+
+    def waiting_parts(self, traces: Sequence[str]) -> list[Held]:
+        with transaction(self._engine) as connection:
+            return fragments.parts_of(connection, traces)
+
+    def due_parts(self, excess: int) -> Waiting:
+        with transaction(self._engine) as connection:
+            due = fragments.claim_due(connection, patience_seconds=self._patience_seconds)
+            ended = fragments.claim_oldest(connection, excess) if excess > 0 else set()
+            if not due and not ended:
+                return Waiting()
+            return Waiting(fragments.parts_of(connection, sorted(due | ended)), frozenset(ended))
+
+    def count_waiting(self) -> tuple[int, float]:
+        with transaction(self._engine) as connection:
+            return fragments.count_parts(connection)
 
     def last_counted(self, keys: Iterable[bytes]) -> dict[bytes, datetime]:
         with transaction(self._engine) as connection:
@@ -190,6 +209,7 @@ class PostgresCheckpoints:
             _score_rows(observed.traces),
         )
         insert_selected(connection, observed.traces)
+        fragments.store_parts(connection, checkpoint, patience_seconds=self._patience_seconds)
         if observed.counted_keys:
             keys = sorted(observed.counted_keys)  # one order everywhere: workers that meet do not deadlock
             times = [observed.counted_keys[key] for key in keys]
@@ -235,6 +255,9 @@ def _trace_rows(checkpoint: Checkpoint, entry: AppendedEntry) -> Iterator[tuple[
             trace.feedback_rating,
             trace.error,
             item.repeated,
+            trace.user_id,
+            trace.tool_calls,
+            trace.truncated,
         )
 
 

@@ -21,7 +21,10 @@ from monitor.runs.artifact import HashedFile
 
 MAX_JUDGED = 5_000  # the latest
 MAX_THUMBS = 100_000
-_ASKED_AND_ANSWERED = "not repeated and error is null and response is not null and jsonb_array_length(messages) > 0"
+_ASKED_AND_ANSWERED = (
+    "not repeated and error is null and response is not null and not truncated and tool_calls = 0"
+    " and jsonb_array_length(messages) > 0"
+)
 _SINCE = f"stored_on >= (cast(:since as timestamptz) at time zone 'utc')::date and {_ASKED_AND_ANSWERED}"
 _COUNT = text(f"select count(*) from trace where {_SINCE}")  # noqa: S608
 _TEXTS = (

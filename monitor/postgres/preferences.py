@@ -34,23 +34,25 @@ _READ_EVENTS = text(
 )
 _KEEP_TEXTS = text(
     "insert into preference_text"  # noqa: S608
-    " (trace_id, content, messages, response, reference_response, conversation_id, cohort)"
+    " (trace_id, content, messages, response, reference_response, conversation_id, user_id, cohort)"
     f" select t.trace_id, {_digests('t.messages::text', 't.response', 't.reference_response')}, t.messages, t.response,"
-    " t.reference_response, t.conversation_id, t.cohort from ("
+    " t.reference_response, t.conversation_id, t.user_id, t.cohort from ("
     "  select distinct trace_id from label where kind = 'preference' and source <> 'user' and withdrawn_at is null"
     "  and not exists (select from preference_text kept where kept.trace_id = label.trace_id)"
     " ) labelled join stored_trace s using (trace_id)"
     " join trace t on t.stored_on = s.stored_on and t.entry_id = s.entry_id and t.ordinal = s.ordinal"
-    " where t.response is not null and t.reference_response is not null limit :limit on conflict do nothing"
+    " where t.response is not null and t.reference_response is not null and not t.truncated"
+    " limit :limit on conflict do nothing"
 )
 _WITHOUT_TEXT = text(
     "select count(distinct trace_id) from label where kind = 'preference' and source <> 'user' and withdrawn_at is null"
     " and not exists (select from preference_text kept where kept.trace_id = label.trace_id)"
 )
+# A preference event that was erased has an empty content; one that is not read yet has none.
 # What holds news since :since, with the two answers either way round.
 _NEWS = (
     "with news as ("
-    "  select content from preference where received_at > :since and content is not null union"
+    "  select content from preference where received_at > :since and length(content) > 0 union"
     "  select t.content from label l join preference_text t using (trace_id)"
     "  where l.kind = 'preference' and l.source <> 'user' and l.received_at > :since"
     "), wanted as materialized ("
@@ -62,7 +64,7 @@ _OF_NEWS = " and content in (select content from wanted)"
 _EVENTS = (
     "select 'event' as source, preference_id as id, ''::bytea as digest, preference_id as subject, content,"
     " case when tie then 0.5 else 1.0 end as value, timestamp, cohort, annotator_id, criteria_version,"
-    " 'human' as by, null as conversation_id, dimensions from preference where content is not null"
+    " 'human' as by, null as conversation_id, dimensions from preference where length(content) > 0"
 )
 # A later content of a label's id takes the place of the earlier one; one that was withdrawn is no judgement.
 _LABELS = (

@@ -50,6 +50,7 @@ _LOGGED = text(
     " from stored_trace s join trace t on t.stored_on = s.stored_on and t.entry_id = s.entry_id"
     "   and t.ordinal = s.ordinal"
     " where s.trace_id = any(:ids) and t.response is not null and jsonb_array_length(t.messages) > 0"
+    " and not t.truncated and t.tool_calls = 0"
 )
 _ANSWER = (
     update(schema.reasked)

@@ -36,7 +36,7 @@ _EXAMPLES = text(
     " select trace_id, kind, 1, false, :reason, 1, :priority from ("
     "   select distinct unnest(examples) as trace_id from alarm where state = :state) as example"
     " cross join unnest(cast(:kinds as text[])) as kind"
-    f" where exists (select {_TEXT} example.trace_id and t.response is not null"
+    f" where exists (select {_TEXT} example.trace_id and t.response is not null and not t.truncated"
     "   and (kind <> :preference or t.reference_response is not null))"
     " and not exists (select from review_item i where i.trace_id = example.trace_id and i.kind = kind)"
     " order by trace_id, kind limit :limit on conflict (trace_id, kind) do nothing"
@@ -61,7 +61,7 @@ _FORGET_CLAIMS = text("delete from review_claim where until < now() - interval '
 _GOLD = text(
     "insert into review_item (trace_id, kind, probability, counted, reason, wanted, gold, state)"
     " select :trace_id, :kind, 1, false, :reason, 0, :gold, 'done'"
-    f" where exists (select {_TEXT} :trace_id and t.response is not null"
+    f" where exists (select {_TEXT} :trace_id and t.response is not null and not t.truncated"
     "   and (:kind <> :preference or t.reference_response is not null))"
     " on conflict (trace_id, kind) do update set gold = excluded.gold returning item_id"
 )

@@ -24,7 +24,7 @@ _JOB = text(
 _UNSCORED = text(
     "select t.trace_id, t.cohort, t.messages, t.response, s.mean, s.disagreement"
     " from trace t join score s on s.trace_id = t.trace_id and s.scorer_version = :champion"
-    " where t.response is not null"
+    " where t.response is not null and not t.truncated"
     " and not exists (select from shadow_score d where d.job_id = :job_id and d.trace_id = t.trace_id)"
     " order by t.stored_on desc, t.entry_id desc, t.ordinal desc limit :limit"
 )

@@ -7,14 +7,15 @@ from sqlalchemy import Connection, text
 # Repeats are no observations, so they are no part of a law.
 _COPY = text(
     "insert into baseline_trace (baseline_id, place, trace_id, cohort, policy_model, messages, response,"
-    " reference_response)"
+    " reference_response, conversation_id, user_id)"
     " select b.baseline_id, e.first_place + t.ordinal, t.trace_id, t.cohort, t.policy_model, t.messages, t.response,"
-    " t.reference_response"
+    " t.reference_response, t.conversation_id, t.user_id"
     " from baseline b join log_entry e on e.first_place < b.stop_place and e.first_place + e.places > b.first_place"
     "   and e.first_place >= (select coalesce(max(first_place), 0) from log_entry"
     "     where first_place <= b.first_place and places > 0)"
     " join trace t on t.entry_id = e.entry_id and t.stored_on = (e.created_at at time zone 'utc')::date"
     " where b.baseline_id = :baseline_id and e.source = 'traces' and not t.repeated and t.response is not null"
+    " and not t.truncated"
     " and e.first_place + t.ordinal >= b.first_place and e.first_place + t.ordinal < b.stop_place"
 )
 

@@ -7,11 +7,15 @@ from pathlib import Path
 from pydantic import Field
 
 from monitor.settings.embedding import EmbeddingSettings
+from monitor.settings.join import JoinSettings
 from monitor.settings.part import Part
+from monitor.settings.text import RedactionSettings, TextSettings
 
 
 class IngestSettings(Part):
-    cohort_keys: tuple[str, ...] = Field((), description="trace labels that make the cohort, in order")
+    cohort_keys: tuple[str, ...] = Field(
+        (), description="trace labels that make the cohort, in order; `prompt_language` is computed"
+    )
     max_cohorts: int = Field(50, ge=1, le=1000, description="cohorts kept apart; the rest go to 'other'")
     batch_max_traces: int = Field(1000, ge=1, le=50_000, description="traces a checkpoint holds at most")
     batch_max_seconds: float = Field(1.0, gt=0, le=60, description="age at which a batch is checkpointed")
@@ -29,3 +33,6 @@ class IngestSettings(Part):
         0.9, gt=0, le=1, description="share of invalid records among the last 10,000 that stops the worker"
     )
     embedding: EmbeddingSettings = EmbeddingSettings()
+    join: JoinSettings = JoinSettings()
+    redaction: RedactionSettings = RedactionSettings()
+    text: TextSettings = TextSettings()

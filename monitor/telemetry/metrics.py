@@ -21,7 +21,7 @@ from monitor.telemetry import series
 from monitor.telemetry.declaration import Series, counter_of, gauge_of, histogram_of
 from monitor.telemetry.freshness import Clock, FreshGauges, Freshness
 from monitor.telemetry.health import READY, Health
-from monitor.telemetry.intake import LabelCounts
+from monitor.telemetry.intake import JoinCounts, LabelCounts
 from monitor.telemetry.job_series import JOB_PROGRESS_SERIES
 
 FRESH_SECONDS = 30.0  # how long what was confirmed last is taken for true
@@ -82,7 +82,7 @@ class Metrics:
     ) -> None:
         self._traces = counter_of(series.TRACES, registry)
         self._preferences = counter_of(series.PREFERENCES, registry)
-        self.labels = LabelCounts(registry)
+        self.labels, self.joins = LabelCounts(registry), JoinCounts(registry, Freshness(FRESH_SECONDS, clock))
         self._dead_letters = counter_of(series.DEAD_LETTERS, registry)
         self._skipped = counter_of(series.SKIPPED, registry)
         self._unembedded = counter_of(series.UNEMBEDDED, registry)

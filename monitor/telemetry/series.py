@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from monitor.telemetry.declaration import Kind, Part, Series
 from monitor.telemetry.job_series import JOB_PROGRESS_SERIES
+from monitor.telemetry.join_series import JOIN_SERIES
 from monitor.telemetry.label_series import AGREEMENT_SERIES, LABEL_SERIES, REVIEW_SERIES
 from monitor.telemetry.probe_series import PROBE_SERIES
 from monitor.telemetry.release_series import RELEASE_SERIES
@@ -315,6 +316,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     RECEIVED_LABELS,
     DEAD_LETTERS,
     SKIPPED,
+    *JOIN_SERIES,
     UNEMBEDDED,
     LOST_RECORDS,
     REPLACED_LOGS,

@@ -16,7 +16,7 @@ from monitor.telemetry.health import Health
 from monitor.web import problem
 from monitor.web.auth import Gatekeeper, admit
 from monitor.web.middleware import BodyLimit, HeadAsGet, SecurityHeaders
-from monitor.web.routes import agreement, alarm, drift, estimate, job, label, model, page, probe, review, suite
+from monitor.web.routes import agreement, alarm, drift, erasure, estimate, job, label, model, page, probe, review, suite
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class Ports:
     labels: label.Labels
     agreement: agreement.Agreements
     probes: suite.Probes
+    erasures: erasure.Erasures
 
 
 def create_app(
@@ -81,6 +82,7 @@ def create_app(
     api.include_router(label.router)
     api.include_router(agreement.router)
     api.include_router(suite.router)
+    api.include_router(erasure.router)
     app.include_router(probe.router)
     app.include_router(api)
     app.include_router(page.router)

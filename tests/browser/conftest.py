@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -26,6 +26,7 @@ FLAGS = [
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists() and shutil.which("chromium") is None and os.environ.get("CI") != "true":
         pytest.skip("no Chromium at /usr/bin/chromium; apt-get install chromium")
+    expect.set_options(timeout=30_000)  # of a machine that is busy with other tests
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser

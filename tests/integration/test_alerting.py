@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Set
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,9 +20,10 @@ from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.migrate import upgrade
 from monitor.settings.root import Settings
 from tests.other_machine import OtherMachine
+from tests.ports import free_port
 from tests.program import Site, running, wait_for
 from tests.real_kafka import EmbeddedKafka, Kafka
-from tests.real_prometheus import Alerting, alerting, free_port, serving
+from tests.real_prometheus import Alerting, alerting, serving
 from tests.traces import drifting, line
 from tests.watched import watch
 
@@ -72,11 +73,13 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("monitor.pipeline.worker.COMPARE_SECONDS", 3600.0)
 
 
-@pytest.fixture
-def told(settings: Settings, tmp_path: Path, fast: None) -> Iterator[Alerting]:
-    """Prometheus and Alertmanager over the daemon, as production, and a healthy staging beside it."""
-    with serving(healthy) as staging, alerting(tmp_path, {"prod": settings.web.port, "staging": staging}) as parts:
-        yield parts
+@contextmanager
+def telling(daemon: Daemon, folder: Path) -> Iterator[Alerting]:
+    """Set Prometheus and Alertmanager over a ready daemon, as production, and a healthy staging beside it."""
+    wait_for(lambda: daemon.health.ready()[0], "a ready daemon")
+    with serving(healthy) as staging, alerting(folder, {"prod": daemon.port, "staging": staging}) as told:
+        wait_for(lambda: is_scraped(told), "the first scrapes")
+        yield told
 
 
 def scrape(port: int) -> str:
@@ -92,14 +95,14 @@ def is_scraped(told: Alerting) -> bool:
         return False
 
 
+@pytest.mark.usefixtures("fast")
 def test_a_stopped_postgresql_is_told_as_critical_though_staging_is_well_and_resolved_when_it_is_back(
-    site: Site, settings: Settings, own_postgres: EmbeddedPostgres, told: Alerting
+    site: Site, settings: Settings, own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
-    receiver = told.receiver
     dependency = {"alertname": "RlhfMonitorDependencyDown", "dependency": "postgres", "severity": "critical"}
     ingesting = {"alertname": "RlhfMonitorNotIngesting", "severity": "critical"}
-    with running(settings) as daemon:
-        wait_for(lambda: is_scraped(told) and daemon.health.ready()[0], "a ready daemon that is scraped")
+    with running(settings) as daemon, telling(daemon, tmp_path) as told:
+        receiver = told.receiver
         before = len(receiver.find("firing", namespace="prod"))
         own_postgres.stop()
         site.send([line(item) for item in TRACES])  # more than a worker holds in memory
@@ -174,8 +177,9 @@ def test_a_broker_that_is_gone_is_shown_and_its_lag_is_withdrawn(postgres_url: s
             assert shown(daemon.port).keys() & LEADERS_AND_WORKERS == {"monitor_alarms_open", "monitor_jobs"}
 
 
+@pytest.mark.usefixtures("fast")
 def test_a_drift_of_many_streams_is_one_page_and_a_restart_tells_and_resolves_nothing(
-    settings: Settings, own_postgres: EmbeddedPostgres, told: Alerting
+    settings: Settings, own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     watch(own_postgres.url, TRACES, baseline=600)
     engine = create_engine_for(own_postgres.url)
@@ -183,13 +187,15 @@ def test_a_drift_of_many_streams_is_one_page_and_a_restart_tells_and_resolves_no
     [incident] = incidents.open_incidents()
     assert incident.facts.members > 3
     drift = {"alertname": "RlhfMonitorDriftAlarm", "namespace": "prod"}
-    with running(settings):
-        wait_for(lambda: bool(told.receiver.find("firing", **drift)), "the page")
-    with running(settings):
-        wait_for(lambda: is_scraped(told), "the scrape of the leader that came after")
-        time.sleep(2.0)  # some evaluations
-        [page], resolved = told.receiver.find("firing", **drift), told.receiver.find("resolved", **drift)
-        assert (page.labels["incident"], page.labels["kind"], resolved) == (str(incident.incident_id), "drift", [])
-        incidents.order_incident(incident.incident_id, AlarmOrder.ACKNOWLEDGE, actor=Actor("eve", Role.OPERATOR))
-        wait_for(lambda: bool(told.receiver.find("resolved", **drift)), "the end of what was acknowledged")
+    with ExitStack() as alerted:
+        with running(settings) as daemon:
+            told = alerted.enter_context(telling(daemon, tmp_path))
+            wait_for(lambda: bool(told.receiver.find("firing", **drift)), "the page")
+        with running(settings):
+            wait_for(lambda: is_scraped(told), "the scrape of the leader that came after")
+            time.sleep(2.0)  # some evaluations
+            [page], resolved = told.receiver.find("firing", **drift), told.receiver.find("resolved", **drift)
+            assert (page.labels["incident"], page.labels["kind"], resolved) == (str(incident.incident_id), "drift", [])
+            incidents.order_incident(incident.incident_id, AlarmOrder.ACKNOWLEDGE, actor=Actor("eve", Role.OPERATOR))
+            wait_for(lambda: bool(told.receiver.find("resolved", **drift)), "the end of what was acknowledged")
     engine.dispose()

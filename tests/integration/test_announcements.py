@@ -158,12 +158,12 @@ def test_a_listener_that_refuses_is_asked_again_with_the_same_bytes_until_it_tak
 
 def test_a_listener_that_is_slow_holds_no_turn_up(parts: Parts, promoted: int) -> None:
     released = threading.Event()
-    with WebhookServer(lambda _: 200 if released.wait(20) else 500) as server:
+    with WebhookServer(lambda _: 200 if released.wait(60) else 500) as server:
         teller = teller_of(parts.engine, settings_for(server.url), Channel.WEBHOOK)
         began = time.monotonic()
         for _ in range(20):
             assert not teller.turn()
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 20.0
         wait_until(lambda: len(server.posted) == 1)
         assert told(parts, Channel.WEBHOOK) == [False]
         released.set()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CalledProcessError
+from typing import Any
 
 import psycopg
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from monitor.demo.broker import EmbeddedBroker
-from monitor.demo.postgres import EmbeddedPostgres
+from monitor.demo.postgres import EmbeddedPostgres, _import_pgserver
 from monitor.errors import Unavailable
+from monitor.ingest.kafka_rebalance import subscribe
 from tests.real_kafka import Kafka, RealKafka
 
 
@@ -32,7 +35,6 @@ def produce(broker: EmbeddedBroker | Kafka, topic: str, values: list[bytes]) -> 
 
 def consume(broker: EmbeddedBroker | Kafka, topic: str, count: int, group: str) -> list[bytes]:
     consumer = KafkaConsumer(
-        topic,
         bootstrap_servers=broker.bootstrap_servers,
         api_version=broker.api_version,
         group_id=group,
@@ -42,6 +44,7 @@ def consume(broker: EmbeddedBroker | Kafka, topic: str, count: int, group: str) 
         heartbeat_interval_ms=500,
         metadata_max_age_ms=1000,  # a broker just started may not name all of its topics yet
     )
+    subscribe(consumer, [topic])
     values: list[bytes] = []
     try:
         for _ in range(100):
@@ -97,6 +100,23 @@ def test_the_embedded_postgres_keeps_its_data_and_its_url_over_a_restart(tmp_pat
         psycopg.connect(url)
     with server, psycopg.connect(url) as connection:
         assert connection.execute("select count(*) from kept").fetchone() == (0,)
+
+
+def test_two_processes_may_make_the_system_user_of_the_embedded_postgres_in_the_same_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = _import_pgserver()
+    get_server = library.get_server
+    refused = [CalledProcessError(9, "useradd")]
+
+    def get_second(*arguments: Any, **options: Any) -> Any:
+        if refused:
+            raise refused.pop()
+        return get_server(*arguments, **options)
+
+    monkeypatch.setattr(library, "get_server", get_second)
+    with EmbeddedPostgres(tmp_path / "data") as server, psycopg.connect(server.url) as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
 
 
 @pytest.mark.parametrize("attempt", [1, 2])

@@ -67,5 +67,5 @@ def test_partitions_that_are_held_back_again_and_again_are_read_to_their_end(
     source = read(InMemoryOffsets(), max_poll_records=200)
     started = time.monotonic()
     records = read_until(source, 3000 * PARTITIONS)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 40
     assert [record.timestamp_ms for record in records] == sorted(record.timestamp_ms for record in records)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.cluster import ClusterMetadata
 from kafka.structs import TopicPartition as KafkaPartition
 from msgspec import structs
 
@@ -18,7 +20,16 @@ from monitor.ingest.kafka_client import client_options, connect
 from monitor.ingest.offset import StartOffset, StoredOffset, plan_start
 from monitor.ingest.record import Record, TopicPartition
 from monitor.settings.kafka import KafkaSettings
-from tests.integration.kafka_reading import InMemoryOffsets, Read, offsets, patiently, produce, read_until, wait_until
+from tests.integration.kafka_reading import (
+    WAIT_SECONDS,
+    InMemoryOffsets,
+    Read,
+    offsets,
+    patiently,
+    produce,
+    read_until,
+    wait_until,
+)
 from tests.real_kafka import Kafka, RealKafka
 
 
@@ -113,6 +124,32 @@ def test_a_stored_offset_beyond_the_log_starts_at_its_beginning(config: KafkaSet
     listener = InMemoryOffsets({(topic, 0): 50})
     assert offsets(read_until(read(listener), 2)) == [0, 1]
     assert listener.places == {(topic, 0): (0, 50)}
+
+
+def test_a_member_that_is_slow_to_subscribe_has_its_partitions_with_its_first_join(
+    config: KafkaSettings, topic: str, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribed, answered = KafkaConsumer.subscribe, ClusterMetadata.update_metadata
+    asking, late = threading.Event(), threading.Event()
+
+    def subscribe_late(consumer: KafkaConsumer, **what: Any) -> None:
+        """Subscribe while a question from before is on its way, which names no topic."""
+        asking.set()
+        consumer._cluster.request_update()
+        wait_until(lambda: consumer._cluster.metadata_refresh_in_progress, lambda: time.sleep(0.001))
+        subscribed(consumer, **what)
+        late.set()
+
+    def answer_late(cluster: ClusterMetadata, metadata: Any) -> None:
+        assert not asking.is_set() or late.wait(WAIT_SECONDS)
+        answered(cluster, metadata)
+
+    produce(config, topic, [b"0"])
+    monkeypatch.setattr(KafkaConsumer, "subscribe", subscribe_late)
+    monkeypatch.setattr(ClusterMetadata, "update_metadata", answer_late)
+    source = read(InMemoryOffsets())
+    assert offsets(read_until(source, 1)) == [0]
+    assert source._consumer._coordinator._generation.generation_id == 1
 
 
 @pytest.mark.kafka
@@ -249,7 +286,8 @@ def test_a_dead_letter_holds_the_record_and_the_reason(config: KafkaSettings, ka
     assert (first.key, first.value) == (b"key", b"\xff{")
     assert dict(first.headers) == {
         "trace": b"a", "empty": b"", "reason": b"not_utf8", "source_topic": b"traces", "source_partition": b"3",
-        "source_offset": b"17", "detail": b"value: invalid start byte at byte 0; wanted UTF-8 ?",
+        "source_offset": b"17", "source_timestamp": b"-1",
+        "detail": b"value: invalid start byte at byte 0; wanted UTF-8 ?",
     }  # fmt: skip
     assert (second.key, second.value) == (None, b"")
 
@@ -299,7 +337,7 @@ def test_a_dead_letter_topic_that_is_missing_is_named_and_the_letters_wait_for_i
 ) -> None:
     monkeypatch.setattr("monitor.ingest.dead_letter.REQUEST_SECONDS", 1.0)
     letters = KafkaDeadLetters(config)
-    letters._producer = connect(KafkaProducer, letters._options)
+    letters._producer, letters._connections = connect(KafkaProducer, letters._options)
     letters._producer._metadata.config["allow_auto_create_topics"] = False  # as on a broker that creates none itself
     letters.put(Record("traces", 0, 0, None, b"x"), InvalidTrace("not_json", "value"))
     named = rf"dead-letter topic '{config.dead_letter_topic}' \(kafka.dead_letter_topic\) is not there"

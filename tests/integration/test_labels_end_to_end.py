@@ -7,7 +7,6 @@ place in the log may differ, since settled blocks stand there too; so nothing is
 from __future__ import annotations
 
 import json
-import socket
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +34,7 @@ from monitor.settings.labels import ReviewSettings
 from monitor.signals.estimand import REWARD_ACCURACY, WIN_RATE, WIN_RATE_LC
 from tests.blocks import told_in
 from tests.labels import wire
+from tests.ports import free_port
 from tests.program import Program, Site, running, wait_for
 from tests.real_kafka import RealKafka
 from tests.traces import START, line, trace
@@ -88,7 +88,10 @@ class LabelledSite(Site):
         wait_for(lambda: answered(request), "an answer")
 
     def settled(self) -> bool:
-        return self.query("select count(*) from label_block where outcome is not null") == [(BLOCKS,)]
+        """Whether all blocks are settled, and what they wrote has its place in the log."""
+        blocks = "select count(*) from label_block where outcome is not null"
+        unplaced = "select count(*) from log_entry where sequence is null"
+        return self.query(f"select ({blocks}), ({unplaced})") == [(BLOCKS, 0)]
 
 
 def answered(request: urllib.request.Request) -> bool:
@@ -97,13 +100,6 @@ def answered(request: urllib.request.Request) -> bool:
             return len(json.loads(answer.read())) > 0
     except (URLError, ConnectionError, TimeoutError):
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
 
 
 def labels() -> tuple[list[Label], list[Label]]:

@@ -30,6 +30,7 @@ from monitor.rewards.http import Row
 from monitor.rewards.huggingface import load_ensemble
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
+from tests.ports import free_port
 from tests.program import Site, running, wait_for
 from tests.real_kafka import RealKafka
 from tests.traces import line, trace
@@ -320,11 +321,6 @@ def test_the_metrics_count_answers_rows_and_tokens(plain: Path) -> None:
     assert 'monitor_serve_requests_total{status="400"} 1.0' in page
     assert "monitor_serve_batch_rows_sum 2.0" in page
     assert "monitor_scored_tokens_total" in page
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_the_command_serves_until_it_is_told_to_end(plain: Path, tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ from tests.unit.in_memory_ports import InMemoryMonitor, a_job
 
 TOKEN = "a-token-of-an-operator"
 SHORT = ConnectionLimits(head_seconds=0.5, body_seconds=0.5, write_seconds=0.5)
+PATIENT = ConnectionLimits(head_seconds=2.0)
 FEW = ConnectionLimits(connections_each=10)
-ENOUGH_SECONDS = 10.0
+ENOUGH_SECONDS = 40.0
 LARGE_ANSWER = 50_000_000  # bytes: more than the buffers of two sockets
 
 
@@ -122,7 +123,7 @@ def test_half_a_request_is_ended_in_bounded_time(port: int, sent: bytes, said: b
         connection.sendall(sent)
         started = time.monotonic()
         assert answer_of(connection)[: len(b"HTTP/1.1 408")] == said
-        assert time.monotonic() - started < 5.0
+        assert time.monotonic() - started < ENOUGH_SECONDS / 2
 
 
 @pytest.mark.parametrize("start", [b"GET / HTTP/1.1\r\nX: ", b"GET / HTTP/1.1\r\nContent-Length: 10000\r\n\r\n"])
@@ -136,14 +137,15 @@ def test_a_request_that_drips_gets_no_more_time_for_each_drop(port: int, start: 
                 time.sleep(0.05)
         except (BrokenPipeError, ConnectionResetError):
             pass
-        assert time.monotonic() - started < 5.0
+        assert time.monotonic() - started < ENOUGH_SECONDS / 2
 
 
+@pytest.mark.parametrize("limits", [PATIENT], ids=["two seconds"])
 def test_a_connection_is_kept_between_requests_and_serves_the_next_one(port: int) -> None:
     with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-        for _ in range(3):
+        for _ in range(3):  # together they take longer than a head may
             assert client.get("/healthz").status_code == 200
-            time.sleep(0.4)
+            time.sleep(0.8)
 
 
 def test_a_client_that_leaves_its_answer_unread_is_let_go(port: int, monitor: InMemoryMonitor) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
+from monitor.domain.erasure import Erasure, ErasureSubject
 from monitor.domain.incident import Incident, IncidentDetail, sum_up
 from monitor.domain.job import LIVE, Action, Hold, Job, JobState, Offer, PlannedStart
 from monitor.domain.label import LabelOutcome, StoredLabel
@@ -118,6 +119,7 @@ class InMemoryMonitor:
     lacking: dict[Action, Hold] = field(default_factory=dict)
     probed: InMemoryProbes = field(default_factory=InMemoryProbes)
     posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
+    erased: list[Erasure] = field(default_factory=list)
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -139,7 +141,20 @@ class InMemoryMonitor:
             agreement=self,
             labels=self,
             probes=self.probed,
+            erasures=self,
         )
+
+    def count(self, subject: ErasureSubject, *, actor: Actor) -> Erasure:
+        self._reach()
+        return Erasure(subject.kind, subject.sha256, actor.name, {"traces": 1})
+
+    def erase(self, subject: ErasureSubject, *, actor: Actor) -> Erasure:
+        self.erased.append(replace(self.count(subject, actor=actor), erasure_id=len(self.erased) + 1, at=NOW))
+        return self.erased[-1]
+
+    def erasures(self, *, limit: int) -> Sequence[Erasure]:
+        self._reach()
+        return self.erased[::-1][:limit]
 
     def post(self, rows: Sequence[bytes], *, actor: Actor) -> Sequence[PostedLabel]:
         self._reach()

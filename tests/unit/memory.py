@@ -9,14 +9,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from random import Random
 
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from monitor.domain.cohort import CohortRule
 from monitor.domain.label import LabelOutcome
 from monitor.errors import Fenced, InvalidTrace, Unavailable
 from monitor.ingest.decode import DecodeLimits
+from monitor.ingest.join import JoinRules
+from monitor.ingest.join_call import Held
 from monitor.ingest.offset import StartOffset, StoredOffset
 from monitor.ingest.record import Record, TopicPartition
 from monitor.ingest.route import Router, routes_of
@@ -26,15 +30,18 @@ from monitor.observe.scoring import RewardModel
 from monitor.observe.step import ObserveRules
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.batch import BatchBuilder
-from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace
+from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace, Waiting
 from monitor.pipeline.processor import PART, BadRecordLimit, Processor
+from monitor.pipeline.sweep import Sweep
 from monitor.pipeline.worker import Assignment, BatchLimits, Worker
 from monitor.settings.kafka import KafkaSettings
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics
 from tests.traces import line, trace
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 60.0
+PATIENCE_SECONDS, LOOK_AGAIN_SECONDS, LEASE_SECONDS = 30.0, 2.0, 30.0
+LIMITS = DecodeLimits(1_000_000, 2_000_000, timedelta(days=366))
 NOW = datetime(2025, 3, 2, tzinfo=UTC)
 
 
@@ -50,6 +57,11 @@ class InMemoryCheckpoints:
         self.open.set()
         self.entered = threading.Semaphore(0)  # released when `write` is called
         self._lock = threading.Lock()
+        self._numbers = count()
+        self.seconds = 0.0  # the store's clock
+        self.waiting: dict[int, tuple[Held, float]] = {}  # with the time when it is due
+        self.received: dict[int, float] = {}
+        self.aliases: set[str] = set()
 
     @property
     def trace_ids(self) -> list[str]:
@@ -78,7 +90,29 @@ class InMemoryCheckpoints:
             self.offsets = dict(offsets)
 
     def known_traces(self, trace_ids: Sequence[str]) -> set[str]:
-        return set(trace_ids) & set(self.trace_ids)
+        return set(trace_ids) & {*self.trace_ids, *self.aliases}
+
+    def waiting_parts(self, traces: Sequence[str]) -> list[Held]:
+        with self._lock:
+            return [
+                replace(held, age_seconds=self.seconds - self.received[number], fragment_id=number)
+                for number, (held, _) in sorted(self.waiting.items())
+                if held.part.trace in traces
+            ]
+
+    def due_parts(self, excess: int) -> Waiting:
+        with self._lock:
+            due = {number: held for number, (held, due) in self.waiting.items() if due <= self.seconds}
+            for number, held in due.items():
+                over = self.received[number] + PATIENCE_SECONDS
+                self.waiting[number] = held, over if over > self.seconds else self.seconds + LEASE_SECONDS
+            oldest = [self.waiting[number][0] for number in sorted(self.waiting)[:excess]]
+        ended = frozenset(held.part.trace for held in oldest)
+        return Waiting(self.waiting_parts([*ended, *(held.part.trace for held in due.values())]), ended)
+
+    def count_waiting(self) -> tuple[int, float]:
+        with self._lock:
+            return len(self.waiting), max((self.seconds - at for at in self.received.values()), default=0.0)
 
     def last_counted(self, keys: Iterable[bytes]) -> dict[bytes, datetime]:
         with self._lock:
@@ -101,6 +135,14 @@ class InMemoryCheckpoints:
             self.written.append(checkpoint)
             self.offsets |= {partition: span.stop for partition, span in checkpoint.spans.items()}
             self.bad_runs |= {partition: span.bad_run for partition, span in checkpoint.spans.items()}
+            for held in checkpoint.waits:
+                number = next(self._numbers)
+                self.waiting[number] = held, self.seconds + LOOK_AGAIN_SECONDS
+                self.received[number] = self.seconds
+            for number in checkpoint.done:
+                self.waiting.pop(number, None)
+                self.received.pop(number, None)
+            self.aliases.update(name for name, _ in checkpoint.aliases)
             told = [label for written in self.written[:-1] for label in written.labels]
             new = {(label.label_id, label.digest()) for label in checkpoint.labels}
             new -= {(label.label_id, label.digest()) for label in told}
@@ -219,7 +261,7 @@ class Bench:
     limit: BadRecordLimit = field(default_factory=lambda: BadRecordLimit(max_run=1000, max_ratio=0.9))
     reward_model: RewardModel | None = None
     max_records: int = 10
-    drain_seconds: float = WAIT_SECONDS
+    drain_seconds: float = 10.0
 
     def worker(self) -> Worker:
         metrics = Metrics(CollectorRegistry())
@@ -234,9 +276,10 @@ class Bench:
         )
 
     def processor(self, metrics: Metrics) -> Processor:
+        made = builder(self.store, metrics=metrics, reward_model=self.reward_model)
         return Processor(
             router=router(),
-            builder=builder(self.store, metrics=metrics, reward_model=self.reward_model),
+            builder=made,
             store=self.store,
             dead_letters=self.dead_letters,
             limit=self.limit,
@@ -245,6 +288,7 @@ class Bench:
             backoff=quick(),
             clock=lambda: NOW,
             stop=threading.Event(),
+            sweep=Sweep(made, self.store, metrics, max_fragments=1000),
         )
 
     @contextmanager
@@ -268,12 +312,20 @@ class Bench:
 
 
 def router() -> Router:
-    return Router(routes_of(KafkaSettings()), DecodeLimits(1_000_000, 2_000_000, timedelta(days=366)))
+    return Router(routes_of(KafkaSettings()), LIMITS)
 
 
 def builder(store: InMemoryCheckpoints, *, metrics: Metrics, reward_model: RewardModel | None = None) -> BatchBuilder:
     rules = ObserveRules(CohortRule(("dataset",)), timedelta(hours=1))
-    return BatchBuilder(rules, store, InMemoryCohortNames(50), reward_model=lambda: reward_model, metrics=metrics)
+    return BatchBuilder(
+        rules,
+        store,
+        InMemoryCohortNames(50),
+        reward_model=lambda: reward_model,
+        metrics=metrics,
+        joining=JoinRules(LIMITS, patience_seconds=PATIENCE_SECONDS),
+        clock=lambda: NOW,
+    )
 
 
 def lines(*numbers: int) -> list[bytes]:

@@ -76,6 +76,20 @@ def test_a_prompt_that_was_counted_in_an_earlier_batch_is_a_repeat_and_stored_un
     assert {tuple(batch.places.tolist()) for batch in checkpoint.observed.entry.observations} == {(1,)}
 
 
+def test_the_producer_s_own_scores_are_taken_where_it_keeps_its_texts_to_itself() -> None:
+    scores = ReportedScores(0.5)
+    silent = trace(0, response=None, messages=(), reward_scores=scores)
+    failed = trace(1, response=None, error="500", reward_scores=scores)
+    found = score_traces([silent, failed], None, RewardRule())
+    assert [one.reward is not None for one in found] == [True, False]
+
+
+def test_a_text_that_was_cut_is_not_scored_as_if_it_were_whole() -> None:
+    model = Scripted()
+    found = score_traces([trace(0, truncated=True), trace(1)], model, RewardRule())
+    assert ([one.reward is not None for one in found], len(model.asked)) == ([False, True], 1)
+
+
 def test_only_answers_are_scored_and_one_that_cannot_be_has_no_reward() -> None:
     model = Scripted()
     values = [line(trace(0), response=None, error="500"), line(trace(1)), line(trace(2), response="x" * 51)]

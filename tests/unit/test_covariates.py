@@ -162,9 +162,9 @@ def test_the_last_user_message_is_the_prompt_and_the_system_prompt_the_context()
 @pytest.mark.parametrize("unit", ["a", "word ", "\x00", "\udc80", "法", "é́", "😀 "], ids=ascii)
 def test_a_prompt_of_two_million_characters_is_read_within_a_second(unit: str) -> None:
     text = unit * (2_000_000 // len(unit))
-    start = time.perf_counter()
+    start = time.process_time()  # whoever else is busy on the machine
     found = covariates_of([trace(messages=(Message("system", text), Message("user", text)))], ["a"], [False])
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
     assert np.diff(found.sketch_starts)[0] <= 94
     assert len(found.encode()) < 250
 

@@ -92,8 +92,9 @@ def test_a_run_sees_the_keys_of_the_servers_that_answer_for_a_policy_and_no_othe
     policy = PolicySettings(champion_server=champion, candidate_server=candidate)
     launcher = LocalProcessLauncher.of(RetrainSettings(policy=policy))
     run = launcher.start(launcher.handle(folder))
-    pid = json.loads((folder / PROCESS_FILE).read_text())["pid"]
-    seen = {line.split(b"=", 1)[0] for line in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")}
+    environment = Path(f"/proc/{json.loads((folder / PROCESS_FILE).read_text())['pid']}/environ")
+    wait_until(lambda: environment.read_bytes() != b"")  # a program that is just being loaded has none yet
+    seen = {line.split(b"=", 1)[0] for line in environment.read_bytes().split(b"\0")}
     run.cancel()
     assert {b"CHAMPION_KEY", b"CANDIDATE_KEY"} <= seen
     assert b"OTHER_KEY" not in seen
@@ -134,11 +135,17 @@ def test_cancelling_ends_a_run_that_will_not_listen_and_its_children(start: Star
     wait_until(lambda: not is_alive(child))
 
 
-def test_another_launcher_takes_a_run_up_and_learns_how_it_ends(start: Start) -> None:
-    run = start("import time; time.sleep(0.5); raise SystemExit(7)")
+def test_another_launcher_takes_a_run_up_and_learns_how_it_ends(start: Start, folder: Path) -> None:
+    run = start(
+        "import pathlib, time\n"
+        "while not pathlib.Path('told').exists():\n"
+        "    time.sleep(0.01)\n"
+        "raise SystemExit(7)\n"
+    )  # fmt: skip
     attached = LocalProcessLauncher().attach(run.handle)
     assert isinstance(attached, LocalProcess)
     assert attached.status().exit_code is None
+    (folder / "told").touch()
     wait_until(lambda: has_ended(attached))
     assert attached.status().exit_code == 7
 

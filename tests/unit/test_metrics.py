@@ -331,7 +331,7 @@ def test_a_thread_that_dies_makes_its_part_unready_and_wakes_the_waiter() -> Non
             raise MemoryError("a trace's text: hello")
 
     threading.Thread(target=body).start()
-    failure = health.wait(10)
+    failure = health.wait(60)
     assert failure is not None
     assert (failure.part, type(failure.exception)) == ("worker", MemoryError)
     health.set_ready("worker")

@@ -13,13 +13,14 @@ from prometheus_client import CollectorRegistry
 from monitor.errors import InvalidSetting, InvalidTrace
 from monitor.ingest import route
 from monitor.ingest.decode import DecodeLimits
-from monitor.ingest.outcome import Carries, Format, Fragment, Outcome, Skipped, SkipReason
+from monitor.ingest.outcome import Carries, Format, Outcome, Skipped, SkipReason
+from monitor.ingest.part import Part, PartKind
 from monitor.ingest.record import Record
 from monitor.ingest.route import Route, Router, routes_of
 from monitor.pipeline.processor import PartitionCursor, RecordBatch
 from monitor.settings.kafka import KafkaSettings, RouteSettings
 from monitor.telemetry.metrics import Metrics
-from tests.traces import START, line, trace
+from tests.traces import line, trace
 from tests.unit.memory import NOW, Bench, ScriptedSource
 
 LIMITS = DecodeLimits(1_000_000, 2_000_000, timedelta(days=366))
@@ -38,7 +39,7 @@ def decode_words(record: Record, _limits: DecodeLimits, _now: datetime) -> Itera
             "good": trace(record.offset * 10 + number),
             "bad": InvalidTrace("wrong_type", "a word"),
             "other": Skipped(SkipReason.OTHER_SPAN),
-            "part": Fragment("t-1", START, b"half"),
+            "part": Part(kind=PartKind.CONTENT, trace="t", span="1", response="half"),
         }
         yield pieces[word]
 
@@ -67,7 +68,8 @@ def test_a_record_yields_any_number_of_outcomes_and_each_keeps_the_record_it_cam
     batch = Router([words], LIMITS).decode(records, NOW)
     assert [(found.trace_id, source.offset) for found, source in batch.traces] == [("t-0", 0), ("t-2", 0), ("t-11", 1)]
     assert [(rejected.record.offset, rejected.invalid.reason) for rejected in batch.rejected] == [(1, "wrong_type")]
-    assert batch.skipped == {SkipReason.OTHER_SPAN: 1, SkipReason.UNJOINED: 1}
+    assert [(part.call_id, source.offset) for part, source in batch.parts] == [("t-1", 0)]
+    assert batch.skipped == {SkipReason.OTHER_SPAN: 1}
 
 
 def test_the_settings_of_old_are_routes_beside_the_new_ones() -> None:
@@ -78,12 +80,12 @@ def test_the_settings_of_old_are_routes_beside_the_new_ones() -> None:
         routes=(RouteSettings(topic="d"), RouteSettings(topic="e", carries="preferences")),
     )
     assert routes_of(settings) == (
-        Route("a", Carries.TRACES),
-        Route("b", Carries.TRACES),
-        Route("c", Carries.PREFERENCES),
-        Route("l", Carries.LABELS),
-        Route("d", Carries.TRACES),
-        Route("e", Carries.PREFERENCES),
+        Route("a", Carries.TRACES, "auto"),
+        Route("b", Carries.TRACES, "auto"),
+        Route("c", Carries.PREFERENCES, "native"),
+        Route("l", Carries.LABELS, "native"),
+        Route("d", Carries.TRACES, "auto"),
+        Route("e", Carries.PREFERENCES, "auto"),
     )
     batch = Router(routes_of(settings), LIMITS).decode(
         [record(line(trace(0)), topic="d"), record(PREFERENCE, topic="e"), record(PREFERENCE, topic="b")], NOW
@@ -96,7 +98,7 @@ def test_the_settings_of_old_are_routes_beside_the_new_ones() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (Route("t", Carries.TRACES, "otpl"), "the topic 't' names the format 'otpl'; known are native"),
+        (Route("t", Carries.TRACES, "otpl"), "the topic 't' names the format 'otpl'; known are auto, native"),
         (
             Route("words", Carries.PREFERENCES, "words"),
             "the topic 'words' carries preferences; the format 'words' knows traces",

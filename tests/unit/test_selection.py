@@ -58,9 +58,18 @@ def test_a_preference_wants_two_answers_a_refusal_one_and_a_repeat_is_never_draw
         trace(1),
         trace(2, response=None, error="timeout", reference_response="The other."),
         trace(3, reference_response="The other."),
+        trace(4, reference_response="The other.", truncated=True),
+        trace(5, response=None, tool_calls=1),
     ]
-    kinds = rule().select(traces, [False, False, False, True], [None] * 4)
-    assert [[item.kind for item in of_trace] for of_trace in kinds] == [[PREFERENCE, REFUSAL], [REFUSAL], [], []]
+    kinds = rule().select(traces, [False, False, False, True, False, False], [None] * 6)
+    assert [[item.kind for item in of_trace] for of_trace in kinds] == [
+        [PREFERENCE, REFUSAL],
+        [REFUSAL],
+        [],
+        [],
+        [],
+        [],
+    ]
 
 
 def test_what_could_be_preferred_is_logged_where_nothing_is_asked_for() -> None:

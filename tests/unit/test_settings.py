@@ -86,6 +86,30 @@ def test_settings_are_frozen() -> None:
         ),
         ({"RETENTION__TEXT_DAYS": "500"}, "text_days = 500 outlives trace_id_days = 400"),
         ({"RETENTION__PAIR_DAYS": "20"}, "text_days = 30 outlives pair_days = 20"),
+        (
+            {"KAFKA__SASL_MECHANISM": "PLAIN", "KAFKA__SECURITY_PROTOCOL": "SSL"},
+            "kafka: sasl_mechanism is set, and security_protocol = 'SSL' has no use for it; wanted SASL_SSL",
+        ),
+        (
+            {"KAFKA__SASL_PASSWORD": "hunter2"},
+            "kafka: sasl_password is set, and security_protocol = 'PLAINTEXT' has no use for it; wanted SASL_SSL",
+        ),
+        (
+            {"KAFKA__SSL_CHECK_HOSTNAME": "false", "KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT"},
+            "kafka: ssl_check_hostname is set, and security_protocol = 'SASL_PLAINTEXT' has no use for it",
+        ),
+        (
+            {"KAFKA__SSL_CERTFILE": "a.crt", "KAFKA__SECURITY_PROTOCOL": "SSL"},
+            "kafka: ssl_certfile is set without ssl_keyfile; a client's certificate wants both",
+        ),
+        (
+            {"KAFKA__SSL_KEYFILE": "a.key", "KAFKA__SECURITY_PROTOCOL": "SSL"},
+            "kafka: ssl_keyfile is set without ssl_certfile; a client's certificate wants both",
+        ),
+        (
+            {"KAFKA__SSL_KEY_PASSWORD": "hunter2", "KAFKA__SECURITY_PROTOCOL": "SSL"},
+            "kafka: ssl_key_password is set without ssl_keyfile, the key that it opens",
+        ),
         ({"NONSENSE": "1"}, "MONITOR_NONSENSE: no such setting"),
     ],
     ids=[
@@ -100,6 +124,12 @@ def test_settings_are_frozen() -> None:
         "a short token",
         "a text without its id",
         "a pair without its text",
+        "a login where nobody logs in",
+        "a password where nobody logs in",
+        "a name that is not looked at",
+        "a certificate without its key",
+        "a key without its certificate",
+        "a password for no key",
         "an unknown variable",
     ],
 )

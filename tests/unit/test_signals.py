@@ -6,6 +6,7 @@ import pytest
 
 from monitor.domain.score import Opinion, Reward, win_of
 from monitor.domain.trace import TokenSource
+from monitor.ingest.decode import count_output_tokens
 from monitor.signals.observe import observe
 from monitor.signals.refusal import REFUSAL_VERSION
 from tests.traces import REFUSAL, trace
@@ -60,3 +61,53 @@ def test_members_that_disagree_are_each_heard_and_a_temperature_tames_them() -> 
 
 def test_a_single_member_has_no_disagreement() -> None:
     assert not [key for key in observed(Reward("v1", (0.5,), 0.5, 0.5, 0.0)) if key[0] == "disagreement"]
+
+
+def test_tokens_without_a_text_are_a_length_and_no_refusal() -> None:
+    silent = observed(response=None, messages=())
+    assert silent == {
+        ("response_length", "reported"): 100.0,
+        ("truncation", "reported"): 0.0,
+        ("error", "reported"): 0.0,
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"response": None, "tool_calls": 2},
+        {"response": "Let me look.", "tool_calls": 1},
+        {"finish_reason": "tool_calls"},
+    ],
+    ids=["tools alone", "tools after a word", "tools told by the finish reason alone"],
+)
+def test_a_call_of_tools_has_no_length_of_prose_and_is_refused_by_its_text_alone(changes: dict[str, object]) -> None:
+    seen = observed(None, **changes)
+    assert ("response_length", "reported") not in seen
+    assert (("refusal", REFUSAL_VERSION) in seen) == (changes.get("response", "") is not None)
+    assert seen["error", "reported"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("response", "value"),
+    [
+        (REFUSAL + " Why" + " not" * 250, 1.0),
+        ("A long answer." * 70, 0.0),
+        ("A short one that was cut", None),
+        (REFUSAL, None),
+        ("<think>" + "well " * 400, None),
+        ("<think>well</think>" + "A long answer." * 70, 0.0),
+    ],
+)
+def test_a_text_that_was_cut_is_read_for_refusals_where_its_opening_is_whole(
+    response: str, value: float | None
+) -> None:
+    assert observed(response=response, truncated=True).get(("refusal", REFUSAL_VERSION)) == value
+
+
+def test_what_was_cut_is_neither_counted_in_words_nor_a_repeat_of_what_begins_alike() -> None:
+    whole = trace(output_tokens=None, response="one two three", conversation_id="c")
+    cut = trace(output_tokens=None, response="one two three", conversation_id="c", truncated=True)
+    assert count_output_tokens(whole, None).output_tokens == 3
+    assert count_output_tokens(cut, None).output_tokens is None
+    assert (len(whole.repeat_keys()), len(cut.repeat_keys())) == (2, 1)

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -459,3 +460,23 @@ def test_an_address_in_use_is_named_with_what_was_wanted(monitor: InMemoryMonito
         with pytest.raises(InvalidSetting, match=rf"web.host = '127.0.0.1', web.port = {port}: Address already in use"):
             WebServer(app, host="127.0.0.1", port=port, health=health).start()
     assert health.ready() == (False, {"web": "starting"})
+
+
+def test_only_an_operator_erases_texts_and_sees_what_was_erased(guarded: TestClient, monitor: InMemoryMonitor) -> None:
+    order = {"kind": "user", "name": "u-1"}
+    for token in ("view-me", "label-me"):
+        headers = {"Authorization": f"Bearer {token}"}
+        assert guarded.post("/api/v1/erasures", json=order, headers=headers).status_code == 403
+        assert guarded.get("/api/v1/erasures", headers=headers).status_code == 403
+    assert monitor.erased == []
+    headers = {"Authorization": "Bearer run-me"}
+    counted = guarded.post("/api/v1/erasures", json=order | {"dry_run": True}, headers=headers).json()
+    assert (counted["erasure_id"], counted["deleted"], monitor.erased) == (None, {"traces": 1}, [])
+    done = guarded.post("/api/v1/erasures", json=order, headers=headers).json()
+    assert (done["erasure_id"], done["sha256"]) == (1, sha256(b"u-1").hexdigest())
+    assert guarded.get("/api/v1/erasures", headers=headers).json() == [done]
+
+
+@pytest.mark.parametrize("order", [{"kind": "trace", "name": "t"}, {"kind": "user", "name": ""}, {"kind": "user"}])
+def test_an_erasure_of_nobody_is_refused(local: TestClient, order: dict[str, str]) -> None:
+    assert local.post("/api/v1/erasures", json=order, headers=CHANGE).status_code == 422

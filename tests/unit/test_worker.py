@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from monitor.domain.label import LabelOutcome
 from monitor.errors import TooManyBadRecords, Unavailable
+from monitor.ingest.letter import ATTEMPT
 from monitor.ingest.offset import StartOffset
 from monitor.ingest.record import Record
 from monitor.pipeline.checkpoint import Checkpoint
@@ -17,7 +18,7 @@ from monitor.pipeline.worker import QUEUED_BATCHES, Assignment
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics
 from tests.traces import line, trace
-from tests.unit.memory import Bench, InMemoryCheckpoints, ScriptedSource, lines, wait_for
+from tests.unit.memory import WAIT_SECONDS, Bench, InMemoryCheckpoints, ScriptedSource, lines, wait_for
 
 A, B = ("traces", 0), ("traces", 1)
 
@@ -57,7 +58,7 @@ def test_after_a_fence_nothing_read_later_is_stored_without_what_came_before_it(
     bench = Bench(ScriptedSource({A: lines(*range(fenced)), B: lines(*range(100, 160))}, poll_records=5))
     bench.store.open.clear()
     with bench.running():
-        assert bench.store.entered.acquire(timeout=10)
+        assert bench.store.entered.acquire(timeout=WAIT_SECONDS)
         wait_for(lambda: bench.source.polls["paused"] > 3, "a full queue behind the first batch")
         bench.store.offsets[A] = 3  # somebody else stored the first three records of one partition
         bench.store.open.set()
@@ -72,7 +73,7 @@ def test_a_batch_that_spans_a_revoked_partition_is_read_again_where_it_is_still_
     bench = Bench(ScriptedSource({A: lines(*range(30)), B: lines(*range(100, 130))}, poll_records=5))
     bench.store.open.clear()
     with bench.running():
-        assert bench.store.entered.acquire(timeout=10)
+        assert bench.store.entered.acquire(timeout=WAIT_SECONDS)
         wait_for(lambda: bench.source.polls["paused"] > 3, "a full queue behind the first batch")
         bench.source.revoke(B)
         wait_for(lambda: not bench.source.events, "the revocation")
@@ -89,7 +90,7 @@ def test_partitions_that_leave_and_come_back_at_once_are_read_on_without_a_rejoi
     bench = Bench(ScriptedSource({A: lines(*range(60))}))
     bench.store.open.clear()
     with bench.running():
-        assert bench.store.entered.acquire(timeout=10)
+        assert bench.store.entered.acquire(timeout=WAIT_SECONDS)
         wait_for(lambda: bench.source.polls["paused"] > 3, "a full queue behind the first batch")
         bench.store.away = 1  # so that the batch in flight is looked at again, after the revocation
         bench.source.revoke(A)
@@ -193,7 +194,7 @@ def test_a_run_of_bad_records_past_the_limit_ends_the_worker_with_nothing_of_its
     bench = Bench(ScriptedSource({A: [*lines(*range(15)), *[b"{"] * 25]}))
     bench.limit = BadRecordLimit(max_run=20, max_ratio=1.0)
     with bench.running():
-        failure = bench.health.wait(10)
+        failure = bench.health.wait(WAIT_SECONDS)
     assert failure is not None
     assert isinstance(failure.exception, TooManyBadRecords)
     assert bench.store.offsets == {A: 30}
@@ -207,7 +208,7 @@ def test_a_run_of_bad_records_is_not_begun_again_by_a_restart_and_a_larger_limit
         bench = Bench(ScriptedSource(log), store=store)
         bench.limit = BadRecordLimit(max_run=20, max_ratio=1.0)
         with bench.running():
-            failure = bench.health.wait(10)
+            failure = bench.health.wait(WAIT_SECONDS)
         assert failure is not None
         assert "start with a larger ingest.max_bad_run" in str(failure.exception)
         assert store.offsets == {A: 30}
@@ -241,8 +242,8 @@ def test_a_thread_that_hangs_inside_a_call_makes_the_process_not_ready(hanging: 
         if hanging == "the store":
             bench.store.open.clear()
             bench.source.events.append(lambda: bench.source.log[A].extend(lines(6)))
-            assert bench.store.entered.acquire(timeout=10)
-            assert bench.store.entered.acquire(timeout=10)
+            assert bench.store.entered.acquire(timeout=WAIT_SECONDS)
+            assert bench.store.entered.acquire(timeout=WAIT_SECONDS)
         else:
             bench.source.events.append(lambda: assert_set(let_go))
             wait_for(lambda: not bench.source.events, "a poll that hangs")
@@ -302,8 +303,17 @@ def test_the_share_of_bad_records_is_taken_over_the_last_ten_thousand() -> None:
         add_all(limit, [True, True])
 
 
+def test_a_replayed_letter_that_is_bad_again_counts_for_neither_limit() -> None:
+    replayed = Record("traces", 0, 0, None, None, ((ATTEMPT, b"1"),))
+    limit = BadRecordLimit(max_run=5, max_ratio=0.1)
+    assert [limit.add(replayed, 3, bad=True) for _ in range(20_000)] == [3] * 20_000
+    assert limit.add(replayed, 3, bad=False) == 0
+    with pytest.raises(TooManyBadRecords, match="max_bad_run"):
+        add_all(limit, [True] * 5)
+
+
 def assert_set(event: threading.Event) -> None:
-    assert event.wait(10)
+    assert event.wait(WAIT_SECONDS)
 
 
 def add_all(limit: BadRecordLimit, outcomes: list[bool]) -> None:

@@ -70,7 +70,10 @@ class NativeRewardScores(Struct, frozen=True, gc=False):
 
 
 class NativeTrace(Struct, frozen=True, kw_only=True):
-    """One call of the policy model. A response or an error is required; unknown fields are ignored."""
+    """One call of the policy model. Unknown fields are ignored.
+
+    A response, an error, tool calls or output tokens are required: tokens alone are still a length.
+    """
 
     trace_id: Name
     timestamp: Timestamp
@@ -89,6 +92,11 @@ class NativeTrace(Struct, frozen=True, kw_only=True):
     reward_scores: Annotated[
         NativeRewardScores | None,
         Meta(description="by the producer's own reward model; used where the monitor has none"),
+    ] = None
+    user_id: Text | None = None
+    tool_calls: Annotated[Count | None, Meta(description="how many calls of tools the answer asks for")] = None
+    truncated: Annotated[
+        bool | None, Meta(description="the text was cut on its way here; it is not scored as if it were whole")
     ] = None
 
 
@@ -196,6 +204,9 @@ def to_trace(wire: NativeTrace) -> Trace:
         None if feedback is None else feedback.rating,
         None if error is None else error[:MAX_ERROR_CHARACTERS],
         None if scores is None else ReportedScores(scores.policy, scores.reference),
+        wire.user_id or None,
+        _count(wire.tool_calls) or 0,
+        bool(wire.truncated),
     )
 
 
@@ -233,7 +244,8 @@ def to_label(wire: NativeLabel) -> Label:
 
 def schemas() -> Mapping[str, bytes]:
     """Return the JSON Schemas by file name, as they stand in docs/."""
-    given = [{"required": [name], "properties": {name: {"type": "string"}}} for name in ("response", "error")]
+    kinds = {"response": "string", "error": "string", "tool_calls": "number", "output_tokens": "number"}
+    given = [{"required": [name], "properties": {name: {"type": kind}}} for name, kind in kinds.items()]
     return {
         "native-trace.schema.json": _schema(NativeTrace, anyOf=given),
         "preference.schema.json": _schema(NativePreference),

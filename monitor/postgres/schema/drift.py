@@ -50,6 +50,8 @@ baseline_trace = Table(
     Column("messages", JSONB, nullable=False),
     Column("response", Text, nullable=False),
     Column("reference_response", Text),
+    Column("conversation_id", Text),  # by these two its texts are found when they are to be erased
+    Column("user_id", Text),
     PrimaryKeyConstraint("baseline_id", "place"),
 )
 

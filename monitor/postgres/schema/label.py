@@ -211,6 +211,7 @@ preference_text = Table(
     Column("response", Text, nullable=False),
     Column("reference_response", Text, nullable=False),
     Column("conversation_id", Text),
+    Column("user_id", Text),
     Column("cohort", Text, nullable=False),
     Column("kept_on", Date, nullable=False, server_default=text("current_date")),
     Index(None, "content"),

@@ -144,6 +144,9 @@ trace = Table(
     Column("feedback_rating", Float),
     Column("error", Text),
     Column("repeated", Boolean, nullable=False),  # stored and counted, but not an observation
+    Column("user_id", Text),
+    Column("tool_calls", Integer, nullable=False, server_default=text("0")),
+    Column("truncated", Boolean, nullable=False, server_default=text("false")),
     PrimaryKeyConstraint("stored_on", "entry_id", "ordinal"),
     postgresql_partition_by="range (stored_on)",
 )
@@ -158,6 +161,34 @@ score = Table(
     Column("disagreement", Float, nullable=False),
     Column("members", ARRAY(Float), nullable=False),
     PrimaryKeyConstraint("trace_id", "scorer_version"),
+)
+
+# Parts of calls that wait for others. A part is gone in the transaction that stores its call's trace.
+fragment = Table(
+    "fragment",
+    metadata,
+    Column("fragment_id", BigInteger, primary_key=True, autoincrement=True),
+    Column("trace", Text, nullable=False),  # what the parts of a call have in common: `Part.trace`
+    _timestamp("received_at", default_now=True),  # its time to wait is counted from here, by this server's clock
+    _timestamp("due_at", default_now=True),  # when a worker looks at it next
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("record_offset", BigInteger, nullable=False),
+    Column("part", LargeBinary, nullable=False),  # `Part` in MessagePack
+    Index(None, "trace"),
+    Index(None, "due_at"),
+)
+
+# That texts were deleted on somebody's request. It does not hold the name itself.
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("erasure_id", BigInteger, primary_key=True, autoincrement=True),
+    _timestamp("at", default_now=True),
+    Column("actor", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # conversation or user
+    Column("sha256", Text, nullable=False),  # of the name
+    Column("deleted", JSONB, nullable=False),  # {what: count}
 )
 
 cohort = Table("cohort", metadata, Column("name", Text, primary_key=True), _timestamp("first_seen", default_now=True))

@@ -68,13 +68,13 @@ export function showBaseline(baseline) {
 }
 
 export function showCounts(overview) {
-  const reasons = Object.entries(overview.dead_letters).sort(([, a], [, b]) => b - a);
-  const dead = reasons.reduce((sum, [, number]) => sum + number, 0);
+  const [dead, skipped] = [overview.dead_letters, overview.skipped].map((counted) => Object.values(counted).reduce((sum, number) => sum + number, 0));
   const counts = [
     ["Traces", count(overview.traces), `${plural(overview.repeats, "repeat")}, ${plural(overview.duplicates, "duplicate")}`],
     ["Preferences", count(overview.preferences), "pairs that can teach a refresh"],
     ["Labels", count(overview.labels), "what people and models said of traces"],
-    ["Dead letters", count(dead), reasons.length ? reasons.slice(0, 3).map(([reason, number]) => `${reason} ${count(number)}`).join(", ") : "none rejected"],
+    ["Dead letters", count(dead), listed(overview.dead_letters) || "none rejected"],
+    ["Skipped", count(skipped), listed(overview.skipped) || "nothing passed over"],
     ["To be read", count(overview.kafka_lag_records), overview.kafka_lag_records === null ? "not known to this process" : "records of lag in Kafka"],
     ["To be folded", count(overview.fold_lag_traces), overview.placement_blocked_by ?? "not seen by the detectors"],
   ];
@@ -87,6 +87,11 @@ export function showCounts(overview) {
       setAttribute(tile, "data-tone", toneOf(name, { dead, blocked: overview.placement_blocked_by !== null }));
     },
   });
+}
+
+function listed(counted) {
+  const reasons = Object.entries(counted).sort(([, a], [, b]) => b - a);
+  return reasons.slice(0, 3).map(([reason, number]) => `${reason} ${count(number)}`).join(", ");
 }
 
 function toneOf(name, { dead, blocked }) {

@@ -1,0 +1,61 @@
+"""Calls that come in pieces, who asked, and what was deleted on request."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+
+revision = "20261128_traces_expand"
+down_revision = "20261126_loop_expand"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("trace", sa.Column("user_id", sa.Text(), nullable=True))
+    op.add_column("trace", sa.Column("tool_calls", sa.Integer(), server_default=sa.text("0"), nullable=False))
+    op.add_column("trace", sa.Column("truncated", sa.Boolean(), server_default=sa.text("false"), nullable=False))
+    for table in ("baseline_trace", "preference_text"):
+        op.add_column(table, sa.Column("user_id", sa.Text(), nullable=True))
+    op.add_column("baseline_trace", sa.Column("conversation_id", sa.Text(), nullable=True))
+    op.create_table(
+        "fragment",
+        sa.Column("fragment_id", sa.BigInteger(), autoincrement=True, nullable=False),
+        sa.Column("trace", sa.Text(), nullable=False),
+        _now("received_at"),
+        _now("due_at"),
+        sa.Column("topic", sa.Text(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("record_offset", sa.BigInteger(), nullable=False),
+        sa.Column("part", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("fragment_id", name=op.f("pk_fragment")),
+    )
+    op.create_index(op.f("ix_fragment_trace"), "fragment", ["trace"])
+    op.create_index(op.f("ix_fragment_due_at"), "fragment", ["due_at"])
+    op.create_table(
+        "erasure",
+        sa.Column("erasure_id", sa.BigInteger(), autoincrement=True, nullable=False),
+        _now("at"),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("deleted", JSONB(), nullable=False),
+        sa.PrimaryKeyConstraint("erasure_id", name=op.f("pk_erasure")),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("erasure")
+    op.drop_table("fragment")
+    op.drop_column("baseline_trace", "conversation_id")
+    for table in ("preference_text", "baseline_trace"):
+        op.drop_column(table, "user_id")
+    for name in ("truncated", "tool_calls", "user_id"):
+        op.drop_column("trace", name)
+
+
+def _now(name: str) -> sa.Column[datetime]:
+    return sa.Column(name, sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False)

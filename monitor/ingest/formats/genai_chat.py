@@ -1,0 +1,201 @@
+"""Messages and answers in the shapes that producers give them, cut ones too."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+REDACTED = frozenset({"redacted", "redacted-by-litellm"})  # what stands where a text was; brackets and case aside
+_TEXT_TYPES = frozenset({"text", "input_text", "output_text", "refusal"})
+_RESULT_TYPES = frozenset({"tool_call_response", "tool_result", "tool-result", "function_call_output"})
+_CALL_TYPES = frozenset({"tool_call", "tool-call", "tool_use", "function_call"})
+
+
+class Chat(Struct, gc=False):
+    """What was asked and answered, as far as one place tells; it is filled by and by."""
+
+    messages: tuple[tuple[str, str], ...] = ()
+    response: str | None = None
+    finish_reason: str | None = None
+    tool_calls: int = 0
+    truncated: bool = False
+
+    def fill(self, other: Chat) -> None:
+        """Take from *other* what is missing here."""
+        self.finish_reason = self.finish_reason or other.finish_reason
+        if not self.messages and other.messages:
+            self.messages = other.messages
+            self.truncated = self.truncated or other.truncated
+        if self.response is None and not self.tool_calls and other.response is not None:
+            self.response = other.response
+            self.truncated = self.truncated or other.truncated
+        self.tool_calls = self.tool_calls or other.tool_calls
+
+    def ask(self, value: Any, role: str = "user") -> None:
+        """Read *value* as the messages of a prompt: a list, one message, or plain text of *role*; JSON or parsed."""
+        found, cut = load(value)
+        self.truncated = self.truncated or cut
+        if isinstance(found, dict) and "messages" in found:
+            found = found["messages"]
+        asked = found if isinstance(found, list) else [found]
+        messages = tuple(_message(each, role) for each in asked)
+        calls = any(isinstance(each, dict) and each.get("tool_calls") for each in asked)
+        if calls or any(content for _, content in messages):  # roles alone say nothing
+            self.messages += messages
+
+    def instruct(self, value: Any) -> None:
+        """Read *value* as instructions, which stand before all messages."""
+        found, cut = load(value)
+        self.truncated = self.truncated or cut
+        text = told(_joined(found, results=False))
+        if text is not None:
+            self.messages = (("system", text), *self.messages)
+
+    def answer(self, value: Any) -> None:
+        """Read *value* as an answer or as several to choose from, of which the first is taken; JSON or parsed."""
+        found, cut = load(value)
+        self.truncated = self.truncated or cut
+        if isinstance(found, dict):
+            found = _outcome(found)
+        for choice in found if isinstance(found, list) else [found]:
+            message = choice.get("message", choice) if isinstance(choice, dict) else choice
+            self.response = told(_joined(message, results=False))
+            self.tool_calls = _called(message)
+            if isinstance(choice, dict):
+                self.tool_calls = self.tool_calls or _called(choice)
+                self.finish_reason = self.finish_reason or word(choice.get("finish_reason"))
+            if self.response is not None or self.tool_calls or not _parts(message):
+                return  # else these are thoughts alone, which some tell as a message before the answer's
+
+
+def told(text: Any) -> str | None:
+    """Return *text* if it says something: a blank does not, nor a mark that something was redacted."""
+    if not isinstance(text, str) or not text or text.isspace():
+        return None
+    return None if len(text) < 32 and text.strip("[]<>(){}_* \n").lower() in REDACTED else text
+
+
+def word(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def load(value: Any) -> tuple[Any, bool]:
+    """Return what *value* holds, and whether its end was cut off.
+
+    A text that begins as JSON is JSON or nothing; a cut one is read as far as it goes.
+    """
+    if not isinstance(value, str) or value[:1] not in {"[", "{"}:
+        return value, False
+    try:
+        return msgspec.json.decode(value), False
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        pass
+    for text, cut in ((value, False), (mend(value), True)):
+        try:
+            return json.loads(text), cut  # it knows NaN, and lets halves of surrogate pairs through to be named
+        except (ValueError, RecursionError):
+            continue
+    return None, False
+
+
+def mend(text: str) -> str:
+    """Close the strings, lists and objects that were open where JSON was cut; a key without its value goes."""
+    tokens = _TOKEN.findall(text)
+    closing: list[str] = []
+    for each in tokens:
+        if each in _CLOSING:
+            closing.append(_CLOSING[each])
+        elif closing and each == closing[-1]:
+            closing.pop()
+    if tokens[-1][0] == '"' and _STRING.fullmatch(tokens[-1]) is None:
+        whole = _WHOLE_CHARACTERS.match(tokens[-1], 1)
+        tokens[-1] = f'"{_HALF_PAIR.sub("", whole.group()) if whole else ""}"'
+    elif tokens[-1][0] not in '"[]{}:,':
+        tokens.pop()  # half a number or half a word
+    if closing[-1:] == ["}"] and len(tokens) > 1 and tokens[-1][0] == '"' and tokens[-2] in "{,":
+        tokens.pop()
+    if tokens and tokens[-1] == ":":
+        tokens.append("null")
+    if tokens and tokens[-1] == ",":
+        tokens.pop()
+    return "".join(tokens) + "".join(reversed(closing))
+
+
+_CLOSING = {"[": "]", "{": "}"}
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_TOKEN = re.compile(_STRING.pattern + r'|".*|[\[\]{}:,]|[^\[\]{}:,"\s]+', re.DOTALL)
+_WHOLE_CHARACTERS = re.compile(r"(?:[^\\]++|\\u[0-9a-fA-F]{4}|\\[^u])*+", re.DOTALL)
+_HALF_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}$")
+
+
+def _message(message: Any, role: str) -> tuple[str, str]:
+    if isinstance(message, dict):
+        role = word(message.get("role")) or role
+    return role, told(_joined(message, results=True)) or ""
+
+
+def _outcome(response: dict[str, Any]) -> Any:
+    """Return the choices of a whole response; the items of one of OpenAI's Responses are parts of one message."""
+    if isinstance(response.get("choices"), list):
+        return response["choices"]
+    items = response.get("output")
+    return (
+        {"parts": [part for item in items for part in _parts(item) or [item]]} if isinstance(items, list) else response
+    )
+
+
+def _parts(message: Any) -> list[Any]:
+    found = message
+    if isinstance(message, dict):
+        found = message.get("parts")
+        found = message.get("content") if found is None else found
+    return found if isinstance(found, list) else []
+
+
+def _joined(message: Any, *, results: bool) -> str | None:
+    """Return the texts of *message* as one; the results of tools too where they are asked for."""
+    if isinstance(message, str):
+        return message
+    parts = _parts(message)
+    if not parts and isinstance(message, dict):
+        content = message.get("content")
+        if isinstance(content, str):
+            return content
+        told_itself = "type" in message or "text" in message
+        return word(message.get("refusal")) or (_part(message, results=results) if told_itself else None)
+    texts = [text for part in parts if (text := _part(part, results=results))]
+    return texts[0] if len(texts) == 1 else "\n".join(texts) or None
+
+
+def _part(part: Any, *, results: bool) -> str | None:
+    if not isinstance(part, dict):
+        return word(part)
+    kind = part.get("type", "text")
+    if kind in _TEXT_TYPES:
+        return next((text for name in ("content", "text", "refusal") if (text := word(part.get(name)))), None)
+    if results and kind in _RESULT_TYPES:
+        return _result(next((part[name] for name in ("response", "result", "output", "content") if name in part), None))
+    return None
+
+
+def _result(result: Any) -> str | None:
+    """Return what a tool gave as text: its own, that of its parts, or its JSON."""
+    if result is None or isinstance(result, str):
+        return word(result)
+    text = _joined(result, results=False)
+    if text is None and isinstance(result, dict):
+        text = word(result.get("value"))
+    return text or json.dumps(result, ensure_ascii=False, default=str)
+
+
+def _called(message: Any) -> int:
+    """Return how many calls of tools *message* asks for."""
+    if not isinstance(message, dict):
+        return 0
+    calls = message.get("tool_calls")
+    told_here = sum(isinstance(part, dict) and part.get("type") in _CALL_TYPES for part in _parts(message))
+    return max(told_here, len(calls) if isinstance(calls, list) else 0, int(bool(message.get("function_call"))))

@@ -1,0 +1,199 @@
+"""LiteLLM's StandardLoggingPayload, as far as it is read; operators may leave out any field of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from monitor.ingest.formats.native import MAX_ERROR_CHARACTERS, MAX_NAME_CHARACTERS, Count, Text
+
+ANSWERING = frozenset(  # the call types whose answer is a policy's; of others, those whose response looks like one
+    {"completion", "text_completion", "responses", "anthropic_messages", "generate_content", "generate_content_stream"}
+)
+NOBODY = "default_user_id"  # whom the proxy names where keys have no owners
+TURNED_AWAY = frozenset(  # LiteLLM itself said no: no model was called
+    {"ProxyException", "ProxyModelNotFoundError", "HTTPException", "BudgetExceededError"}
+)
+
+
+class LitellmPart(Struct, frozen=True, gc=False):
+    text: str | None = None
+    refusal: str | None = None
+
+
+Content = str | list[LitellmPart | str] | None
+
+
+class LitellmMessage(Struct, frozen=True):
+    """A message, or an item that the Responses API takes in a message's place."""
+
+    role: Text | None = None
+    content: Content = None
+    type: str | None = None
+    output: Any = None  # of a tool
+
+
+class LitellmRefusal(Struct, frozen=True, gc=False):
+    refusal: str | None = None
+
+
+class LitellmAnswer(Struct, frozen=True):
+    content: Content = None
+    refusal: str | None = None
+    tool_calls: list[Any] | None = None
+    function_call: Any = None
+    provider_specific_fields: LitellmRefusal | None = None
+
+    @property
+    def said(self) -> str:
+        """The answer, or why there is none; never the reasoning."""
+        beside = self.provider_specific_fields.refusal if self.provider_specific_fields else None
+        return joined(self.content) or self.refusal or beside or ""
+
+
+class LitellmChoice(Struct, frozen=True):
+    message: LitellmAnswer | None = None
+    text: str | None = None
+    finish_reason: Text | None = None
+
+
+class LitellmIncomplete(Struct, frozen=True, gc=False):
+    reason: Text | None = None
+
+
+class LitellmResponse(Struct, frozen=True):
+    """A chat or text completion has choices, the Responses API items of output."""
+
+    model: Text | None = None
+    choices: list[LitellmChoice] | None = None
+    output: list[LitellmMessage] | str | None = None
+    status: Text | None = None
+    incomplete_details: LitellmIncomplete | None = None
+
+
+class LitellmError(Struct, frozen=True, gc=False):
+    error_class: str | None = None
+    error_message: str | None = None
+    llm_provider: str | None = None
+
+
+class LitellmParameters(Struct, frozen=True, gc=False):
+    user: Text | int | None = None
+    instructions: str | None = None
+
+
+class LitellmHidden(Struct, frozen=True):
+    additional_headers: dict[str, Any] | None = None
+
+
+class LitellmKind(Struct, frozen=True):
+    """What tells whether a payload is for us; the rest of others is not looked at."""
+
+    call_type: str | None = None
+    cache_hit: bool | None = None
+    status: str | None = None
+    custom_llm_provider: str | None = None
+    error_information: LitellmError | None = None
+    response: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def asks_a_model(self) -> bool:
+        """Whether a model was asked for an answer: not for an embedding, and not turned away before."""
+        error, kind = self.error_information, self.call_type
+        is_unanswered = self.status == "failure" and error is not None and not error.llm_provider
+        if is_unanswered and (not self.custom_llm_provider or (error and error.error_class in TURNED_AWAY)):
+            return False
+        if not kind or kind in ANSWERING or kind.removeprefix("a") in ANSWERING:
+            return True
+        response = bytes(self.response)
+        return b'"choices"' in response or b'"output"' in response
+
+
+class LitellmPayload(Struct, frozen=True):
+    """One call."""
+
+    id: str | None = None
+    litellm_call_id: str | None = None
+    trace_id: Text | None = None  # the session's, where one was given
+    session_id: Text | None = None
+    status: str | None = None
+    startTime: float | str | None = None  # noqa: N815 - as it is written
+    endTime: float | str | None = None  # noqa: N815
+    response_time: float | None = None
+    model: Text | None = None
+    model_group: Text | None = None
+    custom_llm_provider: Text | None = None
+    end_user: Text | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    request_tags: list[Any] | None = None
+    metadata: dict[str, Any] | None = None
+    model_parameters: LitellmParameters | None = None
+    hidden_params: LitellmHidden | None = None
+    messages: str | list[LitellmMessage | str | int | list[Any]] | LitellmMessage | None = None
+    response: LitellmResponse | str | list[Any] | None = None
+    error_str: str | None = None
+    error_information: LitellmError | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The call's name; an attempt after others that failed shares theirs, so it gets its number too."""
+        call = self.litellm_call_id
+        if not call:
+            return self.id or None
+        headers = (self.hidden_params and self.hidden_params.additional_headers) or {}
+        before = [headers.get(f"x-litellm-attempted-{kind}") for kind in ("retries", "fallbacks")]
+        attempts = sum(count for count in before if isinstance(count, int))
+        return f"{call}-{attempts}" if attempts > 0 else call
+
+    @property
+    def error(self) -> str | None:
+        if self.status != "failure" and (self.status or not self.error_str):
+            return None
+        known = self.error_information or LitellmError()
+        told = self.error_str or known.error_message or known.error_class or "failure"
+        return told[:MAX_ERROR_CHARACTERS]
+
+    @property
+    def conversation_id(self) -> str | None:
+        return first_name(self.session_id, self.trace_id)
+
+    @property
+    def user_id(self) -> str | None:
+        metadata = self.metadata or {}
+        asked = metadata.get("requester_metadata")
+        owner = metadata.get("user_api_key_user_id")
+        return first_name(
+            self.end_user,
+            metadata.get("user_api_key_end_user_id"),
+            self.model_parameters and self.model_parameters.user,
+            asked.get("user_id") if isinstance(asked, dict) else None,
+            None if owner == NOBODY else owner,
+        )
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """Whatever may be a label: a tag `key:value` before metadata; a bare tag is `true`."""
+        metadata = self.metadata or {}
+        told: dict[str, Any] = {"model_group": self.model_group, "custom_llm_provider": self.custom_llm_provider}
+        for source in (metadata, metadata.get("requester_metadata"), metadata.get("spend_logs_metadata")):
+            told |= source if isinstance(source, dict) else {}
+        for tag in self.request_tags or ():
+            key, colon, value = tag.partition(":") if isinstance(tag, str) else ("", "", "")
+            told[key.strip()] = value.strip() if colon else "true"
+        return told
+
+
+def joined(content: Content) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
+    parts = [part if isinstance(part, str) else part.text or part.refusal for part in content]
+    return "\n".join(part for part in parts if part)
+
+
+def first_name(*names: object) -> str | None:
+    """Return the first of *names* that can be one."""
+    texts = (str(name) for name in names if isinstance(name, str | int) and not isinstance(name, bool))
+    return next((text for text in texts if text.strip() and len(text) <= MAX_NAME_CHARACTERS), None)
