@@ -61,9 +61,9 @@ def takes_bf16(folder: Path, device: torch.device) -> bool:
     policy is kept in bfloat16 anyway.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return device.type == "cpu" and native and kept_dtype(folder) is torch.bfloat16
+    return device.type == "cpu" and bool(native) and kept_dtype(folder) is torch.bfloat16
 
 
 def kept_dtype(folder: Path) -> torch.dtype:
