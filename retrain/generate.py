@@ -18,7 +18,7 @@ from retrain.chat import EncodedExample, PolicyEncoder, load_policy_encoder
 from retrain.language_model import load_policy, padded
 
 Prompt = Sequence[Message]
-MOST_ROWS = {"cuda": 128, "cpu": 16}  # in a batch; a CPU gains nothing by more, and waits for the longest of them
+MOST_ROWS = {"cuda": 128, "cpu": 32}  # in a batch; a CPU gains little by more, and waits for the longest of them
 MOST_ROOM = 3  # quarters of what the policy can read that an answer may take; the prompt keeps the rest
 READ_TOKENS = 2_048  # padded, in a forward pass that reads: its logits are as wide as the vocabulary
 _NO_LIMIT = 1 << 30

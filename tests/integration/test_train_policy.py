@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import LlamaForCausalLM
 
 from monitor.domain.job import Action
 from monitor.errors import InvalidInput
@@ -178,6 +181,21 @@ def test_every_loss_trains_and_patience_ends(
     assert found.kl > 0
     assert found.stopped_early == ("patience" in recipe)
     assert found.steps <= steps
+
+
+@pytest.mark.parametrize("lora", [False, True], ids=["whole", "low rank"])
+def test_a_policy_that_is_kept_in_bfloat16_is_trained_and_stays_so(lora: bool, order: RunSpec, tmp_path: Path) -> None:
+    base = shutil.copytree(order.base_model, tmp_path / "base")
+    policy = LlamaForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+    policy.save_pretrained(base)
+    few = write_rows(tmp_path / "few.jsonl", list(preference_rows(80)))
+    spec = replace(order, base_model=str(base), champion=artifact_of(base), preferences=few)
+    run = train_here(spec, tmp_path, lora=lora, learning_rate=1e-2 if lora else 5e-5, max_steps=12, on_policy_ratio=0.0)
+    found = run.result.training
+    assert found.implicit_lower is not None
+    assert found.implicit_lower > 0.5
+    weights = load_file(Path(run.result.candidate.path) / "model.safetensors")
+    assert {weight.dtype for weight in weights.values()} == {torch.bfloat16}
 
 
 def test_pairs_that_cannot_be_split_are_refused_with_their_numbers(order: RunSpec, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from monitor.demo.policies import END, build_tiny_policy
 from monitor.domain.score import Reward
@@ -19,6 +20,7 @@ from monitor.runs.progress import read_progress
 from retrain.chat import PolicyEncoder, load_policy_encoder
 from retrain.checkpoint import CheckpointKey, claim_folder, latest_complete, link_folder, mark_complete, remove_others
 from retrain.feedback import balance_weights, load_thumbs, split_thumbs
+from retrain.language_model import takes_bf16
 from retrain.launch import training_command
 from retrain.measure_policy import agree_on_pairs, agree_on_thumbs
 from retrain.on_policy import most_by_models, rank_answers
@@ -257,3 +259,23 @@ def test_several_gpus_train_under_accelerate_and_several_cpu_processes_under_tor
     told = " ".join(training_command(order, 4))
     assert "accelerate.commands.launch --multi_gpu --num_processes 4" in told
     assert told.endswith(f"--module retrain.train_step {order}")
+
+
+@pytest.mark.parametrize(
+    ("config", "native", "wanted"),
+    [
+        pytest.param('{"dtype": "bfloat16"}', True, True, id="kept in it, on a CPU with instructions for it"),
+        pytest.param('{"torch_dtype": "bfloat16"}', True, True, id="by the name that older folders have"),
+        pytest.param('{"dtype": "bfloat16"}', False, False, id="on a CPU without them, where it is slower"),
+        pytest.param('{"dtype": "float32"}', True, False, id="kept in float32"),
+        pytest.param("{}", True, False, id="whose config does not say"),
+        pytest.param("no JSON", True, False, id="whose config cannot be read"),
+    ],
+)
+def test_a_policy_computes_in_bfloat16_on_a_cpu_only_where_it_is_kept_so_and_is_faster(
+    config: str, native: bool, wanted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text(config)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert takes_bf16(tmp_path, torch.device("cpu")) == wanted
