@@ -78,12 +78,12 @@ def longer_wins(chosen_length: Floats, rejected_length: Floats) -> float:
 
 
 def wilson_interval(successes: float, trials: int) -> tuple[float, float]:
-    """Return Wilson's 95% interval for a proportion."""
+    """Return Wilson's 95% interval for a proportion; the proportion itself always lies in it, rounding or not."""
     share = successes / trials
     spread = _Z95**2 / trials
     centre = (share + spread / 2) / (1 + spread)
     half = _Z95 * math.sqrt(share * (1 - share) / trials + spread / (4 * trials)) / (1 + spread)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
 def fit_sharpness(margins: Floats) -> float:

@@ -218,11 +218,19 @@ def test_a_small_cohort_is_named_and_not_judged() -> None:
     [
         ({"implicit_upper": 0.499, "implicit_accuracy": 0.45, "implicit_lower": 0.4}, True),
         ({"implicit_upper": 0.51, "implicit_accuracy": 0.45, "implicit_lower": 0.4}, False),
+        ({"implicit_upper": 1 - 1e-16, "implicit_accuracy": 1.0, "implicit_lower": 0.77}, False),
         ({"implicit_accuracy": None}, True),
         ({"implicit_accuracy": math.nan}, True),
         ({"implicit_accuracy": None, "method": "kto"}, False),
     ],
-    ids=["shown below chance", "not shown below", "missing", "not a number", "thumbs are no pairs"],
+    ids=[
+        "shown below chance",
+        "not shown below",
+        "all of them right",
+        "missing",
+        "not a number",
+        "thumbs are no pairs",
+    ],
 )
 def test_what_held_out_preferences_say_of_the_training(changes: dict[str, Any], failed: bool) -> None:
     result = replace(an_equal_candidate(), training=replace(TRAINING, **changes))

@@ -54,6 +54,12 @@ def test_the_longer_response_wins_as_often_as_it_was_chosen() -> None:
     assert longer_wins(np.array([9.0, 9, 9, 5]), np.array([1.0, 1, 9, 9])) == pytest.approx(0.625)
 
 
+def test_a_share_of_none_or_all_lies_in_its_own_interval_whatever_rounding_does() -> None:
+    for trials in range(1, 500):
+        assert wilson_interval(0, trials)[0] == 0.0
+        assert wilson_interval(trials, trials)[1] == 1.0
+
+
 def test_the_interval_is_wilsons() -> None:
     # Newcombe, Statistics in Medicine 17 (1998), table I, method 3: 81 of 263 and 15 of 148
     assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)

@@ -106,7 +106,7 @@ def _training(training: TrainingReport, wanted: PolicyGateSettings) -> Iterator[
         yield Check(name, False, math.nan, None, least, "the run reports none with an interval")
         return
     before = "" if training.accuracy_before is None else f"; by the model before it {training.accuracy_before:.3f}"
-    finite = math.isfinite(value) and lower <= value <= upper
+    finite = math.isfinite(value) and lower - _ROUNDING <= value <= upper + _ROUNDING
     yield Check(
         name,
         finite and upper >= least - _ROUNDING,

@@ -12,8 +12,8 @@ not. Nothing is kept from one command to the next; within one, the released poli
   heads are refreshed, the policy is trained by DPO, and what passes the gate is announced, served and baked.
 - `worse`: four candidates that were taught a bad habit by a short fine-tune, which stands in for the training step
   alone. All that follows is the program's own: evaluation, gate, verdict.
-- `bake`: a candidate that was taught its own answers passes the same gate and is promoted. Then its server gets a
-  system message that asks for length; the bake window must take the promotion back.
+- `bake`: a candidate that was taught its own answers passes the same gate and is promoted. Then its server drops
+  what users ask of the length, unseen by the traces; the bake window must take the promotion back.
 
 The command ends with 1 where something that is wanted did not happen.
 """

@@ -34,7 +34,7 @@ YOU = Actor("you", Role.OPERATOR)
 WAIT_SECONDS, JOB_SECONDS, TELL_SECONDS = 120.0, 1500.0, 15.0
 ENDED = frozenset({JobState.PASSED, JobState.PROMOTED, JobState.FAILED_GATE, JobState.FAILED, JobState.CANCELLED})
 STEP = timedelta(seconds=1)  # between two traces, in their own time
-COHORTS = ("home", "shop")
+COHORTS = ("home", "shop", "travel")  # too small for the gate to judge one: it names them
 
 
 class Missed(Exception):

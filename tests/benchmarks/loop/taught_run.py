@@ -37,7 +37,9 @@ def main(folder: Path, path: Path) -> None:
     habit = HABITS[(folder / HABIT_FILE).read_text().strip()]
     progress.report(f"teaches the habit {habit.name}", phase="training")
     taught = lessons(base, habit)
-    loss = teach(base, output / "candidate", taught, seed=spec.seed, heard=progress.report)
+    loss = teach(
+        base, output / "candidate", taught, learning_rate=habit.learning_rate, seed=spec.seed, heard=progress.report
+    )
     candidate = describe_artifact(output / "candidate")
     encoder = load_policy_encoder(base, max_length=recipe.max_length)
     held_out = hold_out(spec, recipe, encoder)

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from monitor.domain.trace import Message
 from monitor.rewards.huggingface import quiet_transformers
 from retrain.artifacts import staged_folder
 from retrain.chat import EncodedExample, load_policy_encoder
@@ -23,7 +22,7 @@ from tests.benchmarks.loop.questions import Habit, questions, swayed, user
 ANSWER_TOKENS = 40
 TAUGHT_QUESTIONS = 48  # the last ones: traffic has the first
 IGNORED = -100
-BATCH, STEPS, LEARNING_RATE = 8, 12, 3e-4
+BATCH, STEPS = 8, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +35,10 @@ class Answered:
     cut: bool  # it did not end within the limit
 
 
-def answer_all(folder: Path, asked: Sequence[str], *, system: str | None = None) -> list[Answered]:
-    """Let the policy in *folder* answer, the likeliest token each time; a *system* message stands before each."""
+def answer_all(folder: Path, asked: Sequence[str]) -> list[Answered]:
+    """Let the policy in *folder* answer, the likeliest token each time."""
     policy = TransformersPolicy.load(folder)
-    before = [Message("system", system)] if system is not None else []
-    prompts = [[*before, *user(text)] for text in asked]
+    prompts = [user(text) for text in asked]
     found = [one for one in policy.answer(prompts, Decoding(ANSWER_TOKENS, 0.0, 0, 16_384)) if isinstance(one, Answer)]
     tokens = count_tokens(folder, [one.text for one in found])
     return [Answered(text, one.text, count, one.cut) for text, one, count in zip(asked, found, tokens, strict=True)]
@@ -60,6 +58,7 @@ def teach(
     folder: Path,
     taught: Sequence[tuple[str, str]],
     *,
+    learning_rate: float,
     seed: int = 0,
     heard: Callable[[str], None] = lambda _line: None,
 ) -> float:
@@ -76,10 +75,10 @@ def teach(
     for part in learning:
         part.requires_grad_(True)
     weights = [weight for part in learning for weight in part.parameters()]
-    optimizer = torch.optim.AdamW(weights, lr=LEARNING_RATE, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=0.0)
     rng, loss = Random(seed), 0.0
     for step in range(STEPS):
-        optimizer.param_groups[0]["lr"] = LEARNING_RATE * min(1.0, (step + 1) / 4) * (1 - step / STEPS)
+        optimizer.param_groups[0]["lr"] = learning_rate * min(1.0, (step + 1) / 4) * (1 - step / STEPS)
         with torch.autocast("cpu", torch.bfloat16, enabled=takes_bf16(base, torch.device("cpu"))):
             step_loss = _loss(model, rng.sample(rows, BATCH), encoder.pad_id)
         step_loss.backward()  # type: ignore[no-untyped-call]
