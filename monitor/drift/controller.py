@@ -202,12 +202,12 @@ class Controller:
 
     def _follow_versions(self, active: ActiveBaseline, versions: VersionLaws) -> list[Alarm]:
         """Give versions without a law one, and fold what they have written so far; return what that raises."""
-        if self._clock() >= self._versions_at + VERSION_SECONDS:
-            self._versions_at = self._clock()
-            versions.look(active)
         if self._catching is not None and self._catching.active.baseline_id != active.baseline_id:
             self._catching = None
         if self._catching is None:
+            if self._clock() >= self._versions_at + VERSION_SECONDS:
+                self._versions_at = self._clock()
+                versions.look(active)
             laws = versions.advance(active)
             if not laws:
                 return []

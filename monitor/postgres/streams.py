@@ -222,7 +222,7 @@ class PostgresFoldStore:
             sequence = connection.execute(_SEQUENCE, {"place": baseline.stop_place}).scalar_one()
             position = {"baseline_id": baseline_id, "next_sequence": sequence, "next_place": baseline.stop_place}
             connection.execute(insert(schema.fold_position).values(position))
-            copy_window(connection, baseline_id)
+            copy_window(connection, baseline_id, former=None if there is None else there.baseline_id)
             active = active_baseline(connection)
             assert active is not None
             return active
