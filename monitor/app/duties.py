@@ -54,7 +54,7 @@ CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a
 
 
 def watch_of(
-    settings: Settings, metrics: Metrics, fenced: Engine, overview: PostgresOverview, versions: VersionLaws
+    settings: Settings, metrics: Metrics, fenced: Engine, *, overview: PostgresOverview, versions: VersionLaws
 ) -> WatchArrivals:
     """Return the watch over what does not come; a pause that a worker's end explains is no silence."""
     takeover = settings.kafka.session_timeout_seconds + settings.ingest.batch_max_seconds + settings.drift.fold_seconds
@@ -137,7 +137,9 @@ def duties_of(
         Duty("tell_time", CLOCK_SECONDS, tell_time),
         Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
         Duty("settle_blocks", BLOCK_SECONDS, BlockKeeper(PostgresBlocks(fenced), block_rule_of(settings)).turn),
-        Duty("watch_arrivals", WATCH_SECONDS, watch_of(settings, metrics, fenced, overview, versions)),
+        Duty(
+            "watch_arrivals", WATCH_SECONDS, watch_of(settings, metrics, fenced, overview=overview, versions=versions)
+        ),
         Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
         Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics, wait_of(settings))),
         Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
