@@ -131,9 +131,8 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{'microseconds a trace':26}" + "".join(f"{cost[name]:11.1f}" for name in names))
     print(f"all together: {sum(cost.values()):.1f} microseconds a trace")
     for row in compared:
-        print(
-            f"{row['before']} -> {row['after']} ({row['why']}): {row['signal']} {row['moved']:+.4f}, {row['errors']:+.1f} errors"
-        )
+        moved = f"{row['signal']} {row['moved']:+.4f}, {row['errors']:+.1f} errors"
+        print(f"{row['before']} -> {row['after']} ({row['why']}): {moved}")
     if chosen.json:
         report = {"means": means, "microseconds": cost, "microseconds_in_all": sum(cost.values()), "swaps": compared}
         chosen.json.write_text(json.dumps(report, indent=1))
