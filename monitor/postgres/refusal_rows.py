@@ -9,9 +9,8 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import Connection, Engine, text
 
-from monitor.domain.trace import Message
+from monitor.domain.trace import Message, prompt_of
 from monitor.labels.refusals import RefusalRow, refusals_of
-from monitor.observe.covariates import prompt_of
 from monitor.observe.prompt_language import language_of
 from monitor.postgres.engine import transaction
 from monitor.postgres.labels import COLUMNS, label_of
