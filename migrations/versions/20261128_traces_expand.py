@@ -47,9 +47,11 @@ def upgrade() -> None:
         sa.Column("deleted", JSONB(), nullable=False),
         sa.PrimaryKeyConstraint("erasure_id", name=op.f("pk_erasure")),
     )
+    op.create_index(op.f("ix_audit_subject"), "audit", ["subject"])
 
 
 def downgrade() -> None:
+    op.drop_index(op.f("ix_audit_subject"), table_name="audit")
     op.drop_table("erasure")
     op.drop_table("fragment")
     op.execute("delete from preference_text where reference_response is null")

@@ -34,6 +34,7 @@ class Ports:
     anchors: drift.Anchors
     alarms: alarm.Alarms
     explanations: alarm.Explanations
+    pages: alarm.AlarmPages
     incidents: alarm.Incidents
     jobs: job.Jobs
     models: model.Registry

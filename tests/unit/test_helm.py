@@ -186,6 +186,7 @@ def test_the_rules_are_the_repository_s_own_about_this_release_alone_with_the_ru
 
     def of_this_release(path: Path) -> str:
         text = path.read_text().replace('job="rlhf-monitor"', 'namespace="production",job="watch-rlhf-monitor"')
+        text = text.replace("'/incidents/", "'https://monitor.example/incidents/")
         return text.replace("dashboards/runbooks", "https://runbooks.example/rlhf-monitor")
 
     assert sorted(groups, key=itemgetter("name")) == rule_groups(of_this_release)
@@ -198,6 +199,14 @@ def test_without_an_address_the_runbooks_are_named_by_their_path_in_the_reposito
     groups = rendered["PrometheusRule/watch-rlhf-monitor"]["spec"]["groups"]
     urls = {rule["annotations"]["runbook_url"] for group in groups for rule in group["rules"] if "alert" in rule}
     assert all((ROOT / url).is_file() for url in urls)
+
+
+def test_the_drift_alert_links_to_its_incident_s_page() -> None:
+    for address, link in (("https://monitor.example/", "https://monitor.example/incidents/"), ("", "/incidents/")):
+        rendered = render(CHART / "ci" / "gpu-values.yaml", "--set", f"prometheusRule.consoleUrl={address}")
+        groups = rendered["PrometheusRule/watch-rlhf-monitor"]["spec"]["groups"]
+        (rule,) = (rule for group in groups for rule in group["rules"] if rule.get("alert") == "RlhfMonitorDriftAlarm")
+        assert rule["annotations"]["console_url"] == link + "{{ $labels.incident }}"
 
 
 def test_prometheus_accepts_the_rules_of_the_chart(tmp_path: Path) -> None:

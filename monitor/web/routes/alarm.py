@@ -10,8 +10,10 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.domain.alarm import AlarmState, StoredAlarm
+from monitor.domain.episode import AlarmPage
 from monitor.domain.incident import Incident, IncidentDetail
 from monitor.domain.order import Actor, AlarmOrder
+from monitor.drift.curve import Curves
 from monitor.drift.explain import Explanation
 from monitor.errors import NotFound
 from monitor.web.auth import Operator, Viewer
@@ -44,6 +46,16 @@ class Explanations(Protocol):
         ...
 
 
+class AlarmPages(Protocol):
+    def page(self, alarm_id: int) -> AlarmPage | None:
+        """Return what is said of an alarm; None where there is no such alarm."""
+        ...
+
+    def curves(self, alarm_id: int) -> Curves | None:
+        """Draw an alarm from the log; None where there is no such alarm, or nothing to draw."""
+        ...
+
+
 class Incidents(Protocol):
     def incidents(self, *, states: Collection[AlarmState], limit: int) -> Sequence[Incident]:
         """Return the newest incidents first; those in one of *states*, unless that is empty."""
@@ -60,6 +72,7 @@ class Incidents(Protocol):
 
 AlarmsPort = Annotated[Alarms, kept("alarms")]
 ExplanationsPort = Annotated[Explanations, kept("explanations")]
+PagesPort = Annotated[AlarmPages, kept("pages")]
 IncidentsPort = Annotated[Incidents, kept("incidents")]
 States = Annotated[Sequence[AlarmState], Query(description="only those in one of these states; all without")]
 
@@ -96,6 +109,29 @@ def get_explanation(_: Viewer, explanations: ExplanationsPort, alarm_id: Number)
     if found is None:
         raise NotFound(f"there is no alarm {alarm_id}: /api/v1/alarms lists them")
     return found
+
+
+@router.get("/alarms/{alarm_id}/page", responses=describe(404))
+def get_alarm_page(_: Viewer, pages: PagesPort, alarm_id: Number) -> AlarmPage:
+    """Return an alarm in one sentence, what happened around it, and the jobs it started.
+
+    Of an event `at` is the clock on the wall, and `trace_time` the traces' own; null where there is no such time.
+    """
+    found = pages.page(alarm_id)
+    if found is None:
+        raise NotFound(f"there is no alarm {alarm_id}: /api/v1/alarms lists them")
+    return found
+
+
+@router.get("/alarms/{alarm_id}/curves", responses=describe(404))
+def get_curves(_: Viewer, alarms: AlarmsPort, pages: PagesPort, alarm_id: Number) -> Curves | None:
+    """Return what a page draws of an alarm, by place in the log; null where nothing can be drawn of it.
+
+    A curve has at most about 120 points, over 20,000 places at most. The evidence is the stream folded again.
+    """
+    if alarms.alarm(alarm_id) is None:
+        raise NotFound(f"there is no alarm {alarm_id}: /api/v1/alarms lists them")
+    return pages.curves(alarm_id)
 
 
 @router.post("/alarms/{alarm_id}/acknowledge", responses=describe(404, 409))
