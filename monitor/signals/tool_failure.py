@@ -14,7 +14,7 @@ VERSION = "results-1"  # raise it with every change of what is an error
 TOOL_ROLES = frozenset({"tool", "function"})
 _OPENING = 300  # characters of a result, in which an error is told
 _ERROR = re.compile(
-    r"[^\w{\[]*(?:(?:error|exception|traceback \(most recent|failed\b|failure\b|tool (?:call )?(?:failed|error)))"
+    r"[^\w{\[]*(?:error|exception|traceback \(most recent|failed\b|failure\b|tool (?:call )?(?:failed|error))"
     r"|\s*\{\s*\"(?:error|errors|exception|error_message)\"\s*:(?!\s*(?:null|false|\[\]|\"\"|\{\}))"
     r"|.*\"(?:is_?error|isError)\"\s*:\s*true|.*\"(?:status|success|ok)\"\s*:\s*(?:\"(?:error|failed|failure)\"|false)"
     r"|\s*http (?:error )?[45]\d\d\b",

@@ -77,7 +77,7 @@ def to_trace(payload: LitellmPayload, record: Record, limits: DecodeLimits) -> T
     times = times_of(payload, record)
     if isinstance(times, InvalidTrace):
         return times
-    messages, error, labels = messages_of(payload), payload.error, payload.labels if limits.label_keys else {}
+    messages, error = messages_of(payload), payload.error
     form = payload.output_form
     texts = (answer.said, payload.messages, payload.response, *(message.content for message in messages))
     # A count of zero beside an answer, or a failure, is one that nobody made.
@@ -89,11 +89,7 @@ def to_trace(payload: LitellmPayload, record: Record, limits: DecodeLimits) -> T
         response=answer.text,
         messages=messages,
         conversation_id=payload.conversation_id,
-        cohort={
-            key: (value if isinstance(value, str) else msgspec.json.encode(value).decode())[:MAX_NAME_CHARACTERS]
-            for key, value in labels.items()
-            if key in limits.label_keys and isinstance(value, str | int | float) and value != ""
-        },
+        cohort=labels_of(payload, limits.label_keys),
         finish_reason=answer.finish_reason,
         input_tokens=int(payload.prompt_tokens) if payload.prompt_tokens else None,
         output_tokens=None if counted is None else int(counted),
@@ -107,6 +103,14 @@ def to_trace(payload: LitellmPayload, record: Record, limits: DecodeLimits) -> T
         tool_calls=answer.tool_calls,
         truncated=any(isinstance(text, str) and is_cut(text) for text in texts),
     )
+
+
+def labels_of(payload: LitellmPayload, keys: frozenset[str]) -> dict[str, str]:
+    return {
+        key: (value if isinstance(value, str) else msgspec.json.encode(value).decode())[:MAX_NAME_CHARACTERS]
+        for key, value in (payload.labels if keys else {}).items()
+        if key in keys and isinstance(value, str | int | float) and value != ""
+    }
 
 
 def times_of(payload: LitellmPayload, record: Record) -> tuple[datetime, float | None] | InvalidTrace:
