@@ -22,6 +22,7 @@ class Signal:
     name: str
     kind: SignalKind
     unit: str
+    meaning: str = ""  # in one line, for people
 
 
 # What the reward models tell; what a trace tells by itself stands in `monitor.signals`.

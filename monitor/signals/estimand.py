@@ -16,6 +16,7 @@ class Estimand:
     kind: str  # of the labels
     cheap: str | None  # the signal, 0 to 1, that says the same of every trace; None: nothing does
     unit: str
+    accuracy: Signal | None = None  # in which it is followed whether the opinion agrees with each verdict
 
     @property
     def selected(self) -> str:
@@ -39,7 +40,10 @@ class Estimand:
 
     def signals(self) -> tuple[Signal, ...]:
         own = Signal(self.name, SignalKind.ESTIMATE, self.unit)
-        return (own, Signal(self.rectifier, SignalKind.ESTIMATE, self.unit)) if self.cheap else (own,)
+        if self.cheap is None:
+            return (own,)
+        beside = () if self.accuracy is None else (self.accuracy,)
+        return (own, Signal(self.rectifier, SignalKind.ESTIMATE, self.unit), *beside)
 
 
 def selected_series(kind: str) -> str:
@@ -51,8 +55,9 @@ def selected_series(kind: str) -> str:
 LENGTH_GAP = Signal("length_gap", SignalKind.RANKED, "log ratio")
 REWARD_WIN = Signal("reward_win", SignalKind.PROBABILITY, "ratio")
 REWARD_ACCURACY = Signal("reward_accuracy", SignalKind.PROBABILITY, "ratio")
-WIN_RATE = Estimand("win_rate", PREFERENCE, REWARD_WIN.name, "ratio")
-REFUSAL_RATE = Estimand("refusal_rate", REFUSAL, "refusal", "ratio")
+REFUSAL_ACCURACY = Signal("refusal_accuracy", SignalKind.PROBABILITY, "ratio")
+WIN_RATE = Estimand("win_rate", PREFERENCE, REWARD_WIN.name, "ratio", REWARD_ACCURACY)
+REFUSAL_RATE = Estimand("refusal_rate", REFUSAL, "refusal", "ratio", REFUSAL_ACCURACY)
 WIN_RATE_LC = Signal("win_rate_lc", SignalKind.ESTIMATE, "ratio")  # length-controlled
 ESTIMANDS: dict[str, Estimand] = {
     estimand.name: estimand
@@ -65,5 +70,4 @@ ESTIMANDS: dict[str, Estimand] = {
 LABEL_SIGNALS: tuple[Signal, ...] = (
     *(signal for estimand in ESTIMANDS.values() for signal in estimand.signals()),
     WIN_RATE_LC,
-    REWARD_ACCURACY,
 )
