@@ -51,9 +51,7 @@ def test_a_stored_trace_is_the_trace_that_came(engine: Engine) -> None:
     store = PostgresCheckpoints(engine, group_id="group", max_cohorts=5)
     store.begin({("traces", 0): StoredOffset(0)})
     store.write(checkpoint(scored([BARE, FULL])))
-    where = (
-        "stored_on = (created_at at time zone 'utc')::date, cohort, repeated, ordinal, topic, partition, record_offset"
-    )
+    place = "stored_on = (created_at at time zone 'utc')::date, cohort, repeated, ordinal, topic, partition"
     with engine.begin() as connection:
         rows = connection.execute(text(f"select {COLUMNS} from trace order by ordinal")).all()  # noqa: S608
         messages = connection.execute(text("select messages from trace order by ordinal")).scalars().all()
