@@ -13,7 +13,7 @@ from monitor.app.estimates import SHOW_SECONDS, ShowEstimates, estimates_of, lat
 from monitor.app.leader import Duty, FoldLog, StartJobs, WatchIncidents, WatchPlacement
 from monitor.app.retraining import ShowAgreement, agreement_of
 from monitor.app.review import PLAN_SECONDS, TIDY_SECONDS, PlanReview, TidyReview
-from monitor.app.rules import block_rule_of, wait_of
+from monitor.app.rules import block_rule_of, signals_of, wait_of
 from monitor.app.watch import WatchArrivals
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.incident import IncidentRule
@@ -51,12 +51,14 @@ CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a
 def watch_of(settings: Settings, metrics: Metrics, fenced: Engine, overview: PostgresOverview) -> WatchArrivals:
     """Return the watch over what does not come; a pause that a worker's end explains is no silence."""
     takeover = settings.kafka.session_timeout_seconds + settings.ingest.batch_max_seconds + settings.drift.fold_seconds
+    signals = signals_of(settings)
     return WatchArrivals(
-        PostgresArrivals(fenced, group_id=settings.kafka.group_id),
+        PostgresArrivals(fenced, group_id=settings.kafka.group_id, signals=signals),
         WatchRules(
             false_days=settings.drift.false_page_days,
             takeover_seconds=takeover,
             unread_after_seconds=3.0 * CLOCK_SECONDS + takeover,
+            signals=signals,
         ),
         active=PostgresFoldStore(fenced).active,
         filing=IncidentRule(timedelta(seconds=settings.drift.incident_seconds)).file,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from monitor.domain.signal import SignalKind
-from monitor.signals.table import SIGNALS
+from monitor.domain.signal import Signal, SignalKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,6 @@ DEFAULTS: Mapping[SignalKind, Tolerance] = {
 }
 
 
-def tolerance_of(signal: str, chosen: Mapping[str, Tolerance] | None) -> Tolerance:
+def tolerance_of(signal: Signal, chosen: Mapping[str, Tolerance] | None) -> Tolerance:
     """Return what *chosen* says of *signal*, or its kind's default."""
-    return (chosen or {}).get(signal) or DEFAULTS[SIGNALS[signal].kind]
+    return (chosen or {}).get(signal.name) or DEFAULTS[signal.kind]

@@ -16,6 +16,7 @@ class Estimand:
     kind: str  # of the labels
     cheap: str | None  # the signal, 0 to 1, that says the same of every trace; None: nothing does
     unit: str
+    meaning: str = "what labels of this kind say, at the rate of all traces"
 
     @property
     def selected(self) -> str:
@@ -38,8 +39,11 @@ class Estimand:
         return f"{self.name}_rectifier"
 
     def signals(self) -> tuple[Signal, ...]:
-        own = Signal(self.name, SignalKind.ESTIMATE, self.unit)
-        return (own, Signal(self.rectifier, SignalKind.ESTIMATE, self.unit)) if self.cheap else (own,)
+        own = Signal(self.name, SignalKind.ESTIMATE, self.unit, self.meaning)
+        if not self.cheap:
+            return (own,)
+        off = f"how far {self.cheap} is from what labels say"
+        return own, Signal(self.rectifier, SignalKind.ESTIMATE, self.unit, off)
 
 
 def selected_series(kind: str) -> str:
@@ -49,11 +53,15 @@ def selected_series(kind: str) -> str:
 
 # Log ratio of the words of an answer and of its reference: written beside the selections; no baseline holds it.
 LENGTH_GAP = Signal("length_gap", SignalKind.RANKED, "log ratio")
-REWARD_WIN = Signal("reward_win", SignalKind.PROBABILITY, "ratio")
-REWARD_ACCURACY = Signal("reward_accuracy", SignalKind.PROBABILITY, "ratio")
-WIN_RATE = Estimand("win_rate", PREFERENCE, REWARD_WIN.name, "ratio")
-REFUSAL_RATE = Estimand("refusal_rate", REFUSAL, "refusal", "ratio")
-WIN_RATE_LC = Signal("win_rate_lc", SignalKind.ESTIMATE, "ratio")  # length-controlled
+REWARD_WIN = Signal(
+    "reward_win", SignalKind.PROBABILITY, "ratio", "how sure reward models are that the answer beats its reference"
+)
+REWARD_ACCURACY = Signal(
+    "reward_accuracy", SignalKind.PROBABILITY, "ratio", "the reward models agree with a fresh human preference"
+)
+WIN_RATE = Estimand("win_rate", PREFERENCE, REWARD_WIN.name, "ratio", "people prefer the answer to its reference")
+REFUSAL_RATE = Estimand("refusal_rate", REFUSAL, "refusal", "ratio", "people call the answer a refusal")
+WIN_RATE_LC = Signal("win_rate_lc", SignalKind.ESTIMATE, "ratio", "the win rate, less what length explains of it")
 ESTIMANDS: dict[str, Estimand] = {
     estimand.name: estimand
     for estimand in (

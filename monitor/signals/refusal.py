@@ -8,7 +8,7 @@ from monitor.domain.signal import Observation, Signal, SignalKind
 from monitor.domain.trace import Trace
 from monitor.signals import refusal_phrases as phrases
 
-REFUSAL = Signal("refusal", SignalKind.BINARY, "ratio")
+REFUSAL = Signal("refusal", SignalKind.BINARY, "ratio", "the answer declines what it was asked")
 REFUSAL_VERSION = "patterns-1"  # raise it with every change of the patterns: old and new values do not compare
 OPENING_CHARACTERS = 450  # refusals live at the start; what follows is the explanation or the help
 _REASON_BEFORE = 200  # characters around a decline in which its reason stands
