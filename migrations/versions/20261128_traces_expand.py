@@ -21,6 +21,8 @@ def upgrade() -> None:
     for table in ("baseline_trace", "preference_text"):
         op.add_column(table, sa.Column("user_id", sa.Text(), nullable=True))
     op.add_column("baseline_trace", sa.Column("conversation_id", sa.Text(), nullable=True))
+    op.add_column("preference_text", sa.Column("policy_model", sa.Text(), nullable=True))
+    op.alter_column("preference_text", "reference_response", nullable=True)
     op.create_table(
         "fragment",
         sa.Column("fragment_id", sa.BigInteger(), autoincrement=True, nullable=False),
@@ -50,6 +52,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("erasure")
     op.drop_table("fragment")
+    op.execute("delete from preference_text where reference_response is null")
+    op.alter_column("preference_text", "reference_response", nullable=False)
+    op.drop_column("preference_text", "policy_model")
     op.drop_column("baseline_trace", "conversation_id")
     for table in ("preference_text", "baseline_trace"):
         op.drop_column(table, "user_id")

@@ -244,9 +244,11 @@ class Story:
         alerts = self._stage.alerts()
         if alerts:
             raise Missed(f"an alarm on traffic that has not drifted: {_headline(alerts[0])}")
+        warnings = len(self._stage.found(AlarmKind.DRIFT))
         self._stage.say(
-            f"{seen.traces - frozen.traces} more traces and no alarm; {seen.repeats} repeats, {seen.duplicates} "
-            f"duplicates and {sum(seen.dead_letters.values())} dead letters were kept out of the statistics"
+            f"{seen.traces - frozen.traces} more traces and no page; {warnings} of the warnings that wake nobody; "
+            f"{seen.repeats} repeats, {seen.duplicates} duplicates "
+            f"and {sum(seen.dead_letters.values())} dead letters were kept out of the statistics"
         )
 
     def _shift_prompts(self, launch: Iterable[bytes]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monitor.domain.signal import Signal, SignalKind
+from monitor.signals.refusal import REFUSAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,10 @@ DEFAULTS: Mapping[SignalKind, Tolerance] = {
     SignalKind.ESTIMATE: Tolerance(points=0.02),
     SignalKind.RANKED: Tolerance(points=0.10),
 }
+# What an operator minds about these is not what their kind says: a rate near zero has a tolerance of its own.
+OF_SIGNALS: Mapping[str, Tolerance] = {REFUSAL.name: DEFAULTS[SignalKind.BINARY]}
 
 
 def tolerance_of(signal: Signal, chosen: Mapping[str, Tolerance] | None) -> Tolerance:
-    """Return what *chosen* says of *signal*, or its kind's default."""
-    return (chosen or {}).get(signal.name) or DEFAULTS[signal.kind]
+    """Return what *chosen* says of *signal*, or its own default, or its kind's."""
+    return (chosen or {}).get(signal.name) or OF_SIGNALS.get(signal.name) or DEFAULTS[signal.kind]

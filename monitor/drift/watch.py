@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,6 +15,7 @@ from monitor.domain.stream import StreamKey
 from monitor.drift.arrivals import FORWARD_ROW, LOG_ROW, WHOLE_LOG, RaisedBefore, Sender, Senders
 from monitor.drift.freeze import MIN_STRATUM
 from monitor.drift.stored import ActiveBaseline
+from monitor.drift.versions import Unfollowed
 from monitor.signals.estimand import REWARD_WIN
 from monitor.signals.set import DEFAULT, SignalSet
 from monitor.stats.rhythm import DAY_HOURS, HOUR
@@ -40,6 +41,7 @@ class Followed:
     baseline_id: int
     cohorts: frozenset[str]
     scorers: frozenset[tuple[str, str]]  # signal and scorer
+    unfollowed: Unfollowed = field(default_factory=Unfollowed)  # of the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,10 @@ class Silence:
         return f"for {span(self.seconds)}; at these hours one usually comes every {span(self.usual_seconds)}"
 
 
-def followed_by(active: ActiveBaseline) -> Followed:
+def followed_by(active: ActiveBaseline, unfollowed: Unfollowed) -> Followed:
     laws = active.baseline.signals
     cohorts = frozenset(row.cohort for law in laws for row in law.strata)
-    return Followed(active.baseline_id, cohorts, frozenset(law.key for law in laws))
+    return Followed(active.baseline_id, cohorts, frozenset(law.key for law in laws), unfollowed)
 
 
 def span(seconds: float) -> str:
@@ -237,19 +239,22 @@ def unwatched(senders: Senders, followed: Followed, rules: WatchRules) -> list[F
     for (signal, _), count in senders.scorers.items():
         of_signal[signal] = of_signal.get(signal, 0) + count
     seen = [
-        (key_of((cohort, ALL)), f"the cohort {cohort}", count, whole)
+        (key_of((cohort, ALL)), f"the cohort {cohort}", count, whole, "")
         for cohort, count in senders.cohorts.items()
         if cohort not in followed.cohorts
     ]
     seen += [
-        (StreamKey(signal, ALL, ALL, scorer), f"{signal} by {scorer}", count, of_signal[signal])
+        (StreamKey(signal, ALL, ALL, scorer), f"{signal} by {scorer}", count, of_signal[signal], reason)
         for (signal, scorer), count in senders.scorers.items()
-        if (signal, scorer) not in followed.scorers and rules.signals.holds(signal, scorer)
+        if (signal, scorer) not in followed.scorers
+        and rules.signals.holds(signal, scorer)
+        and (reason := followed.unfollowed.reason((signal, scorer))) is not None
     ]
     found, at = [], senders.rhythms.at
-    for key, name, count, among in seen:
+    for key, name, count, among, reason in seen:
         if count >= MIN_STRATUM and count >= rules.unwatched_share * among:
             detail = f"{name} has {count / among:.1%} of the observations since the baseline, which has no law of it"
+            detail += f": {reason}; freeze a new baseline" if reason else ""
             found.append(Finding(AlarmKind.UNWATCHED_COHORT, key, Severity.WARNING, at, count, detail))
     return found
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from monitor.domain.trace import Message
-from monitor.observe.covariates import prompt_of
+from monitor.domain.trace import Message, prompt_of
 
 PROMPT_LANGUAGE = "prompt_language"
 UNDETERMINED = "und"  # too short, or not sure; ISO 639's own word

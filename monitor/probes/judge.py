@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 
 from monitor.probes.suite import Item, Suite, SuiteKind
-from monitor.signals.refusal import REFUSAL_VERSION, is_refusal
+from monitor.signals.refusal.patterns import REFUSAL_VERSION, is_refusal
 
 _JUDGE = "1"  # raise it with every change of how options or short answers are read
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from monitor.domain.signal import Observation, Signal
 from monitor.domain.trace import Trace
@@ -44,6 +44,16 @@ class SignalSet:
     def holds(self, signal: str, scorer_version: str) -> bool:
         """Say whether a series is followed: its signal is on, and its version is the one of now."""
         return signal in self.known and self.versions.get(signal, scorer_version) == scorer_version
+
+    def only(self, names: Collection[str]) -> SignalSet:
+        """Return the set that observes those of *names* alone."""
+        kept = {signal: observe for signal, observe in self.observers.items() if signal.name in names}
+        return replace(self, observers=kept)
+
+    def rows(self, traces: Sequence[Trace]) -> list[list[Observation]]:
+        """Return what is observed on each of *traces*."""
+        columns = list(self.read(traces))
+        return [[seen for column in columns if (seen := column[row]) is not None] for row in range(len(traces))]
 
     def read(self, traces: Sequence[Trace]) -> Iterator[Sequence[Observation | None]]:
         """Yield what each observer says of *traces*, an answer a trace; raise `ValueError` for another number."""

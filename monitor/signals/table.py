@@ -13,7 +13,8 @@ from monitor.signals.input_shift import INPUT_SHIFT
 from monitor.signals.length import RESPONSE_LENGTH, observe_length
 from monitor.signals.outcome import ERROR, TRUNCATION, observe_error, observe_truncation
 from monitor.signals.probe import PROBE_SIGNALS
-from monitor.signals.refusal import REFUSAL, observe_refusal
+from monitor.signals.refusal import REFUSAL
+from monitor.signals.refusal.patterns import observe_refusal
 
 Observer = Callable[[Trace], Observation | None]  # None: the trace says nothing about the signal
 

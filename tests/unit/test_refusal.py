@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.signals.refusal import OPENING_CHARACTERS, is_refusal
+from monitor.signals.refusal.patterns import OPENING_CHARACTERS, is_refusal
 
 FILLER = "The river rises in the hills and reaches the sea after nine days. "
 

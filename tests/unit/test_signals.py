@@ -8,7 +8,7 @@ from monitor.domain.score import Opinion, Reward, win_of
 from monitor.domain.trace import TokenSource
 from monitor.ingest.decode import count_output_tokens
 from monitor.signals.observe import observe
-from monitor.signals.refusal import REFUSAL_VERSION
+from monitor.signals.refusal.patterns import REFUSAL_VERSION
 from monitor.signals.set import DEFAULT
 from tests.traces import REFUSAL, trace
 

@@ -11,6 +11,7 @@ import pytest
 from monitor.domain.alarm import AlarmKind, Severity
 from monitor.domain.stream import StreamKey
 from monitor.drift.arrivals import Arrivals, RaisedBefore, Senders
+from monitor.drift.versions import Unfollowed
 from monitor.drift.watch import Finding, Followed, Look, WatchRules, key_of, settle, span
 from monitor.signals.set import DEFAULT, choose
 
@@ -189,6 +190,18 @@ def test_a_cohort_or_scorer_without_a_law_is_told_from_a_share_on_that_is_worth_
     }
     site.senders.count_under(3)
     assert Look(site.senders, RULES).findings(of_new) == []
+
+
+def test_a_version_whose_law_may_still_come_is_not_told_and_one_that_will_have_none_says_why(site: Site) -> None:
+    def found(unfollowed: Unfollowed) -> list[str]:
+        followed = replace(FOLLOWED, scorers=frozenset({("reward", "v1")}), unfollowed=unfollowed)
+        return [finding.detail for finding in Look(site.senders, RULES).findings(followed)]
+
+    assert found(Unfollowed(frozenset({"refusal"}))) == []
+    why = Unfollowed(frozenset({"refusal"}), {("refusal", "rules"): "no text of the baseline's window is kept"})
+    (told_so,) = found(why)
+    assert told_so.startswith("refusal by rules has 100.0% of the observations since the baseline, which has no law")
+    assert told_so.endswith(": no text of the baseline's window is kept; freeze a new baseline")
 
 
 def test_an_alarm_is_raised_once_and_recovers_when_data_is_back_but_not_when_the_leader_changes(site: Site) -> None:

@@ -1,14 +1,15 @@
-"""Whether a response declines what it was asked: the binary signal `refusal`."""
+"""Refusals told by patterns: English, microseconds, precise and narrow."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from monitor.domain.signal import Observation, Signal, SignalKind
+from monitor.domain.signal import Observation
 from monitor.domain.trace import Trace
-from monitor.signals import refusal_phrases as phrases
+from monitor.signals.refusal import phrases
+from monitor.signals.refusal.reading import NO_REFUSAL, REFUSAL, RefusalReading
 
-REFUSAL = Signal("refusal", SignalKind.BINARY, "ratio", "the answer declines what it was asked")
 REFUSAL_VERSION = "patterns-1"  # raise it with every change of the patterns: old and new values do not compare
 OPENING_CHARACTERS = 450  # refusals live at the start; what follows is the explanation or the help
 _REASON_BEFORE = 200  # characters around a decline in which its reason stands
@@ -39,11 +40,27 @@ _IMPROPER_CUES = ("s not", "never", "n't", "ld not", "would be", "it is", "it's"
 _POLICY_CUES = ("guideline", "polic", "programm")
 
 
+class PatternRefusal:
+    """Certain of what it says: a probability is 0 or 1."""
+
+    version = REFUSAL_VERSION
+
+    def read(self, traces: Sequence[Trace]) -> list[RefusalReading | None]:
+        return [_read(trace) for trace in traces]
+
+
 def observe_refusal(trace: Trace) -> Observation | None:
     """Observe an answer whose opening is there; what was cut after it changes nothing."""
+    reading = _read(trace)
+    return None if reading is None else Observation(REFUSAL.name, REFUSAL_VERSION, reading.probability)
+
+
+def _read(trace: Trace) -> RefusalReading | None:
     if trace.response is None or (trace.truncated and not _has_opening(trace.response)):
         return None
-    return Observation(REFUSAL.name, REFUSAL_VERSION, float(is_refusal(trace.response)))
+    if not is_refusal(trace.response):
+        return NO_REFUSAL
+    return RefusalReading(1.0, float(not _helps(trace.response)))
 
 
 def is_refusal(response: str) -> bool:
@@ -59,6 +76,11 @@ def is_refusal(response: str) -> bool:
     if phrases.COMPLIES.match(opening):
         return False
     return _declines(opening) or _disapproves(opening) or _cites_policy(opening)
+
+
+def _helps(response: str) -> bool:
+    """Say whether a refusing response goes on to something that the user may use: a list, steps, code."""
+    return len(response) > 2 * OPENING_CHARACTERS or phrases.HELP_FOLLOWS.search(response) is not None
 
 
 def _has_opening(cut: str) -> bool:

@@ -1,0 +1,6 @@
+"""Whether an answer declines what it was asked: the signal `refusal`, from one of several models of one interface."""
+
+from monitor.signals.refusal.patterns import PatternRefusal, is_refusal
+from monitor.signals.refusal.reading import REFUSAL, RefusalModel, RefusalReading
+
+__all__ = ["REFUSAL", "PatternRefusal", "RefusalModel", "RefusalReading", "is_refusal"]
