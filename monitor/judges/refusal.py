@@ -30,7 +30,7 @@ class FolderRefusal:
     def __init__(
         self, classifier: FolderClassifier, *, labels: Sequence[str], full_labels: Sequence[str], setting: str
     ) -> None:
-        """Raise `InvalidSetting` for a label that the folder does not have. Without *full_labels* none tells how far."""
+        """Raise `InvalidSetting` for a label that the folder does not have; without *full_labels* all refusals are."""
         self._classifier = classifier
         self._any = sorted({*classifier.columns(labels, setting=f"{setting}.labels")})
         self._full = sorted({*classifier.columns(full_labels, setting=f"{setting}.full_labels")}) or self._any

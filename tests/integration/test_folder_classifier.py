@@ -62,9 +62,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def refusal(
     form: FolderForm, labels: tuple[str, ...] = ("declines", "hedges"), full: tuple[str, ...] = ("declines",)
 ) -> FolderRefusal:
-    return FolderRefusal(
-        open_folder(form, setting=f"{SETTING}.model"), labels=labels, full_labels=full, setting=SETTING
-    )
+    classifier = open_folder(form, setting=f"{SETTING}.model")
+    return FolderRefusal(classifier, labels=labels, full_labels=full, setting=SETTING)
 
 
 def test_a_folder_s_labels_say_how_surely_an_answer_refuses_as_transformers_own_pipeline_does(folder: Path) -> None:
@@ -72,7 +71,7 @@ def test_a_folder_s_labels_say_how_surely_an_answer_refuses_as_transformers_own_
     found = model.read(TRACES)
     asked = transformers.pipeline("text-classification", model=str(folder), device="cpu", top_k=None, truncation=True)
     for number in (0, 2):
-        told = {row["label"]: row["score"] for row in asked(TRACES[number].response, max_length=64)}
+        told = {row["label"]: row["score"] for row in asked([TRACES[number].response], max_length=64)[0]}
         reading = found[number]
         assert reading is not None
         assert reading.probability == pytest.approx(told["declines"] + told["hedges"], abs=1e-5)
@@ -112,7 +111,7 @@ def test_labels_that_may_hold_at_once_do_not_add_up(tmp_path: Path) -> None:
 
 def test_a_label_that_the_folder_does_not_have_is_a_wrong_setting_that_names_those_it_has(folder: Path) -> None:
     with pytest.raises(
-        InvalidSetting, match=r"signals\.refusal\.labels names 'REFUSAL'; the labels of .* are answers, d"
+        InvalidSetting, match=r"\.labels names 'REFUSAL'; the labels of .* are answers, declines, hedges"
     ):
         refusal(FolderForm(folder), labels=("REFUSAL",))
     with pytest.raises(InvalidSetting, match=r"signals\.refusal\.full_labels names 'x'"):

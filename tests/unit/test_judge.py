@@ -17,6 +17,7 @@ from tests.traces import trace
 
 RULES = JudgeRules(ratio=1.0, key=b"secret", batch_seconds=5.0, concurrency=4)
 NO_SERVER = ReferenceAnswer(AnswerOutcome.UNAVAILABLE, detail="ConnectError")
+Reply = Callable[[Sequence[Message]], ReferenceAnswer]
 TRACES = [trace(number) for number in range(200)]
 
 
@@ -28,7 +29,7 @@ def saying(text: str) -> ReferenceAnswer:
 class Scripted:
     """A chat that answers as it is told to."""
 
-    reply: Callable[[Sequence[Message]], ReferenceAnswer] = lambda _messages: saying("NONE")
+    reply: Reply
     asked: list[Sequence[Message]] = field(default_factory=list)
 
     def ask(self, messages: Sequence[Message]) -> ReferenceAnswer:
@@ -50,8 +51,8 @@ class Bench:
 def bench() -> Iterator[Callable[..., Bench]]:
     opened: list[Judge] = []
 
-    def make(rules: JudgeRules = RULES, **chat: Callable[[Sequence[Message]], ReferenceAnswer]) -> Bench:
-        scripted, seconds = Scripted(**chat), [0.0]
+    def make(rules: JudgeRules = RULES, reply: Reply = lambda _messages: saying("NONE")) -> Bench:
+        scripted, seconds = Scripted(reply), [0.0]
         judge = Judge(REFUSAL_QUESTION, scripted, rules, model="judge-1", clock=lambda: seconds[0])
         made = Bench(judge, scripted, Counter(), seconds)
         judge.on_outcome = lambda outcome, count: made.outcomes.update({outcome: count})
