@@ -30,6 +30,7 @@ from monitor.retraining.cause import Verdicts
 from monitor.runs.action import ACTIONS
 from monitor.runs.policy import POLICY
 from monitor.settings.root import Settings
+from monitor.signals.cost import Price
 from monitor.signals.set import SignalSet, choose
 
 log = structlog.get_logger(__name__)
@@ -48,8 +49,15 @@ def observe_rules_of(settings: Settings, selection: SelectionRule, temperature: 
 
 
 def signals_of(settings: Settings) -> SignalSet:
-    """Return the signals that are on."""
-    return choose(settings.signals.on, settings.signals.off)
+    """Return the signals that are on; a model without a price is named in the log, once."""
+    told = settings.signals
+    prices = [Price(price.model, price.input, price.output, price.cached_input) for price in told.prices]
+    return choose(
+        told.on,
+        told.off,
+        prices=prices,
+        unknown_model=lambda model: log.warning("model_without_price", policy_model=model),
+    )
 
 
 def text_rule_of(settings: Settings) -> TextRule:

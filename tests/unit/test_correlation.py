@@ -1,4 +1,4 @@
-"""How the reward goes together with what reward models favour: within cohorts, by model and scorer, beside a baseline."""
+"""How the reward goes together with what reward models favour: within cohorts, beside a baseline."""
 
 from __future__ import annotations
 
@@ -100,7 +100,8 @@ def test_a_reward_that_begins_to_follow_length_is_told_beside_the_baseline() -> 
     assert row.baseline is not None
     assert row.current is not None
     assert (row.baseline.pairs, row.current.pairs) == (500, 500)
-    assert row.baseline.upper < 0.3 < 0.7 < row.current.lower
+    assert row.baseline.upper < 0.3
+    assert row.current.lower > 0.7
     assert row.has_moved
 
 
