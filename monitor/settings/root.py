@@ -87,7 +87,7 @@ class Settings(BaseSettings):
 class YamlSource(YamlConfigSettingsSource):
     """A YAML file in which `on:` and `off:` are names, as they look; YAML 1.1 reads them as true and false."""
 
-    def _read_file(self, file_path: Path) -> dict[str, Any]:
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
         found: dict[str, Any] = named(super()._read_file(file_path))
         return found
 
