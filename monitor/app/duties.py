@@ -13,7 +13,7 @@ from monitor.app.estimates import SHOW_SECONDS, ShowEstimates, estimates_of, lat
 from monitor.app.leader import Duty, FoldLog, StartJobs, WatchIncidents, WatchPlacement
 from monitor.app.retraining import ShowAgreement, agreement_of
 from monitor.app.review import PLAN_SECONDS, TIDY_SECONDS, PlanReview, TidyReview
-from monitor.app.rules import block_rule_of, wait_of
+from monitor.app.rules import block_rule_of, signals_of, wait_of
 from monitor.app.watch import WatchArrivals
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.freeze import NullRule
@@ -36,7 +36,6 @@ from monitor.postgres.views.jobs import job_counts, running_progress
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.retraining.service import JobService
 from monitor.settings.root import Settings
-from monitor.signals.observe import observe
 from monitor.signals.refusal import REFUSAL
 from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import Dependency, Metrics
@@ -58,12 +57,14 @@ def watch_of(
 ) -> WatchArrivals:
     """Return the watch over what does not come; a pause that a worker's end explains is no silence."""
     takeover = settings.kafka.session_timeout_seconds + settings.ingest.batch_max_seconds + settings.drift.fold_seconds
+    signals = signals_of(settings)
     return WatchArrivals(
-        PostgresArrivals(fenced, group_id=settings.kafka.group_id),
+        PostgresArrivals(fenced, group_id=settings.kafka.group_id, signals=signals),
         WatchRules(
             false_days=settings.drift.false_page_days,
             takeover_seconds=takeover,
             unread_after_seconds=3.0 * CLOCK_SECONDS + takeover,
+            signals=signals,
         ),
         active=PostgresFoldStore(fenced).active,
         unfollowed=versions.unfollowed,
@@ -76,12 +77,8 @@ def watch_of(
 
 def versions_of(engine: Engine, rule: NullRule) -> VersionLaws:
     """Return what gives the signals of this program that hang on prompt and answer alone their laws."""
-    return VersionLaws(
-        PostgresVersions(engine),
-        lambda traces: [observe(trace, None) for trace in traces],
-        rule,
-        signals=(REFUSAL.name,),
-    )
+    again = rule.signals.only({REFUSAL.name})
+    return VersionLaws(PostgresVersions(engine), again.rows, rule, signals=again.of_traces)
 
 
 def done(body: Callable[[], object]) -> Callable[[], None]:

@@ -33,7 +33,7 @@ from monitor.app.reference import asking_again
 from monitor.app.release import Released, adopt_given_models, release_duties
 from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
 from monitor.app.review import reviews_of, selection_of
-from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, tolerances_of
+from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, signals_of, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
 from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
@@ -101,7 +101,7 @@ def ports_of(
     counts: LabelCounts | None = None,
 ) -> Ports:
     """Return what the console, the API and the commands read and change."""
-    streams = PostgresStreams(engine)
+    streams = PostgresStreams(engine, signals_of(settings))
     return Ports(
         overview=PostgresOverview(engine, kafka_lag=kafka_lag),
         streams=Streams(streams),
@@ -160,10 +160,8 @@ class Daemon:
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *more, WEB))
         self.port = 0
         self._registry = _registry()
-        served = settings.rewards.backend == "http"
-        reached = [name for name in Dependency if served or name is not Dependency.REWARDS]
         leader_seconds = FRESH_SECONDS + settings.drift.fold_seconds
-        self._metrics = Metrics(self._registry, dependencies=reached, leader_seconds=leader_seconds)
+        self._metrics = _metrics_of(settings, self._registry, leader_seconds)
         self._metrics.follow_health(self.health)
         self._engine = create_engine_for(settings.postgres.url.get_secret_value(), settings.postgres.pool_size)
         event.listen(
@@ -359,6 +357,13 @@ def _require_extras(settings: Settings) -> None:
         require("gpu", "torch", "ingest.embedding.backend = 'huggingface'")
     if retrain.launcher == "local_process" and (retrain.rules or periodic_rules(retrain)):
         require("train", "trl", "retrain.rules, retrain.periodic or retrain.refresh_cron, with runs beside the daemon,")
+
+
+def _metrics_of(settings: Settings, registry: CollectorRegistry, leader_seconds: float) -> Metrics:
+    served = settings.rewards.backend == "http"
+    reached = [name for name in Dependency if served or name is not Dependency.REWARDS]
+    known = signals_of(settings).known
+    return Metrics(registry, dependencies=reached, leader_seconds=leader_seconds, signals=known)
 
 
 def _registry() -> CollectorRegistry:

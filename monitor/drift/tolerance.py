@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from monitor.domain.signal import SignalKind
+from monitor.domain.signal import Signal, SignalKind
 from monitor.signals.refusal import REFUSAL
-from monitor.signals.table import SIGNALS
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,6 @@ DEFAULTS: Mapping[SignalKind, Tolerance] = {
 OF_SIGNALS: Mapping[str, Tolerance] = {REFUSAL.name: DEFAULTS[SignalKind.BINARY]}
 
 
-def tolerance_of(signal: str, chosen: Mapping[str, Tolerance] | None) -> Tolerance:
+def tolerance_of(signal: Signal, chosen: Mapping[str, Tolerance] | None) -> Tolerance:
     """Return what *chosen* says of *signal*, or its own default, or its kind's."""
-    return (chosen or {}).get(signal) or OF_SIGNALS.get(signal) or DEFAULTS[SIGNALS[signal].kind]
+    return (chosen or {}).get(signal.name) or OF_SIGNALS.get(signal.name) or DEFAULTS[signal.kind]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +16,7 @@ from monitor.domain.alarm import Severity, StoredAlarm
 from monitor.domain.incident import Incident
 from monitor.domain.job import Action, JobState, RunProgress
 from monitor.domain.stream import StreamStatus
-from monitor.signals.table import SIGNALS
+from monitor.signals.set import DEFAULT
 from monitor.telemetry import series
 from monitor.telemetry.declaration import Series, counter_of, gauge_of, histogram_of
 from monitor.telemetry.freshness import Clock, FreshGauges, Freshness
@@ -78,6 +78,7 @@ class Metrics:
         *,
         dependencies: Iterable[Dependency] = (Dependency.POSTGRES, Dependency.KAFKA),
         leader_seconds: float = FRESH_SECONDS,
+        signals: Collection[str] = DEFAULT.known,
         clock: Clock = time.monotonic,
     ) -> None:
         self._traces = counter_of(series.TRACES, registry)
@@ -99,7 +100,7 @@ class Metrics:
             return FreshGauges(*declared, freshness=Freshness(leader_seconds, clock), registry=registry)
 
         self._streams = of_leader(series.STREAM_MEAN, series.STREAM_BASELINE, series.STREAM_EVIDENCE_LOG)
-        self._alarms = of_leader(series.ALARMS_OPEN, series.ALARM_EFFECT)
+        self._alarms, self._signals = of_leader(series.ALARMS_OPEN, series.ALARM_EFFECT), signals
         self._incidents = of_leader(series.INCIDENTS_OPEN, series.INCIDENT_MEMBERS)
         self._fold_lag = of_leader(series.FOLD_LAG_TRACES)
         self._placement_blocked = of_leader(series.PLACEMENT_BLOCKED_SECONDS)
@@ -208,7 +209,9 @@ class Metrics:
 
     def show_alarms(self, alarms: Iterable[StoredAlarm]) -> None:
         """Show the open alarms: how many, by signal and severity, and the effect of each."""
-        counts: dict[tuple[str, ...], float] = {(signal, severity): 0 for signal in SIGNALS for severity in Severity}
+        counts: dict[tuple[str, ...], float] = {
+            (signal, severity): 0 for signal in self._signals for severity in Severity
+        }
         effects: dict[tuple[str, ...], float] = {}
         for stored in alarms:
             stream, alarm, effect = stored.alarm.stream, stored.alarm, stored.alarm.effect

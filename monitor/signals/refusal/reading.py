@@ -10,7 +10,7 @@ from msgspec import Struct
 from monitor.domain.signal import Signal, SignalKind
 from monitor.domain.trace import Trace
 
-REFUSAL = Signal("refusal", SignalKind.PROBABILITY, "ratio")
+REFUSAL = Signal("refusal", SignalKind.PROBABILITY, "ratio", "how surely the answer declines what it was asked")
 
 
 class RefusalReading(Struct, frozen=True, gc=False):
