@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import structlog
 
+from monitor.app.signals import signals_of
 from monitor.domain.cohort import CohortRule
 from monitor.domain.incident import VerdictWait
 from monitor.domain.review import drawing_key
@@ -30,7 +31,6 @@ from monitor.retraining.cause import Verdicts
 from monitor.runs.action import ACTIONS
 from monitor.runs.policy import POLICY
 from monitor.settings.root import Settings
-from monitor.signals.set import SignalSet, choose
 
 log = structlog.get_logger(__name__)
 
@@ -45,11 +45,6 @@ def observe_rules_of(settings: Settings, selection: SelectionRule, temperature: 
         text_rule_of(settings),
         signals_of(settings),
     )
-
-
-def signals_of(settings: Settings) -> SignalSet:
-    """Return the signals that are on."""
-    return choose(settings.signals.on, settings.signals.off)
 
 
 def text_rule_of(settings: Settings) -> TextRule:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from monitor.settings.part import Part
+from monitor.settings.refusal import RefusalSettings
 from monitor.signals.table import OPTIONAL_SIGNALS, SIGNALS, TRACE_SIGNALS
 
 
@@ -13,6 +14,7 @@ class SignalSettings(Part):
         (), description="optional signals to observe too; each one more has its share of the budget of false pages"
     )
     off: tuple[str, ...] = Field((), description="signals that are observed by default, and shall not be")
+    refusal: RefusalSettings = RefusalSettings()
 
     @model_validator(mode="after")
     def _known_signals(self) -> SignalSettings:
