@@ -90,6 +90,16 @@ INGEST = Row(
             (Query(f"sum by (job) (increase(monitor_unembedded_prompts_total{ALL}[5m]))", "{{job}}"),),
         ),
         Panel(
+            "Answers put to judges",
+            "In the last five minutes, by what became of them; all but judged are missing from their series.",
+            (
+                Query(
+                    f"sum by (job, signal, outcome) (increase(monitor_judged_answers_total{ALL}[5m]))",
+                    "{{job}} {{signal}} {{outcome}}",
+                ),
+            ),
+        ),
+        Panel(
             "Time of a batch, 95th percentile",
             "By stage of the worker; the widest stage bounds the throughput.",
             (Query(f"max by (stage) (monitor:stage_seconds:p95_5m{ALL})", "{{stage}}"),),

@@ -13,7 +13,8 @@ from monitor.app.estimates import SHOW_SECONDS, ShowEstimates, estimates_of, lat
 from monitor.app.leader import Duty, FoldLog, StartJobs, WatchIncidents, WatchPlacement
 from monitor.app.retraining import ShowAgreement, agreement_of
 from monitor.app.review import PLAN_SECONDS, TIDY_SECONDS, PlanReview, TidyReview
-from monitor.app.rules import block_rule_of, signals_of, wait_of
+from monitor.app.rules import block_rule_of, wait_of
+from monitor.app.signals import signals_of
 from monitor.app.watch import WatchArrivals
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.correlation import KEPT_SECONDS, Correlations, gauges_of
@@ -38,7 +39,6 @@ from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
 from monitor.retraining.service import JobService
 from monitor.settings.root import Settings
-from monitor.signals.refusal import REFUSAL
 from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import Dependency, Metrics
 
@@ -79,7 +79,7 @@ def watch_of(
 
 def versions_of(engine: Engine, rule: NullRule) -> VersionLaws:
     """Return what gives the signals of this program that hang on prompt and answer alone their laws."""
-    again = rule.signals.only({REFUSAL.name})
+    again = rule.signals.only({signal.name for signal in rule.signals.observers if signal.of_texts})
     return VersionLaws(PostgresVersions(engine), again.rows, rule, signals=again.of_traces)
 
 

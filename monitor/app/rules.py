@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import structlog
 
+from monitor.app.signals import signals_of
 from monitor.domain.cohort import CohortRule
 from monitor.domain.incident import VerdictWait
 from monitor.domain.review import drawing_key
@@ -30,8 +31,6 @@ from monitor.retraining.cause import Verdicts
 from monitor.runs.action import ACTIONS
 from monitor.runs.policy import POLICY
 from monitor.settings.root import Settings
-from monitor.signals.cost import Price
-from monitor.signals.set import SignalSet, choose
 
 log = structlog.get_logger(__name__)
 
@@ -45,18 +44,6 @@ def observe_rules_of(settings: Settings, selection: SelectionRule, temperature: 
         RewardRule(temperature, takes_reported=rewards.backend == "none"),
         text_rule_of(settings),
         signals_of(settings),
-    )
-
-
-def signals_of(settings: Settings) -> SignalSet:
-    """Return the signals that are on; a model without a price is named in the log, once."""
-    told = settings.signals
-    prices = [Price(price.model, price.input, price.output, price.cached_input) for price in told.prices]
-    return choose(
-        told.on,
-        told.off,
-        prices=prices,
-        unknown_model=lambda model: log.warning("model_without_price", policy_model=model),
     )
 
 

@@ -84,7 +84,7 @@ def baseline_freeze(
 def drift_status(as_json: AsJson = False) -> None:
     """Show every stream beside its baseline, most evidence first."""
     from monitor.app.anchor import anchors_of
-    from monitor.app.rules import signals_of
+    from monitor.app.signals import signals_of
     from monitor.drift.status import Streams
     from monitor.postgres.views.streams import PostgresStreams
 
@@ -161,7 +161,7 @@ def drift_report(
     ] = None,
 ) -> None:
     """Write an Evidently report of the baseline's traces against the current ones."""
-    from monitor.app.rules import signals_of
+    from monitor.app.signals import signals_of
     from monitor.drift.report import MAX_ROWS, observation_frame, write_report
     from monitor.postgres.streams import PostgresFoldStore
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from monitor.settings.part import Part
+from monitor.settings.refusal import RefusalSettings
 from monitor.signals.cost import COST
 from monitor.signals.table import OPTIONAL_SIGNALS, SIGNALS, TRACE_SIGNALS
 
@@ -21,7 +22,7 @@ class SignalSettings(Part):
         (), description="optional signals to observe too; each one more has its share of the budget of false pages"
     )
     off: tuple[str, ...] = Field((), description="signals that are observed by default, and shall not be")
-
+    refusal: RefusalSettings = RefusalSettings()
     prices: tuple[PriceSettings, ...] = Field(
         (), description="what tokens cost, for the signal `cost`: the first one that fits a model holds"
     )

@@ -16,7 +16,7 @@ from monitor.signals.length import RESPONSE_LENGTH, observe_length
 from monitor.signals.operations import OPERATIONS
 from monitor.signals.outcome import ERROR, TRUNCATION, observe_error, observe_truncation
 from monitor.signals.probe import PROBE_SIGNALS
-from monitor.signals.refusal import REFUSAL
+from monitor.signals.refusal import REFUSAL, REFUSAL_JUDGED
 from monitor.signals.refusal.patterns import observe_refusal
 
 Observer = Callable[[Trace], Observation | None]  # None: the trace says nothing about the signal
@@ -54,6 +54,7 @@ OTHER_SIGNALS: tuple[Signal, ...] = (
     CONTROL_LENGTH,
     CONTROL_REFUSAL,
     INPUT_SHIFT,
+    REFUSAL_JUDGED,
     *LABEL_SIGNALS,
     *PROBE_SIGNALS,
 )

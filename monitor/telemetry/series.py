@@ -77,6 +77,15 @@ UNEMBEDDED = Series(
     "prompts",
     "Prompts that were logged without the embedding that ingest.embedding wants: refused, or its server was away.",
 )
+JUDGED = Series(
+    "monitor_judged_answers_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "answers",
+    "Answers that a judge was asked about, by the signal it is for and what became of it: judged, unreadable, late,"
+    " failed, away.",
+    ("signal", "outcome"),
+)
 LOST_RECORDS = Series(
     "monitor_lost_records_total",
     Kind.COUNTER,
@@ -319,6 +328,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     SKIPPED,
     *JOIN_SERIES,
     UNEMBEDDED,
+    JUDGED,
     LOST_RECORDS,
     REPLACED_LOGS,
     STAGE_SECONDS,

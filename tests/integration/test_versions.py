@@ -20,7 +20,7 @@ from monitor.drift.baseline import Baseline
 from monitor.drift.controller import VERSION_SECONDS, Controller
 from monitor.drift.fold import Fold
 from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep
-from monitor.drift.versions import GONE_SECONDS, STRANGE_SECONDS, Reader, VersionLaws
+from monitor.drift.versions import AGAIN_SECONDS, GONE_SECONDS, STRANGE_SECONDS, Reader, VersionLaws
 from monitor.ingest.offset import StoredOffset
 from monitor.observe.step import Observed
 from monitor.postgres.alarms import PostgresAlarms
@@ -254,6 +254,20 @@ def test_erased_texts_are_not_read_and_too_few_make_no_law(site: Site) -> None:
     site.write(answers(1200, 60), reads_all)
     why = site.versions.unfollowed().reason((REFUSAL.name, NEW))
     assert why == "of 15 kept answers of the baseline's window only 15 can be read again"
+
+
+def test_what_could_not_be_read_is_read_an_hour_later(site: Site) -> None:
+    def away(traces: Sequence[Trace]) -> list[list[Observation]]:
+        return [[] for _ in traces]
+
+    site.lead(away)
+    site.write(answers(1200, 60), reads_all)
+    assert "only 0 can be read again" in (site.versions.unfollowed().reason((REFUSAL.name, NEW)) or "")
+    site.versions._read = reads_all
+    site.turn()
+    assert site.observations(NEW) == 0
+    site.turn(AGAIN_SECONDS)
+    assert site.observations(NEW) == 60
 
 
 def test_a_version_that_this_program_does_not_compute_is_told_once_no_rollout_explains_it(site: Site) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.app.rules import signals_of
+from monitor.app.signals import signals_of
 from monitor.domain.cohort import ALL
 from monitor.domain.observation import LogEntry, Series
 from monitor.domain.signal import Observation, Signal, SignalKind
