@@ -35,7 +35,7 @@ from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
 from monitor.app.review import reviews_of, selection_of
 from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
-from monitor.app.signals import count_judgements, signals_of
+from monitor.app.signals import count_judgements, refusal_model_of, signals_of
 from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
 from monitor.drift.correlation import Correlations
@@ -282,10 +282,13 @@ class Daemon:
         )
         again, tolerance = settings.drift.reference, PairTolerance(tolerances_of(settings))
         scorer, metrics = self._shared_scorer, self._reference_metrics
+        refusals = refusal_model_of(settings.signals.refusal)
         fresh_seconds = FRESH_SECONDS + settings.drift.fold_seconds
         shown = ProbeMetrics(self._registry, leader_seconds=fresh_seconds + SHOW_SECONDS)
         with (
-            asking_again(again, fenced, tolerance=tolerance, scorer=scorer, metrics=metrics) as asking,
+            asking_again(
+                again, fenced, tolerance=tolerance, refusals=refusals, scorer=scorer, metrics=metrics
+            ) as asking,
             probing(settings, fenced, scorer=scorer, metrics=shown) as probes,
         ):
             duties[FOLDED:FOLDED] = [*asking, *probes]
