@@ -141,7 +141,7 @@ def test_what_a_transaction_took_back_is_passed_over() -> None:
 
 @pytest.mark.parametrize("kind", [0, 1], ids=["aborted", "committed"])
 def test_the_end_of_a_transaction_is_no_record_and_its_producer_may_begin_another(kind: int) -> None:
-    marker = (1000, bytes([0, 0, 0, kind]), bytes(6), [])
+    marker: Item = (1000, bytes([0, 0, 0, kind]), bytes(6), [])
     content = batch(items(2), producer=7) + batch([marker], first=2, producer=7, control=True)
     content += batch(items(2, seed=1), first=3, producer=7)
     options: dict[str, Any] = {"aborted_transactions": [Aborted(7, 0)][kind:], "check_crcs": False}
