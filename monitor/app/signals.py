@@ -7,6 +7,8 @@ from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 
+import structlog
+
 from monitor.domain.review import drawing_key
 from monitor.domain.signal import Signal
 from monitor.errors import InvalidSetting
@@ -17,9 +19,12 @@ from monitor.reference.http import HttpReference, ReferenceEndpoint
 from monitor.settings.judge import JudgeSettings
 from monitor.settings.refusal import RefusalSettings
 from monitor.settings.root import Settings
+from monitor.settings.signals import SignalSettings
+from monitor.signals.cost import Price
 from monitor.signals.refusal import REFUSAL, REFUSAL_JUDGED, PatternRefusal, RefusalModel, observe_refusals
 from monitor.signals.set import BatchObserver, SignalSet, choose
 
+log = structlog.get_logger(__name__)
 SETTING = "signals.refusal"
 
 
@@ -28,7 +33,9 @@ def signals_of(settings: Settings) -> SignalSet:
 
     Who reads them is made once in a process, however often this is asked.
     """
-    chosen = choose(settings.signals.on, settings.signals.off)
+    chosen = choose(
+        settings.signals.on, settings.signals.off, prices=prices_of(settings.signals), unknown_model=_name_unpriced
+    )
     observers: dict[Signal, BatchObserver] = dict(chosen.observers)
     refusal = settings.signals.refusal
     if REFUSAL in observers:
@@ -37,6 +44,14 @@ def signals_of(settings: Settings) -> SignalSet:
     if judge is not None:
         observers[REFUSAL_JUDGED] = partial(judged_refusals, judge)
     return SignalSet(MappingProxyType(observers), chosen.versions)
+
+
+def prices_of(settings: SignalSettings) -> list[Price]:
+    return [Price(price.model, price.input, price.output, price.cached_input) for price in settings.prices]
+
+
+def _name_unpriced(model: str) -> None:
+    log.warning("model_without_price", policy_model=model, hint="signals.prices has no pattern that fits it")
 
 
 @cache

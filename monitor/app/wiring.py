@@ -38,6 +38,7 @@ from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
 from monitor.app.signals import count_judgements, refusal_model_of, signals_of
 from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
+from monitor.drift.correlation import Correlations
 from monitor.drift.moved import MovedDays
 from monitor.drift.reask import PairTolerance
 from monitor.drift.status import Streams
@@ -60,6 +61,7 @@ from monitor.postgres.labels import PostgresLabels
 from monitor.postgres.leader import Leadership
 from monitor.postgres.migrate import require_current
 from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
 from monitor.retraining.dispatcher import Step
@@ -108,6 +110,7 @@ def ports_of(
         streams=Streams(streams),
         days=moved_days_of(engine, settings),
         baselines=streams,
+        correlations=Correlations(PostgresFoldStore(engine), streams.baseline),
         anchors=anchors_of(engine, settings.rewards.anchor),
         alarms=PostgresAlarms(engine),
         explanations=Explanations(engine, controller_rules_of(settings).fold, max_places=WEB_PLACES),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from monitor.domain.signal import Observation, Signal
 from monitor.domain.trace import Trace
+from monitor.signals.cost import COST, Price, cost_observer, version_of
 from monitor.signals.estimand import LABEL_SIGNALS
 from monitor.signals.probe import PROBE_SIGNALS
 from monitor.signals.table import OPTIONAL_SIGNALS, OTHER_SIGNALS, TRACE_SIGNALS, Batched, Observer
@@ -64,11 +65,24 @@ class SignalSet:
             yield seen
 
 
-def choose(on: Collection[str] = (), off: Collection[str] = ()) -> SignalSet:
-    """Return the default signals but those of *off*, and the optional ones of *on*."""
+def choose(
+    on: Collection[str] = (),
+    off: Collection[str] = (),
+    *,
+    prices: Sequence[Price] = (),
+    unknown_model: Callable[[str], None] = lambda model: None,
+) -> SignalSet:
+    """Return the default signals but those of *off*, and the optional ones of *on*.
+
+    `cost` is read by *prices*; *unknown_model* is told of a model that has none.
+    """
     default = {signal: read for signal, read in TRACE_SIGNALS.items() if signal.name not in off}
     chosen = {signal: read for signal, read in OPTIONAL_SIGNALS.items() if signal.name in on}
-    return SignalSet({signal: batch_observer(read) for signal, read in (default | chosen).items()})
+    versions = {}
+    if COST in chosen:
+        chosen[COST] = cost_observer(prices, unknown_model)
+        versions[COST.name] = version_of(prices)
+    return SignalSet({signal: batch_observer(read) for signal, read in (default | chosen).items()}, versions)
 
 
 def batch_observer(observe: Observer | Batched) -> BatchObserver:
