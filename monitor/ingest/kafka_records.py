@@ -44,13 +44,13 @@ class PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka
             if self.check_crcs and not batch.validate_crc():
                 raise CorruptRecordError(f"{tuple(tp)}: the checksum of the batch at {batch.base_offset} is wrong")
             if batch.magic != CURRENT_FORMAT:
-                yield from self._read_old(tp, batch)
+                yield from self.read_old_batch(tp, batch)
                 continue
             self.leader_epoch = batch.leader_epoch
             if self._is_passed_over(batch):
                 self.next_fetch_offset = batch.next_offset
             else:
-                yield from self._read(tp, batch)
+                yield from self.read_batch(tp, batch)
         if last is not None and last.magic == CURRENT_FORMAT:  # its last records may have been compacted away
             self.next_fetch_offset = last.next_offset
         self.drain()
@@ -65,7 +65,7 @@ class PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka
                 return True
         return bool(batch.is_control_batch)
 
-    def _read(self, tp: Any, batch: Any) -> Iterator[Record]:
+    def read_batch(self, tp: Any, batch: Any) -> Iterator[Record]:
         topic, partition, epoch, first_offset = tp.topic, tp.partition, batch.leader_epoch, batch.base_offset
         first_ms, appended_ms = batch.first_timestamp, batch.max_timestamp if batch.timestamp_type else None
         iter(batch)  # decompresses it
@@ -79,7 +79,7 @@ class PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka
                 key = None if size < 0 else buffer[pos : (pos := pos + size)]
                 size, pos = decode_varint(buffer, pos)
                 value = None if size < 0 else buffer[pos : (pos := pos + size)]
-                headers, pos = ((), pos + 1) if not buffer[pos] else _read_headers(buffer, pos)
+                headers, pos = ((), pos + 1) if not buffer[pos] else read_headers(buffer, pos)
             except (ValueError, IndexError) as error:
                 raise CorruptRecordError(f"{tuple(tp)}: no record in the batch at {first_offset}: {error!r}") from error
             if pos - start != length:
@@ -91,7 +91,7 @@ class PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka
         if pos != len(buffer):
             raise CorruptRecordError(f"{tuple(tp)}: {len(buffer) - pos} bytes too many in the batch at {first_offset}")
 
-    def _read_old(self, tp: Any, batch: Any) -> Iterator[Record]:
+    def read_old_batch(self, tp: Any, batch: Any) -> Iterator[Record]:
         for item in batch:
             if self.check_crcs and not item.validate_crc():
                 raise CorruptRecordError(f"{tuple(tp)}: the checksum of the record at {item.offset} is wrong")
@@ -101,7 +101,7 @@ class PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka
             yield Record(tp.topic, tp.partition, item.offset, item.key, item.value, headers, at_ms, self.leader_epoch)
 
 
-def _read_headers(buffer: bytes, pos: int) -> tuple[tuple[tuple[str, bytes | None], ...], int]:
+def read_headers(buffer: bytes, pos: int) -> tuple[tuple[tuple[str, bytes | None], ...], int]:
     count, pos = decode_varint(buffer, pos)
     if count < 0:
         raise ValueError(f"{count} headers")

@@ -72,10 +72,11 @@ class RecordBatch:
         """Return the first *count* records, and the others where there are any, each with its own assignments."""
         if count >= len(self.records):
             return self, None
-        return self._of(self.records[:count]), self._of(self.records[count:])
-
-    def _of(self, records: Sequence[Record]) -> RecordBatch:
-        return RecordBatch(records, {at: self.cursors[at] for at in {record.topic_partition for record in records}})
+        first, rest = [
+            RecordBatch(records, {at: self.cursors[at] for at in {record.topic_partition for record in records}})
+            for records in (self.records[:count], self.records[count:])
+        ]
+        return first, rest
 
 
 class BadRecordLimit:

@@ -285,14 +285,11 @@ class Worker:
         """The reader's thread: one batch ahead of the processor's; its failure is the process's."""
         try:
             with self._health.guard(PART):
-                while self._ahead.acquire() and (batch := self._queue.get()) is not None:
-                    left: RecordBatch | None = batch
-                    while left is not None:
-                        prepared = self._processor.prepare(left)
-                        self._prepared.put(prepared)
-                        left = None if self._processor.stop.is_set() else prepared.rest
-                        if left is not None:
-                            self._ahead.acquire()
+                left: RecordBatch | None = None
+                while self._ahead.acquire() and (batch := left or self._queue.get()) is not None:
+                    prepared = self._processor.prepare(batch)
+                    self._prepared.put(prepared)
+                    left = None if self._processor.stop.is_set() else prepared.rest
         finally:
             self._prepared.put(None)
 
