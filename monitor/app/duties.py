@@ -77,7 +77,7 @@ def watch_of(
 
 def versions_of(engine: Engine, rule: NullRule) -> VersionLaws:
     """Return what gives the signals of this program that hang on prompt and answer alone their laws."""
-    again = rule.signals.only({REFUSAL.name})
+    again = rule.signals.only({REFUSAL.name} | rule.signals.rereadable)
     return VersionLaws(PostgresVersions(engine), again.rows, rule, signals=again.of_traces)
 
 

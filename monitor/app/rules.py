@@ -26,6 +26,8 @@ from monitor.observe.scoring import RewardRule
 from monitor.observe.selection import SelectionRule
 from monitor.observe.step import ObserveRules
 from monitor.observe.texts import TextRule
+from monitor.own.failures import Failures
+from monitor.own.read import own_signals
 from monitor.retraining.cause import Verdicts
 from monitor.runs.action import ACTIONS
 from monitor.runs.policy import POLICY
@@ -35,7 +37,9 @@ from monitor.signals.set import SignalSet, choose
 log = structlog.get_logger(__name__)
 
 
-def observe_rules_of(settings: Settings, selection: SelectionRule, temperature: TemperatureOf) -> ObserveRules:
+def observe_rules_of(
+    settings: Settings, selection: SelectionRule, temperature: TemperatureOf, signals: SignalSet
+) -> ObserveRules:
     rewards = settings.rewards
     return ObserveRules(
         CohortRule(settings.ingest.cohort_keys),
@@ -43,13 +47,18 @@ def observe_rules_of(settings: Settings, selection: SelectionRule, temperature: 
         selection,
         RewardRule(temperature, takes_reported=rewards.backend == "none"),
         text_rule_of(settings),
-        signals_of(settings),
+        signals,
     )
 
 
-def signals_of(settings: Settings) -> SignalSet:
-    """Return the signals that are on."""
-    return choose(settings.signals.on, settings.signals.off)
+def signals_of(settings: Settings, failures: Failures | None = None) -> SignalSet:
+    """Return the signals that are on; raises `InvalidSetting` for an own one that cannot be read.
+
+    Nothing is loaded and nobody is asked before traces are observed. What fails then is told to *failures*.
+    """
+    key = drawing_key(settings.review.key.get_secret_value())
+    own = own_signals(settings.signals.own, failures or Failures(), key=key)
+    return choose(settings.signals.on, settings.signals.off, own)
 
 
 def text_rule_of(settings: Settings) -> TextRule:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from monitor.settings.own import OwnSignal
 from monitor.settings.part import Part
 from monitor.signals.table import OPTIONAL_SIGNALS, SIGNALS, TRACE_SIGNALS
 
@@ -13,6 +14,18 @@ class SignalSettings(Part):
         (), description="optional signals to observe too; each one more has its share of the budget of false pages"
     )
     off: tuple[str, ...] = Field((), description="signals that are observed by default, and shall not be")
+
+    own: tuple[OwnSignal, ...] = Field(
+        (), description="signals of your own: docs/signals.md; each one more has its share of the budget too"
+    )
+
+    @model_validator(mode="after")
+    def _distinct_names(self) -> SignalSettings:
+        names = [own.name for own in self.own]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"own has two signals of the name {name!r}; give each its own")
+        return self
 
     @model_validator(mode="after")
     def _known_signals(self) -> SignalSettings:

@@ -25,6 +25,8 @@ class SignalSet:
 
     observers: Mapping[Signal, BatchObserver]  # of traces, in the order in which they are read
     versions: Mapping[str, str] = field(default_factory=dict)  # of signals of which the settings say the version
+    rereadable: frozenset[str] = frozenset()  # own ones that hang on a trace's prompt and answer alone
+    closers: tuple[Callable[[], None], ...] = ()  # of what own ones hold open
     known: Mapping[str, Signal] = field(init=False)  # by name: those of `observers`, and those of other sources
 
     def __post_init__(self) -> None:
@@ -45,6 +47,11 @@ class SignalSet:
         """Say whether a series is followed: its signal is on, and its version is the one of now."""
         return signal in self.known and self.versions.get(signal, scorer_version) == scorer_version
 
+    def close(self) -> None:
+        """Let go of what was opened to observe; nothing is observed after it."""
+        for close in self.closers:
+            close()
+
     def only(self, names: Collection[str]) -> SignalSet:
         """Return the set that observes those of *names* alone."""
         kept = {signal: observe for signal, observe in self.observers.items() if signal.name in names}
@@ -64,11 +71,24 @@ class SignalSet:
             yield seen
 
 
-def choose(on: Collection[str] = (), off: Collection[str] = ()) -> SignalSet:
-    """Return the default signals but those of *off*, and the optional ones of *on*."""
+@dataclass(frozen=True, slots=True)
+class OwnSignals:
+    """What a user's own definitions come to."""
+
+    observers: Mapping[Signal, BatchObserver]
+    versions: Mapping[str, str]
+    rereadable: frozenset[str]
+    closers: tuple[Callable[[], None], ...] = ()
+
+
+def choose(on: Collection[str] = (), off: Collection[str] = (), own: OwnSignals | None = None) -> SignalSet:
+    """Return the default signals but those of *off*, the optional ones of *on*, and a user's *own*."""
     default = {signal: read for signal, read in TRACE_SIGNALS.items() if signal.name not in off}
     chosen = {signal: read for signal, read in OPTIONAL_SIGNALS.items() if signal.name in on}
-    return SignalSet({signal: batch_observer(read) for signal, read in (default | chosen).items()})
+    read = {signal: batch_observer(observer) for signal, observer in (default | chosen).items()}
+    if own is None:
+        return SignalSet(read)
+    return SignalSet(read | dict(own.observers), versions=own.versions, rereadable=own.rereadable, closers=own.closers)
 
 
 def batch_observer(observe: Observer | Batched) -> BatchObserver:

@@ -76,6 +76,14 @@ UNEMBEDDED = Series(
     "prompts",
     "Prompts that were logged without the embedding that ingest.embedding wants: refused, or its server was away.",
 )
+SIGNAL_FAILURES = Series(
+    "monitor_signal_failures_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "traces",
+    "Traces for which one of signals.own had no value though it was asked for one; the log and the console say why.",
+    ("signal",),
+)
 LOST_RECORDS = Series(
     "monitor_lost_records_total",
     Kind.COUNTER,
@@ -318,6 +326,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     SKIPPED,
     *JOIN_SERIES,
     UNEMBEDDED,
+    SIGNAL_FAILURES,
     LOST_RECORDS,
     REPLACED_LOGS,
     STAGE_SECONDS,
