@@ -45,6 +45,10 @@ def test_a_pattern_is_found_or_not_and_says_nothing_of_a_missing_answer() -> Non
     assert values({"pattern": "(?i)acme"}, *said("By ACME.", "By us.", None)) == [1.0, 0.0, None]
 
 
+def test_of_a_text_that_was_cut_nothing_is_said_since_the_rest_may_have_held_it() -> None:
+    assert values({"pattern": "acme"}, trace(0, response="By acme", truncated=True)) == [None]
+
+
 def test_a_pattern_may_be_counted_and_read_the_prompt() -> None:
     asked = trace(0, messages=(Message("user", "no"), Message("assistant", "é?"), Message("user", "é, é and é?")))
     assert values({"pattern": "é", "kind": "length", "field": "prompt"}, asked) == [3.0]
