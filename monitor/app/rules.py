@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import structlog
 
+from monitor.app.signals import signals_of
 from monitor.domain.cohort import CohortRule
 from monitor.domain.incident import VerdictWait
 from monitor.domain.review import drawing_key
@@ -26,13 +27,11 @@ from monitor.observe.scoring import RewardRule
 from monitor.observe.selection import SelectionRule
 from monitor.observe.step import ObserveRules
 from monitor.observe.texts import TextRule
-from monitor.own.failures import Failures
-from monitor.own.read import own_signals
 from monitor.retraining.cause import Verdicts
 from monitor.runs.action import ACTIONS
 from monitor.runs.policy import POLICY
 from monitor.settings.root import Settings
-from monitor.signals.set import SignalSet, choose
+from monitor.signals.set import SignalSet
 
 log = structlog.get_logger(__name__)
 
@@ -49,16 +48,6 @@ def observe_rules_of(
         text_rule_of(settings),
         signals,
     )
-
-
-def signals_of(settings: Settings, failures: Failures | None = None) -> SignalSet:
-    """Return the signals that are on; raises `InvalidSetting` for an own one that cannot be read.
-
-    Nothing is loaded and nobody is asked before traces are observed. What fails then is told to *failures*.
-    """
-    key = drawing_key(settings.review.key.get_secret_value())
-    own = own_signals(settings.signals.own, failures or Failures(), key=key)
-    return choose(settings.signals.on, settings.signals.off, own)
 
 
 def text_rule_of(settings: Settings) -> TextRule:

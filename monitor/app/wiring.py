@@ -33,11 +33,13 @@ from monitor.app.reference import asking_again
 from monitor.app.release import Released, adopt_given_models, release_duties
 from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
 from monitor.app.review import reviews_of, selection_of
-from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, signals_of, tolerances_of
+from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
-from monitor.app.signals import SignalRows
+from monitor.app.signal_rows import SignalRows, failures_of
+from monitor.app.signals import count_judgements, refusal_model_of, signals_of
 from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
+from monitor.drift.correlation import Correlations
 from monitor.drift.moved import MovedDays
 from monitor.drift.reask import PairTolerance
 from monitor.drift.status import Streams
@@ -61,6 +63,7 @@ from monitor.postgres.labels import PostgresLabels
 from monitor.postgres.leader import Leadership
 from monitor.postgres.migrate import require_current
 from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
 from monitor.retraining.dispatcher import Step
@@ -79,7 +82,6 @@ from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
 from monitor.telemetry.probes import ProbeMetrics
 from monitor.telemetry.reference import ReferenceMetrics
 from monitor.telemetry.releases import ReleaseMetrics
-from monitor.telemetry.signals import SignalCounts
 from monitor.web.app import Ports, create_app
 from monitor.web.server import WebServer
 
@@ -111,6 +113,7 @@ def ports_of(
         streams=Streams(streams),
         days=moved_days_of(engine, settings),
         baselines=streams,
+        correlations=Correlations(PostgresFoldStore(engine), streams.baseline),
         anchors=anchors_of(engine, settings.rewards.anchor),
         alarms=PostgresAlarms(engine),
         explanations=Explanations(engine, controller_rules_of(settings).fold, max_places=WEB_PLACES),
@@ -168,6 +171,7 @@ class Daemon:
         leader_seconds = FRESH_SECONDS + settings.drift.fold_seconds
         self._metrics = _metrics_of(settings, self._registry, leader_seconds)
         self._metrics.follow_health(self.health)
+        count_judgements(settings, self._metrics.count_judged)
         self._engine = create_engine_for(settings.postgres.url.get_secret_value(), settings.postgres.pool_size)
         event.listen(
             self._engine,
@@ -189,7 +193,7 @@ class Daemon:
         anchor, metrics = settings.rewards.anchor, self._metrics
         self._anchors = anchor_scoring_of(anchor, engine=self._engine, scorer=self._shared_scorer, metrics=metrics)
         self._reference_metrics = ReferenceMetrics(self._registry, leader_seconds=leader_seconds)
-        self._failures = _failures_of(settings, self._registry)
+        self._failures = failures_of(settings, self._registry)
         self._label_metrics = LabelMetrics(self._registry, leader_seconds=leader_seconds + SHOW_SECONDS)
         self._worker: Worker | None = None
         self._supervisor = Supervisor(self.health, leave_seconds=settings.drain_seconds + LEAVE_SECONDS)
@@ -291,10 +295,13 @@ class Daemon:
         )
         again, tolerance = settings.drift.reference, PairTolerance(tolerances_of(settings))
         scorer, metrics = self._shared_scorer, self._reference_metrics
+        refusals = refusal_model_of(settings.signals.refusal)
         fresh_seconds = FRESH_SECONDS + settings.drift.fold_seconds
         shown = ProbeMetrics(self._registry, leader_seconds=fresh_seconds + SHOW_SECONDS)
         with (
-            asking_again(again, fenced, tolerance=tolerance, scorer=scorer, metrics=metrics) as asking,
+            asking_again(
+                again, fenced, tolerance=tolerance, refusals=refusals, scorer=scorer, metrics=metrics
+            ) as asking,
             probing(settings, fenced, scorer=scorer, metrics=shown) as probes,
         ):
             duties[FOLDED:FOLDED] = [*asking, *probes]
@@ -369,6 +376,8 @@ def _require_extras(settings: Settings) -> None:
         require("gpu", "torch", "rewards.backend = 'huggingface'")
     if settings.ingest.embedding.backend == "huggingface":
         require("gpu", "torch", "ingest.embedding.backend = 'huggingface'")
+    if isinstance(settings.signals.refusal.model, Path):
+        require("gpu", "torch", "signals.refusal.model, a folder,")
     if retrain.launcher == "local_process" and (retrain.rules or periodic_rules(retrain)):
         require("train", "trl", "retrain.rules, retrain.periodic or retrain.refresh_cron, with runs beside the daemon,")
 
@@ -378,11 +387,6 @@ def _metrics_of(settings: Settings, registry: CollectorRegistry, leader_seconds:
     reached = [name for name in Dependency if served or name is not Dependency.REWARDS]
     known = signals_of(settings).known
     return Metrics(registry, dependencies=reached, leader_seconds=leader_seconds, signals=known)
-
-
-def _failures_of(settings: Settings, registry: CollectorRegistry) -> Failures:
-    counts = SignalCounts(registry, [own.name for own in settings.signals.own])
-    return Failures(counts.count_failures)
 
 
 def _registry() -> CollectorRegistry:

@@ -241,7 +241,7 @@ def _check_paths(files: list[Path], option: str, target: Path | None) -> None:
 
 def _signals_on(failures: Failures) -> SignalSet:
     """Return the signals that the settings name: those that the daemon reads. What fails is told to *failures*."""
-    from monitor.app.rules import signals_of
+    from monitor.app.signals import signals_of
     from monitor.settings.load import load_settings
 
     return signals_of(load_settings(), failures)

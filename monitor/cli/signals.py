@@ -13,7 +13,7 @@ from monitor.cli.terminal import cell, show_json, show_table
 
 def signals(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show every signal, what it means, and whether these settings switch it on; own ones are checked."""
-    from monitor.app.signals import SignalRows
+    from monitor.app.signal_rows import SignalRows
     from monitor.own.failures import Failures
     from monitor.settings.load import load_settings
 

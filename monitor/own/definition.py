@@ -15,6 +15,7 @@ from monitor.own.classifier import classifier_of
 from monitor.settings.own import OwnSignal
 
 # What says how values are shown, how fast they come or how many, and not what they are.
+OF_TEXTS = {"pattern", "classifier"}  # they read a prompt or an answer, and nothing else
 _NO_PART = {"name", "unit", "meaning", "device"}
 _NO_PART_OF_JUDGE = {"api_key", "timeout_seconds", "concurrency", "share"}
 
@@ -23,7 +24,8 @@ def signal_of(own: OwnSignal) -> Signal:
     """Return the declaration of *own*."""
     kind = SignalKind(own.kind) if own.kind is not None else _usual_kind(own)
     in_share = kind in {SignalKind.BINARY, SignalKind.PROBABILITY}
-    return Signal(own.name, kind, own.unit or ("ratio" if in_share else "value"), own.meaning)
+    unit = own.unit or ("ratio" if in_share else "value")
+    return Signal(own.name, kind, unit, own.meaning, of_texts=own.source in OF_TEXTS)
 
 
 def _usual_kind(own: OwnSignal) -> SignalKind:

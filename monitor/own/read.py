@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from monitor.domain.signal import Signal, SignalKind
 from monitor.errors import InvalidSetting
@@ -15,15 +16,23 @@ from monitor.own.json_path import read_json_path
 from monitor.own.judge import read_judge
 from monitor.own.pattern import read_pattern
 from monitor.settings.own import OwnSignal
-from monitor.signals.set import BatchObserver, OwnSignals
+from monitor.signals.set import BatchObserver
 
-REREAD = frozenset({"pattern", "classifier"})  # they hang on texts alone
 READERS = {
     "pattern": read_pattern,
     "jsonpath": read_json_path,
     "callable": read_function,
     "classifier": read_classifier,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSignals:
+    """What a user's own definitions come to."""
+
+    observers: Mapping[Signal, BatchObserver]
+    versions: Mapping[str, str]
+    closers: tuple[Callable[[], None], ...]  # of what is opened to observe
 
 
 def own_signals(definitions: Sequence[OwnSignal], failures: Failures, *, key: bytes) -> OwnSignals:
@@ -46,8 +55,7 @@ def own_signals(definitions: Sequence[OwnSignal], failures: Failures, *, key: by
             read = READERS[own.source](own, signal.kind)
         observers[signal] = OwnObserver(signal, version, read, failures)
         versions[signal.name] = version
-    again = frozenset(own.name for own in definitions if own.source in REREAD)
-    return OwnSignals(observers, versions, again, tuple(closers))
+    return OwnSignals(observers, versions, tuple(closers))
 
 
 def _require_range(own: OwnSignal, kind: SignalKind) -> None:

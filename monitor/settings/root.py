@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
@@ -80,8 +81,24 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        yaml = YamlConfigSettingsSource(settings_cls, yaml_file=config_file())
+        yaml = YamlSource(settings_cls, yaml_file=config_file())
         return init_settings, env_settings, yaml
+
+
+class YamlSource(YamlConfigSettingsSource):
+    """A YAML file in which `on:` and `off:` are names, as they look; YAML 1.1 reads them as true and false."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        found: dict[str, Any] = named(super()._read_file(file_path))
+        return found
+
+
+def named(value: Any) -> Any:
+    """Return *value* with the keys true and false, at any depth, as the words that they were."""
+    if isinstance(value, dict):
+        words = {True: "on", False: "off"}
+        return {words.get(key, key) if isinstance(key, bool) else key: named(each) for key, each in value.items()}
+    return [named(each) for each in value] if isinstance(value, list) else value
 
 
 def config_file() -> Path | None:

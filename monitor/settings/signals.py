@@ -6,7 +6,16 @@ from pydantic import Field, model_validator
 
 from monitor.settings.own import OwnSignal
 from monitor.settings.part import Part
+from monitor.settings.refusal import RefusalSettings
+from monitor.signals.cost import COST
 from monitor.signals.table import OPTIONAL_SIGNALS, SIGNALS, TRACE_SIGNALS
+
+
+class PriceSettings(Part):
+    model: str = Field(min_length=1, description="policy models that it is of: a pattern with `*` and `?`")
+    input: float = Field(ge=0, description="of a million input tokens, in any one currency")
+    output: float = Field(ge=0, description="of a million output tokens")
+    cached_input: float | None = Field(None, ge=0, description="of a million cached input tokens; null: as any others")
 
 
 class SignalSettings(Part):
@@ -14,6 +23,16 @@ class SignalSettings(Part):
         (), description="optional signals to observe too; each one more has its share of the budget of false pages"
     )
     off: tuple[str, ...] = Field((), description="signals that are observed by default, and shall not be")
+    refusal: RefusalSettings = RefusalSettings()
+    prices: tuple[PriceSettings, ...] = Field(
+        (), description="what tokens cost, for the signal `cost`: the first one that fits a model holds"
+    )
+
+    @model_validator(mode="after")
+    def _priced(self) -> SignalSettings:
+        if COST.name in self.on and not self.prices:
+            raise ValueError("on names 'cost', and no price is told: list them in signals.prices")
+        return self
 
     own: tuple[OwnSignal, ...] = Field(
         (), description="signals of your own: docs/signals.md; each one more has its share of the budget too"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from monitor.domain.signal import Observation, Signal
 from monitor.domain.trace import Trace
+from monitor.signals.cost import COST, Price, cost_observer, version_of
 from monitor.signals.estimand import LABEL_SIGNALS
 from monitor.signals.probe import PROBE_SIGNALS
 from monitor.signals.table import OPTIONAL_SIGNALS, OTHER_SIGNALS, TRACE_SIGNALS, Batched, Observer
@@ -25,7 +26,6 @@ class SignalSet:
 
     observers: Mapping[Signal, BatchObserver]  # of traces, in the order in which they are read
     versions: Mapping[str, str] = field(default_factory=dict)  # of signals of which the settings say the version
-    rereadable: frozenset[str] = frozenset()  # own ones that hang on a trace's prompt and answer alone
     closers: tuple[Callable[[], None], ...] = ()  # of what own ones hold open
     known: Mapping[str, Signal] = field(init=False)  # by name: those of `observers`, and those of other sources
 
@@ -71,24 +71,24 @@ class SignalSet:
             yield seen
 
 
-@dataclass(frozen=True, slots=True)
-class OwnSignals:
-    """What a user's own definitions come to."""
+def choose(
+    on: Collection[str] = (),
+    off: Collection[str] = (),
+    *,
+    prices: Sequence[Price] = (),
+    unknown_model: Callable[[str], None] = lambda model: None,
+) -> SignalSet:
+    """Return the default signals but those of *off*, and the optional ones of *on*.
 
-    observers: Mapping[Signal, BatchObserver]
-    versions: Mapping[str, str]
-    rereadable: frozenset[str]
-    closers: tuple[Callable[[], None], ...] = ()
-
-
-def choose(on: Collection[str] = (), off: Collection[str] = (), own: OwnSignals | None = None) -> SignalSet:
-    """Return the default signals but those of *off*, the optional ones of *on*, and a user's *own*."""
+    `cost` is read by *prices*; *unknown_model* is told of a model that has none.
+    """
     default = {signal: read for signal, read in TRACE_SIGNALS.items() if signal.name not in off}
     chosen = {signal: read for signal, read in OPTIONAL_SIGNALS.items() if signal.name in on}
-    read = {signal: batch_observer(observer) for signal, observer in (default | chosen).items()}
-    if own is None:
-        return SignalSet(read)
-    return SignalSet(read | dict(own.observers), versions=own.versions, rereadable=own.rereadable, closers=own.closers)
+    versions = {}
+    if COST in chosen:
+        chosen[COST] = cost_observer(prices, unknown_model)
+        versions[COST.name] = version_of(prices)
+    return SignalSet({signal: batch_observer(read) for signal, read in (default | chosen).items()}, versions)
 
 
 def batch_observer(observe: Observer | Batched) -> BatchObserver:

@@ -19,10 +19,11 @@ from monitor.domain.stream import StreamStatus
 from monitor.signals.set import DEFAULT
 from monitor.telemetry import series
 from monitor.telemetry.declaration import Series, counter_of, gauge_of, histogram_of
-from monitor.telemetry.freshness import Clock, FreshGauges, Freshness
+from monitor.telemetry.freshness import Clock, FreshGauges, Freshness, Rows
 from monitor.telemetry.health import READY, Health
 from monitor.telemetry.intake import JoinCounts, LabelCounts
 from monitor.telemetry.job_series import JOB_PROGRESS_SERIES
+from monitor.telemetry.reward_series import REWARD_CORRELATION
 
 FRESH_SECONDS = 30.0  # how long what was confirmed last is taken for true
 
@@ -86,7 +87,7 @@ class Metrics:
         self.labels, self.joins = LabelCounts(registry), JoinCounts(registry, Freshness(FRESH_SECONDS, clock))
         self._dead_letters = counter_of(series.DEAD_LETTERS, registry)
         self._skipped = counter_of(series.SKIPPED, registry)
-        self._unembedded = counter_of(series.UNEMBEDDED, registry)
+        self._unembedded, self._judged = counter_of(series.UNEMBEDDED, registry), counter_of(series.JUDGED, registry)
         self._lost_records = counter_of(series.LOST_RECORDS, registry)
         self._replaced_logs = counter_of(series.REPLACED_LOGS, registry)
         self._stage_seconds = histogram_of(series.STAGE_SECONDS, registry)
@@ -107,7 +108,7 @@ class Metrics:
         self._silence = of_leader(series.SILENCE_RATIO)
         self._anchor = of_leader(series.ANCHOR_AGE_SECONDS, series.ANCHOR_PERIOD_SECONDS, series.ANCHOR_SHIFT)
         self._jobs, self._runs = of_leader(series.JOBS), of_leader(*JOB_PROGRESS_SERIES)
-        self._last_refresh = of_leader(series.LAST_REFRESH)
+        self._last_refresh, self._correlations = of_leader(series.LAST_REFRESH), of_leader(REWARD_CORRELATION)
         self._leads = Freshness(leader_seconds, clock)
         gauge_of(series.LEADER, registry).set_function(self._leads.holds)
         self._reached = {name: Freshness(FRESH_SECONDS, clock) for name in dependencies}
@@ -134,6 +135,9 @@ class Metrics:
 
     def count_unembedded(self, count: int) -> None:
         self._unembedded.inc(count)
+
+    def count_judged(self, signal: str, outcome: str, count: int) -> None:
+        self._judged.labels(signal=signal, outcome=outcome).inc(count)
 
     def count_skipped(self, reason: str, count: int) -> None:
         self._skipped.labels(reason).inc(count)
@@ -275,6 +279,10 @@ class Metrics:
     def show_silence(self, ratio: float | None) -> None:
         """Show how long no trace has come beside what the log's rhythm explains; nothing while it has none."""
         self._silence.show({} if ratio is None else {(): ratio})
+
+    def show_correlations(self, rows: Rows) -> None:
+        """Show how the reward goes with other signals, by signal, window and bound."""
+        self._correlations.show(rows)
 
     def show_last_refresh(self, at: datetime | None) -> None:
         self._last_refresh.show({(): 0.0 if at is None else at.timestamp()})

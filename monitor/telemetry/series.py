@@ -8,6 +8,7 @@ from monitor.telemetry.join_series import JOIN_SERIES
 from monitor.telemetry.label_series import AGREEMENT_SERIES, LABEL_SERIES, REVIEW_SERIES
 from monitor.telemetry.probe_series import PROBE_SERIES
 from monitor.telemetry.release_series import RELEASE_SERIES
+from monitor.telemetry.reward_series import REWARD_CORRELATION
 
 _STAGE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _BATCH_TOKENS = tuple(float(2**power) for power in range(6, 18))
@@ -83,6 +84,15 @@ SIGNAL_FAILURES = Series(
     "traces",
     "Traces for which one of signals.own had no value though it was asked for one; the log and the console say why.",
     ("signal",),
+)
+JUDGED = Series(
+    "monitor_judged_answers_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "answers",
+    "Answers that a judge was asked about, by the signal it is for and what became of it: judged, unreadable, late,"
+    " failed, away.",
+    ("signal", "outcome"),
 )
 LOST_RECORDS = Series(
     "monitor_lost_records_total",
@@ -327,6 +337,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     *JOIN_SERIES,
     UNEMBEDDED,
     SIGNAL_FAILURES,
+    JUDGED,
     LOST_RECORDS,
     REPLACED_LOGS,
     STAGE_SECONDS,
@@ -334,6 +345,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     SCORED_TOKENS,
     REWARD_BATCH_TOKENS,
     ENSEMBLE_DISAGREEMENT,
+    REWARD_CORRELATION,
     ANCHOR_SCORINGS,
     STREAM_MEAN,
     STREAM_BASELINE,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitor.app.rules import signals_of
+from monitor.app.signals import signals_of
 from monitor.domain.trace import Message, Trace
 from monitor.errors import InvalidSetting
 from monitor.own.failures import Failures, Trouble

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
-from monitor.app.signals import SignalRows
+from monitor.app.signal_rows import SignalRows
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.erasure import Erasure, ErasureSubject
@@ -20,6 +20,7 @@ from monitor.domain.release import Announcement, Bake
 from monitor.domain.shadow import Shadow
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Overview
+from monitor.drift.correlation import RewardCorrelation
 from monitor.drift.explain import Explanation, explain
 from monitor.drift.fold import FoldRules
 from monitor.drift.moved import MovedStreams
@@ -111,6 +112,7 @@ class InMemoryMonitor:
     registry: Models = field(default_factory=lambda: Models(None, None, (), None, None))
     frozen: BaselineSummary | None = None
     anchored: AnchorStatus | None = None
+    together: list[RewardCorrelation] = field(default_factory=list)
     told: dict[date, MovedStreams] = field(default_factory=dict)
     counts: Overview = field(default_factory=lambda: Overview(0, 0, 0, 0, {}, 0, 0, None, False, None))
     queue: InMemoryReviews = field(default_factory=InMemoryReviews)
@@ -132,6 +134,7 @@ class InMemoryMonitor:
             streams=self,
             days=self,
             baselines=self,
+            correlations=self,
             anchors=self,
             alarms=self,
             explanations=self,
@@ -236,6 +239,10 @@ class InMemoryMonitor:
     def baseline(self) -> BaselineSummary | None:
         self._reach()
         return self.frozen
+
+    def correlations(self) -> Sequence[RewardCorrelation]:
+        self._reach()
+        return self.together
 
     def anchor(self) -> AnchorStatus | None:
         self._reach()

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from structlog.testing import capture_logs
 
-from monitor.app.rules import signals_of
-from monitor.app.signals import SignalRows
+from monitor.app.signal_rows import SignalRows
+from monitor.app.signals import signals_of
 from monitor.domain.signal import SignalKind
 from monitor.domain.trace import Message, Trace
 from monitor.errors import InvalidSetting
@@ -177,7 +177,7 @@ def test_kind_and_unit_follow_from_the_source_where_they_are_not_said() -> None:
         (SignalKind.RANKED, "value"),
         (SignalKind.LENGTH, "calls"),
     ]
-    assert known.rereadable == {"a"}
+    assert [name for name in "abcde" if known.known[name].of_texts] == ["a"]
 
 
 @pytest.mark.parametrize(

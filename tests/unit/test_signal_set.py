@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from monitor.app.rules import signals_of
+from monitor.app.signals import signals_of
 from monitor.domain.cohort import ALL
 from monitor.domain.observation import LogEntry, Series
 from monitor.domain.signal import Observation, Signal, SignalKind
@@ -23,6 +24,7 @@ from monitor.errors import InvalidSetting
 from monitor.observe.gather import gather
 from monitor.offline.log import InMemoryLog
 from monitor.settings.load import load_settings
+from monitor.signals.cost import Price
 from monitor.signals.set import DEFAULT, SignalSet, choose
 from monitor.signals.table import OPTIONAL_SIGNALS, TRACE_SIGNALS, Batched
 from tests.traces import scored, trace
@@ -176,3 +178,31 @@ def test_rows_of_one_cohort_and_of_several_models_stay_apart() -> None:
     one = found[Series("error", "b", "reported")]
     assert (one.places.tolist(), one.cohorts, one.cohort_codes.tolist()) == ([1, 3, 5], ("dataset=vicuna",), [0, 0, 0])
     assert np.array_equal(one.values, [0.0, 0.0, 0.0])
+
+
+def test_costs_are_read_by_the_prices_that_the_settings_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "monitor.yaml"
+    file.write_text("signals: {on: [cost, apology], prices: [{model: phi-*, input: 2, output: 10}]}")
+    monkeypatch.setenv("MONITOR_CONFIG", str(file))
+    signals = signals_of(load_settings())
+    known, unknown = signals.rows([trace(), trace(1, policy_model="other")])
+    cost = next(seen for seen in known if seen.signal == "cost")
+    assert cost.value == pytest.approx(12 * 2 + 100 * 10)
+    assert signals.holds("cost", cost.scorer_version)
+    assert not signals.holds("cost", "prices-of-yesterday")
+    assert "cost" not in {seen.signal for seen in unknown}
+
+
+def test_costs_without_prices_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONITOR_SIGNALS__ON", '["cost"]')
+    with pytest.raises(InvalidSetting, match=r"list them in signals\.prices"):
+        load_settings()
+
+
+def test_every_optional_signal_can_be_switched_on_and_says_what_it_means() -> None:
+    names = [signal.name for signal in OPTIONAL_SIGNALS]
+    signals = choose(names, prices=[Price("*", 1.0, 1.0)])
+    assert signals.of_traces >= set(names)
+    assert all(signal.meaning for signal in OPTIONAL_SIGNALS)
+    entry = gather(scored([trace(number, latency_seconds=1.0) for number in range(8)]), signals=signals)
+    assert {"latency", "cost", "list_share"} <= {batch.series.signal for batch in entry.observations}
