@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry
-
 from monitor.app.signals import signals_of
 from monitor.domain.signal import Signal
 from monitor.domain.view import SignalRow
 from monitor.own.failures import Failures, Trouble
 from monitor.settings.root import Settings
 from monitor.signals.table import OPTIONAL_SIGNALS, TRACE_SIGNALS
-from monitor.telemetry.signals import SignalCounts
 
 
-def failures_of(settings: Settings, registry: CollectorRegistry) -> Failures:
-    """Return where failures of own signals are told, which are counted on *registry*."""
-    counts = SignalCounts(registry, [own.name for own in settings.signals.own])
-    return Failures(counts.count_failures)
+def own_names(settings: Settings) -> list[str]:
+    return [own.name for own in settings.signals.own]
 
 
 class SignalRows:

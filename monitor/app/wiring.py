@@ -35,7 +35,7 @@ from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
 from monitor.app.review import reviews_of, selection_of
 from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
-from monitor.app.signal_rows import SignalRows, failures_of
+from monitor.app.signal_rows import SignalRows, own_names
 from monitor.app.signals import count_judgements, refusal_model_of, signals_of
 from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
@@ -82,6 +82,7 @@ from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
 from monitor.telemetry.probes import ProbeMetrics
 from monitor.telemetry.reference import ReferenceMetrics
 from monitor.telemetry.releases import ReleaseMetrics
+from monitor.telemetry.signals import SignalCounts
 from monitor.web.app import Ports, create_app
 from monitor.web.server import WebServer
 
@@ -193,7 +194,7 @@ class Daemon:
         anchor, metrics = settings.rewards.anchor, self._metrics
         self._anchors = anchor_scoring_of(anchor, engine=self._engine, scorer=self._shared_scorer, metrics=metrics)
         self._reference_metrics = ReferenceMetrics(self._registry, leader_seconds=leader_seconds)
-        self._failures = failures_of(settings, self._registry)
+        self._failures = Failures(SignalCounts(self._registry, own_names(settings)).count_failures)
         self._label_metrics = LabelMetrics(self._registry, leader_seconds=leader_seconds + SHOW_SECONDS)
         self._worker: Worker | None = None
         self._supervisor = Supervisor(self.health, leave_seconds=settings.drain_seconds + LEAVE_SECONDS)
