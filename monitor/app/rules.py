@@ -32,12 +32,15 @@ from monitor.retraining.cause import Verdicts
 from monitor.runs.action import ACTIONS
 from monitor.runs.policy import POLICY
 from monitor.settings.root import Settings
+from monitor.signals.set import SignalSet
 from monitor.signals.user_feedback import FEEDBACK
 
 log = structlog.get_logger(__name__)
 
 
-def observe_rules_of(settings: Settings, selection: SelectionRule, temperature: TemperatureOf) -> ObserveRules:
+def observe_rules_of(
+    settings: Settings, selection: SelectionRule, temperature: TemperatureOf, signals: SignalSet
+) -> ObserveRules:
     rewards = settings.rewards
     return ObserveRules(
         CohortRule(settings.ingest.cohort_keys),
@@ -45,7 +48,7 @@ def observe_rules_of(settings: Settings, selection: SelectionRule, temperature: 
         selection,
         RewardRule(temperature, takes_reported=rewards.backend == "none"),
         text_rule_of(settings),
-        signals_of(settings),
+        signals,
     )
 
 

@@ -104,13 +104,18 @@ def read(fresh: Fresh, signals: SignalSet) -> Iterator[ObservationBatch]:
         [item.trace for item in items], [item.reward for item in items], [item.opinion for item in items], signals
     )
     for column in columns:
-        found: dict[tuple[str, str, str], list[tuple[int, float]]] = defaultdict(list)
-        for row, seen in enumerate(column):
-            if seen is not None:
-                found[seen.signal, models[row], seen.scorer_version].append((row, seen.value))
-        for series, told in found.items():
-            rows, values = zip(*told, strict=True)
-            yield fresh.batch(Series(*series), rows, values)
+        rows = [row for row, seen in enumerate(column) if seen is not None]
+        told = [seen for seen in column if seen is not None]
+        found: dict[tuple[str, str, str], tuple[list[int], list[float]]] = {}
+        if len({(seen.signal, seen.scorer_version) for seen in told}) == 1 and len(set(models)) == 1:
+            found[told[0].signal, models[0], told[0].scorer_version] = rows, [seen.value for seen in told]
+        else:
+            for row, seen in zip(rows, told, strict=True):
+                own = found.setdefault((seen.signal, models[row], seen.scorer_version), ([], []))
+                own[0].append(row)
+                own[1].append(seen.value)
+        for series, (places, values) in found.items():
+            yield fresh.batch(Series(*series), places, values)
 
 
 def selected(fresh: Fresh) -> Iterator[ObservationBatch]:

@@ -27,6 +27,7 @@ class SignalSet:
 
     observers: Mapping[Signal, BatchObserver]  # of traces, in the order in which they are read
     versions: Mapping[str, str] = field(default_factory=dict)  # of signals of which the settings say the version
+    closers: tuple[Callable[[], None], ...] = ()  # of what own ones hold open
     known: Mapping[str, Signal] = field(init=False)  # by name: those of `observers`, and those of other sources
 
     def __post_init__(self) -> None:
@@ -46,6 +47,11 @@ class SignalSet:
     def holds(self, signal: str, scorer_version: str) -> bool:
         """Say whether a series is followed: its signal is on, and its version is the one of now."""
         return signal in self.known and self.versions.get(signal, scorer_version) == scorer_version
+
+    def close(self) -> None:
+        """Let go of what was opened to observe; nothing is observed after it."""
+        for close in self.closers:
+            close()
 
     def only(self, names: Collection[str]) -> SignalSet:
         """Return the set that observes those of *names* alone."""

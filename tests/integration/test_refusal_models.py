@@ -6,22 +6,35 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from monitor.app.signals import count_judgements, refusal_judge_of, signals_of
+from monitor.app.duties import versions_of
+from monitor.app.rules import null_rule_of
+from monitor.app.signals import count_judgements, refusal_judge_of, refusal_model_of, signals_of
+from monitor.domain.cohort import ALL
+from monitor.drift.controller import Controller
 from monitor.errors import InvalidSetting
+from monitor.ingest.offset import StoredOffset
 from monitor.observe.gather import gather
+from monitor.postgres.alarms import PostgresAlarms
+from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.engine import create_engine_for
+from monitor.postgres.streams import PostgresFoldStore
 from monitor.settings.root import Settings
-from monitor.signals.refusal import REFUSAL, REFUSAL_JUDGED
+from monitor.signals.refusal import REFUSAL, REFUSAL_JUDGED, PatternRefusal
 from tests.integration.test_folder_classifier import save
 from tests.ports import free_port
+from tests.program import wait_for
 from tests.traces import REFUSAL as REFUSES
-from tests.traces import scored, trace
+from tests.traces import checkpoint, scored, trace
+from tests.watched import rules_of
 
 TRACES = [trace(0, response=REFUSES), trace(1), trace(2, response=None)]
 
@@ -129,3 +142,49 @@ def test_refusals_that_are_off_want_no_folder(tmp_path: Path) -> None:
 def test_settings_that_contradict_each_other_say_so(given: dict[str, object], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         settings(**given)
+
+
+@pytest.mark.postgres
+def test_a_folder_that_takes_the_patterns_place_begins_a_series_with_a_law_of_its_own(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    before = settings(model="patterns")
+    after = settings(model=save(tmp_path / "m"), labels=["declines"], classifier={"device": "cpu"})
+    engine = create_engine_for(postgres_url)
+    store = PostgresCheckpoints(engine, group_id="group", max_cohorts=50)
+    store.begin({("traces", 0): StoredOffset(0)})
+    rng = np.random.default_rng(5)
+    said = ["".join(rng.choice(list("abcdefgh "), 40)) for _ in range(1200)]
+    traces = [trace(number, response=text) for number, text in enumerate(said)]
+
+    def turn(of: Settings, start: int, stop: int) -> Controller:
+        """Store some traces as a worker does, and lead, both by the same settings."""
+        for first in range(start, stop, 100):
+            items = scored(traces[first : min(first + 100, stop)])
+            written = checkpoint(items, start=first)
+            entry = gather(items, signals=signals_of(of))
+            store.write(replace(written, observed=replace(written.observed, entry=entry)))
+        log, rule = PostgresFoldStore(engine), null_rule_of(of)
+        rules = replace(rules_of(600), null_rule=rule)
+        controller = Controller(log, rules, versions=versions_of(engine, rule))
+        wait_for(lambda: log.place_entries().next_place == stop, "the places")
+        controller.tick()
+        return controller
+
+    try:
+        turn(before, 0, 800)
+        controller = turn(after, 800, 1200)
+        version = refusal_model_of(after.signals.refusal).version
+        followed = {
+            status.key.scorer_version: status
+            for status in controller.tick().statuses
+            if (status.key.signal, status.key.cohort) == (REFUSAL.name, ALL)
+        }
+        assert followed.keys() == {PatternRefusal().version, version}
+        assert followed[version].observations == 400
+        window = refusal_model_of(after.signals.refusal).read(traces[:600])
+        read = [reading.probability for reading in window if reading is not None]
+        assert followed[version].baseline_mean == pytest.approx(np.mean(read), abs=1e-6)
+        assert PostgresAlarms(engine).open_alarms() == ()
+    finally:
+        engine.dispose()

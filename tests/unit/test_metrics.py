@@ -30,6 +30,7 @@ from monitor.telemetry.reference import ReferenceMetrics
 from monitor.telemetry.releases import ReleaseMetrics
 from monitor.telemetry.series import DAEMON_SERIES, SCORED_TOKENS, SERIES, SERVING_SERIES
 from monitor.telemetry.serving import ServingMetrics
+from monitor.telemetry.signals import SignalCounts
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -104,6 +105,7 @@ def test_the_daemon_exports_exactly_the_series_declared_for_it(metrics: Metrics,
     LabelMetrics(registry)
     ProbeMetrics(registry)
     ReleaseMetrics(registry)
+    SignalCounts(registry)
     assert_declared(registry, DAEMON_SERIES)
 
 
