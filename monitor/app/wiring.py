@@ -265,7 +265,7 @@ class Daemon:
         worker = Worker(
             lambda assignment: KafkaSource(kafka, [route.topic for route in routes_of(kafka)], assignment),
             processor,
-            limits=BatchLimits(ingest.batch_max_traces, ingest.batch_max_seconds),
+            limits=BatchLimits(ingest.batch_max_traces, ingest.batch_max_seconds, ingest.batch_max_bytes),
             metrics=self._metrics,
             health=self.health,
             backoff=Backoff(SystemRandom()),
