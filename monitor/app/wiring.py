@@ -70,6 +70,7 @@ from monitor.rewards.turns import SharedScorer
 from monitor.runs.artifact import Artifact
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
+from monitor.telemetry.console import show_console
 from monitor.telemetry.health import Health
 from monitor.telemetry.intake import LabelCounts
 from monitor.telemetry.labels import LabelMetrics
@@ -159,7 +160,7 @@ class Daemon:
         more = [ANCHOR] * settings.rewards.is_anchored + [SHADOW] * is_shadowed(settings)
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *more, WEB))
         self.port = 0
-        self._registry = _registry()
+        self._registry = _registry(settings.web.public_url)
         served = settings.rewards.backend == "http"
         reached = [name for name in Dependency if served or name is not Dependency.REWARDS]
         leader_seconds = FRESH_SECONDS + settings.drift.fold_seconds
@@ -361,9 +362,10 @@ def _require_extras(settings: Settings) -> None:
         require("train", "trl", "retrain.rules, retrain.periodic or retrain.refresh_cron, with runs beside the daemon,")
 
 
-def _registry() -> CollectorRegistry:
-    """A registry of its own, with what Prometheus shows of any Python process."""
+def _registry(console_url: str | None) -> CollectorRegistry:
+    """A registry of its own, with what Prometheus shows of any Python process, and where the console is."""
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
+    show_console(console_url, registry)
     return registry

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
+from math import nan
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitor.domain.alarm import Severity, StoredAlarm
-from monitor.domain.incident import Incident
+from monitor.domain.alarm import Severity, StoredAlarm, shown_change
+from monitor.domain.incident import Incident, told_by
 from monitor.domain.job import Action, JobState, RunProgress
 from monitor.domain.stream import StreamStatus
 from monitor.signals.table import SIGNALS
@@ -99,8 +100,8 @@ class Metrics:
             return FreshGauges(*declared, freshness=Freshness(leader_seconds, clock), registry=registry)
 
         self._streams = of_leader(series.STREAM_MEAN, series.STREAM_BASELINE, series.STREAM_EVIDENCE_LOG)
-        self._alarms = of_leader(series.ALARMS_OPEN, series.ALARM_EFFECT)
-        self._incidents = of_leader(series.INCIDENTS_OPEN, series.INCIDENT_MEMBERS)
+        self._alarms = of_leader(series.ALARMS_OPEN, series.ALARM_EFFECT, series.INCIDENT_EFFECT)
+        self._incidents = of_leader(series.INCIDENTS_OPEN, series.INCIDENT_MEMBERS, series.INCIDENT_ONSET)
         self._fold_lag = of_leader(series.FOLD_LAG_TRACES)
         self._placement_blocked = of_leader(series.PLACEMENT_BLOCKED_SECONDS)
         self._silence = of_leader(series.SILENCE_RATIO)
@@ -207,7 +208,8 @@ class Metrics:
         )
 
     def show_alarms(self, alarms: Iterable[StoredAlarm]) -> None:
-        """Show the open alarms: how many, by signal and severity, and the effect of each."""
+        """Show the open alarms: how many, by signal and severity, the effect of each, and which tells its incident."""
+        alarms = list(alarms)
         counts: dict[tuple[str, ...], float] = {(signal, severity): 0 for signal in SIGNALS for severity in Severity}
         effects: dict[tuple[str, ...], float] = {}
         for stored in alarms:
@@ -218,17 +220,26 @@ class Metrics:
                 continue
             labels = (stream.signal, stream.cohort, alarm.direction, alarm.severity, effect.unit)
             effects[labels] = max(effects.get(labels, 0.0), effect.estimate, key=abs)
-        self._alarms.show(counts, effects)
+        told: dict[tuple[str, ...], float] = {}
+        for incident, stored in told_by(alarms).items():
+            alarm, effect = stored.alarm, stored.alarm.effect
+            scale, unit = (nan, "") if effect is None else shown_change(effect.unit)
+            labels = (str(incident), alarm.stream.signal, alarm.stream.cohort, alarm.direction or "", unit)
+            told[labels] = nan if effect is None else scale * effect.estimate
+        self._alarms.show(counts, effects, told)
 
     def show_incidents(self, incidents: Iterable[Incident]) -> None:
-        """Show the open incidents: how many, by severity, and each by its number."""
+        """Show the open incidents: how many, by severity, and each by its number, with its onset."""
         opened: dict[tuple[str, ...], float] = {(severity,): 0 for severity in Severity}
         members: dict[tuple[str, ...], float] = {}
+        onsets: dict[tuple[str, ...], float] = {}
         for incident in incidents:
             facts = incident.facts
             opened[facts.severity,] += 1
-            members[str(incident.incident_id), facts.kind, facts.severity] = facts.members
-        self._incidents.show(opened, members)
+            number = str(incident.incident_id)
+            members[number, facts.kind, facts.severity] = facts.members
+            onsets[number,] = facts.onset_timestamp.timestamp()
+        self._incidents.show(opened, members, onsets)
 
     def show_jobs(self, jobs: Mapping[tuple[Action, JobState], int]) -> None:
         """Show the jobs by action and state; what is not in the mapping is 0."""

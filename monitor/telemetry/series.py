@@ -29,6 +29,14 @@ PART_READY = Series(
     "1 while the part of the process is ready, as /readyz says; a part that hangs is not.",
     ("part",),
 )
+CONSOLE = Series(
+    "monitor_console_info",
+    Kind.GAUGE,
+    Part.WORKER,
+    "1",
+    "Where people reach the console, `web.public_url`: what alerts link to. Missing where that is not set.",
+    ("url",),
+)
 TRACES = Series(
     "monitor_traces_total",
     Kind.COUNTER,
@@ -195,6 +203,22 @@ INCIDENT_MEMBERS = Series(
     "Live alarms of an open incident, by its number: there while it is open, so each is told once.",
     ("incident", "kind", "severity"),
 )
+INCIDENT_EFFECT = Series(
+    "monitor_incident_effect",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "see the label",
+    "Effect of the alarm that tells an open incident, its first of the highest severity; NaN where it has none.",
+    ("incident", "signal", "cohort", "direction", "unit"),
+)
+INCIDENT_ONSET = Series(
+    "monitor_incident_onset_timestamp_seconds",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "seconds since 1970",
+    "When what an open incident tells of began, by the traces' own time.",
+    ("incident",),
+)
 FOLD_LAG_TRACES = Series(
     "monitor_fold_lag_traces",
     Kind.GAUGE,
@@ -311,6 +335,7 @@ SERVE_FAILED_SCORES = Series(
 DAEMON_SERIES: tuple[Series, ...] = (
     DEPENDENCY_UP,
     PART_READY,
+    CONSOLE,
     TRACES,
     PREFERENCES,
     RECEIVED_LABELS,
@@ -333,6 +358,8 @@ DAEMON_SERIES: tuple[Series, ...] = (
     ALARM_EFFECT,
     INCIDENTS_OPEN,
     INCIDENT_MEMBERS,
+    INCIDENT_EFFECT,
+    INCIDENT_ONSET,
     FOLD_LAG_TRACES,
     PLACEMENT_BLOCKED_SECONDS,
     SILENCE_RATIO,
