@@ -23,7 +23,7 @@ from monitor.telemetry.declaration import Series, counter_of, gauge_of, histogra
 from monitor.telemetry.freshness import Clock, FreshGauges, Freshness
 from monitor.telemetry.health import READY, Health
 from monitor.telemetry.intake import JoinCounts, LabelCounts
-from monitor.telemetry.job_series import JOB_PROGRESS_SERIES
+from monitor.telemetry.job_series import GPU_HOURS, JOB_PROGRESS_SERIES
 
 FRESH_SECONDS = 30.0  # how long what was confirmed last is taken for true
 
@@ -102,11 +102,11 @@ class Metrics:
         self._streams = of_leader(series.STREAM_MEAN, series.STREAM_BASELINE, series.STREAM_EVIDENCE_LOG)
         self._alarms = of_leader(series.ALARMS_OPEN, series.ALARM_EFFECT, series.INCIDENT_EFFECT)
         self._incidents = of_leader(series.INCIDENTS_OPEN, series.INCIDENT_MEMBERS, series.INCIDENT_ONSET)
-        self._fold_lag = of_leader(series.FOLD_LAG_TRACES)
+        self._fold_lag, self._silence = of_leader(series.FOLD_LAG_TRACES), of_leader(series.SILENCE_RATIO)
         self._placement_blocked = of_leader(series.PLACEMENT_BLOCKED_SECONDS)
-        self._silence = of_leader(series.SILENCE_RATIO)
         self._anchor = of_leader(series.ANCHOR_AGE_SECONDS, series.ANCHOR_PERIOD_SECONDS, series.ANCHOR_SHIFT)
         self._jobs, self._runs = of_leader(series.JOBS), of_leader(*JOB_PROGRESS_SERIES)
+        self._hours = of_leader(GPU_HOURS)
         self._last_refresh = of_leader(series.LAST_REFRESH)
         self._leads = Freshness(leader_seconds, clock)
         gauge_of(series.LEADER, registry).set_function(self._leads.holds)
@@ -264,6 +264,13 @@ class Metrics:
             told({action: run.seconds_left for action, run in runs.items()}),
         )
 
+    def show_gpu_hours(self, taken: float, *, allowed: float | None) -> None:
+        """Show what runs took in the last seven days, and what they may take where that is limited."""
+        hours: dict[tuple[str, ...], float] = {("taken",): taken}
+        if allowed is not None:
+            hours["allowed",] = allowed
+        self._hours.show(hours)
+
     def show_fold_lag(self, traces: int) -> None:
         self._fold_lag.show({(): traces})
 
@@ -303,6 +310,7 @@ class Metrics:
             self._anchor,
             self._jobs,
             self._runs,
+            self._hours,
             self._last_refresh,
         ):
             gauges.withdraw()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitor.telemetry.declaration import Kind, Part, Series
-from monitor.telemetry.job_series import JOB_PROGRESS_SERIES
+from monitor.telemetry.job_series import GPU_HOURS, JOB_PROGRESS_SERIES
 from monitor.telemetry.join_series import JOIN_SERIES
 from monitor.telemetry.label_series import AGREEMENT_SERIES, LABEL_SERIES, REVIEW_SERIES
 from monitor.telemetry.probe_series import PROBE_SERIES
@@ -368,6 +368,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     ANCHOR_SHIFT,
     JOBS,
     *JOB_PROGRESS_SERIES,
+    GPU_HOURS,
     LAST_REFRESH,
     REFERENCE_REQUESTS,
     REFERENCE_BUDGET_LEFT,
