@@ -224,8 +224,8 @@ class Metrics:
         for incident, stored in told_by(alarms).items():
             alarm, effect = stored.alarm, stored.alarm.effect
             scale, unit = (nan, "") if effect is None else shown_change(effect.unit)
-            labels = (str(incident), alarm.stream.signal, alarm.stream.cohort, alarm.direction or "", unit)
-            told[labels] = nan if effect is None else scale * effect.estimate
+            name = str(incident), alarm.stream.signal, alarm.stream.cohort, alarm.direction or "", unit
+            told[name] = nan if effect is None else scale * effect.estimate
         self._alarms.show(counts, effects, told)
 
     def show_incidents(self, incidents: Iterable[Incident]) -> None:
