@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import structlog
 
+from monitor.app.signals import signals_of
 from monitor.domain.cohort import CohortRule
 from monitor.domain.incident import VerdictWait
 from monitor.domain.review import drawing_key
@@ -42,6 +43,7 @@ def observe_rules_of(settings: Settings, selection: SelectionRule, temperature: 
         selection,
         RewardRule(temperature, takes_reported=rewards.backend == "none"),
         text_rule_of(settings),
+        signals_of(settings),
     )
 
 
@@ -83,7 +85,13 @@ def null_rule_of(settings: Settings) -> NullRule:
     for signal, name in drift.detectors.items():
         if name not in DETECTORS:
             raise InvalidSetting(f"drift.detectors names {name!r} for {signal}; there are {', '.join(DETECTORS)}")
-    return NullRule(drift.standard_errors, drift.cohort_standard_errors, tolerances_of(settings), drift.detectors)
+    return NullRule(
+        drift.standard_errors,
+        drift.cohort_standard_errors,
+        tolerances_of(settings),
+        drift.detectors,
+        signals_of(settings),
+    )
 
 
 def tolerances_of(settings: Settings) -> dict[str, Tolerance]:

@@ -35,8 +35,10 @@ from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
 from monitor.app.review import reviews_of, selection_of
 from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
+from monitor.app.signals import count_judgements, refusal_model_of, signals_of
 from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
+from monitor.drift.correlation import Correlations
 from monitor.drift.moved import MovedDays
 from monitor.drift.reask import PairTolerance
 from monitor.drift.status import Streams
@@ -59,6 +61,7 @@ from monitor.postgres.labels import PostgresLabels
 from monitor.postgres.leader import Leadership
 from monitor.postgres.migrate import require_current
 from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
 from monitor.retraining.dispatcher import Step
@@ -102,12 +105,13 @@ def ports_of(
     counts: LabelCounts | None = None,
 ) -> Ports:
     """Return what the console, the API and the commands read and change."""
-    streams = PostgresStreams(engine)
+    streams = PostgresStreams(engine, signals_of(settings))
     return Ports(
         overview=PostgresOverview(engine, kafka_lag=kafka_lag),
         streams=Streams(streams),
         days=moved_days_of(engine, settings),
         baselines=streams,
+        correlations=Correlations(PostgresFoldStore(engine), streams.baseline),
         anchors=anchors_of(engine, settings.rewards.anchor),
         alarms=PostgresAlarms(engine),
         explanations=Explanations(engine, controller_rules_of(settings).fold, max_places=WEB_PLACES),
@@ -161,11 +165,10 @@ class Daemon:
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *more, WEB))
         self.port = 0
         self._registry = _registry(settings.web.public_url)
-        served = settings.rewards.backend == "http"
-        reached = [name for name in Dependency if served or name is not Dependency.REWARDS]
         leader_seconds = FRESH_SECONDS + settings.drift.fold_seconds
-        self._metrics = Metrics(self._registry, dependencies=reached, leader_seconds=leader_seconds)
+        self._metrics = _metrics_of(settings, self._registry, leader_seconds)
         self._metrics.follow_health(self.health)
+        count_judgements(settings, self._metrics.count_judged)
         self._engine = create_engine_for(settings.postgres.url.get_secret_value(), settings.postgres.pool_size)
         event.listen(
             self._engine,
@@ -280,10 +283,13 @@ class Daemon:
         )
         again, tolerance = settings.drift.reference, PairTolerance(tolerances_of(settings))
         scorer, metrics = self._shared_scorer, self._reference_metrics
+        refusals = refusal_model_of(settings.signals.refusal)
         fresh_seconds = FRESH_SECONDS + settings.drift.fold_seconds
         shown = ProbeMetrics(self._registry, leader_seconds=fresh_seconds + SHOW_SECONDS)
         with (
-            asking_again(again, fenced, tolerance=tolerance, scorer=scorer, metrics=metrics) as asking,
+            asking_again(
+                again, fenced, tolerance=tolerance, refusals=refusals, scorer=scorer, metrics=metrics
+            ) as asking,
             probing(settings, fenced, scorer=scorer, metrics=shown) as probes,
         ):
             duties[FOLDED:FOLDED] = [*asking, *probes]
@@ -358,8 +364,17 @@ def _require_extras(settings: Settings) -> None:
         require("gpu", "torch", "rewards.backend = 'huggingface'")
     if settings.ingest.embedding.backend == "huggingface":
         require("gpu", "torch", "ingest.embedding.backend = 'huggingface'")
+    if isinstance(settings.signals.refusal.model, Path):
+        require("gpu", "torch", "signals.refusal.model, a folder,")
     if retrain.launcher == "local_process" and (retrain.rules or periodic_rules(retrain)):
         require("train", "trl", "retrain.rules, retrain.periodic or retrain.refresh_cron, with runs beside the daemon,")
+
+
+def _metrics_of(settings: Settings, registry: CollectorRegistry, leader_seconds: float) -> Metrics:
+    served = settings.rewards.backend == "http"
+    reached = [name for name in Dependency if served or name is not Dependency.REWARDS]
+    known = signals_of(settings).known
+    return Metrics(registry, dependencies=reached, leader_seconds=leader_seconds, signals=known)
 
 
 def _registry(console_url: str | None) -> CollectorRegistry:

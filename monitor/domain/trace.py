@@ -23,8 +23,7 @@ USER_ROLES = frozenset({"user", "human"})
 TOOL_FINISHES = frozenset({"tool_calls", "tool_call", "tool_use", "function_call"})  # as providers write it
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True, gc=False):
     role: str
     content: str
 

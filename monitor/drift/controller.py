@@ -291,7 +291,9 @@ class Controller:
 
 
 def freeze_window(store: ObservationLog, rule: NullRule, *, first_place: int, stop_place: int) -> Baseline:
-    """Build a baseline from the log's own observations."""
-    windows = windows_of(store.window(first_place, stop_place))
+    """Build a baseline from the log's own observations: of what is on, and is known as soon as a trace is."""
+    batches = store.window(first_place, stop_place)
+    held = (batch for batch in batches if rule.signals.holds(batch.series.signal, batch.series.scorer_version))
+    windows = windows_of(held, rule.signals.at_once)
     subjects = store.subjects(first_place, stop_place)
     return build_baseline(windows, rule, first_place=first_place, stop_place=stop_place, subjects=subjects)

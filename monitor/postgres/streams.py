@@ -36,7 +36,7 @@ from monitor.postgres.days import save_days
 from monitor.postgres.engine import transaction
 from monitor.postgres.incidents import file_alarms, hold_incidents, settle
 from monitor.postgres.label_span import label_span
-from monitor.postgres.log import append_entry, place_entries, placed_traces, trace_numbers
+from monitor.postgres.log import append_entry, log_end, place_entries, placed_traces, trace_numbers
 from monitor.postgres.probe_span import probe_spans
 from monitor.postgres.registry import replaced_scorers
 from monitor.postgres.version_span import version_began
@@ -112,6 +112,10 @@ class PostgresFoldStore:
                 return False
             append_entry(connection, LogEntry(Source.CLOCK, Subjects((), np.empty(0, np.int64))))
             return True
+
+    def next_place(self) -> int:
+        with transaction(self._engine) as connection:
+            return log_end(connection).next_place
 
     def placed_traces(self) -> int:
         with transaction(self._engine) as connection:

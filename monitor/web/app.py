@@ -31,6 +31,7 @@ class Ports:
     streams: drift.Streams
     days: drift.Days
     baselines: drift.Baselines
+    correlations: drift.Correlations
     anchors: drift.Anchors
     alarms: alarm.Alarms
     explanations: alarm.Explanations

@@ -19,6 +19,7 @@ from monitor.domain.release import Announcement, Bake
 from monitor.domain.shadow import Shadow
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Overview
+from monitor.drift.correlation import RewardCorrelation
 from monitor.drift.explain import Explanation, explain
 from monitor.drift.fold import FoldRules
 from monitor.drift.moved import MovedStreams
@@ -108,6 +109,7 @@ class InMemoryMonitor:
     registry: Models = field(default_factory=lambda: Models(None, None, (), None, None))
     frozen: BaselineSummary | None = None
     anchored: AnchorStatus | None = None
+    together: list[RewardCorrelation] = field(default_factory=list)
     told: dict[date, MovedStreams] = field(default_factory=dict)
     counts: Overview = field(default_factory=lambda: Overview(0, 0, 0, 0, {}, 0, 0, None, False, None))
     queue: InMemoryReviews = field(default_factory=InMemoryReviews)
@@ -129,6 +131,7 @@ class InMemoryMonitor:
             streams=self,
             days=self,
             baselines=self,
+            correlations=self,
             anchors=self,
             alarms=self,
             explanations=self,
@@ -232,6 +235,10 @@ class InMemoryMonitor:
     def baseline(self) -> BaselineSummary | None:
         self._reach()
         return self.frozen
+
+    def correlations(self) -> Sequence[RewardCorrelation]:
+        self._reach()
+        return self.together
 
     def anchor(self) -> AnchorStatus | None:
         self._reach()
