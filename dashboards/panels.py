@@ -90,6 +90,11 @@ INGEST = Row(
             (Query(f"sum by (job) (increase(monitor_unembedded_prompts_total{ALL}[5m]))", "{{job}}"),),
         ),
         Panel(
+            "Own signals that failed",
+            "Traces for which one of signals.own had no value though it was asked for one, in the last five minutes.",
+            (Query(f"sum by (signal) (increase(monitor_signal_failures_total{ALL}[5m]))", "{{signal}}"),),
+        ),
+        Panel(
             "Answers put to judges",
             "In the last five minutes, by what became of them; all but judged are missing from their series.",
             (

@@ -13,7 +13,7 @@ from monitor.app.estimates import SHOW_SECONDS, ShowEstimates, estimates_of, lat
 from monitor.app.leader import Duty, FoldLog, StartJobs, WatchIncidents, WatchPlacement
 from monitor.app.retraining import ShowAgreement, agreement_of
 from monitor.app.review import PLAN_SECONDS, TIDY_SECONDS, PlanReview, TidyReview
-from monitor.app.rules import block_rule_of, wait_of
+from monitor.app.rules import block_rule_of, feedback_rule_of, wait_of
 from monitor.app.signals import signals_of
 from monitor.app.watch import WatchArrivals
 from monitor.drift.controller import Controller, ControllerRules
@@ -22,11 +22,13 @@ from monitor.drift.freeze import NullRule
 from monitor.drift.incident import IncidentRule
 from monitor.drift.versions import VersionLaws
 from monitor.drift.watch import WatchRules
+from monitor.labels.feedback import FeedbackKeeper
 from monitor.labels.keeper import BlockKeeper
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.arrivals import PostgresArrivals
 from monitor.postgres.blocks import PostgresBlocks
 from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.feedback import PostgresFeedback
 from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.placement import PostgresPlacement
 from monitor.postgres.preferences import PostgresPreferences
@@ -97,7 +99,9 @@ def label_duties(settings: Settings, metrics: LabelMetrics, *, engine: Engine, f
     """Return what the leader does for the review queue, the estimates that labels give, and what runs learn from."""
     review, estimates = settings.review, ShowEstimates(estimates_of(engine, settings), metrics, late_after(settings))
     preferences = PostgresPreferences(fenced)
+    feedback = FeedbackKeeper(PostgresFeedback(fenced), feedback_rule_of(settings))
     return [
+        Duty("count_feedback", BLOCK_SECONDS, feedback.turn),
         Duty("plan_review", PLAN_SECONDS, PlanReview(fenced, review)),
         Duty("tidy_review", TIDY_SECONDS, TidyReview(fenced, review, metrics)),
         Duty("show_estimates", SHOW_SECONDS, estimates),

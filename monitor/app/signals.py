@@ -15,6 +15,8 @@ from monitor.errors import InvalidSetting
 from monitor.judges.chat import Judge, JudgeOutcome, JudgeRules, Question
 from monitor.judges.folder import FolderForm, open_folder
 from monitor.judges.refusal import REFUSAL_QUESTION, FolderRefusal, judged_refusals
+from monitor.own.failures import Failures
+from monitor.own.read import own_signals
 from monitor.reference.http import HttpReference, ReferenceEndpoint
 from monitor.settings.judge import JudgeSettings
 from monitor.settings.refusal import RefusalSettings
@@ -28,10 +30,11 @@ log = structlog.get_logger(__name__)
 SETTING = "signals.refusal"
 
 
-def signals_of(settings: Settings) -> SignalSet:
-    """Return the signals that are on; raises `InvalidSetting` for a judge of answers that cannot be.
+def signals_of(settings: Settings, failures: Failures | None = None) -> SignalSet:
+    """Return the signals that are on; raises `InvalidSetting` for a judge or an own signal that cannot be.
 
-    Who reads them is made once in a process, however often this is asked.
+    Who reads them is made once in a process, however often this is asked. No weights are read and nobody is asked
+    before traces are observed. Where own signals have no value, *failures* is told.
     """
     chosen = choose(
         settings.signals.on, settings.signals.off, prices=prices_of(settings.signals), unknown_model=_name_unpriced
@@ -43,7 +46,10 @@ def signals_of(settings: Settings) -> SignalSet:
     judge = refusal_judge_of(settings)
     if judge is not None:
         observers[REFUSAL_JUDGED] = partial(judged_refusals, judge)
-    return SignalSet(MappingProxyType(observers), chosen.versions)
+    key = drawing_key(settings.review.key.get_secret_value())
+    own = own_signals(settings.signals.own, failures or Failures(), key=key)
+    versions = {**chosen.versions, **own.versions}
+    return SignalSet(MappingProxyType(observers | dict(own.observers)), versions, own.closers)
 
 
 def prices_of(settings: SignalSettings) -> list[Price]:

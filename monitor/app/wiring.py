@@ -35,6 +35,7 @@ from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
 from monitor.app.review import reviews_of, selection_of
 from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
+from monitor.app.signal_rows import SignalRows, own_names
 from monitor.app.signals import count_judgements, refusal_model_of, signals_of
 from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
@@ -50,6 +51,7 @@ from monitor.ingest.kafka_client import client_options
 from monitor.ingest.limits import limits_of
 from monitor.ingest.redact import redaction_of
 from monitor.ingest.route import routes_of
+from monitor.own.failures import Failures
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.worker import BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
@@ -81,6 +83,7 @@ from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
 from monitor.telemetry.probes import ProbeMetrics
 from monitor.telemetry.reference import ReferenceMetrics
 from monitor.telemetry.releases import ReleaseMetrics
+from monitor.telemetry.signals import SignalCounts
 from monitor.web.app import Ports, create_app
 from monitor.web.server import WebServer
 
@@ -103,6 +106,7 @@ def ports_of(
     *,
     kafka_lag: Callable[[], int | None] = lambda: None,
     counts: LabelCounts | None = None,
+    failures: Failures | None = None,
 ) -> Ports:
     """Return what the console, the API and the commands read and change."""
     streams = PostgresStreams(engine, signals_of(settings))
@@ -124,6 +128,7 @@ def ports_of(
         agreement=agreement_of(engine, settings),
         probes=probe_reports_of(engine, settings.probes),
         erasures=Erasing.of(engine, settings.retrain),
+        signals=SignalRows(settings, failures or Failures()),
         labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),
     )
 
@@ -190,6 +195,7 @@ class Daemon:
         anchor, metrics = settings.rewards.anchor, self._metrics
         self._anchors = anchor_scoring_of(anchor, engine=self._engine, scorer=self._shared_scorer, metrics=metrics)
         self._reference_metrics = ReferenceMetrics(self._registry, leader_seconds=leader_seconds)
+        self._failures = Failures(SignalCounts(self._registry, own_names(settings)).count_failures)
         self._label_metrics = LabelMetrics(self._registry, leader_seconds=leader_seconds + SHOW_SECONDS)
         self._worker: Worker | None = None
         self._supervisor = Supervisor(self.health, leave_seconds=settings.drain_seconds + LEAVE_SECONDS)
@@ -224,7 +230,13 @@ class Daemon:
 
     def _open_web(self) -> WebServer:
         app = create_app(
-            ports_of(self._engine, self.settings, kafka_lag=self._lag_records, counts=self._metrics.labels),
+            ports_of(
+                self._engine,
+                self.settings,
+                kafka_lag=self._lag_records,
+                counts=self._metrics.labels,
+                failures=self._failures,
+            ),
             health=self.health,
             registry=self._registry,
             tokens=self.settings.web.tokens,
@@ -245,7 +257,8 @@ class Daemon:
         )
         temperature = ScorerTemperatures(self._engine, self.settings.rewards)
         selection = selection_of(self._engine, self.settings.review, has_texts=ingest.text.keep != "none")
-        rules = observe_rules_of(self.settings, selection, temperature)
+        signals = signals_of(self.settings, self._failures)
+        rules = observe_rules_of(self.settings, selection, temperature, signals)
         embedder, reward_model = open_embedder(self.settings, self._scorer, self._shared_scorer, self._metrics)
         dead_letters = KafkaDeadLetters(kafka, withhold=ingest.redaction.dead_letters == "withhold")
         made = MadeParts(store, dead_letters, self._metrics, self.health)
@@ -253,7 +266,7 @@ class Daemon:
         worker = Worker(
             lambda assignment: KafkaSource(kafka, [route.topic for route in routes_of(kafka)], assignment),
             processor,
-            limits=BatchLimits(ingest.batch_max_traces, ingest.batch_max_seconds),
+            limits=BatchLimits(ingest.batch_max_traces, ingest.batch_max_seconds, ingest.batch_max_bytes),
             metrics=self._metrics,
             health=self.health,
             backoff=Backoff(SystemRandom()),
@@ -264,6 +277,7 @@ class Daemon:
         dead_letters.close()
         if embedder is not None:
             embedder.close()
+        signals.close()
 
     def _lag_records(self) -> int | None:
         return self._worker.lag_records if self._worker is not None else None

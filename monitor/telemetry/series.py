@@ -86,6 +86,14 @@ UNEMBEDDED = Series(
     "prompts",
     "Prompts that were logged without the embedding that ingest.embedding wants: refused, or its server was away.",
 )
+SIGNAL_FAILURES = Series(
+    "monitor_signal_failures_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "traces",
+    "Traces for which one of signals.own had no value though it was asked for one; the log and the console say why.",
+    ("signal",),
+)
 JUDGED = Series(
     "monitor_judged_answers_total",
     Kind.COUNTER,
@@ -306,6 +314,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     SKIPPED,
     *JOIN_SERIES,
     UNEMBEDDED,
+    SIGNAL_FAILURES,
     JUDGED,
     LOST_RECORDS,
     REPLACED_LOGS,

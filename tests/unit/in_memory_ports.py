@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
+from monitor.app.signal_rows import SignalRows
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.erasure import Erasure, ErasureSubject
@@ -28,9 +29,11 @@ from monitor.errors import Conflict, NotFound, Unavailable
 from monitor.labels.agreement import AgreementReport
 from monitor.labels.report import LabelReport
 from monitor.offline.log import InMemoryLog
+from monitor.own.failures import Failures
 from monitor.postgres.engine import AWAY
 from monitor.probes.report import SuiteReport
 from monitor.runs.model import ModelDetail, ModelRole, Models
+from monitor.settings.root import Settings
 from monitor.web.app import Ports
 from monitor.web.routes.label import PostedLabel
 from tests.labels import label
@@ -145,6 +148,7 @@ class InMemoryMonitor:
             labels=self,
             probes=self.probed,
             erasures=self,
+            signals=SignalRows(Settings(), Failures()),
         )
 
     def count(self, subject: ErasureSubject, *, actor: Actor) -> Erasure:

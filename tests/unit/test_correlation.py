@@ -10,10 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from monitor.domain.observation import ObservationBatch, Series
+from monitor.domain.observation import ObservationBatch, Series, batch_of
 from monitor.domain.view import BaselineSummary
 from monitor.drift.correlation import Correlations, RewardCorrelation, correlations_of, present_of
-from monitor.observe.gather import batch_of
 from monitor.stats.rank_correlation import LEAST_PAIRS, rank_correlation
 
 Floats = NDArray[np.float64]

@@ -32,6 +32,7 @@ from monitor.telemetry.reference import ReferenceMetrics
 from monitor.telemetry.releases import ReleaseMetrics
 from monitor.telemetry.series import DAEMON_SERIES, SCORED_TOKENS, SERIES, SERVING_SERIES
 from monitor.telemetry.serving import ServingMetrics
+from monitor.telemetry.signals import SignalCounts
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -107,6 +108,7 @@ def test_the_daemon_exports_exactly_the_series_declared_for_it(metrics: Metrics,
     ProbeMetrics(registry)
     ReleaseMetrics(registry)
     show_console(None, registry)
+    SignalCounts(registry)
     assert_declared(registry, DAEMON_SERIES)
 
 
