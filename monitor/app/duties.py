@@ -46,6 +46,7 @@ from monitor.telemetry.metrics import Dependency, Metrics
 
 ANCHOR_SECONDS = 2.0
 FORGET_SECONDS = 600.0
+GPU_SECONDS = 10.0
 PLACEMENT_SECONDS = 10.0
 PREFERENCES_SECONDS = 10.0
 READ_SECONDS = 5.0  # of a turn, while many events or labelled traces have not been read
@@ -109,6 +110,16 @@ def label_duties(settings: Settings, metrics: LabelMetrics, *, engine: Engine, f
     ]
 
 
+def job_duties(settings: Settings, metrics: Metrics, *, engine: Engine, jobs: JobService) -> list[Duty]:
+    """Return what the leader shows of jobs and their runs."""
+    allowed = settings.retrain.budget.gpu_hours_a_week
+    return [
+        Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
+        Duty("show_runs", 0.0, lambda: metrics.show_runs(running_progress(engine))),
+        Duty("show_gpu_hours", GPU_SECONDS, lambda: metrics.show_gpu_hours(jobs.gpu_hours(), allowed=allowed)),
+    ]
+
+
 def correlations_duty(engine: Engine, metrics: Metrics) -> Duty:
     told = Correlations(PostgresFoldStore(engine), PostgresStreams(engine).baseline)
     return Duty("show_correlations", KEPT_SECONDS, lambda: metrics.show_correlations(gauges_of(told.correlations())))
@@ -147,8 +158,7 @@ def duties_of(
         ),
         Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
         Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics, wait_of(settings))),
-        Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
-        Duty("show_runs", 0.0, lambda: metrics.show_runs(running_progress(engine))),
+        *job_duties(settings, metrics, engine=engine, jobs=jobs),
         correlations_duty(engine, metrics),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
         *label_duties(settings, label_metrics, engine=engine, fenced=fenced),
