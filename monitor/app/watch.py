@@ -112,7 +112,13 @@ class WatchArrivals:
         baseline_id = None if followed is None else followed.baseline_id
         senders.count_under(baseline_id)
         look = Look(senders, self._rules, waiting=self._waiting() or 0)
-        alarms, recoveries = settle(look.findings(followed), senders, before=self._store.raised(), followed=followed)
+        alarms, recoveries = settle(
+            look.findings(followed),
+            senders,
+            before=self._store.raised(),
+            followed=followed,
+            signals=self._rules.signals,
+        )
         outcome = Outcome(alarms, recoveries, baseline_id, self._filing) if alarms or recoveries else None
         if outcome is not None or self._clock() - self._saved >= SAVE_SECONDS:
             self._store.save(senders.to_bytes(), outcome)

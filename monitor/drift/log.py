@@ -14,11 +14,7 @@ from monitor.domain.cohort import ALL
 from monitor.domain.observation import ObservationBatch, SubjectRef, SubjectWindow
 from monitor.domain.stream import StreamKey
 from monitor.drift.freeze import Window
-from monitor.signals.estimand import LABEL_SIGNALS, Estimand
-from monitor.signals.probe import PROBE_SIGNALS
-from monitor.signals.table import SIGNALS
-
-AT_ONCE = SIGNALS.keys() - {signal.name for signal in (*LABEL_SIGNALS, *PROBE_SIGNALS)}
+from monitor.signals.estimand import Estimand
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +61,8 @@ class LabelSpan:
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeSpan:
-    """Where in the log the first outcomes of one suite's probes lie, as many as a law is made of."""
+class SourceSpan:
+    """Where in the log the first observations of one source's series lie, as many as a law is made of."""
 
     signal: str
     scorer_version: str
@@ -81,8 +77,17 @@ class LabelLog(ObservationLog, Protocol):
 
 
 class ProbeLog(ObservationLog, Protocol):
-    def probe_spans(self, place: int, *, outcomes: int) -> Sequence[ProbeSpan]:
+    def probe_spans(self, place: int, *, outcomes: int) -> Sequence[SourceSpan]:
         """Return by series the runs of probes from *place* on that hold its first *outcomes*, whole runs each.
+
+        A series with fewer of them is left out.
+        """
+        ...
+
+
+class FeedbackLog(ObservationLog, Protocol):
+    def feedback_spans(self, place: int, *, traces: int) -> Sequence[SourceSpan]:
+        """Return by series of users' feedback where its first *traces* from *place* on lie, whole entries each.
 
         A series with fewer of them is left out.
         """
@@ -100,10 +105,10 @@ def excerpt_of(batches: Iterable[ObservationBatch], stream: StreamKey) -> Excerp
     return Excerpt(places, cohorts[kept].tolist(), np.concatenate([part.values for part in parts])[kept])
 
 
-def windows_of(batches: Iterable[ObservationBatch], signals: Collection[str] = AT_ONCE) -> Iterator[Window]:
+def windows_of(batches: Iterable[ObservationBatch], signals: Collection[str]) -> Iterator[Window]:
     """Yield each signal's observations, per scorer, in the order of places: blocks of them are blocks of time.
 
-    Those of *signals* alone: by default what is known as soon as a trace is, and a baseline holds.
+    Those of *signals* alone.
     """
 
     def law(batch: ObservationBatch) -> tuple[str, str]:

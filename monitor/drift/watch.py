@@ -17,6 +17,7 @@ from monitor.drift.freeze import MIN_STRATUM
 from monitor.drift.stored import ActiveBaseline
 from monitor.drift.versions import Unfollowed
 from monitor.signals.estimand import REWARD_WIN
+from monitor.signals.set import DEFAULT, SignalSet
 from monitor.stats.rhythm import DAY_HOURS, HOUR
 
 
@@ -30,6 +31,7 @@ class WatchRules:
     takeover_seconds: float = 45.0
     unread_after_seconds: float = 300.0  # without an entry, clock entries included: nobody was there to read
     unwatched_share: float = 0.01  # of all observations since the baseline was frozen
+    signals: SignalSet = DEFAULT  # those that are on: another one's values have just ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,9 @@ class Look:
         scorer_is_silent = reward is not None and bool(self.without[reward])
         for (signal, cohort), row in sorted(self.senders.signals.items(), key=lambda item: item[0][1] != ALL):
             of_scorer = signal in {REWARD.name, DISAGREEMENT.name} or (signal == REWARD_WIN.name and scorer_is_silent)
-            if not self.without[row] or signal in everywhere or (of_scorer and (signal, cohort) != (REWARD.name, ALL)):
+            if signal not in self.rules.signals.known or not self.without[row] or signal in everywhere:
+                continue
+            if of_scorer and (signal, cohort) != (REWARD.name, ALL):
                 continue
             kind = AlarmKind.SCORER_SILENT if of_scorer else AlarmKind.NO_DATA
             severity = Severity.ALERT if of_scorer else Severity.WARNING
@@ -243,6 +247,7 @@ def unwatched(senders: Senders, followed: Followed, rules: WatchRules) -> list[F
         (StreamKey(signal, ALL, ALL, scorer), f"{signal} by {scorer}", count, of_signal[signal], reason)
         for (signal, scorer), count in senders.scorers.items()
         if (signal, scorer) not in followed.scorers
+        and rules.signals.holds(signal, scorer)
         and (reason := followed.unfollowed.reason((signal, scorer))) is not None
     ]
     found, at = [], senders.rhythms.at
@@ -260,10 +265,11 @@ def settle(
     *,
     before: RaisedBefore,
     followed: Followed | None,
+    signals: SignalSet = DEFAULT,
 ) -> tuple[list[Alarm], list[Recovery]]:
     """Return the alarms that *findings* raise, those of *before* left out, and which of the live ones have recovered.
 
-    An alarm recovers when what it missed is back, not when nothing more is said of it.
+    An alarm recovers when what it missed is back, or is not wanted any more, not when nothing more is said of it.
     """
     open_now = {(alarm.kind, alarm.stream): alarm for alarm in before.live}
     raised, told = [], set()
@@ -276,9 +282,18 @@ def settle(
     recoveries = [
         Recovery(alarm.stream, alarm.episode, senders.next_place, alarm.kind)
         for of, alarm in open_now.items()
-        if of not in told and is_back(alarm, senders, followed)
+        if of not in told and (is_retired(alarm.stream, signals) or is_back(alarm, senders, followed))
     ]
     return raised, recoveries
+
+
+def is_retired(stream: StreamKey, signals: SignalSet) -> bool:
+    """Say whether *stream* is of a signal that is off now, or of a version that is not its own any more."""
+    if stream.signal == ALL:
+        return False
+    if stream.scorer_version == ALL:
+        return stream.signal not in signals.known
+    return not signals.holds(stream.signal, stream.scorer_version)
 
 
 def is_back(alarm: Alarm, senders: Senders, followed: Followed | None) -> bool:

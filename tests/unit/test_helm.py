@@ -14,6 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from dashboards.fitted import fit
 from monitor.settings.load import load_settings
 from tests.real_kafka import ROOT, in_ci
 
@@ -186,7 +187,6 @@ def test_the_rules_are_the_repository_s_own_about_this_release_alone_with_the_ru
 
     def of_this_release(path: Path) -> str:
         text = path.read_text().replace('job="rlhf-monitor"', 'namespace="production",job="watch-rlhf-monitor"')
-        text = text.replace("'/incidents/", "'https://monitor.example/incidents/")
         return text.replace("dashboards/runbooks", "https://runbooks.example/rlhf-monitor")
 
     assert sorted(groups, key=itemgetter("name")) == rule_groups(of_this_release)
@@ -194,19 +194,20 @@ def test_the_rules_are_the_repository_s_own_about_this_release_alone_with_the_ru
     assert service["metadata"]["name"] == "watch-rlhf-monitor", "the job that the operator gives what it scrapes"
 
 
+def test_the_rules_take_the_job_and_the_namespace_that_the_processes_are_scraped_under() -> None:
+    scraped = "--set=prometheusRule.job=kubernetes-pods,prometheusRule.namespace=llm"
+    rendered = render(CHART / "ci" / "gpu-values.yaml", scraped)
+    groups = rendered["PrometheusRule/watch-rlhf-monitor"]["spec"]["groups"]
+    url = "https://runbooks.example/rlhf-monitor"
+    fitted = rule_groups(lambda path: fit(path.read_text(), job="kubernetes-pods", namespace="llm", runbooks=url))
+    assert sorted(groups, key=itemgetter("name")) == fitted
+
+
 def test_without_an_address_the_runbooks_are_named_by_their_path_in_the_repository() -> None:
     rendered = render(CHART / "ci" / "gpu-values.yaml", "--set", "prometheusRule.runbookUrl=")
     groups = rendered["PrometheusRule/watch-rlhf-monitor"]["spec"]["groups"]
     urls = {rule["annotations"]["runbook_url"] for group in groups for rule in group["rules"] if "alert" in rule}
     assert all((ROOT / url).is_file() for url in urls)
-
-
-def test_the_drift_alert_links_to_its_incident_s_page() -> None:
-    for address, link in (("https://monitor.example/", "https://monitor.example/incidents/"), ("", "/incidents/")):
-        rendered = render(CHART / "ci" / "gpu-values.yaml", "--set", f"prometheusRule.consoleUrl={address}")
-        groups = rendered["PrometheusRule/watch-rlhf-monitor"]["spec"]["groups"]
-        (rule,) = (rule for group in groups for rule in group["rules"] if rule.get("alert") == "RlhfMonitorDriftAlarm")
-        assert rule["annotations"]["console_url"] == link + "{{ $labels.incident }}"
 
 
 def test_prometheus_accepts_the_rules_of_the_chart(tmp_path: Path) -> None:

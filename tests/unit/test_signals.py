@@ -9,13 +9,15 @@ from monitor.domain.trace import TokenSource
 from monitor.ingest.decode import count_output_tokens
 from monitor.signals.observe import observe
 from monitor.signals.refusal.patterns import REFUSAL_VERSION
+from monitor.signals.set import DEFAULT
 from tests.traces import REFUSAL, trace
 
 REWARD = Reward("v1", (0.25, 0.75), 0.5, 0.25, 0.25)
 
 
 def observed(reward: Reward | None = None, **changes: object) -> dict[tuple[str, str], float]:
-    return {(seen.signal, seen.scorer_version): seen.value for seen in observe(trace(0, **changes), reward)}
+    columns = observe([trace(0, **changes)], [reward], [None], DEFAULT)
+    return {(seen.signal, seen.scorer_version): seen.value for (seen,) in columns if seen is not None}
 
 
 def test_an_answered_trace_is_observed_by_every_signal_it_says_something_about() -> None:
@@ -48,7 +50,7 @@ def test_a_refusal_a_cut_answer_and_a_content_user_are_seen() -> None:
 
 
 def test_an_opinion_is_observed_under_its_scorer_and_is_no_win_rate() -> None:
-    seen = observe(trace(0), REWARD, Opinion("v1", 0.75))
+    seen = [one for (one,) in observe([trace(0)], [REWARD], [Opinion("v1", 0.75)], DEFAULT) if one is not None]
     assert [(one.signal, one.value) for one in seen if one.scorer_version == "v1"][-1] == ("reward_win", 0.75)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -27,6 +27,7 @@ from monitor.ingest.decode import (
     check_trace,
     parse_json,
 )
+from monitor.ingest.formats.output_form import schema_text
 from monitor.ingest.outcome import Carries, Format
 
 MAX_NAME_CHARACTERS = 512
@@ -98,6 +99,52 @@ class NativeTrace(Struct, frozen=True, kw_only=True, gc=False):
     truncated: Annotated[
         bool | None, Meta(description="the text was cut on its way here; it is not scored as if it were whole")
     ] = None
+    first_token_seconds: Annotated[
+        Seconds | None, Meta(description="after the request; of an answer that was streamed")
+    ] = None
+    cached_input_tokens: Annotated[
+        Count | None, Meta(description="of input_tokens, that the provider read from its cache")
+    ] = None
+    output_type: Annotated[
+        Text | None, Meta(description="that was asked for, in OpenTelemetry's words: json, text, ...")
+    ] = None
+    output_schema: Annotated[
+        dict[str, Any] | str | None,
+        Meta(description="JSON Schema that the answer was to keep to; one of more than 20,000 characters is left out"),
+    ] = None
+
+
+def native_form(trace: Trace) -> dict[str, Any]:
+    """Return *trace* as the native JSON form has it; what is not known is left out.
+
+    So are tokens that were counted here and not reported: whoever reads the form counts anew.
+    """
+    scores = trace.reward_scores
+    form: dict[str, Any] = {
+        "trace_id": trace.trace_id,
+        "timestamp": trace.timestamp.isoformat().replace("+00:00", "Z"),
+        "policy_model": trace.policy_model,
+        "conversation_id": trace.conversation_id,
+        "user_id": trace.user_id,
+        "cohort": dict(trace.cohort) or None,
+        "messages": [{"role": message.role, "content": message.content} for message in trace.messages] or None,
+        "response": trace.response,
+        "reference_response": trace.reference_response,
+        "finish_reason": trace.finish_reason,
+        "input_tokens": trace.input_tokens,
+        "output_tokens": trace.output_tokens if trace.output_tokens_source is TokenSource.REPORTED else None,
+        "latency_seconds": trace.latency_seconds,
+        "feedback": None if trace.feedback_rating is None else {"rating": trace.feedback_rating},
+        "error": trace.error,
+        "reward_scores": None if scores is None else {"policy": scores.policy, "reference": scores.reference},
+        "tool_calls": trace.tool_calls or None,
+        "truncated": trace.truncated or None,
+        "first_token_seconds": trace.first_token_seconds,
+        "cached_input_tokens": trace.cached_input_tokens,
+        "output_type": trace.output_type,
+        "output_schema": trace.output_schema,
+    }
+    return {name: value for name, value in form.items() if value is not None}
 
 
 class NativePreference(Struct, frozen=True, kw_only=True):
@@ -129,8 +176,8 @@ class NativeLabel(Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=KIND_PATTERN,
-            description="preference (over the reference response: 1 won, 0.5 tie, 0 lost), refusal, rating, correct,"
-            " or one of your own",
+            description="preference (over the reference response: 1 won, 0.5 tie, 0 lost), refusal, rating, escalation,"
+            " reopen, edit, regeneration, abandonment, correct, or one of your own",
         ),
     ]
     value: Share
@@ -207,6 +254,10 @@ def to_trace(wire: NativeTrace) -> Trace:
         wire.user_id or None,
         _count(wire.tool_calls) or 0,
         bool(wire.truncated),
+        wire.first_token_seconds,
+        _count(wire.cached_input_tokens),
+        wire.output_type or None,
+        None if wire.output_schema is None else schema_text(wire.output_schema),
     )
 
 

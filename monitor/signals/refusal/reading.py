@@ -7,10 +7,19 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from monitor.domain.signal import Signal, SignalKind
+from monitor.domain.signal import Observation, Signal, SignalKind
 from monitor.domain.trace import Trace
 
-REFUSAL = Signal("refusal", SignalKind.PROBABILITY, "ratio")
+REFUSAL = Signal(
+    "refusal", SignalKind.PROBABILITY, "ratio", "how surely the answer declines what it was asked", of_texts=True
+)
+REFUSAL_JUDGED = Signal(
+    "refusal_judged",
+    SignalKind.PROBABILITY,
+    "ratio",
+    "whether a judge says so, on a share of the answers",
+    of_texts=True,
+)
 
 
 class RefusalReading(Struct, frozen=True, gc=False):
@@ -31,3 +40,11 @@ class RefusalModel(Protocol):
     def read(self, traces: Sequence[Trace]) -> Sequence[RefusalReading | None]:
         """Return a reading for each trace; None where there is nothing to judge, or not in a language it knows."""
         ...
+
+
+def observe_refusals(model: RefusalModel, traces: Sequence[Trace]) -> list[Observation | None]:
+    """Return how surely each answer refuses, by *model*."""
+    return [
+        None if reading is None else Observation(REFUSAL.name, model.version, reading.probability)
+        for reading in model.read(traces)
+    ]

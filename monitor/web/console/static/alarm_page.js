@@ -90,7 +90,10 @@ function showHead({ alarm_id: id, state, alarm, acknowledged_by: by, snoozed_unt
   const model = [alarm.decomposition === null ? "" : decomposition(alarm.decomposition), scorer === "" ? "" : `scorer ${scorer}`];
   setText(byId("parts"), model.filter(Boolean).join(" · "));
   const ends = { acknowledged: `acknowledged by ${by ?? "somebody"}`, snoozed: until === null ? "snoozed" : `snoozed until ${utc(new Date(until))}`, recovered: recovered === null ? "recovered" : `recovered ${utc(new Date(recovered))}` };
-  setText(byId("seen"), [`alarm ${id}`, incident === null ? "" : `incident ${incident}`, ends[state] ?? ""].filter(Boolean).join(" · "));
+  setText(byId("number"), `alarm ${id}`);
+  showMessage(byId("incident"), incident === null ? "" : `incident ${incident}`);
+  setAttribute(byId("incident"), "href", `/#incident-${incident}`);
+  setText(byId("seen"), ends[state] ?? "");
 }
 
 function showJobs(jobs, { alarm_id: id }) {
