@@ -59,6 +59,7 @@ class AlarmPages:
         self._alarms = PostgresAlarms(engine)
         self._episodes = PostgresEpisodes(engine)
         self._log = PostgresCurveLog(engine)
+        self._explanations = Explanations(engine, rules, max_places=WEB_PLACES)
         self._rules = rules
         self._drawing = threading.Lock()  # one folds at a time, however many look
         self._sentences: OrderedDict[int, str] = OrderedDict()
@@ -78,6 +79,10 @@ class AlarmPages:
         ends = [row.stop_place - 1 for row in records.baselines]
         moments |= {moment.place: moment for moment in self._log.moments(ends)}
         return AlarmPage(stored, self.sentence(stored), events_of(stored, records, moments), records.jobs)
+
+    def explanation(self, alarm_id: int) -> Explanation | None:
+        """Return what can be said of an alarm, folded again as far as a page may wait."""
+        return self._explanations.explanation(alarm_id)
 
     def curves(self, alarm_id: int) -> Curves | None:
         """Return what is drawn of an alarm; None where there is no such alarm, or nothing to draw."""

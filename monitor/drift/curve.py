@@ -150,7 +150,7 @@ def draw(stored: StoredAlarm, baseline: Baseline | None, log: CurveLog, rules: F
             lines=lines_of(batches, alarm.stream, law),
             newcomers=newcomers_of(batches, alarm.stream, first, stop),
             edges=tuple(edges.tolist()) if parts else (),
-            cohorts=cohort_rows(batches, alarm.stream, law, parts, edges),
+            cohorts=cohort_rows(batches, alarm.stream, law, parts=parts, edges=edges),
         )
     named = {first, stop - 1, alarm.onset_place, alarm.place, *(min(edge, stop - 1) for edge in drawn.edges)}
     curves = [line.points for line in drawn.lines] + ([] if evidence is None else [evidence.points])
@@ -224,6 +224,7 @@ def cohort_rows(
     batches: Sequence[ObservationBatch],
     stream: StreamKey,
     law: SignalBaseline,
+    *,
     parts: Sequence[CohortPart],
     edges: Integers,
 ) -> tuple[CohortRow, ...]:

@@ -144,7 +144,6 @@ class InMemoryMonitor:
             correlations=self,
             anchors=self,
             alarms=self,
-            explanations=self,
             pages=self,
             incidents=self,
             jobs=self,

@@ -40,13 +40,11 @@ class Alarms(Protocol):
         ...
 
 
-class Explanations(Protocol):
+class AlarmPages(Protocol):
     def explanation(self, alarm_id: int) -> Explanation | None:
         """Make an alarm again from the log; None where there is no such alarm."""
         ...
 
-
-class AlarmPages(Protocol):
     def page(self, alarm_id: int) -> AlarmPage | None:
         """Return what is said of an alarm; None where there is no such alarm."""
         ...
@@ -71,7 +69,6 @@ class Incidents(Protocol):
 
 
 AlarmsPort = Annotated[Alarms, kept("alarms")]
-ExplanationsPort = Annotated[Explanations, kept("explanations")]
 PagesPort = Annotated[AlarmPages, kept("pages")]
 IncidentsPort = Annotated[Incidents, kept("incidents")]
 States = Annotated[Sequence[AlarmState], Query(description="only those in one of these states; all without")]
@@ -99,13 +96,13 @@ def get_alarm(_: Viewer, alarms: AlarmsPort, alarm_id: Number) -> StoredAlarm:
 
 
 @router.get("/alarms/{alarm_id}/explanation", responses=describe(404))
-def get_explanation(_: Viewer, explanations: ExplanationsPort, alarm_id: Number) -> Explanation:
+def get_explanation(_: Viewer, pages: PagesPort, alarm_id: Number) -> Explanation:
     """Return what decided, what it had to exceed, and who contributed, made again from the log.
 
     A decision long after its baseline is not folded again from the beginning, so its evidence is not counted again:
     `alarms explain` at the terminal does that.
     """
-    found = explanations.explanation(alarm_id)
+    found = pages.explanation(alarm_id)
     if found is None:
         raise NotFound(f"there is no alarm {alarm_id}: /api/v1/alarms lists them")
     return found
