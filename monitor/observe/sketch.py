@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.domain.covariates import LANGUAGES
-from monitor.observe.language import CODES, WEIGHTS, votes_of
+from monitor.signals.language import CODES, WEIGHTS, votes_of
 
 EDGE_WORDS = 24  # read at either end
 EDGE_CHARACTERS = 240  # in which they are looked for: 24 words, unless they have more than 9 letters on average
