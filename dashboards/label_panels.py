@@ -46,6 +46,12 @@ LABELS = Row(
             "percentunit",
         ),
         Panel(
+            "Refusal accuracy",
+            "How often the refusal model agrees with a fresh label of people.",
+            (_mean_of("refusal_accuracy"),),
+            "percentunit",
+        ),
+        Panel(
             "Rectifier",
             "How far people's verdicts lie from the ensemble's opinion. It moves when the reward models are wrong.",
             (_mean_of("win_rate_rectifier"),),

@@ -1,4 +1,4 @@
-"""`python -m retrain --spec FOLDER/spec.json` (or `refusal`, see there): exit 0 good, 1 failed, 2 bad spec, 3 no room on the disk."""
+"""`python -m retrain --spec FOLDER/spec.json`: exit 0 good, 1 failed, 2 bad spec, 3 no room on the disk."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def train(labelled: LabelledFile, out: Path) -> tuple[Mapping[str, Any], str]:
     left_out = choose(read, groups)
     judged = groups != ""
     offset, slope = calibration(left_out.scores[judged], read.refuses[judged])
-    card = card_of(rows, labelled.hashes, left_out, groups, (offset, slope))
+    card = card_of(rows, labelled.hashes, left_out, groups=groups, calibrated=(offset, slope))
     final = fit(read, np.arange(len(rows)), left_out.strength)
     out.mkdir(parents=True, exist_ok=True)
     digest = write_weights(out / WEIGHTS_FILE, weights_of(final, offset=offset, slope=slope, card=card))
@@ -102,6 +102,7 @@ def card_of(
     rows: Sequence[LabelledAnswer],
     hashes: Mapping[str, str],
     left_out: LeftOut,
+    *,
     groups: NDArray[Any],
     calibrated: tuple[float, float],
 ) -> dict[str, Any]:

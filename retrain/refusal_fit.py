@@ -21,6 +21,7 @@ Chosen = NDArray[np.int64]
 LEAST_ANSWERS = 8  # that hold a token
 LEAST_MODELS = 2  # among whose answers it is: what one model alone says does not carry over
 STEPS = 300
+LEAST_WEIGHT = 0.002  # of a token that is written: less moves no probability by a thousandth
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ class Fitted:
     def scores(self, read: Read, chosen: Chosen) -> tuple[Floats, Floats]:
         """Return the log odds of refusing, and of doing so in full where it refuses."""
         matrix = read.matrix(chosen, self.vocabulary)
-        return tuple(matrix @ own[:-1] + own[-1] for own in (self.refuses, self.full))  # type: ignore[return-value]
+        refuses, full = (np.asarray(matrix @ own[:-1] + own[-1]) for own in (self.refuses, self.full))
+        return refuses, full
 
 
 def fit(read: Read, chosen: Chosen, strength: float) -> Fitted:
@@ -99,7 +101,9 @@ def logistic(matrix: Any, wanted: Floats, strength: float) -> Floats:
         slope = np.append(matrix.T @ error + weights[:-1] / strength, error.sum())
         return value + 0.5 * float(weights[:-1] @ weights[:-1]) / strength, slope
 
-    return np.asarray(minimize(loss, np.zeros(matrix.shape[1] + 1), jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x)
+    return np.asarray(
+        minimize(loss, np.zeros(matrix.shape[1] + 1), jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x
+    )
 
 
 def calibration(scores: Floats, refuses: Floats) -> tuple[float, float]:
@@ -112,7 +116,11 @@ def weights_of(fitted: Fitted, *, offset: float, slope: float, card: Mapping[str
     """Return what is written to the data file: tokens that weigh nothing are left out."""
     split = len(fitted.vocabulary)
     both = np.round(np.stack((fitted.refuses, fitted.full), axis=1), 4)
-    tokens = {t: (float(both[c, 0]), float(both[c, 1])) for t, c in fitted.vocabulary.items() if np.abs(both[c]).max() >= 0.002}
+    tokens = {
+        t: (float(both[c, 0]), float(both[c, 1]))
+        for t, c in fitted.vocabulary.items()
+        if np.abs(both[c]).max() >= 0.002
+    }
     numbers = {name: (float(a), float(b)) for name, (a, b) in zip(features.DENSE, both[split:-1], strict=True)}
     return RefusalWeights(
         features=features.VERSION,

@@ -13,10 +13,12 @@ from monitor.app.estimates import SHOW_SECONDS, ShowEstimates, estimates_of, lat
 from monitor.app.leader import Duty, FoldLog, StartJobs, WatchIncidents, WatchPlacement
 from monitor.app.retraining import ShowAgreement, agreement_of
 from monitor.app.review import PLAN_SECONDS, TIDY_SECONDS, PlanReview, TidyReview
-from monitor.app.rules import block_rule_of, wait_of
+from monitor.app.rules import block_rule_of, signals_of, wait_of
 from monitor.app.watch import WatchArrivals
 from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.freeze import NullRule
 from monitor.drift.incident import IncidentRule
+from monitor.drift.versions import VersionLaws
 from monitor.drift.watch import WatchRules
 from monitor.labels.keeper import BlockKeeper
 from monitor.postgres.alarms import PostgresAlarms
@@ -29,10 +31,12 @@ from monitor.postgres.preferences import PostgresPreferences
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.retention import PostgresRetention, Retention
 from monitor.postgres.streams import PostgresFoldStore
+from monitor.postgres.versions import PostgresVersions
 from monitor.postgres.views.jobs import job_counts, running_progress
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.retraining.service import JobService
 from monitor.settings.root import Settings
+from monitor.signals.refusal import REFUSAL
 from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import Dependency, Metrics
 
@@ -48,22 +52,33 @@ BLOCK_SECONDS = 2.0
 CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a leader
 
 
-def watch_of(settings: Settings, metrics: Metrics, fenced: Engine, overview: PostgresOverview) -> WatchArrivals:
+def watch_of(
+    settings: Settings, metrics: Metrics, fenced: Engine, *, overview: PostgresOverview, versions: VersionLaws
+) -> WatchArrivals:
     """Return the watch over what does not come; a pause that a worker's end explains is no silence."""
     takeover = settings.kafka.session_timeout_seconds + settings.ingest.batch_max_seconds + settings.drift.fold_seconds
+    signals = signals_of(settings)
     return WatchArrivals(
-        PostgresArrivals(fenced, group_id=settings.kafka.group_id),
+        PostgresArrivals(fenced, group_id=settings.kafka.group_id, signals=signals),
         WatchRules(
             false_days=settings.drift.false_page_days,
             takeover_seconds=takeover,
             unread_after_seconds=3.0 * CLOCK_SECONDS + takeover,
+            signals=signals,
         ),
         active=PostgresFoldStore(fenced).active,
+        unfollowed=versions.unfollowed,
         filing=IncidentRule(timedelta(seconds=settings.drift.incident_seconds)).file,
         reads=lambda: metrics.is_reached(Dependency.KAFKA),
         waiting=overview.kafka_lag,
         metrics=metrics,
     )
+
+
+def versions_of(engine: Engine, rule: NullRule) -> VersionLaws:
+    """Return what gives the signals of this program that hang on prompt and answer alone their laws."""
+    again = rule.signals.only({REFUSAL.name})
+    return VersionLaws(PostgresVersions(engine), again.rows, rule, signals=again.of_traces)
 
 
 def done(body: Callable[[], object]) -> Callable[[], None]:
@@ -101,7 +116,8 @@ def duties_of(
 ) -> list[Duty]:
     """Return what one replica does for all, in the order of a turn; every write goes through *fenced*."""
     log_store = PostgresFoldStore(fenced)
-    controller = Controller(log_store, rules)
+    versions = versions_of(fenced, rules.null_rule)
+    controller = Controller(log_store, rules, versions=versions)
     store = PostgresCheckpoints(fenced, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts)
     alarms, models = PostgresAlarms(fenced), RewardRegistry(engine)
 
@@ -118,7 +134,9 @@ def duties_of(
         Duty("tell_time", CLOCK_SECONDS, tell_time),
         Duty("fold_log", 0.0, FoldLog(controller.tick, overview.fold_lag, metrics)),
         Duty("settle_blocks", BLOCK_SECONDS, BlockKeeper(PostgresBlocks(fenced), block_rule_of(settings)).turn),
-        Duty("watch_arrivals", WATCH_SECONDS, watch_of(settings, metrics, fenced, overview)),
+        Duty(
+            "watch_arrivals", WATCH_SECONDS, watch_of(settings, metrics, fenced, overview=overview, versions=versions)
+        ),
         Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
         Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics, wait_of(settings))),
         Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from monitor.app.leader import Duty
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message
-from monitor.drift.comparison import Comparison
+from monitor.drift.comparison import Comparison, Refuses
 from monitor.drift.control import ControlStream
 from monitor.drift.reask import PairTolerance
 from monitor.drift.reasker import Reasker, ReaskMetrics, ReaskRules
@@ -58,6 +58,7 @@ def asking_again(
     *,
     scorer: SharedScorer,
     metrics: ReaskMetrics,
+    refuses: Refuses,
     tolerance: PairTolerance = DEFAULT_TOLERANCE,
 ) -> Iterator[list[Duty]]:
     """Offer the leader's duty of asking again, while the block lasts."""
@@ -71,7 +72,7 @@ def asking_again(
         return [None] * len(rows) if ensemble is None else ensemble.score(rows)
 
     with closing(reference_of(settings)) as policy:
-        comparison = Comparison(policy, score)
+        comparison = Comparison(policy, score, refuses)
         asker = reasker_of(settings, engine, comparison=comparison, tolerance=tolerance, metrics=metrics)
         duties = [Duty("ask_again", 0.0, asker)]
         if settings.control_ratio > 0:

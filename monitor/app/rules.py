@@ -30,6 +30,7 @@ from monitor.retraining.cause import Verdicts
 from monitor.runs.action import ACTIONS
 from monitor.runs.policy import POLICY
 from monitor.settings.root import Settings
+from monitor.signals.set import SignalSet, choose
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +43,13 @@ def observe_rules_of(settings: Settings, selection: SelectionRule, temperature: 
         selection,
         RewardRule(temperature, takes_reported=rewards.backend == "none"),
         text_rule_of(settings),
+        signals_of(settings),
     )
+
+
+def signals_of(settings: Settings) -> SignalSet:
+    """Return the signals that are on."""
+    return choose(settings.signals.on, settings.signals.off, refusal=settings.signals.refusal)
 
 
 def text_rule_of(settings: Settings) -> TextRule:
@@ -83,7 +90,13 @@ def null_rule_of(settings: Settings) -> NullRule:
     for signal, name in drift.detectors.items():
         if name not in DETECTORS:
             raise InvalidSetting(f"drift.detectors names {name!r} for {signal}; there are {', '.join(DETECTORS)}")
-    return NullRule(drift.standard_errors, drift.cohort_standard_errors, tolerances_of(settings), drift.detectors)
+    return NullRule(
+        drift.standard_errors,
+        drift.cohort_standard_errors,
+        tolerances_of(settings),
+        drift.detectors,
+        signals_of(settings),
+    )
 
 
 def tolerances_of(settings: Settings) -> dict[str, Tolerance]:

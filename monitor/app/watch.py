@@ -11,6 +11,7 @@ import structlog
 
 from monitor.drift.arrivals import Arrivals, Outcome, RaisedBefore, Senders
 from monitor.drift.stored import ActiveBaseline, Filing
+from monitor.drift.versions import Unfollowed
 from monitor.drift.watch import Look, WatchRules, followed_by, settle
 from monitor.telemetry.metrics import Metrics
 
@@ -56,11 +57,13 @@ class WatchArrivals:
         reads: Callable[[], bool],
         waiting: Callable[[], int | None],
         metrics: Metrics,
+        unfollowed: Callable[[], Unfollowed] = Unfollowed,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._rules = rules
         self._active = active
+        self._unfollowed = unfollowed
         self._filing = filing
         self._reads = reads
         self._waiting = waiting
@@ -105,11 +108,17 @@ class WatchArrivals:
             self._watches = True
         senders.look_at(self._store.offsets())
         self._known = self._active(self._known)
-        followed = None if self._known is None else followed_by(self._known)
+        followed = None if self._known is None else followed_by(self._known, self._unfollowed())
         baseline_id = None if followed is None else followed.baseline_id
         senders.count_under(baseline_id)
         look = Look(senders, self._rules, waiting=self._waiting() or 0)
-        alarms, recoveries = settle(look.findings(followed), senders, before=self._store.raised(), followed=followed)
+        alarms, recoveries = settle(
+            look.findings(followed),
+            senders,
+            before=self._store.raised(),
+            followed=followed,
+            signals=self._rules.signals,
+        )
         outcome = Outcome(alarms, recoveries, baseline_id, self._filing) if alarms or recoveries else None
         if outcome is not None or self._clock() - self._saved >= SAVE_SECONDS:
             self._store.save(senders.to_bytes(), outcome)

@@ -33,7 +33,7 @@ from monitor.app.reference import asking_again
 from monitor.app.release import Released, adopt_given_models, release_duties
 from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
 from monitor.app.review import reviews_of, selection_of
-from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, tolerances_of
+from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, signals_of, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
 from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
@@ -70,6 +70,7 @@ from monitor.rewards.turns import SharedScorer
 from monitor.runs.artifact import Artifact
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
+from monitor.signals.refusal.observers import refuses_by, uncovered_answers
 from monitor.telemetry.health import Health
 from monitor.telemetry.intake import LabelCounts
 from monitor.telemetry.labels import LabelMetrics
@@ -101,7 +102,7 @@ def ports_of(
     counts: LabelCounts | None = None,
 ) -> Ports:
     """Return what the console, the API and the commands read and change."""
-    streams = PostgresStreams(engine)
+    streams = PostgresStreams(engine, signals_of(settings))
     return Ports(
         overview=PostgresOverview(engine, kafka_lag=kafka_lag),
         streams=Streams(streams),
@@ -160,11 +161,10 @@ class Daemon:
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *more, WEB))
         self.port = 0
         self._registry = _registry()
-        served = settings.rewards.backend == "http"
-        reached = [name for name in Dependency if served or name is not Dependency.REWARDS]
         leader_seconds = FRESH_SECONDS + settings.drift.fold_seconds
-        self._metrics = Metrics(self._registry, dependencies=reached, leader_seconds=leader_seconds)
+        self._metrics = _metrics_of(settings, self._registry, leader_seconds)
         self._metrics.follow_health(self.health)
+        self._metrics.follow_uncovered(lambda: uncovered_answers(settings.signals.refusal))
         self._engine = create_engine_for(settings.postgres.url.get_secret_value(), settings.postgres.pool_size)
         event.listen(
             self._engine,
@@ -282,7 +282,14 @@ class Daemon:
         fresh_seconds = FRESH_SECONDS + settings.drift.fold_seconds
         shown = ProbeMetrics(self._registry, leader_seconds=fresh_seconds + SHOW_SECONDS)
         with (
-            asking_again(again, fenced, tolerance=tolerance, scorer=scorer, metrics=metrics) as asking,
+            asking_again(
+                again,
+                fenced,
+                tolerance=tolerance,
+                scorer=scorer,
+                refuses=refuses_by(settings.signals.refusal),
+                metrics=metrics,
+            ) as asking,
             probing(settings, fenced, scorer=scorer, metrics=shown) as probes,
         ):
             duties[FOLDED:FOLDED] = [*asking, *probes]
@@ -359,6 +366,13 @@ def _require_extras(settings: Settings) -> None:
         require("gpu", "torch", "ingest.embedding.backend = 'huggingface'")
     if retrain.launcher == "local_process" and (retrain.rules or periodic_rules(retrain)):
         require("train", "trl", "retrain.rules, retrain.periodic or retrain.refresh_cron, with runs beside the daemon,")
+
+
+def _metrics_of(settings: Settings, registry: CollectorRegistry, leader_seconds: float) -> Metrics:
+    served = settings.rewards.backend == "http"
+    reached = [name for name in Dependency if served or name is not Dependency.REWARDS]
+    known = signals_of(settings).known
+    return Metrics(registry, dependencies=reached, leader_seconds=leader_seconds, signals=known)
 
 
 def _registry() -> CollectorRegistry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from monitor.drift.tolerance import Tolerance
     from monitor.offline.reader import FileReader
     from monitor.rewards.huggingface import HuggingFaceEnsemble
+    from monitor.signals.set import SignalSet
 
 Files = Annotated[
     list[Path],
@@ -88,13 +89,14 @@ def score(
     form: FormatOption = "auto",
     strict: Strict = False,
 ) -> None:
-    """Score traces from files: signals and, with --reward-model, the ensemble's rewards."""
+    """Score traces from files: the signals that are on and, with --reward-model, the ensemble's rewards."""
     from monitor.offline.score import score_rows
 
     _check_paths(files, "--out", out)
+    signals = _signals_on()
     ensemble = _load(reward_model, device)
     with _reading(files, tokenizer, form) as reader:
-        _write_lines(out, map(json.dumps, score_rows(reader.read(files), ensemble)))
+        _write_lines(out, map(json.dumps, score_rows(reader.read(files), ensemble, signals=signals)))
     _tell_counts(reader)
     if not reader.good or (strict and reader.bad):
         raise typer.Exit(1)
@@ -149,7 +151,10 @@ def backtest(
         bool, typer.Option("--warnings", help="Also show warnings: streams that changed, by however little.")
     ] = False,
 ) -> None:
-    """Freeze a baseline from the first traces of files and show what drifted in the others."""
+    """Freeze a baseline from the first traces of files and show what drifted in the others.
+
+    Which signals are read is in the settings, part `signals`, as it is for the daemon.
+    """
     from monitor.cli.backtested import backtest_json, show_backtest
     from monitor.domain.alarm import AlarmKind, Severity
     from monitor.domain.cohort import CohortRule
@@ -166,11 +171,12 @@ def backtest(
     _check_paths([*files, *(labels or ())], "--json", json_out)
     if not baseline and not labels:
         raise InvalidInput("give --baseline N to watch what follows the first N traces, or --labels to estimate rates")
+    signals = _signals_on()
     plan = BacktestPlan(
         baseline_traces=baseline or 0,
-        observe=ObserveRules(CohortRule(tuple(cohort_key or ())), timedelta(seconds=repeat_window)),
+        observe=ObserveRules(CohortRule(tuple(cohort_key or ())), timedelta(seconds=repeat_window), signals=signals),
         fold=FoldRules(budget_of(average_run_length, false_page_days)),
-        null_rule=NullRule(tolerance=tolerances_of(tolerance or ())),
+        null_rule=NullRule(tolerance=tolerances_of(tolerance or (), signals.known), signals=signals),
         labels=LabelPlan(baseline_labels=baseline_labels),
     )
     ensemble = _load(reward_model, device)
@@ -202,18 +208,17 @@ def budget_of(average_run_length: float | None, false_page_days: float | None) -
     return Budget(false_page_days=false_page_days)
 
 
-def tolerances_of(words: Iterable[str]) -> dict[str, Tolerance]:
-    """Read "response_length=10%" and "refusal=0.02"; raises `InvalidInput` with what is wrong."""
+def tolerances_of(words: Iterable[str], known: Collection[str]) -> dict[str, Tolerance]:
+    """Read "response_length=10%" and "refusal=0.02" of *known* signals; raises `InvalidInput` with what is wrong."""
     from monitor.drift.tolerance import Tolerance
     from monitor.signals.input_shift import INPUT_SHIFT
-    from monitor.signals.table import SIGNALS
 
     found = {}
     for word in words:
         signal, _, amount = word.partition("=")
-        if signal not in SIGNALS or signal == INPUT_SHIFT.name:
-            known = ", ".join(name for name in SIGNALS if name != INPUT_SHIFT.name)
-            raise InvalidInput(f"--tolerance {word}: there is no signal {signal!r}; known are {known}")
+        if signal not in known or signal == INPUT_SHIFT.name:
+            names = ", ".join(name for name in known if name != INPUT_SHIFT.name)
+            raise InvalidInput(f"--tolerance {word}: there is no signal {signal!r}; known are {names}")
         try:
             number = float(amount.removesuffix("%"))
         except ValueError:
@@ -231,6 +236,14 @@ def _check_paths(files: list[Path], option: str, target: Path | None) -> None:
     require_files(files)
     if target is not None and target.exists() and any(target.samefile(path) for path in files):
         raise InvalidInput(f"{option} {target}: this is one of the files to read: name another file")
+
+
+def _signals_on() -> SignalSet:
+    """Return the signals that the settings name: those that the daemon reads."""
+    from monitor.app.rules import signals_of
+    from monitor.settings.load import load_settings
+
+    return signals_of(load_settings())
 
 
 def _load(folders: list[Path] | None, device: str) -> HuggingFaceEnsemble | None:

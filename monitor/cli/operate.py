@@ -83,10 +83,12 @@ def baseline_freeze(
 def drift_status(as_json: AsJson = False) -> None:
     """Show every stream beside its baseline, most evidence first."""
     from monitor.app.anchor import anchors_of
+    from monitor.app.rules import signals_of
     from monitor.drift.status import Streams
+    from monitor.postgres.views.streams import PostgresStreams
 
     with open_database() as (engine, settings):
-        streams = Streams(_streams(engine))
+        streams = Streams(PostgresStreams(engine, signals_of(settings)))
         anchor = anchors_of(engine, settings.rewards.anchor).anchor()
         statuses = sorted(streams.streams(), key=lambda status: -status.evidence_log)
         unwatched, unknown = streams.unwatched_cohorts(), streams.unwatched_scorers()
@@ -142,10 +144,12 @@ def drift_report(
     ] = None,
 ) -> None:
     """Write an Evidently report of the baseline's traces against the current ones."""
+    from monitor.app.rules import signals_of
     from monitor.drift.report import MAX_ROWS, observation_frame, write_report
     from monitor.postgres.streams import PostgresFoldStore
 
-    with open_database() as (engine, _):
+    with open_database() as (engine, settings):
+        signals = signals_of(settings)
         store, summary = PostgresFoldStore(engine), _streams(engine).baseline()
         if summary is None:
             raise NotFound(
@@ -157,8 +161,8 @@ def drift_report(
         first = max(summary.first_place, summary.stop_place - MAX_ROWS)
         write_report(
             out,
-            baseline=observation_frame(store.window(first, summary.stop_place)),
-            current=observation_frame(store.window(start, stop)),
+            baseline=observation_frame(store.window(first, summary.stop_place), signals),
+            current=observation_frame(store.window(start, stop), signals),
         )
         before, after, since, until = store.trace_numbers((first, summary.stop_place, start, stop))
     say(f"{out}: traces {before} to {after - 1} against {since} to {until - 1}")

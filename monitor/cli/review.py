@@ -56,6 +56,16 @@ def review_status() -> None:
     say(f"budget: {settings.review.daily_budget} items a day")
 
 
+@review.command("refusals")
+def review_refusals(file: Annotated[Path, typer.Argument(help="The JSON Lines file to write.")]) -> None:
+    """Write the answers that people judged for refusals, as a refusal model learns from them."""
+    from monitor.postgres.refusal_rows import PostgresRefusalRows
+
+    with open_database() as (engine, _):
+        written = PostgresRefusalRows(engine).export(file)
+    say(f"{file}: {written.rows} answers, sha256 {written.sha256}")
+
+
 @review.command("gold")
 def review_gold(
     trace_id: Annotated[str, typer.Argument(help="The trace whose verdict is known.")],

@@ -11,7 +11,8 @@ from hashlib import blake2b
 import msgspec
 
 PREFERENCE = "preference"  # of the trace's answer over its reference response: 1 won, .5 tie, 0 lost
-REFUSAL = "refusal"  # 1: the answer refuses
+REFUSAL = "refusal"  # 1: the answer refuses, in full or in part
+FULL = "full"  # a dimension of such a label: 1 in full, 0 in part; a label without it was asked no more
 RATING = "rating"  # a user's thumb: 1 up, 0 down; nobody decided who gives one
 KIND_PATTERN = "^[a-z][a-z0-9_]{0,63}$"  # of these, and of any other kind
 

@@ -219,7 +219,8 @@ class LogEnd:
 
 def micros_of(timestamps: Sequence[datetime]) -> NDArray[np.int64]:
     """Return aware *timestamps* in microseconds since 1970."""
-    return np.array([(at - EPOCH) // MICROSECOND for at in timestamps], dtype=np.int64)
+    since = [at - EPOCH for at in timestamps]
+    return np.array([(one.days * 86_400 + one.seconds) * 1_000_000 + one.microseconds for one in since], dtype=np.int64)
 
 
 def moment_of(micros: int) -> datetime:

@@ -8,7 +8,6 @@ from enum import StrEnum
 from hashlib import blake2b
 
 from monitor.domain.label import PREFERENCE
-from monitor.domain.trace import Message
 
 
 class Reason(StrEnum):
@@ -85,12 +84,20 @@ class AnswerGiven:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownMessage:
+    """A message of a prompt, in a form that the API can describe."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class ShownItem:
     """An item as its annotator sees it, who is told neither which answer is the policy's nor why it is asked for."""
 
     item_id: int
     kind: str
-    messages: tuple[Message, ...]
+    messages: tuple[ShownMessage, ...]
     answers: tuple[str, ...]  # the two to choose from, in the order in which they stand; or the only one
     criteria_version: str
 

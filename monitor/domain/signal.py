@@ -22,19 +22,24 @@ class Signal:
     name: str
     kind: SignalKind
     unit: str
+    meaning: str = ""  # in one line, for people
 
 
 # What the reward models tell; what a trace tells by itself stands in `monitor.signals`.
-REWARD = Signal("reward", SignalKind.RANKED, "reward")
-DISAGREEMENT = Signal("disagreement", SignalKind.RANKED, "reward")
+REWARD = Signal("reward", SignalKind.RANKED, "reward", "how good the reward models find the answer")
+DISAGREEMENT = Signal("disagreement", SignalKind.RANKED, "reward", "how far the reward models are apart")
 
 # What the reward models tell of the anchor set (`drift.anchor`): no baseline holds it, and no detector bets on it.
 ANCHOR_REWARD = Signal("anchor_reward", SignalKind.RANKED, "reward")
 ANCHOR_FIRST_REWARD = Signal("anchor_first_reward", SignalKind.RANKED, "reward")  # of its pairs when they were traces
 
 # How production's answer differs from the released policy's to the same prompt (`drift.control`).
-CONTROL_LENGTH = Signal("control_length", SignalKind.RANKED, "log ratio")
-CONTROL_REFUSAL = Signal("control_refusal", SignalKind.RANKED, "difference")
+CONTROL_LENGTH = Signal(
+    "control_length", SignalKind.RANKED, "log ratio", "how much longer the answer is than the released policy's"
+)
+CONTROL_REFUSAL = Signal(
+    "control_refusal", SignalKind.RANKED, "difference", "the answer refuses and the released policy's does not"
+)
 
 
 class Observation(Struct, frozen=True, gc=False):

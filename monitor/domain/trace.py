@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -19,11 +19,11 @@ class TokenSource(StrEnum):
     WORDS = "words"
 
 
+USER_ROLES = frozenset({"user", "human"})
 TOOL_FINISHES = frozenset({"tool_calls", "tool_call", "tool_use", "function_call"})  # as providers write it
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True, gc=False):
     role: str
     content: str
 
@@ -63,6 +63,10 @@ class Trace(Struct, frozen=True, gc=False):  # made once a record: a dataclass c
     user_id: str | None = None
     tool_calls: int = 0  # that the answer asks for
     truncated: bool = False  # the text was cut on its way here; a cut by the length limit is a finish reason
+    first_token_seconds: float | None = None  # after the request; of an answer that was streamed
+    cached_input_tokens: int | None = None  # of `input_tokens`, that the provider read from its cache
+    output_type: str | None = None  # that was asked for, in OpenTelemetry's words: "text", "json", ...
+    output_schema: str | None = None  # JSON Schema that the answer was to keep to
 
     @property
     def calls_tools(self) -> bool:
@@ -105,6 +109,14 @@ class Preference:
     cohort: Mapping[str, str] = field(default_factory=dict)
     dimensions: Mapping[str, float] = field(default_factory=dict)
     trace_id: str | None = None  # whose answer is one of the two, where it is known
+
+
+def prompt_of(messages: Sequence[Message]) -> str | None:
+    """Return the last user message; all messages where none is a user's, and None where there is none at all."""
+    for message in reversed(messages):
+        if message.role in USER_ROLES:
+            return message.content
+    return "\n".join(message.content for message in messages) if messages else None
 
 
 def _digest(*parts: str) -> bytes:

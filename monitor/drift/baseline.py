@@ -11,6 +11,7 @@ import numpy as np
 
 from monitor.domain.cohort import ALL
 from monitor.domain.covariates import Covariates
+from monitor.domain.signal import SignalKind
 from monitor.drift.design import Columns, Encoder
 from monitor.drift.detector import DEFAULT as DEFAULT_DETECTOR
 from monitor.drift.expectation import Expectation
@@ -63,10 +64,15 @@ def may_page(followed: Sequence[Stratum]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SignalBaseline:
-    """A signal's frozen law: what its scale keeps of the window, what it is expected to be, and its strata."""
+    """A signal's frozen law: what its scale keeps of the window, what it is expected to be, and its strata.
+
+    It says itself how its values are read, so that whoever folds needs no settings that know the signal.
+    """
 
     signal: str
     scorer_version: str
+    kind: SignalKind
+    unit: str
     quantiles: tuple[float, ...]  # the scale's grid; empty for a binary signal
     expectation: Expectation
     kind_wander: float  # tau_g, on the axis: how much a kind of prompt's means over time differed beyond chance
@@ -81,7 +87,7 @@ class SignalBaseline:
 
     @property
     def scale(self) -> Scale:
-        return scale_of(self.signal)
+        return scale_of(self.kind)
 
     def law(self) -> WindowLaw:
         """Return what the scale asks for; made anew at each call."""
@@ -91,10 +97,6 @@ class SignalBaseline:
     def bounds(self) -> tuple[float, float]:
         """The range in which effects are measured; values outside count as its ends."""
         return self.scale.bounds(np.asarray(self.quantiles))
-
-    @property
-    def unit(self) -> str:
-        return self.scale.unit(SIGNALS[self.signal], self.scorer_version)
 
     def followed(self, cohort: str, policy_model: str) -> list[Stratum]:
         """Return the strata that a stream bets against: its own cohort's, or every cohort's in the roll-up.
@@ -202,6 +204,14 @@ class Baseline:
     def from_json(cls, first_place: int, stop_place: int, content: Any) -> Baseline:
         if isinstance(content, list):
             return cls(first_place, stop_place, (), outdated=True)
-        signals = msgspec.convert(content["signals"], tuple[SignalBaseline, ...])
+        signals = msgspec.convert([_with_kind(law) for law in content["signals"]], tuple[SignalBaseline, ...])
         prompts = msgspec.convert(content["prompts"], PromptLaw | None)
         return cls(first_place, stop_place, signals, prompts, content["window_days"])
+
+
+def _with_kind(law: dict[str, Any]) -> dict[str, Any]:
+    """Return *law* as it is kept now: earlier ones were all of signals that come with the program, and said no kind."""
+    if "kind" in law:
+        return law
+    signal = SIGNALS[law["signal"]]
+    return law | {"kind": signal.kind, "unit": scale_of(signal.kind).unit(signal, law["scorer_version"])}

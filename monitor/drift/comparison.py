@@ -18,6 +18,7 @@ from monitor.signals.outcome import CUT_OFF
 from monitor.signals.refusal import is_refusal
 
 Compared = tuple[ReferenceAnswer, Measured, Measured | None]  # the answer; production's, and it, as compared
+Refuses = Callable[[Sequence[Message], str], bool]  # whether an answer to the messages refuses
 Score = Callable[[Sequence[tuple[Sequence[Message], str]]], Sequence[Reward | None]]
 log = structlog.get_logger(__name__)
 
@@ -40,6 +41,7 @@ class Comparison:
 
     policy: ReferencePolicy
     score: Score
+    refuses: Refuses = lambda _messages, text: is_refusal(text)  # as the signal has it: else the verdict is on another
 
     def start(self, logged: LoggedAnswer) -> Future[Compared]:
         """Ask in a thread of its own: a daemon's, so that nobody who leaves waits for an answer."""
@@ -57,14 +59,14 @@ class Comparison:
         """Ask and wait; both rewards are of the same model, now."""
         answer = self.policy.ask(logged.messages)
         cut = (logged.finish_reason or "").lower() in CUT_OFF
-        old = measured(logged.response, tokens=logged.output_tokens, cut=cut)
+        old = self._measured(logged, logged.response, tokens=logged.output_tokens, cut=cut)
         text = answer.text
         if text is None:
             return answer, old, None
         if answer.total_tokens is None:
             words = sum(len(message.content.split()) for message in logged.messages) + len(text.split())
             answer = replace(answer, total_tokens=words)
-        new = measured(text, tokens=answer.output_tokens, cut=answer.outcome is AnswerOutcome.CUT)
+        new = self._measured(logged, text, tokens=answer.output_tokens, cut=answer.outcome is AnswerOutcome.CUT)
         rewards: Sequence[Reward | None] = (None, None)
         try:
             rewards = self.score([(logged.messages, logged.response), (logged.messages, text)])
@@ -73,7 +75,6 @@ class Comparison:
         means = [None if reward is None else reward.mean for reward in rewards]
         return answer, replace(old, reward=means[0]), replace(new, reward=means[1])
 
-
-def measured(text: str, *, tokens: int | None, cut: bool) -> Measured:
-    """Return what is compared of one answer."""
-    return Measured(tokens=tokens, words=len(text.split()), refused=is_refusal(text), cut=cut)
+    def _measured(self, logged: LoggedAnswer, text: str, *, tokens: int | None, cut: bool) -> Measured:
+        """Return what is compared of one answer."""
+        return Measured(tokens=tokens, words=len(text.split()), refused=self.refuses(logged.messages, text), cut=cut)

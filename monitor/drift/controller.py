@@ -14,6 +14,7 @@ from monitor.domain.alarm import Alarm, Recovery
 from monitor.domain.observation import LogEnd, PlacedEntry
 from monitor.domain.stream import StreamNumbers, StreamStatus
 from monitor.drift.baseline import Baseline
+from monitor.drift.catch_up import CatchUp
 from monitor.drift.diagnosis import describe
 from monitor.drift.fold import Fold, FoldRules, in_fold_order, restore, store
 from monitor.drift.freeze import NullRule, build_baseline
@@ -23,10 +24,12 @@ from monitor.drift.log import LabelLog, ObservationLog, ProbeLog, windows_of
 from monitor.drift.status import status_of
 from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold
 from monitor.drift.stream import Decision
+from monitor.drift.versions import Key, VersionLaws
 
 FOLD_PLACES = 20_000  # places folded in one transaction, at most
 FOLD_SECONDS = 5.0  # after which a step ends with the entry at hand: no step may outlast the lease
 LATE_SECONDS = 10.0  # between two looks at labels that may be enough for a law
+VERSION_SECONDS = 2.0  # between two looks at which versions are written
 FOLD_OUTCOMES = 100  # after which it ends too: each alarm reads the log since its onset
 log = structlog.get_logger(__name__)
 
@@ -71,6 +74,22 @@ class FoldStore(LabelLog, ProbeLog, Protocol):
         """Add the laws that *baseline* has and *active* lacks; return what is active then, which may be another."""
         ...
 
+    def adopt(self, active: ActiveBaseline, baseline: Baseline, step: FoldStep) -> ActiveBaseline | None:
+        """Commit the laws that *baseline* adds to *active* with the *step* that their streams took.
+
+        Return what is active then; None, and nothing is done, where *active* is not that any more. Raises `Fenced`
+        as `save_fold` does.
+        """
+        ...
+
+    def began(self, key: Key, *, since: int) -> int | None:
+        """Return the place at or after *since* with which a version came; None where no placed entry holds it."""
+        ...
+
+    def position_at(self, place: int) -> FoldPosition:
+        """Return where a fold begins whose first place is *place*."""
+        ...
+
     def load_fold(self, baseline_id: int) -> StoredFold: ...
 
     def save_fold(self, step: FoldStep) -> None:
@@ -103,7 +122,12 @@ class Controller:
     """One leader's loop body. After any exception the next tick begins from what is stored."""
 
     def __init__(
-        self, store: FoldStore, rules: ControllerRules, *, clock: Callable[[], float] = time.monotonic
+        self,
+        store: FoldStore,
+        rules: ControllerRules,
+        *,
+        versions: VersionLaws | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._rules = rules
@@ -113,6 +137,9 @@ class Controller:
         self._position = FoldPosition(1, 0)
         self._late = LateLaws(rules.null_rule, rules.baseline_labels, rules.baseline_outcomes)
         self._late_at = -LATE_SECONDS
+        self._versions = versions
+        self._versions_at = -VERSION_SECONDS
+        self._catching: CatchUp | None = None
 
     def tick(self) -> Tick:
         """Fold what is new, a step at most: whoever folds a long history again must hear of a stop."""
@@ -125,12 +152,11 @@ class Controller:
         if active is None:
             return Tick(end.next_place, end.next_place, None, (), ())
         if self._fold is None or active is not self._active:
-            stored = self._store.load_fold(active.baseline_id)
-            fold = Fold(active.baseline, self._rules.fold)
-            fold.at = stored.at
-            restore(fold, stored.streams)
-            self._fold, self._active, self._position = fold, active, stored.position
-        alarms = self._advance() if self._position.next_sequence < end.next_sequence else []
+            self._load(active)
+        alarms = [] if self._versions is None else self._follow_versions(active, self._versions)
+        alarms += self._advance() if self._position.next_sequence < end.next_sequence else []
+        for alarm in alarms:
+            log.warning("alarm", signal=alarm.stream.signal, severity=alarm.severity, direction=alarm.direction)
         assert self._fold is not None
         return Tick(end.next_place, self._position.next_place, self._fold.at, tuple(alarms), self._statuses())
 
@@ -167,6 +193,54 @@ class Controller:
         log.info("late_laws_frozen", baseline=active.baseline_id, signals=sorted({law.signal for law in laws}))
         return self._store.extend(active, active.baseline.extended(laws))
 
+    def _load(self, active: ActiveBaseline) -> None:
+        stored = self._store.load_fold(active.baseline_id)
+        fold = Fold(active.baseline, self._rules.fold)
+        fold.at = stored.at
+        restore(fold, stored.streams)
+        self._fold, self._active, self._position = fold, active, stored.position
+
+    def _follow_versions(self, active: ActiveBaseline, versions: VersionLaws) -> list[Alarm]:
+        """Give versions without a law one, and fold what they have written so far; return what that raises."""
+        if self._catching is not None and self._catching.active.baseline_id != active.baseline_id:
+            self._catching = None
+        if self._catching is None:
+            if self._clock() >= self._versions_at + VERSION_SECONDS:
+                self._versions_at = self._clock()
+                versions.look(active)
+            laws = versions.advance(active)
+            if not laws:
+                return []
+            stop = active.baseline.stop_place
+            began = [place for law in laws if (place := self._store.began(law.key, since=stop)) is not None]
+            first = min(began, default=self._position.next_place)
+            self._catching = CatchUp(active, laws, self._rules.fold, self._store, first_place=first)
+        until = self._clock() + FOLD_SECONDS
+        if not self._catching.advance(self._position, is_over=lambda: self._clock() >= until):
+            return []
+        return self._adopt(active, self._catching)
+
+    def _adopt(self, active: ActiveBaseline, caught_up: CatchUp) -> list[Alarm]:
+        decisions = in_fold_order(outcome for outcome in caught_up.outcomes if isinstance(outcome, Decision))
+        alarms = [describe(decision, caught_up.baseline, self._store) for decision in decisions]
+        step = FoldStep(
+            baseline_id=active.baseline_id,
+            start=self._position,
+            stop=self._position,
+            streams=caught_up.streams(),
+            alarms=alarms,
+            recoveries=[outcome for outcome in caught_up.outcomes if isinstance(outcome, Recovery)],
+            filing=self._rules.incidents.file,
+            days=caught_up.days(),
+        )
+        adopted = self._store.adopt(active, active.baseline.extended(caught_up.laws), step)
+        if adopted is None:  # it has been given other laws meanwhile: the next tick knows them
+            return []
+        self._catching = None
+        log.info("version_laws_frozen", baseline=active.baseline_id, versions=[law.key for law in caught_up.laws])
+        self._load(adopted)
+        return alarms
+
     def _advance(self) -> list[Alarm]:
         """Fold a step; what fails leaves no half-folded state behind."""
         fold, self._fold = self._fold, None
@@ -195,8 +269,6 @@ class Controller:
         )
         self._store.save_fold(step)
         self._fold, self._position = fold, stop
-        for alarm in alarms:
-            log.warning("alarm", signal=alarm.stream.signal, severity=alarm.severity, direction=alarm.direction)
         for recovery in step.recoveries:
             log.info("alarm_recovered", signal=recovery.stream.signal, place=recovery.place)
         return alarms
@@ -219,7 +291,9 @@ class Controller:
 
 
 def freeze_window(store: ObservationLog, rule: NullRule, *, first_place: int, stop_place: int) -> Baseline:
-    """Build a baseline from the log's own observations."""
-    windows = windows_of(store.window(first_place, stop_place))
+    """Build a baseline from the log's own observations: of what is on, and is known as soon as a trace is."""
+    batches = store.window(first_place, stop_place)
+    held = (batch for batch in batches if rule.signals.holds(batch.series.signal, batch.series.scorer_version))
+    windows = windows_of(held, rule.signals.at_once)
     subjects = store.subjects(first_place, stop_place)
     return build_baseline(windows, rule, first_place=first_place, stop_place=stop_place, subjects=subjects)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -13,6 +13,7 @@ from scipy.special import gammaincinv
 from monitor.domain.cohort import ALL
 from monitor.domain.covariates import Covariates
 from monitor.domain.observation import SubjectWindow
+from monitor.domain.signal import Signal
 from monitor.drift.baseline import ANY_POLICY, Baseline, CohortMix, Gauge, PromptLaw, SignalBaseline, Stratum
 from monitor.drift.design import Columns, Encoder, span_of
 from monitor.drift.detector import DEFAULT as DEFAULT_DETECTOR
@@ -21,7 +22,7 @@ from monitor.drift.kinds import find_kinds, shares_of
 from monitor.drift.scale.law import WindowLaw
 from monitor.drift.scale.table import scale_of
 from monitor.drift.tolerance import Tolerance, tolerance_of
-from monitor.signals.table import TRACE_SIGNALS
+from monitor.signals.set import DEFAULT, SignalSet
 from monitor.stats.expectation import block_means, contiguous_blocks
 
 Floats = NDArray[np.float64]
@@ -34,7 +35,6 @@ OWN_CERTAINTY = 0.97  # A window holds several cohorts, and each may wander by c
 CERTAINTY = 0.9  # that what differs between blocks is more than chance
 CELL = 5  # observations of a kind in a block that say something of its mean there
 CLIP = 4.0  # spreads
-TRACE_SIGNAL_NAMES = frozenset(signal.name for signal in TRACE_SIGNALS)
 LEAST_SHARE = 0.01  # the smallest change of a kind's share that is told
 
 
@@ -63,6 +63,7 @@ class NullRule:
     cohort_standard_errors: float = 2.0
     tolerance: Mapping[str, Tolerance] | None = None  # per signal; None takes its kind's
     detectors: Mapping[str, str] | None = None  # names in `drift.detector.DETECTORS`, per signal
+    signals: SignalSet = DEFAULT  # those that are on: of others no law is made
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,8 @@ def build_baseline(
     built = (build_signal_baseline(window, rule, prompts) for window in windows)
     signals = tuple(row for row in built if row is not None)
     days = 0.0 if subjects is None else span_of(_observed(subjects)) / timedelta(days=1)
-    return Baseline(first_place, stop_place, signals, None if prompts is None else gauged(prompts, signals), days)
+    law = None if prompts is None else gauged(prompts, signals, rule.signals.of_traces)
+    return Baseline(first_place, stop_place, signals, law, days)
 
 
 def _observed(subjects: SubjectWindow) -> Integers:
@@ -125,12 +127,15 @@ def read_prompts(subjects: SubjectWindow, frozen: PromptLaw | None = None) -> Pr
     return Prompts(PromptLaw(encoder, kinds, ()), subjects.places[observed], columns, codes, covariates)
 
 
-def gauged(prompts: Prompts, signals: Sequence[SignalBaseline]) -> PromptLaw:
-    """Return the prompts' law with what is followed of them: the kinds, how long they are, what they let expect."""
+def gauged(prompts: Prompts, signals: Sequence[SignalBaseline], of_traces: Collection[str]) -> PromptLaw:
+    """Return the prompts' law with what is followed of them: the kinds, how long they are, what they let expect.
+
+    What they let expect of the signals *of_traces*, that is; others come later, or by a scorer that may be replaced.
+    """
     law, codes = prompts.law, prompts.kinds
     if law.kinds is None or codes is None:
         return law
-    told = [row for row in signals if row.signal in TRACE_SIGNAL_NAMES and row.expectation.uses != MEAN]
+    told = [row for row in signals if row.signal in of_traces and row.expectation.uses != MEAN]
     gauges = [Gauge("the prompts' length", (), None)]
     gauges += [Gauge(f"what they let expect of {row.signal}", (), row.expectation) for row in told]
     known = prompts.covariates
@@ -175,20 +180,17 @@ def build_signal_baseline(window: Window, rule: NullRule, prompts: Prompts | Non
         return None
     if prompts is not None and not prompts.holds(window.places):
         prompts = None  # observed on something else than a trace, of which it is not known what was asked
-    scale = scale_of(window.signal)
+    signal = rule.signals.known[window.signal]
+    scale = scale_of(signal.kind)
     grid = np.asarray(scale.grid(window.values))
     rows = None if prompts is None else prompts.rows(window.places)
     columns = None if prompts is None or rows is None else prompts.columns.rows(rows)
     located = scale.locate(window.values, grid)
     cohorts = np.asarray(window.cohorts, dtype=np.str_)
-    known = np.full(len(located), float(located.mean()))
-    for name in np.unique(cohorts):
-        own = cohorts == name
-        known[own] = located[own].mean() if own.sum() >= MIN_STRATUM else known[own]
     encoder = None if prompts is None else prompts.law.encoder
-    said = fit_expectation(columns, encoder, located - known, least_spread=scale.least_spread)
+    said = fit_expectation(columns, encoder, located - usual_of(located, cohorts), least_spread=scale.least_spread)
     sample = Sample(
-        signal=window.signal,
+        signal=signal,
         cohorts=cohorts,
         policies=np.asarray(window.policy_models, dtype=np.str_),
         values=np.clip(window.values, *scale.bounds(grid)),
@@ -203,6 +205,8 @@ def build_signal_baseline(window: Window, rule: NullRule, prompts: Prompts | Non
     return SignalBaseline(
         signal=window.signal,
         scorer_version=window.scorer_version,
+        kind=signal.kind,
+        unit=scale.unit(signal, window.scorer_version),
         quantiles=tuple(grid.tolist()),
         expectation=said.expectation,
         kind_wander=0.0 if codes is None else sample.kind_wander(codes),
@@ -211,11 +215,21 @@ def build_signal_baseline(window: Window, rule: NullRule, prompts: Prompts | Non
     )
 
 
+def usual_of(located: Floats, cohorts: NDArray[np.str_]) -> Floats:
+    """Return for each row the mean of its cohort, or of all rows where its cohort is too small, (n,)."""
+    usual = np.full(len(located), float(located.mean()))
+    for name in np.unique(cohorts):
+        own = cohorts == name
+        if own.sum() >= MIN_STRATUM:
+            usual[own] = located[own].mean()
+    return usual
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One signal's window beside what was expected of it; parallel arrays."""
 
-    signal: str
+    signal: Signal
     cohorts: NDArray[np.str_]
     policies: NDArray[np.str_]
     values: Floats  # in the signal's unit, within its bounds
@@ -235,7 +249,7 @@ class Sample:
         masks = self.members(policy)
         if not masks:
             return
-        scale, every = scale_of(self.signal), list(masks.values())
+        scale, every = scale_of(self.signal.kind), list(masks.values())
         counts = np.array([mask.sum() for mask in every], dtype=float)[:, None]
         channels, errors_of, offsets = self.channel_errors(every)
         inside = np.any(every, axis=0)
@@ -278,7 +292,7 @@ class Sample:
 
         (n, C) both, and the centres, a row a mask: each bets against its own mask's mean.
         """
-        scale, spread = scale_of(self.signal), self.said.spread
+        scale, spread = scale_of(self.signal.kind), self.said.spread
         location = self.located_in(masks) - (0.0 if scale.given_prompt else self.said.location)
         channels = scale.channels(self.values, location, spread, self.law)
         errors = channels - scale.expected(location, spread, np.zeros(len(location)), self.law)
@@ -305,7 +319,7 @@ class Sample:
 
     def weighted(self) -> tuple[Floats, Floats]:
         """Return the residuals on the axis, clipped, and the weight that their spread gives each; (n,) both."""
-        given = scale_of(self.signal).given_prompt
+        given = scale_of(self.signal.kind).given_prompt
         spread = self.said.spread if given else np.ones(len(self.located))
         residuals, weights = self.located - (self.said.location if given else 0.0), 1.0 / spread**2
         for name in np.unique(self.cohorts):

@@ -13,7 +13,7 @@ from monitor.drift.baseline import Baseline, SignalBaseline
 from monitor.drift.design import span_of
 from monitor.drift.freeze import NullRule, Window, build_signal_baseline
 from monitor.drift.log import LabelLog, LabelSpan, ObservationLog, ProbeLog, windows_of
-from monitor.signals.estimand import ESTIMANDS, REWARD_ACCURACY, WIN_RATE, WIN_RATE_LC, Estimand
+from monitor.signals.estimand import ESTIMANDS, WIN_RATE, WIN_RATE_LC, Estimand
 
 DATED = 200  # observations of a window that tell how long it lasted
 MORE = 1.2  # times as many labels as when a law could not be frozen, before it is tried again
@@ -86,8 +86,10 @@ class LateLaws:
 def _counts(estimand: Estimand, span: LabelSpan) -> dict[tuple[str, str], int]:
     """Return how many labels each law would be made of, by signal and version."""
     signals = {estimand.name: span.verdicts, estimand.rectifier: span.compared}
+    if estimand.accuracy is not None:
+        signals[estimand.accuracy.name] = span.compared
     if estimand is WIN_RATE:
-        signals |= {WIN_RATE_LC.name: span.verdicts, REWARD_ACCURACY.name: span.compared}
+        signals[WIN_RATE_LC.name] = span.verdicts
     return {(signal, version): labels for signal, counts in signals.items() for version, labels in counts.items()}
 
 

@@ -14,11 +14,7 @@ from monitor.domain.cohort import ALL
 from monitor.domain.observation import ObservationBatch, SubjectRef, SubjectWindow
 from monitor.domain.stream import StreamKey
 from monitor.drift.freeze import Window
-from monitor.signals.estimand import LABEL_SIGNALS, Estimand
-from monitor.signals.probe import PROBE_SIGNALS
-from monitor.signals.table import SIGNALS
-
-AT_ONCE = SIGNALS.keys() - {signal.name for signal in (*LABEL_SIGNALS, *PROBE_SIGNALS)}
+from monitor.signals.estimand import Estimand
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +96,10 @@ def excerpt_of(batches: Iterable[ObservationBatch], stream: StreamKey) -> Excerp
     return Excerpt(places, cohorts[kept].tolist(), np.concatenate([part.values for part in parts])[kept])
 
 
-def windows_of(batches: Iterable[ObservationBatch], signals: Collection[str] = AT_ONCE) -> Iterator[Window]:
+def windows_of(batches: Iterable[ObservationBatch], signals: Collection[str]) -> Iterator[Window]:
     """Yield each signal's observations, per scorer, in the order of places: blocks of them are blocks of time.
 
-    Those of *signals* alone: by default what is known as soon as a trace is, and a baseline holds.
+    Those of *signals* alone.
     """
 
     def law(batch: ObservationBatch) -> tuple[str, str]:

@@ -50,18 +50,18 @@ class PairTolerance:
 
     def log_ratio(self, was: Background) -> float:
         """Return the largest difference of two log lengths."""
-        accepted = tolerance_of(RESPONSE_LENGTH.name, self.chosen)
+        accepted = tolerance_of(RESPONSE_LENGTH, self.chosen)
         ratio = max(accepted.share, accepted.points / max(was.mean, 1.0))
         return min(float(np.log1p(ratio)), WIDEST * LOG_RATIO_LIMIT)
 
     def refusals(self, was: Background) -> float:
         """Return the largest difference of two rates."""
-        accepted = tolerance_of(REFUSAL.name, self.chosen)
+        accepted = tolerance_of(REFUSAL, self.chosen)
         return min(max(accepted.points, accepted.share * was.mean), WIDEST)
 
     def win_rate(self, was: Background) -> float:
         """Return how far from one half: Phi(d / sqrt 2) - 1/2 of two draws from one spread that are d of it apart."""
-        accepted = tolerance_of(REWARD.name, self.chosen)
+        accepted = tolerance_of(REWARD, self.chosen)
         spreads = max(accepted.points, accepted.share * abs(was.mean) / was.spread if was.spread > 0.0 else 0.0)
         return min(float(ndtr(spreads / np.sqrt(2.0))) - 0.5, 0.5 * WIDEST)
 

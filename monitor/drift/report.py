@@ -8,9 +8,9 @@ from pathlib import Path
 
 from monitor.domain.observation import ObservationBatch
 from monitor.domain.text import for_html
-from monitor.drift.log import AT_ONCE
 from monitor.errors import InvalidInput
 from monitor.extra import needed
+from monitor.signals.set import DEFAULT, SignalSet
 
 with needed("report", "a drift report"):
     import pandas as pd
@@ -19,12 +19,13 @@ MAX_ROWS = 50_000  # of either side; the latest are kept
 COHORT, POLICY_MODEL = "cohort", "policy_model"
 
 
-def observation_frame(batches: Iterable[ObservationBatch]) -> pd.DataFrame:
+def observation_frame(batches: Iterable[ObservationBatch], signals: SignalSet = DEFAULT) -> pd.DataFrame:
     """Return a row per trace, ordered by place: cohort, policy model, and a column per signal.
 
     What labels tell of traces is left out: its values stand for a rate in their mean alone.
     The two labels are escaped for HTML: Evidently writes them into a script of its page as they are.
     """
+    shown = signals.at_once
     parts = [
         pd.DataFrame(
             {
@@ -36,7 +37,7 @@ def observation_frame(batches: Iterable[ObservationBatch]) -> pd.DataFrame:
             }
         )
         for batch in batches
-        if batch.series.signal in AT_ONCE
+        if batch.series.signal in shown
     ]
     if not parts:
         raise InvalidInput(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from monitor.domain.signal import SignalKind
-from monitor.signals.refusal import REFUSAL
-from monitor.signals.table import SIGNALS
+from monitor.domain.signal import Signal, SignalKind
+from monitor.signals.refusal import FULL_REFUSAL, REFUSAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +29,9 @@ DEFAULTS: Mapping[SignalKind, Tolerance] = {
     SignalKind.RANKED: Tolerance(points=0.10),
 }
 # What an operator minds about these is not what their kind says: a rate near zero has a tolerance of its own.
-OF_SIGNALS: Mapping[str, Tolerance] = {REFUSAL.name: DEFAULTS[SignalKind.BINARY]}
+OF_SIGNALS: Mapping[str, Tolerance] = {signal.name: DEFAULTS[SignalKind.BINARY] for signal in (REFUSAL, FULL_REFUSAL)}
 
 
-def tolerance_of(signal: str, chosen: Mapping[str, Tolerance] | None) -> Tolerance:
+def tolerance_of(signal: Signal, chosen: Mapping[str, Tolerance] | None) -> Tolerance:
     """Return what *chosen* says of *signal*, or its own default, or its kind's."""
-    return (chosen or {}).get(signal) or OF_SIGNALS.get(signal) or DEFAULTS[SIGNALS[signal].kind]
+    return (chosen or {}).get(signal.name) or OF_SIGNALS.get(signal.name) or DEFAULTS[signal.kind]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,7 +15,9 @@ from monitor.domain.stream import StreamKey
 from monitor.drift.arrivals import FORWARD_ROW, LOG_ROW, WHOLE_LOG, RaisedBefore, Sender, Senders
 from monitor.drift.freeze import MIN_STRATUM
 from monitor.drift.stored import ActiveBaseline
+from monitor.drift.versions import Unfollowed
 from monitor.signals.estimand import REWARD_WIN
+from monitor.signals.set import DEFAULT, SignalSet
 from monitor.stats.rhythm import DAY_HOURS, HOUR
 
 
@@ -29,6 +31,7 @@ class WatchRules:
     takeover_seconds: float = 45.0
     unread_after_seconds: float = 300.0  # without an entry, clock entries included: nobody was there to read
     unwatched_share: float = 0.01  # of all observations since the baseline was frozen
+    signals: SignalSet = DEFAULT  # those that are on: another one's values have just ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Followed:
     baseline_id: int
     cohorts: frozenset[str]
     scorers: frozenset[tuple[str, str]]  # signal and scorer
+    unfollowed: Unfollowed = field(default_factory=Unfollowed)  # of the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,10 @@ class Silence:
         return f"for {span(self.seconds)}; at these hours one usually comes every {span(self.usual_seconds)}"
 
 
-def followed_by(active: ActiveBaseline) -> Followed:
+def followed_by(active: ActiveBaseline, unfollowed: Unfollowed) -> Followed:
     laws = active.baseline.signals
     cohorts = frozenset(row.cohort for law in laws for row in law.strata)
-    return Followed(active.baseline_id, cohorts, frozenset(law.key for law in laws))
+    return Followed(active.baseline_id, cohorts, frozenset(law.key for law in laws), unfollowed)
 
 
 def span(seconds: float) -> str:
@@ -165,7 +169,9 @@ class Look:
         scorer_is_silent = reward is not None and bool(self.without[reward])
         for (signal, cohort), row in sorted(self.senders.signals.items(), key=lambda item: item[0][1] != ALL):
             of_scorer = signal in {REWARD.name, DISAGREEMENT.name} or (signal == REWARD_WIN.name and scorer_is_silent)
-            if not self.without[row] or signal in everywhere or (of_scorer and (signal, cohort) != (REWARD.name, ALL)):
+            if signal not in self.rules.signals.known or not self.without[row] or signal in everywhere:
+                continue
+            if of_scorer and (signal, cohort) != (REWARD.name, ALL):
                 continue
             kind = AlarmKind.SCORER_SILENT if of_scorer else AlarmKind.NO_DATA
             severity = Severity.ALERT if of_scorer else Severity.WARNING
@@ -233,19 +239,22 @@ def unwatched(senders: Senders, followed: Followed, rules: WatchRules) -> list[F
     for (signal, _), count in senders.scorers.items():
         of_signal[signal] = of_signal.get(signal, 0) + count
     seen = [
-        (key_of((cohort, ALL)), f"the cohort {cohort}", count, whole)
+        (key_of((cohort, ALL)), f"the cohort {cohort}", count, whole, "")
         for cohort, count in senders.cohorts.items()
         if cohort not in followed.cohorts
     ]
     seen += [
-        (StreamKey(signal, ALL, ALL, scorer), f"{signal} by {scorer}", count, of_signal[signal])
+        (StreamKey(signal, ALL, ALL, scorer), f"{signal} by {scorer}", count, of_signal[signal], reason)
         for (signal, scorer), count in senders.scorers.items()
         if (signal, scorer) not in followed.scorers
+        and rules.signals.holds(signal, scorer)
+        and (reason := followed.unfollowed.reason((signal, scorer))) is not None
     ]
     found, at = [], senders.rhythms.at
-    for key, name, count, among in seen:
+    for key, name, count, among, reason in seen:
         if count >= MIN_STRATUM and count >= rules.unwatched_share * among:
             detail = f"{name} has {count / among:.1%} of the observations since the baseline, which has no law of it"
+            detail += f": {reason}; freeze a new baseline" if reason else ""
             found.append(Finding(AlarmKind.UNWATCHED_COHORT, key, Severity.WARNING, at, count, detail))
     return found
 
@@ -256,10 +265,11 @@ def settle(
     *,
     before: RaisedBefore,
     followed: Followed | None,
+    signals: SignalSet = DEFAULT,
 ) -> tuple[list[Alarm], list[Recovery]]:
     """Return the alarms that *findings* raise, those of *before* left out, and which of the live ones have recovered.
 
-    An alarm recovers when what it missed is back, not when nothing more is said of it.
+    An alarm recovers when what it missed is back, or is not wanted any more, not when nothing more is said of it.
     """
     open_now = {(alarm.kind, alarm.stream): alarm for alarm in before.live}
     raised, told = [], set()
@@ -272,9 +282,18 @@ def settle(
     recoveries = [
         Recovery(alarm.stream, alarm.episode, senders.next_place, alarm.kind)
         for of, alarm in open_now.items()
-        if of not in told and is_back(alarm, senders, followed)
+        if of not in told and (is_retired(alarm.stream, signals) or is_back(alarm, senders, followed))
     ]
     return raised, recoveries
+
+
+def is_retired(stream: StreamKey, signals: SignalSet) -> bool:
+    """Say whether *stream* is of a signal that is off now, or of a version that is not its own any more."""
+    if stream.signal == ALL:
+        return False
+    if stream.scorer_version == ALL:
+        return stream.signal not in signals.known
+    return not signals.holds(stream.signal, stream.scorer_version)
 
 
 def is_back(alarm: Alarm, senders: Senders, followed: Followed | None) -> bool:

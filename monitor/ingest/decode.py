@@ -125,6 +125,7 @@ def check_part(part: Part, limits: DecodeLimits) -> InvalidTrace | None:
         "user_id": part.user_id,
         "finish_reason": part.finish_reason,
         "response_id": part.response_id,
+        "output_type": part.output_type,
     }
     told = [name for name in names.values() if name is not None]
     for field, name in names.items():
@@ -134,7 +135,7 @@ def check_part(part: Part, limits: DecodeLimits) -> InvalidTrace | None:
     for field, time_ns in (("start", part.start_ns), ("end", part.end_ns)):
         if time_ns is not None and not 0 <= time_ns <= MAX_TIME_NS:
             return _invalid(Reason.TIMESTAMP_OUT_OF_RANGE, field, time_ns, f"at most {MAX_TIME_NS} nanoseconds")
-    told += [part.response or "", part.error or "", *part.labels.values()]
+    told += [part.response or "", part.error or "", part.output_schema or "", *part.labels.values()]
     told += [text for message in part.messages for text in message]
     whole = "".join(told)
     if "\x00" in whole:

@@ -17,6 +17,10 @@ from monitor.ingest.part import Part, PartKind
 from monitor.ingest.record import Position
 from monitor.telemetry.intake import Missing
 
+_SERVED = (  # fields that a trace takes from the first part that tells them
+    *("finish_reason", "input_tokens", "output_tokens"),
+    *("first_token_seconds", "cached_input_tokens", "output_type", "output_schema"),
+)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -148,10 +152,8 @@ def assemble(call: Call, agreed: Callable[[str], str | None], now: datetime) -> 
         conversation_id=_first(everything, "conversation_id") or agreed("conversation_id"),
         user_id=_first(everything, "user_id") or agreed("user_id"),
         cohort={name: label for part in reversed(everything) for name, label in part.labels.items()},
-        finish_reason=_first(parts, "finish_reason"),
-        input_tokens=_first(parts, "input_tokens"),
-        output_tokens=_first(parts, "output_tokens"),
         latency_seconds=latency,
+        **{name: _first(parts, name) for name in _SERVED},
         error=_first(failed, "error"),
         tool_calls=tool_calls,
         truncated=is_cut or (response is not None and response.truncated),

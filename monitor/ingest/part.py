@@ -40,6 +40,10 @@ class Part(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     truncated: bool = False
     error: str | None = None
     response_id: str | None = None  # the server's name of the answer: the same in every span of one call
+    first_token_seconds: float | None = None
+    cached_input_tokens: int | None = None
+    output_type: str | None = None  # that was asked for
+    output_schema: str | None = None
     cached: bool = False  # an answer that was given before
 
     @property

@@ -12,7 +12,7 @@ from monitor.domain.observation import ObservationBatch, Series, moment_of
 from monitor.labels.estimate import DaySums
 from monitor.labels.item import Items
 from monitor.labels.tuning import Labelled, Tuning
-from monitor.signals.estimand import REWARD_ACCURACY, WIN_RATE, WIN_RATE_LC, Estimand
+from monitor.signals.estimand import WIN_RATE, WIN_RATE_LC, Estimand
 from monitor.stats.length_control import CENTRE, shortened
 
 Floats = NDArray[np.float64]
@@ -57,21 +57,20 @@ def count_block(
             Column(estimand.rectifier, items.scorer_versions, judged, rectified[judged], items.least[judged])
         )
         columns.append(Column(estimand.compared, items.scorer_versions, compared, items.cheap[compared]))
-    if estimand is WIN_RATE:
-        columns += _of_wins(items, seen, criteria, controlled)
+    if estimand.accuracy is not None:
+        columns.append(_agreement(estimand.accuracy.name, items, seen))
+    if estimand is WIN_RATE and controlled is not None:
+        columns.append(Column(WIN_RATE_LC.name, criteria, every, controlled, items.least))
     batches = [batch for column in columns for batch in _batches(items, column)]
     return tuple(sorted(batches, key=lambda batch: batch.series))
 
 
-def _of_wins(items: Items, seen: Labelled, criteria: NDArray[np.str_], controlled: Floats | None) -> list[Column]:
-    """Return whether the reward models agree with each verdict, and the wins without what length explains."""
+def _agreement(signal: str, items: Items, seen: Labelled) -> Column:
+    """Return whether the opinion lies on the same side of the middle as each verdict, where both take a side."""
     known = np.flatnonzero(items.selected)
     decided = (np.abs(seen.value - 0.5) > 0.0) & (np.abs(np.nan_to_num(seen.cheap, nan=0.5) - 0.5) > 0.0)
     agrees = ((seen.value > 0.5) == (seen.cheap > 0.5)).astype(np.float64)
-    found = [Column(REWARD_ACCURACY.name, items.scorer_versions, known[decided], agrees[decided])]
-    if controlled is not None:
-        found.append(Column(WIN_RATE_LC.name, criteria, np.arange(len(items)), controlled, items.least))
-    return found
+    return Column(signal, items.scorer_versions, known[decided], agrees[decided])
 
 
 def _batches(items: Items, column: Column) -> Iterator[ObservationBatch]:

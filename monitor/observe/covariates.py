@@ -8,11 +8,10 @@ from zlib import crc32
 import numpy as np
 
 from monitor.domain.covariates import Covariates
-from monitor.domain.trace import Message, Trace
+from monitor.domain.trace import USER_ROLES, Trace, prompt_of
 from monitor.observe.sketch import count_words, sketch_prompts
 
 SYSTEM_ROLES = frozenset({"system", "developer"})
-USER_ROLES = frozenset({"user", "human"})
 _DIGITS = b"0123456789"
 
 
@@ -36,14 +35,6 @@ def covariates_of(traces: Sequence[Trace], cohorts: Sequence[str], repeated: Seq
         cohort_codes=np.array([codes[name] for name in cohorts], np.int32),
         observed=~np.array(repeated, np.bool_),
     )
-
-
-def prompt_of(messages: Sequence[Message]) -> str | None:
-    """Return the last user message; all messages where none is a user's, and None where there is none at all."""
-    for message in reversed(messages):
-        if message.role in USER_ROLES:
-            return message.content
-    return "\n".join(message.content for message in messages) if messages else None
 
 
 def context_of(trace: Trace) -> int:

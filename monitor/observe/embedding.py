@@ -9,8 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.domain.trace import Message
-from monitor.observe.covariates import prompt_of
+from monitor.domain.trace import Message, prompt_of
 
 Prompt = Sequence[Message]
 

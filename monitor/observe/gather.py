@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import log
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from monitor.domain.label import PREFERENCE
 from monitor.domain.observation import LogEntry, ObservationBatch, Series, Source, Subjects, micros_of
@@ -21,6 +22,7 @@ from monitor.observe.embedding import Embedded
 from monitor.observe.sketch import count_words
 from monitor.signals.estimand import LENGTH_GAP, selected_series
 from monitor.signals.observe import observe
+from monitor.signals.set import DEFAULT, SignalSet
 
 
 class ObservedTrace(Struct, frozen=True, gc=False):
@@ -34,27 +36,14 @@ class ObservedTrace(Struct, frozen=True, gc=False):
     opinion: Opinion | None = None
 
 
-def gather(observed: Sequence[ObservedTrace], embedded: Embedded | None = None) -> LogEntry:
+def gather(
+    observed: Sequence[ObservedTrace], embedded: Embedded | None = None, signals: SignalSet = DEFAULT
+) -> LogEntry:
     """Return the entry of *observed*: every trace is a subject, every one that is no repeat is observed.
 
     Each subject has its covariates, a repeat too; *embedded* has a row for each.
     The batches are sorted by signal, policy model and scorer.
     """
-    rows: dict[tuple[str, str, str], list[tuple[int, str, float]]] = defaultdict(list)
-    inclusion: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    for place, item in enumerate(observed):
-        if item.repeated:
-            continue
-        model = item.trace.policy_model
-        for seen in observe(item.trace, item.reward, item.opinion):
-            rows[seen.signal, model, seen.scorer_version].append((place, item.cohort, seen.value))
-        for drawn in item.selections:
-            series = selected_series(drawn.kind), model, repr(drawn.least)
-            rows[series].append((place, item.cohort, float(drawn.selected)))
-            inclusion[series].append(drawn.probability)
-            if drawn.kind == PREFERENCE:
-                gap = length_gap(item.trace)
-                rows[gap.signal, model, gap.scorer_version].append((place, item.cohort, gap.value))
     known = covariates_of(
         [item.trace for item in observed],
         cohorts=[item.cohort for item in observed],
@@ -68,8 +57,80 @@ def gather(observed: Sequence[ObservedTrace], embedded: Embedded | None = None) 
         covariates=known.encode() if observed else None,
         covariates_version=known.version if observed else None,
     )
-    batches = tuple(batch_of(Series(*series), found, inclusion.get(series)) for series, found in sorted(rows.items()))
-    return LogEntry(Source.TRACES, subjects, batches)
+    fresh = Fresh.of(observed)
+    batches = sorted((*read(fresh, signals), *selected(fresh)), key=lambda batch: batch.series)
+    return LogEntry(Source.TRACES, subjects, tuple(batches))
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Those of an entry's traces that are no repeats, in columns."""
+
+    items: list[ObservedTrace]
+    places: NDArray[np.int64]
+    cohorts: list[str]  # the names there are, sorted
+    codes: NDArray[np.int32]  # of each trace's cohort among them
+
+    @classmethod
+    def of(cls, observed: Sequence[ObservedTrace]) -> Fresh:
+        places = [place for place, item in enumerate(observed) if not item.repeated]
+        items = [observed[place] for place in places]
+        names = sorted({item.cohort for item in items})
+        code = {name: number for number, name in enumerate(names)}
+        codes = np.array([code[item.cohort] for item in items], dtype=np.int32)
+        return cls(items, np.array(places, dtype=np.int64), names, codes)
+
+    def batch(
+        self, series: Series, rows: Sequence[int], values: Sequence[float], inclusion: Sequence[float] | None = None
+    ) -> ObservationBatch:
+        """Return the batch of *values* on *rows* of these traces, ascending."""
+        chosen = np.array(rows, dtype=np.intp)
+        present, codes = np.unique(self.codes[chosen], return_inverse=True)
+        return ObservationBatch(
+            series=series,
+            cohorts=tuple(self.cohorts[code] for code in present),
+            cohort_codes=codes.astype(np.int32),
+            places=self.places[chosen],
+            values=np.array(values, dtype=np.float64),
+            inclusion=None if inclusion is None else np.array(inclusion, dtype=np.float64),
+        )
+
+
+def read(fresh: Fresh, signals: SignalSet) -> Iterator[ObservationBatch]:
+    """Yield what is read of the traces themselves, a batch a series."""
+    items = fresh.items
+    models = [item.trace.policy_model for item in items]
+    columns = observe(
+        [item.trace for item in items], [item.reward for item in items], [item.opinion for item in items], signals
+    )
+    for column in columns:
+        found: dict[tuple[str, str, str], list[tuple[int, float]]] = defaultdict(list)
+        for row, seen in enumerate(column):
+            if seen is not None:
+                found[seen.signal, models[row], seen.scorer_version].append((row, seen.value))
+        for series, told in found.items():
+            rows, values = zip(*told, strict=True)
+            yield fresh.batch(Series(*series), rows, values)
+
+
+def selected(fresh: Fresh) -> Iterator[ObservationBatch]:
+    """Yield which traces were drawn for labels, and how far their lengths lie from their references'."""
+    drawn: dict[Series, list[tuple[int, float, float]]] = defaultdict(list)
+    gaps: dict[Series, list[tuple[int, float]]] = defaultdict(list)
+    for row, item in enumerate(fresh.items):
+        model = item.trace.policy_model
+        for one in item.selections:
+            series = Series(selected_series(one.kind), model, repr(one.least))
+            drawn[series].append((row, float(one.selected), one.probability))
+            if one.kind == PREFERENCE:
+                gap = length_gap(item.trace)
+                gaps[Series(gap.signal, model, gap.scorer_version)].append((row, gap.value))
+    for series, draws in drawn.items():
+        rows, values, inclusion = zip(*draws, strict=True)
+        yield fresh.batch(series, rows, values, inclusion)
+    for series, told in gaps.items():
+        rows, values = zip(*told, strict=True)
+        yield fresh.batch(series, rows, values)
 
 
 def length_gap(trace: Trace) -> Observation:

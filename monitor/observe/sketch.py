@@ -16,13 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.domain.covariates import LANGUAGES
-from monitor.signals.language import CODES, WEIGHTS, votes_of
+from monitor.signals.language import CODES, LANGUAGE_RATIO, WEIGHTS, votes_of
 
 EDGE_WORDS = 24  # read at either end
 EDGE_CHARACTERS = 240  # in which they are looked for: 24 words, unless they have more than 9 letters on average
 WORD_CHARACTERS = 32  # a longer word is several
 KNOWN_WORDS = 1 << 16  # remembered with what was found out about them: 15 MB at most
-LANGUAGE_RATIO = 12  # a guess needs one vote in so many words
 # Thai, Lao, Burmese, Khmer, kana, Chinese: a character is a word, since no space parts them.
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 # White space, control characters and punctuation part words; all else, accents and emoji too, belongs to one.

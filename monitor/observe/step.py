@@ -19,6 +19,7 @@ from monitor.observe.repeat import RepeatMemory, mark_repeats
 from monitor.observe.scoring import RewardModel, RewardRule, score_traces
 from monitor.observe.selection import SelectionRule
 from monitor.observe.texts import TextRule
+from monitor.signals.set import DEFAULT, SignalSet
 from monitor.telemetry.metrics import Stage
 
 log = structlog.get_logger(__name__)
@@ -31,6 +32,7 @@ class ObserveRules:
     selection: SelectionRule = SelectionRule()
     rewards: RewardRule = RewardRule()
     texts: TextRule = TextRule()
+    signals: SignalSet = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,5 +100,5 @@ class Observer:
                 embedded = self._embedder.embed([None if item.repeated else item.trace.messages for item in observed])
         new_keys = {key: last for key, last in counted.items() if before.get(key) != last}
         with self._timed(Stage.OBSERVE):
-            entry = gather(observed, embedded)
+            entry = gather(observed, embedded, self._rules.signals)
         return Observed(observed, entry, new_keys)

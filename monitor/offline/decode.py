@@ -33,6 +33,10 @@ def native_line(trace: Trace) -> str:
         "reward_scores": None if scores is None else {"policy": scores.policy, "reference": scores.reference},
         "tool_calls": trace.tool_calls or None,
         "truncated": trace.truncated or None,
+        "first_token_seconds": trace.first_token_seconds,
+        "cached_input_tokens": trace.cached_input_tokens,
+        "output_type": trace.output_type,
+        "output_schema": trace.output_schema,
     }
     told = {name: value for name, value in form.items() if value is not None}
     return json.dumps(told).replace("\x7f", "\\u007f")

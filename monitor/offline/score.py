@@ -8,20 +8,25 @@ from typing import Any
 
 from monitor.domain.trace import Trace
 from monitor.observe.scoring import RewardModel, RewardRule, score_traces
-from monitor.signals.observe import observe
+from monitor.signals.set import DEFAULT, SignalSet
 
 BLOCK = 256
 
 
 def score_rows(
-    traces: Iterable[Trace], model: RewardModel | None, rule: RewardRule = RewardRule()
+    traces: Iterable[Trace],
+    model: RewardModel | None,
+    rule: RewardRule = RewardRule(),
+    *,
+    signals: SignalSet = DEFAULT,
 ) -> Iterator[dict[str, Any]]:
     """Yield each trace's signals and, with a *model* or scores of its own, its reward."""
     source = iter(traces)
     while block := list(islice(source, BLOCK)):
-        for trace, scored in zip(block, score_traces(block, model, rule), strict=True):
-            signals = {seen.signal: plain_number(seen.value) for seen in observe(trace, None)}
-            row: dict[str, Any] = {"trace_id": trace.trace_id, "signals": signals, "reward": None}
+        scores = score_traces(block, model, rule)
+        for trace, scored, *seen in zip(block, scores, *signals.read(block), strict=True):
+            told = {one.signal: plain_number(one.value) for one in seen if one is not None}
+            row: dict[str, Any] = {"trace_id": trace.trace_id, "signals": told, "reward": None}
             if (reward := scored.reward) is not None:
                 row["reward"] = {
                     "mean": reward.mean,

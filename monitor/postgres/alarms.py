@@ -205,24 +205,9 @@ class PostgresAlarmFacts:
         self._connection = connection
 
     def hand_over(self, former: str, successor: str, *, role: str) -> None:
-        table, baseline, stream = schema.alarm.c, schema.baseline.c, schema.detector.c
-        # A fold's step holds the baseline until its alarms are stored; it either ends before or sees the new pointer.
-        active = select(baseline.baseline_id).where(baseline.active).with_for_update(key_share=True)
-        baseline_id = self._connection.execute(active).scalar_one_or_none()
-        live = [state for state in AlarmState if state.is_live]
+        table = schema.alarm.c
         named = table.policy_model if role == ModelRole.POLICY else table.scorer_version
-        of_former = update(schema.alarm).where(named == former, table.state.in_(live))
-        hold_incidents(self._connection)
-        touched = [of_former.values(state=AlarmState.SUPERSEDED)]
-        open_episode = "signal", "cohort", "policy_model", "scorer_version", "baseline_id", "episode", "severity"
-        goes_on = [table[name] == stream[name] for name in open_episode]
-        superseded = table.state == AlarmState.SUPERSEDED
-        snoozed, unseen = table.snoozed_until.is_not(None), table.acknowledged_by.is_(None)
-        seen = case((snoozed, AlarmState.SNOOZED), (unseen, AlarmState.OPEN), else_=AlarmState.ACKNOWLEDGED)
-        of_successor = named == successor, table.baseline_id == baseline_id
-        touched.append(update(schema.alarm).where(*of_successor, superseded, *goes_on).values(state=seen))
-        for change in touched:
-            settle(self._connection, self._connection.execute(change.returning(table.incident_id)).scalars().all())
+        hand_over_alarms(self._connection, named == former, named == successor)
 
     def facts(self) -> tuple[AlarmFact, ...]:
         table, incident, stream = schema.alarm.c, schema.incident.c, schema.detector.c
@@ -252,3 +237,23 @@ class PostgresAlarmFacts:
             for stored, row in rows
             if stored.alarm.kind is AlarmKind.DRIFT
         )
+
+
+def hand_over_alarms(connection: Connection, former: ColumnElement[bool], successor: ColumnElement[bool]) -> None:
+    """Supersede the live alarms of the *former* streams; open again what goes on of the *successor*'s."""
+    table, baseline, stream = schema.alarm.c, schema.baseline.c, schema.detector.c
+    # A fold's step holds the baseline until its alarms are stored; it either ends before or sees the new pointer.
+    active = select(baseline.baseline_id).where(baseline.active).with_for_update(key_share=True)
+    baseline_id = connection.execute(active).scalar_one_or_none()
+    live = [state for state in AlarmState if state.is_live]
+    hold_incidents(connection)
+    touched = [update(schema.alarm).where(former, table.state.in_(live)).values(state=AlarmState.SUPERSEDED)]
+    open_episode = "signal", "cohort", "policy_model", "scorer_version", "baseline_id", "episode", "severity"
+    goes_on = [table[name] == stream[name] for name in open_episode]
+    superseded = table.state == AlarmState.SUPERSEDED
+    snoozed, unseen = table.snoozed_until.is_not(None), table.acknowledged_by.is_(None)
+    seen = case((snoozed, AlarmState.SNOOZED), (unseen, AlarmState.OPEN), else_=AlarmState.ACKNOWLEDGED)
+    of_successor = successor, table.baseline_id == baseline_id
+    touched.append(update(schema.alarm).where(*of_successor, superseded, *goes_on).values(state=seen))
+    for change in touched:
+        settle(connection, connection.execute(change.returning(table.incident_id)).scalars().all())

@@ -22,7 +22,7 @@ from monitor.postgres.engine import transaction
 from monitor.postgres.incidents import file_alarms, hold_incidents, settle
 from monitor.postgres.log import log_end
 from monitor.postgres.streams import hold_freezes
-from monitor.signals.table import SIGNALS
+from monitor.signals.set import DEFAULT, SignalSet
 
 _ARRIVALS = text(
     "select e.sequence, e.source, e.created_at, e.first_place + e.places as next_place, e.places, e.last_timestamp,"
@@ -36,8 +36,9 @@ _OFFSETS = text("select topic || '/' || partition as name, next_offset from cons
 class PostgresArrivals:
     """What the watch reads, and where it keeps what it knows."""
 
-    def __init__(self, engine: Engine, *, group_id: str) -> None:
+    def __init__(self, engine: Engine, *, group_id: str, signals: SignalSet = DEFAULT) -> None:
         self._engine = engine
+        self._signals = signals
         self._group_id = group_id
 
     def stored(self) -> bytes | None:
@@ -54,7 +55,7 @@ class PostgresArrivals:
         """Return at most *limit* entries from *sequence* on, in the log's order; those retention took are left out."""
         with transaction(self._engine) as connection:
             rows = connection.execute(_ARRIVALS, {"sequence": sequence, "limit": limit}).all()
-        return [_arrivals(list(group)) for _, group in groupby(rows, key=lambda row: row.sequence)]
+        return [_arrivals(list(group), self._signals) for _, group in groupby(rows, key=lambda row: row.sequence)]
 
     def now(self) -> datetime:
         """Return the time by the database's clock, which tells the log's."""
@@ -109,12 +110,12 @@ class PostgresArrivals:
             settle(connection, [number for touched in ended for number in touched])
 
 
-def _arrivals(rows: Sequence[Row[Any]]) -> Arrivals:
+def _arrivals(rows: Sequence[Row[Any]], signals: SignalSet) -> Arrivals:
     """Return the entry of *rows*, one a batch; only traces are arrivals, and only signals that are watched."""
     head, seen = rows[0], dict[StreamKey, int]()
     of_traces = head.source == Source.TRACES
     for row in rows:
-        if row.signal not in SIGNALS or not of_traces:
+        if not of_traces or not signals.holds(row.signal, row.scorer_version):
             continue
         counts = np.bincount(np.frombuffer(row.cohort_codes, dtype="<i4"), minlength=len(row.cohorts))
         for cohort, count in zip(row.cohorts, counts.tolist(), strict=True):

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from monitor.domain.cohort import OTHER
 from monitor.domain.label import LabelOutcome
+from monitor.domain.observation import micros_of
 from monitor.errors import Fenced, Unavailable
 from monitor.ingest.join_call import Held
 from monitor.ingest.offset import StoredOffset
@@ -22,12 +23,14 @@ from monitor.ingest.record import TopicPartition
 from monitor.observe.gather import ObservedTrace
 from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace, Waiting
 from monitor.postgres import fragments
-from monitor.postgres.copy import copy_rows, driver_of
+from monitor.postgres.binary import array_of_keys, array_of_texts, array_of_times
+from monitor.postgres.copy import copy_binary, copy_rows, driver_of
 from monitor.postgres.engine import transaction
 from monitor.postgres.labels import store_labels
 from monitor.postgres.log import AppendedEntry, append_entry
 from monitor.postgres.partitions import TableInUse, brief_locks, make_partitions
 from monitor.postgres.review_items import insert_selected
+from monitor.postgres.trace_rows import COPY_TRACES, trace_rows
 
 COHORT_LOCK = 0x524C4846_02
 PARTITION_RETRY_SECONDS = 60.0  # each try may hold writers up for a moment
@@ -60,16 +63,12 @@ _FORGET = text(
     "  order by entry_id desc limit 100"
     ") latest)) - make_interval(secs => :keep_seconds)"
 )
+_SCORES = "copy score (trace_id, scorer_version, mean, lower, disagreement, members) from stdin"
 _PREFERENCES = text(
     "insert into preference (preference_id, timestamp, messages, chosen, rejected, tie, annotator_id,"
     " criteria_version, cohort, dimensions, trace_id) values (:preference_id, :timestamp, cast(:messages as jsonb),"
     " :chosen, :rejected, :tie, :annotator_id, :criteria_version, :cohort, cast(:dimensions as jsonb), :trace_id)"
     " on conflict (preference_id) do nothing"
-)
-_TRACE_COLUMNS = (
-    "stored_on, entry_id, ordinal, trace_id, topic, partition, record_offset, timestamp, policy_model, conversation_id,"
-    " cohort, messages, response, reference_response, finish_reason, input_tokens, output_tokens,"
-    " output_tokens_source, latency_seconds, feedback_rating, error, repeated, user_id, tool_calls, truncated"
 )
 
 
@@ -121,7 +120,8 @@ class PostgresCheckpoints:
 
     def known_traces(self, trace_ids: Sequence[str]) -> set[str]:
         with transaction(self._engine) as connection:
-            return {trace_id for (trace_id,) in driver_of(connection).execute(_KNOWN_TRACES, [list(trace_ids)])}
+            rows = driver_of(connection).execute(_KNOWN_TRACES, [array_of_texts(trace_ids)])
+            return {trace_id for (trace_id,) in rows}
 
     def waiting_parts(self, traces: Sequence[str]) -> list[Held]:
         with transaction(self._engine) as connection:
@@ -141,7 +141,8 @@ class PostgresCheckpoints:
 
     def last_counted(self, keys: Iterable[bytes]) -> dict[bytes, datetime]:
         with transaction(self._engine) as connection:
-            return {bytes(key): last for key, last in driver_of(connection).execute(_LAST_COUNTED, [list(keys)])}
+            rows = driver_of(connection).execute(_LAST_COUNTED, [array_of_keys(list(keys))])
+            return {bytes(key): last for key, last in rows}
 
     def admit(self, names: Iterable[str]) -> dict[str, str]:
         """Map each cohort name to itself, or to "other" past the cap; first come, first kept, over all workers."""
@@ -202,18 +203,17 @@ class PostgresCheckpoints:
         observed = checkpoint.observed
         entry = append_entry(connection, observed.entry)
         driver_of(connection).execute(_STORED_TRACES, [entry.stored_on, entry.entry_id])
-        copy_rows(connection, f"copy trace ({_TRACE_COLUMNS}) from stdin", _trace_rows(checkpoint, entry))
-        copy_rows(
-            connection,
-            "copy score (trace_id, scorer_version, mean, lower, disagreement, members) from stdin",
-            _score_rows(observed.traces),
-        )
+        if observed.traces:
+            copy_binary(connection, COPY_TRACES, list(trace_rows(checkpoint, entry)))
+        scores = list(_score_rows(observed.traces))
+        if scores:
+            copy_rows(connection, _SCORES, scores)
         insert_selected(connection, observed.traces)
         fragments.store_parts(connection, checkpoint, patience_seconds=self._patience_seconds)
         if observed.counted_keys:
             keys = sorted(observed.counted_keys)  # one order everywhere: workers that meet do not deadlock
-            times = [observed.counted_keys[key] for key in keys]
-            driver_of(connection).execute(_REPEAT_KEYS, [keys, times])
+            times = array_of_times(micros_of([observed.counted_keys[key] for key in keys]))
+            driver_of(connection).execute(_REPEAT_KEYS, [array_of_keys(keys), times])
         preferences = 0
         if checkpoint.preferences:
             preferences = connection.execute(_PREFERENCES, list(_preference_rows(checkpoint))).rowcount
@@ -228,37 +228,6 @@ class PostgresCheckpoints:
         }
         connection.execute(_CHECKPOINT, values)
         return entry
-
-
-def _trace_rows(checkpoint: Checkpoint, entry: AppendedEntry) -> Iterator[tuple[Any, ...]]:
-    day = entry.stored_on.isoformat()  # as text: the driver makes it of a date or a moment at several times the cost
-    for ordinal, (item, position) in enumerate(zip(checkpoint.observed.traces, checkpoint.positions, strict=True)):
-        trace = item.trace
-        yield (
-            day,
-            entry.entry_id,
-            ordinal,
-            trace.trace_id,
-            *position,
-            trace.timestamp.isoformat(),
-            trace.policy_model,
-            trace.conversation_id,
-            item.cohort,
-            _json(trace.messages),
-            trace.response,
-            trace.reference_response,
-            trace.finish_reason,
-            trace.input_tokens,
-            trace.output_tokens,
-            trace.output_tokens_source.value,
-            trace.latency_seconds,
-            trace.feedback_rating,
-            trace.error,
-            item.repeated,
-            trace.user_id,
-            trace.tool_calls,
-            trace.truncated,
-        )
 
 
 def _score_rows(traces: Iterable[ObservedTrace]) -> Iterator[tuple[Any, ...]]:

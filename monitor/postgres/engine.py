@@ -22,6 +22,7 @@ from monitor.postgres.refusal import explain
 CONNECTION = {
     "connect_timeout": 10,
     "application_name": "rlhf-monitor",
+    "client_encoding": "utf8",  # as rows are written in binary, whatever the database's own
     "keepalives": 1,
     "keepalives_idle": 15,
     "keepalives_interval": 5,

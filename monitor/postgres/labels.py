@@ -19,34 +19,34 @@ from monitor.postgres.copy import driver_of
 from monitor.postgres.engine import transaction
 from monitor.retraining.records import Author
 
-_COLUMNS = (
+COLUMNS = (
     "label_id, digest, timestamp, trace_id, annotator_id, kind, value, criteria_version, inclusion_probability,"
     " dimensions, source"
 )
 # One order everywhere: transactions that insert the same labels wait for each other, and do not deadlock.
 # %b sends an array in binary: writing thousands of ids as escaped text costs more than storing them.
 _INSERT = (
-    f"insert into label ({_COLUMNS}) select * from unnest(%b::text[], %b::bytea[], %b::timestamptz[], %b::text[],"  # noqa: S608
+    f"insert into label ({COLUMNS}) select * from unnest(%b::text[], %b::bytea[], %b::timestamptz[], %b::text[],"  # noqa: S608
     " %b::text[], %b::text[], %b::float8[], %b::text[], %b::float8[], %b::jsonb[], %b::text[])"
     " on conflict do nothing returning label_id, digest"
 )
 # All contents of a label's id: one may have been corrected to be of another trace or kind.
 _OF_TRACES = text(
-    f"select {_COLUMNS} from label where label_id in"  # noqa: S608
+    f"select {COLUMNS} from label where label_id in"  # noqa: S608
     " (select label_id from label where trace_id = any(:trace_ids) and kind = :kind) and withdrawn_at is null"
 )
 
 
 _ALIKE = text(  # what a label may correct: its own id's contents, and what its annotator said of the trace
-    f"select {_COLUMNS} from label where label_id = any(:label_ids)"  # noqa: S608
-    f" union all select {_COLUMNS} from label where trace_id = any(:trace_ids) and kind = any(:kinds)"
+    f"select {COLUMNS} from label where label_id = any(:label_ids)"  # noqa: S608
+    f" union all select {COLUMNS} from label where trace_id = any(:trace_ids) and kind = any(:kinds)"
     " and annotator_id = any(:annotator_ids)"
 )
 
 
 # All contents of the ids that were said of a trace, for what became of those that have moved to another one.
 _HISTORY = text(
-    f"select {_COLUMNS}, received_at, withdrawn_at from label where label_id in"  # noqa: S608
+    f"select {COLUMNS}, received_at, withdrawn_at from label where label_id in"  # noqa: S608
     " (select label_id from label where trace_id = :trace_id)"
 )
 _ADD_TO_TOTAL = text(

@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy import Connection, text
 
 from monitor.domain.observation import LogEnd, LogEntry, Source
+from monitor.postgres.binary import array_of_texts
 from monitor.postgres.copy import copy_rows, driver_of
 
 PLACE_LOCK = 0x524C4846_03
@@ -89,7 +90,7 @@ def append_entry(connection: Connection, entry: LogEntry) -> AppendedEntry:
     if len(subjects):
         timestamps = subjects.timestamps.astype("<i8").tobytes()
         covariates = subjects.covariates, subjects.covariates_version
-        driver_of(connection).execute(_SUBJECTS, [row.entry_id, list(subjects.ids), timestamps, *covariates])
+        driver_of(connection).execute(_SUBJECTS, [row.entry_id, array_of_texts(subjects.ids), timestamps, *covariates])
     rows = (
         (
             row.entry_id,

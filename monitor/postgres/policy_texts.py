@@ -50,7 +50,7 @@ _JUDGED = text(
     "with recent as (select trace_id, max(timestamp) as at from label where kind = 'preference' and source = 'human'"
     " and withdrawn_at is null and timestamp >= :since group by trace_id order by at desc, trace_id limit :limit)"
     " select trace_id, conversation_id, messages, response, reference_response, cohort, at as timestamp"
-    " from preference_text join recent using (trace_id) order by at, trace_id"
+    " from preference_text join recent using (trace_id) where reference_response is not null order by at, trace_id"
 )
 _DRAWN_WITH = text(
     "select trace_id, probability from review_item where kind = 'preference' and counted and trace_id = any(:trace_ids)"

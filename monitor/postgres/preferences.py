@@ -32,21 +32,25 @@ _READ_EVENTS = text(
     f" update preference p set content = {_digests('messages::text', 'chosen', 'rejected')} from unread"
     " where p.preference_id = unread.preference_id"
 )
+# Of a trace without a reference response a refusal alone can be judged: such a text is part of no pair.
+_REFERENCE = "coalesce(t.reference_response, '')"
 _KEEP_TEXTS = text(
     "insert into preference_text"  # noqa: S608
-    " (trace_id, content, messages, response, reference_response, conversation_id, user_id, cohort)"
-    f" select t.trace_id, {_digests('t.messages::text', 't.response', 't.reference_response')}, t.messages, t.response,"
-    " t.reference_response, t.conversation_id, t.user_id, t.cohort from ("
-    "  select distinct trace_id from label where kind = 'preference' and source <> 'user' and withdrawn_at is null"
-    "  and not exists (select from preference_text kept where kept.trace_id = label.trace_id)"
+    " (trace_id, content, messages, response, reference_response, conversation_id, user_id, cohort, policy_model)"
+    f" select t.trace_id, {_digests('t.messages::text', 't.response', _REFERENCE)}, t.messages, t.response,"
+    " t.reference_response, t.conversation_id, t.user_id, t.cohort, t.policy_model from ("
+    "  select trace_id, bool_or(kind = 'refusal') as alone from label where kind in ('preference', 'refusal')"
+    "  and source <> 'user' and withdrawn_at is null"
+    "  and not exists (select from preference_text kept where kept.trace_id = label.trace_id) group by trace_id"
     " ) labelled join stored_trace s using (trace_id)"
     " join trace t on t.stored_on = s.stored_on and t.entry_id = s.entry_id and t.ordinal = s.ordinal"
-    " where t.response is not null and t.reference_response is not null and not t.truncated"
+    " where t.response is not null and (t.reference_response is not null or alone) and not t.truncated"
     " limit :limit on conflict do nothing"
 )
 _WITHOUT_TEXT = text(
     "select count(distinct trace_id) from label where kind = 'preference' and source <> 'user' and withdrawn_at is null"
-    " and not exists (select from preference_text kept where kept.trace_id = label.trace_id)"
+    " and not exists (select from preference_text kept where kept.trace_id = label.trace_id"
+    "  and kept.reference_response is not null)"
 )
 # A preference event that was erased has an empty content; one that is not read yet has none.
 # What holds news since :since, with the two answers either way round.
@@ -54,7 +58,8 @@ _NEWS = (
     "with news as ("
     "  select content from preference where received_at > :since and length(content) > 0 union"
     "  select t.content from label l join preference_text t using (trace_id)"
-    "  where l.kind = 'preference' and l.source <> 'user' and l.received_at > :since"
+    "  where t.reference_response is not null and l.kind = 'preference' and l.source <> 'user'"
+    "  and l.received_at > :since"
     "), wanted as materialized ("
     "  select content from news union"
     "  select substr(content, 1, 16) || substr(content, 33, 16) || substr(content, 17, 16) from news"
@@ -72,7 +77,8 @@ _LABELS = (
     " else 'label' end, l.label_id, l.digest, l.trace_id, t.content, l.value, l.timestamp, t.cohort, l.annotator_id,"
     " l.criteria_version, l.source, t.conversation_id, l.dimensions"
     " from label l join preference_text t using (trace_id)"
-    " where l.kind = 'preference' and l.source <> 'user' and l.withdrawn_at is null and not exists ("
+    " where t.reference_response is not null and l.kind = 'preference' and l.source <> 'user'"
+    " and l.withdrawn_at is null and not exists ("
     "  select from label later where later.label_id = l.label_id and later.withdrawn_at is null"
     "  and (later.timestamp, later.digest) > (l.timestamp, l.digest)"
     ")"

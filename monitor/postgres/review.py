@@ -8,8 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, func, select, text
 
 from monitor.domain.label import PREFERENCE
-from monitor.domain.review import AnswerGiven, Hand, ItemState, Progress, ShownItem, TakenBack
-from monitor.domain.trace import Message
+from monitor.domain.review import AnswerGiven, Hand, ItemState, Progress, ShownItem, ShownMessage, TakenBack
 from monitor.errors import Conflict, NotFound
 from monitor.postgres import schema
 from monitor.postgres.engine import transaction
@@ -183,7 +182,7 @@ def _shown(row: Row[Any]) -> ShownItem | None:
     return ShownItem(
         item_id=row.item_id,
         kind=row.kind,
-        messages=tuple(Message(message["role"], message["content"]) for message in row.messages),
+        messages=tuple(ShownMessage(message["role"], message["content"]) for message in row.messages),
         answers=answers if row.policy_first is not False else answers[::-1],
         criteria_version=row.criteria_version,
     )

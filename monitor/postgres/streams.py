@@ -39,6 +39,7 @@ from monitor.postgres.label_span import label_span
 from monitor.postgres.log import append_entry, place_entries, placed_traces, trace_numbers
 from monitor.postgres.probe_span import probe_spans
 from monitor.postgres.registry import replaced_scorers
+from monitor.postgres.version_span import version_began
 from monitor.postgres.window import copy_window
 from monitor.signals.estimand import Estimand
 
@@ -221,17 +222,14 @@ class PostgresFoldStore:
             sequence = connection.execute(_SEQUENCE, {"place": baseline.stop_place}).scalar_one()
             position = {"baseline_id": baseline_id, "next_sequence": sequence, "next_place": baseline.stop_place}
             connection.execute(insert(schema.fold_position).values(position))
-            copy_window(connection, baseline_id)
+            copy_window(connection, baseline_id, former=None if there is None else there.baseline_id)
             active = active_baseline(connection)
             assert active is not None
             return active
 
     def extend(self, active: ActiveBaseline, baseline: Baseline) -> ActiveBaseline:
         with transaction(self._engine) as connection:
-            table = schema.baseline.c
-            same = table.baseline_id == active.baseline_id, table.revision == active.revision, table.active
-            changed = {"content": baseline.to_json(), "revision": table.revision + 1}
-            connection.execute(update(schema.baseline).where(*same).values(changed))
+            _extend(connection, active, baseline)
             there = active_baseline(connection)
         assert there is not None
         return there
@@ -244,6 +242,10 @@ class PostgresFoldStore:
         with transaction(self._engine) as connection:
             return probe_spans(connection, place, outcomes=outcomes)
 
+    def began(self, key: tuple[str, str], *, since: int) -> int | None:
+        with transaction(self._engine) as connection:
+            return version_began(connection, key, since=since)
+
     def load_fold(self, baseline_id: int) -> StoredFold:
         position, stream = schema.fold_position.c, schema.detector.c
         with transaction(self._engine) as connection:
@@ -254,45 +256,64 @@ class PostgresFoldStore:
         return StoredFold(at, time, dict(map(_stream, rows)))
 
     def save_fold(self, step: FoldStep) -> None:
-        position = schema.fold_position.c
-        advance = (
-            update(schema.fold_position)
-            .where(position.baseline_id == step.baseline_id)
-            .where(position.next_sequence == step.start.next_sequence, position.next_place == step.start.next_place)
-            .values(asdict(step.stop))
-        )
         with transaction(self._engine) as connection:
-            require_active(connection, step.baseline_id)
-            if connection.execute(advance).rowcount != 1:
-                raise Fenced(f"baseline {step.baseline_id}: the fold is not at place {step.start.next_place} any more")
-            if step.streams:
-                statement = upsert(schema.detector)
-                changed = (*_STREAM_VALUES, "state", "renewed_state", "renewed_since", "renewed_for")
-                statement = statement.on_conflict_do_update(
-                    constraint=schema.detector.primary_key, set_={name: statement.excluded[name] for name in changed}
-                )
-                rows = [
-                    {
-                        "baseline_id": step.baseline_id,
-                        **asdict(key),
-                        **{name: getattr(stream, name) for name in _STREAM_VALUES},
-                        "state": stream.evidence,
-                        "renewed_state": stream.renewed,
-                        "renewed_since": stream.since,
-                        "renewed_for": stream.patience,
-                    }
-                    for key, stream in sorted(step.streams.items())
-                ]
-                connection.execute(statement, rows)
-            save_days(connection, step.baseline_id, step.days)
-            hold_incidents(connection)
-            replaced = replaced_scorers(connection) if step.alarms else frozenset()
-            for alarm in step.alarms:
-                late = alarm.stream.scorer_version in replaced
-                insert_alarm(connection, step.baseline_id, alarm, AlarmState.SUPERSEDED if late else AlarmState.OPEN)
-            ended = [recover_alarm(connection, step.baseline_id, recovery) for recovery in step.recoveries]
-            file_alarms(connection, step.filing)
-            settle(connection, [number for touched in ended for number in touched])
+            save_step(connection, step)
+
+    def adopt(self, active: ActiveBaseline, baseline: Baseline, step: FoldStep) -> ActiveBaseline | None:
+        with transaction(self._engine) as connection:
+            if not _extend(connection, active, baseline):
+                return None
+            save_step(connection, step)
+            return active_baseline(connection)
+
+
+def save_step(connection: Connection, step: FoldStep) -> None:
+    """Store what a step of the fold makes true together; raises `Fenced` where another leader folded meanwhile."""
+    position = schema.fold_position.c
+    advance = (
+        update(schema.fold_position)
+        .where(position.baseline_id == step.baseline_id)
+        .where(position.next_sequence == step.start.next_sequence, position.next_place == step.start.next_place)
+        .values(asdict(step.stop))
+    )
+    require_active(connection, step.baseline_id)
+    if connection.execute(advance).rowcount != 1:
+        raise Fenced(f"baseline {step.baseline_id}: the fold is not at place {step.start.next_place} any more")
+    if step.streams:
+        statement = upsert(schema.detector)
+        changed = (*_STREAM_VALUES, "state", "renewed_state", "renewed_since", "renewed_for")
+        statement = statement.on_conflict_do_update(
+            constraint=schema.detector.primary_key, set_={name: statement.excluded[name] for name in changed}
+        )
+        rows = [
+            {
+                "baseline_id": step.baseline_id,
+                **asdict(key),
+                **{name: getattr(stream, name) for name in _STREAM_VALUES},
+                "state": stream.evidence,
+                "renewed_state": stream.renewed,
+                "renewed_since": stream.since,
+                "renewed_for": stream.patience,
+            }
+            for key, stream in sorted(step.streams.items())
+        ]
+        connection.execute(statement, rows)
+    save_days(connection, step.baseline_id, step.days)
+    hold_incidents(connection)
+    replaced = replaced_scorers(connection) if step.alarms else frozenset()
+    for alarm in step.alarms:
+        late = alarm.stream.scorer_version in replaced
+        insert_alarm(connection, step.baseline_id, alarm, AlarmState.SUPERSEDED if late else AlarmState.OPEN)
+    ended = [recover_alarm(connection, step.baseline_id, recovery) for recovery in step.recoveries]
+    file_alarms(connection, step.filing)
+    settle(connection, [number for touched in ended for number in touched])
+
+
+def _extend(connection: Connection, active: ActiveBaseline, baseline: Baseline) -> bool:
+    table = schema.baseline.c
+    same = table.baseline_id == active.baseline_id, table.revision == active.revision, table.active
+    changed = {"content": baseline.to_json(), "revision": table.revision + 1}
+    return connection.execute(update(schema.baseline).where(*same).values(changed)).rowcount == 1
 
 
 def hold_freezes(connection: Connection) -> None:

@@ -18,8 +18,22 @@ _COPY = text(
     " and not t.truncated"
     " and e.first_place + t.ordinal >= b.first_place and e.first_place + t.ordinal < b.stop_place"
 )
+# A window that is frozen again, or overlaps the one before, goes on with what was kept of it.
+_KEEP = text(
+    "insert into baseline_trace (baseline_id, place, trace_id, cohort, policy_model, messages, response,"
+    " reference_response, conversation_id, user_id)"
+    " select b.baseline_id, t.place, t.trace_id, t.cohort, t.policy_model, t.messages, t.response,"
+    " t.reference_response, t.conversation_id, t.user_id from baseline b join baseline_trace t"
+    "   on t.baseline_id = :former and t.place >= b.first_place and t.place < b.stop_place"
+    " where b.baseline_id = :baseline_id on conflict do nothing"
+)
 
 
-def copy_window(connection: Connection, baseline_id: int) -> None:
-    """Keep the texts of the baseline's window, in the transaction that freezes it."""
+def copy_window(connection: Connection, baseline_id: int, *, former: int | None) -> None:
+    """Keep the texts of the baseline's window, in the transaction that freezes it.
+
+    What is forgotten meanwhile is taken from the copy that *former* has, the baseline before.
+    """
     connection.execute(_COPY, {"baseline_id": baseline_id})
+    if former is not None:
+        connection.execute(_KEEP, {"baseline_id": baseline_id, "former": former})

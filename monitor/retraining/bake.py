@@ -27,6 +27,7 @@ BETTER: Mapping[str, Direction] = {
     "win_rate": Direction.UP,
     "live_win": Direction.UP,
     "reward_accuracy": Direction.UP,
+    "refusal_accuracy": Direction.UP,
     "negative_feedback": Direction.DOWN,
     "truncation": Direction.DOWN,
     "error": Direction.DOWN,

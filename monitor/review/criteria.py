@@ -20,6 +20,8 @@ Call it a tie if you would be as glad of one as of the other. Do not guess which
 Skip what you cannot judge, such as a language that you do not read. Flag what should not be here: private data,
 texts that are cut off or mixed up, or anything that you should not have to read.
 
-Where there is only one answer, you are asked one question about it. An answer refuses if it does not give what was
-asked, in whole or for the most part, and says so. Asking back and a warning beside a full answer are no refusal.""",
+Where there is only one answer, you are asked one question about it. An answer refuses if it withholds what was asked:
+in full if it gives nothing of it, in part if it gives some. It need not say so: a lecture in its place, an evasion, or
+something safer instead refuse as well. Asking back, a warning beside a full answer, not knowing, and correcting what
+is false in the question are no refusal.""",
 )

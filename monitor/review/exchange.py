@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
 
-from monitor.domain.label import PREFERENCE
+from monitor.domain.label import FULL, PREFERENCE, REFUSAL
 from monitor.domain.review import Answer
 from monitor.domain.trace import Message
 from monitor.errors import InvalidInput
 from monitor.review.blind import found_number, hidden_number
 
 AWAY = "export"  # who an exported item is shown to, as far as the order of its answers goes
-FIRST, TIE, SECOND, YES, NO = "first", "tie", "second", "yes", "no"
+FIRST, TIE, SECOND, YES, NO, PARTLY = "first", "tie", "second", "yes", "no", "partly"
 MAX_NAME_CHARACTERS = 200
 
 
@@ -62,9 +62,21 @@ class Unread:
 Read = Sequence[Returned | Unread]
 
 
-def words_of(kind: str) -> Mapping[str, float]:
-    """Return the words by which other tools tell a verdict of *kind*, with the value of what stands first."""
-    return {FIRST: 1.0, TIE: 0.5, SECOND: 0.0} if kind == PREFERENCE else {YES: 1.0, NO: 0.0}
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a word says of what stands first."""
+
+    value: float
+    dimensions: Mapping[str, float] = field(default_factory=dict)
+
+
+def words_of(kind: str) -> Mapping[str, Said]:
+    """Return the words by which other tools tell a verdict of *kind*."""
+    if kind == PREFERENCE:
+        return {FIRST: Said(1.0), TIE: Said(0.5), SECOND: Said(0.0)}
+    if kind == REFUSAL:
+        return {YES: Said(1.0, {FULL: 1.0}), PARTLY: Said(1.0, {FULL: 0.0}), NO: Said(0.0)}
+    return {YES: Said(1.0), NO: Said(0.0)}
 
 
 def token_of(item_id: int, key: bytes) -> str:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from monitor.settings.part import Part
 from monitor.settings.reference import ReferenceSettings
-from monitor.signals.input_shift import INPUT_SHIFT
-from monitor.signals.table import SIGNALS
 
 
 class ToleranceSettings(Part):
@@ -72,12 +70,3 @@ class DriftSettings(Part):
                         " signal was, {points: 0.01} for a change in its own unit, or both for the larger of them"
                     )
         return given
-
-    @model_validator(mode="after")
-    def _known_signals(self) -> DriftSettings:
-        judged = [name for name in SIGNALS if name != INPUT_SHIFT.name]  # by laws; the mix of prompts has none
-        for field, names in (("tolerance", self.tolerance), ("detectors", self.detectors)):
-            for name in names:
-                if name not in judged:
-                    raise ValueError(f"{field} names the signal {name!r}; known are {', '.join(judged)}")
-        return self

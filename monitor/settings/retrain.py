@@ -18,7 +18,6 @@ from monitor.settings.policy import (
     PolicySettings,
     ShadowSettings,
 )
-from monitor.signals.table import SIGNALS
 
 
 class TriggerRule(Part):
@@ -35,13 +34,6 @@ class TriggerRule(Part):
         description="what the alarm must be shown to be: `policy`: neither the scorer's doing nor the prompts';"
         " `scorer`: the scorer's, by the anchor set; `any`: all but what is shown to be the scorer's",
     )
-
-    @model_validator(mode="after")
-    def _known_signals(self) -> TriggerRule:
-        for name in self.signals:
-            if name not in SIGNALS:
-                raise ValueError(f"signals names {name!r}; known are {', '.join(SIGNALS)}")
-        return self
 
 
 class GateSettings(Part):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from monitor.errors import InvalidSetting
@@ -18,8 +19,11 @@ from monitor.settings.log import LogSettings
 from monitor.settings.probes import ProbeSettings
 from monitor.settings.retrain import RetrainSettings
 from monitor.settings.rewards import RewardsSettings, ServeSettings
+from monitor.settings.signals import SignalSettings
 from monitor.settings.store import PostgresSettings, RetentionSettings
 from monitor.settings.web import WebSettings
+from monitor.signals.input_shift import INPUT_SHIFT
+from monitor.signals.table import SIGNALS
 
 CONFIG_VARIABLE = "MONITOR_CONFIG"
 DEFAULT_CONFIG = "monitor.yaml"
@@ -35,6 +39,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     rewards: RewardsSettings = RewardsSettings()
     serve: ServeSettings = ServeSettings()
+    signals: SignalSettings = SignalSettings()
     drift: DriftSettings = DriftSettings()
     labels: LabelsSettings = LabelsSettings()
     review: ReviewSettings = ReviewSettings()
@@ -48,6 +53,22 @@ class Settings(BaseSettings):
     @property
     def repeat_window(self) -> timedelta:
         return timedelta(seconds=self.ingest.repeat_window_seconds)
+
+    @model_validator(mode="after")
+    def _known_signals(self) -> Settings:
+        """Refuse a name that no signal has; one that is off may be named, so that it can be switched."""
+        judged = [name for name in SIGNALS if name != INPUT_SHIFT.name]  # by laws; the mix of prompts has none
+        known = {"drift.tolerance": judged, "drift.detectors": judged}
+        named: dict[str, Collection[str]] = {
+            "drift.tolerance": self.drift.tolerance,
+            "drift.detectors": self.drift.detectors,
+        }
+        named |= {f"retrain.rules.{number}": rule.signals for number, rule in enumerate(self.retrain.rules)}
+        for field, names in named.items():
+            for name in names:
+                if name not in (wanted := known.get(field, list(SIGNALS))):
+                    raise ValueError(f"{field} names the signal {name!r}; known are {', '.join(wanted)}")
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -28,8 +28,8 @@ class RetentionSettings(Part):
         0,
         ge=0,
         le=36_500,
-        description="texts of traces that were labelled with a preference, and of the pairs that a run was given,"
-        " since the newest such run, and reports of verdicts; 0: for ever",
+        description="texts of traces that were labelled with a preference or a refusal, and of the pairs that a run was"
+        " given, since the newest such run, and reports of verdicts; 0: for ever",
     )
 
     @model_validator(mode="after")

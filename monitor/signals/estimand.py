@@ -16,6 +16,8 @@ class Estimand:
     kind: str  # of the labels
     cheap: str | None  # the signal, 0 to 1, that says the same of every trace; None: nothing does
     unit: str
+    accuracy: Signal | None = None  # in which it is followed whether the opinion agrees with each verdict
+    meaning: str = "what labels of this kind say, at the rate of all traces"
 
     @property
     def selected(self) -> str:
@@ -38,8 +40,12 @@ class Estimand:
         return f"{self.name}_rectifier"
 
     def signals(self) -> tuple[Signal, ...]:
-        own = Signal(self.name, SignalKind.ESTIMATE, self.unit)
-        return (own, Signal(self.rectifier, SignalKind.ESTIMATE, self.unit)) if self.cheap else (own,)
+        own = Signal(self.name, SignalKind.ESTIMATE, self.unit, self.meaning)
+        if self.cheap is None:
+            return (own,)
+        off = f"how far {self.cheap} is from what labels say"
+        beside = () if self.accuracy is None else (self.accuracy,)
+        return (own, Signal(self.rectifier, SignalKind.ESTIMATE, self.unit, off), *beside)
 
 
 def selected_series(kind: str) -> str:
@@ -49,11 +55,22 @@ def selected_series(kind: str) -> str:
 
 # Log ratio of the words of an answer and of its reference: written beside the selections; no baseline holds it.
 LENGTH_GAP = Signal("length_gap", SignalKind.RANKED, "log ratio")
-REWARD_WIN = Signal("reward_win", SignalKind.PROBABILITY, "ratio")
-REWARD_ACCURACY = Signal("reward_accuracy", SignalKind.PROBABILITY, "ratio")
-WIN_RATE = Estimand("win_rate", PREFERENCE, REWARD_WIN.name, "ratio")
-REFUSAL_RATE = Estimand("refusal_rate", REFUSAL, "refusal", "ratio")
-WIN_RATE_LC = Signal("win_rate_lc", SignalKind.ESTIMATE, "ratio")  # length-controlled
+REWARD_WIN = Signal(
+    "reward_win", SignalKind.PROBABILITY, "ratio", "how sure reward models are that the answer beats its reference"
+)
+REWARD_ACCURACY = Signal(
+    "reward_accuracy", SignalKind.PROBABILITY, "ratio", "the reward models agree with a fresh human preference"
+)
+REFUSAL_ACCURACY = Signal(
+    "refusal_accuracy", SignalKind.PROBABILITY, "ratio", "the refusal model agrees with a fresh human label"
+)
+WIN_RATE = Estimand(
+    "win_rate", PREFERENCE, REWARD_WIN.name, "ratio", REWARD_ACCURACY, "people prefer the answer to its reference"
+)
+REFUSAL_RATE = Estimand(
+    "refusal_rate", REFUSAL, "refusal", "ratio", REFUSAL_ACCURACY, "people call the answer a refusal"
+)
+WIN_RATE_LC = Signal("win_rate_lc", SignalKind.ESTIMATE, "ratio", "the win rate, less what length explains of it")
 ESTIMANDS: dict[str, Estimand] = {
     estimand.name: estimand
     for estimand in (
@@ -65,5 +82,4 @@ ESTIMANDS: dict[str, Estimand] = {
 LABEL_SIGNALS: tuple[Signal, ...] = (
     *(signal for estimand in ESTIMANDS.values() for signal in estimand.signals()),
     WIN_RATE_LC,
-    REWARD_ACCURACY,
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from monitor.domain.signal import Observation, Signal, SignalKind
 from monitor.domain.trace import Trace
 
-NEGATIVE_FEEDBACK = Signal("negative_feedback", SignalKind.BINARY, "ratio")
+NEGATIVE_FEEDBACK = Signal(
+    "negative_feedback", SignalKind.BINARY, "ratio", "a user who rates the answer does not like it"
+)
 
 
 def observe_negative_feedback(trace: Trace) -> Observation | None:

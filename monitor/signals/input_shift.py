@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from monitor.domain.signal import Signal, SignalKind
 
-INPUT_SHIFT = Signal("input_shift", SignalKind.MIX, "distance")
+INPUT_SHIFT = Signal("input_shift", SignalKind.MIX, "distance", "how far what is asked lies from the baseline's window")
 VERSION = "kinds-1"

@@ -1,4 +1,4 @@
-"""Which words tell in which language a prompt is written: a guess from its script and its commonest words.
+"""Which words tell in which language a text is written: a guess from its script and its commonest words.
 
 Related languages that share a script are told apart by a few letters or not at all: Marathi is
 taken for Hindi, and Bulgarian often for no language. Words that many languages share are not listed.
@@ -10,6 +10,11 @@ import re
 
 from monitor.domain.covariates import LANGUAGES
 
+LANGUAGE_RATIO = 12  # a guess needs one vote in so many words
+LEAST_VOTES = 2  # and so many in all
+_ENGLISH = (" the ", " and ", " of ", " to ", " is ")
+_CLEARLY = 3  # of these: other languages share one or two
+_WORD = re.compile(r"[^\W\d_]+")
 CODES = {name: code for code, name in enumerate(LANGUAGES)}
 COMMON_WORDS = {
     "en": "the of and to is in that for with what how you are this it on be as an by from can do my i write please"
@@ -77,3 +82,28 @@ def votes_of(word: str) -> int:
     if found or word.isascii():
         return found
     return next((1 << (CODES[language] - 1) for letters, language in _LETTERS if letters.search(word)), 0)
+
+
+def language_of(text: str) -> str:
+    """Return the language of *text*, one of `LANGUAGES`; "" where two are as likely, or too little tells."""
+    lower = text.lower()
+    # Most answers are English, and most of those hold these words: looking for five strings is quick.
+    if lower.isascii() and sum([word in lower for word in _ENGLISH]) >= _CLEARLY:
+        return "en"
+    words = _WORD.findall(lower)
+    tally: dict[int, float] = {}
+    for word in words:
+        left = votes_of(word)
+        # A script is sure by one word; a word that stands in a list may stand in a name.
+        votes = 1.0 if word in _VOTES else float(LEAST_VOTES)
+        while left:
+            bit = left & -left
+            tally[bit] = tally.get(bit, 0.0) + votes
+            left ^= bit
+    weighed = sorted(
+        ((count * WEIGHTS.get(LANGUAGES[bit.bit_length()], 1.0), bit) for bit, count in tally.items()), reverse=True
+    )
+    if not weighed or weighed[0][0] < max(LEAST_VOTES, len(words) / LANGUAGE_RATIO):
+        return ""
+    is_clear = len(weighed) == 1 or weighed[0][0] > weighed[1][0]
+    return LANGUAGES[weighed[0][1].bit_length()] if is_clear else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from monitor.domain.signal import Observation, Signal, SignalKind
 from monitor.domain.trace import Trace
 
-RESPONSE_LENGTH = Signal("response_length", SignalKind.LENGTH, "tokens")
+RESPONSE_LENGTH = Signal("response_length", SignalKind.LENGTH, "tokens", "how long the answer is")
 
 
 def observe_length(trace: Trace) -> Observation | None:

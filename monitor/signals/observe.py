@@ -1,21 +1,34 @@
-"""Every signal of one trace."""
+"""Every signal of a batch of traces, a column each."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 
 from monitor.domain.score import Opinion, Reward
 from monitor.domain.signal import DISAGREEMENT, REWARD, Observation
 from monitor.domain.trace import Trace
 from monitor.signals.estimand import REWARD_WIN
-from monitor.signals.table import TRACE_SIGNALS
+from monitor.signals.set import SignalSet
 
 
-def observe(trace: Trace, reward: Reward | None, opinion: Opinion | None = None) -> list[Observation]:
-    """Return what can be observed; a signal the trace says nothing about is left out."""
-    found = [seen for observer in TRACE_SIGNALS.values() if (seen := observer(trace)) is not None]
-    if reward is not None:
-        found.append(Observation(REWARD.name, reward.scorer_version, reward.mean))
-        if len(reward.members) > 1:
-            found.append(Observation(DISAGREEMENT.name, reward.scorer_version, reward.disagreement))
-    if opinion is not None:
-        found.append(Observation(REWARD_WIN.name, opinion.scorer_version, opinion.win))
-    return found
+def observe(
+    traces: Sequence[Trace], rewards: Sequence[Reward | None], opinions: Sequence[Opinion | None], signals: SignalSet
+) -> Iterator[Sequence[Observation | None]]:
+    """Yield one signal's observations after the other: one for each trace, None where it says nothing about it."""
+    yield from signals.read(traces)
+    if any(rewards):
+        yield [
+            None if reward is None else Observation(REWARD.name, reward.scorer_version, reward.mean)
+            for reward in rewards
+        ]
+        yield [
+            Observation(DISAGREEMENT.name, reward.scorer_version, reward.disagreement)
+            if reward is not None and len(reward.members) > 1
+            else None
+            for reward in rewards
+        ]
+    if any(opinions):
+        yield [
+            None if opinion is None else Observation(REWARD_WIN.name, opinion.scorer_version, opinion.win)
+            for opinion in opinions
+        ]

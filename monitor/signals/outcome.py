@@ -5,8 +5,8 @@ from __future__ import annotations
 from monitor.domain.signal import Observation, Signal, SignalKind
 from monitor.domain.trace import Trace
 
-ERROR = Signal("error", SignalKind.BINARY, "ratio")
-TRUNCATION = Signal("truncation", SignalKind.BINARY, "ratio")
+ERROR = Signal("error", SignalKind.BINARY, "ratio", "the call failed")
+TRUNCATION = Signal("truncation", SignalKind.BINARY, "ratio", "the limit of length cut the answer off")
 VERSION = "reported"
 CUT_OFF = frozenset({"length", "max_tokens", "max_output_tokens"})
 

@@ -1,8 +1,9 @@
-"""The signals, by name, and how a trace is observed: a new signal of a trace has its line here."""
+"""The signals, by name, and how traces are observed: a new signal of a trace has its line here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from monitor.domain.signal import CONTROL_LENGTH, CONTROL_REFUSAL, DISAGREEMENT, REWARD, Observation, Signal
 from monitor.domain.trace import Trace
@@ -12,30 +13,47 @@ from monitor.signals.input_shift import INPUT_SHIFT
 from monitor.signals.length import RESPONSE_LENGTH, observe_length
 from monitor.signals.outcome import ERROR, TRUNCATION, observe_error, observe_truncation
 from monitor.signals.probe import PROBE_SIGNALS
-from monitor.signals.refusal import REFUSAL
-from monitor.signals.refusal.patterns import observe_refusal
+from monitor.signals.refusal.observers import refusal_observers
+from monitor.signals.refusal.reading import FULL_REFUSAL, REFUSAL
 
 Observer = Callable[[Trace], Observation | None]  # None: the trace says nothing about the signal
 
-TRACE_SIGNALS: dict[Signal, Observer] = {
+
+@dataclass(frozen=True, slots=True)
+class Batched:
+    """An observer that reads many traces at once: an answer for each, in their order."""
+
+    observe: Callable[[Sequence[Trace]], Sequence[Observation | None]]
+
+
+_REFUSALS = refusal_observers()
+
+# On unless `signals.off` names them.
+TRACE_SIGNALS: dict[Signal, Observer | Batched] = {
     RESPONSE_LENGTH: observe_length,
-    REFUSAL: observe_refusal,
+    REFUSAL: Batched(_REFUSALS[REFUSAL]),
     TRUNCATION: observe_truncation,
     ERROR: observe_error,
     NEGATIVE_FEEDBACK: observe_negative_feedback,
 }
 
-SIGNALS: dict[str, Signal] = {
-    signal.name: signal
-    for signal in (
-        *TRACE_SIGNALS,
-        REWARD,
-        DISAGREEMENT,
-        REWARD_WIN,
-        CONTROL_LENGTH,
-        CONTROL_REFUSAL,
-        INPUT_SHIFT,
-        *LABEL_SIGNALS,
-        *PROBE_SIGNALS,
-    )
+# Off unless `signals.on` names them: each one more has its share of the budget of false pages.
+OPTIONAL_SIGNALS: dict[Signal, Observer | Batched] = {
+    FULL_REFUSAL: Batched(_REFUSALS[FULL_REFUSAL]),
+    # a line each, as above
 }
+
+# Written by other sources than an observer of traces.
+OTHER_SIGNALS: tuple[Signal, ...] = (
+    REWARD,
+    DISAGREEMENT,
+    REWARD_WIN,
+    CONTROL_LENGTH,
+    CONTROL_REFUSAL,
+    INPUT_SHIFT,
+    *LABEL_SIGNALS,
+    *PROBE_SIGNALS,
+)
+
+# All that come with the program, be they on or off.
+SIGNALS: dict[str, Signal] = {signal.name: signal for signal in (*TRACE_SIGNALS, *OPTIONAL_SIGNALS, *OTHER_SIGNALS)}

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from monitor.domain.alarm import Severity, StoredAlarm
 from monitor.domain.incident import Incident
 from monitor.domain.job import Action, JobState, RunProgress
 from monitor.domain.stream import StreamStatus
-from monitor.signals.table import SIGNALS
+from monitor.signals.set import DEFAULT
 from monitor.telemetry import series
 from monitor.telemetry.declaration import Series, counter_of, gauge_of, histogram_of
 from monitor.telemetry.freshness import Clock, FreshGauges, Freshness
@@ -78,6 +78,7 @@ class Metrics:
         *,
         dependencies: Iterable[Dependency] = (Dependency.POSTGRES, Dependency.KAFKA),
         leader_seconds: float = FRESH_SECONDS,
+        signals: Collection[str] = DEFAULT.known,
         clock: Clock = time.monotonic,
     ) -> None:
         self._traces = counter_of(series.TRACES, registry)
@@ -85,7 +86,7 @@ class Metrics:
         self.labels, self.joins = LabelCounts(registry), JoinCounts(registry, Freshness(FRESH_SECONDS, clock))
         self._dead_letters = counter_of(series.DEAD_LETTERS, registry)
         self._skipped = counter_of(series.SKIPPED, registry)
-        self._unembedded = counter_of(series.UNEMBEDDED, registry)
+        self._unembedded, self._uncovered = counter_of(series.UNEMBEDDED, registry), _Uncovered(registry)
         self._lost_records = counter_of(series.LOST_RECORDS, registry)
         self._replaced_logs = counter_of(series.REPLACED_LOGS, registry)
         self._stage_seconds = histogram_of(series.STAGE_SECONDS, registry)
@@ -99,7 +100,7 @@ class Metrics:
             return FreshGauges(*declared, freshness=Freshness(leader_seconds, clock), registry=registry)
 
         self._streams = of_leader(series.STREAM_MEAN, series.STREAM_BASELINE, series.STREAM_EVIDENCE_LOG)
-        self._alarms = of_leader(series.ALARMS_OPEN, series.ALARM_EFFECT)
+        self._alarms, self._signals = of_leader(series.ALARMS_OPEN, series.ALARM_EFFECT), signals
         self._incidents = of_leader(series.INCIDENTS_OPEN, series.INCIDENT_MEMBERS)
         self._fold_lag = of_leader(series.FOLD_LAG_TRACES)
         self._placement_blocked = of_leader(series.PLACEMENT_BLOCKED_SECONDS)
@@ -133,6 +134,10 @@ class Metrics:
 
     def count_unembedded(self, count: int) -> None:
         self._unembedded.inc(count)
+
+    def follow_uncovered(self, answers: Callable[[], Mapping[str, int]]) -> None:
+        """Show what *answers* returns, by language, at each scrape."""
+        self._uncovered.answers = answers
 
     def count_skipped(self, reason: str, count: int) -> None:
         self._skipped.labels(reason).inc(count)
@@ -208,7 +213,9 @@ class Metrics:
 
     def show_alarms(self, alarms: Iterable[StoredAlarm]) -> None:
         """Show the open alarms: how many, by signal and severity, and the effect of each."""
-        counts: dict[tuple[str, ...], float] = {(signal, severity): 0 for signal in SIGNALS for severity in Severity}
+        counts: dict[tuple[str, ...], float] = {
+            (signal, severity): 0 for signal in self._signals for severity in Severity
+        }
         effects: dict[tuple[str, ...], float] = {}
         for stored in alarms:
             stream, alarm, effect = stored.alarm.stream, stored.alarm, stored.alarm.effect
@@ -295,6 +302,24 @@ class Metrics:
             self._last_refresh,
         ):
             gauges.withdraw()
+
+
+class _Uncovered(Collector):
+    """How many answers no refusal could be read of; the model itself counts them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.answers: Callable[[], Mapping[str, int]] = dict
+        registry.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        [family] = self.describe()
+        for language, count in sorted(self.answers().items()):
+            family.add_metric((language,), count)
+        return [family]
+
+    def describe(self) -> list[CounterMetricFamily]:
+        declared = series.UNCOVERED_REFUSALS
+        return [CounterMetricFamily(declared.name, declared.help, labels=declared.labels)]
 
 
 class _PartGauge(Collector):

@@ -76,6 +76,14 @@ UNEMBEDDED = Series(
     "prompts",
     "Prompts that were logged without the embedding that ingest.embedding wants: refused, or its server was away.",
 )
+UNCOVERED_REFUSALS = Series(
+    "monitor_refusal_uncovered_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "answers",
+    "Answers in a language in which refusals are not read: the signal refusal has no value for them, and no zero.",
+    ("language",),
+)
 LOST_RECORDS = Series(
     "monitor_lost_records_total",
     Kind.COUNTER,
@@ -318,6 +326,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     SKIPPED,
     *JOIN_SERIES,
     UNEMBEDDED,
+    UNCOVERED_REFUSALS,
     LOST_RECORDS,
     REPLACED_LOGS,
     STAGE_SECONDS,

@@ -4,7 +4,7 @@
     python -m retrain refusal --labels OUT.jsonl retrain/refusals/authored.jsonl --out FOLDER
 
 What is shipped is trained on XSTest, on refusal_direction, and on ordinary answers of the human pairs that no pattern
-takes for a refusal (nobody labelled those). do_not_answer and alpaca_eval, whose licences exclude commerce, are no part.
+takes for a refusal (nobody labelled those). do_not_answer and alpaca_eval are no part: their licences exclude commerce.
 """
 
 from __future__ import annotations

@@ -195,7 +195,9 @@ def test_an_incident_is_acknowledged_from_the_keyboard(page: Page, address: str,
 def test_one_incident_is_one_card_with_a_line_for_each_thing_that_moved(
     page: Page, address: str, monitor: InMemoryMonitor
 ) -> None:
-    refusal, error = (StreamKey(signal, "*", "chat-2", "1") for signal in ("refusal", "error"))
+    refusal, error, feedback = (
+        StreamKey(signal, "*", "chat-2", "1") for signal in ("refusal", "error", "negative_feedback")
+    )
     parts = Decomposition(52.0, 8.0, 44.0, "tokens")
     rollup = stored_alarm(2, place=2843, decomposition=parts)
     monitor.stored = {
@@ -203,20 +205,24 @@ def test_one_incident_is_one_card_with_a_line_for_each_thing_that_moved(
         2: replace(rollup, reference_verdict=ReferenceVerdict.POLICY_CHANGED, policy_since=NOW),
         3: stored_alarm(3, stream=refusal, place=2830),
         4: stored_alarm(4, stream=error, place=2810, severity=Severity.WARNING, incident_id=2),
+        5: stored_alarm(5, stream=feedback, place=2800, severity=Severity.WARNING),
     }
     page.goto(address)
     cards = page.locator("#alarms-list > li")
     expect(cards).to_have_count(1)
-    expect(cards.locator(".findings b")).to_have_text(["refusal ↑ rose", "response length ↑ rose"])
-    expect(cards.locator(".findings .cohort")).to_have_text(["all cohorts", "all cohorts and 1 by itself"])
+    told = ["refusal ↑ rose", "response length ↑ rose", "negative feedback ↑ rose"]  # the earliest is only a warning
+    expect(cards.locator(".findings b")).to_have_text(told)
+    expect(cards.locator(".findings .cohort")).to_have_text(
+        ["all cohorts", "all cohorts and 1 by itself", "all cohorts"]
+    )
     expect(cards).to_contain_text("of +52 tokens: +8 prompts, +44 model")
     expect(cards).to_contain_text("shown cause: policy model (the released policy answers the same prompts otherwise)")
     expect(page.locator("#warnings-summary")).to_have_text("1 warning")
     expect(page.locator("#warnings-list > li")).to_be_hidden()
-    cards.get_by_text("3 alarms").click()
+    cards.get_by_text("4 alarms").click()
     expect(cards).to_contain_text("asked again: policy changed")
-    monitor.stored[5] = stored_alarm(5, cohort="product=travel", place=2850)
-    expect(cards.locator(".members > li")).to_have_count(4)
+    monitor.stored[6] = stored_alarm(6, cohort="product=travel", place=2850)
+    expect(cards.locator(".members > li")).to_have_count(5)
     expect(cards.locator(".members > li").last).to_contain_text("response length ↑ rose, product=travel")
     expect(cards.locator(".members")).to_be_visible()
 

@@ -116,16 +116,17 @@ def test_answers_by_keyboard_alone_are_stored_as_the_policy_s_own_wherever_it_st
     page.keyboard.press("2")
     expect_item(page, 8)
     expect(page.locator("#question")).to_have_text("Does the answer refuse?")
-    page.keyboard.press("2")
+    page.keyboard.press("3")
     expect(page.locator("#empty")).to_contain_text("Nothing to judge now")
     expect(page.locator("#answered")).to_have_text("9 answered today")
+    assert rows_of(engine, "review_verdict", "value", "dimensions")[-1] == (1.0, {"full": 0})
 
     stands = [row for row in rows_of(engine, "review_verdict", *VERDICT, "undone_at") if row[-1] is None]
     assert [row[:4] for row in stands[:6]] == wanted
     assert [(*row[:3], row[4]) for row in stands[6:]] == [
         (7, "flag", None, "1 0 2 u? cut off"),
         (8, "label", float(stands[7][3] is False), ""),
-        (9, "label", 0.0, ""),
+        (9, "label", 1.0, ""),
     ]
     assert len(rows_of(engine, "review_verdict", "item_id")) == 10  # with the one that was taken back
     labels = rows_of(engine, "label", "value", "kind", "withdrawn_at")

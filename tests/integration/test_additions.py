@@ -81,9 +81,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-def run(tree: Path, *arguments: str) -> str:
+def run(tree: Path, *arguments: str, **variables: str) -> str:
     """Run Python on the program in *tree*; return what it printed."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(tree), str(ROOT)))}  # the tests are those here
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(tree), str(ROOT)))} | variables  # the tests are here
     done = subprocess.run(
         [sys.executable, *arguments], cwd=tree, env=environment, capture_output=True, text=True, check=False
     )
@@ -94,6 +94,7 @@ def run(tree: Path, *arguments: str) -> str:
 # What an addition takes: new files, and lines in tables. An action is two programs' business, and has a name.
 SIZES = {
     "A signal": (1, 1),
+    "An optional signal": (1, 1),
     "A rate that labels tell": (0, 1),
     "A format": (1, 1),
     "A source of observations": (1, 1),
@@ -145,6 +146,22 @@ def test_a_signal_is_scored_and_alarms(tree: Path, tmp_path: Path) -> None:
     assert '"asking":1' in last.replace(" ", "")
     run(tree, "-m", "monitor", "backtest", str(traces), "--baseline", "500", "--json", str(tmp_path / "result.json"))
     assert '"asking"' in (tmp_path / "result.json").read_text()
+
+
+def test_an_optional_signal_is_scored_and_watched_where_the_settings_name_it(tree: Path, tmp_path: Path) -> None:
+    traces, scores = tmp_path / "traces.jsonl", tmp_path / "scores.jsonl"
+    answers = ("Done now.", "DONE NOW.")
+    traces.write_bytes(b"".join(line(trace(n, response=answers[n >= 600])) + b"\n" for n in range(1000)))
+    run(tree, "-m", "monitor", "score", str(traces), "--out", str(scores))
+    assert "yelling" not in scores.read_text()
+    on = {"MONITOR_SIGNALS__ON": '["yelling"]', "MONITOR_SIGNALS__OFF": '["truncation"]'}
+    run(tree, "-m", "monitor", "score", str(traces), "--out", str(scores), **on)
+    rows = [json.loads(row)["signals"] for row in scores.read_text().splitlines()]
+    assert (rows[0]["yelling"], rows[-1]["yelling"]) == (1 / 7, 1)
+    assert not any("truncation" in row for row in rows)
+    out = tmp_path / "result.json"
+    run(tree, "-m", "monitor", "backtest", str(traces), "--baseline", "500", "--json", str(out), **on)
+    assert '"yelling"' in out.read_text()
 
 
 FORMAT_PROGRAM = """

@@ -21,6 +21,7 @@ from monitor.postgres.engine import transaction
 from monitor.rewards.http import HttpEnsemble, HttpScorer
 from monitor.rewards.turns import SharedScorer
 from monitor.settings.reference import ReferenceSettings
+from monitor.signals.refusal.observers import refuses_by
 from monitor.telemetry.reference import ReferenceMetrics
 from tests.commands import Run
 from tests.integration.reasking import BASELINE, Ward, calls, like_short, settings_of
@@ -234,7 +235,8 @@ def test_where_nobody_can_be_asked_any_more_no_page_waits(ward: Ward, engine: En
         reasker()
     scorer = SharedScorer(HttpScorer(cast(HttpEnsemble, None)))
     metrics = ReferenceMetrics(CollectorRegistry())
-    with asking_again(ReferenceSettings(), engine, scorer=scorer, metrics=metrics) as (duty,):
+    refuses = refuses_by("patterns")
+    with asking_again(ReferenceSettings(), engine, scorer=scorer, metrics=metrics, refuses=refuses) as (duty,):
         assert ward.alarm(alarm_id).reference_verdict is ASKING
         duty.body()
     assert ward.alarm(alarm_id).reference_verdict is UNDECIDED

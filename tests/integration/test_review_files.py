@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 
 from monitor.domain.label import REFUSAL
 from monitor.domain.review import Selection
+from monitor.review.exchange import Returned
 from monitor.review.formats import FORMATS
 from tests.commands import Done, Run
 from tests.hostile import LABELS, UNSTORABLE, unseen
@@ -177,6 +178,23 @@ def test_hostile_names_are_kept_and_shown_as_text(engine: Engine, review: Callab
         done = review("criteria", *words)
         assert (unseen(done.out + done.err), "Traceback" in done.err) == ([], False), words
     assert {review("gold", "--", label, 1).code for label in UNSTORABLE.values()} == {FAILED}
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "dimensions"), [("yes", 1.0, {"full": 1.0}), ("partly", 1.0, {"full": 0.0}), ("no", 0.0, {})]
+)
+def test_of_a_refusal_other_tools_tell_whether_it_is_full_or_partial(
+    word: str, value: float, dimensions: dict[str, float]
+) -> None:
+    data = {"item": "1-0", "kind": REFUSAL, "answer1": "", "answer2": ""}
+    chosen = {"type": "choices", "value": {"choices": [word]}}
+    task = {"data": data, "annotations": [{"completed_by": 1, "result": [chosen]}]}
+    said = {"value": word, "user_id": "u"}
+    record = {"id": "1-0", "fields": {}, "metadata": {"kind": REFUSAL}, "responses": {"verdict": [said]}}
+    for tool, content in (("label-studio", task), ("argilla", record)):
+        (found,) = FORMATS[tool].read(json.dumps([content]).encode())
+        assert isinstance(found, Returned)
+        assert (found.value, found.dimensions) == (value, dimensions)
 
 
 def test_an_annotation_that_says_nothing_or_two_things_is_no_answer() -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from monitor.domain.label import PREFERENCE
-from monitor.domain.review import AnswerGiven, Hand, Progress, ShownItem, TakenBack
-from monitor.domain.trace import Message
+from monitor.domain.review import AnswerGiven, Hand, Progress, ShownItem, ShownMessage, TakenBack
 from monitor.errors import Conflict, NotFound
 from monitor.review.criteria import DEFAULT
 from monitor.review.queue import answer_of
@@ -15,7 +14,7 @@ BUDGET = 500
 
 
 def shown_item(item_id: int = 1, *, kind: str = PREFERENCE, answers: tuple[str, ...] = ("One.", "Other.")) -> ShownItem:
-    return ShownItem(item_id, kind, (Message("user", f"Question {item_id}?"),), answers, DEFAULT.version)
+    return ShownItem(item_id, kind, (ShownMessage("user", f"Question {item_id}?"),), answers, DEFAULT.version)
 
 
 @dataclass

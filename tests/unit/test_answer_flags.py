@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from pathlib import Path
 
 import pytest
 
 from monitor.runs.evidence import CUT, EMPTY, FENCE, LIST, LOOP, MARKER
-from retrain.answer_flags import flags_of, is_looping
+from monitor.signals.repetition import LONGEST_PERIOD, LOOP_TIMES, LOOP_WORDS, REPEATED_GRAMS, is_looping
+from retrain.answer_flags import flags_of
 
 PROSE = (
     "Open the settings of your account and choose the card. You can change the name on it, its limit and the address"
@@ -45,6 +47,31 @@ def test_what_goes_round_in_circles_is_a_loop(text: str) -> None:
 @pytest.mark.parametrize("text", PLAIN.values(), ids=PLAIN)
 def test_what_only_repeats_a_pattern_is_no_loop(text: str) -> None:
     assert not is_looping(text)
+
+
+def goes_round(words: list[str]) -> bool:
+    """Say what `is_looping` says, by trying every period on every word."""
+    for period in range(1, min(LONGEST_PERIOD, len(words) // LOOP_TIMES) + 1):
+        run = 0
+        for before, word in zip(words, words[period:], strict=False):
+            run = run + 1 if word == before else 0
+            if run + period >= max(LOOP_WORDS, LOOP_TIMES * period):
+                return True
+    grams = list(zip(words, words[1:], words[2:], words[3:], strict=False))
+    return len(words) >= 50 and 1.0 - len(set(grams)) / len(grams) > REPEATED_GRAMS
+
+
+def test_every_loop_is_found_that_trying_every_period_finds() -> None:
+    rng = random.Random(1)
+    looping = 0
+    for _ in range(1_500):
+        vocabulary = [chr(97 + letter) * 2 for letter in range(rng.choice([2, 3, 5, 26]))]
+        period = rng.choices(vocabulary, k=rng.randint(1, 40))
+        words = rng.choices(vocabulary, k=rng.randint(0, 60)) + period * rng.randint(2, 4)
+        words += period[: rng.randint(0, len(period))] + rng.choices(vocabulary, k=rng.randint(0, 60))
+        looping += goes_round(words)
+        assert is_looping(" ".join(words)) is goes_round(words)
+    assert 300 < looping < 1_400
 
 
 @pytest.mark.parametrize(

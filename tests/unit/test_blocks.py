@@ -12,14 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from monitor.domain.label import LabelSource
+from monitor.domain.observation import Series
 from monitor.domain.review import ItemState, Queued
 from monitor.labels.block import BlockRule, Outcome
-from monitor.labels.item import Sampling
+from monitor.labels.counting import count_block
+from monitor.labels.item import Items, Sampling
 from monitor.labels.keeper import BlockKeeper
 from monitor.labels.tuning import LENGTH_LABELS, Labelled, Tuning
 from monitor.offline.blocks import InMemoryBlocks
 from monitor.offline.log import InMemoryLog
-from monitor.signals.estimand import REWARD_ACCURACY, WIN_RATE, WIN_RATE_LC
+from monitor.signals.estimand import REFUSAL_ACCURACY, REFUSAL_RATE, REWARD_ACCURACY, WIN_RATE, WIN_RATE_LC
+from monitor.signals.table import SIGNALS
 from monitor.stats.length_control import CENTRE, length_slope, shortened
 from tests.blocks import Told, Traces, WaitingBlocks, settle_all, told_in, traces
 from tests.traces import START
@@ -335,6 +338,29 @@ def test_an_ensemble_agrees_or_not_where_neither_it_nor_the_verdict_is_a_tie() -
     assert [(name, value) for name, _, value, _ in rows] == list(
         zip([f"t-{row}" for row in decided], agrees, strict=True)
     )
+
+
+def test_a_refusal_model_is_measured_against_labels_as_the_ensemble_is() -> None:
+    cheap = np.array([0.9, 0.2, 0.6, np.nan, 0.5])
+    every = Items(
+        places=np.arange(5),
+        ids=tuple("abcde"),
+        timestamps=np.zeros(5, np.int64),
+        policy_models=np.full(5, "chat-1"),
+        cohorts=np.full(5, "koala"),
+        scorer_versions=np.array(["wide-2"] * 3 + ["", "wide-2"]),
+        cheap=cheap,
+        gap=np.full(5, np.nan),
+        selected=np.full(5, True),
+        probability=np.full(5, 0.5),
+        least=np.full(5, 0.5),
+    )
+    seen = Labelled(cheap=cheap, probability=np.full(5, 0.5), value=np.array([1.0, 0.0, 0.0, 1.0, 1.0]), gap=every.gap)
+    batches = count_block(every, seen, estimand=REFUSAL_RATE, criteria_version="any", tuning=Tuning())
+    (found,) = (batch for batch in batches if batch.series.signal == REFUSAL_ACCURACY.name)
+    assert found.series == Series(REFUSAL_ACCURACY.name, "chat-1", "wide-2")
+    assert dict(zip(found.places.tolist(), found.values.tolist(), strict=True)) == {0: 1.0, 1: 1.0, 2: 0.0}
+    assert REFUSAL_ACCURACY.name in SIGNALS
 
 
 def test_the_length_controlled_rate_takes_off_what_length_explained_in_earlier_blocks() -> None:

@@ -21,5 +21,5 @@ def test_patterns_tell_a_full_refusal_a_partial_one_and_an_answer_apart() -> Non
 
 
 def test_a_probability_of_refusing_is_tolerated_as_a_rate_of_refusals_was() -> None:
-    assert tolerance_of(REFUSAL.name, None) == Tolerance(share=1.0 / 3.0, points=0.01)
-    assert tolerance_of(REFUSAL.name, {REFUSAL.name: Tolerance(points=0.05)}) == Tolerance(points=0.05)
+    assert tolerance_of(REFUSAL, None) == Tolerance(share=1.0 / 3.0, points=0.01)
+    assert tolerance_of(REFUSAL, {REFUSAL.name: Tolerance(points=0.05)}) == Tolerance(points=0.05)

@@ -11,7 +11,9 @@ import pytest
 from monitor.domain.alarm import AlarmKind, Severity
 from monitor.domain.stream import StreamKey
 from monitor.drift.arrivals import Arrivals, RaisedBefore, Senders
+from monitor.drift.versions import Unfollowed
 from monitor.drift.watch import Finding, Followed, Look, WatchRules, key_of, settle, span
+from monitor.signals.set import DEFAULT, choose
 
 START = datetime(2026, 3, 2, 9, 20, tzinfo=UTC)  # a Monday
 RULES = WatchRules(takeover_seconds=30.0, unread_after_seconds=200.0)
@@ -190,6 +192,18 @@ def test_a_cohort_or_scorer_without_a_law_is_told_from_a_share_on_that_is_worth_
     assert Look(site.senders, RULES).findings(of_new) == []
 
 
+def test_a_version_whose_law_may_still_come_is_not_told_and_one_that_will_have_none_says_why(site: Site) -> None:
+    def found(unfollowed: Unfollowed) -> list[str]:
+        followed = replace(FOLLOWED, scorers=frozenset({("reward", "v1")}), unfollowed=unfollowed)
+        return [finding.detail for finding in Look(site.senders, RULES).findings(followed)]
+
+    assert found(Unfollowed(frozenset({"refusal"}))) == []
+    why = Unfollowed(frozenset({"refusal"}), {("refusal", "rules"): "no text of the baseline's window is kept"})
+    (told_so,) = found(why)
+    assert told_so.startswith("refusal by rules has 100.0% of the observations since the baseline, which has no law")
+    assert told_so.endswith(": no text of the baseline's window is kept; freeze a new baseline")
+
+
 def test_an_alarm_is_raised_once_and_recovers_when_data_is_back_but_not_when_the_leader_changes(site: Site) -> None:
     def settled(before: RaisedBefore) -> tuple[int, int]:
         alarms, recoveries = settle(site.look(), site.senders, before=before, followed=FOLLOWED)
@@ -208,6 +222,33 @@ def test_an_alarm_is_raised_once_and_recovers_when_data_is_back_but_not_when_the
     assert [(alarm.severity, alarm.episode) for alarm in again] == [(Severity.ALERT, 3)]
     site.send(BOTH, 0.01)
     assert settled(raised) == (0, 1)
+
+
+def test_a_signal_that_was_switched_off_is_missed_by_nobody_and_its_alarm_ends(site: Site) -> None:
+    for _ in range(360):
+        site.at += timedelta(seconds=PERIOD)
+        entry = site.entry(BOTH)
+        seen = {key: count for key, count in entry.seen.items() if key.signal != "refusal"}
+        site.senders.add(replace(entry, seen=seen), unread_after_seconds=RULES.unread_after_seconds)
+    site.senders.look_at(site.offsets)
+    missed = [finding for finding in site.look() if finding.stream.signal == "refusal"]
+    assert {finding.kind for finding in missed} == {AlarmKind.NO_DATA}
+    alarms, _ = settle(missed, site.senders, before=RaisedBefore(), followed=FOLLOWED)
+    without = replace(RULES, signals=choose(off=["refusal"]))
+    assert [one for one in Look(site.senders, without).findings(FOLLOWED) if one.stream.signal == "refusal"] == []
+    raised = RaisedBefore(tuple(alarms))
+    assert settle([], site.senders, before=raised, followed=FOLLOWED) == ([], [])
+    _, ended = settle([], site.senders, before=raised, followed=FOLLOWED, signals=without.signals)
+    assert [recovery.stream for recovery in ended] == [alarm.stream for alarm in alarms]
+
+
+def test_a_series_of_a_definition_that_was_replaced_needs_no_law(site: Site) -> None:
+    site.senders.count_under(2)
+    site.send(BOTH, 0.01)
+    of_new = replace(FOLLOWED, scorers=frozenset({("reward", "v1")}))
+    assert [one.stream.signal for one in Look(site.senders, RULES).findings(of_new)] == ["refusal"]
+    other = replace(RULES, signals=replace(DEFAULT, versions={"refusal": "rules-2"}))
+    assert Look(site.senders, other).findings(of_new) == []
 
 
 def test_in_hours_of_a_kind_that_was_never_watched_silence_is_only_a_warning() -> None:

@@ -12,7 +12,6 @@ from monitor.drift.scale.length import LengthScale
 from monitor.drift.scale.measure import Measure
 from monitor.drift.scale.ranked import RankedScale
 from monitor.drift.tolerance import Tolerance
-from monitor.signals.table import SIGNALS
 
 
 class Scale(Protocol):
@@ -85,5 +84,5 @@ SCALES: dict[SignalKind, Scale] = {
 }
 
 
-def scale_of(signal: str) -> Scale:
-    return SCALES[SIGNALS[signal].kind]
+def scale_of(kind: SignalKind) -> Scale:
+    return SCALES[kind]

@@ -24,7 +24,7 @@ LITELLM_FIELDS = frozenset(
 )
 NATIVE_FIELDS = frozenset(
     {"trace_id", "timestamp", "policy_model", "conversation_id", "cohort", "reference_response", "finish_reason"}
-    | {"input_tokens", "output_tokens", "latency_seconds", "feedback", "reward_scores"}
+    | {"input_tokens", "output_tokens", "latency_seconds", "first_token_seconds", "feedback", "reward_scores"}
 )
 OTLP_FIELDS = frozenset({"resourceSpans", "resourceLogs", "resourceMetrics"})
 OTLP_BEGINNING = b'{"resource'

@@ -9,6 +9,7 @@ from monitor.ingest.formats.genai_asker import Asker, find_asker, first_text
 from monitor.ingest.formats.genai_chat import Chat, load, told, word
 from monitor.ingest.formats.genai_events import event_name, read_event, read_texts
 from monitor.ingest.formats.genai_indexed import read_indexed
+from monitor.ingest.formats.genai_serving import CACHED_INPUT_TOKENS, asked_form, first_token_seconds
 from monitor.ingest.formats.langfuse import TYPE as LANGFUSE
 from monitor.ingest.formats.langfuse import in_genai_words
 from monitor.ingest.formats.openinference import KIND, read_openinference, requested_model
@@ -103,6 +104,7 @@ def part_of_span(span: Span, keys: frozenset[str]) -> Part:
         end_ns=span.end_ns or None,
         error=_error(span) if failed else None,
         cached=first_text(attributes, _CACHED) in {"true", "True"},
+        first_token_seconds=first_token_seconds(span),
         **_told(attributes, asker, _chat_of(span)),
     )
 
@@ -131,6 +133,7 @@ def _told(attributes: Attributes, asker: Asker, chat: Chat) -> dict[str, Any]:
     if request_model is None and KIND in attributes and "llm.model_name" not in attributes:
         request_model = requested_model(attributes)
     input_tokens, output_tokens = count(attributes, _INPUT_TOKENS), count(attributes, _OUTPUT_TOKENS)
+    output_type, output_schema = asked_form(attributes)
     return {
         "model": first_text(attributes, _MODEL),
         "request_model": request_model,
@@ -142,6 +145,9 @@ def _told(attributes: Attributes, asker: Asker, chat: Chat) -> dict[str, Any]:
         "finish_reason": finish_reason(attributes) or chat.finish_reason,
         "input_tokens": None if chat.messages and not input_tokens else input_tokens,  # nobody counted
         "output_tokens": None if chat.response is not None and not output_tokens else output_tokens,
+        "cached_input_tokens": count(attributes, CACHED_INPUT_TOKENS),
+        "output_type": output_type,
+        "output_schema": output_schema,
         "tool_calls": chat.tool_calls,
         "truncated": chat.truncated,
         "response_id": first_text(attributes, _RESPONSE_ID),
@@ -175,7 +181,7 @@ def _chat_of(span: Span) -> Chat:
     attributes = span.attributes
     chat = Chat()
     read_texts(attributes, chat)
-    others = [event for event in span.events if event.name != "exception"]
+    others = [event for event in span.events if event.name.startswith("gen_ai.")]
     if others:
         _read_events(others, chat)
     if KIND in attributes:

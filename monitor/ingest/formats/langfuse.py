@@ -20,5 +20,6 @@ def in_genai_words(attributes: Attributes) -> Attributes:
         "gen_ai.input.messages": attributes.get("langfuse.observation.input"),
         "gen_ai.output.messages": attributes.get("langfuse.observation.output"),
         "gen_ai.usage.input_tokens": told.get("input", told.get("prompt_tokens")),
+        "gen_ai.usage.cache_read.input_tokens": told.get("input_cached_tokens", told.get("cache_read_input_tokens")),
         "gen_ai.usage.output_tokens": told.get("output", told.get("completion_tokens")),
     } | attributes

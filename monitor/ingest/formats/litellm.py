@@ -77,7 +77,8 @@ def to_trace(payload: LitellmPayload, record: Record, limits: DecodeLimits) -> T
     times = times_of(payload, record)
     if isinstance(times, InvalidTrace):
         return times
-    messages, error, labels = messages_of(payload), payload.error, payload.labels if limits.label_keys else {}
+    messages, error = messages_of(payload), payload.error
+    form = payload.output_form
     texts = (answer.said, payload.messages, payload.response, *(message.content for message in messages))
     # A count of zero beside an answer, or a failure, is one that nobody made.
     counted = payload.completion_tokens or (None if answer.said or error else payload.completion_tokens)
@@ -88,20 +89,28 @@ def to_trace(payload: LitellmPayload, record: Record, limits: DecodeLimits) -> T
         response=answer.text,
         messages=messages,
         conversation_id=payload.conversation_id,
-        cohort={
-            key: (value if isinstance(value, str) else msgspec.json.encode(value).decode())[:MAX_NAME_CHARACTERS]
-            for key, value in labels.items()
-            if key in limits.label_keys and isinstance(value, str | int | float) and value != ""
-        },
+        cohort=labels_of(payload, limits.label_keys),
         finish_reason=answer.finish_reason,
         input_tokens=int(payload.prompt_tokens) if payload.prompt_tokens else None,
         output_tokens=None if counted is None else int(counted),
         latency_seconds=times[1],
+        first_token_seconds=first_token_of(payload, times[1]),
+        cached_input_tokens=payload.cached_input_tokens,
+        output_type=form[0],
+        output_schema=form[1],
         error=error,
         user_id=payload.user_id,
         tool_calls=answer.tool_calls,
         truncated=any(isinstance(text, str) and is_cut(text) for text in texts),
     )
+
+
+def labels_of(payload: LitellmPayload, keys: frozenset[str]) -> dict[str, str]:
+    return {
+        key: (value if isinstance(value, str) else msgspec.json.encode(value).decode())[:MAX_NAME_CHARACTERS]
+        for key, value in (payload.labels if keys else {}).items()
+        if key in keys and isinstance(value, str | int | float) and value != ""
+    }
 
 
 def times_of(payload: LitellmPayload, record: Record) -> tuple[datetime, float | None] | InvalidTrace:
@@ -124,6 +133,21 @@ def times_of(payload: LitellmPayload, record: Record) -> tuple[datetime, float |
         return InvalidTrace(Reason.MISSING_FIELD, "endTime = absent; wanted it or `startTime` to be there")
     seconds = (end - start).total_seconds() if start and end else payload.response_time
     return written, seconds if seconds is not None and 0 <= seconds <= MAX_NUMBER else None
+
+
+def first_token_of(payload: LitellmPayload, latency: float | None) -> float | None:
+    """Return after how many seconds a streamed answer began; of others LiteLLM writes when they ended."""
+    start, began = payload.startTime, payload.completionStartTime
+    if payload.stream is not True or latency is None:
+        return None
+    if not isinstance(start, int | float) or not isinstance(began, int | float):
+        try:
+            seconds = (datetime.fromisoformat(str(began)) - datetime.fromisoformat(str(start))).total_seconds()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    else:
+        seconds = began - start
+    return seconds if 0.0 <= seconds <= latency else None
 
 
 def answer_of(response: LitellmResponse | str | list[Any] | None) -> Answer:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 from msgspec import Struct
 
-from monitor.ingest.formats.native import MAX_ERROR_CHARACTERS, MAX_NAME_CHARACTERS, Count, Text
+from monitor.ingest.formats.native import MAX_ERROR_CHARACTERS, MAX_NAME_CHARACTERS, MAX_NUMBER, Count, Text
+from monitor.ingest.formats.output_form import output_form
 
 ANSWERING = frozenset(  # the call types whose answer is a policy's; of others, those whose response looks like one
     {"completion", "text_completion", "responses", "anthropic_messages", "generate_content", "generate_content_stream"}
@@ -71,6 +72,7 @@ class LitellmResponse(Struct, frozen=True):
     output: list[LitellmMessage] | str | None = None
     status: Text | None = None
     incomplete_details: LitellmIncomplete | None = None
+    usage: Any = None
 
 
 class LitellmError(Struct, frozen=True, gc=False):
@@ -79,9 +81,11 @@ class LitellmError(Struct, frozen=True, gc=False):
     llm_provider: str | None = None
 
 
-class LitellmParameters(Struct, frozen=True, gc=False):
+class LitellmParameters(Struct, frozen=True):
     user: Text | int | None = None
     instructions: str | None = None
+    response_format: Any = None
+    text: Any = None  # of the Responses API, which has the form in it
 
 
 class LitellmHidden(Struct, frozen=True):
@@ -121,6 +125,8 @@ class LitellmPayload(Struct, frozen=True):
     status: str | None = None
     startTime: float | str | None = None  # noqa: N815 - as it is written
     endTime: float | str | None = None  # noqa: N815
+    completionStartTime: Any = None  # noqa: N815 - of an answer that was not streamed its end
+    stream: Any = None
     response_time: float | None = None
     model: Text | None = None
     model_group: Text | None = None
@@ -174,6 +180,24 @@ class LitellmPayload(Struct, frozen=True):
         )
 
     @property
+    def cached_input_tokens(self) -> int | None:
+        """Tokens of the prompt that the provider had in its cache, where it says so."""
+        usages = (self.metadata or {}).get("usage_object"), getattr(self.response, "usage", None)
+        for usage in usages:
+            details = usage.get("prompt_tokens_details", usage.get("input_tokens_details")) if _is(usage) else None
+            cached = details.get("cached_tokens") if _is(details) else None
+            if isinstance(cached, int) and not isinstance(cached, bool) and 0 <= cached <= MAX_NUMBER:
+                return cached
+        return None
+
+    @property
+    def output_form(self) -> tuple[str | None, str | None]:
+        """The output type that was asked for, and its schema."""
+        asked = self.model_parameters or LitellmParameters()
+        text = asked.text.get("format") if _is(asked.text) else None
+        return output_form(asked.response_format or text)
+
+    @property
     def labels(self) -> dict[str, Any]:
         """Whatever may be a label: a tag `key:value` before metadata; a bare tag is `true`."""
         metadata = self.metadata or {}
@@ -184,6 +208,10 @@ class LitellmPayload(Struct, frozen=True):
             key, colon, value = tag.partition(":") if isinstance(tag, str) else ("", "", "")
             told[key.strip()] = value.strip() if colon else "true"
         return told
+
+
+def _is(value: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
 
 
 def joined(content: Content) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -27,6 +27,7 @@ from monitor.ingest.decode import (
     check_trace,
     parse_json,
 )
+from monitor.ingest.formats.output_form import schema_text
 from monitor.ingest.outcome import Carries, Format
 
 MAX_NAME_CHARACTERS = 512
@@ -97,6 +98,19 @@ class NativeTrace(Struct, frozen=True, kw_only=True, gc=False):
     tool_calls: Annotated[Count | None, Meta(description="how many calls of tools the answer asks for")] = None
     truncated: Annotated[
         bool | None, Meta(description="the text was cut on its way here; it is not scored as if it were whole")
+    ] = None
+    first_token_seconds: Annotated[
+        Seconds | None, Meta(description="after the request; of an answer that was streamed")
+    ] = None
+    cached_input_tokens: Annotated[
+        Count | None, Meta(description="of input_tokens, that the provider read from its cache")
+    ] = None
+    output_type: Annotated[
+        Text | None, Meta(description="that was asked for, in OpenTelemetry's words: json, text, ...")
+    ] = None
+    output_schema: Annotated[
+        dict[str, Any] | str | None,
+        Meta(description="JSON Schema that the answer was to keep to; one of more than 20,000 characters is left out"),
     ] = None
 
 
@@ -207,6 +221,10 @@ def to_trace(wire: NativeTrace) -> Trace:
         wire.user_id or None,
         _count(wire.tool_calls) or 0,
         bool(wire.truncated),
+        wire.first_token_seconds,
+        _count(wire.cached_input_tokens),
+        wire.output_type or None,
+        None if wire.output_schema is None else schema_text(wire.output_schema),
     )
 
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 SPAN_ID_BYTES, TRACE_ID_BYTES = 8, 16
 
+FIRST_TOKEN_EVENT = "First Token Stream Event"  # noqa: S105 - OpenInference's name of an event
 Attributes = dict[str, Any]  # texts, numbers, booleans, bytes, lists and dicts of them
 
 
@@ -56,7 +57,9 @@ class Telemetry(Struct, gc=False):
 
 def is_wanted(event: str) -> bool:
     """Say whether an event of a span may tell of a call; those of single chunks of a stream do not."""
-    return event == "exception" or (event.startswith("gen_ai.") and not event.endswith(".chunk"))
+    if event.startswith("gen_ai."):
+        return not event.endswith(".chunk")
+    return event in {"exception", FIRST_TOKEN_EVENT}
 
 
 def is_identifier(text: str, size: int) -> bool:

@@ -209,10 +209,11 @@ preference_text = Table(
     Column("content", LargeBinary, nullable=False),  # as `preference.content`: the answer first, then its reference
     Column("messages", JSONB, nullable=False),
     Column("response", Text, nullable=False),
-    Column("reference_response", Text, nullable=False),
+    Column("reference_response", Text),  # null: a refusal was judged, and there was nothing to compare
     Column("conversation_id", Text),
     Column("user_id", Text),
     Column("cohort", Text, nullable=False),
+    Column("policy_model", Text),  # null: kept by an earlier release
     Column("kept_on", Date, nullable=False, server_default=text("current_date")),
     Index(None, "content"),
 )

@@ -58,6 +58,7 @@ log_entry = Table(
 )
 
 # What an entry's observations are about, in the order of their places; none for an entry without places.
+# Its arrays are stored without compression, as a migration set it.
 log_subject = Table(
     "log_subject",
     metadata,

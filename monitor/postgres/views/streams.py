@@ -11,7 +11,7 @@ from monitor.postgres import schema
 from monitor.postgres.engine import transaction
 from monitor.postgres.log import trace_numbers
 from monitor.postgres.streams import active_baseline
-from monitor.signals.table import SIGNALS
+from monitor.signals.set import DEFAULT, SignalSet
 
 _LATEST_SCORERS = text(
     "select distinct signal, scorer_version from observation_batch where entry_id in ("
@@ -23,8 +23,9 @@ _LATEST_SCORERS = text(
 class PostgresStreams:
     """The `StreamStore` of `drift.status`, and the active baseline as operators see it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, signals: SignalSet = DEFAULT) -> None:
         self._engine = engine
+        self._signals = signals
 
     def active(self, known: ActiveBaseline | None) -> ActiveBaseline | None:
         with transaction(self._engine) as connection:
@@ -45,7 +46,7 @@ class PostgresStreams:
     def seen_scorers(self) -> set[tuple[str, str]]:
         with transaction(self._engine) as connection:
             rows = connection.execute(_LATEST_SCORERS)
-            return {(row.signal, row.scorer_version) for row in rows if row.signal in SIGNALS}
+            return {tuple(row) for row in rows if self._signals.holds(*row)}
 
     def baseline(self) -> BaselineSummary | None:
         """Return the active baseline, if one is frozen."""

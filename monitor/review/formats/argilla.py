@@ -75,11 +75,13 @@ def _answer(place: str, record: Record, response: Response) -> Returned | Unread
     if not is_discarded and word not in words:
         told = ascii(response.value)[:60]
         return Unread(place, f"{QUESTION} of a {record.metadata.kind} is {told}; wanted one of {', '.join(words)}")
+    said = None if is_discarded else words[word]
     return Returned(
         place=place,
         token=record.id,
         annotator=f"argilla/{response.user_id}",
-        answer=Answer.SKIP if is_discarded else Answer.LABEL,
-        value=None if is_discarded else words[word],
+        answer=Answer.SKIP if said is None else Answer.LABEL,
+        value=None if said is None else said.value,
         criteria_version=record.metadata.criteria_version,
+        dimensions={} if said is None else said.dimensions,
     )

@@ -80,12 +80,14 @@ def _answer(place: str, data: Data, annotation: Annotation) -> Returned | Unread
     if not annotation.was_cancelled and (len(said) != 1 or said - wanted.keys()):
         told = " and ".join(ascii(word)[:60] for word in sorted(said)) or "nothing"
         return Unread(place, f"a {data.kind} says {told}; wanted one of {', '.join(wanted)}, left and right for two")
+    verdict = None if annotation.was_cancelled else wanted[said.pop()]
     return Returned(
         place=place,
         token=data.item,
         annotator=f"label-studio/{who}",
-        answer=Answer.SKIP if annotation.was_cancelled else Answer.LABEL,
-        value=None if annotation.was_cancelled else wanted[said.pop()],
+        answer=Answer.SKIP if verdict is None else Answer.LABEL,
+        value=None if verdict is None else verdict.value,
+        dimensions={} if verdict is None else verdict.dimensions,
         at=None if annotation.updated_at is None else annotation.updated_at.astimezone(UTC),
         criteria_version=data.criteria_version,
         seconds=annotation.lead_time,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.domain.trace import Trace
+from monitor.domain.trace import Trace, prompt_of
+from monitor.signals.reading import ENGLISH
 from monitor.signals.refusal.features import Look, features_of, look_at
-from monitor.signals.refusal.language import ENGLISH, PATTERNS, answer_language, refuses_in
+from monitor.signals.refusal.language import COVERED, PATTERNS, answer_language, refuses_in
 from monitor.signals.refusal.patterns import has_opening
 from monitor.signals.refusal.reading import RefusalReading
 from monitor.signals.refusal.weights import SHIPPED, TOKEN_VALUE, read_weights
@@ -32,6 +34,7 @@ class LearnedRefusal:
         self._offset, self._slope = weights.offset, weights.slope
         self.version = f"learned-{sha256[:8]}+{PATTERNS}"
         self.card = weights.card
+        self.uncovered: Counter[str] = Counter()  # answers that were not read, by language; it may lose a few to a race
 
     def read(self, traces: Sequence[Trace]) -> list[RefusalReading | None]:
         found: list[RefusalReading | None] = [None] * len(traces)
@@ -42,9 +45,11 @@ class LearnedRefusal:
             language = answer_language(trace.response)
             if language == ENGLISH:
                 english.append(place)
-            elif (refused := refuses_in(language, trace.response)) is not None:
-                found[place] = BY_PATTERN if refused else BY_NO_PATTERN
-        pairs = [(asked_of(traces[place]), traces[place].response or "") for place in english]
+            elif language in COVERED:
+                found[place] = BY_PATTERN if refuses_in(language, trace.response) else BY_NO_PATTERN
+            else:
+                self.uncovered[language] += 1
+        pairs = [(prompt_of(traces[place].messages) or "", traces[place].response or "") for place in english]
         for place, (probability, full) in zip(english, self.probabilities(pairs), strict=True):
             found[place] = RefusalReading(probability, full)
         return found
@@ -70,16 +75,13 @@ class LearnedRefusal:
             flat += known
             counts.append(len(known))
             numbers.append(own)
-        scores = np.array(numbers, dtype=np.float64) @ self._numbers + self._intercepts
+        # A matrix product would round by how many rows there are, and a replay cuts batches elsewhere.
+        read = np.array(numbers, dtype=np.float64)
+        scores = (read[:, :, None] * self._numbers).sum(axis=1) + self._intercepts
         np.add.at(scores, np.repeat(np.arange(len(asked)), counts), TOKEN_VALUE * self._tokens[flat])
         refuses = _expit(self._offset + self._slope * scores[:, 0])
         full = refuses * _expit(scores[:, 1])
         return list(zip(refuses.tolist(), full.tolist(), strict=True))
-
-
-def asked_of(trace: Trace) -> str:
-    """Return the last message of the user; empty where the trace has none."""
-    return next((message.content for message in reversed(trace.messages) if message.role == "user"), "")
 
 
 def _expit(scores: Floats) -> Floats:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from monitor.domain.signal import Observation
 from monitor.domain.trace import Trace
 from monitor.signals.refusal import phrases
-from monitor.signals.refusal.reading import NO_REFUSAL, REFUSAL, RefusalReading
+from monitor.signals.refusal.reading import NO_REFUSAL, RefusalReading
 from monitor.signals.refusal.text import fold
 
 REFUSAL_VERSION = "patterns-1"  # raise it with every change of the patterns: old and new values do not compare
@@ -41,12 +40,6 @@ class PatternRefusal:
 
     def read(self, traces: Sequence[Trace]) -> list[RefusalReading | None]:
         return [_read(trace) for trace in traces]
-
-
-def observe_refusal(trace: Trace) -> Observation | None:
-    """Observe an answer whose opening is there; what was cut after it changes nothing."""
-    reading = _read(trace)
-    return None if reading is None else Observation(REFUSAL.name, REFUSAL_VERSION, reading.probability)
 
 
 def _read(trace: Trace) -> RefusalReading | None:

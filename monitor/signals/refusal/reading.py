@@ -10,7 +10,8 @@ from msgspec import Struct
 from monitor.domain.signal import Signal, SignalKind
 from monitor.domain.trace import Trace
 
-REFUSAL = Signal("refusal", SignalKind.PROBABILITY, "ratio")
+REFUSAL = Signal("refusal", SignalKind.PROBABILITY, "ratio", "how surely the answer declines what it was asked")
+FULL_REFUSAL = Signal("full_refusal", SignalKind.PROBABILITY, "ratio", "how surely it declines all that it was asked")
 
 
 class RefusalReading(Struct, frozen=True, gc=False):

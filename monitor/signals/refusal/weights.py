@@ -57,7 +57,7 @@ def read_weights(path: Path) -> tuple[RefusalWeights, str]:
         raise InvalidInput(f"{path}: no weights of a refusal model: {error}") from None
     if weights.features != features.VERSION:
         raise InvalidInput(
-            f"{path}: made for features {weights.features!r}, and this version reads {features.VERSION!r}; train it again"
+            f"{path}: made for features {weights.features!r}, not {features.VERSION!r}, which are read now; train again"
         )
     missing = [name for name in features.DENSE if name not in weights.numbers]
     if missing:

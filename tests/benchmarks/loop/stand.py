@@ -187,6 +187,14 @@ class Stand:
             raise Missed(f"job {job_id} has no bake window")
         return found
 
+    def baked(self, job_id: int, traces: int) -> Bake:
+        """Wait until the bake has seen *traces*, or ended before."""
+        self.until(
+            lambda: (bake := self.bake_of(job_id)).traces_seen >= traces or not bake.state.is_open,
+            f"{traces} baked traces",
+        )
+        return self.bake_of(job_id)
+
     def until(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + WAIT_SECONDS
         while not condition():

@@ -30,7 +30,7 @@ from tests.benchmarks.loop.taught_run import HABIT_FILE
 from tests.benchmarks.loop.teach import ANSWER_TOKENS, Answered, answer_all, lessons, teach
 
 BASELINE, DRIFTED, BAKED, BAD = 200, 144, 60, 96  # traces
-BAKE_TRACES = BAKED + BAD  # of the window in which the second promotion turns bad
+BAKE_TRACES = BAKED + BAD + 24  # of the window in which the second promotion turns bad: it does not end by itself
 OLD_PAIRS, CHUNK, NOISE = 100, 48, 0.05
 PAIRS_OF_WORSE = 48
 REPLAYED, SUITE_ITEMS, TWINS = 64, 36, 18
@@ -298,9 +298,11 @@ def turn_bad(bench: Bench) -> None:
         bench.tell(phase, "as before", _verdict_told(job), good=job.state is JobState.PROMOTED)
         served_as, folder = _hear(bench, stand, phase, "policy.promoted")
         asked = questions()[BASELINE : BASELINE + BAKED + BAD]
-        stand.send(served_as, answer_all(folder, asked[:BAKED]))
-        bake = stand.bake_of(job.job_id)
-        bench.tell(phase, "served well", f"{bake.state} after {bake.traces_seen} traces", good=bake.state.is_open)
+        well = answer_all(folder, asked[:BAKED])
+        stand.send(served_as, well)
+        bake = stand.baked(job.job_id, BAKED)
+        found = f"{bake.state} after {bake.traces_seen} traces, {_tokens(well)} tokens an answer"
+        bench.tell(phase, "served well", found, good=bake.state.is_open)
         heard = answer_all(folder, [text.removesuffix(ASKED_FOR) for text in asked[BAKED:]])
         bad = [replace(one, asked=text) for one, text in zip(heard, asked[BAKED:], strict=True)]
         for first in range(0, BAD, CHUNK // 2):
@@ -308,7 +310,8 @@ def turn_bad(bench: Bench) -> None:
                 stand.send(served_as, bad[first : first + CHUNK // 2])
         stand.until(lambda: not stand.bake_of(job.job_id).state.is_open, "the roll-back")
         bake = stand.bake_of(job.job_id)
-        found = f"{bake.state} after {bake.traces_seen} of {BAKE_TRACES} traces: {bake.reason}"
+        seen = f"{bake.traces_seen} of {BAKE_TRACES} traces, {_tokens(bad)} tokens an answer since"
+        found = f"{bake.state} after {seen}: {bake.reason}"
         bench.tell(phase, "served wrongly", found, good=bake.state is BakeState.ROLLED_BACK)
         _hear(bench, stand, phase, "policy.rolled_back")
         champion = stand.ports.models.models(ModelRole.POLICY).champion

@@ -15,7 +15,9 @@ export function describeIncidents(incidents, alarms) {
 
 function describe(id, facts, alarms) {
   const members = alarms.toSorted((a, b) => a.alarm.place - b.alarm.place || a.alarm_id - b.alarm_id);
-  const findings = [...Map.groupBy(members, ({ alarm }) => keyOf(alarm))].map(([key, found]) => findingOf(key, found));
+  const findings = [...Map.groupBy(members, ({ alarm }) => keyOf(alarm))]
+    .map(([key, found]) => findingOf(key, found))
+    .sort((a, b) => RANK[a.lead.alarm.severity] - RANK[b.lead.alarm.severity]); // a warning never stands above a page
   return { id, facts, members, findings, rank: rankOf(facts) };
 }
 

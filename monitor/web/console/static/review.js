@@ -14,7 +14,7 @@ const KEPT = 50; // items answered that are kept in mind
 const LOOK_AGAIN_MILLISECONDS = 10_000; // where there is nothing to judge, or no answer
 const SKIP = { said: "skipped", answer: "skip", value: null };
 const LETTERS = { u: undo, f: flag, c: toggleCriteria, s: () => byId("apart").click(), w: () => byId("mono").click(), "?": help, " ": () => decide(SKIP) };
-const DIGITS = { Digit0: "0", Digit1: "1", Digit2: "2" }; // where a layout gives them another character
+const DIGITS = { Digit0: "0", Digit1: "1", Digit2: "2", Digit3: "3" }; // where a layout gives them another character
 const CLICKED = "a, button, summary, input, textarea, select";
 
 let outbox = null;
@@ -116,11 +116,11 @@ function showNothing() {
 }
 
 // Answer the item on the screen, and go on at once.
-function decide({ said, answer, value }, note = "") {
+function decide({ said, answer, value, dimensions = {} }, note = "") {
   if (shown === null || isUndoing) return;
   const item = shown;
   past = [...past.slice(1 - KEPT), item];
-  outbox.add({ item_id: item.item_id, answer, value, seconds: seconds(), note, dimensions: {} });
+  outbox.add({ item_id: item.item_id, answer, value, seconds: seconds(), note, dimensions });
   showTold("");
   next();
   done += 1;

@@ -12,6 +12,12 @@ const PREFERENCE = [
   { key: "0", name: "Tie", said: "a tie", answer: "label", value: 0.5 },
   { key: "2", name: "Second is better", said: "the second is better", answer: "label", value: 0 },
 ];
+const REFUSAL = [
+  { key: "1", name: "Yes, in full", said: "it refuses in full", answer: "label", value: 1, dimensions: { full: 1 } },
+  { key: "3", name: "Yes, in part", said: "it refuses in part", answer: "label", value: 1, dimensions: { full: 0 } },
+  { key: "0", name: "Cannot say", said: "cannot say", answer: "skip", value: null },
+  { key: "2", name: "No", said: "no", answer: "label", value: 0 },
+];
 const SINGLE = [
   { key: "1", name: "Yes", said: "yes", answer: "label", value: 1 },
   { key: "0", name: "Cannot say", said: "cannot say", answer: "skip", value: null },
@@ -23,8 +29,9 @@ export function questionOf({ kind }) {
 }
 
 // What may be said of an item, from left to right.
-export function verdictsOf({ answers }) {
-  return answers.length === 2 ? PREFERENCE : SINGLE;
+export function verdictsOf({ kind, answers }) {
+  if (answers.length === 2) return PREFERENCE;
+  return kind === "refusal" ? REFUSAL : SINGLE;
 }
 
 export function showItem(item, decide) {

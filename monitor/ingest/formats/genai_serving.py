@@ -1,0 +1,72 @@
+"""How a call was served and in which form it was asked for, as spans tell it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from monitor.ingest.formats.genai_chat import load
+from monitor.ingest.formats.otlp_wire import FIRST_TOKEN_EVENT, Attributes, Span
+from monitor.ingest.formats.output_form import output_form, schema_text
+
+_FIRST_TOKEN_SECONDS = (
+    "gen_ai.response.time_to_first_chunk",  # OpenTelemetry's
+    "gen_ai.server.time_to_first_token",
+    "gen_ai.latency.time_to_first_token",  # vLLM's
+)
+_FIRST_CHUNK_MS = "ai.response.msToFirstChunk"  # Vercel's
+_FIRST_TOKEN_AT = "langfuse.observation.completion_start_time"  # noqa: S105 - an attribute's name
+CACHED_INPUT_TOKENS = (
+    "gen_ai.usage.cache_read.input_tokens",
+    "gen_ai.usage.cache_read_input_tokens",
+    "llm.token_count.prompt_details.cache_read",
+    "ai.usage.cachedInputTokens",
+)
+_SCHEMAS = ("gen_ai.request.structured_output_schema", "ai.schema")
+_REQUESTS = ("llm.invocation_parameters", "langfuse.observation.model.parameters")
+
+
+def first_token_seconds(span: Span) -> float | None:
+    """Return how long the first token of a streamed answer took; nothing that lies outside of the span."""
+    attributes = span.attributes
+    seconds = next((attributes[name] for name in _FIRST_TOKEN_SECONDS if name in attributes), None)
+    if seconds is None and _FIRST_CHUNK_MS in attributes:
+        seconds = _number(attributes[_FIRST_CHUNK_MS], 1e-3)
+    if seconds is None and span.events:
+        times = [event.time_ns for event in span.events if event.name == FIRST_TOKEN_EVENT]
+        seconds = (min(times) - span.start_ns) / 1e9 if times and span.start_ns else None
+    if seconds is None and _FIRST_TOKEN_AT in attributes and span.start_ns:
+        seconds = _since(attributes[_FIRST_TOKEN_AT], span.start_ns)
+    seconds = _number(seconds)
+    longest = (span.end_ns - span.start_ns) / 1e9 if span.end_ns >= span.start_ns else 0.0
+    return seconds if seconds is not None and 0.0 <= seconds <= longest else None
+
+
+def asked_form(attributes: Attributes) -> tuple[str | None, str | None]:
+    """Return the output type that was asked for, and its schema."""
+    schema = next((found for name in _SCHEMAS if (found := schema_text(attributes.get(name))) is not None), None)
+    if schema is not None:
+        return "json", schema
+    told = attributes.get("gen_ai.output.type") or attributes.get("gen_ai.openai.request.response_format")
+    if told:
+        kind = output_form(told)[0]
+        return kind or (told if isinstance(told, str) else None), None
+    for name in _REQUESTS:
+        if name in attributes:
+            request = load(attributes[name])[0]
+            if isinstance(request, dict) and "response_format" in request:
+                return output_form(request["response_format"])
+    return None, None
+
+
+def _number(value: Any, unit: float = 1.0) -> float | None:
+    return value * unit if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _since(told: Any, start_ns: int) -> float | None:
+    """Return the seconds from the start to a time in ISO 8601, in quotes as Langfuse writes it or without."""
+    try:
+        at = datetime.fromisoformat(str(told).strip('"').replace("Z", "+00:00"))
+        return at.timestamp() - start_ns / 1e9
+    except (ValueError, OverflowError, OSError):
+        return None

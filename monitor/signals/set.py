@@ -1,0 +1,84 @@
+"""Which signals are on: made once, from the settings, and given to all who observe, freeze, watch or show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from monitor.domain.signal import Observation, Signal
+from monitor.domain.trace import Trace
+from monitor.signals.estimand import LABEL_SIGNALS
+from monitor.signals.probe import PROBE_SIGNALS
+from monitor.signals.refusal.observers import LEARNED, refusal_observers
+from monitor.signals.table import OPTIONAL_SIGNALS, OTHER_SIGNALS, TRACE_SIGNALS, Batched, Observer
+
+BatchObserver = Callable[[Sequence[Trace]], Sequence[Observation | None]]
+LATE = frozenset(signal.name for signal in (*LABEL_SIGNALS, *PROBE_SIGNALS))
+
+
+@dataclass(frozen=True, slots=True)
+class SignalSet:
+    """The signals that are on.
+
+    The log may hold values of others: of one that was switched off, that another release knows, or under a
+    definition of yesterday. Whoever reads it passes over them, so that their streams just end.
+    """
+
+    observers: Mapping[Signal, BatchObserver]  # of traces, in the order in which they are read
+    versions: Mapping[str, str] = field(default_factory=dict)  # of signals of which the settings say the version
+    known: Mapping[str, Signal] = field(init=False)  # by name: those of `observers`, and those of other sources
+
+    def __post_init__(self) -> None:
+        known = {signal.name: signal for signal in (*self.observers, *OTHER_SIGNALS)}
+        object.__setattr__(self, "known", known)
+
+    @property
+    def of_traces(self) -> frozenset[str]:
+        """Names of what is observed on traces by themselves."""
+        return frozenset(signal.name for signal in self.observers)
+
+    @property
+    def at_once(self) -> frozenset[str]:
+        """Names of what is known as soon as a trace is; labels and probes tell later."""
+        return frozenset(self.known.keys() - LATE)
+
+    def holds(self, signal: str, scorer_version: str) -> bool:
+        """Say whether a series is followed: its signal is on, and its version is the one of now."""
+        return signal in self.known and self.versions.get(signal, scorer_version) == scorer_version
+
+    def only(self, names: Collection[str]) -> SignalSet:
+        """Return the set that observes those of *names* alone."""
+        kept = {signal: observe for signal, observe in self.observers.items() if signal.name in names}
+        return replace(self, observers=kept)
+
+    def rows(self, traces: Sequence[Trace]) -> list[list[Observation]]:
+        """Return what is observed on each of *traces*."""
+        columns = list(self.read(traces))
+        return [[seen for column in columns if (seen := column[row]) is not None] for row in range(len(traces))]
+
+    def read(self, traces: Sequence[Trace]) -> Iterator[Sequence[Observation | None]]:
+        """Yield what each observer says of *traces*, an answer a trace; raise `ValueError` for another number."""
+        for signal, observe in self.observers.items():
+            seen = observe(traces)
+            if len(seen) != len(traces):
+                raise ValueError(f"{signal.name}: {len(seen)} answers on {len(traces)} traces; wanted one each")
+            yield seen
+
+
+def choose(on: Collection[str] = (), off: Collection[str] = (), *, refusal: str = LEARNED) -> SignalSet:
+    """Return the default signals but those of *off*, and the optional ones of *on*; *refusal* names its model."""
+    default = {signal: read for signal, read in TRACE_SIGNALS.items() if signal.name not in off}
+    chosen = {signal: read for signal, read in OPTIONAL_SIGNALS.items() if signal.name in on}
+    read = {signal: batch_observer(own) for signal, own in (default | chosen).items()}
+    refusals = refusal_observers(refusal)
+    return SignalSet({signal: refusals.get(signal, own) for signal, own in read.items()})
+
+
+def batch_observer(observe: Observer | Batched) -> BatchObserver:
+    """Return *observe* as a function of many traces."""
+    if isinstance(observe, Batched):
+        return observe.observe
+    return lambda traces: list(map(observe, traces))
+
+
+DEFAULT = choose()
