@@ -23,7 +23,8 @@ from monitor.settings.refusal import RefusalSettings
 from monitor.settings.root import Settings
 from monitor.settings.signals import SignalSettings
 from monitor.signals.cost import Price
-from monitor.signals.refusal import REFUSAL, REFUSAL_JUDGED, PatternRefusal, RefusalModel, observe_refusals
+from monitor.signals.refusal import FULL_REFUSAL, REFUSAL, REFUSAL_JUDGED, RefusalModel
+from monitor.signals.refusal.observers import RefusalObservers, refusal_model
 from monitor.signals.set import BatchObserver, SignalSet, choose
 
 log = structlog.get_logger(__name__)
@@ -41,8 +42,10 @@ def signals_of(settings: Settings, failures: Failures | None = None) -> SignalSe
     )
     observers: dict[Signal, BatchObserver] = dict(chosen.observers)
     refusal = settings.signals.refusal
-    if REFUSAL in observers:
-        observers[REFUSAL] = partial(observe_refusals, refusal_model_of(refusal))
+    read = refusal_observers_of(refusal)
+    observers |= {signal: observe for signal, observe in read.items() if signal in observers}
+    if refusal.is_folder and read.keys() & observers.keys():
+        refusal_model_of(refusal)  # a label that the folder does not have stops the start
     judge = refusal_judge_of(settings)
     if judge is not None:
         observers[REFUSAL_JUDGED] = partial(judged_refusals, judge)
@@ -61,10 +64,18 @@ def _name_unpriced(model: str) -> None:
 
 
 @cache
+def refusal_observers_of(settings: RefusalSettings) -> Mapping[Signal, BatchObserver]:
+    """Return what observes each signal of refusals, by one reading of a batch."""
+    observers = RefusalObservers(partial(refusal_model_of, settings))
+    return {REFUSAL: observers.refusal, FULL_REFUSAL: observers.full_refusal}
+
+
+@cache
 def refusal_model_of(settings: RefusalSettings) -> RefusalModel:
     """Return who says that an answer refuses."""
-    if not isinstance(settings.model, Path):
-        return PatternRefusal()
+    if not settings.is_folder:
+        return refusal_model(str(settings.model))
+    assert isinstance(settings.model, Path)
     read = settings.classifier
     form = FolderForm(settings.model, read.reads, read.max_tokens, read.batch_tokens, read.device)
     classifier = open_folder(form, setting=f"{SETTING}.model")

@@ -75,6 +75,7 @@ from monitor.rewards.turns import SharedScorer
 from monitor.runs.artifact import Artifact
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
+from monitor.signals.refusal.observers import uncovered_answers
 from monitor.telemetry.health import Health
 from monitor.telemetry.intake import LabelCounts
 from monitor.telemetry.labels import LabelMetrics
@@ -173,6 +174,7 @@ class Daemon:
         self._metrics = _metrics_of(settings, self._registry, leader_seconds)
         self._metrics.follow_health(self.health)
         count_judgements(settings, self._metrics.count_judged)
+        self._metrics.follow_uncovered(lambda: uncovered_answers(refusal_model_of(settings.signals.refusal)))
         self._engine = create_engine_for(settings.postgres.url.get_secret_value(), settings.postgres.pool_size)
         event.listen(
             self._engine,
@@ -377,7 +379,7 @@ def _require_extras(settings: Settings) -> None:
         require("gpu", "torch", "rewards.backend = 'huggingface'")
     if settings.ingest.embedding.backend == "huggingface":
         require("gpu", "torch", "ingest.embedding.backend = 'huggingface'")
-    if isinstance(settings.signals.refusal.model, Path):
+    if settings.signals.refusal.is_folder:
         require("gpu", "torch", "signals.refusal.model, a folder,")
     if retrain.launcher == "local_process" and (retrain.rules or periodic_rules(retrain)):
         require("train", "trl", "retrain.rules, retrain.periodic or retrain.refresh_cron, with runs beside the daemon,")
