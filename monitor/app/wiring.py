@@ -76,6 +76,7 @@ from monitor.runs.artifact import Artifact
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
 from monitor.signals.refusal.observers import uncovered_answers
+from monitor.telemetry.console import show_console
 from monitor.telemetry.health import Health
 from monitor.telemetry.intake import LabelCounts
 from monitor.telemetry.labels import LabelMetrics
@@ -169,7 +170,7 @@ class Daemon:
         more = [ANCHOR] * settings.rewards.is_anchored + [SHADOW] * is_shadowed(settings)
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *more, WEB))
         self.port = 0
-        self._registry = _registry()
+        self._registry = _registry(settings.web.public_url)
         leader_seconds = FRESH_SECONDS + settings.drift.fold_seconds
         self._metrics = _metrics_of(settings, self._registry, leader_seconds)
         self._metrics.follow_health(self.health)
@@ -392,9 +393,10 @@ def _metrics_of(settings: Settings, registry: CollectorRegistry, leader_seconds:
     return Metrics(registry, dependencies=reached, leader_seconds=leader_seconds, signals=known)
 
 
-def _registry() -> CollectorRegistry:
-    """A registry of its own, with what Prometheus shows of any Python process."""
+def _registry(console_url: str | None) -> CollectorRegistry:
+    """A registry of its own, with what Prometheus shows of any Python process, and where the console is."""
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
+    show_console(console_url, registry)
     return registry

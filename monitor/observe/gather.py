@@ -142,20 +142,3 @@ def length_gap(trace: Trace) -> Observation:
     """Return how much longer the answer is than its reference: the log ratio of their words, each with one more."""
     words, others = (count_words(text or "") for text in (trace.response, trace.reference_response))
     return Observation(LENGTH_GAP.name, "words-1", log((1 + words) / (1 + others)))
-
-
-def batch_of(
-    series: Series, rows: Sequence[tuple[int, str, float]], inclusion: Sequence[float] | None = None
-) -> ObservationBatch:
-    """Return the batch of *rows*: place within the entry, ascending; cohort; value."""
-    places, cohorts, values = zip(*rows, strict=True)
-    names = tuple(sorted(set(cohorts)))
-    codes = {name: code for code, name in enumerate(names)}
-    return ObservationBatch(
-        series=series,
-        cohorts=names,
-        cohort_codes=np.array([codes[name] for name in cohorts], dtype=np.int32),
-        places=np.array(places, dtype=np.int64),
-        values=np.array(values, dtype=np.float64),
-        inclusion=None if inclusion is None else np.array(inclusion, dtype=np.float64),
-    )

@@ -11,9 +11,10 @@ from monitor.signals.cost import COST, Price, cost_observer, version_of
 from monitor.signals.estimand import LABEL_SIGNALS
 from monitor.signals.probe import PROBE_SIGNALS
 from monitor.signals.table import OPTIONAL_SIGNALS, OTHER_SIGNALS, TRACE_SIGNALS, Batched, Observer
+from monitor.signals.user_feedback import FEEDBACK_SIGNALS
 
 BatchObserver = Callable[[Sequence[Trace]], Sequence[Observation | None]]
-LATE = frozenset(signal.name for signal in (*LABEL_SIGNALS, *PROBE_SIGNALS))
+LATE = frozenset(signal.name for signal in (*LABEL_SIGNALS, *PROBE_SIGNALS, *FEEDBACK_SIGNALS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from monitor.signals.outcome import ERROR, TRUNCATION, observe_error, observe_tr
 from monitor.signals.probe import PROBE_SIGNALS
 from monitor.signals.refusal import FULL_REFUSAL, REFUSAL, REFUSAL_JUDGED
 from monitor.signals.refusal.observers import refusal_observers
+from monitor.signals.user_feedback import FEEDBACK_SIGNALS
 
 Observer = Callable[[Trace], Observation | None]  # None: the trace says nothing about the signal
 
@@ -60,6 +61,7 @@ OTHER_SIGNALS: tuple[Signal, ...] = (
     REFUSAL_JUDGED,
     *LABEL_SIGNALS,
     *PROBE_SIGNALS,
+    *FEEDBACK_SIGNALS,
 )
 
 # All that come with the program, be they on or off.
