@@ -36,7 +36,7 @@ from monitor.app.review import reviews_of, selection_of
 from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
 from monitor.app.signal_rows import SignalRows, own_names
-from monitor.app.signals import count_judgements, refusal_model_of, signals_of
+from monitor.app.signals import count_answers, refusal_model_of, signals_of
 from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
 from monitor.drift.correlation import Correlations
@@ -75,7 +75,6 @@ from monitor.rewards.turns import SharedScorer
 from monitor.runs.artifact import Artifact
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
-from monitor.signals.refusal.observers import uncovered_answers
 from monitor.telemetry.console import show_console
 from monitor.telemetry.health import Health
 from monitor.telemetry.intake import LabelCounts
@@ -174,8 +173,7 @@ class Daemon:
         leader_seconds = FRESH_SECONDS + settings.drift.fold_seconds
         self._metrics = _metrics_of(settings, self._registry, leader_seconds)
         self._metrics.follow_health(self.health)
-        count_judgements(settings, self._metrics.count_judged)
-        self._metrics.follow_uncovered(lambda: uncovered_answers(refusal_model_of(settings.signals.refusal)))
+        count_answers(settings, self._registry)
         self._engine = create_engine_for(settings.postgres.url.get_secret_value(), settings.postgres.pool_size)
         event.listen(
             self._engine,
