@@ -8,7 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 import structlog
-from prometheus_client import CollectorRegistry
 
 from monitor.domain.review import drawing_key
 from monitor.domain.signal import Signal
@@ -27,7 +26,7 @@ from monitor.signals.cost import Price
 from monitor.signals.refusal import FULL_REFUSAL, REFUSAL, REFUSAL_JUDGED, RefusalModel
 from monitor.signals.refusal.observers import RefusalObservers, refusal_model, uncovered_answers
 from monitor.signals.set import BatchObserver, SignalSet, choose
-from monitor.telemetry.answers import AnswerCounts
+from monitor.telemetry.answers import AnswerCounts, Registry
 
 log = structlog.get_logger(__name__)
 SETTING = "signals.refusal"
@@ -92,7 +91,7 @@ def refusal_judge_of(settings: Settings) -> Judge | None:
     return _judge(judge, REFUSAL_QUESTION.name, drawing_key(settings.review.key.get_secret_value()))
 
 
-def count_answers(settings: Settings, registry: CollectorRegistry) -> None:
+def count_answers(settings: Settings, registry: Registry) -> None:
     """Export what becomes of answers that are judged, and how many the refusal model cannot read."""
     counts = AnswerCounts(registry, lambda: uncovered_answers(refusal_model_of(settings.signals.refusal)))
     count_judgements(settings, counts.count_judged)

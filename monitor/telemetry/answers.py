@@ -11,6 +11,8 @@ from prometheus_client.registry import Collector
 from monitor.telemetry import series
 from monitor.telemetry.declaration import counter_of
 
+Registry = CollectorRegistry  # for whoever hands one on
+
 
 class AnswerCounts(Collector):
     """The judges' outcomes, and what *uncovered* returns, answers by language, at each scrape."""
