@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards.label_panels import LABELS
-from dashboards.panel import ALL, PAGES, SERVERS, STREAM, Panel, Query, Row, stat
+from dashboards.panel import ALL, HERE, PAGES, SERVERS, STREAM, Panel, Query, Row, stat
 from dashboards.probe_panels import PROBES
 from dashboards.release_panels import RELEASES
 
@@ -93,6 +93,21 @@ INGEST = Row(
             "Answers whose refusals are not read",
             "In a language that the signal refusal does not cover, in the last five minutes.",
             (Query(f"sum by (language) (increase(monitor_refusal_uncovered_total{ALL}[5m]))", "{{language}}"),),
+        ),
+        Panel(
+            "Own signals that failed",
+            "Traces for which one of signals.own had no value though it was asked for one, in the last five minutes.",
+            (Query(f"sum by (signal) (increase(monitor_signal_failures_total{ALL}[5m]))", "{{signal}}"),),
+        ),
+        Panel(
+            "Answers put to judges",
+            "In the last five minutes, by what became of them; all but judged are missing from their series.",
+            (
+                Query(
+                    f"sum by (job, signal, outcome) (increase(monitor_judged_answers_total{ALL}[5m]))",
+                    "{{job}} {{signal}} {{outcome}}",
+                ),
+            ),
         ),
         Panel(
             "Time of a batch, 95th percentile",
@@ -234,6 +249,16 @@ REWARDS = Row(
             "Disagreement of the ensemble",
             "Mean standard deviation over the members in the last batch.",
             (Query(f"avg by (job) (monitor_ensemble_disagreement{ALL})", "{{job}}"),),
+        ),
+        Panel(
+            "What goes with the reward",
+            "Correlation of ranks within cohorts. One that leaves the baseline's is a sign that the reward is gamed.",
+            (
+                Query(
+                    f'max by (job, signal, window) (monitor_reward_correlation{{{HERE},bound="estimate"}})',
+                    "{{job}} {{signal}} {{window}}",
+                ),
+            ),
         ),
         Panel(
             "Anchor set: shift of the scorer",

@@ -25,8 +25,9 @@ from retrain.answering import Side, answered_rows, ask, of_replay, of_suites
 from retrain.artifacts import write_rows
 from retrain.evaluation_recipe import EvaluationRecipe
 from retrain.policy_measures import compare_all, win_of_margins, written_gap
+from retrain.preferences import PreferencePair
 from retrain.progress import Progress
-from retrain.replay import ReplayRow, draw, load_replay
+from retrain.replay import ReplayRow, draw, load_replay, untaught
 
 EVIDENCE_FOLDER = "evidence"
 READ_FILE = "read.jsonl"
@@ -53,6 +54,7 @@ def compare_policies(
     candidate: Path,
     champion: Path,
     *,
+    learnt: Sequence[PreferencePair],
     output: Path,
     seed: int,
     progress: Progress,
@@ -60,16 +62,20 @@ def compare_policies(
 ) -> PolicyComparison:
     """Let both answer the replay and the suites, and compare them measure by measure on the same items.
 
-    *candidate* and *champion* are Hugging Face folders; either side may answer by its server instead. Evidence is
-    written below *output*. The same seed gives the same comparison on one machine, unless a server answers. Raises
-    `InvalidInput` where inputs cannot be read or more than a tenth of one side's requests failed.
+    *candidate* and *champion* are Hugging Face folders; either side may answer by its server instead. Prompts like
+    those that the candidate *learnt* from are not replayed. Evidence is written below *output*. The same seed gives the
+    same comparison on one machine, unless a server answers. Raises `InvalidInput` where inputs cannot be read or more
+    than a tenth of one side's requests failed.
     """
     if spec.policy is None:
         raise InvalidInput("the spec has no policy inputs: wanted a scorer and a replay to compare policies by")
     inputs = spec.policy
     scorer = _Scorer(inputs, spec.scored_tokens or MAX_SCORED_TOKENS, recipe.evaluation_tokens)
     rows = load_replay(inputs.replay)
-    drawn = draw(rows, recipe.replay_prompts, seed=seed)
+    free = untaught(rows, learnt)
+    if len(free) < len(rows):
+        progress.report(f"{len(rows) - len(free)} of {len(rows)} prompts are like those it learnt from: left out")
+    drawn = draw(free[: inputs.replayed or None], recipe.replay_prompts, seed=seed)
     asked = [*of_replay(drawn), *of_suites(inputs.suites, recipe, seed=seed)]
     progress.report(f"{len(drawn)} replayed prompts and {len(asked) - len(drawn)} probes to answer", phase=PHASE)
     judged = _judge(scorer, load_replay(inputs.judged) if inputs.judged is not None else rows)

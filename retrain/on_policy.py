@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -23,9 +22,9 @@ from retrain.language_model import generate, load_policy
 from retrain.policy_recipe import DpoRecipe
 from retrain.preferences import PreferencePair, parse_messages, parse_text, read_rows
 from retrain.progress import Progress
+from retrain.replay import NEVER, load_replay, untaught
 from retrain.split import drop_tied
 
-_NEVER = datetime(9999, 12, 31, tzinfo=UTC)  # younger than any pair: it decides no group's side
 _SCORED_TOKENS = 2_048
 _BATCH_TOKENS = 16_384
 
@@ -88,7 +87,8 @@ def sample_pairs(
     if inputs is None or inputs.asked is None or not most:
         return OnPolicyPairs((), (), "")
     asked = tuple(_prompts(Path(inputs.asked.path)))
-    free = drop_tied(asked, [*held_out, *_prompts(Path(inputs.replay.path))])
+    replayed = untaught(load_replay(inputs.replay), train)[: inputs.replayed or None]
+    free = drop_tied(asked, [*held_out, *(row.prompt for row in replayed)])
     encoded = [(prompt, encoder.prompt(prompt.messages, room=recipe.max_new_tokens)) for prompt in free]
     usable = [(prompt, ids) for prompt, ids in encoded if ids]
     answers = _sample(spec, recipe, encoder, [ids for _, ids in usable], progress=progress)
@@ -124,7 +124,7 @@ def _prompts(path: Path) -> Iterator[PreferencePair]:
             chosen="",
             rejected="",
             cohort=row.get("cohort") or UNLABELLED,
-            timestamp=_NEVER,
+            timestamp=NEVER,
             by_people=False,
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 from monitor.errors import InvalidInput
 from monitor.runs.spec import RunSpec
 from retrain.chat import EncodedExample, PolicyEncoder
-from retrain.feedback import ThumbSplit, balance_weights, load_thumbs, split_thumbs
+from retrain.feedback import balance_weights, load_thumbs, split_thumbs
 from retrain.on_policy import sample_pairs
 from retrain.policy_recipe import DpoRecipe, KtoRecipe
 from retrain.preferences import PreferencePair, load_pairs
@@ -20,6 +20,15 @@ from retrain.split import split_pairs
 
 _WATCHED_SEED = 1  # added to the split's: the pairs that are watched are others than those held out
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitExamples:
+    """What a policy learns from, and what it is measured by: pairs, or answers with a thumb."""
+
+    train: tuple[PreferencePair, ...]
+    held_out: tuple[PreferencePair, ...]
+    desirable: Mapping[str, bool] = field(default_factory=dict)  # of answers with a thumb, by their id
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +50,43 @@ class PolicyData:
     evidence: Sequence[Mapping[str, object]] = field(default_factory=tuple)  # of the pairs that models judged
 
 
-def hold_out(spec: RunSpec, recipe: DpoRecipe | KtoRecipe, encoder: PolicyEncoder) -> tuple[HeldOut, ...]:
-    """Return the examples to measure by; raise `InvalidInput` where none can be read."""
+def split_examples(spec: RunSpec, recipe: DpoRecipe | KtoRecipe) -> SplitExamples:
+    """Part what is learnt from and what is held out, always in the same way."""
     if isinstance(recipe, DpoRecipe):
-        asked: list[tuple[PreferencePair, bool | None]] = [(pair, None) for pair in _split_pairs(spec, recipe)[1]]
-    else:
-        asked = [(thumb.answer, thumb.desirable) for thumb in _split_thumbs(spec, recipe).held_out]
+        pairs = load_pairs(spec.preferences).pairs
+        split = split_pairs(pairs, held_out_ratio=recipe.held_out_ratio, seed=recipe.split_seed)
+        return SplitExamples(split.train, split.held_out)
+    if spec.policy is None or spec.policy.feedback is None:
+        raise InvalidInput("policy.feedback = None: kto learns from answers with a thumb; wanted their file")
+    thumbs = load_thumbs(spec.policy.feedback)
+    parted = split_thumbs(thumbs, held_out_ratio=recipe.held_out_ratio, seed=recipe.split_seed)
+    train, held_out = (tuple(thumb.answer for thumb in side) for side in (parted.train, parted.held_out))
+    return SplitExamples(train, held_out, {thumb.answer.preference_id: thumb.desirable for thumb in thumbs})
+
+
+def hold_out(examples: SplitExamples, encoder: PolicyEncoder) -> tuple[HeldOut, ...]:
+    """Return the examples to measure by; raise `InvalidInput` where none can be read."""
     found = []
-    for pair, desirable in asked:
+    for pair in examples.held_out:
+        desirable = examples.desirable.get(pair.preference_id)
         answers = [pair.chosen, pair.rejected] if desirable is None else [pair.chosen]
         example = encoder.encode(pair.messages, answers)
         if example is not None and (desirable is not None or example.answers[0] != example.answers[1]):
             found.append(HeldOut(example, pair.cohort, desirable))
     if not found:
-        raise InvalidInput(f"none of {len(asked)} held-out examples can be encoded by the policy's chat template")
+        raise InvalidInput(
+            f"none of {len(examples.held_out)} held-out examples can be encoded by the policy's chat template"
+        )
     if len({item.desirable for item in found}) == 1 and found[0].desirable is not None:
         raise InvalidInput(f"{len(found)} held-out answers have all the same thumb; wanted some of both")
     return tuple(found)
 
 
-def prepare_pairs(spec: RunSpec, recipe: DpoRecipe, encoder: PolicyEncoder, progress: Progress) -> PolicyData:
-    """Split and encode the pairs, with pairs of the policy's own answers where prompts for them are given."""
-    train, held_out = _split_pairs(spec, recipe)
+def prepare_pairs(
+    spec: RunSpec, recipe: DpoRecipe, examples: SplitExamples, encoder: PolicyEncoder, *, progress: Progress
+) -> PolicyData:
+    """Encode the pairs, with pairs of the policy's own answers where prompts for them are given."""
+    train, held_out = examples.train, examples.held_out
     sampled = sample_pairs(spec, recipe, encoder, train=train, held_out=held_out, progress=progress)
     train, watched = _watch(train, recipe, progress)
     train = (*train, *sampled.pairs)
@@ -80,19 +104,19 @@ def prepare_pairs(spec: RunSpec, recipe: DpoRecipe, encoder: PolicyEncoder, prog
     )
 
 
-def prepare_thumbs(spec: RunSpec, recipe: KtoRecipe, encoder: PolicyEncoder, progress: Progress) -> PolicyData:
-    """Split and encode the answers with a thumb, in a random order; both kinds weigh alike in all."""
-    split = _split_thumbs(spec, recipe)
-    desirable = {thumb.answer.preference_id: thumb.desirable for thumb in split.train}
-    answers = tuple(thumb.answer for thumb in split.train)
-    kept, watched = _watch(answers, recipe, progress)
+def prepare_thumbs(
+    spec: RunSpec, recipe: KtoRecipe, examples: SplitExamples, encoder: PolicyEncoder, *, progress: Progress
+) -> PolicyData:
+    """Encode the answers with a thumb, in a random order; both kinds weigh alike in all."""
+    desirable = examples.desirable
+    kept, watched = _watch(examples.train, recipe, progress)
     encoded = _encode(kept, encoder, progress, "answers", sides=1)
     order = np.random.default_rng(spec.seed).permutation(len(encoded))  # KTO takes them as they come
     used = [encoded[place] for place in order]
     up, down = balance_weights([desirable[answer.preference_id] for answer, _ in used])
     progress.report(
         f"{len(used)} answers to train on, {sum(desirable[one.preference_id] for one, _ in used)} thumbs up;"
-        f" one up weighs {up:.3f}, one down {down:.3f}; {len(watched)} watched, {len(split.held_out)} held out"
+        f" one up weighs {up:.3f}, one down {down:.3f}; {len(watched)} watched, {len(examples.held_out)} held out"
     )
     looked_at = _encode(watched, encoder, progress, "watched answers", sides=1) if watched else []
     return PolicyData(
@@ -102,19 +126,6 @@ def prepare_thumbs(spec: RunSpec, recipe: KtoRecipe, encoder: PolicyEncoder, pro
         desirable_weight=up,
         undesirable_weight=down,
     )
-
-
-def _split_pairs(spec: RunSpec, recipe: DpoRecipe) -> tuple[tuple[PreferencePair, ...], tuple[PreferencePair, ...]]:
-    loaded = load_pairs(spec.preferences)
-    split = split_pairs(loaded.pairs, held_out_ratio=recipe.held_out_ratio, seed=recipe.split_seed)
-    return split.train, split.held_out
-
-
-def _split_thumbs(spec: RunSpec, recipe: KtoRecipe) -> ThumbSplit:
-    if spec.policy is None or spec.policy.feedback is None:
-        raise InvalidInput("policy.feedback = None: kto learns from answers with a thumb; wanted their file")
-    thumbs = load_thumbs(spec.policy.feedback)
-    return split_thumbs(thumbs, held_out_ratio=recipe.held_out_ratio, seed=recipe.split_seed)
 
 
 def _watch(

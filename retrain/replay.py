@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -12,9 +13,11 @@ from monitor.domain.cohort import UNLABELLED
 from monitor.domain.trace import Message
 from monitor.errors import InvalidInput
 from monitor.runs.artifact import HashedFile
-from retrain.preferences import parse_messages, parse_text, read_rows
+from retrain.preferences import PreferencePair, parse_messages, parse_text, read_rows
+from retrain.split import drop_tied
 
 Item = TypeVar("Item")
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)  # younger than any pair: a prompt decides no group's side
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,42 @@ class Verdict:
 class ReplayRow:
     index: int
     trace_id: str
-    cluster: str  # of the same conversation, or the same first words of a user
+    conversation_id: str | None
     messages: tuple[Message, ...]
     response: str | None
     cohort: str
     human: Verdict | None
+
+    @property
+    def cluster(self) -> str:
+        """What is the same for turns of one conversation, and for prompts with the same first question."""
+        if self.conversation_id:
+            return f"conversation {self.conversation_id}"
+        first = next((message for message in self.messages if message.role == "user"), self.messages[0])
+        return f"asked {first.content}"
+
+    @property
+    def prompt(self) -> PreferencePair:
+        """The prompt as a pair without answers."""
+        return PreferencePair(
+            preference_id=self.trace_id,
+            conversation_id=self.conversation_id,
+            messages=self.messages,
+            chosen="",
+            rejected="",
+            cohort=self.cohort,
+            timestamp=NEVER,
+            by_people=False,
+        )
+
+
+def untaught(rows: Sequence[ReplayRow], learnt: Sequence[PreferencePair]) -> tuple[ReplayRow, ...]:
+    """Return those of *rows* that share no conversation and nearly no prompt with what was *learnt* from.
+
+    Those are what a policy may be judged by: of the others it was told the answer.
+    """
+    free = {prompt.preference_id for prompt in drop_tied([row.prompt for row in rows], learnt)}
+    return tuple(row for row in rows if row.trace_id in free)
 
 
 def load_replay(file: HashedFile) -> tuple[ReplayRow, ...]:
@@ -47,7 +81,6 @@ def _read(path: Path) -> Iterator[ReplayRow]:
         messages = parse_messages(row, where)
         if not messages:
             raise InvalidInput(f"{where}: messages is empty; wanted a prompt")
-        first = next((message.content for message in messages if message.role == "user"), messages[0].content)
         conversation = row.get("conversation_id")
         response, index = row.get("response"), row.get("index", number)
         if not isinstance(index, int) or (response is not None and not isinstance(response, str)):
@@ -55,7 +88,7 @@ def _read(path: Path) -> Iterator[ReplayRow]:
         yield ReplayRow(
             index=index,
             trace_id=parse_text(row, "trace_id", where),
-            cluster=f"conversation {conversation}" if conversation else f"asked {first}",
+            conversation_id=conversation or None,
             messages=messages,
             response=response,
             cohort=row.get("cohort") or UNLABELLED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,12 +20,13 @@ from monitor.runs.spec import RunSpec
 from retrain.artifacts import describe_artifact, staged_folder, write_rows
 from retrain.chat import PolicyEncoder, load_policy_encoder
 from retrain.checkpoint import claim_folder, key_of, link_folder
-from retrain.evaluate_policy import compare_policies
+from retrain.evaluate_policy import PolicyComparison, compare_policies
 from retrain.launch import launch_training, process_count
 from retrain.lineage import lineage_of
 from retrain.measure_policy import PolicyMeasures, measure_policy
-from retrain.policy_data import PolicyData, hold_out, prepare_pairs, prepare_thumbs
+from retrain.policy_data import PolicyData, SplitExamples, hold_out, prepare_pairs, prepare_thumbs, split_examples
 from retrain.policy_recipe import DpoRecipe, KtoRecipe
+from retrain.preferences import PreferencePair
 from retrain.progress import Progress
 from retrain.train_step import TRAIN_FOLDER, TRAINED_FILE, TRAINED_FOLDER, WATCHED_FOLDER, Trained, TrainingOrder
 
@@ -59,11 +61,12 @@ def train_policy(spec: RunSpec, recipe: DpoRecipe | KtoRecipe, progress: Progres
     encoder = load_policy_encoder(base, max_length=recipe.max_length)
     if encoder.plain:
         progress.report(f"{base} has no chat template: each message is a line, role and content")
-    held_out = hold_out(spec, recipe, encoder)
+    examples = split_examples(spec, recipe)
+    held_out = hold_out(examples, encoder)
     removed = claim_folder(work, key_of(spec, recipe, processes=str(process_count(recipe.processes))))
     if removed:
         progress.report(removed)
-    prepared = _prepare(spec, recipe, encoder, work=work, progress=progress)
+    prepared = _prepare(spec, recipe, examples, encoder, work=work, progress=progress)
     trained = _train(spec, recipe, prepared, work=work, progress=progress)
     with staged_folder(output / CANDIDATE_FOLDER) as staging:
         link_folder(work / TRAINED_FOLDER, staging)
@@ -72,10 +75,7 @@ def train_policy(spec: RunSpec, recipe: DpoRecipe | KtoRecipe, progress: Progres
         Path(candidate.path), base, held_out, recipe=recipe, encoder=encoder, seed=spec.seed, progress=progress
     )
     _tell(measures, progress)
-    champion = Path(spec.champion.path) if spec.champion is not None else base
-    compared = compare_policies(
-        spec, Path(candidate.path), champion, output=output, seed=spec.seed, progress=progress, recipe=recipe
-    )
+    compared = _compare(spec, recipe, Path(candidate.path), learnt=examples.train, progress=progress)
     evidence = (*compared.evidence, *_evidence(work, output, prepared))
     lineage = lineage_of(spec, recipe, devices=trained.devices)
     if spec.checkpoints is None:
@@ -93,7 +93,13 @@ def train_policy(spec: RunSpec, recipe: DpoRecipe | KtoRecipe, progress: Progres
 
 
 def _prepare(
-    spec: RunSpec, recipe: DpoRecipe | KtoRecipe, encoder: PolicyEncoder, *, work: Path, progress: Progress
+    spec: RunSpec,
+    recipe: DpoRecipe | KtoRecipe,
+    examples: SplitExamples,
+    encoder: PolicyEncoder,
+    *,
+    work: Path,
+    progress: Progress,
 ) -> Prepared:
     """Leave the data in *work*, unless an attempt before has."""
     if (work / PREPARED_FILE).is_file():
@@ -102,9 +108,9 @@ def _prepare(
     progress.report("prepares the data", phase="preparing")
     data: PolicyData
     if isinstance(recipe, DpoRecipe):
-        data = prepare_pairs(spec, recipe, encoder, progress)
+        data = prepare_pairs(spec, recipe, examples, encoder, progress=progress)
     else:
-        data = prepare_thumbs(spec, recipe, encoder, progress)
+        data = prepare_thumbs(spec, recipe, examples, encoder, progress=progress)
     for name, rows in ((TRAIN_FOLDER, data.train), (WATCHED_FOLDER, data.watched)):
         shutil.rmtree(work / name, ignore_errors=True)
         if rows:
@@ -146,6 +152,28 @@ def _train(
         f"trained in {trained.seconds:.0f} s{early}", done=trained.steps, total=trained.steps, loss=trained.loss
     )
     return trained
+
+
+def _compare(
+    spec: RunSpec,
+    recipe: DpoRecipe | KtoRecipe,
+    candidate: Path,
+    *,
+    learnt: Sequence[PreferencePair],
+    progress: Progress,
+) -> PolicyComparison:
+    """Hold *candidate* against the champion; where there is none, against what it was trained from."""
+    champion = Path(spec.champion.path) if spec.champion is not None else Path(spec.base_model)
+    return compare_policies(
+        spec,
+        candidate,
+        champion,
+        learnt=learnt,
+        output=Path(spec.output),
+        seed=spec.seed,
+        progress=progress,
+        recipe=recipe,
+    )
 
 
 def _tell(measures: PolicyMeasures, progress: Progress) -> None:

@@ -23,6 +23,7 @@ from monitor.runs.spec import RunSpec, write_spec
 TOPICS = ("card", "refund", "invoice", "parcel", "flight", "password", "doctor", "printer")
 ASKS = ("how do I change", "where is", "can I cancel", "why was charged", "who looks after", "when comes")
 SHORT = "open settings and choose {topic} then press the button"
+TAUGHT, REPLAYED = 16, 12  # prompts of an order's replay that its pairs ask too, and that both policies answer
 PADDING = "what a great question there are many aspects to consider on this journey of insight"
 
 
@@ -89,10 +90,11 @@ def policy_order(folder: Path, *, action: Action = Action.DPO, pairs: int = 240,
     build_tiny_policy(folder / "policy", conversations, seed=0, steps=steps)
     for member in range(2):
         build_tiny_base(folder / "scorer" / f"member-{member}", [answer for _, answer in conversations], seed=member)
+    judged = [(f"p-{n}", n) for n in range(TAUGHT)]  # production saw the first pairs' prompts too
     replay = [
-        {"index": n, "trace_id": f"r-{n}", "messages": asked(10_000 + n), "response": long_answer(n)}
+        {"index": index, "trace_id": name, "messages": asked(n), "response": long_answer(n)}
         | {"cohort": "product=billing", "human": None, "conversation_id": None}
-        for n in range(12)
+        for index, (name, n) in enumerate([*judged, *((f"r-{n}", 10_000 + n) for n in range(REPLAYED))])
     ]
     alarmed = [
         {"index": n, "trace_id": f"a-{n}", "messages": asked(20_000 + n if n else 10_000), "cohort": "product=billing"}
@@ -114,6 +116,7 @@ def policy_order(folder: Path, *, action: Action = Action.DPO, pairs: int = 240,
             temperature=1.0,
             lower_beta=1.0,
             replay=write_rows(folder / "replay.jsonl", replay),
+            replayed=REPLAYED,
             asked=write_rows(folder / "asked.jsonl", alarmed),
             feedback=write_rows(folder / "feedback.jsonl", list(feedback_rows(pairs))),
         ),

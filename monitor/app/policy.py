@@ -46,7 +46,7 @@ class PolicyMaterial:
         since = datetime.now(UTC) - timedelta(days=policy.replay_days)
         draw = Draw(since, policy.replay_ratio, policy.replay_min, policy.replay_max, key=f"job {job_id}")
         replay = self._texts.replay(folder / REPLAY_FILE, draw)
-        if replay.rows == 0:
+        if not replay.wanted:
             raise InvalidInput(
                 f"{action}: no answered trace since {since:%Y-%m-%d %H:%M} UTC has its text; wanted some"
             )
@@ -55,7 +55,8 @@ class PolicyMaterial:
             scorer=scorer,
             temperature=self._temperature(scorer.version),
             lower_beta=rewards.lower_beta,
-            replay=replay,
+            replay=replay.file,
+            replayed=replay.wanted,
             judged=self._texts.judged(folder / JUDGED_FILE, since),
             asked=self._texts.asked(folder / ASKED_FILE, job_id, limit=prompts) if prompts else None,
             feedback=self._feedback(folder) if action is Action.KTO else None,

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from monitor.app.leader import Duty
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message
-from monitor.drift.comparison import Comparison, Refuses
+from monitor.drift.comparison import Comparison
 from monitor.drift.control import ControlStream
 from monitor.drift.reask import PairTolerance
 from monitor.drift.reasker import Reasker, ReaskMetrics, ReaskRules
@@ -22,6 +22,7 @@ from monitor.reference.http import HttpReference, ReferenceEndpoint
 from monitor.rewards.turns import SharedScorer
 from monitor.settings.probes import ProbeSettings
 from monitor.settings.reference import ReferenceSettings
+from monitor.signals.refusal import PatternRefusal, RefusalModel
 
 
 def reference_of(
@@ -49,6 +50,7 @@ def store_of(settings: ReferenceSettings, engine: Engine) -> PostgresReask:
 
 RELEASE_SECONDS = 10.0
 DEFAULT_TOLERANCE = PairTolerance()
+PATTERNS = PatternRefusal()
 
 
 @contextmanager
@@ -58,8 +60,8 @@ def asking_again(
     *,
     scorer: SharedScorer,
     metrics: ReaskMetrics,
-    refuses: Refuses,
     tolerance: PairTolerance = DEFAULT_TOLERANCE,
+    refusals: RefusalModel = PATTERNS,
 ) -> Iterator[list[Duty]]:
     """Offer the leader's duty of asking again, while the block lasts."""
     if settings.endpoint is None:
@@ -72,7 +74,7 @@ def asking_again(
         return [None] * len(rows) if ensemble is None else ensemble.score(rows)
 
     with closing(reference_of(settings)) as policy:
-        comparison = Comparison(policy, score, refuses)
+        comparison = Comparison(policy, score, refusals)
         asker = reasker_of(settings, engine, comparison=comparison, tolerance=tolerance, metrics=metrics)
         duties = [Duty("ask_again", 0.0, asker)]
         if settings.control_ratio > 0:
@@ -91,7 +93,7 @@ def reasker_of(
 ) -> Reasker:
     """Return what asks an alarm's prompts again; a leader's *engine* is fenced."""
     rules = ReaskRules(
-        reference=identity_of(settings),
+        reference=identity_of(settings, comparison.refusals),
         max_prompts=settings.max_prompts,
         concurrency=settings.concurrency,
         alpha=settings.alpha,
@@ -109,14 +111,14 @@ def control_of(
         store_of(settings, engine),
         PostgresFoldStore(engine),
         comparison,
-        reference=identity_of(settings),
+        reference=identity_of(settings, comparison.refusals),
         ratio=settings.control_ratio,
         at_once=settings.concurrency,
         metrics=metrics,
     )
 
 
-def identity_of(settings: ReferenceSettings) -> str:
-    """Return the name of who is asked, and how: answers of two are never mixed."""
-    asked_how = (settings.endpoint, settings.model, settings.temperature, settings.max_tokens)
+def identity_of(settings: ReferenceSettings, refusals: RefusalModel) -> str:
+    """Return the name of who is asked, and how, and who reads refusals: answers of two are never mixed."""
+    asked_how = (settings.endpoint, settings.model, settings.temperature, settings.max_tokens, refusals.version)
     return blake2b(repr(asked_how).encode(), digest_size=8).hexdigest()

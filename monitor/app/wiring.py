@@ -33,10 +33,13 @@ from monitor.app.reference import asking_again
 from monitor.app.release import Released, adopt_given_models, release_duties
 from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
 from monitor.app.review import reviews_of, selection_of
-from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, signals_of, tolerances_of
+from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
+from monitor.app.signal_rows import SignalRows, own_names
+from monitor.app.signals import count_judgements, refusal_model_of, signals_of, uncovered_answers
 from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
+from monitor.drift.correlation import Correlations
 from monitor.drift.moved import MovedDays
 from monitor.drift.reask import PairTolerance
 from monitor.drift.status import Streams
@@ -48,6 +51,7 @@ from monitor.ingest.kafka_client import client_options
 from monitor.ingest.limits import limits_of
 from monitor.ingest.redact import redaction_of
 from monitor.ingest.route import routes_of
+from monitor.own.failures import Failures
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.worker import BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
@@ -59,6 +63,7 @@ from monitor.postgres.labels import PostgresLabels
 from monitor.postgres.leader import Leadership
 from monitor.postgres.migrate import require_current
 from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
 from monitor.retraining.dispatcher import Step
@@ -70,7 +75,7 @@ from monitor.rewards.turns import SharedScorer
 from monitor.runs.artifact import Artifact
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
-from monitor.signals.refusal.observers import refuses_by, uncovered_answers
+from monitor.telemetry.console import show_console
 from monitor.telemetry.health import Health
 from monitor.telemetry.intake import LabelCounts
 from monitor.telemetry.labels import LabelMetrics
@@ -78,6 +83,7 @@ from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
 from monitor.telemetry.probes import ProbeMetrics
 from monitor.telemetry.reference import ReferenceMetrics
 from monitor.telemetry.releases import ReleaseMetrics
+from monitor.telemetry.signals import SignalCounts
 from monitor.web.app import Ports, create_app
 from monitor.web.server import WebServer
 
@@ -100,6 +106,7 @@ def ports_of(
     *,
     kafka_lag: Callable[[], int | None] = lambda: None,
     counts: LabelCounts | None = None,
+    failures: Failures | None = None,
 ) -> Ports:
     """Return what the console, the API and the commands read and change."""
     streams = PostgresStreams(engine, signals_of(settings))
@@ -108,6 +115,7 @@ def ports_of(
         streams=Streams(streams),
         days=moved_days_of(engine, settings),
         baselines=streams,
+        correlations=Correlations(PostgresFoldStore(engine), streams.baseline),
         anchors=anchors_of(engine, settings.rewards.anchor),
         alarms=PostgresAlarms(engine),
         explanations=Explanations(engine, controller_rules_of(settings).fold, max_places=WEB_PLACES),
@@ -120,6 +128,7 @@ def ports_of(
         agreement=agreement_of(engine, settings),
         probes=probe_reports_of(engine, settings.probes),
         erasures=Erasing.of(engine, settings.retrain),
+        signals=SignalRows(settings, failures or Failures()),
         labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),
     )
 
@@ -160,11 +169,12 @@ class Daemon:
         more = [ANCHOR] * settings.rewards.is_anchored + [SHADOW] * is_shadowed(settings)
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *more, WEB))
         self.port = 0
-        self._registry = _registry()
+        self._registry = _registry(settings.web.public_url)
         leader_seconds = FRESH_SECONDS + settings.drift.fold_seconds
         self._metrics = _metrics_of(settings, self._registry, leader_seconds)
         self._metrics.follow_health(self.health)
-        self._metrics.follow_uncovered(lambda: uncovered_answers(settings.signals.refusal))
+        count_judgements(settings, self._metrics.count_judged)
+        self._metrics.follow_uncovered(lambda: uncovered_answers(settings))
         self._engine = create_engine_for(settings.postgres.url.get_secret_value(), settings.postgres.pool_size)
         event.listen(
             self._engine,
@@ -186,6 +196,7 @@ class Daemon:
         anchor, metrics = settings.rewards.anchor, self._metrics
         self._anchors = anchor_scoring_of(anchor, engine=self._engine, scorer=self._shared_scorer, metrics=metrics)
         self._reference_metrics = ReferenceMetrics(self._registry, leader_seconds=leader_seconds)
+        self._failures = Failures(SignalCounts(self._registry, own_names(settings)).count_failures)
         self._label_metrics = LabelMetrics(self._registry, leader_seconds=leader_seconds + SHOW_SECONDS)
         self._worker: Worker | None = None
         self._supervisor = Supervisor(self.health, leave_seconds=settings.drain_seconds + LEAVE_SECONDS)
@@ -220,7 +231,13 @@ class Daemon:
 
     def _open_web(self) -> WebServer:
         app = create_app(
-            ports_of(self._engine, self.settings, kafka_lag=self._lag_records, counts=self._metrics.labels),
+            ports_of(
+                self._engine,
+                self.settings,
+                kafka_lag=self._lag_records,
+                counts=self._metrics.labels,
+                failures=self._failures,
+            ),
             health=self.health,
             registry=self._registry,
             tokens=self.settings.web.tokens,
@@ -241,7 +258,8 @@ class Daemon:
         )
         temperature = ScorerTemperatures(self._engine, self.settings.rewards)
         selection = selection_of(self._engine, self.settings.review, has_texts=ingest.text.keep != "none")
-        rules = observe_rules_of(self.settings, selection, temperature)
+        signals = signals_of(self.settings, self._failures)
+        rules = observe_rules_of(self.settings, selection, temperature, signals)
         embedder, reward_model = open_embedder(self.settings, self._scorer, self._shared_scorer, self._metrics)
         dead_letters = KafkaDeadLetters(kafka, withhold=ingest.redaction.dead_letters == "withhold")
         made = MadeParts(store, dead_letters, self._metrics, self.health)
@@ -249,7 +267,7 @@ class Daemon:
         worker = Worker(
             lambda assignment: KafkaSource(kafka, [route.topic for route in routes_of(kafka)], assignment),
             processor,
-            limits=BatchLimits(ingest.batch_max_traces, ingest.batch_max_seconds),
+            limits=BatchLimits(ingest.batch_max_traces, ingest.batch_max_seconds, ingest.batch_max_bytes),
             metrics=self._metrics,
             health=self.health,
             backoff=Backoff(SystemRandom()),
@@ -260,6 +278,7 @@ class Daemon:
         dead_letters.close()
         if embedder is not None:
             embedder.close()
+        signals.close()
 
     def _lag_records(self) -> int | None:
         return self._worker.lag_records if self._worker is not None else None
@@ -279,16 +298,12 @@ class Daemon:
         )
         again, tolerance = settings.drift.reference, PairTolerance(tolerances_of(settings))
         scorer, metrics = self._shared_scorer, self._reference_metrics
+        refusals = refusal_model_of(settings.signals.refusal)
         fresh_seconds = FRESH_SECONDS + settings.drift.fold_seconds
         shown = ProbeMetrics(self._registry, leader_seconds=fresh_seconds + SHOW_SECONDS)
         with (
             asking_again(
-                again,
-                fenced,
-                tolerance=tolerance,
-                scorer=scorer,
-                refuses=refuses_by(settings.signals.refusal),
-                metrics=metrics,
+                again, fenced, tolerance=tolerance, refusals=refusals, scorer=scorer, metrics=metrics
             ) as asking,
             probing(settings, fenced, scorer=scorer, metrics=shown) as probes,
         ):
@@ -364,6 +379,8 @@ def _require_extras(settings: Settings) -> None:
         require("gpu", "torch", "rewards.backend = 'huggingface'")
     if settings.ingest.embedding.backend == "huggingface":
         require("gpu", "torch", "ingest.embedding.backend = 'huggingface'")
+    if isinstance(settings.signals.refusal.model, Path) and settings.signals.refusal.model.is_dir():
+        require("gpu", "torch", "signals.refusal.model, a folder,")
     if retrain.launcher == "local_process" and (retrain.rules or periodic_rules(retrain)):
         require("train", "trl", "retrain.rules, retrain.periodic or retrain.refresh_cron, with runs beside the daemon,")
 
@@ -375,9 +392,10 @@ def _metrics_of(settings: Settings, registry: CollectorRegistry, leader_seconds:
     return Metrics(registry, dependencies=reached, leader_seconds=leader_seconds, signals=known)
 
 
-def _registry() -> CollectorRegistry:
-    """A registry of its own, with what Prometheus shows of any Python process."""
+def _registry(console_url: str | None) -> CollectorRegistry:
+    """A registry of its own, with what Prometheus shows of any Python process, and where the console is."""
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
+    show_console(console_url, registry)
     return registry

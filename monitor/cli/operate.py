@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -14,7 +14,7 @@ import typer
 from monitor.cli.alarm import AlarmNumber, AsJson, alarms, find_alarm
 from monitor.cli.database import open_database, operator
 from monitor.cli.explanation import explanation_lines, law_lines, law_table
-from monitor.cli.table import anchor_line, job_table, moved_table, plan_table, stream_table
+from monitor.cli.table import anchor_line, correlation_table, job_table, moved_table, plan_table, stream_table
 from monitor.cli.terminal import MAX_NUMBER, plain, say, show_json, show_table
 from monitor.domain.job import Action, Job
 from monitor.domain.order import JobOrder
@@ -23,6 +23,7 @@ from monitor.errors import InvalidInput, NotFound
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from monitor.drift.correlation import RewardCorrelation
     from monitor.postgres.views.streams import PostgresStreams
     from monitor.retraining.service import JobService
 
@@ -83,7 +84,7 @@ def baseline_freeze(
 def drift_status(as_json: AsJson = False) -> None:
     """Show every stream beside its baseline, most evidence first."""
     from monitor.app.anchor import anchors_of
-    from monitor.app.rules import signals_of
+    from monitor.app.signals import signals_of
     from monitor.drift.status import Streams
     from monitor.postgres.views.streams import PostgresStreams
 
@@ -92,6 +93,7 @@ def drift_status(as_json: AsJson = False) -> None:
         anchor = anchors_of(engine, settings.rewards.anchor).anchor()
         statuses = sorted(streams.streams(), key=lambda status: -status.evidence_log)
         unwatched, unknown = streams.unwatched_cohorts(), streams.unwatched_scorers()
+        together = _correlations(engine)
     if as_json:
         show_json([asdict(status) for status in statuses])
         return
@@ -101,6 +103,8 @@ def drift_status(as_json: AsJson = False) -> None:
         show_table(stream_table(statuses))
     if not all(status.is_steady for status in statuses):
         say("unsteady: the baseline's own window moved too much for an alert; such a stream raises warnings alone")
+    if together:
+        show_table(correlation_table(together))
     if unwatched:
         say(f"not watched, since the baseline has too few traces of them: {', '.join(unwatched)}")
     if unknown:
@@ -108,6 +112,19 @@ def drift_status(as_json: AsJson = False) -> None:
         say(f"not watched, since the baseline was frozen without them (freeze a new one): {named}")
     if anchor is not None:
         say(anchor_line(anchor))
+
+
+@drift.command("correlations")
+def drift_correlations(as_json: AsJson = False) -> None:
+    """Show how the reward goes with length and format: the signs of a policy that games its reward model."""
+    with open_database() as (engine, _):
+        rows = _correlations(engine)
+    if as_json:
+        show_json([asdict(row) for row in rows])
+    elif not rows:
+        say("nothing to compare: no trace has a reward yet, or too few have")
+    else:
+        show_table(correlation_table(rows))
 
 
 @drift.command("moved")
@@ -144,7 +161,7 @@ def drift_report(
     ] = None,
 ) -> None:
     """Write an Evidently report of the baseline's traces against the current ones."""
-    from monitor.app.rules import signals_of
+    from monitor.app.signals import signals_of
     from monitor.drift.report import MAX_ROWS, observation_frame, write_report
     from monitor.postgres.streams import PostgresFoldStore
 
@@ -271,6 +288,13 @@ def _jobs() -> Iterator[JobService]:
 
     with open_database() as (engine, settings):
         yield job_service_of(engine, settings)
+
+
+def _correlations(engine: Engine) -> Sequence[RewardCorrelation]:
+    from monitor.drift.correlation import Correlations
+    from monitor.postgres.streams import PostgresFoldStore
+
+    return Correlations(PostgresFoldStore(engine), _streams(engine).baseline).correlations()
 
 
 def _streams(engine: Engine) -> PostgresStreams:

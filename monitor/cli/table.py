@@ -20,6 +20,7 @@ from monitor.runs.model import Models
 from monitor.signals.input_shift import INPUT_SHIFT
 
 if TYPE_CHECKING:
+    from monitor.drift.correlation import RewardCorrelation
     from monitor.drift.daily import Moved  # brings scipy, which takes seconds to import
     from monitor.postgres.preference_sets import StoredSet
 
@@ -45,6 +46,18 @@ def stream_table(statuses: Iterable[StreamStatus]) -> Table:
             f"{max(status.evidence_log, 0.0):.2f}{mark}",
             moment(status.last_timestamp),
         )
+    return table
+
+
+def correlation_table(rows: Iterable[RewardCorrelation]) -> Table:
+    table = Table("the reward goes with", "policy model", "scorer", "baseline", "current", "traces", "")
+    for row in rows:
+        shown = [
+            "-" if told is None else f"{told.estimate:+.2f} [{told.lower:+.2f}, {told.upper:+.2f}]"
+            for told in (row.baseline, row.current)
+        ]
+        traces = "0" if row.current is None else str(row.current.pairs)
+        _add(table, row.signal, row.policy_model, row.scorer_version, *shown, traces, "moved" if row.has_moved else "")
     return table
 
 

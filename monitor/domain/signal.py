@@ -23,6 +23,7 @@ class Signal:
     kind: SignalKind
     unit: str
     meaning: str = ""  # in one line, for people
+    of_texts: bool = False  # read of the prompt and the answer alone: both are kept, so they can be read again
 
 
 # What the reward models tell; what a trace tells by itself stands in `monitor.signals`.

@@ -5,20 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import structlog
 
+from monitor.domain.observation import EPOCH
 from monitor.domain.reference import AnswerOutcome, LoggedAnswer, Measured, ReferenceAnswer
 from monitor.domain.score import Reward
-from monitor.domain.trace import Message
+from monitor.domain.trace import Message, Trace
 from monitor.errors import Unavailable
 from monitor.signals.outcome import CUT_OFF
-from monitor.signals.refusal import is_refusal
+from monitor.signals.refusal import PatternRefusal, RefusalModel
 
 Compared = tuple[ReferenceAnswer, Measured, Measured | None]  # the answer; production's, and it, as compared
-Refuses = Callable[[Sequence[Message], str], bool]  # whether an answer to the messages refuses
 Score = Callable[[Sequence[tuple[Sequence[Message], str]]], Sequence[Reward | None]]
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ class Comparison:
 
     policy: ReferencePolicy
     score: Score
-    refuses: Refuses = lambda _messages, text: is_refusal(text)  # as the signal has it: else the verdict is on another
+    refusals: RefusalModel = field(default_factory=PatternRefusal)  # of both answers, as of the traces
 
     def start(self, logged: LoggedAnswer) -> Future[Compared]:
         """Ask in a thread of its own: a daemon's, so that nobody who leaves waits for an answer."""
@@ -59,14 +59,15 @@ class Comparison:
         """Ask and wait; both rewards are of the same model, now."""
         answer = self.policy.ask(logged.messages)
         cut = (logged.finish_reason or "").lower() in CUT_OFF
-        old = self._measured(logged, logged.response, tokens=logged.output_tokens, cut=cut)
+        old = self._measured(logged.messages, logged.response, tokens=logged.output_tokens, cut=cut)
         text = answer.text
         if text is None:
             return answer, old, None
         if answer.total_tokens is None:
             words = sum(len(message.content.split()) for message in logged.messages) + len(text.split())
             answer = replace(answer, total_tokens=words)
-        new = self._measured(logged, text, tokens=answer.output_tokens, cut=answer.outcome is AnswerOutcome.CUT)
+        is_cut = answer.outcome is AnswerOutcome.CUT
+        new = self._measured(logged.messages, text, tokens=answer.output_tokens, cut=is_cut)
         rewards: Sequence[Reward | None] = (None, None)
         try:
             rewards = self.score([(logged.messages, logged.response), (logged.messages, text)])
@@ -75,6 +76,8 @@ class Comparison:
         means = [None if reward is None else reward.mean for reward in rewards]
         return answer, replace(old, reward=means[0]), replace(new, reward=means[1])
 
-    def _measured(self, logged: LoggedAnswer, text: str, *, tokens: int | None, cut: bool) -> Measured:
+    def _measured(self, messages: Sequence[Message], text: str, *, tokens: int | None, cut: bool) -> Measured:
         """Return what is compared of one answer."""
-        return Measured(tokens=tokens, words=len(text.split()), refused=self.refuses(logged.messages, text), cut=cut)
+        (reading,) = self.refusals.read([Trace("", EPOCH, "", text, messages=tuple(messages))])
+        refused = reading is not None and reading.probability > 0.5
+        return Measured(tokens=tokens, words=len(text.split()), refused=refused, cut=cut)

@@ -22,6 +22,7 @@ Key = tuple[str, str]  # signal and version
 Reader = Callable[[Sequence[Trace]], Sequence[Sequence[Observation]]]  # what is observed on each trace
 SLICE_TRACES = 32  # read at once
 SLICE_SECONDS = 2.0  # of a turn: the leader has other duties
+AGAIN_SECONDS = 3600.0  # after which a version that got no law is tried again: a judge may have been away
 STRANGE_SECONDS = 3600.0  # for which a version that this program does not compute is taken for a release's that comes
 GONE_SECONDS = 60.0  # after which a version that nobody writes has ended
 log = structlog.get_logger(__name__)
@@ -95,7 +96,8 @@ class VersionLaws:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.signals = frozenset(signals)
-        self.reasons: dict[Key, str] = {}  # why a version that was seen has no law, and will have none
+        self.reasons: dict[Key, str] = {}  # why a version that was seen has no law
+        self._tried: dict[Key, float] = {}  # when that was found
         self._store, self._read, self._rule, self._clock = store, read, rule, clock
         self._baseline_id: int | None = None
         self._reading: _Reading | None = None
@@ -110,17 +112,17 @@ class VersionLaws:
         """See which versions are written, begin to read for those without a law, and end those that are gone."""
         if active.baseline_id != self._baseline_id:
             self._baseline_id, self._reading, self._ended = active.baseline_id, None, frozenset()
-            self.reasons, self._strange, self._seen = {}, {}, {}
+            self.reasons, self._tried, self._strange, self._seen = {}, {}, {}, {}
         known, now = {law.key for law in active.baseline.signals}, self._clock()
         latest = {key for key in self._store.latest_versions() if key[0] in self.signals}
         self._seen |= dict.fromkeys(latest, now)
         self._end(known, latest, now)
         for key, since in list(self._strange.items()):
             if key not in known and now - since >= STRANGE_SECONDS:
-                self.reasons[key] = "another release, or other settings, compute it"
-                log.warning("version_not_read_again", signal=key[0], version=key[1], reason=self.reasons[key])
+                self._give_up(key, "another release, or other settings, compute it")
                 del self._strange[key]
-        wanted = frozenset(latest - known - self.reasons.keys() - self._strange.keys())
+        given_up = {key for key, at in self._tried.items() if now - at < AGAIN_SECONDS}
+        wanted = frozenset(latest - known - given_up - self._strange.keys())
         if wanted and self._reading is None:
             self._reading = _Reading(wanted)
             log.info("reading_window_again", baseline=active.baseline_id, versions=sorted(wanted))
@@ -181,12 +183,13 @@ class VersionLaws:
                 self._strange[key] = self._clock()
                 continue
             kept = reading.traces
-            self.reasons[key] = (
-                f"of {kept} kept answers of the baseline's window only {len(rows)} can be read again"
-                if kept
-                else "no text of the baseline's window is kept"
-            )
-            log.warning("version_not_read_again", signal=key[0], version=key[1], reason=self.reasons[key])
+            few = f"of {kept} kept answers of the baseline's window only {len(rows)} can be read again"
+            self._give_up(key, few if kept else "no text of the baseline's window is kept")
+
+    def _give_up(self, key: Key, reason: str) -> None:
+        if self.reasons.get(key) != reason:
+            log.warning("version_not_read_again", signal=key[0], version=key[1], reason=reason)
+        self.reasons[key], self._tried[key] = reason, self._clock()
 
 
 def _window(key: Key, rows: Sequence[tuple[int, str, str, float]]) -> Window:

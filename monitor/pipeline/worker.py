@@ -14,7 +14,7 @@ import structlog
 
 from monitor.errors import Backpressure, Fenced, Unavailable
 from monitor.ingest.offset import StartOffset, StoredOffset
-from monitor.ingest.record import Record, TopicPartition
+from monitor.ingest.record import Record, TopicPartition, size_of
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.checkpoint import CheckpointStore
 from monitor.pipeline.processor import PART, PartitionCursor, PreparedBatch, Processor, RecordBatch
@@ -104,8 +104,11 @@ def _begun(start: StartOffset) -> StoredOffset:
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
+    """When a batch is handed over: the first of these that is reached says so."""
+
     max_records: int
     max_seconds: float
+    max_bytes: int = 1 << 30  # of its records; a larger one is alone
 
 
 class Worker:
@@ -141,6 +144,7 @@ class Worker:
         self._fenced = threading.Event()
         self._records: list[tuple[Record, PartitionCursor]] = []
         self._held: RecordBatch | None = None
+        self._bytes = 0  # of `_records`
         self._oldest = 0.0
         self._lag_due = 0.0
         self._compare_due = 0.0
@@ -175,7 +179,7 @@ class Worker:
             with self._asking_brokers():
                 if self._fenced.is_set() or self._was_set_back():  # begin again at the stored offsets
                     self._assignment.drop_all()
-                    self._records, self._held = [], None
+                    self._records, self._held, self._bytes = [], None, 0
                     self._fenced.clear()
                     source.restart()
                     source.resume()
@@ -184,7 +188,9 @@ class Worker:
                 if polled and not self._records:
                     self._oldest = time.monotonic()
                 cursors = self._assignment.cursors  # each record is kept with the assignment it was read under
-                self._records += [(item, cursors[at]) for item in polled if (at := item.topic_partition) in cursors]
+                mine = [(item, cursors[at]) for item in polled if (at := item.topic_partition) in cursors]
+                self._records += mine
+                self._bytes += sum([size_of(item) for item, _ in mine])
                 self._hand_over(source)
                 self._report(source)
             self._backoff.reset()
@@ -235,12 +241,19 @@ class Worker:
     def _is_due(self) -> bool:
         if not self._records:
             return False
-        full = len(self._records) >= self._limits.max_records
+        full = len(self._records) >= self._limits.max_records or self._bytes >= self._limits.max_bytes
         return full or time.monotonic() - self._oldest >= self._limits.max_seconds
 
     def _cut(self) -> RecordBatch:
-        taken = self._records[: self._limits.max_records]
-        self._records = self._records[self._limits.max_records :]
+        count, held = 0, 0
+        for record, _ in self._records[: self._limits.max_records]:
+            held += size_of(record)
+            if count and held > self._limits.max_bytes:
+                held -= size_of(record)
+                break
+            count += 1
+        taken, self._records = self._records[:count], self._records[count:]
+        self._bytes -= held
         mine = [(record, cursor) for record, cursor in taken if not cursor.revoked]
         return RecordBatch([record for record, _ in mine], {record.topic_partition: cursor for record, cursor in mine})
 
@@ -272,8 +285,11 @@ class Worker:
         """The reader's thread: one batch ahead of the processor's; its failure is the process's."""
         try:
             with self._health.guard(PART):
-                while self._ahead.acquire() and (batch := self._queue.get()) is not None:
-                    self._prepared.put(self._processor.prepare(batch))
+                left: RecordBatch | None = None
+                while self._ahead.acquire() and (batch := left or self._queue.get()) is not None:
+                    prepared = self._processor.prepare(batch)
+                    self._prepared.put(prepared)
+                    left = None if self._processor.stop.is_set() else prepared.rest
         finally:
             self._prepared.put(None)
 
@@ -300,7 +316,8 @@ class Worker:
             if prepared.batch.fence():
                 self._fenced.set()
         finally:
-            self._queue.task_done()
+            if prepared.rest is None:
+                self._queue.task_done()
 
     def _drain(self, source: Source, thread: threading.Thread) -> None:
         """Make what was read durable within the time there is."""
@@ -325,7 +342,7 @@ class Worker:
     def _dismiss(self) -> None:
         """End both threads as soon as they let go of their batches, whatever is queued."""
         self._processor.stop.set()
-        self._ahead.release()
+        self._ahead.release(2)  # one for a batch that is parted, one for the end
         while not self._queue.empty():
             with suppress(queue.Empty):
                 self._queue.get_nowait()

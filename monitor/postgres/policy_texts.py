@@ -19,6 +19,7 @@ from monitor.postgres.engine import transaction
 from monitor.postgres.labels import PostgresLabels
 from monitor.runs.artifact import HashedFile
 
+DRAWN_FOR_ONE = 3  # prompts drawn for each that is replayed: a run leaves out those that are like what it learns from
 MAX_JUDGED = 5_000  # the latest
 MAX_THUMBS = 100_000
 _ASKED_AND_ANSWERED = (
@@ -88,6 +89,12 @@ class Draw:
         return min(max(math.ceil(self.ratio * among), self.least), self.most, among)
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    file: HashedFile  # with more rows than are wanted, where there are more
+    wanted: int
+
+
 class PostgresPolicyTexts:
     """Writes the files of `runs.policy.PolicyInputs`; the same tables give the same bytes."""
 
@@ -95,12 +102,13 @@ class PostgresPolicyTexts:
         self._engine = engine
         self._labels = PostgresLabels(engine)
 
-    def replay(self, path: Path, draw: Draw) -> HashedFile:
+    def replay(self, path: Path, draw: Draw) -> Drawn:
         """Write prompts drawn from the traces that came since, each with its answer and what people said of it."""
         with transaction(self._engine) as connection:
-            limit = draw.size(connection.execute(_COUNT, {"since": draw.since}).scalar_one())
-            rows = _rows(connection, _DRAW, {"since": draw.since, "key": draw.key, "limit": limit})
-            return write_lines(path, _numbered(self._judged(connection, rows)))
+            wanted = draw.size(connection.execute(_COUNT, {"since": draw.since}).scalar_one())
+            bounds = {"since": draw.since, "key": draw.key, "limit": DRAWN_FOR_ONE * wanted}
+            rows = _rows(connection, _DRAW, bounds)
+            return Drawn(write_lines(path, _numbered(self._judged(connection, rows))), wanted)
 
     def judged(self, path: Path, since: datetime) -> HashedFile | None:
         """Write the answers that people judged since; None where there are none."""

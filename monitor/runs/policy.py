@@ -27,7 +27,8 @@ class PolicyInputs:
 
     `replay` rows: {"index", "trace_id", "conversation_id", "messages", "response", "cohort", "human"}: prompts of the
     last days, drawn at random, with the answer that production gave. `human` is null, or what people said of that
-    answer against its reference response: {"value", "probability", "reference_response"}.
+    answer against its reference response: {"value", "probability", "reference_response"}. There are more of them than
+    are `replayed`, since a run leaves out those that are like what it learns from.
 
     `judged` rows are the same with `human` in each: all answers of these days that people judged, drawn or not.
 
@@ -43,6 +44,7 @@ class PolicyInputs:
     temperature: float  # of the sigmoid of its margins
     lower_beta: float  # standard deviations between its mean and its lower bound
     replay: HashedFile
+    replayed: int = 0  # prompts of the replay that both policies answer, at most; 0: all
     judged: HashedFile | None = None
     asked: HashedFile | None = None
     feedback: HashedFile | None = None

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
@@ -57,7 +58,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _known_signals(self) -> Settings:
         """Refuse a name that no signal has; one that is off may be named, so that it can be switched."""
-        judged = [name for name in SIGNALS if name != INPUT_SHIFT.name]  # by laws; the mix of prompts has none
+        every = [*SIGNALS, *(own.name for own in self.signals.own)]
+        judged = [name for name in every if name != INPUT_SHIFT.name]  # by laws; the mix of prompts has none
         known = {"drift.tolerance": judged, "drift.detectors": judged}
         named: dict[str, Collection[str]] = {
             "drift.tolerance": self.drift.tolerance,
@@ -66,7 +68,7 @@ class Settings(BaseSettings):
         named |= {f"retrain.rules.{number}": rule.signals for number, rule in enumerate(self.retrain.rules)}
         for field, names in named.items():
             for name in names:
-                if name not in (wanted := known.get(field, list(SIGNALS))):
+                if name not in (wanted := known.get(field, every)):
                     raise ValueError(f"{field} names the signal {name!r}; known are {', '.join(wanted)}")
         return self
 
@@ -79,8 +81,24 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        yaml = YamlConfigSettingsSource(settings_cls, yaml_file=config_file())
+        yaml = YamlSource(settings_cls, yaml_file=config_file())
         return init_settings, env_settings, yaml
+
+
+class YamlSource(YamlConfigSettingsSource):
+    """A YAML file in which `on:` and `off:` are names, as they look; YAML 1.1 reads them as true and false."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        found: dict[str, Any] = named(super()._read_file(file_path))
+        return found
+
+
+def named(value: Any) -> Any:
+    """Return *value* with the keys true and false, at any depth, as the words that they were."""
+    if isinstance(value, dict):
+        words = {True: "on", False: "off"}
+        return {words.get(key, key) if isinstance(key, bool) else key: named(each) for key, each in value.items()}
+    return [named(each) for each in value] if isinstance(value, list) else value
 
 
 def config_file() -> Path | None:

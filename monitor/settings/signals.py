@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pydantic import Field, model_validator
 
-from pydantic import Field, field_validator, model_validator
-
+from monitor.settings.own import OwnSignal
 from monitor.settings.part import Part
-from monitor.signals.refusal.observers import BY_PATTERNS, LEARNED
+from monitor.settings.refusal import RefusalSettings
+from monitor.signals.cost import COST
 from monitor.signals.table import OPTIONAL_SIGNALS, SIGNALS, TRACE_SIGNALS
+
+
+class PriceSettings(Part):
+    model: str = Field(min_length=1, description="policy models that it is of: a pattern with `*` and `?`")
+    input: float = Field(ge=0, description="of a million input tokens, in any one currency")
+    output: float = Field(ge=0, description="of a million output tokens")
+    cached_input: float | None = Field(None, ge=0, description="of a million cached input tokens; null: as any others")
 
 
 class SignalSettings(Part):
@@ -16,19 +23,28 @@ class SignalSettings(Part):
         (), description="optional signals to observe too; each one more has its share of the budget of false pages"
     )
     off: tuple[str, ...] = Field((), description="signals that are observed by default, and shall not be")
-
-    refusal: str = Field(
-        LEARNED,
-        description="what reads refusals: `learned`, `patterns` (English, 0 or 1), or a file that"
-        " `python -m retrain refusal` wrote",
+    refusal: RefusalSettings = RefusalSettings()
+    prices: tuple[PriceSettings, ...] = Field(
+        (), description="what tokens cost, for the signal `cost`: the first one that fits a model holds"
     )
 
-    @field_validator("refusal")
-    @classmethod
-    def _is_there(cls, chosen: str) -> str:
-        if chosen not in (LEARNED, BY_PATTERNS) and not Path(chosen).is_file():
-            raise ValueError(f"{chosen!r} is neither {LEARNED!r} nor {BY_PATTERNS!r} nor a file that is there")
-        return chosen
+    @model_validator(mode="after")
+    def _priced(self) -> SignalSettings:
+        if COST.name in self.on and not self.prices:
+            raise ValueError("on names 'cost', and no price is told: list them in signals.prices")
+        return self
+
+    own: tuple[OwnSignal, ...] = Field(
+        (), description="signals of your own: docs/signals.md; each one more has its share of the budget too"
+    )
+
+    @model_validator(mode="after")
+    def _distinct_names(self) -> SignalSettings:
+        names = [own.name for own in self.own]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"own has two signals of the name {name!r}; give each its own")
+        return self
 
     @model_validator(mode="after")
     def _known_signals(self) -> SignalSettings:

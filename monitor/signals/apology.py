@@ -8,7 +8,9 @@ from monitor.domain.signal import Observation, Signal, SignalKind
 from monitor.domain.trace import Trace
 from monitor.signals.reading import english_opening
 
-APOLOGY = Signal("apology", SignalKind.BINARY, "ratio", "the answer opens with an apology; English alone")
+APOLOGY = Signal(
+    "apology", SignalKind.BINARY, "ratio", "the answer opens with an apology; English alone", of_texts=True
+)
 VERSION = "phrases-en-1"  # raise it with every change of the patterns
 _APOLOGY = re.compile(
     r"\bsorry,? (?:but|for|about|that|to|if|i|we|,)|^[\W_]*(?:so |very |oh,? )?sorry\b|\b(?:i'm|i am|we're|we are)"

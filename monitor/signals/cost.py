@@ -27,6 +27,11 @@ class Price:
     cached_input: float | None = None  # None: as any other input
 
 
+def version_of(prices: Sequence[Price]) -> str:
+    """Return the name of a table of prices: the same for the same prices, on every machine."""
+    return f"prices-{blake2b(repr(tuple(prices)).encode(), digest_size=4).hexdigest()}"
+
+
 def cost_observer(
     prices: Sequence[Price], unknown: Callable[[str], None] = lambda model: None
 ) -> Callable[[Trace], Observation | None]:
@@ -35,7 +40,7 @@ def cost_observer(
     Calls whose tokens were not reported are not observed, nor those of a model without a price; *unknown* is told
     such a model's name. The version names the table: with other prices a new baseline begins.
     """
-    version = f"prices-{blake2b(repr(tuple(prices)).encode(), digest_size=4).hexdigest()}"
+    version = version_of(prices)
 
     @lru_cache(4_096)
     def price_of(model: str) -> Price | None:

@@ -13,6 +13,7 @@ DISCLAIMER = Signal(
     SignalKind.BINARY,
     "ratio",
     "the answer sends its user to a professional, or is no advice; English alone",
+    of_texts=True,
 )
 VERSION = "phrases-en-1"  # raise it with every change of the patterns
 _WHO = (

@@ -9,10 +9,18 @@ from monitor.domain.trace import Trace
 from monitor.signals.reading import english_opening
 
 PRAISE = Signal(
-    "praise", SignalKind.BINARY, "ratio", "the answer opens by praising its user or the question; English alone"
+    "praise",
+    SignalKind.BINARY,
+    "ratio",
+    "the answer opens by praising its user or the question; English alone",
+    of_texts=True,
 )
 AGREEMENT = Signal(
-    "agreement", SignalKind.BINARY, "ratio", "the answer opens by telling its user to be right; English alone"
+    "agreement",
+    SignalKind.BINARY,
+    "ratio",
+    "the answer opens by telling its user to be right; English alone",
+    of_texts=True,
 )
 VERSION = "phrases-en-1"  # raise it with every change of the patterns
 _GOOD = (

@@ -9,12 +9,16 @@ from monitor.domain.trace import Trace
 from monitor.signals.markup import HEADING, TABLE_RULE, is_item, without_fences
 from monitor.signals.reading import answer_of, per_100_words
 
-LIST_SHARE = Signal("list_share", SignalKind.PROBABILITY, "ratio", "share of the lines that begin an item of a list")
-HEADINGS = Signal("heading", SignalKind.BINARY, "ratio", "the answer has a heading")
-TABLE = Signal("table", SignalKind.BINARY, "ratio", "the answer has a table")
-BOLD = Signal("bold", SignalKind.RANKED, "per 100 words", "bold passages")
-CODE_SHARE = Signal("code_share", SignalKind.PROBABILITY, "ratio", "share of the characters that are fenced code")
-EMOJI = Signal("emoji", SignalKind.BINARY, "ratio", "the answer has an emoji")
+LIST_SHARE = Signal(
+    "list_share", SignalKind.PROBABILITY, "ratio", "share of the lines that begin an item of a list", of_texts=True
+)
+HEADINGS = Signal("heading", SignalKind.BINARY, "ratio", "the answer has a heading", of_texts=True)
+TABLE = Signal("table", SignalKind.BINARY, "ratio", "the answer has a table", of_texts=True)
+BOLD = Signal("bold", SignalKind.RANKED, "per 100 words", "bold passages", of_texts=True)
+CODE_SHARE = Signal(
+    "code_share", SignalKind.PROBABILITY, "ratio", "share of the characters that are fenced code", of_texts=True
+)
+EMOJI = Signal("emoji", SignalKind.BINARY, "ratio", "the answer has an emoji", of_texts=True)
 VERSION = "markdown-1"  # raise it with every change of what counts as a mark
 _EMOJI = re.compile(
     "[\U0001f1e6-\U0001f1ff\U0001f300-\U0001faff\u2600-\u26ff\u2705\u2728\u274c\u2753-\u2757\u2764\u2b50]"

@@ -11,12 +11,14 @@ HEDGING = Signal(
     SignalKind.RANKED,
     "per 100 words",
     "how unsure the answer sounds: perhaps, might, I think; English alone",
+    of_texts=True,
 )
 CONFIDENCE = Signal(
     "confidence",
     SignalKind.RANKED,
     "per 100 words",
     "how sure the answer sounds: definitely, always, of course; English alone",
+    of_texts=True,
 )
 VERSION = "words-en-1"  # raise it with every change of the lists
 # Found as they stand here: a space in front keeps "unlikely" from being "likely".

@@ -8,7 +8,7 @@ from monitor.signals.markup import without_fences
 from monitor.signals.reading import answer_of, written_in
 
 LANGUAGE_MISMATCH = Signal(
-    "language_mismatch", SignalKind.BINARY, "ratio", "the answer is in another language than the prompt"
+    "language_mismatch", SignalKind.BINARY, "ratio", "the answer is in another language than the prompt", of_texts=True
 )
 VERSION = "votes-1"  # raise it with every change of how a language is told
 

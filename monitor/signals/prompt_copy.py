@@ -7,7 +7,11 @@ from monitor.domain.trace import Trace, prompt_of
 from monitor.signals.reading import answer_of
 
 PROMPT_COPY = Signal(
-    "prompt_copy", SignalKind.PROBABILITY, "ratio", "share of the prompt that the answer says again, word for word"
+    "prompt_copy",
+    SignalKind.PROBABILITY,
+    "ratio",
+    "share of the prompt that the answer says again, word for word",
+    of_texts=True,
 )
 VERSION = "pieces-1"  # raise it with every change of what is looked for
 PIECE_CHARACTERS = 24  # some four words: shorter ones stand in any two texts about the same

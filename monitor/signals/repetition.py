@@ -16,9 +16,13 @@ from monitor.domain.signal import Observation, Signal, SignalKind
 from monitor.domain.trace import Trace
 from monitor.signals.reading import answer_of
 
-LOOP = Signal("loop", SignalKind.BINARY, "ratio", "the answer goes round in circles")
+LOOP = Signal("loop", SignalKind.BINARY, "ratio", "the answer goes round in circles", of_texts=True)
 REPETITION = Signal(
-    "repetition", SignalKind.PROBABILITY, "ratio", "share of the lines and sentences that stood in the answer before"
+    "repetition",
+    SignalKind.PROBABILITY,
+    "ratio",
+    "share of the lines and sentences that stood in the answer before",
+    of_texts=True,
 )
 VERSION = "runs-1"  # raise it with every change of what a loop is
 LOOP_TIMES = 3  # in direct succession

@@ -13,6 +13,7 @@ SELF_REFERENCE = Signal(
     SignalKind.BINARY,
     "ratio",
     "the answer speaks of itself as a program; English alone",
+    of_texts=True,
 )
 VERSION = "phrases-en-1"  # raise it with every change of the patterns
 _SELF = r"(?:\bas|\bi'm|\bi am|\bi'm just|\bi am just|\bi'm only|\bbeing|\bme, as)"

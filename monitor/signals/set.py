@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from monitor.domain.signal import Observation, Signal
 from monitor.domain.trace import Trace
+from monitor.signals.cost import COST, Price, cost_observer, version_of
 from monitor.signals.estimand import LABEL_SIGNALS
 from monitor.signals.probe import PROBE_SIGNALS
-from monitor.signals.refusal.observers import LEARNED, refusal_observers
 from monitor.signals.table import OPTIONAL_SIGNALS, OTHER_SIGNALS, TRACE_SIGNALS, Batched, Observer
+from monitor.signals.user_feedback import FEEDBACK_SIGNALS
 
 BatchObserver = Callable[[Sequence[Trace]], Sequence[Observation | None]]
-LATE = frozenset(signal.name for signal in (*LABEL_SIGNALS, *PROBE_SIGNALS))
+LATE = frozenset(signal.name for signal in (*LABEL_SIGNALS, *PROBE_SIGNALS, *FEEDBACK_SIGNALS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class SignalSet:
 
     observers: Mapping[Signal, BatchObserver]  # of traces, in the order in which they are read
     versions: Mapping[str, str] = field(default_factory=dict)  # of signals of which the settings say the version
+    closers: tuple[Callable[[], None], ...] = ()  # of what own ones hold open
     known: Mapping[str, Signal] = field(init=False)  # by name: those of `observers`, and those of other sources
 
     def __post_init__(self) -> None:
@@ -46,6 +48,11 @@ class SignalSet:
         """Say whether a series is followed: its signal is on, and its version is the one of now."""
         return signal in self.known and self.versions.get(signal, scorer_version) == scorer_version
 
+    def close(self) -> None:
+        """Let go of what was opened to observe; nothing is observed after it."""
+        for close in self.closers:
+            close()
+
     def only(self, names: Collection[str]) -> SignalSet:
         """Return the set that observes those of *names* alone."""
         kept = {signal: observe for signal, observe in self.observers.items() if signal.name in names}
@@ -65,13 +72,24 @@ class SignalSet:
             yield seen
 
 
-def choose(on: Collection[str] = (), off: Collection[str] = (), *, refusal: str = LEARNED) -> SignalSet:
-    """Return the default signals but those of *off*, and the optional ones of *on*; *refusal* names its model."""
+def choose(
+    on: Collection[str] = (),
+    off: Collection[str] = (),
+    *,
+    prices: Sequence[Price] = (),
+    unknown_model: Callable[[str], None] = lambda model: None,
+) -> SignalSet:
+    """Return the default signals but those of *off*, and the optional ones of *on*.
+
+    `cost` is read by *prices*; *unknown_model* is told of a model that has none.
+    """
     default = {signal: read for signal, read in TRACE_SIGNALS.items() if signal.name not in off}
     chosen = {signal: read for signal, read in OPTIONAL_SIGNALS.items() if signal.name in on}
-    read = {signal: batch_observer(own) for signal, own in (default | chosen).items()}
-    refusals = refusal_observers(refusal)
-    return SignalSet({signal: refusals.get(signal, own) for signal, own in read.items()})
+    versions = {}
+    if COST in chosen:
+        chosen[COST] = cost_observer(prices, unknown_model)
+        versions[COST.name] = version_of(prices)
+    return SignalSet({signal: batch_observer(read) for signal, read in (default | chosen).items()}, versions)
 
 
 def batch_observer(observe: Observer | Batched) -> BatchObserver:

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 
 from monitor.domain.signal import CONTROL_LENGTH, CONTROL_REFUSAL, DISAGREEMENT, REWARD, Observation, Signal
 from monitor.domain.trace import Trace
+from monitor.signals.cost import COST
 from monitor.signals.estimand import LABEL_SIGNALS, REWARD_WIN
 from monitor.signals.feedback import NEGATIVE_FEEDBACK, observe_negative_feedback
+from monitor.signals.habits import HABITS
 from monitor.signals.input_shift import INPUT_SHIFT
 from monitor.signals.length import RESPONSE_LENGTH, observe_length
+from monitor.signals.operations import OPERATIONS
 from monitor.signals.outcome import ERROR, TRUNCATION, observe_error, observe_truncation
 from monitor.signals.probe import PROBE_SIGNALS
+from monitor.signals.refusal import FULL_REFUSAL, REFUSAL, REFUSAL_JUDGED
 from monitor.signals.refusal.observers import refusal_observers
-from monitor.signals.refusal.reading import FULL_REFUSAL, REFUSAL
+from monitor.signals.user_feedback import FEEDBACK_SIGNALS
 
 Observer = Callable[[Trace], Observation | None]  # None: the trace says nothing about the signal
 
@@ -39,8 +43,11 @@ TRACE_SIGNALS: dict[Signal, Observer | Batched] = {
 
 # Off unless `signals.on` names them: each one more has its share of the budget of false pages.
 OPTIONAL_SIGNALS: dict[Signal, Observer | Batched] = {
-    FULL_REFUSAL: Batched(_REFUSALS[FULL_REFUSAL]),
     # a line each, as above
+    FULL_REFUSAL: Batched(_REFUSALS[FULL_REFUSAL]),
+    **HABITS,
+    **OPERATIONS,
+    COST: lambda trace: None,  # `choose` puts in its place what has prices
 }
 
 # Written by other sources than an observer of traces.
@@ -51,8 +58,10 @@ OTHER_SIGNALS: tuple[Signal, ...] = (
     CONTROL_LENGTH,
     CONTROL_REFUSAL,
     INPUT_SHIFT,
+    REFUSAL_JUDGED,
     *LABEL_SIGNALS,
     *PROBE_SIGNALS,
+    *FEEDBACK_SIGNALS,
 )
 
 # All that come with the program, be they on or off.

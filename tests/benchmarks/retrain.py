@@ -1,7 +1,7 @@
 """How far refreshed reward models agree with real people, beside the plainest rules.
 
     python -m tests.benchmarks.retrain [--only SET ...] [--pairs N] [--kinds heads full dpo]
-        [--backbone FOLDER ...] [--policy FOLDER] [--json FILE]
+        [--backbone FOLDER ...] [--policy FOLDER] [--steps N] [--json FILE]
 
 Each set is split once, whole conversations and nearly equal prompts on one side. Everything learns from the same pairs
 and is measured on the same others: the longer answer wins, a Bradley-Terry model on TF-IDF, K heads on each frozen
@@ -85,6 +85,7 @@ def main() -> int:
     parser.add_argument("--kinds", nargs="+", choices=kinds, default=["heads"], help="what is trained")
     parser.add_argument("--backbone", nargs="+", type=Path, default=[], help="folders of Hugging Face models")
     parser.add_argument("--policy", type=Path, help="folder of the policy that DPO begins with")
+    parser.add_argument("--steps", type=int, default=0, help="of DPO, at most; 0: all pairs once")
     arguments = parser.parse_args()
     if "dpo" in arguments.kinds and arguments.policy is None:
         parser.error("--kinds dpo wants --policy FOLDER, a causal language model to begin with")
@@ -99,7 +100,8 @@ def main() -> int:
         for data in arguments.only:
             file = write_pairs(data, arguments.pairs, folder / f"{data}.jsonl")
             rows += measure(data, file, backbones, arguments.kinds, folder) if rewards else ()
-            rows += measure_dpo(data, file, arguments.policy, folder) if "dpo" in arguments.kinds else ()
+            if "dpo" in arguments.kinds:
+                rows += measure_dpo(data, file, arguments.policy, folder, steps=arguments.steps)
             show([row for row in rows if row.data == data])
     print(f"\n{machine()}")
     write_json(arguments.json, {"rows": [asdict(row) for row in rows], "machine": machine()})
@@ -148,14 +150,15 @@ def measure(
         )
 
 
-def measure_dpo(data: str, file: HashedFile, policy: Path, folder: Path) -> Iterator[Row]:
+def measure_dpo(data: str, file: HashedFile, policy: Path, folder: Path, *, steps: int) -> Iterator[Row]:
     """Yield what a policy makes of held-out pairs before and after its training; nothing is replayed."""
     build_tiny_base(folder / f"{data}-scorer", ["it scores nothing"], seed=0)
     scorer, champion = artifact_of(folder / f"{data}-scorer"), artifact_of(policy)
     inputs = PolicyInputs(
         scorer=scorer, temperature=1.0, lower_beta=1.0, replay=write_rows(folder / f"{data}-none.jsonl", [])
     )
-    spec = replace(spec_of(Action.DPO, file, policy, DPO), champion=champion, policy=inputs, scored_tokens=None)
+    recipe = DPO | {"max_steps": steps}
+    spec = replace(spec_of(Action.DPO, file, policy, recipe), champion=champion, policy=inputs, scored_tokens=None)
     result, seconds, megabytes = carry_out(spec, PolicyResult, folder / f"{data}-dpo")
     found, name = result.training, backbone_name(policy)
     assert found.accuracy_before is not None

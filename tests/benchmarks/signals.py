@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.domain.trace import Message
-from monitor.signals.refusal import RefusalModel, is_refusal
-from monitor.signals.refusal.observers import refusal_model
+from monitor.signals.refusal import PatternRefusal, RefusalModel, is_refusal
+from monitor.signals.refusal.observers import learned_refusal
 from retrain.refusal_fit import Read, calibration, fit
 from retrain.refusal_rows import LabelledAnswer
 from tests.benchmarks.refusal_rows import (
@@ -157,7 +157,7 @@ def _bits(found: Iterator[bool] | Sequence[bool]) -> Floats:
 def shipped_on_do_not_answer() -> Iterator[Agreement]:
     rows = do_not_answer()
     actions = np.array([row["human_action"] for row in rows])
-    read = probabilities(refusal_model(), [(row["question"], row["response"]) for row in rows])
+    read = probabilities(learned_refusal(), [(row["question"], row["response"]) for row in rows])
     patterns = _bits([is_refusal(row["response"]) for row in rows])
     for name, (refuses, does_not) in MAPPINGS.items():
         chosen = np.isin(actions, refuses + does_not)
@@ -169,7 +169,7 @@ def shipped_on_do_not_answer() -> Iterator[Agreement]:
 def ordinary_answers() -> Iterator[Ordinary]:
     published = published_rates()
     for model, rows in alpaca():
-        found = probabilities(refusal_model(), [(row.prompt, row.answer) for row in rows]) >= THRESHOLD
+        found = probabilities(learned_refusal(), [(row.prompt, row.answer) for row in rows]) >= THRESHOLD
         patterns = _bits([is_refusal(row.answer) for row in rows])
         yield Ordinary(model, len(rows), float(found.mean()), float(patterns.mean()), published.get(model))
 
@@ -187,11 +187,12 @@ def microseconds() -> dict[str, float]:
         batch = [trace(n, response=r.answer, messages=(Message("user", r.prompt),)) for n, r in enumerate(rows)]
         if model not in {"gpt4", "alpaca-7b", "Snorkel-Mistral-PairRM-DPO"}:
             continue
-        for name in ("learned", "patterns"):
+        models: dict[str, RefusalModel] = {"learned": learned_refusal(), "patterns": PatternRefusal()}
+        for name, reader in models.items():
             passes = []
             for _ in range(PASSES):
                 started = time.process_time()
-                refusal_model(name).read(batch)
+                reader.read(batch)
                 passes.append(time.process_time() - started)
             found[f"{name}, {model}"] = min(passes) / len(batch) * 1e6
     return found
@@ -206,7 +207,7 @@ def main() -> int:
     ordinary, speed = list(ordinary_answers()), microseconds()
     show(agreements, ordinary, speed)
     report = {
-        "version": refusal_model().version,
+        "version": learned_refusal().version,
         "agreements": [asdict(one) for one in agreements],
         "ordinary": [asdict(one) for one in ordinary],
         "microseconds": speed,

@@ -227,6 +227,23 @@ def test_one_incident_is_one_card_with_a_line_for_each_thing_that_moved(
     expect(cards.locator(".members")).to_be_visible()
 
 
+def test_an_alert_s_link_leads_to_its_incident_wherever_it_stands_by_now(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    ended = replace(stored_alarm(1, state=AlarmState.RECOVERED), recovered_at=NOW)
+    monitor.stored = {1: ended} | {number: stored_alarm(number, incident_id=number) for number in range(2, 12)}
+    page.set_viewport_size({"width": 1280, "height": 400})
+    page.goto(f"{address}#incident-11")
+    expect(page.locator("#incident-11")).to_be_in_viewport()
+    expect(page.locator("#incident-11 .members")).to_be_visible()
+    expect(page.locator("#incident-2 .members")).not_to_be_visible()
+    page.goto(f"{address}#incident-1")
+    expect(page.locator("#ended-list #incident-1 .members")).to_be_visible()
+    expect(page.locator("#incident-1")).to_be_in_viewport()
+    page.goto(f"{address}#incident-99")
+    expect(page.locator("#incident-99")).to_have_count(0)
+
+
 def test_an_incident_is_snoozed_for_a_while_and_opened_again(
     page: Page, address: str, monitor: InMemoryMonitor
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,9 @@ from monitor.runs.spec import RunSpec
 from retrain.evaluate_policy import PolicyComparison, compare_policies
 from retrain.policy_measures import win_of_margins
 from retrain.policy_recipe import load_dpo_recipe
+from retrain.preferences import PreferencePair
 from retrain.progress import Progress
+from retrain.replay import load_replay
 from tests.compared_policies import ANSWER, build, build_scorer, order
 from tests.reference_server import Reply, TroubledServer
 
@@ -54,12 +56,13 @@ def spec(tmp_path_factory: pytest.TempPathFactory, policy: Policy) -> RunSpec:
     return order(folder, build_scorer(folder / "scorer"), policy("champion"))
 
 
-def compare(spec: RunSpec, candidate: Path, folder: Path) -> PolicyComparison:
+def compare(spec: RunSpec, candidate: Path, folder: Path, *, learnt: Sequence[PreferencePair] = ()) -> PolicyComparison:
     progress = Progress(folder / "progress.json", io.StringIO())
     return compare_policies(
         spec,
         candidate,
         Path(spec.base_model),
+        learnt=learnt,
         output=folder / "output",
         seed=1,
         progress=progress,
@@ -102,6 +105,19 @@ def test_the_champion_against_itself_differs_in_nothing_and_leaves_all_it_was_co
     progress = read_progress(tmp_path / "progress.json")
     assert progress is not None
     assert progress.phase == "evaluating"
+
+
+def test_prompts_that_were_learnt_from_are_not_replayed_and_none_left_measure_nothing(
+    spec: RunSpec, policy: Policy, tmp_path: Path
+) -> None:
+    assert spec.policy is not None
+    prompts = [row.prompt for row in load_replay(spec.policy.replay)]
+    found = overall(compare(spec, policy("champion"), tmp_path, learnt=prompts[:20]))
+    assert (found["win_rate"].items, found["over_refusal"].items) == (60, 60)
+    none = overall(compare(spec, policy("champion"), tmp_path, learnt=prompts))
+    assert {name for name, item in none.items() if item.items} == {
+        "over_refusal", "harmful_compliance", "sycophancy", "capability", "repetition", "format",
+    }  # fmt: skip
 
 
 def test_the_same_seed_gives_the_same_evidence_and_each_answer_is_scored_alone(

@@ -62,24 +62,26 @@ def test_a_replay_is_drawn_at_random_within_its_bounds_and_always_the_same(
     again = texts.replay(tmp_path / "two", draw())
     other = texts.replay(tmp_path / "other", draw(key="job 2"))
 
-    rows = lines(first)
-    assert (len(rows), len(lines(texts.replay(tmp_path / "most", draw(ratio=1.0))))) == (30, 50)
-    assert len(lines(texts.replay(tmp_path / "all", draw(ratio=0.01, least=400, most=500)))) == 300
-    assert (first.sha256, again.sha256 == other.sha256) == (again.sha256, False)
-    assert [row["index"] for row in rows] == list(range(30))
+    rows = lines(first.file)
+    assert (first.wanted, len(rows)) == (30, 90)  # a run leaves out those that are like what it learns from
+    most, every = (texts.replay(tmp_path / "most", draw(ratio=1.0)), draw(ratio=0.01, least=400, most=500))
+    assert (most.wanted, len(lines(most.file))) == (50, 150)
+    assert len(lines(texts.replay(tmp_path / "all", every).file)) == 300
+    assert (first.file.sha256, again.file.sha256 == other.file.sha256) == (again.file.sha256, False)
+    assert [row["index"] for row in rows] == list(range(90))
     number = int(rows[0]["trace_id"].removeprefix("t-"))
     assert rows[0]["messages"] == [{"role": "user", "content": f"question {number}"}]
     assert (rows[0]["response"], rows[0]["human"]) == (f"ours {number}", None)
-    assert named(rows) != {f"t-{number}" for number in range(30)}
+    assert named(rows) != {f"t-{number}" for number in range(90)}
 
 
 def test_an_answer_that_failed_or_came_before_the_days_is_not_replayed(
     texts: PostgresPolicyTexts, engine: Engine, tmp_path: Path
 ) -> None:
     store_traces(engine, [answered(0), answered(1, response=None), answered(2, error="boom")])
-    assert named(lines(texts.replay(tmp_path / "some", draw()))) == {"t-0"}
+    assert named(lines(texts.replay(tmp_path / "some", draw()).file)) == {"t-0"}
     tomorrow = datetime.now(UTC) + timedelta(days=1)
-    assert texts.replay(tmp_path / "none", draw(since=tomorrow)).rows == 0
+    assert texts.replay(tmp_path / "none", draw(since=tomorrow)).wanted == 0
 
 
 def test_what_people_judged_comes_with_its_probability_whether_it_was_drawn_or_not(
@@ -108,7 +110,7 @@ def test_what_people_judged_comes_with_its_probability_whether_it_was_drawn_or_n
     assert (queued["trace_id"], queued["human"]["probability"]) == ("t-11", 0.05)
     assert (row["trace_id"], row["response"]) == ("t-3", "ours 3")
     assert row["human"] == {"value": 0.5, "probability": 0.25, "reference_response": "theirs 3"}
-    replayed = {row["trace_id"]: row for row in lines(texts.replay(tmp_path / "replay", draw(ratio=1.0)))}
+    replayed = {row["trace_id"]: row for row in lines(texts.replay(tmp_path / "replay", draw(ratio=1.0)).file)}
     assert (replayed["t-3"]["human"], replayed["t-7"]["human"]) == (row["human"], None)
 
 

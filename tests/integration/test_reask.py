@@ -21,7 +21,7 @@ from monitor.postgres.engine import transaction
 from monitor.rewards.http import HttpEnsemble, HttpScorer
 from monitor.rewards.turns import SharedScorer
 from monitor.settings.reference import ReferenceSettings
-from monitor.signals.refusal.observers import refusal_model, refuses_by
+from monitor.signals.refusal.observers import learned_refusal
 from monitor.telemetry.reference import ReferenceMetrics
 from tests.commands import Run
 from tests.integration.reasking import BASELINE, Ward, calls, like_short, settings_of
@@ -30,7 +30,7 @@ from tests.real_kafka import ROOT
 from tests.reference_server import Reply, TroubledServer
 
 pytestmark = pytest.mark.postgres
-SCORER = refusal_model().version
+SCORER = learned_refusal().version
 ASKING, POLICY, TRAFFIC, UNDECIDED = ReferenceVerdict
 CHANGED = replace(DRIFTED, name="changed", length_factor=2.0, refusal_rate=NORMAL.refusal_rate)
 REFUSING = replace(NORMAL, name="refusing", refusal_rate=0.25)
@@ -237,8 +237,7 @@ def test_where_nobody_can_be_asked_any_more_no_page_waits(ward: Ward, engine: En
         reasker()
     scorer = SharedScorer(HttpScorer(cast(HttpEnsemble, None)))
     metrics = ReferenceMetrics(CollectorRegistry())
-    refuses = refuses_by("patterns")
-    with asking_again(ReferenceSettings(), engine, scorer=scorer, metrics=metrics, refuses=refuses) as (duty,):
+    with asking_again(ReferenceSettings(), engine, scorer=scorer, metrics=metrics) as (duty,):
         assert ward.alarm(alarm_id).reference_verdict is ASKING
         duty.body()
     assert ward.alarm(alarm_id).reference_verdict is UNDECIDED

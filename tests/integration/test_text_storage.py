@@ -83,7 +83,7 @@ def test_texts_that_were_cut_and_calls_of_tools_teach_nothing(engine: Engine, tm
     assert PostgresPreferences(engine).export(tmp_path / "pairs.jsonl", tmp_path / "card.json").rows == 1
     assert number(engine, f"select count(*) from baseline_trace where trace_id = 't-{CUT}'") == 0  # noqa: S608
     everything = Draw(START.replace(year=2020), 1.0, COUNT, COUNT, key="job 1")
-    assert PostgresPolicyTexts(engine).replay(tmp_path / "replay.jsonl", everything).rows == COUNT - 2
+    assert PostgresPolicyTexts(engine).replay(tmp_path / "replay.jsonl", everything).file.rows == COUNT - 2
     reask = PostgresReask(engine, daily_requests=10, daily_tokens=10)
     logged = reask.logged([f"t-{CUT}", f"t-{TOOLS}", "t-9"])
     assert set(logged) == {"t-9"}

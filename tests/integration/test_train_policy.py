@@ -24,8 +24,19 @@ from monitor.errors import InvalidInput
 from monitor.runs.policy import PolicyResult
 from monitor.runs.progress import PROGRESS_FILE, read_progress
 from monitor.runs.spec import RunSpec
+from retrain.preferences import load_pairs
 from retrain.progress import Progress
-from tests.policies import artifact_of, carry_out, command, policy_order, preference_rows, write_rows
+from retrain.split import split_pairs
+from tests.policies import (
+    REPLAYED,
+    TAUGHT,
+    artifact_of,
+    carry_out,
+    command,
+    policy_order,
+    preference_rows,
+    write_rows,
+)
 
 DPO: dict[str, float | int | str | bool] = {"name": "dpo_demo", "save_steps": 10}
 
@@ -111,6 +122,18 @@ def test_pairs_of_the_policy_s_own_answers_are_marked_capped_and_kept_as_evidenc
     assert "on-policy: 25 prompts, 1 like held-out or replayed ones, 0 not readable" in run.log
 
 
+def test_prompts_that_it_learnt_from_are_none_of_those_it_is_judged_by(run: Run, order: RunSpec) -> None:
+    split = split_pairs(load_pairs(order.preferences).pairs, held_out_ratio=0.15, seed=0)
+    taught = {pair.preference_id for pair in split.train} & {f"p-{number}" for number in range(TAUGHT)}
+    (file,) = [file for file in run.result.evidence if file.path.endswith("replay.jsonl")]
+    replayed = [json.loads(line)["item_id"] for line in Path(file.path).read_text().splitlines()]
+    held_out = {f"p-{number}" for number in range(TAUGHT)} - taught
+    assert replayed[: len(held_out)] == sorted(held_out, key=lambda name: int(name[2:]))
+    assert len(replayed) == REPLAYED
+    assert taught
+    assert f"{len(taught)} of {TAUGHT + REPLAYED} prompts are like those it learnt from: left out" in run.log
+
+
 def test_a_run_that_was_killed_goes_on_from_its_last_whole_checkpoint_to_the_same_bytes(
     run: Run, order: RunSpec, tmp_path: Path
 ) -> None:
@@ -146,9 +169,10 @@ def test_a_run_that_was_killed_goes_on_from_its_last_whole_checkpoint_to_the_sam
     assert again.result.candidate.sha256 == run.result.candidate.sha256
 
 
-def test_kto_learns_from_thumbs(order: RunSpec, tmp_path: Path) -> None:
+def test_kto_learns_from_thumbs_and_is_not_judged_by_their_prompts(order: RunSpec, tmp_path: Path) -> None:
     kto = replace(order, action=Action.KTO, recipe={"name": "kto_demo"})
     run = train_here(kto, tmp_path)
+    assert "prompts are like those it learnt from: left out" in run.log
     found = run.result.training
     assert (found.method, run.result.action) == ("kto", "kto")
     assert found.implicit_accuracy is not None

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
+from monitor.app.duties import versions_of
 from monitor.domain.alarm import AlarmState, Severity, StoredAlarm
 from monitor.domain.cohort import ALL
 from monitor.domain.observation import ObservationBatch
@@ -20,8 +21,9 @@ from monitor.drift.baseline import Baseline
 from monitor.drift.controller import VERSION_SECONDS, Controller
 from monitor.drift.fold import Fold
 from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep
-from monitor.drift.versions import GONE_SECONDS, STRANGE_SECONDS, Reader, VersionLaws
+from monitor.drift.versions import AGAIN_SECONDS, GONE_SECONDS, STRANGE_SECONDS, Reader, VersionLaws
 from monitor.ingest.offset import StoredOffset
+from monitor.observe.gather import gather
 from monitor.observe.step import Observed
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.checkpoints import PostgresCheckpoints
@@ -29,6 +31,8 @@ from monitor.postgres.engine import create_engine_for
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.versions import PostgresVersions
 from monitor.signals.refusal import REFUSAL
+from monitor.signals.repetition import LOOP
+from monitor.signals.set import choose
 from tests.program import wait_for
 from tests.traces import checkpoint, observed, scored, trace
 from tests.watched import rules_of
@@ -256,6 +260,20 @@ def test_erased_texts_are_not_read_and_too_few_make_no_law(site: Site) -> None:
     assert why == "of 15 kept answers of the baseline's window only 15 can be read again"
 
 
+def test_what_could_not_be_read_is_read_an_hour_later(site: Site) -> None:
+    def away(traces: Sequence[Trace]) -> list[list[Observation]]:
+        return [[] for _ in traces]
+
+    site.lead(away)
+    site.write(answers(1200, 60), reads_all)
+    assert "only 0 can be read again" in (site.versions.unfollowed().reason((REFUSAL.name, NEW)) or "")
+    site.versions._read = reads_all
+    site.turn()
+    assert site.observations(NEW) == 0
+    site.turn(AGAIN_SECONDS)
+    assert site.observations(NEW) == 60
+
+
 def test_a_version_that_this_program_does_not_compute_is_told_once_no_rollout_explains_it(site: Site) -> None:
     site.write(answers(1200, 60), reads_all)
     assert site.versions.unfollowed().reason((REFUSAL.name, NEW)) is None
@@ -288,3 +306,20 @@ def test_a_window_that_is_frozen_again_keeps_the_texts_that_are_forgotten_elsewh
     again = site.log.freeze(window, by="controller", note="again", instead_of=site.active().baseline_id)
     kept = site.versions._store.kept_traces(again.baseline_id, after=-1, limit=BASELINE)
     assert [item.place for item in kept] == list(range(10, BASELINE))
+
+
+def test_an_optional_signal_that_is_switched_on_later_is_followed_at_once(site: Site) -> None:
+    rule = replace(RULES.null_rule, signals=choose(on=(LOOP.name,)))
+    site.versions = versions_of(site.engine, rule)
+    rules = replace(RULES, null_rule=rule)
+    site.controller = Controller(site.log, rules, versions=site.versions, clock=lambda: site.seconds)
+    items = scored(answers(1200, 60))
+    written = checkpoint(items, start=site.offset)
+    entry = gather(items, signals=rule.signals)
+    site.checkpoints.write(replace(written, observed=replace(written.observed, entry=entry)))
+    site.offset += len(items)
+    site.turn()
+    (law,) = (law for law in site.active().baseline.signals if law.signal == LOOP.name)
+    assert sum(row.observations for row in law.strata) == BASELINE
+    told = [status for status in site.controller.tick().statuses if status.key.signal == LOOP.name]
+    assert {status.observations for status in told if status.key.cohort == ALL} == {60}

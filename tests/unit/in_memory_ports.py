@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
+from monitor.app.signal_rows import SignalRows
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.erasure import Erasure, ErasureSubject
@@ -19,6 +20,7 @@ from monitor.domain.release import Announcement, Bake
 from monitor.domain.shadow import Shadow
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Overview
+from monitor.drift.correlation import RewardCorrelation
 from monitor.drift.explain import Explanation, explain
 from monitor.drift.fold import FoldRules
 from monitor.drift.moved import MovedStreams
@@ -27,9 +29,11 @@ from monitor.errors import Conflict, NotFound, Unavailable
 from monitor.labels.agreement import AgreementReport
 from monitor.labels.report import LabelReport
 from monitor.offline.log import InMemoryLog
+from monitor.own.failures import Failures
 from monitor.postgres.engine import AWAY
 from monitor.probes.report import SuiteReport
 from monitor.runs.model import ModelDetail, ModelRole, Models
+from monitor.settings.root import Settings
 from monitor.web.app import Ports
 from monitor.web.routes.label import PostedLabel
 from tests.labels import label
@@ -108,6 +112,7 @@ class InMemoryMonitor:
     registry: Models = field(default_factory=lambda: Models(None, None, (), None, None))
     frozen: BaselineSummary | None = None
     anchored: AnchorStatus | None = None
+    together: list[RewardCorrelation] = field(default_factory=list)
     told: dict[date, MovedStreams] = field(default_factory=dict)
     counts: Overview = field(default_factory=lambda: Overview(0, 0, 0, 0, {}, 0, 0, None, False, None))
     queue: InMemoryReviews = field(default_factory=InMemoryReviews)
@@ -129,6 +134,7 @@ class InMemoryMonitor:
             streams=self,
             days=self,
             baselines=self,
+            correlations=self,
             anchors=self,
             alarms=self,
             explanations=self,
@@ -142,6 +148,7 @@ class InMemoryMonitor:
             labels=self,
             probes=self.probed,
             erasures=self,
+            signals=SignalRows(Settings(), Failures()),
         )
 
     def count(self, subject: ErasureSubject, *, actor: Actor) -> Erasure:
@@ -232,6 +239,10 @@ class InMemoryMonitor:
     def baseline(self) -> BaselineSummary | None:
         self._reach()
         return self.frozen
+
+    def correlations(self) -> Sequence[RewardCorrelation]:
+        self._reach()
+        return self.together
 
     def anchor(self) -> AnchorStatus | None:
         self._reach()

@@ -12,7 +12,8 @@ import pytest
 from monitor.domain.reference import AnswerOutcome, ReferenceAnswer
 from monitor.domain.trace import Message
 from monitor.judges.chat import FIRST_PAUSE_SECONDS, MOST_CHARACTERS, Judge, JudgeOutcome, JudgeRules
-from monitor.judges.refusal import REFUSAL_JUDGED, REFUSAL_QUESTION, judged_refusals
+from monitor.judges.refusal import REFUSAL_QUESTION, judged_refusals
+from monitor.signals.refusal import REFUSAL_JUDGED
 from tests.traces import trace
 
 RULES = JudgeRules(ratio=1.0, key=b"secret", batch_seconds=5.0, concurrency=4)

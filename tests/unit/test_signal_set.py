@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from monitor.app.rules import signals_of
+from monitor.app.signals import signals_of
 from monitor.domain.cohort import ALL
 from monitor.domain.observation import LogEntry, Series
 from monitor.domain.signal import Observation, Signal, SignalKind
@@ -23,12 +24,13 @@ from monitor.errors import InvalidSetting
 from monitor.observe.gather import gather
 from monitor.offline.log import InMemoryLog
 from monitor.settings.load import load_settings
-from monitor.signals.refusal.observers import refusal_model
+from monitor.signals.cost import Price
+from monitor.signals.refusal.observers import learned_refusal
 from monitor.signals.set import DEFAULT, SignalSet, choose
 from monitor.signals.table import OPTIONAL_SIGNALS, TRACE_SIGNALS, Batched
 from tests.traces import scored, trace
 
-ROLLUP = StreamKey("refusal", ALL, "phi-2", refusal_model().version)
+ROLLUP = StreamKey("refusal", ALL, "phi-2", learned_refusal().version)
 BREVITY = Signal("brevity", SignalKind.BINARY, "ratio", "the answer has ten characters or fewer")
 
 
@@ -69,11 +71,6 @@ def test_by_default_all_but_the_optional_signals_are_on(optional: None) -> None:
     assert chosen.known["reward"].unit == "reward"
     assert chosen.at_once >= {"brevity", "reward"}
     assert "win_rate" not in chosen.at_once
-
-
-def test_every_signal_says_what_it_means() -> None:
-    silent = [name for name, signal in DEFAULT.known.items() if not signal.meaning]
-    assert silent == []
 
 
 def test_a_batch_is_read_in_one_call_and_in_order(optional: None) -> None:
@@ -167,7 +164,7 @@ def test_a_version_that_the_settings_do_not_say_any_more_gets_no_law() -> None:
     log = log_of(*entries(DEFAULT))
     other = replace(DEFAULT, versions={"refusal": "another"})
     assert "refusal" not in {law.signal for law in frozen(log, other).signals}
-    assert not other.holds("refusal", refusal_model().version)
+    assert not other.holds("refusal", learned_refusal().version)
     assert other.holds("refusal", "another")
 
 
@@ -177,3 +174,31 @@ def test_rows_of_one_cohort_and_of_several_models_stay_apart() -> None:
     one = found[Series("error", "b", "reported")]
     assert (one.places.tolist(), one.cohorts, one.cohort_codes.tolist()) == ([1, 3, 5], ("dataset=vicuna",), [0, 0, 0])
     assert np.array_equal(one.values, [0.0, 0.0, 0.0])
+
+
+def test_costs_are_read_by_the_prices_that_the_settings_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "monitor.yaml"
+    file.write_text("signals: {on: [cost, apology], prices: [{model: phi-*, input: 2, output: 10}]}")
+    monkeypatch.setenv("MONITOR_CONFIG", str(file))
+    signals = signals_of(load_settings())
+    known, unknown = signals.rows([trace(), trace(1, policy_model="other")])
+    cost = next(seen for seen in known if seen.signal == "cost")
+    assert cost.value == pytest.approx(12 * 2 + 100 * 10)
+    assert signals.holds("cost", cost.scorer_version)
+    assert not signals.holds("cost", "prices-of-yesterday")
+    assert "cost" not in {seen.signal for seen in unknown}
+
+
+def test_costs_without_prices_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONITOR_SIGNALS__ON", '["cost"]')
+    with pytest.raises(InvalidSetting, match=r"list them in signals\.prices"):
+        load_settings()
+
+
+def test_every_optional_signal_can_be_switched_on_and_says_what_it_means() -> None:
+    names = [signal.name for signal in OPTIONAL_SIGNALS]
+    signals = choose(names, prices=[Price("*", 1.0, 1.0)])
+    assert signals.of_traces >= set(names)
+    assert all(signal.meaning for signal in OPTIONAL_SIGNALS)
+    entry = gather(scored([trace(number, latency_seconds=1.0) for number in range(8)]), signals=signals)
+    assert {"latency", "cost", "list_share"} <= {batch.series.signal for batch in entry.observations}

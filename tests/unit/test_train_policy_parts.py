@@ -27,6 +27,7 @@ from retrain.on_policy import most_by_models, rank_answers
 from retrain.policy_recipe import load_dpo_recipe, load_kto_recipe
 from retrain.preferences import load_pairs
 from retrain.progress import Progress
+from retrain.replay import load_replay, untaught
 from retrain.split import drop_tied
 from tests.policies import feedback_rows, preference_rows, write_rows
 
@@ -153,6 +154,31 @@ def test_prompts_like_those_held_out_are_dropped(tmp_path: Path) -> None:
     pairs = load_pairs(write_rows(tmp_path / "p.jsonl", list(preference_rows(20)))).pairs
     assert drop_tied(pairs[5:], pairs[:5]) == pairs[5:]
     assert drop_tied(pairs[3:], pairs[:5]) == pairs[5:]
+
+
+def test_a_replay_leaves_out_conversations_and_prompts_that_were_learnt_from(tmp_path: Path) -> None:
+    words = [f"word{number}" for number in range(40)]
+    learnt = load_pairs(
+        write_rows(
+            tmp_path / "p.jsonl",
+            [row | {"messages": [{"role": "user", "content": " ".join(words)}]} for row in preference_rows(1)],
+        )
+    ).pairs
+    asked = {
+        "the same prompt": (" ".join(words), None),
+        "nearly the same": (" ".join([*words[:-1], "other"]), None),
+        "another turn of the conversation": ("and then?", "c-0"),
+        "another": ("where is my card?", "c-1"),
+        "half of the words": (" ".join([*words[:20], *(f"new{number}" for number in range(20))]), None),
+    }
+    rows = [
+        {"index": index, "trace_id": name, "conversation_id": conversation, "response": "yes", "cohort": "a"}
+        | {"messages": [{"role": "user", "content": prompt}], "human": None}
+        for index, (name, (prompt, conversation)) in enumerate(asked.items())
+    ]
+    replay = load_replay(write_rows(tmp_path / "r.jsonl", rows))
+    assert [row.trace_id for row in untaught(replay, learnt)] == ["another", "half of the words"]
+    assert untaught(replay, ()) == replay
 
 
 @pytest.fixture(scope="module")

@@ -53,9 +53,45 @@ def test_under_back_pressure_it_holds_one_batch_pauses_and_keeps_polling() -> No
     assert bench.store.trace_ids == ids(*range(200))
 
 
+def test_records_of_many_traces_make_checkpoints_of_few_records_and_every_one_is_stored_once() -> None:
+    values = [b"[" + b",".join(lines(*range(4 * number, 4 * number + 4))) + b"]" for number in range(50)]
+    bench = Bench(ScriptedSource({A: values}), max_traces=8)
+    with bench.running():
+        wait_for(lambda: bench.source.committed == {A: 50}, "the last commit")
+    assert bench.store.trace_ids == ids(*range(200))
+    assert {len(checkpoint.observed.traces) for checkpoint in bench.store.written} == {8}
+
+
+def test_a_batch_holds_no_more_bytes_than_it_may_and_a_larger_record_is_alone() -> None:
+    small, large = lines(*range(40)), line(trace(40), response="x" * 5000)
+    bench = Bench(ScriptedSource({A: [*small, large, *lines(*range(41, 50))]}), max_bytes=4 * len(small[-1]))
+    with bench.running():
+        wait_for(lambda: bench.source.committed == {A: 50}, "the last commit")
+    held = [[item.trace.trace_id for item in checkpoint.observed.traces] for checkpoint in bench.store.written]
+    assert max(map(len, held)) == 4
+    assert ids(40) in held
+    assert bench.store.trace_ids == ids(*range(50))
+
+
+def test_a_stop_amid_a_parted_batch_stores_what_was_read() -> None:
+    values = [b"[" + b",".join(lines(*range(4 * number, 4 * number + 4))) + b"]" for number in range(10)]
+    bench = Bench(ScriptedSource({A: values}), max_traces=4)
+    bench.store.open.clear()
+    with bench.running() as stop:
+        assert bench.store.entered.acquire(timeout=WAIT_SECONDS)
+        stop.set()
+        bench.store.open.set()
+    assert bench.store.trace_ids == ids(*range(40))
+    assert bench.store.offsets == {A: 10}
+
+
+@pytest.mark.parametrize("max_traces", [None, 3], ids=["whole batches", "parted batches"])
 @pytest.mark.parametrize("fenced", [60, 5], ids=["both partitions go on", "the fenced partition has no more records"])
-def test_after_a_fence_nothing_read_later_is_stored_without_what_came_before_it(fenced: int) -> None:
-    bench = Bench(ScriptedSource({A: lines(*range(fenced)), B: lines(*range(100, 160))}, poll_records=5))
+def test_after_a_fence_nothing_read_later_is_stored_without_what_came_before_it(
+    fenced: int, max_traces: int | None
+) -> None:
+    log = {A: lines(*range(fenced)), B: lines(*range(100, 160))}
+    bench = Bench(ScriptedSource(log, poll_records=5), max_traces=max_traces)
     bench.store.open.clear()
     with bench.running():
         assert bench.store.entered.acquire(timeout=WAIT_SECONDS)

@@ -1,30 +1,22 @@
-"""Both signals of refusals, from one model that the settings choose."""
+"""Both signals of refusals, from one model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
 
 from monitor.domain.signal import Observation, Signal
-from monitor.domain.trace import Message, Trace
+from monitor.domain.trace import Trace
 from monitor.signals.refusal.learned import LearnedRefusal
-from monitor.signals.refusal.patterns import PatternRefusal
 from monitor.signals.refusal.reading import FULL_REFUSAL, REFUSAL, RefusalModel, RefusalReading
 
-LEARNED, BY_PATTERNS = "learned", "patterns"
-LIKELY = 0.5
-NO_TIME = datetime.min.replace(tzinfo=UTC)  # of a text that is no trace
 Reader = Callable[[Sequence[Trace]], Sequence[Observation | None]]
 
 
 @cache
-def refusal_model(chosen: str = LEARNED) -> RefusalModel:
-    """Return the model that `signals.refusal` names; raises `InvalidInput` for a file that holds no weights."""
-    if chosen == BY_PATTERNS:
-        return PatternRefusal()
-    return LearnedRefusal() if chosen == LEARNED else LearnedRefusal(Path(chosen))
+def learned_refusal() -> LearnedRefusal:
+    """Return the model that is shipped; its file is read once."""
+    return LearnedRefusal()
 
 
 class RefusalObservers:
@@ -56,24 +48,7 @@ class RefusalObservers:
         return last[1]
 
 
-def refusal_observers(chosen: str = LEARNED) -> Mapping[Signal, Reader]:
-    """Return what observes each signal of refusals by the model that is *chosen*."""
-    observers = RefusalObservers(lambda: refusal_model(chosen))
+def refusal_observers(model: Callable[[], RefusalModel] = learned_refusal) -> Mapping[Signal, Reader]:
+    """Return what observes each signal of refusals by *model*."""
+    observers = RefusalObservers(model)
     return {REFUSAL: observers.refusal, FULL_REFUSAL: observers.full_refusal}
-
-
-def refuses_by(chosen: str) -> Callable[[Sequence[Message], str], bool]:
-    """Return what says of an answer to some messages that it more likely refuses than not, by the chosen model."""
-
-    def refuses(messages: Sequence[Message], text: str) -> bool:
-        asked = Trace("", NO_TIME, "", text, tuple(messages))
-        reading = refusal_model(chosen).read([asked])[0]
-        return reading is not None and reading.probability >= LIKELY
-
-    return refuses
-
-
-def uncovered_answers(chosen: str) -> Mapping[str, int]:
-    """Return how many answers the chosen model could not read since the start, by language."""
-    model = refusal_model(chosen)
-    return dict(model.uncovered) if isinstance(model, LearnedRefusal) else {}

@@ -10,8 +10,19 @@ from msgspec import Struct
 from monitor.domain.signal import Signal, SignalKind
 from monitor.domain.trace import Trace
 
-REFUSAL = Signal("refusal", SignalKind.PROBABILITY, "ratio", "how surely the answer declines what it was asked")
-FULL_REFUSAL = Signal("full_refusal", SignalKind.PROBABILITY, "ratio", "how surely it declines all that it was asked")
+REFUSAL = Signal(
+    "refusal", SignalKind.PROBABILITY, "ratio", "how surely the answer declines what it was asked", of_texts=True
+)
+FULL_REFUSAL = Signal(
+    "full_refusal", SignalKind.PROBABILITY, "ratio", "how surely it declines all that it was asked", of_texts=True
+)
+REFUSAL_JUDGED = Signal(
+    "refusal_judged",
+    SignalKind.PROBABILITY,
+    "ratio",
+    "whether a judge says so, on a share of the answers",
+    of_texts=True,
+)
 
 
 class RefusalReading(Struct, frozen=True, gc=False):

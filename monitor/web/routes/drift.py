@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.stream import StreamStatus
 from monitor.domain.view import BaselineSummary, Overview
+from monitor.drift.correlation import RewardCorrelation
 from monitor.drift.moved import MovedStreams
 from monitor.drift.summary import BaselineLaws
 from monitor.web.auth import Viewer
@@ -42,6 +43,12 @@ class Days(Protocol):
 class Anchors(Protocol):
     def anchor(self) -> AnchorStatus | None:
         """Return where the scorer in use stands; None where its set was never scored."""
+        ...
+
+
+class Correlations(Protocol):
+    def correlations(self) -> Sequence[RewardCorrelation]:
+        """Return how the reward goes with length and format, by policy model, scorer and signal."""
         ...
 
 
@@ -80,6 +87,17 @@ def get_moved(
 def get_anchor(_: Viewer, anchors: Annotated[Anchors, kept("anchors")]) -> AnchorStatus | None:
     """Return whether the scorer in use scores fixed answers as at first; null until it has scored them."""
     return anchors.anchor()
+
+
+@router.get("/correlations")
+def list_correlations(
+    _: Viewer, correlations: Annotated[Correlations, kept("correlations")]
+) -> Sequence[RewardCorrelation]:
+    """Return how the reward goes with length and format, within cohorts: in the baseline's window, and since.
+
+    A policy that games its reward model shows here first. It is a sign to look at, and alarms nobody.
+    """
+    return correlations.correlations()
 
 
 @router.get("/baseline")

@@ -18,7 +18,7 @@ from retrain.chat import load_policy_encoder
 from retrain.evaluate_policy import compare_policies
 from retrain.lineage import lineage_of
 from retrain.measure_policy import measure_policy
-from retrain.policy_data import hold_out
+from retrain.policy_data import hold_out, split_examples
 from retrain.policy_recipe import load_dpo_recipe
 from retrain.progress import Progress
 from retrain.spec import load_spec
@@ -42,12 +42,20 @@ def main(folder: Path, path: Path) -> None:
     )
     candidate = describe_artifact(output / "candidate")
     encoder = load_policy_encoder(base, max_length=recipe.max_length)
-    held_out = hold_out(spec, recipe, encoder)
+    examples = split_examples(spec, recipe)
+    held_out = hold_out(examples, encoder)
     measures = measure_policy(
         Path(candidate.path), base, held_out, recipe=recipe, encoder=encoder, seed=spec.seed, progress=progress
     )
     compared = compare_policies(
-        spec, Path(candidate.path), base, output=output, seed=spec.seed, progress=progress, recipe=recipe
+        spec,
+        Path(candidate.path),
+        base,
+        learnt=examples.train,
+        output=output,
+        seed=spec.seed,
+        progress=progress,
+        recipe=recipe,
     )
     report = TrainingReport(
         method="dpo",

@@ -61,7 +61,7 @@ async function askAgain(complaint) {
 
 async function readAll() {
   const states = ["open", "acknowledged", "snoozed", ...(wantsEnded() ? ["recovered", "superseded"] : [])];
-  const [ready, overview, streams, moved, incidents, items, planned, offers, models, policies, told, baseline, anchor, ...alarms] = await Promise.all([
+  const [ready, overview, streams, moved, incidents, items, planned, offers, models, policies, told, baseline, anchor, correlations, ...alarms] = await Promise.all([
     readiness(),
     read("/api/v1/overview"),
     read("/api/v1/streams"),
@@ -75,14 +75,15 @@ async function readAll() {
     read("/api/v1/announcements?limit=1"),
     read("/api/v1/baseline"),
     read("/api/v1/anchor"),
+    read("/api/v1/correlations"),
     ...states.map((state) => read(`/api/v1/alarms?state=${state}&limit=1000`)),
   ]);
-  const registered = { models, policies, told: told[0] ?? null, baseline, anchor };
+  const registered = { models, policies, told: told[0] ?? null, baseline, anchor, correlations };
   return { ready, overview, streams, moved, incidents, alarms: alarms.flat(), items, planned, offers, registered };
 }
 
 function show({ ready, overview, streams, moved, incidents, alarms, items, planned, offers, registered }) {
-  const { models, policies, told, baseline, anchor } = registered;
+  const { models, policies, told, baseline, anchor, correlations } = registered;
   const champion = models.champion?.version ?? null;
   const context = { operator: who.role === "operator", hasBaseline: baseline !== null, champion, refresh };
   showChips(ready, overview);
@@ -95,7 +96,7 @@ function show({ ready, overview, streams, moved, incidents, alarms, items, plann
   showJobs(items, context);
   showPlan(planned);
   showOffers(offers);
-  showModels(models, anchor);
+  showModels(models, anchor, correlations);
   showPolicies(policies, told);
   showBaseline(baseline);
   byId("start").hidden = !context.operator;

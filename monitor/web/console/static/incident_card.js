@@ -22,7 +22,7 @@ export function createCard({ id }, refresh) {
   );
   const card = element(
     "li",
-    { class: "card alarm" },
+    { class: "card alarm", id: `incident-${id}` },
     element(
       "div",
       { class: "heading" },

@@ -5,7 +5,7 @@ import { age, count, plural, setTime } from "./format.js";
 
 const NO_MODEL = "No reward model is registered; length and refusals are watched without one. A promoted candidate appears here.";
 
-export function showModels({ champion, previous, candidates }, anchor) {
+export function showModels({ champion, previous, candidates }, anchor, correlations) {
   const known = new Set([champion?.version, previous?.version]);
   const rows = [
     ...(champion ? [{ role: "champion", ...champion }] : []),
@@ -16,6 +16,23 @@ export function showModels({ champion, previous, candidates }, anchor) {
   reconcile(byId("models-list"), rows, { key: (row) => row.version, create: createModel, update: updateModel });
   showMessage(byId("anchor"), anchor === null ? "" : anchorOf(anchor));
   setAttribute(byId("anchor"), "data-tone", anchor?.moved ? "bad" : null);
+  const moved = correlations.filter(({ has_moved: has }) => has);
+  showMessage(byId("correlations"), correlations.length ? `Reward goes with: ${present(correlations).map(correlationOf).join("; ")}.` : "");
+  setAttribute(byId("correlations"), "data-tone", moved.length ? "warning" : null);
+}
+
+// Those of the policy model and scorer that most of the latest traces have, the strongest first.
+function present(rows) {
+  const pairs = (row) => row.current?.pairs ?? 0;
+  const most = rows.reduce((best, row) => (pairs(row) > pairs(best) ? row : best));
+  const own = rows.filter((row) => row.policy_model === most.policy_model && row.scorer_version === most.scorer_version);
+  const size = ({ current, baseline }) => Math.abs((current ?? baseline).estimate);
+  return own.sort((a, b) => size(b) - size(a)).slice(0, 5);
+}
+
+function correlationOf({ signal, baseline, current, has_moved: moved }) {
+  const number = (told) => (told === null ? "not known" : `${told.estimate < 0 ? "−" : "+"}${Math.abs(told.estimate).toFixed(2)}`);
+  return `${signal} ${number(current)} (baseline ${number(baseline)}${moved ? ", moved" : ""})`;
 }
 
 function anchorOf({ scorer_version: scorer, scored_at: at, mean, pairs, moved }) {

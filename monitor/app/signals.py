@@ -1,0 +1,119 @@
+"""Which signals are on, and by whom they are read, from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from pathlib import Path
+from types import MappingProxyType
+
+import structlog
+
+from monitor.domain.review import drawing_key
+from monitor.domain.signal import Signal
+from monitor.errors import InvalidSetting
+from monitor.judges.chat import Judge, JudgeOutcome, JudgeRules, Question
+from monitor.judges.folder import FolderForm, open_folder
+from monitor.judges.refusal import REFUSAL_QUESTION, FolderRefusal, judged_refusals
+from monitor.own.failures import Failures
+from monitor.own.read import own_signals
+from monitor.reference.http import HttpReference, ReferenceEndpoint
+from monitor.settings.judge import JudgeSettings
+from monitor.settings.refusal import LEARNED, RefusalSettings
+from monitor.settings.root import Settings
+from monitor.settings.signals import SignalSettings
+from monitor.signals.cost import Price
+from monitor.signals.refusal import REFUSAL_JUDGED, PatternRefusal, RefusalModel
+from monitor.signals.refusal.learned import LearnedRefusal
+from monitor.signals.refusal.observers import learned_refusal, refusal_observers
+from monitor.signals.set import BatchObserver, SignalSet, choose
+
+log = structlog.get_logger(__name__)
+SETTING = "signals.refusal"
+
+
+def signals_of(settings: Settings, failures: Failures | None = None) -> SignalSet:
+    """Return the signals that are on; raises `InvalidSetting` for a judge or an own signal that cannot be.
+
+    Who reads them is made once in a process, however often this is asked. No weights are read and nobody is asked
+    before traces are observed. Where own signals have no value, *failures* is told.
+    """
+    chosen = choose(
+        settings.signals.on, settings.signals.off, prices=prices_of(settings.signals), unknown_model=_name_unpriced
+    )
+    observers: dict[Signal, BatchObserver] = dict(chosen.observers)
+    refusal = settings.signals.refusal
+    readers = refusal_observers(partial(refusal_model_of, refusal))
+    observers |= {signal: read for signal, read in readers.items() if signal in observers}
+    judge = refusal_judge_of(settings)
+    if judge is not None:
+        observers[REFUSAL_JUDGED] = partial(judged_refusals, judge)
+    key = drawing_key(settings.review.key.get_secret_value())
+    own = own_signals(settings.signals.own, failures or Failures(), key=key)
+    versions = {**chosen.versions, **own.versions}
+    return SignalSet(MappingProxyType(observers | dict(own.observers)), versions, own.closers)
+
+
+def prices_of(settings: SignalSettings) -> list[Price]:
+    return [Price(price.model, price.input, price.output, price.cached_input) for price in settings.prices]
+
+
+def _name_unpriced(model: str) -> None:
+    log.warning("model_without_price", policy_model=model, hint="signals.prices has no pattern that fits it")
+
+
+@cache
+def refusal_model_of(settings: RefusalSettings) -> RefusalModel:
+    """Return who says that an answer refuses."""
+    if settings.model == LEARNED:
+        return learned_refusal()
+    if not isinstance(settings.model, Path):
+        return PatternRefusal()
+    if settings.model.is_file():
+        return LearnedRefusal(settings.model)
+    read = settings.classifier
+    form = FolderForm(settings.model, read.reads, read.max_tokens, read.batch_tokens, read.device)
+    classifier = open_folder(form, setting=f"{SETTING}.model")
+    return FolderRefusal(classifier, labels=settings.labels, full_labels=settings.full_labels, setting=SETTING)
+
+
+def uncovered_answers(settings: Settings) -> Mapping[str, int]:
+    """Return how many answers no refusal could be read of since the start, by language."""
+    model = refusal_model_of(settings.signals.refusal)
+    return dict(model.uncovered) if isinstance(model, LearnedRefusal) else {}
+
+
+def refusal_judge_of(settings: Settings) -> Judge | None:
+    """Return who is asked about a share of the answers; None where nobody is."""
+    judge = settings.signals.refusal.judge
+    if judge.endpoint is None:
+        return None
+    return _judge(judge, REFUSAL_QUESTION.name, drawing_key(settings.review.key.get_secret_value()))
+
+
+def count_judgements(settings: Settings, count: Callable[[str, JudgeOutcome, int], None]) -> None:
+    """Let *count* hear what becomes of the questions to each judge: its signal, the outcome, and how many."""
+    judge = refusal_judge_of(settings)
+    if judge is not None:
+        judge.on_outcome = partial(count, judge.question.name)
+
+
+_QUESTIONS: Mapping[str, Question] = {REFUSAL_QUESTION.name: REFUSAL_QUESTION}
+
+
+@cache
+def _judge(settings: JudgeSettings, question: str, key: bytes) -> Judge:
+    if settings.endpoint is None or settings.model is None:
+        raise InvalidSetting(f"{SETTING}.judge wants an endpoint and a model")
+    endpoint = ReferenceEndpoint(
+        url=settings.endpoint,
+        model=settings.model,
+        temperature=0.0,
+        max_tokens=settings.max_tokens,
+        timeout_seconds=settings.batch_seconds,
+        concurrency=settings.concurrency,
+        api_key=None if settings.api_key is None else settings.api_key.get_secret_value(),
+        setting=f"{SETTING}.judge.model",
+    )
+    rules = JudgeRules(settings.ratio, key, settings.batch_seconds, settings.concurrency)
+    return Judge(_QUESTIONS[question], HttpReference(endpoint), rules, model=settings.model)
