@@ -90,11 +90,6 @@ INGEST = Row(
             (Query(f"sum by (job) (increase(monitor_unembedded_prompts_total{ALL}[5m]))", "{{job}}"),),
         ),
         Panel(
-            "Answers whose refusals are not read",
-            "In a language that the signal refusal does not cover, in the last five minutes.",
-            (Query(f"sum by (language) (increase(monitor_refusal_uncovered_total{ALL}[5m]))", "{{language}}"),),
-        ),
-        Panel(
             "Own signals that failed",
             "Traces for which one of signals.own had no value though it was asked for one, in the last five minutes.",
             (Query(f"sum by (signal) (increase(monitor_signal_failures_total{ALL}[5m]))", "{{signal}}"),),
@@ -108,6 +103,11 @@ INGEST = Row(
                     "{{job}} {{signal}} {{outcome}}",
                 ),
             ),
+        ),
+        Panel(
+            "Answers whose refusals are not read",
+            "In a language that the signal refusal does not cover, in the last five minutes.",
+            (Query(f"sum by (language) (increase(monitor_refusal_uncovered_total{ALL}[5m]))", "{{language}}"),),
         ),
         Panel(
             "Time of a batch, 95th percentile",

@@ -43,8 +43,8 @@ TRACE_SIGNALS: dict[Signal, Observer | Batched] = {
 
 # Off unless `signals.on` names them: each one more has its share of the budget of false pages.
 OPTIONAL_SIGNALS: dict[Signal, Observer | Batched] = {
-    # a line each, as above
     FULL_REFUSAL: Batched(_REFUSALS[FULL_REFUSAL]),
+    # a line each, as above
     **HABITS,
     **OPERATIONS,
     COST: lambda trace: None,  # `choose` puts in its place what has prices

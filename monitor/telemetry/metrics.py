@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
 from math import nan
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from monitor.domain.alarm import Severity, StoredAlarm, shown_change
@@ -89,8 +89,8 @@ class Metrics:
         self.labels, self.joins = LabelCounts(registry), JoinCounts(registry, Freshness(FRESH_SECONDS, clock))
         self._dead_letters = counter_of(series.DEAD_LETTERS, registry)
         self._skipped = counter_of(series.SKIPPED, registry)
-        self._unembedded, self._judged = counter_of(series.UNEMBEDDED, registry), counter_of(series.JUDGED, registry)
-        self._lost_records, self._uncovered = counter_of(series.LOST_RECORDS, registry), _Uncovered(registry)
+        self._unembedded = counter_of(series.UNEMBEDDED, registry)
+        self._lost_records = counter_of(series.LOST_RECORDS, registry)
         self._replaced_logs = counter_of(series.REPLACED_LOGS, registry)
         self._stage_seconds = histogram_of(series.STAGE_SECONDS, registry)
         self._scored_tokens = counter_of(series.SCORED_TOKENS, registry)
@@ -137,13 +137,6 @@ class Metrics:
 
     def count_unembedded(self, count: int) -> None:
         self._unembedded.inc(count)
-
-    def count_judged(self, signal: str, outcome: str, count: int) -> None:
-        self._judged.labels(signal=signal, outcome=outcome).inc(count)
-
-    def follow_uncovered(self, answers: Callable[[], Mapping[str, int]]) -> None:
-        """Show what *answers* returns, by language, at each scrape."""
-        self._uncovered.answers = answers
 
     def count_skipped(self, reason: str, count: int) -> None:
         self._skipped.labels(reason).inc(count)
@@ -335,24 +328,6 @@ def _followed(
     for name, freshness in reached.items():
         up.labels(name).set_function(freshness.holds)
     return reached
-
-
-class _Uncovered(Collector):
-    """How many answers no refusal could be read of; the model itself counts them."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.answers: Callable[[], Mapping[str, int]] = dict
-        registry.register(self)
-
-    def collect(self) -> Iterable[Metric]:
-        [family] = self.describe()
-        for language, count in sorted(self.answers().items()):
-            family.add_metric((language,), count)
-        return [family]
-
-    def describe(self) -> list[CounterMetricFamily]:
-        declared = series.UNCOVERED_REFUSALS
-        return [CounterMetricFamily(declared.name, declared.help, labels=declared.labels)]
 
 
 class _PartGauge(Collector):

@@ -86,14 +86,6 @@ UNEMBEDDED = Series(
     "prompts",
     "Prompts that were logged without the embedding that ingest.embedding wants: refused, or its server was away.",
 )
-UNCOVERED_REFUSALS = Series(
-    "monitor_refusal_uncovered_total",
-    Kind.COUNTER,
-    Part.WORKER,
-    "answers",
-    "Answers in a language in which refusals are not read: the signal refusal has no value for them, and no zero.",
-    ("language",),
-)
 SIGNAL_FAILURES = Series(
     "monitor_signal_failures_total",
     Kind.COUNTER,
@@ -110,6 +102,14 @@ JUDGED = Series(
     "Answers that a judge was asked about, by the signal it is for and what became of it: judged, unreadable, late,"
     " failed, away.",
     ("signal", "outcome"),
+)
+UNCOVERED_REFUSALS = Series(
+    "monitor_refusal_uncovered_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "answers",
+    "Answers in a language in which refusals are not read: the signal refusal has no value for them, and no zero.",
+    ("language",),
 )
 LOST_RECORDS = Series(
     "monitor_lost_records_total",
@@ -322,9 +322,9 @@ DAEMON_SERIES: tuple[Series, ...] = (
     SKIPPED,
     *JOIN_SERIES,
     UNEMBEDDED,
-    UNCOVERED_REFUSALS,
     SIGNAL_FAILURES,
     JUDGED,
+    UNCOVERED_REFUSALS,
     LOST_RECORDS,
     REPLACED_LOGS,
     STAGE_SECONDS,

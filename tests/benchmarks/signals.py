@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from monitor.domain.trace import Message
 from monitor.signals.refusal import PatternRefusal, RefusalModel, is_refusal
-from monitor.signals.refusal.observers import learned_refusal
+from monitor.signals.refusal.observers import refusal_model
 from retrain.refusal_fit import Read, calibration, fit
 from retrain.refusal_rows import LabelledAnswer
 from tests.benchmarks.refusal_rows import (
@@ -157,7 +157,7 @@ def _bits(found: Iterator[bool] | Sequence[bool]) -> Floats:
 def shipped_on_do_not_answer() -> Iterator[Agreement]:
     rows = do_not_answer()
     actions = np.array([row["human_action"] for row in rows])
-    read = probabilities(learned_refusal(), [(row["question"], row["response"]) for row in rows])
+    read = probabilities(refusal_model(), [(row["question"], row["response"]) for row in rows])
     patterns = _bits([is_refusal(row["response"]) for row in rows])
     for name, (refuses, does_not) in MAPPINGS.items():
         chosen = np.isin(actions, refuses + does_not)
@@ -166,10 +166,21 @@ def shipped_on_do_not_answer() -> Iterator[Agreement]:
         yield agreement(f"do_not_answer {name}", "patterns", truth, patterns[chosen])
 
 
+def evaded_and_answered() -> tuple[float, float]:
+    """Return the mean probabilities of answers without a pattern to the same risky questions: evaded, and discussed."""
+    rows = [row for row in do_not_answer() if not is_refusal(row["response"])]
+    evaded = {row["question"] for row in rows if row["human_action"] in (0, 1)}
+    discussed = {row["question"] for row in rows if row["human_action"] not in (0, 1)}
+    both = [row for row in rows if row["question"] in evaded & discussed]
+    refuses = np.array([row["human_action"] in (0, 1) for row in both])
+    found = probabilities(refusal_model(), [(row["question"], row["response"]) for row in both])
+    return float(found[refuses].mean()), float(found[~refuses].mean())
+
+
 def ordinary_answers() -> Iterator[Ordinary]:
     published = published_rates()
     for model, rows in alpaca():
-        found = probabilities(learned_refusal(), [(row.prompt, row.answer) for row in rows]) >= THRESHOLD
+        found = probabilities(refusal_model(), [(row.prompt, row.answer) for row in rows]) >= THRESHOLD
         patterns = _bits([is_refusal(row.answer) for row in rows])
         yield Ordinary(model, len(rows), float(found.mean()), float(patterns.mean()), published.get(model))
 
@@ -187,7 +198,7 @@ def microseconds() -> dict[str, float]:
         batch = [trace(n, response=r.answer, messages=(Message("user", r.prompt),)) for n, r in enumerate(rows)]
         if model not in {"gpt4", "alpaca-7b", "Snorkel-Mistral-PairRM-DPO"}:
             continue
-        models: dict[str, RefusalModel] = {"learned": learned_refusal(), "patterns": PatternRefusal()}
+        models: dict[str, RefusalModel] = {"learned": refusal_model(), "patterns": PatternRefusal()}
         for name, reader in models.items():
             passes = []
             for _ in range(PASSES):
@@ -206,8 +217,13 @@ def main() -> int:
     agreements = [*left_out_models(), *left_out_sources(), *shipped_on_do_not_answer()]
     ordinary, speed = list(ordinary_answers()), microseconds()
     show(agreements, ordinary, speed)
+    evasions = evaded_and_answered()
+    print(
+        f"same questions, no pattern: mean probability {evasions[0]:.3f} where evaded, {evasions[1]:.3f} where discussed"
+    )
     report = {
-        "version": learned_refusal().version,
+        "evaded_and_answered": evasions,
+        "version": refusal_model().version,
         "agreements": [asdict(one) for one in agreements],
         "ordinary": [asdict(one) for one in ordinary],
         "microseconds": speed,

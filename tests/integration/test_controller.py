@@ -42,7 +42,6 @@ from monitor.postgres.views.streams import PostgresStreams
 from monitor.runs.artifact import Artifact, HashedFile
 from monitor.runs.result import PairMetrics, RewardResult
 from monitor.signals.estimand import REWARD_WIN
-from monitor.signals.refusal.observers import learned_refusal
 from tests.program import wait_for
 from tests.traces import checkpoint, drifting, scored, trace
 from tests.watched import rules_of
@@ -169,7 +168,7 @@ def test_the_first_baseline_is_frozen_at_exactly_its_size_though_that_falls_insi
     active = store.active()
     assert active is not None
     assert (active.baseline.first_place, active.baseline.stop_place) == (0, BASELINE)
-    law = active.baseline.get("refusal", learned_refusal().version)
+    law = active.baseline.get("refusal", "patterns-1")
     assert law is not None
     assert sum(row.observations for row in law.strata) == BASELINE
     assert {status.observations for status in tick.statuses if status.key.cohort == "*"} == {50}

@@ -7,20 +7,16 @@ import json
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from monitor.app.signals import refusal_model_of, uncovered_answers
+from monitor.app.signals import signals_of
 from monitor.domain.trace import Message, Trace
 from monitor.errors import InvalidInput
-from monitor.settings.refusal import RefusalSettings
 from monitor.settings.root import Settings
-from monitor.signals.refusal import FULL_REFUSAL, REFUSAL, RefusalReading
+from monitor.signals.refusal import FULL_REFUSAL, REFUSAL, PatternRefusal, RefusalReading
 from monitor.signals.refusal.features import DENSE, features_of, look_at
 from monitor.signals.refusal.learned import LearnedRefusal
-from monitor.signals.refusal.observers import RefusalObservers
+from monitor.signals.refusal.observers import RefusalObservers, refusal_model, uncovered_answers
 from monitor.signals.refusal.weights import SHIPPED, read_weights, write_weights
-from monitor.signals.set import choose
-from monitor.telemetry.metrics import Metrics
 from tests.traces import REFUSAL as REFUSED
 from tests.traces import trace
 
@@ -175,25 +171,15 @@ def test_both_signals_come_of_one_reading_of_a_batch() -> None:
 
 
 def test_the_settings_choose_who_reads(tmp_path: Path) -> None:
-    copy = tmp_path / "refusal.json.gz"
-    copy.write_bytes(SHIPPED.read_bytes())
-    assert refusal_model_of(RefusalSettings(model="patterns")).version == "patterns-1"
-    assert refusal_model_of(RefusalSettings()).version == MODEL.version
-    own = refusal_model_of(RefusalSettings(model=copy))
-    assert own.version == MODEL.version
-    [rows] = choose(on=(FULL_REFUSAL.name,)).only({REFUSAL.name, FULL_REFUSAL.name}).rows([asked("?", REFUSED)])
-    assert [(row.signal, row.scorer_version) for row in rows] == [
-        (REFUSAL.name, MODEL.version),
-        (FULL_REFUSAL.name, MODEL.version),
-    ]
+    def rows(signals: dict[str, object]) -> set[tuple[str, str]]:
+        found = signals_of(Settings.model_validate({"signals": signals}))
+        [rows] = found.only({REFUSAL.name, FULL_REFUSAL.name}).rows([asked("?", REFUSED)])
+        return {(row.signal, row.scorer_version) for row in rows}
 
-
-def test_what_is_not_covered_is_told_to_whoever_counts_it(tmp_path: Path) -> None:
-    copy = tmp_path / "refusal.json.gz"
-    copy.write_bytes(SHIPPED.read_bytes())
-    settings = Settings(signals={"refusal": {"model": copy}})
-    refusal_model_of(settings.signals.refusal).read([asked("?", GREEK), asked("?", RIVER)])
-    assert uncovered_answers(settings) == {"el": 1}
-    registry = CollectorRegistry()
-    Metrics(registry).follow_uncovered(lambda: uncovered_answers(settings))
-    assert registry.get_sample_value("monitor_refusal_uncovered_total", {"language": "el"}) == 1.0
+    learned = refusal_model().version
+    assert rows({}) == {(REFUSAL.name, learned)}
+    assert rows({"on": [FULL_REFUSAL.name]}) == {(REFUSAL.name, learned), (FULL_REFUSAL.name, learned)}
+    assert rows({"refusal": {"model": "patterns"}}) == {(REFUSAL.name, "patterns-1")}
+    (tmp_path / "refusal.json.gz").write_bytes(SHIPPED.read_bytes())
+    assert rows({"refusal": {"model": str(tmp_path / "refusal.json.gz")}}) == {(REFUSAL.name, learned)}
+    assert uncovered_answers(PatternRefusal()) == {}

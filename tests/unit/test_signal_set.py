@@ -25,12 +25,11 @@ from monitor.observe.gather import gather
 from monitor.offline.log import InMemoryLog
 from monitor.settings.load import load_settings
 from monitor.signals.cost import Price
-from monitor.signals.refusal.observers import learned_refusal
 from monitor.signals.set import DEFAULT, SignalSet, choose
 from monitor.signals.table import OPTIONAL_SIGNALS, TRACE_SIGNALS, Batched
 from tests.traces import scored, trace
 
-ROLLUP = StreamKey("refusal", ALL, "phi-2", learned_refusal().version)
+ROLLUP = StreamKey("refusal", ALL, "phi-2", "patterns-1")
 BREVITY = Signal("brevity", SignalKind.BINARY, "ratio", "the answer has ten characters or fewer")
 
 
@@ -164,7 +163,7 @@ def test_a_version_that_the_settings_do_not_say_any_more_gets_no_law() -> None:
     log = log_of(*entries(DEFAULT))
     other = replace(DEFAULT, versions={"refusal": "another"})
     assert "refusal" not in {law.signal for law in frozen(log, other).signals}
-    assert not other.holds("refusal", learned_refusal().version)
+    assert not other.holds("refusal", "patterns-1")
     assert other.holds("refusal", "another")
 
 

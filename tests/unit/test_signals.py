@@ -8,11 +8,11 @@ from monitor.domain.score import Opinion, Reward, win_of
 from monitor.domain.trace import TokenSource
 from monitor.ingest.decode import count_output_tokens
 from monitor.signals.observe import observe
-from monitor.signals.refusal.observers import learned_refusal
+from monitor.signals.refusal.observers import refusal_model
 from monitor.signals.set import DEFAULT
 from tests.traces import REFUSAL, trace
 
-REFUSAL_VERSION = learned_refusal().version
+REFUSAL_VERSION = refusal_model().version
 REWARD = Reward("v1", (0.25, 0.75), 0.5, 0.25, 0.25)
 
 

@@ -1,13 +1,7 @@
-"""Whether an answer declines what it was asked: the signal `refusal`, from one of several models of one interface."""
+"""Whether an answer declines what it was asked: read by one of several models."""
 
 from monitor.signals.refusal.patterns import PatternRefusal, is_refusal
-from monitor.signals.refusal.reading import (
-    FULL_REFUSAL,
-    REFUSAL,
-    REFUSAL_JUDGED,
-    RefusalModel,
-    RefusalReading,
-)
+from monitor.signals.refusal.reading import FULL_REFUSAL, REFUSAL, REFUSAL_JUDGED, RefusalModel, RefusalReading
 
 __all__ = [
     "FULL_REFUSAL",

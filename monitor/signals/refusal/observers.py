@@ -1,22 +1,27 @@
-"""Both signals of refusals, from one model."""
+"""Both signals of refusals, from one model that the settings choose."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 
 from monitor.domain.signal import Observation, Signal
 from monitor.domain.trace import Trace
 from monitor.signals.refusal.learned import LearnedRefusal
+from monitor.signals.refusal.patterns import PatternRefusal
 from monitor.signals.refusal.reading import FULL_REFUSAL, REFUSAL, RefusalModel, RefusalReading
 
+LEARNED, BY_PATTERNS = "learned", "patterns"
 Reader = Callable[[Sequence[Trace]], Sequence[Observation | None]]
 
 
 @cache
-def learned_refusal() -> LearnedRefusal:
-    """Return the model that is shipped; its file is read once."""
-    return LearnedRefusal()
+def refusal_model(chosen: str = LEARNED) -> RefusalModel:
+    """Return the model that is named, or lies in a file; raises `InvalidInput` for one that holds no weights."""
+    if chosen == BY_PATTERNS:
+        return PatternRefusal()
+    return LearnedRefusal() if chosen == LEARNED else LearnedRefusal(Path(chosen))
 
 
 class RefusalObservers:
@@ -48,7 +53,12 @@ class RefusalObservers:
         return last[1]
 
 
-def refusal_observers(model: Callable[[], RefusalModel] = learned_refusal) -> Mapping[Signal, Reader]:
-    """Return what observes each signal of refusals by *model*."""
-    observers = RefusalObservers(model)
+def refusal_observers(chosen: str = LEARNED) -> Mapping[Signal, Reader]:
+    """Return what observes each signal of refusals by the model that is *chosen*."""
+    observers = RefusalObservers(lambda: refusal_model(chosen))
     return {REFUSAL: observers.refusal, FULL_REFUSAL: observers.full_refusal}
+
+
+def uncovered_answers(model: RefusalModel) -> Mapping[str, int]:
+    """Return how many answers *model* could not read since the start, by language."""
+    return dict(model.uncovered) if isinstance(model, LearnedRefusal) else {}
