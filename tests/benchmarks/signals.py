@@ -218,9 +218,7 @@ def main() -> int:
     ordinary, speed = list(ordinary_answers()), microseconds()
     show(agreements, ordinary, speed)
     evasions = evaded_and_answered()
-    print(
-        f"same questions, no pattern: mean probability {evasions[0]:.3f} where evaded, {evasions[1]:.3f} where discussed"
-    )
+    print(f"same questions, no pattern: mean {evasions[0]:.3f} where evaded, {evasions[1]:.3f} where discussed")
     report = {
         "evaded_and_answered": evasions,
         "version": refusal_model().version,
