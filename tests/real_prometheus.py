@@ -68,6 +68,14 @@ class Receiver:
 class Alerting:
     receiver: Receiver
     url: str  # Prometheus
+    manager_url: str
+
+    def is_inhibited(self, **labels: str) -> bool:
+        """Say whether Alertmanager holds an alert with *labels* back, since another tells of its cause."""
+        with urllib.request.urlopen(f"{self.manager_url}/api/v2/alerts", timeout=5) as answer:
+            alerts = json.load(answer)
+        held = [alert for alert in alerts if alert["status"]["inhibitedBy"]]
+        return any(labels.items() <= alert["labels"].items() for alert in held)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         address = f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
@@ -140,7 +148,7 @@ def alerting(folder: Path, targets: Mapping[str, int]) -> Iterator[Alerting]:
                      f"--storage.tsdb.path={folder}/prometheus", f"--web.listen-address=127.0.0.1:{prometheus}",
                      "--query.lookback-delta=5s", "--rules.alert.resend-delay=1s")
         )  # fmt: skip
-        yield Alerting(receiver, f"http://127.0.0.1:{prometheus}")
+        yield Alerting(receiver, f"http://127.0.0.1:{prometheus}", f"http://127.0.0.1:{manager}")
 
 
 def _write_configuration(folder: Path, targets: Mapping[str, int], *, webhook: int, manager: int) -> None:

@@ -115,15 +115,14 @@ def test_a_stopped_postgresql_is_told_as_critical_though_staging_is_well_and_res
         site.send([line(item) for item in TRACES])  # more than a worker holds in memory
         wait_for(lambda: bool(receiver.find("firing", **dependency)), "the alert of the dependency")
         wait_for(lambda: fires(told, "RlhfMonitorNotIngesting"), "the alert of the workers")
-        time.sleep(2.0)  # several times what Alertmanager waits before it tells
-        echo = receiver.find("firing", **ingesting)
+        wait_for(lambda: told.is_inhibited(**ingesting, namespace="prod"), "that it is told of no more")
         own_postgres.start()
         wait_for(lambda: bool(receiver.find("resolved", **dependency)), "the end of the dependency's alert")
         wait_for(lambda: not fires(told, "RlhfMonitorNotIngesting"), "the end of the workers' alert")
-    assert (before, echo) == (0, []), "what follows from the lost database is in Prometheus, and calls nobody again"
+    assert before == 0
     notice = receiver.find("firing", **dependency)[0]
     assert notice.labels["namespace"] == "prod"
-    assert len(receiver.pages(namespace="prod")) == 1
+    assert len(receiver.pages(namespace="prod")) == 1, "whoever is on duty is called once, whatever follows from it"
     assert notice.annotations["runbook_url"] == "dashboards/runbooks/RlhfMonitorDependencyDown.md"
     assert receiver.find("firing", namespace="staging") == []
 
@@ -220,7 +219,7 @@ def test_a_drift_of_many_streams_is_one_page_and_a_restart_tells_and_resolves_no
                 leading.direction,
                 "+" if leading.direction == "up" else "-",
             )
-            assert says["onset"] == f"{incident.facts.onset_timestamp:%Y-%m-%d %H:%M:%S}"[:19] + says["onset"][19:]
+            assert says["onset"].startswith(f"{incident.facts.onset_timestamp:%Y-%m-%d %H:%M:%S}")
             assert says["link"] == f"https://monitor.example/#incident-{incident.incident_id}"
             assert says["runbook_url"] == "dashboards/runbooks/RlhfMonitorDriftAlarm.md"
             assert len(told.receiver.pages(namespace="prod")) == 1
@@ -250,6 +249,7 @@ def test_a_page_hides_the_warning_of_its_own_incident_and_of_its_own_deployment_
         wait_for(lambda: bool(receiver.find("firing", namespace="dead", alertname="RlhfMonitorDown")), "the dead one")
         wait_for(lambda: fires(told, "RlhfMonitorIncidentWarning"), "the warning in Prometheus")
         time.sleep(2.0)
+        assert told.is_inhibited(namespace="prod", **warning)
     assert receiver.find("firing", namespace="prod", **warning) == []
     assert {notice.receiver for notice in receiver.find("firing", **warning)} == {"working-day"}
     assert [len(receiver.pages(namespace=name)) for name in ("prod", "staging", "dead")] == [1, 0, 1]
