@@ -132,9 +132,9 @@ def test_models_and_scorers_are_kept_apart_and_only_shared_subjects_count() -> N
 def test_the_present_is_what_most_of_the_latest_traces_have() -> None:
     few, many = (rank_correlation(*gaming(size, 1.0, 5), one_stratum(size)) for size in (50, 90))
     rows = (
-        RewardCorrelation("a", "s", "bold", many, few),
-        RewardCorrelation("b", "s", "bold", None, many),
-        RewardCorrelation("b", "s", "emoji", None, None),
+        RewardCorrelation.of(("a", "s", "bold"), many, few),
+        RewardCorrelation.of(("b", "s", "bold"), None, many),
+        RewardCorrelation.of(("b", "s", "emoji"), None, None),
     )
     assert [row.signal for row in present_of(rows)] == ["bold", "emoji"]
     assert present_of(()) == ()

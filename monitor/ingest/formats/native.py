@@ -176,8 +176,8 @@ class NativeLabel(Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=KIND_PATTERN,
-            description="preference (over the reference response: 1 won, 0.5 tie, 0 lost), refusal, rating, correct,"
-            " or one of your own",
+            description="preference (over the reference response: 1 won, 0.5 tie, 0 lost), refusal, rating, escalation,"
+            " reopen, edit, regeneration, abandonment, correct, or one of your own",
         ),
     ]
     value: Share
