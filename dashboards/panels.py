@@ -105,6 +105,11 @@ INGEST = Row(
             ),
         ),
         Panel(
+            "Answers whose refusals are not read",
+            "In a language that the signal refusal does not cover, in the last five minutes.",
+            (Query(f"sum by (language) (increase(monitor_refusal_uncovered_total{ALL}[5m]))", "{{language}}"),),
+        ),
+        Panel(
             "Time of a batch, 95th percentile",
             "By stage of the worker; the widest stage bounds the throughput.",
             (Query(f"max by (stage) (monitor:stage_seconds:p95_5m{ALL})", "{{stage}}"),),

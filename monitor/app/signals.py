@@ -23,8 +23,10 @@ from monitor.settings.refusal import RefusalSettings
 from monitor.settings.root import Settings
 from monitor.settings.signals import SignalSettings
 from monitor.signals.cost import Price
-from monitor.signals.refusal import REFUSAL, REFUSAL_JUDGED, PatternRefusal, RefusalModel, observe_refusals
+from monitor.signals.refusal import FULL_REFUSAL, REFUSAL, REFUSAL_JUDGED, RefusalModel
+from monitor.signals.refusal.observers import RefusalObservers, refusal_model, uncovered_answers
 from monitor.signals.set import BatchObserver, SignalSet, choose
+from monitor.telemetry.answers import AnswerCounts, Registry
 
 log = structlog.get_logger(__name__)
 SETTING = "signals.refusal"
@@ -41,8 +43,10 @@ def signals_of(settings: Settings, failures: Failures | None = None) -> SignalSe
     )
     observers: dict[Signal, BatchObserver] = dict(chosen.observers)
     refusal = settings.signals.refusal
-    if REFUSAL in observers:
-        observers[REFUSAL] = partial(observe_refusals, refusal_model_of(refusal))
+    read = refusal_observers_of(refusal)
+    observers |= {signal: observe for signal, observe in read.items() if signal in observers}
+    if refusal.is_folder and read.keys() & observers.keys():
+        refusal_model_of(refusal)  # a label that the folder does not have stops the start
     judge = refusal_judge_of(settings)
     if judge is not None:
         observers[REFUSAL_JUDGED] = partial(judged_refusals, judge)
@@ -61,10 +65,18 @@ def _name_unpriced(model: str) -> None:
 
 
 @cache
+def refusal_observers_of(settings: RefusalSettings) -> Mapping[Signal, BatchObserver]:
+    """Return what observes each signal of refusals, by one reading of a batch."""
+    observers = RefusalObservers(partial(refusal_model_of, settings))
+    return {REFUSAL: observers.refusal, FULL_REFUSAL: observers.full_refusal}
+
+
+@cache
 def refusal_model_of(settings: RefusalSettings) -> RefusalModel:
     """Return who says that an answer refuses."""
-    if not isinstance(settings.model, Path):
-        return PatternRefusal()
+    if not settings.is_folder:
+        return refusal_model(str(settings.model))
+    assert isinstance(settings.model, Path)
     read = settings.classifier
     form = FolderForm(settings.model, read.reads, read.max_tokens, read.batch_tokens, read.device)
     classifier = open_folder(form, setting=f"{SETTING}.model")
@@ -77,6 +89,12 @@ def refusal_judge_of(settings: Settings) -> Judge | None:
     if judge.endpoint is None:
         return None
     return _judge(judge, REFUSAL_QUESTION.name, drawing_key(settings.review.key.get_secret_value()))
+
+
+def count_answers(settings: Settings, registry: Registry) -> None:
+    """Export what becomes of answers that are judged, and how many the refusal model cannot read."""
+    counts = AnswerCounts(registry, lambda: uncovered_answers(refusal_model_of(settings.signals.refusal)))
+    count_judgements(settings, counts.count_judged)
 
 
 def count_judgements(settings: Settings, count: Callable[[str, JudgeOutcome, int], None]) -> None:

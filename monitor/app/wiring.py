@@ -24,7 +24,7 @@ from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
 from monitor.app.erasure import Erasing
 from monitor.app.estimates import SHOW_SECONDS, estimates_of
-from monitor.app.explaining import WEB_PLACES, Explanations
+from monitor.app.explaining import AlarmPages
 from monitor.app.labels import LabelIntake
 from monitor.app.leader import Leader
 from monitor.app.probes import probe_reports_of, probing, require_probes
@@ -36,7 +36,7 @@ from monitor.app.review import reviews_of, selection_of
 from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
 from monitor.app.signal_rows import SignalRows, own_names
-from monitor.app.signals import count_judgements, refusal_model_of, signals_of
+from monitor.app.signals import count_answers, refusal_model_of, signals_of
 from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
 from monitor.drift.correlation import Correlations
@@ -118,7 +118,7 @@ def ports_of(
         correlations=Correlations(PostgresFoldStore(engine), streams.baseline),
         anchors=anchors_of(engine, settings.rewards.anchor),
         alarms=PostgresAlarms(engine),
-        explanations=Explanations(engine, controller_rules_of(settings).fold, max_places=WEB_PLACES),
+        pages=AlarmPages(engine, controller_rules_of(settings).fold),
         incidents=PostgresIncidents(engine),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),
@@ -173,7 +173,7 @@ class Daemon:
         leader_seconds = FRESH_SECONDS + settings.drift.fold_seconds
         self._metrics = _metrics_of(settings, self._registry, leader_seconds)
         self._metrics.follow_health(self.health)
-        count_judgements(settings, self._metrics.count_judged)
+        count_answers(settings, self._registry)
         self._engine = create_engine_for(settings.postgres.url.get_secret_value(), settings.postgres.pool_size)
         event.listen(
             self._engine,
@@ -378,7 +378,7 @@ def _require_extras(settings: Settings) -> None:
         require("gpu", "torch", "rewards.backend = 'huggingface'")
     if settings.ingest.embedding.backend == "huggingface":
         require("gpu", "torch", "ingest.embedding.backend = 'huggingface'")
-    if isinstance(settings.signals.refusal.model, Path):
+    if settings.signals.refusal.is_folder:
         require("gpu", "torch", "signals.refusal.model, a folder,")
     if retrain.launcher == "local_process" and (retrain.rules or periodic_rules(retrain)):
         require("train", "trl", "retrain.rules, retrain.periodic or retrain.refresh_cron, with runs beside the daemon,")

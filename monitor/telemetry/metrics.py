@@ -89,7 +89,7 @@ class Metrics:
         self.labels, self.joins = LabelCounts(registry), JoinCounts(registry, Freshness(FRESH_SECONDS, clock))
         self._dead_letters = counter_of(series.DEAD_LETTERS, registry)
         self._skipped = counter_of(series.SKIPPED, registry)
-        self._unembedded, self._judged = counter_of(series.UNEMBEDDED, registry), counter_of(series.JUDGED, registry)
+        self._unembedded = counter_of(series.UNEMBEDDED, registry)
         self._lost_records = counter_of(series.LOST_RECORDS, registry)
         self._replaced_logs = counter_of(series.REPLACED_LOGS, registry)
         self._stage_seconds = histogram_of(series.STAGE_SECONDS, registry)
@@ -137,9 +137,6 @@ class Metrics:
 
     def count_unembedded(self, count: int) -> None:
         self._unembedded.inc(count)
-
-    def count_judged(self, signal: str, outcome: str, count: int) -> None:
-        self._judged.labels(signal=signal, outcome=outcome).inc(count)
 
     def count_skipped(self, reason: str, count: int) -> None:
         self._skipped.labels(reason).inc(count)

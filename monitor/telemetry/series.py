@@ -103,6 +103,14 @@ JUDGED = Series(
     " failed, away.",
     ("signal", "outcome"),
 )
+UNCOVERED_REFUSALS = Series(
+    "monitor_refusal_uncovered_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "answers",
+    "Answers in a language in which refusals are not read: the signal refusal has no value for them, and no zero.",
+    ("language",),
+)
 LOST_RECORDS = Series(
     "monitor_lost_records_total",
     Kind.COUNTER,
@@ -316,6 +324,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     UNEMBEDDED,
     SIGNAL_FAILURES,
     JUDGED,
+    UNCOVERED_REFUSALS,
     LOST_RECORDS,
     REPLACED_LOGS,
     STAGE_SECONDS,
