@@ -70,6 +70,7 @@ def render_metrics_page() -> str:
         "- Keep deployments apart by `namespace` and `job`, the labels that Prometheus adds. Rules and panels do.",
         "- Label values come from enums and settings. Only `cohort` comes from the traces' own labels: its number is",
         "  bounded by `ingest.max_cohorts`, and what cannot be seen in it is written as an escape.",
+        "- `incident` is a number. The 1,000 newest open incidents are shown, with some series each.",
         "- Generated from `monitor/telemetry/series.py` and its `*_series.py` by `python -m dashboards.build`.",
     ]
     for part, note in _PARTS.items():

@@ -90,6 +90,11 @@ INGEST = Row(
             (Query(f"sum by (job) (increase(monitor_unembedded_prompts_total{ALL}[5m]))", "{{job}}"),),
         ),
         Panel(
+            "Own signals that failed",
+            "Traces for which one of signals.own had no value though it was asked for one, in the last five minutes.",
+            (Query(f"sum by (signal) (increase(monitor_signal_failures_total{ALL}[5m]))", "{{signal}}"),),
+        ),
+        Panel(
             "Answers put to judges",
             "In the last five minutes, by what became of them; all but judged are missing from their series.",
             (
@@ -98,6 +103,11 @@ INGEST = Row(
                     "{{job}} {{signal}} {{outcome}}",
                 ),
             ),
+        ),
+        Panel(
+            "Answers whose refusals are not read",
+            "In a language that the signal refusal does not cover, in the last five minutes.",
+            (Query(f"sum by (language) (increase(monitor_refusal_uncovered_total{ALL}[5m]))", "{{language}}"),),
         ),
         Panel(
             "Time of a batch, 95th percentile",
@@ -334,6 +344,12 @@ RETRAINING = Row(
             "Until the training under way ends, at its rate.",
             (Query(f"max by (job, action) (monitor_job_left_seconds{ALL})", "{{job}} {{action}}"),),
             "s",
+            width=12,
+        ),
+        Panel(
+            "GPU hours of a week",
+            "What runs took in the last seven days, beside what they may take where that is limited.",
+            (Query(f"max by (job, count) (monitor_job_gpu_hours{ALL})", "{{job}} {{count}}"),),
             width=12,
         ),
     ),

@@ -20,6 +20,7 @@ from monitor.runs.action import ACTIONS
 from monitor.runs.progress import PROGRESS_FILE
 from monitor.runs.result import RESULT_FILE, ExitCode, Failure, RunResult, write_result
 from monitor.runs.spec import RunSpec
+from retrain import refusal
 from retrain.progress import Progress
 from retrain.spec import load_spec
 
@@ -38,21 +39,27 @@ _QUIET = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m retrain", description="Carry out one training run.")
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["refusal"]:
+        return refusal.main(given[1:])
+    parser = argparse.ArgumentParser(
+        prog="python -m retrain",
+        description="Carry out one training run; `python -m retrain refusal` trains the model of refusals.",
+    )
     parser.add_argument("--spec", type=Path, required=True, help="spec.json; result.json is written beside it")
-    path: Path = parser.parse_args(arguments).spec
+    path: Path = parser.parse_args(given).spec
     started = time.monotonic()
     try:
         spec = load_spec(path)
         train = _plan(spec, path)
-    except InvalidInput as refusal:
-        return _refuse(path, str(refusal), ExitCode.BAD_SPEC, started)
+    except InvalidInput as wrong:
+        return _refuse(path, str(wrong), ExitCode.BAD_SPEC, started)
     try:
         Path(spec.output).mkdir(parents=True, exist_ok=True)
         result = train(Progress(path.parent / PROGRESS_FILE, sys.stdout))
         write_result(path.parent / RESULT_FILE, result)
-    except InvalidInput as refusal:
-        return _refuse(path, str(refusal), ExitCode.FAILED, started)
+    except InvalidInput as wrong:
+        return _refuse(path, str(wrong), ExitCode.FAILED, started)
     except Exception as error:  # noqa: BLE001 - the top of the process: whatever happened goes into the result
         code = ExitCode.NO_ROOM if is_disk_full(error) else ExitCode.FAILED
         with suppress(OSError):  # the log may be on the full disk

@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.domain.label import Label, Verdict
-from monitor.domain.observation import LogEntry, Series, Source, Subjects, micros_of
+from monitor.domain.observation import LogEntry, Series, Source, Subjects, batch_of, micros_of
 from monitor.domain.review import Queued
 from monitor.drift.refold import ReadableLog
 from monitor.drift.stored import FoldPosition
 from monitor.labels.block import BlockRule
 from monitor.labels.keeper import BlockKeeper, BlockStore
 from monitor.labels.verdict import verdicts
-from monitor.observe.gather import batch_of
 from monitor.offline.blocks import InMemoryBlocks
 from monitor.offline.log import InMemoryLog
 from monitor.review.criteria import DEFAULT

@@ -13,7 +13,7 @@ from monitor.app.estimates import SHOW_SECONDS, ShowEstimates, estimates_of, lat
 from monitor.app.leader import Duty, FoldLog, StartJobs, WatchIncidents, WatchPlacement
 from monitor.app.retraining import ShowAgreement, agreement_of
 from monitor.app.review import PLAN_SECONDS, TIDY_SECONDS, PlanReview, TidyReview
-from monitor.app.rules import block_rule_of, wait_of
+from monitor.app.rules import block_rule_of, feedback_rule_of, wait_of
 from monitor.app.signals import signals_of
 from monitor.app.watch import WatchArrivals
 from monitor.drift.controller import Controller, ControllerRules
@@ -22,11 +22,13 @@ from monitor.drift.freeze import NullRule
 from monitor.drift.incident import IncidentRule
 from monitor.drift.versions import VersionLaws
 from monitor.drift.watch import WatchRules
+from monitor.labels.feedback import FeedbackKeeper
 from monitor.labels.keeper import BlockKeeper
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.arrivals import PostgresArrivals
 from monitor.postgres.blocks import PostgresBlocks
 from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.feedback import PostgresFeedback
 from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.placement import PostgresPlacement
 from monitor.postgres.preferences import PostgresPreferences
@@ -44,6 +46,7 @@ from monitor.telemetry.metrics import Dependency, Metrics
 
 ANCHOR_SECONDS = 2.0
 FORGET_SECONDS = 600.0
+GPU_SECONDS = 10.0
 PLACEMENT_SECONDS = 10.0
 PREFERENCES_SECONDS = 10.0
 READ_SECONDS = 5.0  # of a turn, while many events or labelled traces have not been read
@@ -96,12 +99,24 @@ def label_duties(settings: Settings, metrics: LabelMetrics, *, engine: Engine, f
     """Return what the leader does for the review queue, the estimates that labels give, and what runs learn from."""
     review, estimates = settings.review, ShowEstimates(estimates_of(engine, settings), metrics, late_after(settings))
     preferences = PostgresPreferences(fenced)
+    feedback = FeedbackKeeper(PostgresFeedback(fenced), feedback_rule_of(settings))
     return [
+        Duty("count_feedback", BLOCK_SECONDS, feedback.turn),
         Duty("plan_review", PLAN_SECONDS, PlanReview(fenced, review)),
         Duty("tidy_review", TIDY_SECONDS, TidyReview(fenced, review, metrics)),
         Duty("show_estimates", SHOW_SECONDS, estimates),
         Duty("read_preferences", PREFERENCES_SECONDS, partial(preferences.read_new, seconds=READ_SECONDS)),
         Duty("show_agreement", SHOW_SECONDS, ShowAgreement(agreement_of(engine, settings).report, metrics)),
+    ]
+
+
+def job_duties(settings: Settings, metrics: Metrics, *, engine: Engine, jobs: JobService) -> list[Duty]:
+    """Return what the leader shows of jobs and their runs."""
+    allowed = settings.retrain.budget.gpu_hours_a_week
+    return [
+        Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
+        Duty("show_runs", 0.0, lambda: metrics.show_runs(running_progress(engine))),
+        Duty("show_gpu_hours", GPU_SECONDS, lambda: metrics.show_gpu_hours(jobs.gpu_hours(), allowed=allowed)),
     ]
 
 
@@ -143,8 +158,7 @@ def duties_of(
         ),
         Duty("show_alarms", 0.0, lambda: metrics.show_alarms(alarms.open_alarms())),
         Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics, wait_of(settings))),
-        Duty("show_jobs", 0.0, lambda: metrics.show_jobs(job_counts(engine))),
-        Duty("show_runs", 0.0, lambda: metrics.show_runs(running_progress(engine))),
+        *job_duties(settings, metrics, engine=engine, jobs=jobs),
         correlations_duty(engine, metrics),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
         *label_duties(settings, label_metrics, engine=engine, fenced=fenced),

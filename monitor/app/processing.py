@@ -69,4 +69,5 @@ def processor_of(
         clock=lambda: datetime.now(UTC),
         stop=threading.Event(),
         sweep=Sweep(builder, store, made.metrics, max_fragments=ingest.join.max_fragments),
+        max_traces=ingest.batch_max_traces,
     )

@@ -22,6 +22,7 @@ from monitor.drift.reask import MEASURES
 from monitor.drift.tolerance import Tolerance
 from monitor.errors import InvalidSetting
 from monitor.labels.block import BlockRule
+from monitor.labels.feedback import FeedbackRule
 from monitor.labels.item import Sampling
 from monitor.observe.scoring import RewardRule
 from monitor.observe.selection import SelectionRule
@@ -31,11 +32,15 @@ from monitor.retraining.cause import Verdicts
 from monitor.runs.action import ACTIONS
 from monitor.runs.policy import POLICY
 from monitor.settings.root import Settings
+from monitor.signals.set import SignalSet
+from monitor.signals.user_feedback import FEEDBACK
 
 log = structlog.get_logger(__name__)
 
 
-def observe_rules_of(settings: Settings, selection: SelectionRule, temperature: TemperatureOf) -> ObserveRules:
+def observe_rules_of(
+    settings: Settings, selection: SelectionRule, temperature: TemperatureOf, signals: SignalSet
+) -> ObserveRules:
     rewards = settings.rewards
     return ObserveRules(
         CohortRule(settings.ingest.cohort_keys),
@@ -43,8 +48,13 @@ def observe_rules_of(settings: Settings, selection: SelectionRule, temperature: 
         selection,
         RewardRule(temperature, takes_reported=rewards.backend == "none"),
         text_rule_of(settings),
-        signals_of(settings),
+        signals,
     )
+
+
+def feedback_rule_of(settings: Settings) -> FeedbackRule:
+    told = settings.labels
+    return FeedbackRule(tuple(FEEDBACK[name] for name in told.feedback), timedelta(hours=told.feedback_hours))
 
 
 def text_rule_of(settings: Settings) -> TextRule:

@@ -15,35 +15,45 @@ from monitor.errors import InvalidSetting
 from monitor.judges.chat import Judge, JudgeOutcome, JudgeRules, Question
 from monitor.judges.folder import FolderForm, open_folder
 from monitor.judges.refusal import REFUSAL_QUESTION, FolderRefusal, judged_refusals
+from monitor.own.failures import Failures
+from monitor.own.read import own_signals
 from monitor.reference.http import HttpReference, ReferenceEndpoint
 from monitor.settings.judge import JudgeSettings
 from monitor.settings.refusal import RefusalSettings
 from monitor.settings.root import Settings
 from monitor.settings.signals import SignalSettings
 from monitor.signals.cost import Price
-from monitor.signals.refusal import REFUSAL, REFUSAL_JUDGED, PatternRefusal, RefusalModel, observe_refusals
+from monitor.signals.refusal import FULL_REFUSAL, REFUSAL, REFUSAL_JUDGED, RefusalModel
+from monitor.signals.refusal.observers import RefusalObservers, refusal_model, uncovered_answers
 from monitor.signals.set import BatchObserver, SignalSet, choose
+from monitor.telemetry.answers import AnswerCounts, Registry
 
 log = structlog.get_logger(__name__)
 SETTING = "signals.refusal"
 
 
-def signals_of(settings: Settings) -> SignalSet:
-    """Return the signals that are on; raises `InvalidSetting` for a judge of answers that cannot be.
+def signals_of(settings: Settings, failures: Failures | None = None) -> SignalSet:
+    """Return the signals that are on; raises `InvalidSetting` for a judge or an own signal that cannot be.
 
-    Who reads them is made once in a process, however often this is asked.
+    Who reads them is made once in a process, however often this is asked. No weights are read and nobody is asked
+    before traces are observed. Where own signals have no value, *failures* is told.
     """
     chosen = choose(
         settings.signals.on, settings.signals.off, prices=prices_of(settings.signals), unknown_model=_name_unpriced
     )
     observers: dict[Signal, BatchObserver] = dict(chosen.observers)
     refusal = settings.signals.refusal
-    if REFUSAL in observers:
-        observers[REFUSAL] = partial(observe_refusals, refusal_model_of(refusal))
+    read = refusal_observers_of(refusal)
+    observers |= {signal: observe for signal, observe in read.items() if signal in observers}
+    if refusal.is_folder and read.keys() & observers.keys():
+        refusal_model_of(refusal)  # a label that the folder does not have stops the start
     judge = refusal_judge_of(settings)
     if judge is not None:
         observers[REFUSAL_JUDGED] = partial(judged_refusals, judge)
-    return SignalSet(MappingProxyType(observers), chosen.versions)
+    key = drawing_key(settings.review.key.get_secret_value())
+    own = own_signals(settings.signals.own, failures or Failures(), key=key)
+    versions = {**chosen.versions, **own.versions}
+    return SignalSet(MappingProxyType(observers | dict(own.observers)), versions, own.closers)
 
 
 def prices_of(settings: SignalSettings) -> list[Price]:
@@ -55,10 +65,18 @@ def _name_unpriced(model: str) -> None:
 
 
 @cache
+def refusal_observers_of(settings: RefusalSettings) -> Mapping[Signal, BatchObserver]:
+    """Return what observes each signal of refusals, by one reading of a batch."""
+    observers = RefusalObservers(partial(refusal_model_of, settings))
+    return {REFUSAL: observers.refusal, FULL_REFUSAL: observers.full_refusal}
+
+
+@cache
 def refusal_model_of(settings: RefusalSettings) -> RefusalModel:
     """Return who says that an answer refuses."""
-    if not isinstance(settings.model, Path):
-        return PatternRefusal()
+    if not settings.is_folder:
+        return refusal_model(str(settings.model))
+    assert isinstance(settings.model, Path)
     read = settings.classifier
     form = FolderForm(settings.model, read.reads, read.max_tokens, read.batch_tokens, read.device)
     classifier = open_folder(form, setting=f"{SETTING}.model")
@@ -71,6 +89,12 @@ def refusal_judge_of(settings: Settings) -> Judge | None:
     if judge.endpoint is None:
         return None
     return _judge(judge, REFUSAL_QUESTION.name, drawing_key(settings.review.key.get_secret_value()))
+
+
+def count_answers(settings: Settings, registry: Registry) -> None:
+    """Export what becomes of answers that are judged, and how many the refusal model cannot read."""
+    counts = AnswerCounts(registry, lambda: uncovered_answers(refusal_model_of(settings.signals.refusal)))
+    count_judgements(settings, counts.count_judged)
 
 
 def count_judgements(settings: Settings, count: Callable[[str, JudgeOutcome, int], None]) -> None:

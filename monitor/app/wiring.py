@@ -24,7 +24,7 @@ from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
 from monitor.app.erasure import Erasing
 from monitor.app.estimates import SHOW_SECONDS, estimates_of
-from monitor.app.explaining import WEB_PLACES, Explanations
+from monitor.app.explaining import AlarmPages
 from monitor.app.labels import LabelIntake
 from monitor.app.leader import Leader
 from monitor.app.probes import probe_reports_of, probing, require_probes
@@ -35,7 +35,8 @@ from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
 from monitor.app.review import reviews_of, selection_of
 from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
-from monitor.app.signals import count_judgements, refusal_model_of, signals_of
+from monitor.app.signal_rows import SignalRows, own_names
+from monitor.app.signals import count_answers, refusal_model_of, signals_of
 from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
 from monitor.drift.correlation import Correlations
@@ -50,6 +51,7 @@ from monitor.ingest.kafka_client import client_options
 from monitor.ingest.limits import limits_of
 from monitor.ingest.redact import redaction_of
 from monitor.ingest.route import routes_of
+from monitor.own.failures import Failures
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.worker import BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
@@ -73,6 +75,7 @@ from monitor.rewards.turns import SharedScorer
 from monitor.runs.artifact import Artifact
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
+from monitor.telemetry.console import show_console
 from monitor.telemetry.health import Health
 from monitor.telemetry.intake import LabelCounts
 from monitor.telemetry.labels import LabelMetrics
@@ -80,6 +83,7 @@ from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
 from monitor.telemetry.probes import ProbeMetrics
 from monitor.telemetry.reference import ReferenceMetrics
 from monitor.telemetry.releases import ReleaseMetrics
+from monitor.telemetry.signals import SignalCounts
 from monitor.web.app import Ports, create_app
 from monitor.web.server import WebServer
 
@@ -102,6 +106,7 @@ def ports_of(
     *,
     kafka_lag: Callable[[], int | None] = lambda: None,
     counts: LabelCounts | None = None,
+    failures: Failures | None = None,
 ) -> Ports:
     """Return what the console, the API and the commands read and change."""
     streams = PostgresStreams(engine, signals_of(settings))
@@ -113,7 +118,7 @@ def ports_of(
         correlations=Correlations(PostgresFoldStore(engine), streams.baseline),
         anchors=anchors_of(engine, settings.rewards.anchor),
         alarms=PostgresAlarms(engine),
-        explanations=Explanations(engine, controller_rules_of(settings).fold, max_places=WEB_PLACES),
+        pages=AlarmPages(engine, controller_rules_of(settings).fold),
         incidents=PostgresIncidents(engine),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),
@@ -123,6 +128,7 @@ def ports_of(
         agreement=agreement_of(engine, settings),
         probes=probe_reports_of(engine, settings.probes),
         erasures=Erasing.of(engine, settings.retrain),
+        signals=SignalRows(settings, failures or Failures()),
         labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),
     )
 
@@ -163,11 +169,11 @@ class Daemon:
         more = [ANCHOR] * settings.rewards.is_anchored + [SHADOW] * is_shadowed(settings)
         self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *more, WEB))
         self.port = 0
-        self._registry = _registry()
+        self._registry = _registry(settings.web.public_url)
         leader_seconds = FRESH_SECONDS + settings.drift.fold_seconds
         self._metrics = _metrics_of(settings, self._registry, leader_seconds)
         self._metrics.follow_health(self.health)
-        count_judgements(settings, self._metrics.count_judged)
+        count_answers(settings, self._registry)
         self._engine = create_engine_for(settings.postgres.url.get_secret_value(), settings.postgres.pool_size)
         event.listen(
             self._engine,
@@ -189,6 +195,7 @@ class Daemon:
         anchor, metrics = settings.rewards.anchor, self._metrics
         self._anchors = anchor_scoring_of(anchor, engine=self._engine, scorer=self._shared_scorer, metrics=metrics)
         self._reference_metrics = ReferenceMetrics(self._registry, leader_seconds=leader_seconds)
+        self._failures = Failures(SignalCounts(self._registry, own_names(settings)).count_failures)
         self._label_metrics = LabelMetrics(self._registry, leader_seconds=leader_seconds + SHOW_SECONDS)
         self._worker: Worker | None = None
         self._supervisor = Supervisor(self.health, leave_seconds=settings.drain_seconds + LEAVE_SECONDS)
@@ -223,7 +230,13 @@ class Daemon:
 
     def _open_web(self) -> WebServer:
         app = create_app(
-            ports_of(self._engine, self.settings, kafka_lag=self._lag_records, counts=self._metrics.labels),
+            ports_of(
+                self._engine,
+                self.settings,
+                kafka_lag=self._lag_records,
+                counts=self._metrics.labels,
+                failures=self._failures,
+            ),
             health=self.health,
             registry=self._registry,
             tokens=self.settings.web.tokens,
@@ -244,7 +257,8 @@ class Daemon:
         )
         temperature = ScorerTemperatures(self._engine, self.settings.rewards)
         selection = selection_of(self._engine, self.settings.review, has_texts=ingest.text.keep != "none")
-        rules = observe_rules_of(self.settings, selection, temperature)
+        signals = signals_of(self.settings, self._failures)
+        rules = observe_rules_of(self.settings, selection, temperature, signals)
         embedder, reward_model = open_embedder(self.settings, self._scorer, self._shared_scorer, self._metrics)
         dead_letters = KafkaDeadLetters(kafka, withhold=ingest.redaction.dead_letters == "withhold")
         made = MadeParts(store, dead_letters, self._metrics, self.health)
@@ -252,7 +266,7 @@ class Daemon:
         worker = Worker(
             lambda assignment: KafkaSource(kafka, [route.topic for route in routes_of(kafka)], assignment),
             processor,
-            limits=BatchLimits(ingest.batch_max_traces, ingest.batch_max_seconds),
+            limits=BatchLimits(ingest.batch_max_traces, ingest.batch_max_seconds, ingest.batch_max_bytes),
             metrics=self._metrics,
             health=self.health,
             backoff=Backoff(SystemRandom()),
@@ -263,6 +277,7 @@ class Daemon:
         dead_letters.close()
         if embedder is not None:
             embedder.close()
+        signals.close()
 
     def _lag_records(self) -> int | None:
         return self._worker.lag_records if self._worker is not None else None
@@ -363,7 +378,7 @@ def _require_extras(settings: Settings) -> None:
         require("gpu", "torch", "rewards.backend = 'huggingface'")
     if settings.ingest.embedding.backend == "huggingface":
         require("gpu", "torch", "ingest.embedding.backend = 'huggingface'")
-    if isinstance(settings.signals.refusal.model, Path):
+    if settings.signals.refusal.is_folder:
         require("gpu", "torch", "signals.refusal.model, a folder,")
     if retrain.launcher == "local_process" and (retrain.rules or periodic_rules(retrain)):
         require("train", "trl", "retrain.rules, retrain.periodic or retrain.refresh_cron, with runs beside the daemon,")
@@ -376,9 +391,10 @@ def _metrics_of(settings: Settings, registry: CollectorRegistry, leader_seconds:
     return Metrics(registry, dependencies=reached, leader_seconds=leader_seconds, signals=known)
 
 
-def _registry() -> CollectorRegistry:
-    """A registry of its own, with what Prometheus shows of any Python process."""
+def _registry(console_url: str | None) -> CollectorRegistry:
+    """A registry of its own, with what Prometheus shows of any Python process, and where the console is."""
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
+    show_console(console_url, registry)
     return registry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +16,7 @@ from rich.table import Table
 
 from monitor.cli.terminal import cell, complain, plain, say, show_table
 from monitor.errors import InvalidInput
+from monitor.own.failures import Failures
 
 if TYPE_CHECKING:
     from monitor.drift.budget import Budget
@@ -93,11 +94,11 @@ def score(
     from monitor.offline.score import score_rows
 
     _check_paths(files, "--out", out)
-    signals = _signals_on()
+    signals = _signals_on(failures := Failures())
     ensemble = _load(reward_model, device)
-    with _reading(files, tokenizer, form) as reader:
+    with _reading(files, tokenizer, form) as reader, closing(signals):
         _write_lines(out, map(json.dumps, score_rows(reader.read(files), ensemble, signals=signals)))
-    _tell_counts(reader)
+    _tell_counts(reader, failures)
     if not reader.good or (strict and reader.bad):
         raise typer.Exit(1)
 
@@ -171,7 +172,7 @@ def backtest(
     _check_paths([*files, *(labels or ())], "--json", json_out)
     if not baseline and not labels:
         raise InvalidInput("give --baseline N to watch what follows the first N traces, or --labels to estimate rates")
-    signals = _signals_on()
+    signals = _signals_on(failures := Failures())
     plan = BacktestPlan(
         baseline_traces=baseline or 0,
         observe=ObserveRules(CohortRule(tuple(cohort_key or ())), timedelta(seconds=repeat_window), signals=signals),
@@ -183,7 +184,7 @@ def backtest(
     embedder = (
         embedder_of(EmbeddingSettings(backend="huggingface", folder=embedding, device=device)) if embedding else None
     )
-    with _reading(files, tokenizer, form, labels=cohort_key) as reader:
+    with _reading(files, tokenizer, form, labels=cohort_key) as reader, closing(signals):
         judged = read_labels(labels, limits=reader.limits, now=reader.now, report=complain) if labels else None
         result = run(reader.read(files), plan, lambda: ensemble, embedder, labels=judged)
     shown = [
@@ -191,7 +192,7 @@ def backtest(
         for alarm, read in zip(result.alarms, result.traces_read, strict=True)
         if warnings or alarm.severity is Severity.ALERT or alarm.kind is AlarmKind.INPUT_SHIFT
     ]
-    _tell_counts(reader)
+    _tell_counts(reader, failures)
     show_backtest(result, [alarm for alarm, _ in shown])
     if json_out is not None:
         _write_json(json_out, backtest_json(result, shown, plan.fold.budget))
@@ -238,12 +239,12 @@ def _check_paths(files: list[Path], option: str, target: Path | None) -> None:
         raise InvalidInput(f"{option} {target}: this is one of the files to read: name another file")
 
 
-def _signals_on() -> SignalSet:
-    """Return the signals that the settings name: those that the daemon reads."""
+def _signals_on(failures: Failures) -> SignalSet:
+    """Return the signals that the settings name: those that the daemon reads. What fails is told to *failures*."""
     from monitor.app.signals import signals_of
     from monitor.settings.load import load_settings
 
-    return signals_of(load_settings())
+    return signals_of(load_settings(), failures)
 
 
 def _load(folders: list[Path] | None, device: str) -> HuggingFaceEnsemble | None:
@@ -299,6 +300,8 @@ def _write_json(out: Path, form: dict[str, Any]) -> None:
         raise InvalidInput(f"--json {out}: {error.strerror}; name a file that can be written") from None
 
 
-def _tell_counts(reader: FileReader) -> None:
+def _tell_counts(reader: FileReader, failures: Failures) -> None:
     skipped = f", {reader.skipped.total()} skipped" if reader.skipped else ""
     complain(f"{reader.good} good, {reader.bad} bad, {reader.duplicates} duplicate lines{skipped}")
+    for signal, trouble in failures.troubles().items():
+        complain(f"{signal}: no value for {trouble.failures} traces: {trouble.last}")

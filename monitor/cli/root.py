@@ -15,6 +15,7 @@ from monitor.cli.probes import probes
 from monitor.cli.report import jobs_report
 from monitor.cli.review import review
 from monitor.cli.rewards import serve_rewards
+from monitor.cli.signals import signals
 from monitor.cli.terminal import say
 from monitor.cli.winrate import winrate
 
@@ -44,6 +45,7 @@ app.add_typer(probes, name="probes")
 app.command("decode")(offline.decode)
 app.add_typer(erase, name="erase")
 app.add_typer(dead_letters, name="dead-letters")
+app.command("signals")(signals)
 app.command("score")(offline.score)
 app.command("backtest")(offline.backtest)
 

@@ -128,6 +128,15 @@ def pages(member: StoredAlarm) -> bool:
     return member.state is AlarmState.OPEN and severity_of(member) is Severity.ALERT
 
 
+def told_by(alarms: Iterable[StoredAlarm]) -> dict[int, StoredAlarm]:
+    """Return, by incident, the one of *alarms* that tells it best: the first of the highest severity."""
+    chosen: dict[int, StoredAlarm] = {}
+    for one in sorted(alarms, key=lambda one: (-RANK[severity_of(one)], one.alarm.place, one.alarm_id)):
+        if one.incident_id is not None:
+            chosen.setdefault(one.incident_id, one)
+    return chosen
+
+
 def family_of(kind: AlarmKind) -> AlarmKind:
     """Return what an alarm of *kind* may share an incident with: input shifts go with drifts, others with their own."""
     return AlarmKind.DRIFT if kind is AlarmKind.INPUT_SHIFT else kind

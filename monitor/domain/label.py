@@ -14,6 +14,8 @@ PREFERENCE = "preference"  # of the trace's answer over its reference response: 
 REFUSAL = "refusal"  # 1: the answer refuses, in full or in part
 FULL = "full"  # a dimension of such a label: 1 in full, 0 in part; a label without it was asked no more
 RATING = "rating"  # a user's thumb: 1 up, 0 down; nobody decided who gives one
+# What a user did after the answer: 1 did, 0 takes it back. Of an edit, the share of the answer that was changed.
+ESCALATION, REOPEN, EDIT, REGENERATION, ABANDONMENT = "escalation", "reopen", "edit", "regeneration", "abandonment"
 KIND_PATTERN = "^[a-z][a-z0-9_]{0,63}$"  # of these, and of any other kind
 
 

@@ -26,6 +26,7 @@ class Source(StrEnum):
     ANCHOR = "anchor"  # fixed pairs, scored again: a place a pair, which is no trace
     LABELS = "labels"  # blocks of traces whose labels are all there: a place a trace that may have been labelled
     REFERENCE = "reference"  # the released policy, asked a share of all prompts again: a place a prompt
+    FEEDBACK = "feedback"  # what users did after answers: a place a trace whose time for it is over
     PROBES = "probes"  # the live model, asked fixed questions on a schedule: a place a question, or a twin of them
 
 
@@ -97,6 +98,23 @@ def joined(batches: Sequence[ObservationBatch]) -> ObservationBatch:
         places=np.concatenate([batch.places for batch in batches]),
         values=np.concatenate([batch.values for batch in batches]),
         inclusion=np.concatenate(inclusion) if len(inclusion) == len(batches) else None,
+    )
+
+
+def batch_of(
+    series: Series, rows: Sequence[tuple[int, str, float]], inclusion: Sequence[float] | None = None
+) -> ObservationBatch:
+    """Return the batch of *rows*: place within the entry, ascending; cohort; value."""
+    places, cohorts, values = zip(*rows, strict=True)
+    names = tuple(sorted(set(cohorts)))
+    codes = {name: code for code, name in enumerate(names)}
+    return ObservationBatch(
+        series=series,
+        cohorts=names,
+        cohort_codes=np.array([codes[name] for name in cohorts], dtype=np.int32),
+        places=np.array(places, dtype=np.int64),
+        values=np.array(values, dtype=np.float64),
+        inclusion=None if inclusion is None else np.array(inclusion, dtype=np.float64),
     )
 
 
@@ -207,6 +225,15 @@ class SubjectRef:
     place: int
     subject_id: str | None
     timestamp: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A place of the log in both times."""
+
+    place: int
+    trace_time: datetime  # its subject's own
+    logged_at: datetime  # the clock on the wall, when its entry was written
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import blake2b
 
 from msgspec import Struct
@@ -87,10 +89,13 @@ class Trace(Struct, frozen=True, gc=False):  # made once a record: a dataclass c
         """
         keys = []
         if self.conversation_id is not None:
-            keys.append(_digest("conversation", self.policy_model, self.conversation_id))
+            keys.append(_digest(_head("conversation", self.policy_model) + _framed(self.conversation_id)))
         if self.messages and not self.truncated:
-            parts = [part for message in self.messages for part in (message.role, message.content)]
-            keys.append(_digest("prompt", self.policy_model, *parts))
+            parts = [_head("prompt", self.policy_model)]
+            for message in self.messages:
+                parts.append(_role(message.role))
+                parts.append(_framed(message.content))
+            keys.append(_digest(b"".join(parts)))
         return tuple(keys)
 
 
@@ -119,7 +124,20 @@ def prompt_of(messages: Sequence[Message]) -> str | None:
     return "\n".join(message.content for message in messages) if messages else None
 
 
-def _digest(*parts: str) -> bytes:
-    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
-    framed = [piece for text in encoded for piece in (len(text).to_bytes(8, "little"), text)]
-    return blake2b(b"".join(framed), digest_size=16).digest()
+def _digest(framed: bytes) -> bytes:
+    return blake2b(framed, digest_size=16).digest()
+
+
+def _framed(text: str) -> bytes:
+    """Return *text* behind its length, so that no two runs of texts are framed alike."""
+    encoded = text.encode("utf-8", "surrogatepass")
+    return _LENGTH(len(encoded)) + encoded
+
+
+@lru_cache(maxsize=1024)
+def _head(kind: str, policy_model: str) -> bytes:
+    return _framed(kind) + _framed(policy_model)
+
+
+_role = lru_cache(maxsize=64)(_framed)
+_LENGTH = struct.Struct("<Q").pack

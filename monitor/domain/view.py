@@ -30,6 +30,21 @@ class Overview:
 
 
 @dataclass(frozen=True, slots=True)
+class SignalRow:
+    """A signal as operators see it."""
+
+    name: str
+    kind: str
+    unit: str
+    meaning: str
+    origin: str  # default, optional, another source, or an own one's
+    is_on: bool
+    version: str | None  # of an own one: the settings say it
+    failures: int  # traces for which an own one had no value though asked for one, in this process
+    last_failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class BaselineSummary:
     baseline_id: int
     created_at: datetime

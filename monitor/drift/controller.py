@@ -20,7 +20,7 @@ from monitor.drift.fold import Fold, FoldRules, in_fold_order, restore, store
 from monitor.drift.freeze import NullRule, build_baseline
 from monitor.drift.incident import IncidentRule
 from monitor.drift.late import LateLaws
-from monitor.drift.log import LabelLog, ObservationLog, ProbeLog, windows_of
+from monitor.drift.log import FeedbackLog, LabelLog, ObservationLog, ProbeLog, windows_of
 from monitor.drift.status import status_of
 from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold
 from monitor.drift.stream import Decision
@@ -34,7 +34,7 @@ FOLD_OUTCOMES = 100  # after which it ends too: each alarm reads the log since i
 log = structlog.get_logger(__name__)
 
 
-class FoldStore(LabelLog, ProbeLog, Protocol):
+class FoldStore(LabelLog, ProbeLog, FeedbackLog, Protocol):
     """The log and what is made of it. Every method raises `Unavailable` where the store is away."""
 
     def place_entries(self) -> LogEnd:
@@ -187,7 +187,9 @@ class Controller:
     def _extend(self, active: ActiveBaseline) -> ActiveBaseline:
         """Add the laws of what labels and probes tell, once enough of them are there."""
         self._late_at = self._clock()
-        laws = [*self._late.of(active.baseline, self._store), *self._late.of_probes(active.baseline, self._store)]
+        late, baseline = self._late, active.baseline
+        laws = [*late.of(baseline, self._store), *late.of_probes(baseline, self._store)]
+        laws += late.of_feedback(baseline, self._store)
         if not laws:
             return active
         log.info("late_laws_frozen", baseline=active.baseline_id, signals=sorted({law.signal for law in laws}))

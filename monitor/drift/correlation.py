@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from typing import Protocol
 
@@ -47,12 +47,14 @@ class RewardCorrelation:
     signal: str
     baseline: RankCorrelation | None  # in the baseline's window; None: too little is there, or it is all alike
     current: RankCorrelation | None  # in the latest traces since
-    has_moved: bool = field(init=False)  # the two intervals lie apart: a sign to look at, and no alarm
+    has_moved: bool  # the two intervals lie apart: a sign to look at, and no alarm
 
-    def __post_init__(self) -> None:
-        before, now = self.baseline, self.current
-        apart = before is not None and now is not None and (now.lower > before.upper or now.upper < before.lower)
-        object.__setattr__(self, "has_moved", apart)
+    @classmethod
+    def of(cls, key: Key, baseline: RankCorrelation | None, current: RankCorrelation | None) -> RewardCorrelation:
+        if baseline is None or current is None:
+            return cls(*key, baseline, current, has_moved=False)
+        apart = current.lower > baseline.upper or current.upper < baseline.lower
+        return cls(*key, baseline, current, has_moved=apart)
 
 
 class Correlations:
@@ -93,7 +95,7 @@ class Correlations:
                 self._before = frozen.baseline_id, correlations_of(window)
             before = self._before[1]
         now = correlations_of(self._window(0 if frozen is None else frozen.stop_place, end))
-        return tuple(RewardCorrelation(*key, before.get(key), now.get(key)) for key in sorted({*before, *now}))
+        return tuple(RewardCorrelation.of(key, before.get(key), now.get(key)) for key in sorted({*before, *now}))
 
     def _window(self, start: int, stop: int) -> Iterable[ObservationBatch]:
         return self._log.window(max(start, stop - WINDOW_PLACES), stop, {REWARD.name, *COMPARED})

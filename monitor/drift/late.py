@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ from monitor.domain.observation import micros_of
 from monitor.drift.baseline import Baseline, SignalBaseline
 from monitor.drift.design import span_of
 from monitor.drift.freeze import NullRule, Window, build_signal_baseline
-from monitor.drift.log import LabelLog, LabelSpan, ObservationLog, ProbeLog, windows_of
+from monitor.drift.log import FeedbackLog, LabelLog, LabelSpan, ObservationLog, ProbeLog, SourceSpan, windows_of
 from monitor.signals.estimand import ESTIMANDS, WIN_RATE, WIN_RATE_LC, Estimand
 
 DATED = 200  # observations of a window that tell how long it lasted
@@ -26,6 +27,7 @@ class LateLaws:
     rule: NullRule
     least_labels: int
     least_outcomes: int = 200
+    least_traces: int = 2_000  # whose users did something or not, which is rare
     _tried: dict[tuple[int, str, str], int] = field(default_factory=dict)  # labels there were, by baseline and law
 
     def of(self, baseline: Baseline, log: LabelLog) -> list[SignalBaseline]:
@@ -63,8 +65,15 @@ class LateLaws:
 
         They hang on the log alone: whoever looks later finds the same. What made a law is not bet on.
         """
+        return self._of_spans(baseline, log, log.probe_spans(baseline.first_place, outcomes=self.least_outcomes))
+
+    def of_feedback(self, baseline: Baseline, log: FeedbackLog) -> list[SignalBaseline]:
+        """Return the laws that are new, of the first traces since the window began whose users have had their time."""
+        return self._of_spans(baseline, log, log.feedback_spans(baseline.first_place, traces=self.least_traces))
+
+    def _of_spans(self, baseline: Baseline, log: ObservationLog, spans: Iterable[SourceSpan]) -> list[SignalBaseline]:
         known, found = {law.key for law in baseline.signals}, []
-        for span in log.probe_spans(baseline.first_place, outcomes=self.least_outcomes):
+        for span in spans:
             key = span.signal, span.scorer_version
             if key in known:
                 continue

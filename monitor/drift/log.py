@@ -61,8 +61,8 @@ class LabelSpan:
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeSpan:
-    """Where in the log the first outcomes of one suite's probes lie, as many as a law is made of."""
+class SourceSpan:
+    """Where in the log the first observations of one source's series lie, as many as a law is made of."""
 
     signal: str
     scorer_version: str
@@ -77,8 +77,17 @@ class LabelLog(ObservationLog, Protocol):
 
 
 class ProbeLog(ObservationLog, Protocol):
-    def probe_spans(self, place: int, *, outcomes: int) -> Sequence[ProbeSpan]:
+    def probe_spans(self, place: int, *, outcomes: int) -> Sequence[SourceSpan]:
         """Return by series the runs of probes from *place* on that hold its first *outcomes*, whole runs each.
+
+        A series with fewer of them is left out.
+        """
+        ...
+
+
+class FeedbackLog(ObservationLog, Protocol):
+    def feedback_spans(self, place: int, *, traces: int) -> Sequence[SourceSpan]:
+        """Return by series of users' feedback where its first *traces* from *place* on lie, whole entries each.
 
         A series with fewer of them is left out.
         """

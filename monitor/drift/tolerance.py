@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monitor.domain.signal import Signal, SignalKind
-from monitor.signals.refusal import REFUSAL, REFUSAL_JUDGED
+from monitor.signals.refusal import FULL_REFUSAL, REFUSAL, REFUSAL_JUDGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,9 @@ DEFAULTS: Mapping[SignalKind, Tolerance] = {
     SignalKind.RANKED: Tolerance(points=0.10),
 }
 # What an operator minds about these is not what their kind says: a rate near zero has a tolerance of its own.
-OF_SIGNALS: Mapping[str, Tolerance] = {signal.name: DEFAULTS[SignalKind.BINARY] for signal in (REFUSAL, REFUSAL_JUDGED)}
+OF_SIGNALS: Mapping[str, Tolerance] = {
+    signal.name: DEFAULTS[SignalKind.BINARY] for signal in (REFUSAL, FULL_REFUSAL, REFUSAL_JUDGED)
+}
 
 
 def tolerance_of(signal: Signal, chosen: Mapping[str, Tolerance] | None) -> Tolerance:

@@ -157,10 +157,9 @@ class KafkaSource:
                 raise failure from error
             log.warning("kafka_close_failed", error=str(error))
 
-    def _sort_in(self, fetched: Mapping[KafkaPartition, Sequence[Any]]) -> list[Record]:
+    def _sort_in(self, fetched: Mapping[KafkaPartition, list[Record]]) -> list[Record]:
         """Take up what was fetched; return what may go on at once, since nothing else is to be read."""
-        for partition, items in fetched.items():
-            records = [_record(item) for item in items]
+        for partition, records in fetched.items():
             if len(fetched) == 1 and not self._paused:
                 passed = self._order.pass_on(tuple(partition), records, self._behind())
                 if passed is not None:
@@ -364,19 +363,6 @@ class KafkaSource:
             asked = self._started() or [KafkaPartition(self._topics[0], 0)]
             self._consumer.end_offsets(asked, timeout_ms=REQUEST_SECONDS * 1000)
             self._heard = now
-
-
-def _record(item: Any) -> Record:
-    return Record(
-        item.topic,
-        item.partition,
-        item.offset,
-        item.key,
-        item.value,
-        tuple(item.headers),
-        item.timestamp,
-        item.leader_epoch,
-    )
 
 
 def _log_commit(offsets: Mapping[KafkaPartition, OffsetAndMetadata], response: object) -> None:

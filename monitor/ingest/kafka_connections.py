@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 from kafka.errors import (
@@ -21,33 +22,41 @@ from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 from monitor.errors import InvalidSetting, MissingCodec, Unavailable
 from monitor.ingest.kafka_refusal import NO_HANDSHAKE, Refusal, explain
 
+READ_BYTES = 1 << 20
 DENIED = "Kafka denies this user a right that it needs (its ACLs)"
 
 
-class LastWords:
-    """Lets what a broker said before it closed the connection be read.
+class Reading:
+    """Takes at once what has come, and lets what a broker said before it closed the connection be read.
 
-    kafka-python 3.0 drops it where it comes together with the end, and a broker says
-    last of all that it refuses the password.
+    kafka-python 3.0 asks for 4 KB at a time, and each time gives up Python's lock to whoever reads a batch. What comes
+    together with the end it drops, and a broker says last of all that it refuses the password.
     """
 
+    _sock: Any
     _end: Exception | None = None
 
     def _sock_recv(self) -> tuple[bytes, Exception | None]:
-        if self._end is not None:
-            return b"", self._end
-        data, end = super()._sock_recv()  # type: ignore[misc]
-        if data and end is not None:
-            self._end = end
-            return data, None
-        return data, end
+        taken: list[bytes] = []
+        while self._end is None:
+            try:
+                data = self._sock.recv(READ_BYTES)
+            except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                break
+            except Exception as error:  # noqa: BLE001 - closed meanwhile, or whatever else ends the connection
+                self._end = KafkaConnectionError(error)
+            else:
+                taken.append(data)
+                self._end = None if data else KafkaConnectionError("socket disconnected")
+        data = b"".join(taken)
+        return data, None if data else self._end
 
 
-class TcpTransport(LastWords, KafkaTCPTransport):  # type: ignore[misc]
+class TcpTransport(Reading, KafkaTCPTransport):  # type: ignore[misc]
     pass
 
 
-class TlsTransport(LastWords, KafkaSSLTransport):  # type: ignore[misc]
+class TlsTransport(Reading, KafkaSSLTransport):  # type: ignore[misc]
     pass
 
 

@@ -9,7 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
-from monitor.ingest.record import Record, TopicPartition
+from monitor.ingest.record import Record, TopicPartition, size_of
 
 PATIENCE_SECONDS = 2.0  # a partition that is behind and brings nothing for so long is waited for no more
 MAX_HELD_RECORDS = 2000  # of one partition
@@ -56,7 +56,7 @@ class TimeOrder:
             if record.timestamp_ms >= 0:
                 last_ms = min(record.timestamp_ms, latest)
             held.append((last_ms, record))
-            lane.held_bytes += _size(record)
+            lane.held_bytes += size_of(record)
         lane.last_ms, lane.empty_since = last_ms, None
 
     def pass_on(
@@ -84,7 +84,7 @@ class TimeOrder:
             until = min(bound, heads[0][0] if heads else math.inf)
             while lane.held and lane.held[0][0] <= until and len(taken) < limit:
                 _, record = lane.held.popleft()
-                lane.held_bytes -= _size(record)
+                lane.held_bytes -= size_of(record)
                 taken.append(record)
             if lane.held:
                 heapq.heappush(heads, (lane.key, partition))
@@ -120,7 +120,3 @@ class TimeOrder:
             if now - lane.empty_since < PATIENCE_SECONDS:
                 awaited.append(partition)
         return awaited
-
-
-def _size(record: Record) -> int:
-    return len(record.value or b"") + len(record.key or b"")

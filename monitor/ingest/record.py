@@ -21,3 +21,8 @@ class Record(Struct, frozen=True, gc=False):  # made once a record: a dataclass 
     @property
     def topic_partition(self) -> TopicPartition:
         return self.topic, self.partition
+
+
+def size_of(record: Record) -> int:
+    """Return the bytes of its key and value."""
+    return len(record.value or b"") + len(record.key or b"")

@@ -15,7 +15,7 @@ from monitor.domain.trace import Preference, Trace
 from monitor.errors import InvalidSetting, InvalidTrace
 from monitor.ingest.decode import DecodeLimits, count_output_tokens
 from monitor.ingest.outcome import Carries, Decode, Format, Outcome, Skipped, SkipReason
-from monitor.ingest.part import Part
+from monitor.ingest.part import Part, PartKind
 from monitor.ingest.record import Record
 from monitor.ingest.redact import Redaction
 from monitor.settings.kafka import KafkaSettings
@@ -45,7 +45,7 @@ class Rejected:
     carries: Carries
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RoutedBatch:
     """What a run of records holds, in their order; each trace, preference and label with the record it came from."""
 
@@ -55,6 +55,8 @@ class RoutedBatch:
     parts: list[tuple[Part, Record]] = field(default_factory=list)  # of calls that several records tell of
     rejected: list[Rejected] = field(default_factory=list)  # each record once
     skipped: Counter[SkipReason] = field(default_factory=Counter)
+    calls: int = 0  # among the parts
+    records: int = 0  # it was read from
 
 
 class Router:
@@ -74,10 +76,16 @@ class Router:
         self._tokenizer = tokenizer
         self._redaction = redaction
 
-    def decode(self, records: Sequence[Record], now: datetime) -> RoutedBatch:
-        """Return what *records* hold; *now* is aware. No record raises, whatever it holds."""
-        batch = RoutedBatch()
-        for record in records:
+    def decode(self, records: Sequence[Record], now: datetime, *, enough: int | None = None) -> RoutedBatch:
+        """Return what *records* hold; *now* is aware. No record raises, whatever it holds.
+
+        No further record is read once *enough* traces and calls are there; `records` tells how many were.
+        """
+        batch = RoutedBatch(records=len(records))
+        for number, record in enumerate(records):
+            if enough is not None and len(batch.traces) + batch.calls >= enough:
+                batch.records = number
+                break
             carries, decode = self._routes[record.topic]
             invalid = None
             for decoded in decode(record, self._limits, now):
@@ -101,6 +109,7 @@ class Router:
             batch.skipped[outcome.reason] += 1
         elif isinstance(outcome, Part):
             batch.parts.append((outcome, record))
+            batch.calls += outcome.kind is PartKind.CALL
 
 
 def decoder_of(route: Route) -> Decode:

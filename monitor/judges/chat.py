@@ -45,6 +45,24 @@ class Chat(Protocol):
     def close(self) -> None: ...
 
 
+class Asked(Protocol):
+    """What a judge is asked of each answer, and how its reply is read."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    def messages(self, trace: Trace) -> Sequence[Message]:
+        """Return what is sent."""
+        ...
+
+    def read(self, reply: str) -> float | None:
+        """Return what a reply comes to; None where it is none."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What a judge is asked of each answer, and what its words come to."""
@@ -94,7 +112,7 @@ class Judge:
 
     def __init__(
         self,
-        question: Question,
+        question: Asked,
         chat: Chat,
         rules: JudgeRules,
         *,

@@ -14,10 +14,9 @@ import structlog
 
 from monitor.domain.anchor import MAX_ANCHORS, MIN_ANCHORS, AnchorPair, AnchorSet, subject_of
 from monitor.domain.cohort import UNLABELLED
-from monitor.domain.observation import LogEntry, Series, Source, Subjects, micros_of
+from monitor.domain.observation import LogEntry, Series, Source, Subjects, batch_of, micros_of
 from monitor.domain.signal import ANCHOR_FIRST_REWARD, ANCHOR_REWARD, Signal
 from monitor.errors import Fenced, InvalidInput, Unavailable
-from monitor.observe.gather import batch_of
 from monitor.observe.scoring import RewardModel
 from monitor.telemetry.metrics import AnchorOutcome, Metrics
 

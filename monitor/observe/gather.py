@@ -104,13 +104,18 @@ def read(fresh: Fresh, signals: SignalSet) -> Iterator[ObservationBatch]:
         [item.trace for item in items], [item.reward for item in items], [item.opinion for item in items], signals
     )
     for column in columns:
-        found: dict[tuple[str, str, str], list[tuple[int, float]]] = defaultdict(list)
-        for row, seen in enumerate(column):
-            if seen is not None:
-                found[seen.signal, models[row], seen.scorer_version].append((row, seen.value))
-        for series, told in found.items():
-            rows, values = zip(*told, strict=True)
-            yield fresh.batch(Series(*series), rows, values)
+        rows = [row for row, seen in enumerate(column) if seen is not None]
+        told = [seen for seen in column if seen is not None]
+        found: dict[tuple[str, str, str], tuple[list[int], list[float]]] = {}
+        if len({(seen.signal, seen.scorer_version) for seen in told}) == 1 and len(set(models)) == 1:
+            found[told[0].signal, models[0], told[0].scorer_version] = rows, [seen.value for seen in told]
+        else:
+            for row, seen in zip(rows, told, strict=True):
+                own = found.setdefault((seen.signal, models[row], seen.scorer_version), ([], []))
+                own[0].append(row)
+                own[1].append(seen.value)
+        for series, (places, values) in found.items():
+            yield fresh.batch(Series(*series), places, values)
 
 
 def selected(fresh: Fresh) -> Iterator[ObservationBatch]:
@@ -137,20 +142,3 @@ def length_gap(trace: Trace) -> Observation:
     """Return how much longer the answer is than its reference: the log ratio of their words, each with one more."""
     words, others = (count_words(text or "") for text in (trace.response, trace.reference_response))
     return Observation(LENGTH_GAP.name, "words-1", log((1 + words) / (1 + others)))
-
-
-def batch_of(
-    series: Series, rows: Sequence[tuple[int, str, float]], inclusion: Sequence[float] | None = None
-) -> ObservationBatch:
-    """Return the batch of *rows*: place within the entry, ascending; cohort; value."""
-    places, cohorts, values = zip(*rows, strict=True)
-    names = tuple(sorted(set(cohorts)))
-    codes = {name: code for code, name in enumerate(names)}
-    return ObservationBatch(
-        series=series,
-        cohorts=names,
-        cohort_codes=np.array([codes[name] for name in cohorts], dtype=np.int32),
-        places=np.array(places, dtype=np.int64),
-        values=np.array(values, dtype=np.float64),
-        inclusion=None if inclusion is None else np.array(inclusion, dtype=np.float64),
-    )

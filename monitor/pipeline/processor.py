@@ -68,6 +68,16 @@ class RecordBatch:
             cursor.revoked = True
         return current
 
+    def parted(self, count: int) -> tuple[RecordBatch, RecordBatch | None]:
+        """Return the first *count* records, and the others where there are any, each with its own assignments."""
+        if count >= len(self.records):
+            return self, None
+        first, rest = [
+            RecordBatch(records, {at: self.cursors[at] for at in {record.topic_partition for record in records}})
+            for records in (self.records[:count], self.records[count:])
+        ]
+        return first, rest
+
 
 class BadRecordLimit:
     """Stops a worker that is being fed something else than traces.
@@ -122,6 +132,7 @@ class PreparedBatch:
     checkpoint: Checkpoint | None = None  # without its offsets
     is_done: bool = False  # stored, or given up
     is_kept: bool = False  # `checkpoint` is what was stored
+    rest: RecordBatch | None = None  # records that were handed over together with these, and are not read yet
 
 
 @dataclass(slots=True)
@@ -142,6 +153,7 @@ class Processor:
     clock: Callable[[], datetime]
     stop: Event  # set when the time to leave has come, drained or not
     sweep: Sweep
+    max_traces: int | None = None  # of a batch; it ends with the record that brings so many, None: with its last one
     _last: PreparedBatch | None = field(default=None, init=False)
     _swept: int = field(default=0, init=False)  # checkpoints of the sweep
 
@@ -159,20 +171,27 @@ class Processor:
 
     def process(self, batch: RecordBatch) -> dict[TopicPartition, int]:
         """Prepare and store *batch*, with nothing in between."""
-        return self.store_batch(self.prepare(batch))
+        offsets: dict[TopicPartition, int] = {}
+        left: RecordBatch | None = batch
+        while left is not None:
+            prepared = self.prepare(left)
+            offsets |= self.store_batch(prepared)
+            left = prepared.rest
+        return offsets
 
     def prepare(self, batch: RecordBatch) -> PreparedBatch:
         """Read what *batch* holds and score it, as if the batch that was prepared before it were stored.
 
         Where a service is away for that, it is left to `store_batch`, which waits. So are batches with parts
-        of calls: those join what is stored.
+        of calls: those join what is stored. A batch of too many traces is parted: `rest` is to be prepared next.
         """
         self.health.set_busy(AHEAD_PART, BATCH_SECONDS, "reading a batch")
         try:
             with self.metrics.timed(Stage.DECODE):
-                decoded = self.router.decode(batch.records, self.clock())
+                decoded = self.router.decode(batch.records, self.clock(), enough=self.max_traces)
+            batch, rest = batch.parted(decoded.records)
             after = None if self._last is None or self._last.is_done else self._last
-            prepared = self._last = PreparedBatch(batch, decoded, after, self._swept)
+            prepared = self._last = PreparedBatch(batch, decoded, after, self._swept, rest=rest)
             if not decoded.parts and (after is None or after.checkpoint is not None):
                 with suppress(Unavailable):
                     prepared.checkpoint = self.builder.build(decoded, None if after is None else after.checkpoint)

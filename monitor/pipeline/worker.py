@@ -14,10 +14,10 @@ import structlog
 
 from monitor.errors import Backpressure, Fenced, Unavailable
 from monitor.ingest.offset import StartOffset, StoredOffset
-from monitor.ingest.record import Record, TopicPartition
+from monitor.ingest.record import Record, TopicPartition, size_of
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.checkpoint import CheckpointStore
-from monitor.pipeline.processor import PART, PartitionCursor, PreparedBatch, Processor, RecordBatch
+from monitor.pipeline.processor import BATCH_PART, PART, PartitionCursor, PreparedBatch, Processor, RecordBatch
 from monitor.pipeline.sweep import SWEEP_SECONDS
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics, Stage
@@ -91,7 +91,7 @@ class Assignment:
         stored = self._store.stored_offsets()
         return any(
             partition not in stored or stored[partition].next_offset != cursor.next_offset
-            for partition, cursor in self.cursors.items()
+            for partition, cursor in list(self.cursors.items())  # another thread may change them meanwhile
         )
 
     def drop_all(self) -> None:
@@ -104,8 +104,11 @@ def _begun(start: StartOffset) -> StoredOffset:
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
+    """When a batch is handed over: the first of these that is reached says so."""
+
     max_records: int
     max_seconds: float
+    max_bytes: int = 1 << 30  # of its records; a larger one is alone
 
 
 class Worker:
@@ -139,8 +142,11 @@ class Worker:
         self._ahead = threading.Semaphore(1)  # batches that may still be read before the next is stored
         self._committed: queue.SimpleQueue[dict[TopicPartition, int]] = queue.SimpleQueue()
         self._fenced = threading.Event()
+        self._seems_moved = threading.Event()
+        self._unreachable: Unavailable | None = None
         self._records: list[tuple[Record, PartitionCursor]] = []
         self._held: RecordBatch | None = None
+        self._bytes = 0  # of `_records`
         self._oldest = 0.0
         self._lag_due = 0.0
         self._compare_due = 0.0
@@ -175,7 +181,7 @@ class Worker:
             with self._asking_brokers():
                 if self._fenced.is_set() or self._was_set_back():  # begin again at the stored offsets
                     self._assignment.drop_all()
-                    self._records, self._held = [], None
+                    self._records, self._held, self._bytes = [], None, 0
                     self._fenced.clear()
                     source.restart()
                     source.resume()
@@ -184,7 +190,9 @@ class Worker:
                 if polled and not self._records:
                     self._oldest = time.monotonic()
                 cursors = self._assignment.cursors  # each record is kept with the assignment it was read under
-                self._records += [(item, cursors[at]) for item in polled if (at := item.topic_partition) in cursors]
+                mine = [(item, cursors[at]) for item in polled if (at := item.topic_partition) in cursors]
+                self._records += mine
+                self._bytes += sum([size_of(item) for item, _ in mine])
                 self._hand_over(source)
                 self._report(source)
             self._backoff.reset()
@@ -200,13 +208,33 @@ class Worker:
         finally:
             self._health.set_ready(POLL_PART)
 
+    def _compare(self) -> None:
+        """Compare with what is stored while idle: a server that lost its last commits says nothing by itself.
+
+        In the processor's thread: a database that hangs must not keep the brokers from being asked.
+        """
+        if self._queue.unfinished_tasks or time.monotonic() < self._compare_due:
+            return
+        self._health.set_busy(BATCH_PART, HANG_SECONDS, "asking PostgreSQL for the offsets")
+        try:
+            if self._assignment.has_moved():
+                self._seems_moved.set()
+        except Unavailable as reason:
+            self._unreachable = reason
+        finally:
+            self._health.set_ready(BATCH_PART)
+            self._compare_due = time.monotonic() + COMPARE_SECONDS
+
     def _was_set_back(self) -> bool:
-        """Compare with what is stored while idle: a server that lost its last commits says nothing by itself."""
-        idle = not self._records and self._held is None and self._queue.unfinished_tasks == 0
-        if not idle or time.monotonic() < self._compare_due:
+        """Say whether reading has to begin again; raise what kept the processor from finding out."""
+        unreachable, self._unreachable = self._unreachable, None
+        if unreachable is not None:
+            raise unreachable
+        if not self._seems_moved.is_set():
             return False
-        self._compare_due = time.monotonic() + COMPARE_SECONDS
-        if not self._assignment.has_moved():
+        self._seems_moved.clear()
+        idle = not self._records and self._held is None and self._queue.unfinished_tasks == 0
+        if not idle or not self._assignment.has_moved():  # what was under way then has been stored since
             return False
         log.warning("stored_offsets_moved", hint="reading again from what is stored")
         return True
@@ -235,12 +263,19 @@ class Worker:
     def _is_due(self) -> bool:
         if not self._records:
             return False
-        full = len(self._records) >= self._limits.max_records
+        full = len(self._records) >= self._limits.max_records or self._bytes >= self._limits.max_bytes
         return full or time.monotonic() - self._oldest >= self._limits.max_seconds
 
     def _cut(self) -> RecordBatch:
-        taken = self._records[: self._limits.max_records]
-        self._records = self._records[self._limits.max_records :]
+        count, held = 0, 0
+        for record, _ in self._records[: self._limits.max_records]:
+            held += size_of(record)
+            if count and held > self._limits.max_bytes:
+                held -= size_of(record)
+                break
+            count += 1
+        taken, self._records = self._records[:count], self._records[count:]
+        self._bytes -= held
         mine = [(record, cursor) for record, cursor in taken if not cursor.revoked]
         return RecordBatch([record for record, _ in mine], {record.topic_partition: cursor for record, cursor in mine})
 
@@ -272,8 +307,11 @@ class Worker:
         """The reader's thread: one batch ahead of the processor's; its failure is the process's."""
         try:
             with self._health.guard(PART):
-                while self._ahead.acquire() and (batch := self._queue.get()) is not None:
-                    self._prepared.put(self._processor.prepare(batch))
+                left: RecordBatch | None = None
+                while self._ahead.acquire() and (batch := left or self._queue.get()) is not None:
+                    prepared = self._processor.prepare(batch)
+                    self._prepared.put(prepared)
+                    left = None if self._processor.stop.is_set() else prepared.rest
         finally:
             self._prepared.put(None)
 
@@ -285,9 +323,10 @@ class Worker:
                 self._store(prepared)
 
     def _next(self) -> PreparedBatch | None:
-        """Return the next batch, None at the end; parts that wait are looked at before it, and while there is none."""
+        """Return the next batch, None at the end; meanwhile see to parts that wait and to what is stored."""
         while True:
             self._processor.look_again()
+            self._compare()
             with suppress(queue.Empty):
                 return self._prepared.get(timeout=SWEEP_SECONDS)
 
@@ -300,7 +339,8 @@ class Worker:
             if prepared.batch.fence():
                 self._fenced.set()
         finally:
-            self._queue.task_done()
+            if prepared.rest is None:
+                self._queue.task_done()
 
     def _drain(self, source: Source, thread: threading.Thread) -> None:
         """Make what was read durable within the time there is."""
@@ -325,7 +365,7 @@ class Worker:
     def _dismiss(self) -> None:
         """End both threads as soon as they let go of their batches, whatever is queued."""
         self._processor.stop.set()
-        self._ahead.release()
+        self._ahead.release(2)  # one for a batch that is parted, one for the end
         while not self._queue.empty():
             with suppress(queue.Empty):
                 self._queue.get_nowait()

@@ -27,7 +27,7 @@ from monitor.domain.observation import (
 )
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline
-from monitor.drift.log import Excerpt, LabelSpan, ProbeSpan, excerpt_of
+from monitor.drift.log import Excerpt, LabelSpan, SourceSpan, excerpt_of
 from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold, StoredStream
 from monitor.errors import Fenced, InvalidInput
 from monitor.postgres import schema
@@ -37,7 +37,7 @@ from monitor.postgres.engine import transaction
 from monitor.postgres.incidents import file_alarms, hold_incidents, settle
 from monitor.postgres.label_span import label_span
 from monitor.postgres.log import append_entry, log_end, place_entries, placed_traces, trace_numbers
-from monitor.postgres.probe_span import probe_spans
+from monitor.postgres.probe_span import feedback_spans, probe_spans
 from monitor.postgres.registry import replaced_scorers
 from monitor.postgres.version_span import version_began
 from monitor.postgres.window import copy_window
@@ -242,9 +242,13 @@ class PostgresFoldStore:
         with transaction(self._engine) as connection:
             return label_span(connection, estimand.name, place)
 
-    def probe_spans(self, place: int, *, outcomes: int) -> list[ProbeSpan]:
+    def probe_spans(self, place: int, *, outcomes: int) -> list[SourceSpan]:
         with transaction(self._engine) as connection:
             return probe_spans(connection, place, outcomes=outcomes)
+
+    def feedback_spans(self, place: int, *, traces: int) -> list[SourceSpan]:
+        with transaction(self._engine) as connection:
+            return feedback_spans(connection, place, traces=traces)
 
     def began(self, key: tuple[str, str], *, since: int) -> int | None:
         with transaction(self._engine) as connection:

@@ -12,7 +12,7 @@ from monitor.domain.order import ORDERS, Actor, JobOrder, Role
 from monitor.domain.view import JobDetail
 from monitor.errors import Conflict, InvalidInput
 from monitor.retraining.bake import keep
-from monitor.retraining.budget import WEEK, hold_budget, run_times
+from monitor.retraining.budget import WEEK, gpu_hours, hold_budget, run_times
 from monitor.retraining.cause import NO_VERDICTS, Verdicts
 from monitor.retraining.planner import Planner
 from monitor.retraining.records import Author, JobChange, LearningFacts, RaterFacts, TriggerFacts
@@ -139,6 +139,13 @@ class JobService:
                 runs=run_times(work.jobs.steps_since(since)),
                 lacks=self._lacks(work, action),
             )
+
+    def gpu_hours(self) -> float:
+        """Return what the runs of the last seven days took, those under way included."""
+        now = datetime.now(UTC)
+        with self._begin() as work:
+            runs = run_times(work.jobs.steps_since(now - WEEK))
+        return gpu_hours(runs, gpus=self._settings.budget.gpus_a_run, now=now)
 
     def learning_facts(self, action: Action) -> LearningFacts:
         with self._begin() as work:

@@ -17,7 +17,15 @@ class IngestSettings(Part):
         (), description="trace labels that make the cohort, in order; `prompt_language` is computed"
     )
     max_cohorts: int = Field(50, ge=1, le=1000, description="cohorts kept apart; the rest go to 'other'")
-    batch_max_traces: int = Field(1000, ge=1, le=50_000, description="traces a checkpoint holds at most")
+    batch_max_traces: int = Field(
+        1000,
+        ge=1,
+        le=50_000,
+        description="records of a checkpoint at most, and traces after which it takes no further one",
+    )
+    batch_max_bytes: int = Field(
+        16 * 1024 * 1024, ge=65_536, description="bytes of the records a checkpoint is made of; a larger one is alone"
+    )
     batch_max_seconds: float = Field(1.0, gt=0, le=60, description="age at which a batch is checkpointed")
     repeat_window_seconds: float = Field(
         3600.0, ge=0, description="one trace per conversation and per prompt in this window is observed"

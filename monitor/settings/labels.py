@@ -11,6 +11,7 @@ from monitor.settings.part import Part
 
 DAY = 86_400.0
 Kind = Annotated[str, StringConstraints(pattern=KIND_PATTERN)]
+FeedbackName = Literal["thumbs_down", "thumbs_up", "escalation", "reopen", "edit", "regeneration", "abandonment"]
 
 
 class LabelsSettings(Part):
@@ -39,6 +40,15 @@ class LabelsSettings(Part):
     )
     baseline_labels: int = Field(
         500, ge=20, description="labels since the baseline's window began from which a rate's own law is frozen"
+    )
+    feedback: tuple[FeedbackName, ...] = Field(
+        (), description="what users do after an answer, told by labels, that is followed as rates of all traces"
+    )
+    feedback_hours: float = Field(
+        24.0,
+        gt=0,
+        le=24 * 30,
+        description="after an answer, in which what its user does counts; another value begins other streams",
     )
     min_labels: int = Field(30, ge=10, description="fewer in a window give no estimate")
 

@@ -12,10 +12,10 @@ from monitor.settings.part import Part
 
 
 class RefusalSettings(Part):
-    model: Literal["patterns"] | Path = Field(
-        "patterns",
-        description="`patterns` (English phrases), or a Hugging Face text-classification folder; another one is another"
-        " series, whose baseline is made by itself",
+    model: Literal["learned", "patterns"] | Path = Field(
+        "learned",
+        description="`learned`, `patterns` (English, 0 or 1), a file that `python -m retrain refusal` wrote, or a"
+        " Hugging Face text-classification folder; another one is another series, whose baseline is made by itself",
     )
     labels: tuple[str, ...] = Field(
         (), description="labels of the folder that mean a refusal, in full or in part, by the names in its config.json"
@@ -24,12 +24,19 @@ class RefusalSettings(Part):
     classifier: ClassifierSettings = ClassifierSettings()
     judge: JudgeSettings = JudgeSettings()
 
+    @property
+    def is_folder(self) -> bool:
+        return isinstance(self.model, Path) and self.model.is_dir()
+
     @model_validator(mode="after")
     def _says_what_it_means(self) -> RefusalSettings:
-        if isinstance(self.model, Path) and not self.labels:
+        if isinstance(self.model, Path) and not self.model.exists():
+            told = f"model = {str(self.model)!r} is neither 'learned' nor 'patterns', nor a file or a folder"
+            raise ValueError(told)
+        if self.is_folder and not self.labels:
             raise ValueError(f"model = {str(self.model)!r} wants labels: which of the folder's labels mean a refusal")
-        if not isinstance(self.model, Path) and (self.labels or self.full_labels):
-            raise ValueError(f"labels belong to a folder, and model = {self.model!r} has none")
+        if not self.is_folder and (self.labels or self.full_labels):
+            raise ValueError(f"labels belong to a folder, and model = {str(self.model)!r} is none")
         strangers = [name for name in self.full_labels if name not in self.labels]
         if strangers:
             raise ValueError(f"full_labels names {strangers[0]!r}, which labels does not: a full refusal is one too")

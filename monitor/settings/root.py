@@ -58,7 +58,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _known_signals(self) -> Settings:
         """Refuse a name that no signal has; one that is off may be named, so that it can be switched."""
-        judged = [name for name in SIGNALS if name != INPUT_SHIFT.name]  # by laws; the mix of prompts has none
+        every = [*SIGNALS, *(own.name for own in self.signals.own)]
+        judged = [name for name in every if name != INPUT_SHIFT.name]  # by laws; the mix of prompts has none
         known = {"drift.tolerance": judged, "drift.detectors": judged}
         named: dict[str, Collection[str]] = {
             "drift.tolerance": self.drift.tolerance,
@@ -67,7 +68,7 @@ class Settings(BaseSettings):
         named |= {f"retrain.rules.{number}": rule.signals for number, rule in enumerate(self.retrain.rules)}
         for field, names in named.items():
             for name in names:
-                if name not in (wanted := known.get(field, list(SIGNALS))):
+                if name not in (wanted := known.get(field, every)):
                     raise ValueError(f"{field} names the signal {name!r}; known are {', '.join(wanted)}")
         return self
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from monitor.settings.own import OwnSignal
 from monitor.settings.part import Part
 from monitor.settings.refusal import RefusalSettings
 from monitor.signals.cost import COST
@@ -31,6 +32,18 @@ class SignalSettings(Part):
     def _priced(self) -> SignalSettings:
         if COST.name in self.on and not self.prices:
             raise ValueError("on names 'cost', and no price is told: list them in signals.prices")
+        return self
+
+    own: tuple[OwnSignal, ...] = Field(
+        (), description="signals of your own: docs/signals.md; each one more has its share of the budget too"
+    )
+
+    @model_validator(mode="after")
+    def _distinct_names(self) -> SignalSettings:
+        names = [own.name for own in self.own]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"own has two signals of the name {name!r}; give each its own")
         return self
 
     @model_validator(mode="after")

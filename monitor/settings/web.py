@@ -20,6 +20,11 @@ class WebSettings(Part):
         description="bearer token (16 characters or more unless on loopback) -> role; none: loopback alone is served",
     )
 
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s\"'<>?#]+$",
+        description="where people reach the console, say https://monitor.example: alerts link to their incident there",
+    )
     names: dict[str, Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=PRINTABLE)]] = Field(
         default_factory=dict,
         description="bearer token -> its holder, as labels and the audit name them; a person who gets a new token"

@@ -11,7 +11,8 @@ LIST_MARK = r"(?:[-*+\u2022]|\(?\d{1,3}[.)])"
 _ITEM = re.compile(rf"{LIST_MARK}[ \t]")
 _ITEM_STARTS = frozenset("-*+\u2022(0123456789")
 HEADING = re.compile(r"^ {0,3}#{1,6} ", re.MULTILINE)
-TABLE_RULE = re.compile(r"^[ \t]*\|?(?:[ \t]*:?-{2,}:?[ \t]*\|)+[ \t]*:?-*:?[ \t]*\|?[ \t]*$", re.MULTILINE)
+# Possessive: a line of blanks or dashes is read once, however long it is.
+TABLE_RULE = re.compile(r"^[ \t]*+\|?+(?:[ \t]*+:?-{2,}+:?[ \t]*+\|)++[ \t]*+:?-*+:?[ \t]*+$", re.MULTILINE)
 
 
 def without_code(text: str) -> str:

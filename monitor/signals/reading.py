@@ -35,7 +35,7 @@ def without_thought(text: str) -> str:
 def english_of(trace: Trace) -> str | None:
     """Return the beginning of an English answer in lower case, with plain apostrophes; None of any other answer."""
     text = answer_of(trace)
-    return None if text is None else _english(text)
+    return None if text is None else _english(text[:READ_CHARACTERS])
 
 
 def english_opening(trace: Trace) -> str | None:
@@ -69,7 +69,7 @@ def _folded(text: str) -> str:
 
 @lru_cache(_ANSWERS)
 def _english(text: str) -> str | None:
-    return _folded(text[:READ_CHARACTERS]) if written_in(text) == ENGLISH else None
+    return _folded(text) if written_in(text) == ENGLISH else None
 
 
 @lru_cache(_OPENINGS)

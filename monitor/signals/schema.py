@@ -49,9 +49,7 @@ class _Judge:
         self.left_out = False  # some keyword was not read
 
     def is_wrong(self, value: Any, schema: Any) -> bool:
-        self._steps += 1
-        if self._steps > MOST_STEPS:
-            raise Unjudged
+        self._spend(1)
         if isinstance(schema, bool):
             return not schema
         if not isinstance(schema, dict):
@@ -59,6 +57,11 @@ class _Judge:
         if not _NOT_JUDGED.isdisjoint(schema):
             self.left_out = True
         return any(self._wrongs(value, schema))
+
+    def _spend(self, steps: int) -> None:
+        self._steps += steps
+        if self._steps > MOST_STEPS:
+            raise Unjudged
 
     def _wrongs(self, value: Any, schema: dict[str, Any]) -> Iterator[bool]:
         if "$ref" in schema:
@@ -69,6 +72,7 @@ class _Judge:
         if "const" in schema:
             yield not _same(value, schema["const"])
         if isinstance(schema.get("enum"), list):
+            self._spend(len(schema["enum"]))
             yield not any(_same(value, one) for one in schema["enum"])
         for each in schema.get("allOf") or ():
             yield self.is_wrong(value, each)
@@ -98,7 +102,9 @@ class _Judge:
 
     def _wrong_fields(self, value: dict[str, Any], schema: dict[str, Any]) -> Iterator[bool]:
         known = schema.get("properties") or {}
-        yield any(name not in value for name in schema.get("required") or ())
+        wanted = schema.get("required") or ()
+        self._spend(len(wanted))
+        yield any(name not in value for name in wanted)
         yield _outside(len(value), schema, "minProperties", "maxProperties")
         for name, one in value.items():
             if name in known:

@@ -11,9 +11,10 @@ from monitor.signals.cost import COST, Price, cost_observer, version_of
 from monitor.signals.estimand import LABEL_SIGNALS
 from monitor.signals.probe import PROBE_SIGNALS
 from monitor.signals.table import OPTIONAL_SIGNALS, OTHER_SIGNALS, TRACE_SIGNALS, Batched, Observer
+from monitor.signals.user_feedback import FEEDBACK_SIGNALS
 
 BatchObserver = Callable[[Sequence[Trace]], Sequence[Observation | None]]
-LATE = frozenset(signal.name for signal in (*LABEL_SIGNALS, *PROBE_SIGNALS))
+LATE = frozenset(signal.name for signal in (*LABEL_SIGNALS, *PROBE_SIGNALS, *FEEDBACK_SIGNALS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class SignalSet:
 
     observers: Mapping[Signal, BatchObserver]  # of traces, in the order in which they are read
     versions: Mapping[str, str] = field(default_factory=dict)  # of signals of which the settings say the version
+    closers: tuple[Callable[[], None], ...] = ()  # of what own ones hold open
     known: Mapping[str, Signal] = field(init=False)  # by name: those of `observers`, and those of other sources
 
     def __post_init__(self) -> None:
@@ -45,6 +47,11 @@ class SignalSet:
     def holds(self, signal: str, scorer_version: str) -> bool:
         """Say whether a series is followed: its signal is on, and its version is the one of now."""
         return signal in self.known and self.versions.get(signal, scorer_version) == scorer_version
+
+    def close(self) -> None:
+        """Let go of what was opened to observe; nothing is observed after it."""
+        for close in self.closers:
+            close()
 
     def only(self, names: Collection[str]) -> SignalSet:
         """Return the set that observes those of *names* alone."""

@@ -16,8 +16,9 @@ from monitor.signals.length import RESPONSE_LENGTH, observe_length
 from monitor.signals.operations import OPERATIONS
 from monitor.signals.outcome import ERROR, TRUNCATION, observe_error, observe_truncation
 from monitor.signals.probe import PROBE_SIGNALS
-from monitor.signals.refusal import REFUSAL, REFUSAL_JUDGED
-from monitor.signals.refusal.patterns import observe_refusal
+from monitor.signals.refusal import FULL_REFUSAL, REFUSAL, REFUSAL_JUDGED
+from monitor.signals.refusal.observers import refusal_observers
+from monitor.signals.user_feedback import FEEDBACK_SIGNALS
 
 Observer = Callable[[Trace], Observation | None]  # None: the trace says nothing about the signal
 
@@ -29,10 +30,12 @@ class Batched:
     observe: Callable[[Sequence[Trace]], Sequence[Observation | None]]
 
 
+_REFUSALS = refusal_observers()
+
 # On unless `signals.off` names them.
 TRACE_SIGNALS: dict[Signal, Observer | Batched] = {
     RESPONSE_LENGTH: observe_length,
-    REFUSAL: observe_refusal,
+    REFUSAL: Batched(_REFUSALS[REFUSAL]),
     TRUNCATION: observe_truncation,
     ERROR: observe_error,
     NEGATIVE_FEEDBACK: observe_negative_feedback,
@@ -40,6 +43,7 @@ TRACE_SIGNALS: dict[Signal, Observer | Batched] = {
 
 # Off unless `signals.on` names them: each one more has its share of the budget of false pages.
 OPTIONAL_SIGNALS: dict[Signal, Observer | Batched] = {
+    FULL_REFUSAL: Batched(_REFUSALS[FULL_REFUSAL]),
     # a line each, as above
     **HABITS,
     **OPERATIONS,
@@ -57,6 +61,7 @@ OTHER_SIGNALS: tuple[Signal, ...] = (
     REFUSAL_JUDGED,
     *LABEL_SIGNALS,
     *PROBE_SIGNALS,
+    *FEEDBACK_SIGNALS,
 )
 
 # All that come with the program, be they on or off.

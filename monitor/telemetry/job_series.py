@@ -44,6 +44,14 @@ JOB_LEFT_SECONDS = Series(
     "Time that the training under way takes from now, at its rate; what comes after the training is not in it.",
     ("action",),
 )
+GPU_HOURS = Series(
+    "monitor_job_gpu_hours",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "GPU hours",
+    "What runs took in the last seven days (`taken`), and may take (`allowed`, missing where nothing limits them).",
+    ("count",),
+)
 JOB_PROGRESS_SERIES: tuple[Series, ...] = (
     JOB_PROGRESS_RATIO,
     JOB_STEPS,

@@ -7,22 +7,24 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
+from math import nan
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitor.domain.alarm import Severity, StoredAlarm
-from monitor.domain.incident import Incident
+from monitor.domain.alarm import Severity, StoredAlarm, shown_change
+from monitor.domain.incident import Incident, told_by
 from monitor.domain.job import Action, JobState, RunProgress
 from monitor.domain.stream import StreamStatus
 from monitor.signals.set import DEFAULT
 from monitor.telemetry import series
+from monitor.telemetry.alarm_series import ALARM_SERIES, INCIDENT_SERIES
 from monitor.telemetry.declaration import Series, counter_of, gauge_of, histogram_of
 from monitor.telemetry.freshness import Clock, FreshGauges, Freshness, Rows
 from monitor.telemetry.health import READY, Health
 from monitor.telemetry.intake import JoinCounts, LabelCounts
-from monitor.telemetry.job_series import JOB_PROGRESS_SERIES
+from monitor.telemetry.job_series import GPU_HOURS, JOB_PROGRESS_SERIES
 from monitor.telemetry.reward_series import REWARD_CORRELATION
 
 FRESH_SECONDS = 30.0  # how long what was confirmed last is taken for true
@@ -87,7 +89,7 @@ class Metrics:
         self.labels, self.joins = LabelCounts(registry), JoinCounts(registry, Freshness(FRESH_SECONDS, clock))
         self._dead_letters = counter_of(series.DEAD_LETTERS, registry)
         self._skipped = counter_of(series.SKIPPED, registry)
-        self._unembedded, self._judged = counter_of(series.UNEMBEDDED, registry), counter_of(series.JUDGED, registry)
+        self._unembedded = counter_of(series.UNEMBEDDED, registry)
         self._lost_records = counter_of(series.LOST_RECORDS, registry)
         self._replaced_logs = counter_of(series.REPLACED_LOGS, registry)
         self._stage_seconds = histogram_of(series.STAGE_SECONDS, registry)
@@ -97,31 +99,31 @@ class Metrics:
         self._anchor_scorings = counter_of(series.ANCHOR_SCORINGS, registry)
         self._kafka_lag = FreshGauges(series.KAFKA_LAG, freshness=Freshness(FRESH_SECONDS, clock), registry=registry)
 
+        self._of_leader: list[FreshGauges] = []
+
         def of_leader(*declared: Series) -> FreshGauges:
-            return FreshGauges(*declared, freshness=Freshness(leader_seconds, clock), registry=registry)
+            self._of_leader.append(
+                FreshGauges(*declared, freshness=Freshness(leader_seconds, clock), registry=registry)
+            )
+            return self._of_leader[-1]
 
         self._streams = of_leader(series.STREAM_MEAN, series.STREAM_BASELINE, series.STREAM_EVIDENCE_LOG)
-        self._alarms, self._signals = of_leader(series.ALARMS_OPEN, series.ALARM_EFFECT), signals
-        self._incidents = of_leader(series.INCIDENTS_OPEN, series.INCIDENT_MEMBERS)
-        self._fold_lag = of_leader(series.FOLD_LAG_TRACES)
+        self._alarms, self._incidents = of_leader(*ALARM_SERIES), of_leader(*INCIDENT_SERIES)
+        self._signals = signals
+        self._fold_lag, self._silence = of_leader(series.FOLD_LAG_TRACES), of_leader(series.SILENCE_RATIO)
         self._placement_blocked = of_leader(series.PLACEMENT_BLOCKED_SECONDS)
-        self._silence = of_leader(series.SILENCE_RATIO)
         self._anchor = of_leader(series.ANCHOR_AGE_SECONDS, series.ANCHOR_PERIOD_SECONDS, series.ANCHOR_SHIFT)
         self._jobs, self._runs = of_leader(series.JOBS), of_leader(*JOB_PROGRESS_SERIES)
-        self._last_refresh, self._correlations = of_leader(series.LAST_REFRESH), of_leader(REWARD_CORRELATION)
+        self._hours, self._last_refresh = of_leader(GPU_HOURS), of_leader(series.LAST_REFRESH)
+        self._correlations = of_leader(REWARD_CORRELATION)
         self._leads = Freshness(leader_seconds, clock)
         gauge_of(series.LEADER, registry).set_function(self._leads.holds)
-        self._reached = {name: Freshness(FRESH_SECONDS, clock) for name in dependencies}
+        self._reached = _followed(dependencies, registry, clock)
         self._part_ready = _PartGauge(registry)
-        up = gauge_of(series.DEPENDENCY_UP, registry)
-        for name, freshness in self._reached.items():
-            up.labels(name).set_function(freshness.holds)
-        outcomes = (self._traces, TraceOutcome), (self._preferences, PreferenceOutcome)
-        for counter, words in (*outcomes, (self._anchor_scorings, AnchorOutcome)):
-            for word in words:
-                counter.labels(word)
-        for stage in Stage:
-            self._stage_seconds.labels(stage)
+        _begin(self._traces, TraceOutcome)
+        _begin(self._preferences, PreferenceOutcome)
+        _begin(self._anchor_scorings, AnchorOutcome)
+        _begin(self._stage_seconds, Stage)
 
     def count_traces(self, outcome: TraceOutcome, count: int = 1) -> None:
         self._traces.labels(outcome).inc(count)
@@ -135,9 +137,6 @@ class Metrics:
 
     def count_unembedded(self, count: int) -> None:
         self._unembedded.inc(count)
-
-    def count_judged(self, signal: str, outcome: str, count: int) -> None:
-        self._judged.labels(signal=signal, outcome=outcome).inc(count)
 
     def count_skipped(self, reason: str, count: int) -> None:
         self._skipped.labels(reason).inc(count)
@@ -212,7 +211,8 @@ class Metrics:
         )
 
     def show_alarms(self, alarms: Iterable[StoredAlarm]) -> None:
-        """Show the open alarms: how many, by signal and severity, and the effect of each."""
+        """Show the open alarms: how many, by signal and severity, the effect of each, and which tells its incident."""
+        alarms = list(alarms)
         counts: dict[tuple[str, ...], float] = {
             (signal, severity): 0 for signal in self._signals for severity in Severity
         }
@@ -225,17 +225,26 @@ class Metrics:
                 continue
             labels = (stream.signal, stream.cohort, alarm.direction, alarm.severity, effect.unit)
             effects[labels] = max(effects.get(labels, 0.0), effect.estimate, key=abs)
-        self._alarms.show(counts, effects)
+        told: dict[tuple[str, ...], float] = {}
+        for incident, stored in told_by(alarms).items():
+            alarm, effect = stored.alarm, stored.alarm.effect
+            scale, unit = (nan, "") if effect is None else shown_change(effect.unit)
+            name = str(incident), alarm.stream.signal, alarm.stream.cohort, alarm.direction or "", unit
+            told[name] = nan if effect is None else scale * effect.estimate
+        self._alarms.show(counts, effects, told)
 
     def show_incidents(self, incidents: Iterable[Incident]) -> None:
-        """Show the open incidents: how many, by severity, and each by its number."""
+        """Show the open incidents: how many, by severity, and each by its number, with its onset."""
         opened: dict[tuple[str, ...], float] = {(severity,): 0 for severity in Severity}
         members: dict[tuple[str, ...], float] = {}
+        onsets: dict[tuple[str, ...], float] = {}
         for incident in incidents:
             facts = incident.facts
             opened[facts.severity,] += 1
-            members[str(incident.incident_id), facts.kind, facts.severity] = facts.members
-        self._incidents.show(opened, members)
+            number = str(incident.incident_id)
+            members[number, facts.kind, facts.severity] = facts.members
+            onsets[number,] = facts.onset_timestamp.timestamp()
+        self._incidents.show(opened, members, onsets)
 
     def show_jobs(self, jobs: Mapping[tuple[Action, JobState], int]) -> None:
         """Show the jobs by action and state; what is not in the mapping is 0."""
@@ -259,6 +268,13 @@ class Metrics:
             told({action: run.rate for action, run in runs.items()}),
             told({action: run.seconds_left for action, run in runs.items()}),
         )
+
+    def show_gpu_hours(self, taken: float, *, allowed: float | None) -> None:
+        """Show what runs took in the last seven days, and what they may take where that is limited."""
+        hours: dict[tuple[str, ...], float] = {("taken",): taken}
+        if allowed is not None:
+            hours["allowed",] = allowed
+        self._hours.show(hours)
 
     def show_fold_lag(self, traces: int) -> None:
         self._fold_lag.show({(): traces})
@@ -293,19 +309,25 @@ class Metrics:
             self._leads.confirm()
             return
         self._leads.forget()
-        for gauges in (
-            self._streams,
-            self._alarms,
-            self._incidents,
-            self._fold_lag,
-            self._placement_blocked,
-            self._silence,
-            self._anchor,
-            self._jobs,
-            self._runs,
-            self._last_refresh,
-        ):
+        for gauges in self._of_leader:
             gauges.withdraw()
+
+
+def _begin(counted: Counter | Histogram, words: Iterable[str]) -> None:
+    """Export *counted* from 0 for each of *words*, so a rate sees the first increment."""
+    for word in words:
+        counted.labels(word)
+
+
+def _followed(
+    dependencies: Iterable[Dependency], registry: CollectorRegistry, clock: Clock
+) -> dict[Dependency, Freshness]:
+    """Return when each dependency was reached last; the gauge of them shows it when scraped."""
+    reached = {name: Freshness(FRESH_SECONDS, clock) for name in dependencies}
+    up = gauge_of(series.DEPENDENCY_UP, registry)
+    for name, freshness in reached.items():
+        up.labels(name).set_function(freshness.holds)
+    return reached
 
 
 class _PartGauge(Collector):

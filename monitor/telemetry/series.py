@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from monitor.telemetry.alarm_series import ALARM_SERIES, INCIDENT_SERIES
 from monitor.telemetry.declaration import Kind, Part, Series
-from monitor.telemetry.job_series import JOB_PROGRESS_SERIES
+from monitor.telemetry.job_series import GPU_HOURS, JOB_PROGRESS_SERIES
 from monitor.telemetry.join_series import JOIN_SERIES
 from monitor.telemetry.label_series import AGREEMENT_SERIES, LABEL_SERIES, REVIEW_SERIES
 from monitor.telemetry.probe_series import PROBE_SERIES
@@ -29,6 +30,14 @@ PART_READY = Series(
     "1 or 0",
     "1 while the part of the process is ready, as /readyz says; a part that hangs is not.",
     ("part",),
+)
+CONSOLE = Series(
+    "monitor_console_info",
+    Kind.GAUGE,
+    Part.WORKER,
+    "1",
+    "Where people reach the console, `web.public_url`: what alerts link to. Missing where that is not set.",
+    ("url",),
 )
 TRACES = Series(
     "monitor_traces_total",
@@ -77,6 +86,14 @@ UNEMBEDDED = Series(
     "prompts",
     "Prompts that were logged without the embedding that ingest.embedding wants: refused, or its server was away.",
 )
+SIGNAL_FAILURES = Series(
+    "monitor_signal_failures_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "traces",
+    "Traces for which one of signals.own had no value though it was asked for one; the log and the console say why.",
+    ("signal",),
+)
 JUDGED = Series(
     "monitor_judged_answers_total",
     Kind.COUNTER,
@@ -85,6 +102,14 @@ JUDGED = Series(
     "Answers that a judge was asked about, by the signal it is for and what became of it: judged, unreadable, late,"
     " failed, away.",
     ("signal", "outcome"),
+)
+UNCOVERED_REFUSALS = Series(
+    "monitor_refusal_uncovered_total",
+    Kind.COUNTER,
+    Part.WORKER,
+    "answers",
+    "Answers in a language in which refusals are not read: the signal refusal has no value for them, and no zero.",
+    ("language",),
 )
 LOST_RECORDS = Series(
     "monitor_lost_records_total",
@@ -172,38 +197,6 @@ STREAM_EVIDENCE_LOG = Series(
     "log e / log A",
     "Evidence of drift, 1 is the alarm; where several policy models run, the largest.",
     ("signal", "cohort"),
-)
-ALARMS_OPEN = Series(
-    "monitor_alarms_open",
-    Kind.GAUGE,
-    Part.CONTROLLER,
-    "alarms",
-    "Drift alarms that are open: not acknowledged, not recovered, not superseded.",
-    ("signal", "severity"),
-)
-ALARM_EFFECT = Series(
-    "monitor_alarm_effect",
-    Kind.GAUGE,
-    Part.CONTROLLER,
-    "see the label",
-    "How far an open alarm's signal lies from its baseline; of several policy models in one cohort, the largest.",
-    ("signal", "cohort", "direction", "severity", "unit"),
-)
-INCIDENTS_OPEN = Series(
-    "monitor_incidents_open",
-    Kind.GAUGE,
-    Part.CONTROLLER,
-    "incidents",
-    "Incidents, alarms of one cause, that nobody has acknowledged or snoozed. One of severity alert pages.",
-    ("severity",),
-)
-INCIDENT_MEMBERS = Series(
-    "monitor_incident_members",
-    Kind.GAUGE,
-    Part.CONTROLLER,
-    "alarms",
-    "Live alarms of an open incident, by its number: there while it is open, so each is told once.",
-    ("incident", "kind", "severity"),
 )
 FOLD_LAG_TRACES = Series(
     "monitor_fold_lag_traces",
@@ -321,6 +314,7 @@ SERVE_FAILED_SCORES = Series(
 DAEMON_SERIES: tuple[Series, ...] = (
     DEPENDENCY_UP,
     PART_READY,
+    CONSOLE,
     TRACES,
     PREFERENCES,
     RECEIVED_LABELS,
@@ -328,7 +322,9 @@ DAEMON_SERIES: tuple[Series, ...] = (
     SKIPPED,
     *JOIN_SERIES,
     UNEMBEDDED,
+    SIGNAL_FAILURES,
     JUDGED,
+    UNCOVERED_REFUSALS,
     LOST_RECORDS,
     REPLACED_LOGS,
     STAGE_SECONDS,
@@ -341,10 +337,8 @@ DAEMON_SERIES: tuple[Series, ...] = (
     STREAM_MEAN,
     STREAM_BASELINE,
     STREAM_EVIDENCE_LOG,
-    ALARMS_OPEN,
-    ALARM_EFFECT,
-    INCIDENTS_OPEN,
-    INCIDENT_MEMBERS,
+    *ALARM_SERIES,
+    *INCIDENT_SERIES,
     FOLD_LAG_TRACES,
     PLACEMENT_BLOCKED_SECONDS,
     SILENCE_RATIO,
@@ -353,6 +347,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     ANCHOR_SHIFT,
     JOBS,
     *JOB_PROGRESS_SERIES,
+    GPU_HOURS,
     LAST_REFRESH,
     REFERENCE_REQUESTS,
     REFERENCE_BUDGET_LEFT,

@@ -16,7 +16,21 @@ from monitor.telemetry.health import Health
 from monitor.web import problem
 from monitor.web.auth import Gatekeeper, admit
 from monitor.web.middleware import BodyLimit, HeadAsGet, SecurityHeaders
-from monitor.web.routes import agreement, alarm, drift, erasure, estimate, job, label, model, page, probe, review, suite
+from monitor.web.routes import (
+    agreement,
+    alarm,
+    drift,
+    erasure,
+    estimate,
+    job,
+    label,
+    model,
+    page,
+    probe,
+    review,
+    signal,
+    suite,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +48,7 @@ class Ports:
     correlations: drift.Correlations
     anchors: drift.Anchors
     alarms: alarm.Alarms
-    explanations: alarm.Explanations
+    pages: alarm.AlarmPages
     incidents: alarm.Incidents
     jobs: job.Jobs
     models: model.Registry
@@ -45,6 +59,7 @@ class Ports:
     agreement: agreement.Agreements
     probes: suite.Probes
     erasures: erasure.Erasures
+    signals: signal.Signals
 
 
 def create_app(
@@ -84,6 +99,7 @@ def create_app(
     api.include_router(agreement.router)
     api.include_router(suite.router)
     api.include_router(erasure.router)
+    api.include_router(signal.router)
     app.include_router(probe.router)
     app.include_router(api)
     app.include_router(page.router)

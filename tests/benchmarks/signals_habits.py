@@ -36,6 +36,12 @@ SWAPS = (
     ("phi-2-sft", "phi-2", "the base model, which does not end", {"repetition": 1, "loop": 1}),
     ("gpt4_0613", "gpt4_1106_preview", "GPT-4 Turbo writes Markdown", {"heading": 1, "bold": 1}),
     ("text_davinci_003", "gpt-3.5-turbo-0301", "chat tuning: speaks of itself", {"self_reference": 1}),
+    (
+        "Mistral-7B-Instruct-v0.2",
+        "Snorkel-Mistral-PairRM-DPO",
+        "DPO against a reward model",
+        {"bold": 1, "list_share": 1, "disclaimer": 1},
+    ),
     ("alpaca-7b", "Mistral-7B-Instruct-v0.2", "chat tuning: hedges", {"hedging": 1}),
 )
 

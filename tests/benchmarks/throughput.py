@@ -10,7 +10,8 @@ the first checkpoint to the last: neither joining the group nor an empty topic i
 the same run a bare kafka-python consumer reads the same topic, COPY writes the rows the worker
 stored into another database's tables with all their indexes, and `rlhf-monitor backtest` reads
 the same records from a file, its start included. The same calls are also read as OpenTelemetry's
-collector writes them, a request's span and the model call's in one record with those of others.
+collector writes them, a request's span and the model call's in one record with those of others,
+and as LiteLLM does, a payload of 8 kB a call.
 
 With `--memory` the worker reads the records in tenths, and the process's memory is told after each.
 
@@ -61,7 +62,7 @@ from monitor.telemetry.metrics import Stage, TraceOutcome
 from monitor.telemetry.series import STAGE_SECONDS, TRACES
 from tests.benchmarks.harness import Servers, Topics, running, servers, wait_until
 from tests.benchmarks.report import machine, options, table, write_json
-from tests.benchmarks.wire import otlp_records
+from tests.benchmarks.wire import litellm_records, otlp_records
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 STEP = timedelta(seconds=2)
@@ -142,8 +143,14 @@ def measure(parts: Servers, records: Sequence[bytes]) -> Iterator[Passage]:
 
 def formats(parts: Servers, records: Sequence[bytes]) -> Iterator[Passage]:
     """Read the same calls in other formats."""
+    limits, now = limits_of(IngestSettings()), datetime.now(UTC)
+    payloads = list(litellm_records(records, limits, now=now))
+    topic = parts.topics().traces
+    parts.produce(topic, payloads)
+    yield consume(parts, topic, len(payloads), name="bare consumer, LiteLLM")
+    with parts.database() as url:
+        yield work(parts, url, payloads, name="worker, LiteLLM")
     for name, as_json in (("OTLP protobuf", False), ("OTLP JSON", True)):
-        limits, now = limits_of(IngestSettings()), datetime.now(UTC)
         wired = list(otlp_records(records, limits, calls=CALLS, as_json=as_json, now=now))
         topic = parts.topics().traces
         parts.produce(topic, wired)

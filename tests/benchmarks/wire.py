@@ -1,4 +1,4 @@
-"""The demo's traffic as OpenTelemetry's collector writes it to Kafka: its own messages, filled with the same texts."""
+"""The demo's traffic as OpenTelemetry's collector and LiteLLM write it: their records, with the same texts."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span, Status, Tra
 from monitor.errors import InvalidTrace
 from monitor.ingest.decode import DecodeLimits
 from monitor.ingest.formats.native import decode_trace
+from tests.recordings import litellm_calls
 
 
 def otlp_records(
@@ -39,6 +40,37 @@ def otlp_records(
             spans = _scope(data)
     if spans.spans:
         yield _written(data, as_json=as_json)
+
+
+def litellm_records(records: Sequence[bytes], limits: DecodeLimits, *, now: datetime) -> Iterator[bytes]:
+    """Yield the sound ones of the native *records* as payloads of LiteLLM, after one that was recorded."""
+    payload = msgspec.json.decode(litellm_calls()["tags"].value or b"")
+    seen = set[str]()
+    for record in records:
+        trace = decode_trace(record, limits, now)
+        if isinstance(trace, InvalidTrace) or trace.trace_id in seen:
+            continue
+        seen.add(trace.trace_id)
+        end = trace.timestamp.timestamp()
+        changes: dict[str, Any] = {
+            "id": f"chatcmpl-{trace.trace_id}",
+            "litellm_call_id": trace.trace_id,
+            "trace_id": trace.conversation_id,
+            "startTime": end - (trace.latency_seconds or 0.0),
+            "endTime": end,
+            "model": trace.policy_model,
+            "prompt_tokens": trace.input_tokens,
+            "completion_tokens": trace.output_tokens,
+            "request_tags": [f"{name}:{label}" for name, label in trace.cohort.items()],
+            "messages": [{"role": message.role, "content": message.content} for message in trace.messages],
+        }
+        if trace.error is not None:
+            failed = {"error_class": "InternalServerError", "error_message": trace.error, "llm_provider": "openai"}
+            changes |= {"status": "failure", "error_str": trace.error, "error_information": failed, "response": {}}
+        else:
+            choice = {"message": {"role": "assistant", "content": trace.response}, "finish_reason": trace.finish_reason}
+            changes["response"] = payload["response"] | {"model": trace.policy_model, "choices": [choice]}
+        yield msgspec.json.encode(payload | changes)
 
 
 def _scope(data: TracesData) -> ScopeSpans:

@@ -17,9 +17,11 @@ from monitor.domain.job import Action, Check, Hold, JobState, PlannedStart, RunP
 from monitor.domain.stream import StreamKey
 from monitor.domain.text import visible
 from monitor.domain.view import BaselineSummary, JobEvent
+from monitor.drift.correlation import RewardCorrelation
 from monitor.drift.daily import DayEvidence, Moved
 from monitor.drift.moved import MovedStreams
 from monitor.runs.model import Models, RegisteredModel
+from monitor.stats.rank_correlation import RankCorrelation
 from monitor.telemetry.health import Health
 from monitor.web.app import create_app
 from monitor.web.server import WebServer
@@ -77,6 +79,19 @@ def test_the_console_says_whether_the_scorer_still_scores_its_anchor_set_as_at_f
     monitor.anchored = replace(still, mean=-0.41, moved=True)
     expect(page.locator("#anchor")).to_contain_text("0.410 sd from its first scores. The scorer has changed")
     expect(page.locator("#anchor")).to_have_attribute("data-tone", "bad")
+
+
+def test_the_console_says_what_goes_with_the_reward_in_the_latest_traces(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    before, now, few = (RankCorrelation(r, r - 0.1, r + 0.1, size) for r, size in ((0.1, 500), (0.6, 400), (0.9, 40)))
+    monitor.together.append(RewardCorrelation.of(("m", "s", "response_length"), before, now))
+    monitor.together.append(RewardCorrelation.of(("m", "s", "bold"), None, now))
+    monitor.together.append(RewardCorrelation.of(("old", "s", "bold"), None, few))
+    page.goto(address)
+    told = "Reward goes with: response_length +0.60 (baseline +0.10, moved); bold +0.60 (baseline not known)."
+    expect(page.locator("#correlations")).to_have_text(told)
+    expect(page.locator("#correlations")).to_have_attribute("data-tone", "warning")
 
 
 def test_a_cohort_named_in_html_is_shown_as_text(page: Page, address: str, monitor: InMemoryMonitor) -> None:
@@ -176,9 +191,9 @@ def test_hostile_labels_are_shown_as_visible_text_everywhere(
     assert sorted(shown) == sorted(cut.get(label, visible(label)) for label in LABELS.values())
     assert [text for text in page.locator("body, body *").all_text_contents() if unseen(text)] == []
     assert page.evaluate("window.owned") is None
-    assert page.locator("main img, main [onload], main [onerror], main a:not([data-part=report])").count() == 0
+    assert page.locator("main img, main [onload], main [onerror]").count() == 0
     links = page.locator("main a").evaluate_all("links => links.map((link) => link.getAttribute('href'))")
-    assert all(re.fullmatch(r"/api/v1/jobs/\d+/report", link) for link in links)
+    assert all(re.fullmatch(r"/api/v1/jobs/\d+/report|/alarms/\d+", link) for link in links)
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
@@ -225,6 +240,23 @@ def test_one_incident_is_one_card_with_a_line_for_each_thing_that_moved(
     expect(cards.locator(".members > li")).to_have_count(5)
     expect(cards.locator(".members > li").last).to_contain_text("response length ↑ rose, product=travel")
     expect(cards.locator(".members")).to_be_visible()
+
+
+def test_an_alert_s_link_leads_to_its_incident_wherever_it_stands_by_now(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    ended = replace(stored_alarm(1, state=AlarmState.RECOVERED), recovered_at=NOW)
+    monitor.stored = {1: ended} | {number: stored_alarm(number, incident_id=number) for number in range(2, 12)}
+    page.set_viewport_size({"width": 1280, "height": 400})
+    page.goto(f"{address}#incident-11")
+    expect(page.locator("#incident-11")).to_be_in_viewport()
+    expect(page.locator("#incident-11 .members")).to_be_visible()
+    expect(page.locator("#incident-2 .members")).not_to_be_visible()
+    page.goto(f"{address}#incident-1")
+    expect(page.locator("#ended-list #incident-1 .members")).to_be_visible()
+    expect(page.locator("#incident-1")).to_be_in_viewport()
+    page.goto(f"{address}#incident-99")
+    expect(page.locator("#incident-99")).to_have_count(0)
 
 
 def test_an_incident_is_snoozed_for_a_while_and_opened_again(

@@ -94,7 +94,7 @@ def judge(url: str, **changes: object) -> dict[str, object]:
 
 
 def test_a_judge_has_a_series_of_its_own_beside_the_patterns(server: JudgeServer) -> None:
-    of, counted = settings(judge=judge(server.url)), Counter[tuple[str, str]]()
+    of, counted = settings(model="patterns", judge=judge(server.url)), Counter[tuple[str, str]]()
     count_judgements(of, lambda signal, outcome, count: counted.update({(signal, outcome.value): count}))
     assert told(of) == {REFUSAL.name: [1.0, 0.0], REFUSAL_JUDGED.name: [1.0, 0.0]}
     assert counted == {(REFUSAL_JUDGED.name, "judged"): 2}
@@ -103,7 +103,8 @@ def test_a_judge_has_a_series_of_its_own_beside_the_patterns(server: JudgeServer
 
 
 def test_a_dead_judge_costs_its_own_series_alone_and_is_counted() -> None:
-    of, counted = settings(judge=judge(f"http://127.0.0.1:{free_port()}")), Counter[str]()
+    away = judge(f"http://127.0.0.1:{free_port()}")
+    of, counted = settings(model="patterns", judge=away), Counter[str]()
     count_judgements(of, lambda _signal, outcome, count: counted.update({outcome.value: count}))
     assert told(of) == {REFUSAL.name: [1.0, 0.0]}
     assert counted == {"away": 2}
@@ -124,16 +125,17 @@ def test_a_label_that_a_folder_lacks_stops_the_start(tmp_path: Path) -> None:
 
 
 def test_refusals_that_are_off_want_no_folder(tmp_path: Path) -> None:
-    of = {"signals": {"off": ["refusal"], "refusal": {"model": str(tmp_path / "none"), "labels": ["x"]}}}
+    of = {"signals": {"off": ["refusal"], "refusal": {"model": str(tmp_path), "labels": ["x"]}}}
     assert REFUSAL not in signals_of(Settings.model_validate(of)).observers
 
 
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"model": "/m"}, "wants labels"),
+        ({"model": "/"}, "wants labels"),
+        ({"model": "/nowhere"}, "nor a file or a folder"),
         ({"labels": ["x"]}, "labels belong to a folder"),
-        ({"model": "/m", "labels": ["x"], "full_labels": ["y"]}, "full_labels names 'y'"),
+        ({"model": "/", "labels": ["x"], "full_labels": ["y"]}, "full_labels names 'y'"),
         ({"judge": {"endpoint": "http://j"}}, "judge.endpoint wants judge.model"),
         ({"judge": {"endpoint": "j", "model": "m"}}, "endpoint"),
     ],

@@ -46,6 +46,9 @@ def test_what_failed_cancelled_and_running_runs_took_is_counted_and_a_spent_budg
     assert [(run.started_at, run.ended_at) for run in failed] == list(zip(began, ended, strict=True))
     lasted = sum((stop - start for start, stop in zip(began, ended, strict=True)), now - running.started_at)
     assert gpu_hours([*failed, running], gpus=2, now=now) == pytest.approx(2 * lasted / timedelta(hours=1))
+    both = parts.ruled_by(budget=BudgetSettings(gpus_a_run=2))
+    assert both.gpu_hours() == pytest.approx(2 * lasted / timedelta(hours=1), abs=2 * 60 / 3600)
+    assert both.gpu_hours() > 2 * lasted / timedelta(hours=1), "the run under way goes on"
 
     parts.service.move_job(2, JobOrder.CANCEL, actor=OPERATOR)
     drive(hanging, Step.FENCED)

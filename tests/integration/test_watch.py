@@ -13,14 +13,13 @@ from sqlalchemy import Engine, text
 from monitor.app.watch import WatchArrivals
 from monitor.domain.alarm import AlarmKind, AlarmState, Severity, StoredAlarm
 from monitor.domain.label import PREFERENCE
-from monitor.domain.observation import LogEntry, Series, Source, Subjects, micros_of
+from monitor.domain.observation import LogEntry, Series, Source, Subjects, batch_of, micros_of
 from monitor.domain.review import Selection
 from monitor.domain.score import Opinion
 from monitor.drift.controller import Controller
 from monitor.drift.incident import IncidentRule
 from monitor.drift.watch import WatchRules
 from monitor.ingest.offset import StoredOffset
-from monitor.observe.gather import batch_of
 from monitor.postgres.alarms import PostgresAlarmFacts, PostgresAlarms
 from monitor.postgres.arrivals import PostgresArrivals
 from monitor.postgres.checkpoints import PostgresCheckpoints

@@ -261,6 +261,8 @@ class Bench:
     limit: BadRecordLimit = field(default_factory=lambda: BadRecordLimit(max_run=1000, max_ratio=0.9))
     reward_model: RewardModel | None = None
     max_records: int = 10
+    max_traces: int | None = None
+    max_bytes: int = 1 << 30
     drain_seconds: float = 10.0
 
     def worker(self) -> Worker:
@@ -268,7 +270,7 @@ class Bench:
         return Worker(
             self.source.open,
             self.processor(metrics),
-            limits=BatchLimits(self.max_records, max_seconds=0.01),
+            limits=BatchLimits(self.max_records, max_seconds=0.01, max_bytes=self.max_bytes),
             metrics=metrics,
             health=self.health,
             backoff=quick(),
@@ -289,6 +291,7 @@ class Bench:
             clock=lambda: NOW,
             stop=threading.Event(),
             sweep=Sweep(made, self.store, metrics, max_fragments=1000),
+            max_traces=self.max_traces,
         )
 
     @contextmanager

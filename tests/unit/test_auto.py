@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 from monitor.domain.trace import Trace
 from monitor.errors import InvalidTrace
 from monitor.ingest.decode import DecodeLimits, Reason
+from monitor.ingest.formats import litellm, native
 from monitor.ingest.outcome import Carries, Outcome, Skipped, SkipReason
 from monitor.ingest.part import Part
 from monitor.ingest.record import Record
@@ -130,3 +132,28 @@ def test_what_is_no_object_says_so(value: bytes | None, reason: Reason) -> None:
     (invalid,) = outcomes(value)
     assert isinstance(invalid, InvalidTrace)
     assert invalid.reason == reason
+
+
+@pytest.mark.parametrize(("value", "form"), [(NATIVE, "native"), (LITELLM, "litellm")], ids=["native", "litellm"])
+def test_a_sound_trace_is_looked_at_as_its_own_format_alone(
+    monkeypatch: pytest.MonkeyPatch, value: bytes, form: str
+) -> None:
+    tried: list[str] = []
+    for name, module, function in (("native", native, "decode_trace"), ("litellm", litellm, "decode_payload")):
+        decode = getattr(module, function)
+
+        def told(*given: object, name: str = name, decode: Callable[..., Outcome] = decode) -> Outcome:
+            tried.append(name)
+            return decode(*given)
+
+        monkeypatch.setattr(module, function, told)
+    assert isinstance(outcomes(value)[0], Trace)
+    assert tried == [form]
+
+
+def test_a_native_trace_that_quotes_a_payload_is_native_and_a_payload_that_quotes_a_trace_is_a_payload() -> None:
+    quoting = line(trace(1), litellm_call_id="x", response='"litellm_call_id"')
+    assert outcomes(quoting) == outcomes(quoting, "native")
+    payload = json.loads(LITELLM) | {"metadata": {"policy_model": "x"}}
+    quoted = json.dumps(payload).encode()
+    assert outcomes(quoted) == outcomes(quoted, "litellm")

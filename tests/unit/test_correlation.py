@@ -10,10 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from monitor.domain.observation import ObservationBatch, Series
+from monitor.domain.observation import ObservationBatch, Series, batch_of
 from monitor.domain.view import BaselineSummary
 from monitor.drift.correlation import Correlations, RewardCorrelation, correlations_of, present_of
-from monitor.observe.gather import batch_of
 from monitor.stats.rank_correlation import LEAST_PAIRS, rank_correlation
 
 Floats = NDArray[np.float64]
@@ -133,9 +132,9 @@ def test_models_and_scorers_are_kept_apart_and_only_shared_subjects_count() -> N
 def test_the_present_is_what_most_of_the_latest_traces_have() -> None:
     few, many = (rank_correlation(*gaming(size, 1.0, 5), one_stratum(size)) for size in (50, 90))
     rows = (
-        RewardCorrelation("a", "s", "bold", many, few),
-        RewardCorrelation("b", "s", "bold", None, many),
-        RewardCorrelation("b", "s", "emoji", None, None),
+        RewardCorrelation.of(("a", "s", "bold"), many, few),
+        RewardCorrelation.of(("b", "s", "bold"), None, many),
+        RewardCorrelation.of(("b", "s", "emoji"), None, None),
     )
     assert [row.signal for row in present_of(rows)] == ["bold", "emoji"]
     assert present_of(()) == ()

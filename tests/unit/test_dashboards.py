@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -36,12 +37,20 @@ def names_in(expressions: list[str], prefix: str) -> set[str]:
     return {name for expression in expressions for name in re.findall(rf"\b{prefix}[a-z0-9_:]+", expression)}
 
 
+def queries_of(alert: dict[str, Any]) -> list[str]:
+    """Return what the annotations of *alert* look up, the labels' places as they stand."""
+    return [
+        query for text in alert["annotations"].values() for query in re.findall(r'printf "([^"]*monitor[^"]*)"', text)
+    ]
+
+
 def name_of(rule: dict[str, str]) -> str:
     return rule.get("alert") or rule["record"]
 
 
 ALL_RULES = [*rules(ALERTS), *rules(RECORDING)]
-EXPRESSIONS = [rule["expr"] for rule in ALL_RULES] + dashboard_expressions()
+LOOKED_UP = [query for rule in rules(ALERTS) for query in queries_of(rule)]
+EXPRESSIONS = [rule["expr"] for rule in ALL_RULES] + LOOKED_UP + dashboard_expressions()
 ALERT_NAMES = [rule["alert"] for rule in rules(ALERTS)]
 
 
@@ -99,6 +108,19 @@ def test_a_rule_keeps_deployments_apart(expression: str) -> None:
     assert all(selected), "every series is taken of one scrape job, which the chart replaces by its own"
     grouped = re.findall(r"\b(?:by|on) \(([^)]*)\)", expression)
     assert all(labels.startswith("namespace, job") for labels in grouped)
+
+
+@pytest.mark.parametrize("query", sorted(set(LOOKED_UP)))
+def test_an_annotation_looks_up_its_own_deployment_alone(query: str) -> None:
+    assert re.search(r"monitor[_:][a-z_:]+\{namespace=%q,job=%q[,}]", query)
+
+
+def test_alerts_of_incidents_say_what_moved_where_and_since_when_and_lead_to_the_console() -> None:
+    carried = {name_of(alert): set(alert["annotations"]) for alert in rules(ALERTS)}
+    known = {"signal", "cohort", "direction", "effect", "onset", "link", "runbook_url"}
+    assert known <= carried["RlhfMonitorDriftAlarm"]
+    assert known <= carried["RlhfMonitorIncidentWarning"]
+    assert {"cohort", "onset", "link", "runbook_url"} <= carried["RlhfMonitorSilence"]
 
 
 @pytest.mark.parametrize("expression", dashboard_expressions())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from monitor.domain.trace import Message, Trace
 from monitor.signals.schema import keeps_to
 from tests.traces import trace
-from tests.unit.test_habits import FILLER, seen
+from tests.unit.test_habits import FILLER, OBSERVERS, seen
 
 SHEET = "# Plan\n\nBuy:\n- milk\n- **bread**\n\n1. go\n2. pay\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nDone \u2705"
 YAML = "```yaml\n# a comment\n- one\n- two\n| a | --- |\n**x**\n```"
@@ -134,6 +135,21 @@ def test_an_answer_keeps_to_its_schema_or_not(text: str, value: float) -> None:
 )
 def test_only_what_is_settled_is_said_of_a_schema(schema: Any, value: Any, kept: bool | None) -> None:
     assert keeps_to(value, schema) is kept
+
+
+def test_a_schema_that_asks_for_too_much_work_says_nothing() -> None:
+    schema = {"type": "array", "items": {"enum": list(range(2_000))}}
+    assert keeps_to([1] * 5_000, schema) is None
+    assert keeps_to([1] * 5, schema) is True
+
+
+@pytest.mark.parametrize("piece", [" ", "-", "| ", "|-", "--|", "#", "`", "**", "- ", "\n", "```\n", "a ", "i am "])
+def test_an_answer_of_a_hundred_thousand_odd_signs_is_read_at_once(piece: str) -> None:
+    text = piece * (100_000 // len(piece)) + "|-- as an ai, json only, perhaps, " + "the of and to is " * 2
+    started = time.process_time()
+    for name in OBSERVERS:
+        seen(name, trace(response=text))
+    assert time.process_time() - started < 5.0  # a tenth of a second, as a rule; minutes where a pattern backtracks
 
 
 def test_a_schema_that_is_no_json_says_nothing() -> None:

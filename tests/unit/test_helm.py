@@ -14,6 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from dashboards.fitted import fit
 from monitor.settings.load import load_settings
 from tests.real_kafka import ROOT, in_ci
 
@@ -191,6 +192,15 @@ def test_the_rules_are_the_repository_s_own_about_this_release_alone_with_the_ru
     assert sorted(groups, key=itemgetter("name")) == rule_groups(of_this_release)
     service = next(item for key, item in rendered.items() if key.startswith("Service/"))
     assert service["metadata"]["name"] == "watch-rlhf-monitor", "the job that the operator gives what it scrapes"
+
+
+def test_the_rules_take_the_job_and_the_namespace_that_the_processes_are_scraped_under() -> None:
+    scraped = "--set=prometheusRule.job=kubernetes-pods,prometheusRule.namespace=llm"
+    rendered = render(CHART / "ci" / "gpu-values.yaml", scraped)
+    groups = rendered["PrometheusRule/watch-rlhf-monitor"]["spec"]["groups"]
+    url = "https://runbooks.example/rlhf-monitor"
+    fitted = rule_groups(lambda path: fit(path.read_text(), job="kubernetes-pods", namespace="llm", runbooks=url))
+    assert sorted(groups, key=itemgetter("name")) == fitted
 
 
 def test_without_an_address_the_runbooks_are_named_by_their_path_in_the_repository() -> None:

@@ -9,17 +9,19 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import isnan
 
 import pytest
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
+from monitor.domain.alarm import Alarm, AlarmKind, AlarmState, Direction, Effect, Severity, StoredAlarm
 from monitor.domain.incident import Incident, sum_up
 from monitor.domain.job import Action, JobState, RunProgress
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.text import for_metric
+from monitor.telemetry.console import show_console
 from monitor.telemetry.declaration import Series
 from monitor.telemetry.health import Health
 from monitor.telemetry.labels import LabelMetrics
@@ -30,6 +32,7 @@ from monitor.telemetry.reference import ReferenceMetrics
 from monitor.telemetry.releases import ReleaseMetrics
 from monitor.telemetry.series import DAEMON_SERIES, SCORED_TOKENS, SERIES, SERVING_SERIES
 from monitor.telemetry.serving import ServingMetrics
+from monitor.telemetry.signals import SignalCounts
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -104,6 +107,8 @@ def test_the_daemon_exports_exactly_the_series_declared_for_it(metrics: Metrics,
     LabelMetrics(registry)
     ProbeMetrics(registry)
     ReleaseMetrics(registry)
+    show_console(None, registry)
+    SignalCounts(registry)
     assert_declared(registry, DAEMON_SERIES)
 
 
@@ -312,6 +317,49 @@ def test_an_open_incident_is_told_by_its_number_however_it_grows(metrics: Metric
     metrics.show_incidents([])
     assert registry.get_sample_value("monitor_incident_members", labels) is None
     assert registry.get_sample_value("monitor_incidents_open", {"severity": "alert"}) == 0
+
+
+def told_by(registry: CollectorRegistry) -> dict[str, tuple[dict[str, str], float]]:
+    """Return what tells each incident, by its number."""
+    [family] = [family for family in registry.collect() if family.name == "monitor_incident_effect"]
+    return {sample.labels.pop("incident"): (sample.labels, sample.value) for sample in family.samples}
+
+
+def test_an_incident_is_told_by_its_first_alarm_of_the_highest_severity_and_by_its_onset(
+    metrics: Metrics, registry: CollectorRegistry
+) -> None:
+    warning = replace(alarm("dataset=early", severity=Severity.WARNING, place=10), incident_id=7)
+    later, first = (replace(alarm(f"place={place}", place=place), incident_id=7) for place in (950, 900))
+    silent = replace(alarm("*", kind=AlarmKind.NO_DATA, direction=None, effect=None), incident_id=8)
+    unfiled = alarm("dataset=new")
+    metrics.show_alarms([warning, later, first, silent, unfiled])
+    told = told_by(registry)
+    refusal = {"signal": "refusal", "cohort": "place=900", "direction": "up", "unit": "points"}
+    labels, points = told.pop("7")
+    assert labels == refusal
+    assert points == pytest.approx(12.0), "a rate moves by points of a hundred, as people read it"
+    labels, value = told.pop("8")
+    assert (labels["direction"], labels["unit"], isnan(value), told) == ("", "", True, {})
+    metrics.show_incidents([Incident(7, sum_up([warning, later, first]), NOON)])
+    onset = registry.get_sample_value("monitor_incident_onset_timestamp_seconds", {"incident": "7"})
+    assert onset == NOON.timestamp()
+
+
+def test_gpu_hours_stand_beside_those_allowed_where_they_are_limited(
+    metrics: Metrics, registry: CollectorRegistry
+) -> None:
+    def shown(count: str) -> float | None:
+        return registry.get_sample_value("monitor_job_gpu_hours", {"count": count})
+
+    metrics.show_gpu_hours(39.5, allowed=40.0)
+    assert (shown("taken"), shown("allowed")) == (39.5, 40.0)
+    metrics.show_gpu_hours(39.5, allowed=None)
+    assert (shown("taken"), shown("allowed")) == (39.5, None)
+
+
+def test_the_console_s_address_is_told_without_its_last_slash(registry: CollectorRegistry) -> None:
+    show_console("https://monitor.example/", registry)
+    assert registry.get_sample_value("monitor_console_info", {"url": "https://monitor.example"}) == 1
 
 
 def test_a_hostile_cohort_of_an_alarm_stays_one_visible_label(metrics: Metrics, registry: CollectorRegistry) -> None:

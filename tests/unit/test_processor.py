@@ -141,3 +141,14 @@ def test_too_many_bad_records_stop_the_worker_after_all_that_came_before_them() 
     with pytest.raises(TooManyBadRecords, match="3 invalid records in a row"):  # the run goes on over batches
         processor.store_batch(prepared[1])
     assert {record.offset for record, _ in bench.dead_letters.durable} == {1}
+
+
+def test_a_batch_ends_with_the_record_that_brings_too_many_traces_and_the_rest_follows() -> None:
+    many = b"[" + b",".join(lines(0, 1, 2)) + b"]"
+    values = [many, *lines(3), many, *lines(4, 5)]
+    bench = Bench(ScriptedSource({}), max_traces=3)
+    bench.store.offsets = {A: 0, B: 0}
+    given = batch({A: dict(enumerate(values)), B: dict(enumerate(lines(6)))}, {A: 0, B: 0})
+    assert bench.processor(Metrics(CollectorRegistry())).process(given) == {A: 5, B: 1}
+    spans = [list(checkpoint.spans.items()) for checkpoint in bench.store.written]
+    assert spans == [[(A, Span(0, 1))], [(A, Span(1, 3))], [(A, Span(3, 5)), (B, Span(0, 1))]]

@@ -59,3 +59,11 @@ def test_old_keys_are_forgotten_without_a_change_inside_the_window(monkeypatch: 
     mark_repeats([old, new], last, WINDOW)
     memory.remember(last)
     assert set(memory.last_counted({*old.repeat_keys(), *new.repeat_keys()})) == set(new.repeat_keys())
+
+
+def test_the_keys_are_those_that_earlier_releases_stored() -> None:
+    item = asked("Größe?", conversation_id="c-1")
+    assert [key.hex() for key in item.repeat_keys()] == [
+        "f1e8427ea88ce11b5bef817b043f5f90",
+        "cd01b667929ed5e25f2c3935626fbf66",
+    ]

@@ -72,11 +72,6 @@ def test_by_default_all_but_the_optional_signals_are_on(optional: None) -> None:
     assert "win_rate" not in chosen.at_once
 
 
-def test_every_signal_says_what_it_means() -> None:
-    silent = [name for name, signal in DEFAULT.known.items() if not signal.meaning]
-    assert silent == []
-
-
 def test_a_batch_is_read_in_one_call_and_in_order(optional: None) -> None:
     told = [trace(0, response="Yes."), trace(1, response=None), trace(2, response="It is as it is.")]
     *_, column = choose(on=["brevity"]).read(told)

@@ -8,10 +8,11 @@ from monitor.domain.score import Opinion, Reward, win_of
 from monitor.domain.trace import TokenSource
 from monitor.ingest.decode import count_output_tokens
 from monitor.signals.observe import observe
-from monitor.signals.refusal.patterns import REFUSAL_VERSION
+from monitor.signals.refusal.observers import refusal_model
 from monitor.signals.set import DEFAULT
 from tests.traces import REFUSAL, trace
 
+REFUSAL_VERSION = refusal_model().version
 REWARD = Reward("v1", (0.25, 0.75), 0.5, 0.25, 0.25)
 
 
@@ -23,7 +24,7 @@ def observed(reward: Reward | None = None, **changes: object) -> dict[tuple[str,
 def test_an_answered_trace_is_observed_by_every_signal_it_says_something_about() -> None:
     assert observed(REWARD, feedback_rating=-1.0) == {
         ("response_length", "reported"): 100.0,
-        ("refusal", REFUSAL_VERSION): 0.0,
+        ("refusal", REFUSAL_VERSION): pytest.approx(0.0, abs=0.01),
         ("truncation", "reported"): 0.0,
         ("error", "reported"): 0.0,
         ("negative_feedback", "reported"): 1.0,
@@ -44,7 +45,7 @@ def test_lengths_in_different_units_are_never_compared(source: TokenSource) -> N
 
 def test_a_refusal_a_cut_answer_and_a_content_user_are_seen() -> None:
     seen = observed(response=REFUSAL, finish_reason="LENGTH", feedback_rating=0.0)
-    assert seen["refusal", REFUSAL_VERSION] == 1.0
+    assert seen["refusal", REFUSAL_VERSION] > 0.9
     assert seen["truncation", "reported"] == 1.0
     assert seen["negative_feedback", "reported"] == 0.0
 
@@ -94,17 +95,18 @@ def test_a_call_of_tools_has_no_length_of_prose_and_is_refused_by_its_text_alone
     ("response", "value"),
     [
         (REFUSAL + " Why" + " not" * 250, 1.0),
-        ("A long answer." * 70, 0.0),
+        ("This is the answer that you asked for. " * 25, 0.0),
         ("A short one that was cut", None),
         (REFUSAL, None),
         ("<think>" + "well " * 400, None),
-        ("<think>well</think>" + "A long answer." * 70, 0.0),
+        ("<think>well</think>" + "This is the answer that you asked for. " * 25, 0.0),
     ],
 )
 def test_a_text_that_was_cut_is_read_for_refusals_where_its_opening_is_whole(
     response: str, value: float | None
 ) -> None:
-    assert observed(response=response, truncated=True).get(("refusal", REFUSAL_VERSION)) == value
+    read = observed(response=response, truncated=True).get(("refusal", REFUSAL_VERSION))
+    assert (None if read is None else round(read)) == value
 
 
 def test_what_was_cut_is_neither_counted_in_words_nor_a_repeat_of_what_begins_alike() -> None:

@@ -22,12 +22,14 @@ from monitor.domain.job import TRANSITIONS, JobState
 from monitor.domain.order import ORDERS
 from monitor.domain.stream import StreamKey
 from monitor.domain.view import Overview
+from monitor.drift.correlation import RewardCorrelation
 from monitor.drift.daily import DayEvidence, Moved
 from monitor.drift.moved import MovedStreams
 from monitor.drift.status import Streams
 from monitor.errors import InvalidSetting
 from monitor.postgres.engine import AWAY, create_engine_for
 from monitor.postgres.views.streams import PostgresStreams
+from monitor.stats.rank_correlation import RankCorrelation
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics
 from monitor.web.app import create_app
@@ -72,6 +74,16 @@ def guarded(monitor: InMemoryMonitor, health: Health) -> TestClient:
 
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
+
+
+def test_what_goes_with_the_reward_is_told_with_whether_it_moved(local: TestClient, monitor: InMemoryMonitor) -> None:
+    before, now = RankCorrelation(0.1, 0.0, 0.2, 500), RankCorrelation(0.6, 0.5, 0.7, 400)
+    monitor.together.append(RewardCorrelation.of(("m", "s", "response_length"), before, now))
+    monitor.together.append(RewardCorrelation.of(("m", "s", "bold"), None, now))
+    rows = local.get("/api/v1/correlations").json()
+    assert [(row["signal"], row["has_moved"]) for row in rows] == [("response_length", True), ("bold", False)]
+    assert rows[0]["current"] == {"estimate": 0.6, "lower": 0.5, "upper": 0.7, "pairs": 400}
+    assert rows[1]["baseline"] is None
 
 
 def test_every_part_that_is_not_ready_is_named_with_its_reason(local: TestClient, health: Health) -> None:

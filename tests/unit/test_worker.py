@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from monitor.domain.label import LabelOutcome
 from monitor.errors import TooManyBadRecords, Unavailable
 from monitor.ingest.letter import ATTEMPT
-from monitor.ingest.offset import StartOffset
+from monitor.ingest.offset import StartOffset, StoredOffset
 from monitor.ingest.record import Record
 from monitor.pipeline.checkpoint import Checkpoint
 from monitor.pipeline.processor import PART, BadRecordLimit
@@ -53,9 +53,45 @@ def test_under_back_pressure_it_holds_one_batch_pauses_and_keeps_polling() -> No
     assert bench.store.trace_ids == ids(*range(200))
 
 
+def test_records_of_many_traces_make_checkpoints_of_few_records_and_every_one_is_stored_once() -> None:
+    values = [b"[" + b",".join(lines(*range(4 * number, 4 * number + 4))) + b"]" for number in range(50)]
+    bench = Bench(ScriptedSource({A: values}), max_traces=8)
+    with bench.running():
+        wait_for(lambda: bench.source.committed == {A: 50}, "the last commit")
+    assert bench.store.trace_ids == ids(*range(200))
+    assert {len(checkpoint.observed.traces) for checkpoint in bench.store.written} == {8}
+
+
+def test_a_batch_holds_no_more_bytes_than_it_may_and_a_larger_record_is_alone() -> None:
+    small, large = lines(*range(40)), line(trace(40), response="x" * 5000)
+    bench = Bench(ScriptedSource({A: [*small, large, *lines(*range(41, 50))]}), max_bytes=4 * len(small[-1]))
+    with bench.running():
+        wait_for(lambda: bench.source.committed == {A: 50}, "the last commit")
+    held = [[item.trace.trace_id for item in checkpoint.observed.traces] for checkpoint in bench.store.written]
+    assert max(map(len, held)) == 4
+    assert ids(40) in held
+    assert bench.store.trace_ids == ids(*range(50))
+
+
+def test_a_stop_amid_a_parted_batch_stores_what_was_read() -> None:
+    values = [b"[" + b",".join(lines(*range(4 * number, 4 * number + 4))) + b"]" for number in range(10)]
+    bench = Bench(ScriptedSource({A: values}), max_traces=4)
+    bench.store.open.clear()
+    with bench.running() as stop:
+        assert bench.store.entered.acquire(timeout=WAIT_SECONDS)
+        stop.set()
+        bench.store.open.set()
+    assert bench.store.trace_ids == ids(*range(40))
+    assert bench.store.offsets == {A: 10}
+
+
+@pytest.mark.parametrize("max_traces", [None, 3], ids=["whole batches", "parted batches"])
 @pytest.mark.parametrize("fenced", [60, 5], ids=["both partitions go on", "the fenced partition has no more records"])
-def test_after_a_fence_nothing_read_later_is_stored_without_what_came_before_it(fenced: int) -> None:
-    bench = Bench(ScriptedSource({A: lines(*range(fenced)), B: lines(*range(100, 160))}, poll_records=5))
+def test_after_a_fence_nothing_read_later_is_stored_without_what_came_before_it(
+    fenced: int, max_traces: int | None
+) -> None:
+    log = {A: lines(*range(fenced)), B: lines(*range(100, 160))}
+    bench = Bench(ScriptedSource(log, poll_records=5), max_traces=max_traces)
     bench.store.open.clear()
     with bench.running():
         assert bench.store.entered.acquire(timeout=WAIT_SECONDS)
@@ -229,6 +265,31 @@ def test_a_store_that_lost_its_last_commits_is_noticed_without_a_new_record(monk
         wait_for(lambda: all_stored(bench), "what was lost")
     assert bench.store.trace_ids == ids(*range(40))
     assert bench.health.failure is None
+
+
+def test_a_store_that_hangs_while_nothing_is_read_keeps_no_broker_from_being_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("monitor.pipeline.worker.COMPARE_SECONDS", 0.02)
+    now = 0.0
+    bench = Bench(ScriptedSource({A: lines(*range(5))}), health=Health((PART,), clock=lambda: now))
+    hangs, let_go = threading.Event(), threading.Event()
+
+    def stored_offsets() -> dict[tuple[str, int], StoredOffset]:
+        hangs.set()
+        assert let_go.wait(WAIT_SECONDS)
+        return InMemoryCheckpoints.stored_offsets(bench.store)
+
+    with bench.running():
+        wait_for(lambda: all_stored(bench), "the first records")
+        bench.store.stored_offsets = stored_offsets  # type: ignore[method-assign]
+        assert hangs.wait(WAIT_SECONDS)
+        polled = bench.source.polls["reading"]
+        wait_for(lambda: bench.source.polls["reading"] > polled + 3, "brokers that are asked")
+        now = 31.0
+        reasons = bench.health.ready()[1]
+        let_go.set()
+    assert reasons["batch"] == "asking PostgreSQL for the offsets: not done after 31 s"
 
 
 @pytest.mark.parametrize("hanging", ["the store", "the broker"])

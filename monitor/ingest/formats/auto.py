@@ -8,6 +8,7 @@ from itertools import chain
 
 import msgspec
 
+from monitor.domain.trace import Trace
 from monitor.errors import InvalidTrace
 from monitor.ingest.decode import MAX_SHOWN_CHARACTERS, DecodeLimits, Reason, parts_of_json
 from monitor.ingest.formats import litellm, native, otlp
@@ -28,13 +29,14 @@ NATIVE_FIELDS = frozenset(
 )
 OTLP_FIELDS = frozenset({"resourceSpans", "resourceLogs", "resourceMetrics"})
 OTLP_BEGINNING = b'{"resource'
+OWN_FIELD, LITELLM_FIELD = b'"policy_model"', b'"litellm_call_id"'  # a text's own quotation marks are escaped
 KNOWN = "a native trace (`policy_model`), a payload of LiteLLM (`litellm_call_id`), or OTLP (`resourceSpans`)"
 
 
 def decode_traces(record: Record, limits: DecodeLimits, now: datetime) -> Iterable[Outcome]:
     """Read *record* as what it is; one that fits no format is told so, with what was found.
 
-    Native traces are tried first, since most records are.
+    The likeliest is tried first: a sound trace in it needs no look at the fields.
     """
     value = record.value
     if not value or (record.headers and _is_protobuf(record.headers)):
@@ -42,9 +44,12 @@ def decode_traces(record: Record, limits: DecodeLimits, now: datetime) -> Iterab
     if value[0] == BRACE:
         if value.startswith(OTLP_BEGINNING):
             return _OTLP(record, limits, now)
-        trace = native.decode_trace(value, limits, now)
-        if not isinstance(trace, InvalidTrace):
-            return (trace,)
+        is_native = OWN_FIELD in value or LITELLM_FIELD not in value
+        found = (
+            native.decode_trace(value, limits, now) if is_native else litellm.decode_payload(value, record, limits, now)
+        )
+        if isinstance(found, Trace):
+            return (found,)
     may_be_protobuf = value[0] == NEWLINE
     if may_be_protobuf and value[:MAX_BLANKS].lstrip()[:1] not in OPENINGS:
         return _OTLP(record, limits, now)
@@ -62,17 +67,19 @@ def _is_protobuf(headers: Sequence[tuple[str, bytes | None]]) -> bool:
 
 def _read_object(record: Record, limits: DecodeLimits, now: datetime) -> Iterable[Outcome]:
     """Read one JSON object in the format that its fields are of."""
-    trace = native.decode_trace(record.value, limits, now)
-    fields = _fields(record.value) if isinstance(trace, InvalidTrace) else None
-    if fields is None:  # a native trace, or no JSON object
-        return (trace,)
+    fields = _fields(record.value)
+    trace: Trace | InvalidTrace | None = None
+    if fields is None or "policy_model" in fields:  # without it there is no native trace
+        trace = native.decode_trace(record.value, limits, now)
+        if fields is None or not isinstance(trace, InvalidTrace):
+            return (trace,)
     if not OTLP_FIELDS.isdisjoint(fields):
         return _OTLP(record, limits, now)
     native_fields = len(NATIVE_FIELDS.intersection(fields))
     if len(LITELLM_FIELDS.intersection(fields)) > native_fields:
         return (litellm.decode_payload(record.value, record, limits, now),)
     if native_fields:
-        return (trace,)
+        return (trace or native.decode_trace(record.value, limits, now),)
     found = ", ".join(ascii(name[:MAX_SHOWN_CHARACTERS]) for name in fields[:MAX_SHOWN_FIELDS]) or "no field"
     more = f" and {len(fields) - MAX_SHOWN_FIELDS} more fields" if len(fields) > MAX_SHOWN_FIELDS else ""
     return (InvalidTrace(Reason.UNKNOWN_FORMAT, f"value holds {found}{more}; wanted {KNOWN}"),)

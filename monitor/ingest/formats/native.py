@@ -114,6 +114,39 @@ class NativeTrace(Struct, frozen=True, kw_only=True, gc=False):
     ] = None
 
 
+def native_form(trace: Trace) -> dict[str, Any]:
+    """Return *trace* as the native JSON form has it; what is not known is left out.
+
+    So are tokens that were counted here and not reported: whoever reads the form counts anew.
+    """
+    scores = trace.reward_scores
+    form: dict[str, Any] = {
+        "trace_id": trace.trace_id,
+        "timestamp": trace.timestamp.isoformat().replace("+00:00", "Z"),
+        "policy_model": trace.policy_model,
+        "conversation_id": trace.conversation_id,
+        "user_id": trace.user_id,
+        "cohort": dict(trace.cohort) or None,
+        "messages": [{"role": message.role, "content": message.content} for message in trace.messages] or None,
+        "response": trace.response,
+        "reference_response": trace.reference_response,
+        "finish_reason": trace.finish_reason,
+        "input_tokens": trace.input_tokens,
+        "output_tokens": trace.output_tokens if trace.output_tokens_source is TokenSource.REPORTED else None,
+        "latency_seconds": trace.latency_seconds,
+        "feedback": None if trace.feedback_rating is None else {"rating": trace.feedback_rating},
+        "error": trace.error,
+        "reward_scores": None if scores is None else {"policy": scores.policy, "reference": scores.reference},
+        "tool_calls": trace.tool_calls or None,
+        "truncated": trace.truncated or None,
+        "first_token_seconds": trace.first_token_seconds,
+        "cached_input_tokens": trace.cached_input_tokens,
+        "output_type": trace.output_type,
+        "output_schema": trace.output_schema,
+    }
+    return {name: value for name, value in form.items() if value is not None}
+
+
 class NativePreference(Struct, frozen=True, kw_only=True):
     """A human verdict on two responses to one prompt. Unknown fields are ignored."""
 
@@ -143,8 +176,8 @@ class NativeLabel(Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=KIND_PATTERN,
-            description="preference (over the reference response: 1 won, 0.5 tie, 0 lost), refusal, rating, correct,"
-            " or one of your own",
+            description="preference (over the reference response: 1 won, 0.5 tie, 0 lost), refusal, rating, escalation,"
+            " reopen, edit, regeneration, abandonment, correct, or one of your own",
         ),
     ]
     value: Share

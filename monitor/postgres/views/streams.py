@@ -15,7 +15,7 @@ from monitor.signals.set import DEFAULT, SignalSet
 
 _LATEST_SCORERS = text(
     "select distinct signal, scorer_version from observation_batch where entry_id in ("
-    "  select entry_id from log_entry where source not in ('clock', 'anchor', 'labels')"
+    "  select entry_id from log_entry where source not in ('clock', 'anchor', 'labels', 'feedback')"
     "  order by entry_id desc limit 100)"
 )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from monitor.domain.signal import Observation
 from monitor.domain.trace import Trace
 from monitor.signals.refusal import phrases
-from monitor.signals.refusal.reading import NO_REFUSAL, REFUSAL, RefusalReading
+from monitor.signals.refusal.reading import NO_REFUSAL, RefusalReading
+from monitor.signals.refusal.text import fold
 
 REFUSAL_VERSION = "patterns-1"  # raise it with every change of the patterns: old and new values do not compare
 OPENING_CHARACTERS = 450  # refusals live at the start; what follows is the explanation or the help
@@ -17,13 +17,6 @@ _REASON_AFTER = 300
 _PLAIN_DECLINE_BEFORE = 200  # a decline without a reason counts only as near the start as this
 
 _LEADING = " \t\r\n\f\v\u00a0\u200b\u2060\ufeff*_#>-~"
-_FOLD = str.maketrans(
-    dict.fromkeys("\u2018\u2019\u02bc\u2032\uff07\u00b4", "'")
-    | dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb\uff02", '"')
-    | dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad")
-    | dict.fromkeys("\u00a0\u2009\u202f", " ")
-    | {"\u2010": "-", "\u2011": "-"}
-)
 _MARKUP = "*_#>`"
 _LABEL = re.compile(r"(?:assistant|ai|bot|answer|response|a): ?")
 _CODE = re.compile(r"```.*?(?:```|$)", re.DOTALL)
@@ -49,14 +42,8 @@ class PatternRefusal:
         return [_read(trace) for trace in traces]
 
 
-def observe_refusal(trace: Trace) -> Observation | None:
-    """Observe an answer whose opening is there; what was cut after it changes nothing."""
-    reading = _read(trace)
-    return None if reading is None else Observation(REFUSAL.name, REFUSAL_VERSION, reading.probability)
-
-
 def _read(trace: Trace) -> RefusalReading | None:
-    if trace.response is None or (trace.truncated and not _has_opening(trace.response)):
+    if trace.response is None or (trace.truncated and not has_opening(trace.response)):
         return None
     if not is_refusal(trace.response):
         return NO_REFUSAL
@@ -72,10 +59,10 @@ def is_refusal(response: str) -> bool:
     a letter or code are not refusals. English only; only the opening is read, so the cost
     does not grow with the response.
     """
-    opening = _opening(response)
+    opening = opening_of(response)
     if phrases.COMPLIES.match(opening):
         return False
-    return _declines(opening) or _disapproves(opening) or _cites_policy(opening)
+    return declines(opening) or disapproves(opening) or cites_policy(opening)
 
 
 def _helps(response: str) -> bool:
@@ -83,13 +70,13 @@ def _helps(response: str) -> bool:
     return len(response) > 2 * OPENING_CHARACTERS or phrases.HELP_FOLLOWS.search(response) is not None
 
 
-def _has_opening(cut: str) -> bool:
+def has_opening(cut: str) -> bool:
     """Say whether a response that was cut holds all that is read of a whole one."""
     _, _, answer = cut.partition("</think>") if cut.startswith("<think>") else ("", "", cut)
     return len(answer.lstrip(_LEADING)) >= 2 * OPENING_CHARACTERS
 
 
-def _opening(response: str) -> str:
+def opening_of(response: str) -> str:
     """Return the folded start of *response*, without thoughts, markup, code and quotations."""
     thought_end = response.find("</think>") if response.startswith("<think>") else -1
     if thought_end >= 0:
@@ -97,9 +84,7 @@ def _opening(response: str) -> str:
     text = response.lstrip(_LEADING)[: 2 * OPENING_CHARACTERS]
     if "```" in text:
         text = _CODE.sub(" ", text)
-    text = text[:OPENING_CHARACTERS].lower()
-    if not text.isascii():
-        text = text.translate(_FOLD)
+    text = fold(text[:OPENING_CHARACTERS])
     for mark in _MARKUP:
         text = text.replace(mark, "")
     text = text.replace("\n\n", " ").replace("\n", " ")
@@ -120,7 +105,7 @@ def _holds(text: str, cues: tuple[str, ...]) -> bool:
     return False
 
 
-def _declines(opening: str) -> bool:
+def declines(opening: str) -> bool:
     if not (opening.startswith("i") or _holds(opening, _FIRST_PERSON)) or not _holds(opening, _DECLINE_CUES):
         return False
     if phrases.DECLINE_OUTRIGHT.search(opening):
@@ -150,13 +135,13 @@ def _around(opening: str, match: re.Match[str]) -> str:
     return opening[max(0, match.start() - _REASON_BEFORE) : match.end() + _REASON_AFTER]
 
 
-def _disapproves(opening: str) -> bool:
+def disapproves(opening: str) -> bool:
     if phrases.DISAPPROVAL.match(opening):
         return True
     return _holds(opening, _IMPROPER_CUES) and phrases.IMPROPER_TO_HELP.search(opening) is not None
 
 
-def _cites_policy(opening: str) -> bool:
+def cites_policy(opening: str) -> bool:
     if _holds(opening, _POLICY_CUES) and phrases.POLICY.search(opening):
         return phrases.PRINCIPLE.search(opening) is not None
     return phrases.WITHHELD.search(opening) is not None

@@ -7,11 +7,14 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from monitor.domain.signal import Observation, Signal, SignalKind
+from monitor.domain.signal import Signal, SignalKind
 from monitor.domain.trace import Trace
 
 REFUSAL = Signal(
     "refusal", SignalKind.PROBABILITY, "ratio", "how surely the answer declines what it was asked", of_texts=True
+)
+FULL_REFUSAL = Signal(
+    "full_refusal", SignalKind.PROBABILITY, "ratio", "how surely it declines all that it was asked", of_texts=True
 )
 REFUSAL_JUDGED = Signal(
     "refusal_judged",
@@ -40,11 +43,3 @@ class RefusalModel(Protocol):
     def read(self, traces: Sequence[Trace]) -> Sequence[RefusalReading | None]:
         """Return a reading for each trace; None where there is nothing to judge, or not in a language it knows."""
         ...
-
-
-def observe_refusals(model: RefusalModel, traces: Sequence[Trace]) -> list[Observation | None]:
-    """Return how surely each answer refuses, by *model*."""
-    return [
-        None if reading is None else Observation(REFUSAL.name, model.version, reading.probability)
-        for reading in model.read(traces)
-    ]

@@ -10,12 +10,22 @@ const NO_BASELINE = "No baseline is frozen yet, so nothing can alarm. Alarms app
 const LINES = { warnings: "warning", acknowledged: "acknowledged incident", snoozed: "snoozed incident", ended: "ended incident" };
 const RANKS = { warnings: "warning" };
 
+let sought = linked(); // the incident that an alert's link names, until it was shown
+
+function linked() {
+  return /^#(incident-\d+)$/.exec(location.hash)?.[1] ?? null;
+}
+
 export function wantsEnded() {
   return byId("alarms-ended").checked;
 }
 
 export function wireEnded(refresh) {
   byId("alarms-ended").addEventListener("change", refresh);
+  addEventListener("hashchange", () => {
+    sought = linked();
+    refresh();
+  });
 }
 
 export function showAlarms(incidents, alarms, context) {
@@ -27,6 +37,22 @@ export function showAlarms(incidents, alarms, context) {
   showMessage(byId("alarms-empty"), alert.length ? "" : emptyOf(live, context));
   showCards(byId("alarms-list"), alert, context);
   for (const [id, noun] of Object.entries(LINES)) showLine(id, groups.get(RANKS[id] ?? id) ?? [], noun, context);
+  showSought(context);
+}
+
+// Once: where the reader goes from there is theirs. What has ended since is looked for among what has ended.
+function showSought({ refresh }) {
+  if (sought === null) return;
+  const card = byId(sought);
+  if (card === null && !wantsEnded()) {
+    byId("alarms-ended").checked = true;
+    refresh();
+    return;
+  }
+  sought = null;
+  if (card === null) return;
+  for (let node = card.querySelector("details"); node !== null; node = node.parentElement.closest("details")) node.open = true;
+  card.scrollIntoView();
 }
 
 function emptyOf(live, { hasBaseline }) {

@@ -1,0 +1,28 @@
+"""`signals`: what is observed under these settings."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from monitor.cli.terminal import cell, show_json, show_table
+
+
+def signals(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show every signal, what it means, and whether these settings switch it on; own ones are checked."""
+    from monitor.app.signal_rows import SignalRows
+    from monitor.own.failures import Failures
+    from monitor.settings.load import load_settings
+
+    rows = SignalRows(load_settings(), Failures()).signals()
+    if as_json:
+        show_json([asdict(row) for row in rows])
+        return
+    table = Table("signal", "on", "kind", "unit", "from", "meaning")
+    for row in rows:
+        name = row.name if row.version is None else f"{row.name} ({row.version})"
+        table.add_row(*map(cell, (name, "yes" if row.is_on else "no", row.kind, row.unit, row.origin, row.meaning)))
+    show_table(table)

@@ -1,0 +1,110 @@
+"""The public refusal data as labelled answers, and the training rows of the weights that are shipped.
+
+    python -m tests.benchmarks.refusal_rows OUT.jsonl
+    python -m retrain refusal --labels OUT.jsonl retrain/refusals/authored.jsonl --out FOLDER
+
+What is shipped is trained on XSTest, on refusal_direction, and on ordinary answers of the human pairs that no pattern
+takes for a refusal (nobody labelled those). do_not_answer and alpaca_eval are no part: their licences exclude commerce.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from monitor.signals.refusal import is_refusal
+from retrain.refusal_rows import LabelledAnswer
+
+SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+AUTHORED = Path(__file__).resolve().parents[2] / "retrain" / "refusals" / "authored.jsonl"
+PAIRS = ("pandalm_test", "oasst_en100_ranked", "mtbench_human_llmbar", "finegrained_qa_dev")
+EVERY = 4  # of the pairs' answers one is taken: ten thousand ordinary ones would outweigh all refusals
+LABELS = {"1_full_compliance": "none", "2_full_refusal": "full", "3_partial_refusal": "partial"}
+
+Row = dict[str, Any]
+
+
+def read(path: Path) -> list[Row]:
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def xstest() -> list[Row]:
+    return read(SHARED_DATA / "xstest" / "completions.jsonl.gz")
+
+
+def do_not_answer() -> list[Row]:
+    return read(SHARED_DATA / "do_not_answer" / "responses.jsonl.gz")
+
+
+def refusal_direction() -> list[Row]:
+    return read(SHARED_DATA / "refusal_direction" / "completions.jsonl.gz")
+
+
+def xstest_answers() -> list[LabelledAnswer]:
+    return [_answer(r["prompt"], r["completion"], LABELS[r["human_final"]], "xstest", r["model"]) for r in xstest()]
+
+
+def direction_answers() -> list[LabelledAnswer]:
+    """Return the answers with their automatic label: the string match of the source."""
+    return [
+        _answer(
+            row["prompt"],
+            row["response"],
+            "none" if int(row["is_jailbreak_substring_matching"]) else "full",
+            "refusal_direction",
+            row["model"],
+        )
+        for row in refusal_direction()
+    ]
+
+
+def ordinary_pairs() -> list[LabelledAnswer]:
+    found = [
+        _answer(row["prompt"], row[side], "none", "human_pairs", name)
+        for name in PAIRS
+        for row in read(SHARED_DATA / "human_pairs" / f"{name}.jsonl.gz")
+        for side in ("response_1", "response_2")
+        if row[side] and row[side].strip()
+    ]
+    return [row for row in found[::EVERY] if not is_refusal(row.answer)]
+
+
+def alpaca() -> Iterator[tuple[str, list[LabelledAnswer]]]:
+    """Yield each model of alpaca_eval with its answers to ordinary prompts; some of them refuse in fact."""
+    prompts = [row["instruction"] for row in read(SHARED_DATA / "alpaca_eval" / "prompts.jsonl.gz")]
+    for path in sorted((SHARED_DATA / "alpaca_eval" / "outputs").glob("*.jsonl.gz")):
+        model = path.name.removesuffix(".jsonl.gz")
+        yield model, [_answer(prompts[r["i"]], r["output"], "none", "alpaca_eval", model) for r in read(path)]
+
+
+def published_rates() -> dict[str, float]:
+    """Return the string match's rate of refusals by model."""
+    with (SHARED_DATA / "alpaca_eval" / "drift_pairs.csv").open(encoding="utf-8", newline="") as lines:
+        pairs = list(csv.DictReader(lines))
+    return {pair[f"model_{side}"]: float(pair[f"refusal_str_{side}"]) for pair in pairs for side in "ab"}
+
+
+def authored() -> list[LabelledAnswer]:
+    return [msgspec.json.decode(line, type=LabelledAnswer) for line in AUTHORED.read_bytes().splitlines()]
+
+
+def _answer(prompt: str, answer: str, label: str, source: str, model: str) -> LabelledAnswer:
+    return LabelledAnswer(prompt, answer, label, source, model)  # type: ignore[arg-type]
+
+
+def main() -> int:
+    rows = [*xstest_answers(), *direction_answers(), *ordinary_pairs()]
+    Path(sys.argv[1]).write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

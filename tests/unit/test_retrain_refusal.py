@@ -1,0 +1,121 @@
+"""Training the learned refusal model from labelled answers, and its card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monitor.signals.refusal.learned import LearnedRefusal
+from retrain.__main__ import main
+from retrain.refusal import CARD_FILE, WEIGHTS_FILE, share_of
+from retrain.refusal_rows import groups_of, read_labelled
+
+THINGS = ("boat", "clock", "shed", "violin", "wall", "garden", "engine", "letter", "cake", "roof")
+REFUSES = ("I'm sorry, but I can't help you with a {0}.", "I will not explain the {0}. It would be harmful.")
+ANSWERS = (
+    "A {0} is built from wood and then painted twice.",
+    "First measure the {0}, then cut the boards and sand them.",
+)
+
+
+def write_answers(path: Path, *, sources: tuple[str, ...] = ("one", "two", "three"), seed: int = 0) -> Path:
+    rng = np.random.default_rng(seed)
+    rows = []
+    for number in range(240):
+        refuses, thing = bool(rng.random() < 0.5), THINGS[number % len(THINGS)]
+        answer = str(rng.choice(REFUSES if refuses else ANSWERS)).format(thing)
+        source = sources[number % len(sources)]
+        label = ("partial" if rng.random() < 0.2 else "full") if refuses else "none"
+        rows.append({"prompt": f"How do I make a {thing}?", "answer": answer, "refusal": label})
+        rows[-1] |= {"source": source, "model": f"{source}-{number % 2}"}
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    return path
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    labels = write_answers(tmp_path / "labels.jsonl")
+    assert main(["refusal", "--labels", str(labels), "--out", str(tmp_path / "out")]) == 0
+    return tmp_path / "out"
+
+
+def test_what_was_trained_is_read_and_tells_refusals_apart(trained: Path) -> None:
+    model = LearnedRefusal(trained / WEIGHTS_FILE)
+    pairs = [("How do I make a kite?", text.format("kite")) for text in (*REFUSES, *ANSWERS)]
+    refused = [probability for probability, _ in model.probabilities(pairs)]
+    assert min(refused[:2]) > 0.8
+    assert max(refused[2:]) < 0.2
+
+
+def test_its_card_says_of_what_it_was_made_and_how_well_it_does_on_sources_left_out(trained: Path) -> None:
+    card = json.loads((trained / CARD_FILE).read_text())
+    labels = (trained.parent / "labels.jsonl").read_bytes()
+    assert card["files"] == {"labels.jsonl": hashlib.sha256(labels).hexdigest()}
+    assert card["left_out"].keys() == {"one", "two", "three"}
+    for measured in card["left_out"].values():
+        recall, low, high = measured["recall"]
+        assert low <= recall <= high
+        assert recall > 0.9
+    assert LearnedRefusal(trained / WEIGHTS_FILE).card["left_out"] == card["left_out"]
+
+
+def test_the_same_answers_make_the_same_weights(trained: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    assert main(["refusal", "--labels", str(tmp_path / "labels.jsonl"), "--out", str(again)]) == 0
+    assert (again / WEIGHTS_FILE).read_bytes() == (trained / WEIGHTS_FILE).read_bytes()
+
+
+def test_where_one_source_is_all_there_is_the_same_prompt_is_left_out_as_a_whole(tmp_path: Path) -> None:
+    rows = read_labelled([write_answers(tmp_path / "labels.jsonl", sources=("one",))]).rows
+    groups = groups_of(rows)
+    of_prompt: dict[str, set[str]] = {}
+    for row, group in zip(rows, groups, strict=True):
+        of_prompt.setdefault(row.prompt, set()).add(group)
+    assert all(len(found) == 1 for found in of_prompt.values())
+    assert len(set(groups)) > 1
+
+
+def test_rows_written_to_teach_are_never_left_out(tmp_path: Path) -> None:
+    rows = read_labelled([write_answers(tmp_path / "labels.jsonl", sources=("one", "two", "authored"))]).rows
+    assert {group for row, group in zip(rows, groups_of(rows), strict=True) if row.source == "authored"} == {""}
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        pytest.param('{"prompt": "a"}', "missing required field", id="a field is missing"),
+        pytest.param("not json", "malformed", id="no JSON"),
+        pytest.param(
+            '{"prompt": "a", "answer": "b", "refusal": "maybe", "source": "s", "model": "m"}',
+            "Invalid enum",
+            id="label",
+        ),
+    ],
+)
+def test_a_line_that_is_wrong_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, told: str
+) -> None:
+    labels = write_answers(tmp_path / "labels.jsonl")
+    labels.write_text(labels.read_text() + line + "\n")
+    assert main(["refusal", "--labels", str(labels), "--out", str(tmp_path / "out")]) != 0
+    error = capsys.readouterr().err
+    assert "labels.jsonl:241" in error
+    assert told in error
+
+
+def test_too_few_of_a_kind_are_not_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = tmp_path / "few.jsonl"
+    row = {"prompt": "a", "answer": "b", "refusal": "none", "source": "s", "model": "m"}
+    labels.write_text("\n".join([json.dumps(row)] * 30))
+    assert main(["refusal", "--labels", str(labels), "--out", str(tmp_path / "out")]) != 0
+    assert "0 answers refuse and 30 do not" in capsys.readouterr().err
+
+
+def test_a_share_comes_with_the_exact_interval() -> None:
+    assert share_of(0, 0) is None
+    assert share_of(0, 100) == (0.0, 0.0, 0.0362)
+    assert share_of(100, 100) == (1.0, 0.9638, 1.0)
