@@ -20,7 +20,7 @@ from monitor.domain.order import ORDERS, Actor, AlarmOrder, JobOrder, target_of
 from monitor.domain.release import Announcement, Bake
 from monitor.domain.shadow import Shadow
 from monitor.domain.stream import StreamKey, StreamStatus
-from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Overview
+from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Overview, SignalRow
 from monitor.drift.correlation import RewardCorrelation
 from monitor.drift.curve import Curves
 from monitor.drift.explain import Explanation, explain
@@ -131,6 +131,7 @@ class InMemoryMonitor:
     held: str | None = None  # why annotators hold a start by hand
     lacking: dict[Action, Hold] = field(default_factory=dict)
     probed: InMemoryProbes = field(default_factory=InMemoryProbes)
+    observed: SignalRows = field(default_factory=lambda: SignalRows(Settings(), Failures()))
     posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
     erased: list[Erasure] = field(default_factory=list)
     away: bool = False
@@ -156,8 +157,11 @@ class InMemoryMonitor:
             labels=self,
             probes=self.probed,
             erasures=self,
-            signals=SignalRows(Settings(), Failures()),
+            signals=self,
         )
+
+    def signals(self) -> Sequence[SignalRow]:
+        return self.observed.signals()
 
     def count(self, subject: ErasureSubject, *, actor: Actor) -> Erasure:
         self._reach()

@@ -11,6 +11,7 @@ import { showMoved } from "./moved.js";
 import { showPlan } from "./plan.js";
 import { refreshProbes } from "./probes.js";
 import { admit, askAgain } from "./session.js";
+import { refreshSignals } from "./signals.js";
 import { showStreams } from "./streams.js";
 import { refreshRates } from "./winrate.js";
 
@@ -70,6 +71,7 @@ function show({ ready, overview, streams, moved, incidents, alarms, items, plann
   showStreams(streams, alarms.filter(({ state }) => state === "open" || state === "acknowledged" || state === "snoozed"), context);
   refreshRates();
   refreshProbes();
+  refreshSignals();
   showMoved(moved);
   showJobs(items, context);
   showPlan(planned);
