@@ -71,7 +71,7 @@ def test_the_page_tells_both_times_of_what_happened_and_who_did_it(
     engine: Engine, pages: AlarmPages, stored: StoredAlarm
 ) -> None:
     alarms, ada = PostgresAlarms(engine), Actor("ada", Role.OPERATOR)
-    alarms.order_alarm(stored.alarm_id, AlarmOrder.SNOOZE, actor=ada, snooze=timedelta(hours=1))
+    alarms.order_alarm(stored.alarm_id, AlarmOrder.SNOOZE, actor=ada, snooze=timedelta(hours=1), note="later")
     page = pages.page(stored.alarm_id)
     assert page is not None
     assert page.sentence.startswith(f"since {stored.alarm.onset_timestamp:%Y-%m-%d %H:%M} UTC: ")
@@ -86,6 +86,7 @@ def test_the_page_tells_both_times_of_what_happened_and_who_did_it(
     assert (alert.trace_time, alert.at) == (stored.alarm.timestamp, stored.created_at)
     assert (order.by, order.what, order.trace_time) == ("ada", f"snooze: alarm {stored.alarm_id}", None)
     assert order.note.startswith("until ")
+    assert order.note.endswith("; later")
     assert events[EventKind.BASELINE].trace_time is not None
 
 

@@ -5,6 +5,7 @@ import { offerAnswers } from "./alarm_answers.js";
 import { showCauses } from "./alarm_causes.js";
 import { showCohorts } from "./alarm_cohorts.js";
 import { marksOf, showHistory } from "./alarm_history.js";
+import { showOrders } from "./alarm_orders.js";
 import { showPlots } from "./alarm_plot.js";
 import { byId, element, parts, reconcile, setAttribute, setText, showMessage } from "./dom.js";
 import { decomposition, setInstant, utc, words } from "./format.js";
@@ -72,6 +73,7 @@ async function readExplanation() {
 function show() {
   const { stored, sentence, events, jobs } = told;
   showHead(stored, sentence);
+  showOrders(path, stored, { isOperator, refresh });
   const marks = curves === null ? [] : marksOf(events, curves);
   showPlots(curves, marks, stored.alarm.severity);
   showCohorts(curves, stored.alarm);
