@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from monitor.app.signal_rows import SignalRows
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
-from monitor.domain.episode import AlarmPage, EpisodeRecords, events_of
+from monitor.domain.episode import AlarmPage, Compared, EpisodeRecords, events_of
 from monitor.domain.erasure import Erasure, ErasureSubject
 from monitor.domain.incident import Incident, IncidentDetail, episode_of, sum_up
 from monitor.domain.job import LIVE, Action, Hold, Job, JobState, Offer, PlannedStart
@@ -117,6 +117,7 @@ class InMemoryMonitor:
     drawn: dict[int, Curves] = field(default_factory=dict)
     explained: dict[int, Explanation] = field(default_factory=dict)
     levels: Levels | None = None
+    compared: dict[int, tuple[Compared, ...]] = field(default_factory=dict)
     frozen: BaselineSummary | None = None
     anchored: AnchorStatus | None = None
     together: list[RewardCorrelation] = field(default_factory=list)
@@ -212,6 +213,10 @@ class InMemoryMonitor:
         records = replace(self.records, episode=tuple(episode), jobs=jobs)
         moments = {moment.place: moment for curves in self.drawn.values() for moment in curves.moments}
         return AlarmPage(item, sentence(item, self.levels), events_of(item, records, moments), jobs)
+
+    def answers(self, alarm_id: int) -> Sequence[Compared] | None:
+        self._reach()
+        return self.compared.get(alarm_id, ()) if alarm_id in self.stored else None
 
     def curves(self, alarm_id: int) -> Curves | None:
         self._reach()

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.domain.alarm import AlarmState, StoredAlarm
-from monitor.domain.episode import AlarmPage
+from monitor.domain.episode import AlarmPage, Compared
 from monitor.domain.incident import Incident, IncidentDetail
 from monitor.domain.order import Actor, AlarmOrder
 from monitor.drift.curve import Curves
@@ -51,6 +51,10 @@ class AlarmPages(Protocol):
 
     def curves(self, alarm_id: int) -> Curves | None:
         """Draw an alarm from the log; None where there is no such alarm, or nothing to draw."""
+        ...
+
+    def answers(self, alarm_id: int) -> Sequence[Compared] | None:
+        """Return telling answers with their texts beside the baseline's; None where there is no such alarm."""
         ...
 
 
@@ -129,6 +133,18 @@ def get_curves(_: Viewer, alarms: AlarmsPort, pages: PagesPort, alarm_id: Number
     if alarms.alarm(alarm_id) is None:
         raise NotFound(f"there is no alarm {alarm_id}: /api/v1/alarms lists them")
     return pages.curves(alarm_id)
+
+
+@router.get("/alarms/{alarm_id}/answers", responses=describe(404))
+def get_answers(_: Operator, pages: PagesPort, alarm_id: Number) -> Sequence[Compared]:
+    """Return the most telling answers since the onset beside the baseline's to prompts like theirs.
+
+    For operators alone: it shows what users asked, as redaction has left it, 4,000 characters of each text.
+    """
+    found = pages.answers(alarm_id)
+    if found is None:
+        raise NotFound(f"there is no alarm {alarm_id}: /api/v1/alarms lists them")
+    return found
 
 
 @router.post("/alarms/{alarm_id}/acknowledge", responses=describe(404, 409))

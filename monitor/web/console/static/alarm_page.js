@@ -1,6 +1,7 @@
 // The page of one alarm: what is said of it at once, and what is made again from the log as it comes.
 
 import { read } from "./api.js";
+import { offerAnswers } from "./alarm_answers.js";
 import { showCauses } from "./alarm_causes.js";
 import { showCohorts } from "./alarm_cohorts.js";
 import { marksOf, showHistory } from "./alarm_history.js";
@@ -22,11 +23,13 @@ let told = null;
 let curves = null;
 let explained = null;
 let period = 0;
+let isOperator = false;
 
 async function refresh() {
   try {
     const who = await admit();
     setText(byId("who"), `${who.name} (${who.role})`);
+    isOperator = who.role === "operator";
     if (kind === "incident") return await goOn();
     told = await read(`${path}/page`);
     showMessage(byId("lost"), "");
@@ -74,6 +77,7 @@ function show() {
   showCohorts(curves, stored.alarm);
   showCauses(explained, stored);
   showJobs(jobs, stored);
+  offerAnswers(path, explained, { isOperator, unit: curves?.unit ?? "" });
   showHistory(events, marks);
 }
 
