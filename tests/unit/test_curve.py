@@ -9,7 +9,7 @@ import pytest
 
 from monitor.domain.alarm import AlarmKind, Effect, Severity
 from monitor.domain.observation import LogEnd, Moment, ObservationBatch
-from monitor.drift.curve import FOLD_PLACES, PLOT_PLACES, POINTS, draw, stretch_of
+from monitor.drift.curve import FOLD_PLACES, PLOT_PLACES, POINTS, Point, draw, stretch_of, thinned
 from monitor.drift.refold import WARM_PLACES
 from monitor.drift.sentence import Levels, change_of, levels_of, sentence
 from monitor.drift.stored import FoldPosition
@@ -194,3 +194,13 @@ def test_a_model_that_came_with_the_change_has_its_own_line_and_its_first_place(
     assert [line.policy_model for line in drawn.lines] == ["chat-3", "phi-2"]
     assert [(one.policy_model, one.place) for one in drawn.newcomers] == [("chat-3", 1300)]
     assert drawn.lines[1].points[-1].place < 1300 <= drawn.lines[0].points[0].place
+
+
+@pytest.mark.parametrize("count", [1, POINTS, POINTS + 1, 2 * POINTS - 1, 1000])
+def test_a_curve_is_thinned_to_its_bound_and_keeps_its_end_and_the_alarm(count: int) -> None:
+    points = [Point(place, 0.1 * place) for place in range(count)]
+    kept = thinned(points, keep=count // 2)
+    assert len(kept) <= POINTS + 1
+    assert kept[-1] == points[-1]
+    assert points[count // 2] in kept
+    assert kept == sorted(kept, key=lambda point: point.place)
