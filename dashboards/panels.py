@@ -346,6 +346,12 @@ RETRAINING = Row(
             "s",
             width=12,
         ),
+        Panel(
+            "GPU hours of a week",
+            "What runs took in the last seven days, beside what they may take where that is limited.",
+            (Query(f"max by (job, count) (monitor_job_gpu_hours{ALL})", "{{job}} {{count}}"),),
+            width=12,
+        ),
     ),
 )
 

@@ -33,6 +33,8 @@ _DURATION = re.compile(r"(?P<before>\[|for: |interval: |offset )(?P<number>\d+)(
 class Notice:
     """One alert as Alertmanager has told it."""
 
+    receiver: str
+    page: str  # the same for all that is told of one group
     status: str  # firing or resolved
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
@@ -48,17 +50,32 @@ class Receiver:
         self.notices: list[Notice] = []
 
     def take(self, body: bytes) -> None:
-        alerts = json.loads(body)["alerts"]
-        self.notices += [Notice(alert["status"], alert["labels"], alert["annotations"]) for alert in alerts]
+        told = json.loads(body)
+        self.notices += [
+            Notice(told["receiver"], told["groupKey"], alert["status"], alert["labels"], alert["annotations"])
+            for alert in told["alerts"]
+        ]
 
     def find(self, status: str, **labels: str) -> list[Notice]:
         return [notice for notice in self.notices if notice.matches(status, **labels)]
+
+    def pages(self, **labels: str) -> set[str]:
+        """Return the pages of what fired with *labels*: each is one call of whoever is on duty."""
+        return {notice.page for notice in self.find("firing", **labels) if notice.receiver == "on-call"}
 
 
 @dataclass(frozen=True)
 class Alerting:
     receiver: Receiver
     url: str  # Prometheus
+    manager_url: str
+
+    def is_inhibited(self, **labels: str) -> bool:
+        """Say whether Alertmanager holds an alert with *labels* back, since another tells of its cause."""
+        with urllib.request.urlopen(f"{self.manager_url}/api/v2/alerts", timeout=5) as answer:
+            alerts = json.load(answer)
+        held = [alert for alert in alerts if alert["status"]["inhibitedBy"]]
+        return any(labels.items() <= alert["labels"].items() for alert in held)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         address = f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
@@ -106,7 +123,7 @@ def serving(answer: Callable[[bytes], str]) -> Iterator[int]:
 
 @contextmanager
 def alerting(folder: Path, targets: Mapping[str, int]) -> Iterator[Alerting]:
-    """Scrape the ports of *targets*, by namespace, and tell a receiver what the rules make of them."""
+    """Scrape the ports of *targets*, by namespace; tell a receiver what rules and the shipped example make of them."""
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing and in_ci():
         pytest.fail(f"not installed: {', '.join(missing)}")
@@ -131,7 +148,7 @@ def alerting(folder: Path, targets: Mapping[str, int]) -> Iterator[Alerting]:
                      f"--storage.tsdb.path={folder}/prometheus", f"--web.listen-address=127.0.0.1:{prometheus}",
                      "--query.lookback-delta=5s", "--rules.alert.resend-delay=1s")
         )  # fmt: skip
-        yield Alerting(receiver, f"http://127.0.0.1:{prometheus}")
+        yield Alerting(receiver, f"http://127.0.0.1:{prometheus}", f"http://127.0.0.1:{manager}")
 
 
 def _write_configuration(folder: Path, targets: Mapping[str, int], *, webhook: int, manager: int) -> None:
@@ -147,16 +164,10 @@ def _write_configuration(folder: Path, targets: Mapping[str, int], *, webhook: i
         "scrape_configs": [{"job_name": "rlhf-monitor", "static_configs": scraped}],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{manager}"]}]}]},
     }
-    alertmanager = {
-        "route": {
-            "receiver": "test",
-            "group_by": ["..."],
-            "group_wait": "100ms",
-            "group_interval": "500ms",
-            "repeat_interval": "1h",
-        },
-        "receivers": [{"name": "test", "webhook_configs": [{"url": f"http://127.0.0.1:{webhook}"}]}],
-    }
+    alertmanager = yaml.safe_load((ROOT / "dashboards/alertmanager/alertmanager.yaml").read_text())
+    alertmanager["route"] |= {"group_wait": "500ms", "group_interval": "500ms", "repeat_interval": "1h"}
+    for receiver in alertmanager["receivers"]:
+        receiver["webhook_configs"] = [{"url": f"http://127.0.0.1:{webhook}"}]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(prometheus))
     (folder / "alertmanager.yml").write_text(yaml.safe_dump(alertmanager))
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from dataclasses import replace
 
 from sqlalchemy import Engine
 
+from monitor.domain.alarm import StoredAlarm
+from monitor.domain.episode import AlarmPage, events_of
+from monitor.drift.curve import Curves, draw, stretch_of
 from monitor.drift.explain import Explanation, explain
 from monitor.drift.fold import FoldRules
+from monitor.drift.sentence import levels_of, sentence
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.streams import PostgresFoldStore
+from monitor.postgres.views.alarm_page import PostgresCurveLog, PostgresEpisodes
 
 WEB_PLACES = 20_000  # folded again for a page; the terminal has time for all of them
+SENTENCES = 256  # that are kept: an alarm's sentence never changes
 
 
 class Explanations:
@@ -42,3 +50,55 @@ class Explanations:
             return told
         note = f"{told.recount.note}; it is against baseline {stored.baseline_id}, and {active.baseline_id} came since"
         return replace(told, recount=replace(told.recount, note=note))
+
+
+class AlarmPages:
+    """What the pages of alarms show; may be asked from many threads."""
+
+    def __init__(self, engine: Engine, rules: FoldRules) -> None:
+        self._alarms = PostgresAlarms(engine)
+        self._episodes = PostgresEpisodes(engine)
+        self._log = PostgresCurveLog(engine)
+        self._explanations = Explanations(engine, rules, max_places=WEB_PLACES)
+        self._rules = rules
+        self._drawing = threading.Lock()  # one folds at a time, however many look
+        self._sentences: OrderedDict[int, str] = OrderedDict()
+
+    def page(self, alarm_id: int) -> AlarmPage | None:
+        """Return what is said of an alarm; None where there is no such alarm."""
+        stored = self._alarms.alarm(alarm_id)
+        if stored is None:
+            return None
+        alarm, end = stored.alarm, self._log.end.next_place
+        first, stop = stretch_of(alarm, recovered=stored.recovered_place, end=end)
+        places = {first, stop - 1, alarm.onset_place, alarm.place, stored.recovered_place or alarm.place}
+        moments = {moment.place: moment for moment in self._log.moments(sorted(places))}
+        since = moments[first].logged_at if first in moments else stored.created_at
+        until = moments[stop - 1].logged_at if stop < end and stop - 1 in moments else None
+        records = self._episodes.records(stored, since=since, until=until)
+        ends = [row.stop_place - 1 for row in records.baselines]
+        moments |= {moment.place: moment for moment in self._log.moments(ends)}
+        return AlarmPage(stored, self.sentence(stored), events_of(stored, records, moments), records.jobs)
+
+    def explanation(self, alarm_id: int) -> Explanation | None:
+        """Return what can be said of an alarm, folded again as far as a page may wait."""
+        return self._explanations.explanation(alarm_id)
+
+    def curves(self, alarm_id: int) -> Curves | None:
+        """Return what is drawn of an alarm; None where there is no such alarm, or nothing to draw."""
+        stored = self._alarms.alarm(alarm_id)
+        if stored is None or stored.baseline_id is None:
+            return None
+        with self._drawing:
+            return draw(stored, self._log.baseline(stored.baseline_id), self._log, self._rules)
+
+    def sentence(self, stored: StoredAlarm) -> str:
+        """Return *stored* in one sentence."""
+        known = self._sentences.get(stored.alarm_id)
+        if known is None:
+            baseline = None if stored.baseline_id is None else self._log.baseline(stored.baseline_id)
+            known = sentence(stored, levels_of(stored, baseline, self._log))
+            self._sentences[stored.alarm_id] = known
+            while len(self._sentences) > SENTENCES:
+                self._sentences.popitem(last=False)
+        return known

@@ -24,7 +24,7 @@ from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
 from monitor.app.erasure import Erasing
 from monitor.app.estimates import SHOW_SECONDS, estimates_of
-from monitor.app.explaining import WEB_PLACES, Explanations
+from monitor.app.explaining import AlarmPages
 from monitor.app.labels import LabelIntake
 from monitor.app.leader import Leader
 from monitor.app.probes import probe_reports_of, probing, require_probes
@@ -118,7 +118,7 @@ def ports_of(
         correlations=Correlations(PostgresFoldStore(engine), streams.baseline),
         anchors=anchors_of(engine, settings.rewards.anchor),
         alarms=PostgresAlarms(engine),
-        explanations=Explanations(engine, controller_rules_of(settings).fold, max_places=WEB_PLACES),
+        pages=AlarmPages(engine, controller_rules_of(settings).fold),
         incidents=PostgresIncidents(engine),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),

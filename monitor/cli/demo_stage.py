@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from monitor.domain.alarm import StoredAlarm
     from monitor.web.app import Ports
 
-FOLD_SECONDS, JOB_SECONDS = 60.0, 240.0
+FOLD_SECONDS, JOB_SECONDS = 60.0, 600.0
 TELL_SECONDS = 5.0  # between two lines about a job's progress
 ENDED = frozenset({JobState.PROMOTED, JobState.FAILED_GATE, JobState.FAILED, JobState.CANCELLED})
 OF_LABELS = frozenset(signal.name for signal in LABEL_SIGNALS)

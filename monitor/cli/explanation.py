@@ -22,6 +22,7 @@ MAX_KINDS = 12
 def explanation_lines(told: Explanation) -> Iterator[str]:
     """Yield all that is known of an alarm, what was stored first and what the log says today after it."""
     alarm = told.stored.alarm
+    yield told.sentence
     yield from alarm_lines(told.stored)
     if alarm.kind.tells_of_absence:
         yield (

@@ -228,6 +228,15 @@ class SubjectRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """A place of the log in both times."""
+
+    place: int
+    trace_time: datetime  # its subject's own
+    logged_at: datetime  # the clock on the wall, when its entry was written
+
+
+@dataclass(frozen=True, slots=True)
 class LogEnd:
     """How far the log is placed."""
 

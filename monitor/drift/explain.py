@@ -22,6 +22,7 @@ from monitor.drift.followed import join
 from monitor.drift.null import Foretold, Null
 from monitor.drift.refold import ReadableLog, Recount, Refolded, compare, refold
 from monitor.drift.scale.law import STEPS
+from monitor.drift.sentence import levels_of, sentence
 from monitor.drift.stream import Decision
 from monitor.drift.summary import in_unit
 
@@ -105,6 +106,7 @@ class Explanation:
     """What can be said of an alarm today."""
 
     stored: StoredAlarm
+    sentence: str  # since when, from what to what, under which model
     recount: Recount | None  # None: the log has forgotten it, or it is no matter of evidence
     effect: Effect | None
     decomposition: Decomposition | None
@@ -134,6 +136,7 @@ def explain(
     shifts = [other for other in coincident if other.alarm_id != stored.alarm_id]
     told = Explanation(
         stored=stored,
+        sentence=sentence(stored, levels_of(stored, baseline, log)),
         recount=None,
         effect=alarm.effect,
         decomposition=alarm.decomposition,

@@ -84,15 +84,16 @@ def refold(
     return None
 
 
-def upto(entry: PlacedEntry, place: int) -> PlacedEntry:
-    """Return the part of *entry* as far as *place*."""
-    count = place + 1 - entry.first_place
+def part_of(entry: PlacedEntry, start: int, stop: int) -> PlacedEntry:
+    """Return the part of *entry* on the places start <= place < stop, as if it had been written by itself."""
+    rows = slice(start - entry.first_place, stop - entry.first_place)
     return replace(
         entry,
-        places=count,
-        observations=tuple(batch.between(entry.first_place, place + 1) for batch in entry.observations),
-        timestamps=None if entry.timestamps is None else entry.timestamps[:count],
-        covariates=None if entry.covariates is None else entry.covariates.between(0, count),
+        first_place=start,
+        places=stop - start,
+        observations=tuple(batch.between(start, stop) for batch in entry.observations),
+        timestamps=None if entry.timestamps is None else entry.timestamps[rows],
+        covariates=None if entry.covariates is None else entry.covariates.between(rows.start, rows.stop),
     )
 
 
@@ -103,7 +104,7 @@ def entries_upto(log: ReadableLog, start: FoldPosition, place: int) -> Iterator[
         for entry in log.entries(start, max_places=PAGE_PLACES):
             if entry.first_place > place:
                 return
-            yield upto(entry, place) if entry.first_place + entry.places > place else entry
+            yield part_of(entry, entry.first_place, place + 1) if entry.first_place + entry.places > place else entry
             start = FoldPosition(entry.sequence + 1, max(start.next_place, entry.first_place + entry.places))
         if start == before or start.next_place > place:
             return

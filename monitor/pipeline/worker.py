@@ -17,7 +17,7 @@ from monitor.ingest.offset import StartOffset, StoredOffset
 from monitor.ingest.record import Record, TopicPartition, size_of
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.checkpoint import CheckpointStore
-from monitor.pipeline.processor import PART, PartitionCursor, PreparedBatch, Processor, RecordBatch
+from monitor.pipeline.processor import BATCH_PART, PART, PartitionCursor, PreparedBatch, Processor, RecordBatch
 from monitor.pipeline.sweep import SWEEP_SECONDS
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics, Stage
@@ -91,7 +91,7 @@ class Assignment:
         stored = self._store.stored_offsets()
         return any(
             partition not in stored or stored[partition].next_offset != cursor.next_offset
-            for partition, cursor in self.cursors.items()
+            for partition, cursor in list(self.cursors.items())  # another thread may change them meanwhile
         )
 
     def drop_all(self) -> None:
@@ -142,6 +142,8 @@ class Worker:
         self._ahead = threading.Semaphore(1)  # batches that may still be read before the next is stored
         self._committed: queue.SimpleQueue[dict[TopicPartition, int]] = queue.SimpleQueue()
         self._fenced = threading.Event()
+        self._seems_moved = threading.Event()
+        self._unreachable: Unavailable | None = None
         self._records: list[tuple[Record, PartitionCursor]] = []
         self._held: RecordBatch | None = None
         self._bytes = 0  # of `_records`
@@ -206,13 +208,33 @@ class Worker:
         finally:
             self._health.set_ready(POLL_PART)
 
+    def _compare(self) -> None:
+        """Compare with what is stored while idle: a server that lost its last commits says nothing by itself.
+
+        In the processor's thread: a database that hangs must not keep the brokers from being asked.
+        """
+        if self._queue.unfinished_tasks or time.monotonic() < self._compare_due:
+            return
+        self._health.set_busy(BATCH_PART, HANG_SECONDS, "asking PostgreSQL for the offsets")
+        try:
+            if self._assignment.has_moved():
+                self._seems_moved.set()
+        except Unavailable as reason:
+            self._unreachable = reason
+        finally:
+            self._health.set_ready(BATCH_PART)
+            self._compare_due = time.monotonic() + COMPARE_SECONDS
+
     def _was_set_back(self) -> bool:
-        """Compare with what is stored while idle: a server that lost its last commits says nothing by itself."""
-        idle = not self._records and self._held is None and self._queue.unfinished_tasks == 0
-        if not idle or time.monotonic() < self._compare_due:
+        """Say whether reading has to begin again; raise what kept the processor from finding out."""
+        unreachable, self._unreachable = self._unreachable, None
+        if unreachable is not None:
+            raise unreachable
+        if not self._seems_moved.is_set():
             return False
-        self._compare_due = time.monotonic() + COMPARE_SECONDS
-        if not self._assignment.has_moved():
+        self._seems_moved.clear()
+        idle = not self._records and self._held is None and self._queue.unfinished_tasks == 0
+        if not idle or not self._assignment.has_moved():  # what was under way then has been stored since
             return False
         log.warning("stored_offsets_moved", hint="reading again from what is stored")
         return True
@@ -301,9 +323,10 @@ class Worker:
                 self._store(prepared)
 
     def _next(self) -> PreparedBatch | None:
-        """Return the next batch, None at the end; parts that wait are looked at before it, and while there is none."""
+        """Return the next batch, None at the end; meanwhile see to parts that wait and to what is stored."""
         while True:
             self._processor.look_again()
+            self._compare()
             with suppress(queue.Empty):
                 return self._prepared.get(timeout=SWEEP_SECONDS)
 

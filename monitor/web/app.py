@@ -48,7 +48,7 @@ class Ports:
     correlations: drift.Correlations
     anchors: drift.Anchors
     alarms: alarm.Alarms
-    explanations: alarm.Explanations
+    pages: alarm.AlarmPages
     incidents: alarm.Incidents
     jobs: job.Jobs
     models: model.Registry

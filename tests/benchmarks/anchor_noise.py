@@ -22,7 +22,7 @@ from transformers import LlamaConfig, LlamaForSequenceClassification
 from monitor.demo.models import build_tiny_base
 from monitor.domain.trace import Message
 from monitor.rewards.huggingface import HuggingFaceEnsemble, Row, load_ensemble, quiet_transformers
-from tests.benchmarks.refusal_accuracy import SHARED_DATA
+from tests.benchmarks.refusal_rows import SHARED_DATA
 
 PAIRS, SETS = 64, 2
 MAX_TOKENS = 256

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import sys
 
+import numpy as np
+
 from monitor.probes.judge import judge
 from monitor.probes.suite import Suite, SuiteKind, read_suite
-from tests.benchmarks.refusal_accuracy import SHARED_DATA, Row, agreement, by_model, read
+from tests.benchmarks.refusal_rows import SHARED_DATA, Row, by_model, read
+from tests.benchmarks.signals import agreement
 
 
 def main() -> int:
@@ -42,8 +45,9 @@ def show(suite: Suite, model: str, answers: list[Row]) -> None:
         refused = row["human_final"] != "1_full_compliance"
         truth.append(refused == (suite.kind is SuiteKind.OVER_REFUSAL))
         found.append(bool(outcome))
-    told = agreement("xstest", model, "judge", truth=truth, found=found)
-    scores = " ".join(f"{score:6.3f}" for score in (told.accuracy, told.precision, told.recall, told.f1))
+    told = agreement("xstest", model, np.array(truth), np.array(found, dtype=float))
+    accuracy = sum(one == other for one, other in zip(truth, found, strict=True)) / max(len(truth), 1)
+    scores = " ".join(f"{score:6.3f}" for score in (accuracy, told.precision, told.recall, told.f1))
     print(f"{suite.kind:<14} {model:<12} {len(answers):>8} {len(answers) - len(truth):>9} {scores}")
 
 

@@ -13,7 +13,9 @@ import csv
 import gzip
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,14 @@ Row = dict[str, Any]
 def read(path: Path) -> list[Row]:
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
+
+
+def by_model(rows: Iterable[Row]) -> Iterator[tuple[str, list[Row]]]:
+    """Yield the rows of every model, then all of them."""
+    ordered = sorted(rows, key=itemgetter("model"))
+    for model, answers in groupby(ordered, key=itemgetter("model")):
+        yield model, list(answers)
+    yield "all", ordered
 
 
 def xstest() -> list[Row]:

@@ -11,15 +11,20 @@ import pytest
 from playwright.sync_api import Page, expect
 from prometheus_client import CollectorRegistry
 
+from monitor.app.signal_rows import SignalRows
 from monitor.domain.alarm import AlarmKind, AlarmState, Decomposition, Direction, ReferenceVerdict, Severity
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.job import Action, Check, Hold, JobState, PlannedStart, RunProgress, Verdict
 from monitor.domain.stream import StreamKey
 from monitor.domain.text import visible
 from monitor.domain.view import BaselineSummary, JobEvent
+from monitor.drift.correlation import RewardCorrelation
 from monitor.drift.daily import DayEvidence, Moved
 from monitor.drift.moved import MovedStreams
+from monitor.own.failures import Failures
 from monitor.runs.model import Models, RegisteredModel
+from monitor.settings.root import Settings
+from monitor.stats.rank_correlation import RankCorrelation
 from monitor.telemetry.health import Health
 from monitor.web.app import create_app
 from monitor.web.server import WebServer
@@ -77,6 +82,38 @@ def test_the_console_says_whether_the_scorer_still_scores_its_anchor_set_as_at_f
     monitor.anchored = replace(still, mean=-0.41, moved=True)
     expect(page.locator("#anchor")).to_contain_text("0.410 sd from its first scores. The scorer has changed")
     expect(page.locator("#anchor")).to_have_attribute("data-tone", "bad")
+
+
+def test_the_console_tells_what_signals_mean_and_which_own_ones_fail(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    failures = Failures()
+    failures.add("mine", "it raised <b>ValueError</b>", 3)
+    own = {"name": "mine", "pattern": "x", "meaning": "it holds <i>an x</i>"}
+    monitor.observed = SignalRows(Settings(signals={"own": [own], "off": ["error"]}), failures)
+    monitor.statuses = [stream_status()]
+    page.goto(address)
+    expect(page.locator("#signals-failed")).to_contain_text(
+        "mine had no value for 3 traces: it raised <b>ValueError</b>"
+    )
+    page.locator("#signals summary").click()
+    expect(page.locator("#signals-list")).to_contain_text("it holds <i>an x</i>")
+    expect(page.locator("#signals-list")).not_to_contain_text("the call failed")
+    meaning = "how surely the answer declines what it was asked"
+    expect(page.locator("#streams-rows [data-part=signal]")).to_have_attribute("title", meaning)
+
+
+def test_the_console_says_what_goes_with_the_reward_in_the_latest_traces(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    before, now, few = (RankCorrelation(r, r - 0.1, r + 0.1, size) for r, size in ((0.1, 500), (0.6, 400), (0.9, 40)))
+    monitor.together.append(RewardCorrelation.of(("m", "s", "response_length"), before, now))
+    monitor.together.append(RewardCorrelation.of(("m", "s", "bold"), None, now))
+    monitor.together.append(RewardCorrelation.of(("old", "s", "bold"), None, few))
+    page.goto(address)
+    told = "Reward goes with: response_length +0.60 (baseline +0.10, moved); bold +0.60 (baseline not known)."
+    expect(page.locator("#correlations")).to_have_text(told)
+    expect(page.locator("#correlations")).to_have_attribute("data-tone", "warning")
 
 
 def test_a_cohort_named_in_html_is_shown_as_text(page: Page, address: str, monitor: InMemoryMonitor) -> None:
@@ -176,9 +213,9 @@ def test_hostile_labels_are_shown_as_visible_text_everywhere(
     assert sorted(shown) == sorted(cut.get(label, visible(label)) for label in LABELS.values())
     assert [text for text in page.locator("body, body *").all_text_contents() if unseen(text)] == []
     assert page.evaluate("window.owned") is None
-    assert page.locator("main img, main [onload], main [onerror], main a:not([data-part=report])").count() == 0
+    assert page.locator("main img, main [onload], main [onerror]").count() == 0
     links = page.locator("main a").evaluate_all("links => links.map((link) => link.getAttribute('href'))")
-    assert all(re.fullmatch(r"/api/v1/jobs/\d+/report", link) for link in links)
+    assert all(re.fullmatch(r"/api/v1/jobs/\d+/report|/alarms/\d+", link) for link in links)
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -14,7 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitor.app.wiring import Daemon
 from monitor.demo.broker import EmbeddedBroker
 from monitor.demo.postgres import EmbeddedPostgres
+from monitor.domain.alarm import Alarm
+from monitor.domain.incident import told_by
 from monitor.domain.order import Actor, AlarmOrder, Role
+from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.engine import create_engine_for
 from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.migrate import upgrade
@@ -59,7 +62,8 @@ def site(kafka: Kafka, own_postgres: EmbeddedPostgres) -> Site:
 
 @pytest.fixture
 def settings(site: Site) -> Settings:
-    form = site.form() | {"web": {"port": free_port()}, "drift": {"baseline_traces": 0, "fold_seconds": 0.1}}
+    web = {"port": free_port(), "public_url": "https://monitor.example/"}
+    form = site.form() | {"web": web, "drift": {"baseline_traces": 0, "fold_seconds": 0.1}}
     return Settings(**form)  # type: ignore[arg-type]
 
 
@@ -69,8 +73,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("monitor.telemetry.metrics.FRESH_SECONDS", "monitor.app.wiring.FRESH_SECONDS"):
         monkeypatch.setattr(name, FRESH_SECONDS)
     monkeypatch.setattr("monitor.pipeline.worker.LAG_SECONDS", 0.5)
-    # an idle worker that asks a lost database for its offsets says nothing of Kafka for longer than those seconds
-    monkeypatch.setattr("monitor.pipeline.worker.COMPARE_SECONDS", 3600.0)
+    monkeypatch.setattr("monitor.pipeline.worker.COMPARE_SECONDS", 0.5)
 
 
 @contextmanager
@@ -80,6 +83,10 @@ def telling(daemon: Daemon, folder: Path) -> Iterator[Alerting]:
     with serving(healthy) as staging, alerting(folder, {"prod": daemon.port, "staging": staging}) as told:
         wait_for(lambda: is_scraped(told), "the first scrapes")
         yield told
+
+
+def fires(told: Alerting, alert: str) -> bool:
+    return bool(told.query(f'ALERTS{{alertname="{alert}",alertstate="firing",namespace="prod"}}'))
 
 
 def scrape(port: int) -> str:
@@ -107,13 +114,15 @@ def test_a_stopped_postgresql_is_told_as_critical_though_staging_is_well_and_res
         own_postgres.stop()
         site.send([line(item) for item in TRACES])  # more than a worker holds in memory
         wait_for(lambda: bool(receiver.find("firing", **dependency)), "the alert of the dependency")
-        wait_for(lambda: bool(receiver.find("firing", **ingesting)), "the alert of the workers")
+        wait_for(lambda: fires(told, "RlhfMonitorNotIngesting"), "the alert of the workers")
+        wait_for(lambda: told.is_inhibited(**ingesting, namespace="prod"), "that it is told of no more")
         own_postgres.start()
         wait_for(lambda: bool(receiver.find("resolved", **dependency)), "the end of the dependency's alert")
-        wait_for(lambda: bool(receiver.find("resolved", **ingesting)), "the end of the workers' alert")
+        wait_for(lambda: not fires(told, "RlhfMonitorNotIngesting"), "the end of the workers' alert")
     assert before == 0
-    (notice,) = receiver.find("firing", **dependency)
+    notice = receiver.find("firing", **dependency)[0]
     assert notice.labels["namespace"] == "prod"
+    assert len(receiver.pages(namespace="prod")) == 1, "whoever is on duty is called once, whatever follows from it"
     assert notice.annotations["runbook_url"] == "dashboards/runbooks/RlhfMonitorDependencyDown.md"
     assert receiver.find("firing", namespace="staging") == []
 
@@ -177,6 +186,14 @@ def test_a_broker_that_is_gone_is_shown_and_its_lag_is_withdrawn(postgres_url: s
             assert shown(daemon.port).keys() & LEADERS_AND_WORKERS == {"monitor_alarms_open", "monitor_jobs"}
 
 
+def leading_alarm(url: str) -> Alarm:
+    """Return the alarm by which the one incident is told."""
+    engine = create_engine_for(url)
+    [leading] = told_by(PostgresAlarms(engine).open_alarms()).values()
+    engine.dispose()
+    return leading.alarm
+
+
 @pytest.mark.usefixtures("fast")
 def test_a_drift_of_many_streams_is_one_page_and_a_restart_tells_and_resolves_nothing(
     settings: Settings, own_postgres: EmbeddedPostgres, tmp_path: Path
@@ -196,6 +213,43 @@ def test_a_drift_of_many_streams_is_one_page_and_a_restart_tells_and_resolves_no
             time.sleep(2.0)  # some evaluations
             [page], resolved = told.receiver.find("firing", **drift), told.receiver.find("resolved", **drift)
             assert (page.labels["incident"], page.labels["kind"], resolved) == (str(incident.incident_id), "drift", [])
+            says, leading = page.annotations, leading_alarm(own_postgres.url)
+            assert (says["signal"], says["cohort"]) == (leading.stream.signal, leading.stream.cohort)
+            assert (says["direction"], says["effect"][0]) == (
+                leading.direction,
+                "+" if leading.direction == "up" else "-",
+            )
+            assert says["onset"].startswith(f"{incident.facts.onset_timestamp:%Y-%m-%d %H:%M:%S}")
+            assert says["link"] == f"https://monitor.example/#incident-{incident.incident_id}"
+            assert says["runbook_url"] == "dashboards/runbooks/RlhfMonitorDriftAlarm.md"
+            assert len(told.receiver.pages(namespace="prod")) == 1
             incidents.order_incident(incident.incident_id, AlarmOrder.ACKNOWLEDGE, actor=Actor("eve", Role.OPERATOR))
             wait_for(lambda: bool(told.receiver.find("resolved", **drift)), "the end of what was acknowledged")
     engine.dispose()
+
+
+def incidents(**severities: str) -> Callable[[bytes], str]:
+    """Return what a well deployment exports with incident 7 in *severities*."""
+    members = "".join(
+        f'monitor_incident_members{{incident="7",kind="drift",severity="{severity}"}} {members}\n'
+        for severity, members in severities.items()
+    )
+    return lambda body: healthy(body) + members
+
+
+def test_a_page_hides_the_warning_of_its_own_incident_and_of_its_own_deployment_alone(tmp_path: Path) -> None:
+    with (
+        serving(incidents(alert="2", warning="1")) as prod,  # as for a moment, when another takes the lead
+        serving(incidents(warning="3")) as staging,
+        alerting(tmp_path, {"prod": prod, "staging": staging, "dead": free_port()}) as told,
+    ):
+        receiver, warning = told.receiver, {"alertname": "RlhfMonitorIncidentWarning", "incident": "7"}
+        wait_for(lambda: bool(receiver.find("firing", namespace="prod", incident="7")), "the page")
+        wait_for(lambda: bool(receiver.find("firing", namespace="staging", **warning)), "the other's warning")
+        wait_for(lambda: bool(receiver.find("firing", namespace="dead", alertname="RlhfMonitorDown")), "the dead one")
+        wait_for(lambda: fires(told, "RlhfMonitorIncidentWarning"), "the warning in Prometheus")
+        time.sleep(2.0)
+        assert told.is_inhibited(namespace="prod", **warning)
+    assert receiver.find("firing", namespace="prod", **warning) == []
+    assert {notice.receiver for notice in receiver.find("firing", **warning)} == {"working-day"}
+    assert [len(receiver.pages(namespace=name)) for name in ("prod", "staging", "dead")] == [1, 0, 1]

@@ -42,11 +42,13 @@ from monitor.postgres.views.streams import PostgresStreams
 from monitor.runs.artifact import Artifact, HashedFile
 from monitor.runs.result import PairMetrics, RewardResult
 from monitor.signals.estimand import REWARD_WIN
+from monitor.signals.refusal.observers import refusal_model
 from tests.program import wait_for
 from tests.traces import checkpoint, drifting, scored, trace
 from tests.watched import rules_of
 
 pytestmark = pytest.mark.postgres
+REFUSALS = refusal_model().version
 BASELINE = 600
 RULES = rules_of(BASELINE)
 TRACES = drifting(1500, change=900)
@@ -168,7 +170,7 @@ def test_the_first_baseline_is_frozen_at_exactly_its_size_though_that_falls_insi
     active = store.active()
     assert active is not None
     assert (active.baseline.first_place, active.baseline.stop_place) == (0, BASELINE)
-    law = active.baseline.get("refusal", "patterns-1")
+    law = active.baseline.get("refusal", REFUSALS)
     assert law is not None
     assert sum(row.observations for row in law.strata) == BASELINE
     assert {status.observations for status in tick.statuses if status.key.cohort == "*"} == {50}

@@ -21,6 +21,7 @@ from monitor.postgres.engine import transaction
 from monitor.rewards.http import HttpEnsemble, HttpScorer
 from monitor.rewards.turns import SharedScorer
 from monitor.settings.reference import ReferenceSettings
+from monitor.signals.refusal.observers import refusal_model
 from monitor.telemetry.reference import ReferenceMetrics
 from tests.commands import Run
 from tests.integration.reasking import BASELINE, Ward, calls, like_short, settings_of
@@ -29,6 +30,7 @@ from tests.real_kafka import ROOT
 from tests.reference_server import Reply, TroubledServer
 
 pytestmark = pytest.mark.postgres
+REFUSALS = refusal_model().version
 ASKING, POLICY, TRAFFIC, UNDECIDED = ReferenceVerdict
 CHANGED = replace(DRIFTED, name="changed", length_factor=2.0, refusal_rate=NORMAL.refusal_rate)
 REFUSING = replace(NORMAL, name="refusing", refusal_rate=0.25)
@@ -57,7 +59,7 @@ def test_longer_answers_to_other_prompts_are_a_change_of_the_traffic(ward: Ward)
 
 
 @pytest.mark.parametrize(
-    ("phase", "signal", "scorer"), [(CHANGED, "response_length", "reported"), (REFUSING, "refusal", "patterns-1")]
+    ("phase", "signal", "scorer"), [(CHANGED, "response_length", "reported"), (REFUSING, "refusal", REFUSALS)]
 )
 def test_another_policy_answers_the_same_prompts_otherwise(ward: Ward, phase: Phase, signal: str, scorer: str) -> None:
     drift(ward, phase)
@@ -160,7 +162,7 @@ def test_a_spent_budget_ends_the_asking_and_is_kept_over_leaders(ward: Ward) -> 
         assert verdict is UNDECIDED
         assert 40 < asked <= 50  # a connection that a busy server refuses is paid for as well
         assert note.startswith("the day's budget is spent: response_length")
-        second = ward.raise_alarm(onset=BASELINE, place=BASELINE + 201, signal="refusal", scorer="patterns-1")
+        second = ward.raise_alarm(onset=BASELINE, place=BASELINE + 201, signal="refusal", scorer=REFUSALS)
         verdict, _ = ward.ask(second, settings_of(server.url, daily_requests=50))
     assert (verdict, server.asked.total()) == (UNDECIDED, asked)
 

@@ -11,19 +11,22 @@ from datetime import UTC, date, datetime, timedelta
 from monitor.app.signal_rows import SignalRows
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
+from monitor.domain.episode import AlarmPage, EpisodeRecords, events_of
 from monitor.domain.erasure import Erasure, ErasureSubject
-from monitor.domain.incident import Incident, IncidentDetail, sum_up
+from monitor.domain.incident import Incident, IncidentDetail, episode_of, sum_up
 from monitor.domain.job import LIVE, Action, Hold, Job, JobState, Offer, PlannedStart
 from monitor.domain.label import LabelOutcome, StoredLabel
 from monitor.domain.order import ORDERS, Actor, AlarmOrder, JobOrder, target_of
 from monitor.domain.release import Announcement, Bake
 from monitor.domain.shadow import Shadow
 from monitor.domain.stream import StreamKey, StreamStatus
-from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Overview
+from monitor.domain.view import BaselineSummary, JobDetail, JobEvent, Overview, SignalRow
 from monitor.drift.correlation import RewardCorrelation
+from monitor.drift.curve import Curves
 from monitor.drift.explain import Explanation, explain
 from monitor.drift.fold import FoldRules
 from monitor.drift.moved import MovedStreams
+from monitor.drift.sentence import Levels, sentence
 from monitor.drift.summary import BaselineLaws
 from monitor.errors import Conflict, NotFound, Unavailable
 from monitor.labels.agreement import AgreementReport
@@ -110,6 +113,10 @@ class InMemoryMonitor:
     baking: dict[int, Bake] = field(default_factory=dict)
     details: dict[str, ModelDetail] = field(default_factory=dict)
     registry: Models = field(default_factory=lambda: Models(None, None, (), None, None))
+    records: EpisodeRecords = field(default_factory=lambda: EpisodeRecords((), (), (), (), ()))
+    drawn: dict[int, Curves] = field(default_factory=dict)
+    explained: dict[int, Explanation] = field(default_factory=dict)
+    levels: Levels | None = None
     frozen: BaselineSummary | None = None
     anchored: AnchorStatus | None = None
     together: list[RewardCorrelation] = field(default_factory=list)
@@ -123,6 +130,7 @@ class InMemoryMonitor:
     held: str | None = None  # why annotators hold a start by hand
     lacking: dict[Action, Hold] = field(default_factory=dict)
     probed: InMemoryProbes = field(default_factory=InMemoryProbes)
+    observed: SignalRows = field(default_factory=lambda: SignalRows(Settings(), Failures()))
     posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
     erased: list[Erasure] = field(default_factory=list)
     away: bool = False
@@ -137,7 +145,7 @@ class InMemoryMonitor:
             correlations=self,
             anchors=self,
             alarms=self,
-            explanations=self,
+            pages=self,
             incidents=self,
             jobs=self,
             models=self,
@@ -148,8 +156,11 @@ class InMemoryMonitor:
             labels=self,
             probes=self.probed,
             erasures=self,
-            signals=SignalRows(Settings(), Failures()),
+            signals=self,
         )
+
+    def signals(self) -> Sequence[SignalRow]:
+        return self.observed.signals()
 
     def count(self, subject: ErasureSubject, *, actor: Actor) -> Erasure:
         self._reach()
@@ -188,7 +199,23 @@ class InMemoryMonitor:
 
     def explanation(self, alarm_id: int) -> Explanation | None:
         item = self.stored.get(alarm_id)
-        return None if item is None else explain(item, None, InMemoryLog(), FoldRules())
+        told = self.explained.get(alarm_id)
+        return told if item is None or told is not None else explain(item, None, InMemoryLog(), FoldRules())
+
+    def page(self, alarm_id: int) -> AlarmPage | None:
+        self._reach()
+        item = self.stored.get(alarm_id)
+        if item is None:
+            return None
+        episode = [other for other in self.stored.values() if episode_of(other) == episode_of(item)]
+        jobs = tuple(job for job in self.kept.values() if job.alarm_id == alarm_id)
+        records = replace(self.records, episode=tuple(episode), jobs=jobs)
+        moments = {moment.place: moment for curves in self.drawn.values() for moment in curves.moments}
+        return AlarmPage(item, sentence(item, self.levels), events_of(item, records, moments), jobs)
+
+    def curves(self, alarm_id: int) -> Curves | None:
+        self._reach()
+        return self.drawn.get(alarm_id)
 
     def moved(self, day: date | None) -> MovedStreams | None:
         self._reach()

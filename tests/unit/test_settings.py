@@ -180,3 +180,19 @@ def test_a_file_that_holds_no_settings_is_refused_with_the_place(
 @pytest.mark.parametrize("part", ["DEAD_LETTER_TOPIC", "PREFERENCE_TOPIC"])
 def test_a_topic_with_two_uses_is_refused(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     assert "the topic 'traces' is named twice" in refused(monkeypatch, **{f"KAFKA__{part}": "traces"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "monitor.example",
+        "javascript:alert(1)",
+        "https://monitor.example/#a",
+        "https://monitor.example/ x",
+        'https://a"b',
+    ],
+)
+def test_an_address_that_an_alert_cannot_link_to_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    assert "web.public_url" in refused(monkeypatch, WEB__PUBLIC_URL=url)
+    monkeypatch.setenv("MONITOR_WEB__PUBLIC_URL", "https://monitor.example/llm/")
+    assert load_settings().web.public_url == "https://monitor.example/llm/"

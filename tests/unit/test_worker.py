@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from monitor.domain.label import LabelOutcome
 from monitor.errors import TooManyBadRecords, Unavailable
 from monitor.ingest.letter import ATTEMPT
-from monitor.ingest.offset import StartOffset
+from monitor.ingest.offset import StartOffset, StoredOffset
 from monitor.ingest.record import Record
 from monitor.pipeline.checkpoint import Checkpoint
 from monitor.pipeline.processor import PART, BadRecordLimit
@@ -265,6 +265,31 @@ def test_a_store_that_lost_its_last_commits_is_noticed_without_a_new_record(monk
         wait_for(lambda: all_stored(bench), "what was lost")
     assert bench.store.trace_ids == ids(*range(40))
     assert bench.health.failure is None
+
+
+def test_a_store_that_hangs_while_nothing_is_read_keeps_no_broker_from_being_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("monitor.pipeline.worker.COMPARE_SECONDS", 0.02)
+    now = 0.0
+    bench = Bench(ScriptedSource({A: lines(*range(5))}), health=Health((PART,), clock=lambda: now))
+    hangs, let_go = threading.Event(), threading.Event()
+
+    def stored_offsets() -> dict[tuple[str, int], StoredOffset]:
+        hangs.set()
+        assert let_go.wait(WAIT_SECONDS)
+        return InMemoryCheckpoints.stored_offsets(bench.store)
+
+    with bench.running():
+        wait_for(lambda: all_stored(bench), "the first records")
+        bench.store.stored_offsets = stored_offsets  # type: ignore[method-assign]
+        assert hangs.wait(WAIT_SECONDS)
+        polled = bench.source.polls["reading"]
+        wait_for(lambda: bench.source.polls["reading"] > polled + 3, "brokers that are asked")
+        now = 31.0
+        reasons = bench.health.ready()[1]
+        let_go.set()
+    assert reasons["batch"] == "asking PostgreSQL for the offsets: not done after 31 s"
 
 
 @pytest.mark.parametrize("hanging", ["the store", "the broker"])

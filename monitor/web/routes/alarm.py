@@ -10,8 +10,10 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.domain.alarm import AlarmState, StoredAlarm
+from monitor.domain.episode import AlarmPage
 from monitor.domain.incident import Incident, IncidentDetail
 from monitor.domain.order import Actor, AlarmOrder
+from monitor.drift.curve import Curves
 from monitor.drift.explain import Explanation
 from monitor.errors import NotFound
 from monitor.web.auth import Operator, Viewer
@@ -38,9 +40,17 @@ class Alarms(Protocol):
         ...
 
 
-class Explanations(Protocol):
+class AlarmPages(Protocol):
     def explanation(self, alarm_id: int) -> Explanation | None:
         """Make an alarm again from the log; None where there is no such alarm."""
+        ...
+
+    def page(self, alarm_id: int) -> AlarmPage | None:
+        """Return what is said of an alarm; None where there is no such alarm."""
+        ...
+
+    def curves(self, alarm_id: int) -> Curves | None:
+        """Draw an alarm from the log; None where there is no such alarm, or nothing to draw."""
         ...
 
 
@@ -59,7 +69,7 @@ class Incidents(Protocol):
 
 
 AlarmsPort = Annotated[Alarms, kept("alarms")]
-ExplanationsPort = Annotated[Explanations, kept("explanations")]
+PagesPort = Annotated[AlarmPages, kept("pages")]
 IncidentsPort = Annotated[Incidents, kept("incidents")]
 States = Annotated[Sequence[AlarmState], Query(description="only those in one of these states; all without")]
 
@@ -86,16 +96,39 @@ def get_alarm(_: Viewer, alarms: AlarmsPort, alarm_id: Number) -> StoredAlarm:
 
 
 @router.get("/alarms/{alarm_id}/explanation", responses=describe(404))
-def get_explanation(_: Viewer, explanations: ExplanationsPort, alarm_id: Number) -> Explanation:
+def get_explanation(_: Viewer, pages: PagesPort, alarm_id: Number) -> Explanation:
     """Return what decided, what it had to exceed, and who contributed, made again from the log.
 
     A decision long after its baseline is not folded again from the beginning, so its evidence is not counted again:
     `alarms explain` at the terminal does that.
     """
-    found = explanations.explanation(alarm_id)
+    found = pages.explanation(alarm_id)
     if found is None:
         raise NotFound(f"there is no alarm {alarm_id}: /api/v1/alarms lists them")
     return found
+
+
+@router.get("/alarms/{alarm_id}/page", responses=describe(404))
+def get_alarm_page(_: Viewer, pages: PagesPort, alarm_id: Number) -> AlarmPage:
+    """Return an alarm in one sentence, what happened around it, and the jobs it started.
+
+    Of an event `at` is the clock on the wall, and `trace_time` the traces' own; null where there is no such time.
+    """
+    found = pages.page(alarm_id)
+    if found is None:
+        raise NotFound(f"there is no alarm {alarm_id}: /api/v1/alarms lists them")
+    return found
+
+
+@router.get("/alarms/{alarm_id}/curves", responses=describe(404))
+def get_curves(_: Viewer, alarms: AlarmsPort, pages: PagesPort, alarm_id: Number) -> Curves | None:
+    """Return what a page draws of an alarm, by place in the log; null where nothing can be drawn of it.
+
+    A curve has at most about 120 points, over 20,000 places at most. The evidence is the stream folded again.
+    """
+    if alarms.alarm(alarm_id) is None:
+        raise NotFound(f"there is no alarm {alarm_id}: /api/v1/alarms lists them")
+    return pages.curves(alarm_id)
 
 
 @router.post("/alarms/{alarm_id}/acknowledge", responses=describe(404, 409))

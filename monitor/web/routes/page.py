@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
@@ -13,9 +14,13 @@ from monitor import __version__
 from monitor.domain.order import Role
 from monitor.runs.action import ACTIONS
 from monitor.web.auth import Gatekeeper, Known
+from monitor.web.routes.alarm import AlarmsPort, IncidentsPort
 from monitor.web.routes.review import MAX_NOTE_CHARACTERS
+from monitor.web.state import MAX_BIGINT
 
 CONSOLE = Path(__file__).parent.parent / "console"
+
+MAX_DIGITS = 19  # of a number that a bigint can hold
 
 router = APIRouter()
 _templates = Jinja2Templates(directory=CONSOLE / "templates")
@@ -38,6 +43,31 @@ def review(request: Request) -> Response:
     gatekeeper: Gatekeeper = request.app.state.gatekeeper
     context = {"wants_token": gatekeeper.wants_token, "note_characters": MAX_NOTE_CHARACTERS}
     return _templates.TemplateResponse(request, "review.html", context)
+
+
+@router.get("/alarms/{alarm_id}", response_class=HTMLResponse, include_in_schema=False)
+def alarm_page(request: Request, alarms: AlarmsPort, alarm_id: str) -> Response:
+    """Return the page of one alarm; 404 for an unknown one, except where the asker has not said who they are."""
+    gatekeeper: Gatekeeper = request.app.state.gatekeeper
+    return _page_of(request, "alarm", alarm_id, lambda number: gatekeeper.wants_token or alarms.alarm(number))
+
+
+@router.get("/incidents/{incident_id}", response_class=HTMLResponse, include_in_schema=False)
+def incident_page(request: Request, incidents: IncidentsPort, incident_id: str) -> Response:
+    """Return a page that goes on to the incident's leading alarm; an alert names incidents alone."""
+    gatekeeper: Gatekeeper = request.app.state.gatekeeper
+    return _page_of(
+        request, "incident", incident_id, lambda number: gatekeeper.wants_token or incidents.incident(number)
+    )
+
+
+def _page_of(request: Request, kind: str, given: str, known: Callable[[int], object]) -> Response:
+    gatekeeper: Gatekeeper = request.app.state.gatekeeper
+    number = int(given) if given.isascii() and given.isdecimal() and len(given) <= MAX_DIGITS else 0
+    context = {"wants_token": gatekeeper.wants_token, "version": __version__, "kind": kind, "number": number}
+    if number == 0 or number > MAX_BIGINT or not known(number):
+        return _templates.TemplateResponse(request, "missing.html", context, status_code=404)
+    return _templates.TemplateResponse(request, "alarm.html", context)
 
 
 @router.get("/api/v1/whoami", tags=["access"])

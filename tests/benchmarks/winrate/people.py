@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from monitor.stats.ppi import Floats, Labelled, Population, estimate_mean
-from tests.benchmarks.refusal_accuracy import SHARED_DATA
+from tests.benchmarks.refusal_rows import SHARED_DATA
 from tests.benchmarks.report import table
 from tests.benchmarks.winrate.text_opinion import Pairs, opinions
 

@@ -18,7 +18,7 @@ from monitor.domain.alarm import Severity
 from monitor.drift.budget import Budget
 from monitor.drift.fold import FoldRules
 from monitor.signals.estimand import REWARD_WIN, WIN_RATE
-from tests.benchmarks.refusal_accuracy import SHARED_DATA
+from tests.benchmarks.refusal_rows import SHARED_DATA
 from tests.benchmarks.report import table
 from tests.benchmarks.winrate.people import SHARES, WORDS, Judged, alpaca
 from tests.benchmarks.winrate.play import ALONE, World, alarms_of

@@ -1,8 +1,7 @@
 // The console's loop: read everything, show it, again in two seconds.
 
-import { dropToken, hasToken, keepToken, read, readiness } from "./api.js";
+import { read, readiness } from "./api.js";
 import { showAlarms, wantsEnded, wireEnded } from "./alarms.js";
-import { askToken } from "./dialog.js";
 import { byId, setText, showMessage } from "./dom.js";
 import { utc } from "./format.js";
 import { showJobs, showOffers, wireStartForm } from "./jobs.js";
@@ -11,6 +10,8 @@ import { showPolicies } from "./policies.js";
 import { showMoved } from "./moved.js";
 import { showPlan } from "./plan.js";
 import { refreshProbes } from "./probes.js";
+import { admit, askAgain } from "./session.js";
+import { refreshSignals } from "./signals.js";
 import { showStreams } from "./streams.js";
 import { refreshRates } from "./winrate.js";
 
@@ -19,12 +20,11 @@ const PERIOD_MILLISECONDS = 2000;
 let who = null;
 let turn = 0;
 let lastGood = null;
-let asking = null;
 
 async function refresh() {
   const mine = ++turn;
   try {
-    await admit();
+    who = await admit();
     const state = await readAll();
     if (mine !== turn) return; // a later refresh has begun and knows more
     show(state);
@@ -36,27 +36,6 @@ async function refresh() {
     const said = error.status === undefined ? "The monitor does not answer." : `The monitor cannot say: ${firstLine(error.message)}.`;
     showMessage(byId("lost"), said + since);
   }
-}
-
-async function admit() {
-  if (document.documentElement.dataset.wantsToken === "yes" && !hasToken()) await askAgain("");
-  who ??= await read("/api/v1/whoami");
-  if (who.role === "annotator") await leaveFor("/review"); // the one page such a token may use
-}
-
-// Never resolves: what comes next is another page's.
-function leaveFor(path) {
-  location.replace(path);
-  return new Promise(() => {});
-}
-
-async function askAgain(complaint) {
-  if (asking !== null) return asking;
-  who = null;
-  dropToken();
-  asking = askToken(complaint).then(keepToken);
-  await asking;
-  asking = null;
 }
 
 async function readAll() {
@@ -92,6 +71,7 @@ function show({ ready, overview, streams, moved, incidents, alarms, items, plann
   showStreams(streams, alarms.filter(({ state }) => state === "open" || state === "acknowledged" || state === "snoozed"), context);
   refreshRates();
   refreshProbes();
+  refreshSignals();
   showMoved(moved);
   showJobs(items, context);
   showPlan(planned);

@@ -88,7 +88,7 @@ function createFinding() {
     element(
       "span",
       { class: "title" },
-      element("b", { "data-part": "moved" }),
+      element("b", {}, element("a", { "data-part": "moved" })),
       element("span", { class: "cohort", "data-part": "cohort" }),
       element("span", { class: "note", "data-part": "model" }),
     ),
@@ -102,6 +102,7 @@ function updateFinding(row, { lead, others }, champion) {
   const { alarm } = lead;
   const part = parts(row);
   setText(part.moved, movedOf(alarm));
+  setAttribute(part.moved, "href", `/alarms/${lead.alarm_id}`);
   const more = others ? ` and ${isRollUp(alarm.stream) ? `${count(others)} by ${others > 1 ? "themselves" : "itself"}` : plural(others, "more cohort")}` : "";
   setText(part.cohort, alarm.direction === null ? "" : cohortOf(alarm.stream) + more);
   setText(part.model, alarm.direction === null ? "" : modelOf(alarm.stream, champion));
@@ -127,7 +128,7 @@ function createMember(card, item, refresh) {
     element(
       "p",
       { class: "note" },
-      element("span", {}, `alarm ${item.alarm_id}`),
+      element("a", { href: `/alarms/${item.alarm_id}` }, `alarm ${item.alarm_id}`),
       element("span", {}, "onset ", element("time", { "data-part": "onset" })),
       element("span", {}, `caught at trace ${count(item.trace_number)}, ${utc(new Date(alarm.timestamp))}`),
     ),

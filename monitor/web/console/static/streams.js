@@ -2,6 +2,7 @@
 
 import { byId, element, parts, reconcile, setAttribute, setText, showMessage, svg } from "./dom.js";
 import { bareValue, count, utc, value, words } from "./format.js";
+import { meaningOf } from "./signals.js";
 import { cohortOf, isReplaced, nameOf, scorerOf } from "./stream.js";
 
 const WIDTH = 160;
@@ -92,6 +93,7 @@ function updateRow(row, stream) {
   setAttribute(row, "data-past", stream.past !== "");
   setAttribute(row, "title", stream.past || (stream.is_steady ? null : UNSTEADY));
   setText(part.signal, words(stream.key.signal));
+  setAttribute(part.signal, "title", meaningOf(stream.key.signal));
   setText(part.mark, stream.severity ?? (stream.is_steady ? "" : "unsteady"));
   setAttribute(part.mark, "data-severity", stream.severity);
   part.mark.hidden = stream.severity === null && stream.is_steady;

@@ -1,0 +1,103 @@
+"""An alarm's page from a real database: curves within their bound, and what is stored around the alarm."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace as changed
+from sqlalchemy import Engine, text
+
+from monitor.app.explaining import AlarmPages
+from monitor.demo.traffic import DRIFTED, NORMAL
+from monitor.domain.alarm import AlarmKind, StoredAlarm
+from monitor.domain.episode import EventKind
+from monitor.domain.order import Actor, AlarmOrder, Role
+from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.fold import FoldRules
+from monitor.drift.freeze import NullRule
+from monitor.postgres.alarms import PostgresAlarms
+from monitor.postgres.engine import transaction
+from monitor.postgres.streams import PostgresFoldStore
+from monitor.postgres.views.alarm_page import MOMENTS
+from tests.integration.reasking import Ward, calls
+
+pytestmark = pytest.mark.postgres
+RULES = ControllerRules(FoldRules(), 1000, NullRule())
+LONGER = replace(DRIFTED, name="longer", length_factor=2.0, refusal_rate=NORMAL.refusal_rate)
+
+
+@pytest.fixture
+def pages(engine: Engine) -> AlarmPages:
+    return AlarmPages(engine, RULES.fold)
+
+
+@pytest.fixture
+def stored(engine: Engine) -> StoredAlarm:
+    """A real alert: a second model comes after 1,500 traces and answers at twice the length."""
+    ward, controller = Ward(engine), Controller(PostgresFoldStore(engine), RULES)
+    for first in range(0, 1500, 250):
+        ward.write(calls(NORMAL, "billing", 250, first=first, seed=first))
+    for first in range(1500, 2250, 250):
+        new = calls(LONGER, "billing", 250, first=first, seed=first)
+        ward.write([changed(trace, policy_model="assistant-v2") for trace in new])
+    for _ in range(3):
+        controller.tick()
+    found = PostgresAlarms(engine).alarms(state=None, limit=100)
+    return next(
+        alarm
+        for alarm in found
+        if (alarm.alarm.kind, alarm.alarm.stream.signal, alarm.alarm.stream.cohort, alarm.alarm.severity)
+        == (AlarmKind.DRIFT, "response_length", "*", "alert")
+    )
+
+
+def test_the_curves_of_a_real_alarm_are_folded_to_the_very_evidence_it_was_raised_on(
+    pages: AlarmPages, stored: StoredAlarm
+) -> None:
+    drawn = pages.curves(stored.alarm_id)
+    assert drawn is not None
+    assert drawn.evidence is not None
+    assert (drawn.evidence.whole, drawn.evidence.agrees, drawn.until_now) == (True, True, True)
+    assert [line.policy_model for line in drawn.lines] == ["assistant-v2", "assistant"]
+    assert [(one.policy_model, one.place) for one in drawn.newcomers] == [("assistant-v2", 1500)]
+    assert drawn.band is not None
+    assert drawn.lines[0].points[-1].value > drawn.band.accepted_upper
+    assert {point.place for line in drawn.lines for point in line.points} <= {at.place for at in drawn.moments}
+
+
+def test_the_page_tells_both_times_of_what_happened_and_who_did_it(
+    engine: Engine, pages: AlarmPages, stored: StoredAlarm
+) -> None:
+    alarms, ada = PostgresAlarms(engine), Actor("ada", Role.OPERATOR)
+    alarms.order_alarm(stored.alarm_id, AlarmOrder.SNOOZE, actor=ada, snooze=timedelta(hours=1))
+    page = pages.page(stored.alarm_id)
+    assert page is not None
+    assert page.sentence.startswith(f"since {stored.alarm.onset_timestamp:%Y-%m-%d %H:%M} UTC: ")
+    assert " tokens (+" in page.sentence
+    assert f" under assistant-v2; {stored.trace_number - stored.onset_trace_number} traces" in page.sentence  # type: ignore[operator]
+    events = {event.kind: event for event in page.events}
+    assert {EventKind.BASELINE, EventKind.RELEASE, EventKind.ONSET, EventKind.ALERT, EventKind.ORDER} <= events.keys()
+    onset, alert, order = (events[kind] for kind in (EventKind.ONSET, EventKind.ALERT, EventKind.ORDER))
+    assert onset.trace_time == stored.alarm.onset_timestamp
+    assert onset.at is not None
+    assert onset.at > stored.alarm.onset_timestamp + timedelta(days=1), "the traces are older than the clock"
+    assert (alert.trace_time, alert.at) == (stored.alarm.timestamp, stored.created_at)
+    assert (order.by, order.what, order.trace_time) == ("ada", f"snooze: alarm {stored.alarm_id}", None)
+    assert order.note.startswith("until ")
+    assert events[EventKind.BASELINE].trace_time is not None
+
+
+def test_places_are_found_by_the_index_and_those_that_are_forgotten_are_left_out(
+    engine: Engine, pages: AlarmPages, stored: StoredAlarm
+) -> None:
+    log = pages._log
+    assert [moment.place for moment in log.moments([0, 1499, 10**9])] == [0, 1499]
+    assert log.end.next_place == 2250
+    with transaction(engine) as connection:
+        connection.execute(text("set local enable_seqscan = off"))
+        plan = connection.execute(text(f"explain {MOMENTS.text}"), {"places": [1, 2]}).scalars().all()
+    assert any("ix_log_entry_first_place" in line for line in plan), "\n".join(plan)
+    assert pages.page(stored.alarm_id + 999) is None
+    assert pages.curves(stored.alarm_id + 999) is None
