@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import replace
 
 from sqlalchemy import Engine
 
 from monitor.domain.alarm import StoredAlarm
-from monitor.domain.episode import AlarmPage, events_of
+from monitor.domain.episode import AlarmPage, Compared, KeptText, ShownAnswer, events_of
 from monitor.drift.curve import Curves, draw, stretch_of
 from monitor.drift.explain import Explanation, explain
 from monitor.drift.fold import FoldRules
@@ -92,6 +93,24 @@ class AlarmPages:
         with self._drawing:
             return draw(stored, self._log.baseline(stored.baseline_id), self._log, self._rules)
 
+    def answers(self, alarm_id: int) -> tuple[Compared, ...] | None:
+        """Return the most telling answers beside the baseline's; None where there is no such alarm."""
+        with self._drawing:
+            told = self.explanation(alarm_id)
+        if told is None:
+            return None
+        named = [example.trace_id for example in told.examples]
+        named += [row.trace_id for example in told.examples for row in example.alike]
+        texts = self._episodes.texts([trace_id for trace_id in named if trace_id is not None])
+        return tuple(
+            Compared(
+                example=_shown(example.trace_id, example.value, None, texts),
+                expected=example.expected,
+                alike=tuple(_shown(row.trace_id, row.value, row.similarity, texts) for row in example.alike),
+            )
+            for example in told.examples
+        )
+
     def sentence(self, stored: StoredAlarm) -> str:
         """Return *stored* in one sentence."""
         known = self._sentences.get(stored.alarm_id)
@@ -102,3 +121,8 @@ class AlarmPages:
             while len(self._sentences) > SENTENCES:
                 self._sentences.popitem(last=False)
         return known
+
+
+def _shown(trace_id: str | None, value: float, likeness: float | None, texts: Mapping[str, KeptText]) -> ShownAnswer:
+    kept = texts.get(trace_id or "") or KeptText(None, None, cut=False)
+    return ShownAnswer(trace_id or "", value, likeness, kept.prompt, kept.response, kept.cut)

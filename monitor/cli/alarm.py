@@ -30,6 +30,7 @@ Rows = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Rows at m
 Hours = Annotated[
     float, typer.Option("--hours", min=0.02, max=720, help="For how long; what is still there then is open again.")
 ]
+Note = Annotated[str, typer.Option("--note", help="Why, for whoever reads the alarm's history.")]
 
 
 @alarms.command("list")
@@ -60,21 +61,21 @@ def alarms_show(alarm_id: AlarmNumber, as_json: AsJson = False) -> None:
 
 
 @alarms.command("ack")
-def alarms_ack(alarm_id: AlarmNumber) -> None:
+def alarms_ack(alarm_id: AlarmNumber, *, note: Note = "") -> None:
     """Mark an alarm as seen."""
-    order_alarm(alarm_id, AlarmOrder.ACKNOWLEDGE)
+    order_alarm(alarm_id, AlarmOrder.ACKNOWLEDGE, note=note)
 
 
 @alarms.command("snooze")
-def alarms_snooze(alarm_id: AlarmNumber, hours: Hours) -> None:
+def alarms_snooze(alarm_id: AlarmNumber, hours: Hours, *, note: Note = "") -> None:
     """Let an alarm tell nobody for a while."""
-    order_alarm(alarm_id, AlarmOrder.SNOOZE, hours=hours)
+    order_alarm(alarm_id, AlarmOrder.SNOOZE, hours=hours, note=note)
 
 
 @alarms.command("reopen")
-def alarms_reopen(alarm_id: AlarmNumber) -> None:
+def alarms_reopen(alarm_id: AlarmNumber, *, note: Note = "") -> None:
     """Open an alarm again that was acknowledged or snoozed."""
-    order_alarm(alarm_id, AlarmOrder.REOPEN)
+    order_alarm(alarm_id, AlarmOrder.REOPEN, note=note)
 
 
 @alarms.command("reask")
@@ -150,12 +151,12 @@ def find_alarm(engine: Engine, alarm_id: int) -> StoredAlarm:
     return stored
 
 
-def order_alarm(alarm_id: int, order: AlarmOrder, *, hours: float = 0.0) -> None:
+def order_alarm(alarm_id: int, order: AlarmOrder, *, hours: float = 0.0, note: str = "") -> None:
     from monitor.postgres.alarms import PostgresAlarms
 
     with open_database() as (engine, _):
         snooze = timedelta(hours=hours)
-        stored = PostgresAlarms(engine).order_alarm(alarm_id, order, actor=operator(), snooze=snooze)
+        stored = PostgresAlarms(engine).order_alarm(alarm_id, order, actor=operator(), snooze=snooze, note=note)
     say(f"alarm {stored.alarm_id} is {stored.state}")
 
 

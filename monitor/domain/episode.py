@@ -92,6 +92,34 @@ class AlarmPage:
     jobs: tuple[Job, ...]  # that the alarms of its incident started
 
 
+@dataclass(frozen=True, slots=True)
+class ShownAnswer:
+    """One answer as people read it; texts are None where they are not kept, or not any more."""
+
+    trace_id: str
+    value: float  # of the alarm's signal
+    likeness: float | None  # of its prompt to the example's, 0 to 1; None: it is the example
+    prompt: str | None  # what was said last before the answer
+    response: str | None
+    cut: bool = False  # one of them goes on
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A telling answer since the onset, and the baseline's to prompts like its own."""
+
+    example: ShownAnswer
+    expected: float
+    alike: tuple[ShownAnswer, ...]  # the most alike first
+
+
+@dataclass(frozen=True, slots=True)
+class KeptText:
+    prompt: str | None
+    response: str | None
+    cut: bool
+
+
 def events_of(stored: StoredAlarm, records: EpisodeRecords, moments: Mapping[int, Moment]) -> tuple[EpisodeEvent, ...]:
     """Return what happened around *stored*, by the clock; what has no time on it stands before the onset.
 

@@ -305,6 +305,6 @@ def share_of(fold: Fold, alarm: Alarm) -> float | None:
 
 
 def thinned(points: Sequence[Point], *, keep: int) -> list[Point]:
-    """Return about `POINTS` of *points*, the last and that at the place *keep* among them."""
-    step = max(len(points) // POINTS, 1)
+    """Return at most `POINTS` of *points* and one more, the last and that at the place *keep* among them."""
+    step = max(-(-len(points) // POINTS), 1)
     return [point for at, point in enumerate(reversed(points)) if at % step == 0 or point.place == keep][::-1]

@@ -28,7 +28,7 @@ from monitor.postgres.alarm_row import numbered_alarms, stored_alarm
 from monitor.postgres.audit import PostgresAudit
 from monitor.postgres.document import clean, document
 from monitor.postgres.engine import transaction
-from monitor.postgres.incidents import LIVE, hold_incidents, move_alarms, settle
+from monitor.postgres.incidents import LIVE, hold_incidents, move_alarms, noted, settle
 from monitor.retraining.records import AlarmFact, Author
 from monitor.runs.model import ModelRole
 
@@ -150,7 +150,7 @@ class PostgresAlarms:
         return self.alarms(state=AlarmState.OPEN, limit=MAX_OPEN)
 
     def order_alarm(
-        self, alarm_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0)
+        self, alarm_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0), note: str = ""
     ) -> StoredAlarm:
         """Carry out *order* on one alarm; *snooze* is how long, from now.
 
@@ -165,7 +165,7 @@ class PostgresAlarms:
             state = target_of(f"alarm {alarm_id}", AlarmState(row.state), order)
             until = connection.execute(select(func.now() + snooze)).scalar_one()
             move_alarms(connection, chosen, state, by=actor.name, until=until)
-            by, detail = Author(actor.name, actor.role), {"until": until.isoformat()} if snooze else {}
+            by, detail = Author(actor.name, actor.role), noted(note, until if snooze else None)
             PostgresAudit(connection).record(f"alarm.{order}", f"alarm {alarm_id}", by=by, detail=detail)
             (after,) = numbered_alarms(connection, connection.execute(select(schema.alarm).where(chosen)))
             return after

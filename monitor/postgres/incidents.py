@@ -80,6 +80,12 @@ def settle(connection: Connection, incident_ids: Collection[int | None]) -> None
         connection.execute(changed.values(_columns(sum_up(alarms))))
 
 
+def noted(note: str, until: datetime | None) -> dict[str, str]:
+    """Return what the audit keeps of an order: a person's *note*, and *until* when it holds."""
+    told = {} if until is None else {"until": until.isoformat()}
+    return told | ({"note": clean(note)} if note else {})
+
+
 def move_alarms(
     connection: Connection, which: ColumnElement[bool], state: AlarmState, *, by: str, until: datetime | None
 ) -> None:
@@ -123,7 +129,7 @@ class PostgresIncidents:
             return _detail(connection, incident_id)
 
     def order_incident(
-        self, incident_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0)
+        self, incident_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0), note: str = ""
     ) -> IncidentDetail:
         """Carry out *order* on every live alarm of an incident; *snooze* is how long, from now.
 
@@ -138,7 +144,7 @@ class PostgresIncidents:
             which = (schema.alarm.c.incident_id == incident_id) & schema.alarm.c.state.in_(LIVE)
             until = connection.execute(select(func.now() + snooze)).scalar_one()
             move_alarms(connection, which, state, by=actor.name, until=until)
-            by, detail = Author(actor.name, actor.role), {"until": until.isoformat()} if snooze else {}
+            by, detail = Author(actor.name, actor.role), noted(note, until if snooze else None)
             PostgresAudit(connection).record(f"incident.{order}", f"incident {incident_id}", by=by, detail=detail)
             after = _detail(connection, incident_id)
             assert after is not None

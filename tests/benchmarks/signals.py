@@ -19,15 +19,18 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.domain.trace import Message
 from monitor.signals.refusal import PatternRefusal, RefusalModel, is_refusal
+from monitor.signals.refusal.language import refuses_in
 from monitor.signals.refusal.observers import refusal_model
 from retrain.refusal_fit import Read, calibration, fit
 from retrain.refusal_rows import LabelledAnswer
 from tests.benchmarks.refusal_rows import (
+    AUTHORED,
     LABELS,
     SHARED_DATA,
     alpaca,
@@ -177,6 +180,20 @@ def evaded_and_answered() -> tuple[float, float]:
     return float(found[refuses].mean()), float(found[~refuses].mean())
 
 
+def other_languages() -> dict[str, tuple[int, int, int]]:
+    """Return by language how many of a few authored answers refuse, how many of those are found, and false ones.
+
+    They were written after the patterns, and no pattern was changed by them.
+    """
+    told: dict[str, tuple[int, int, int]] = {}
+    for line in AUTHORED.with_name("languages.jsonl").read_bytes().splitlines():
+        row = msgspec.json.decode(line, type=LabelledAnswer)
+        found = refuses_in(row.language, row.answer)
+        refusing, right, false = told.get(row.language, (0, 0, 0))
+        told[row.language] = (refusing + row.refuses, right + (row.refuses and found), false + (found > row.refuses))
+    return told
+
+
 def ordinary_answers() -> Iterator[Ordinary]:
     published = published_rates()
     for model, rows in alpaca():
@@ -217,9 +234,11 @@ def main() -> int:
     agreements = [*left_out_models(), *left_out_sources(), *shipped_on_do_not_answer()]
     ordinary, speed = list(ordinary_answers()), microseconds()
     show(agreements, ordinary, speed)
-    evasions = evaded_and_answered()
+    languages, evasions = other_languages(), evaded_and_answered()
+    print(table(("language", "refuse", "found", "false"), [(name, *told) for name, told in languages.items()]))
     print(f"same questions, no pattern: mean {evasions[0]:.3f} where evaded, {evasions[1]:.3f} where discussed")
     report = {
+        "languages": languages,
         "evaded_and_answered": evasions,
         "version": refusal_model().version,
         "agreements": [asdict(one) for one in agreements],

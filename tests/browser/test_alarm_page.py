@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from prometheus_client import CollectorRegistry
 
 from monitor.domain.alarm import AlarmKind, AlarmState, ReferenceVerdict, Severity, StoredAlarm
-from monitor.domain.episode import FrozenBaseline, GivenOrder, Released
+from monitor.domain.episode import Compared, FrozenBaseline, GivenOrder, Released, ShownAnswer
 from monitor.domain.job import Check, JobState, Verdict
 from monitor.drift.sentence import Levels
 from monitor.telemetry.health import Health
@@ -188,6 +188,66 @@ def test_hostile_labels_are_text_on_the_page(
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
+def test_answers_stand_side_by_side_once_an_operator_asks_for_them_from_the_keyboard(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    hostile = "".join(LABELS.values())
+    new = ShownAnswer("t-9", 402.0, None, hostile, f"line one\nline two {hostile}", cut=True)
+    old = ShownAnswer("t-1", 120.0, 0.81, "What is the number 3 of the rivers?", None)
+    monitor.compared = {7: (Compared(new, 128.0, (old, replace(old, value=99.0, likeness=0.5))),)}
+    page.goto(f"{address}/alarms/7")
+    fold = page.locator("#answers-fold summary")
+    expect(fold).to_be_visible()
+    assert page.locator("#answers-list li").count() == 0
+    fold.focus()
+    page.keyboard.press("Enter")
+    row = page.locator("#answers-list li")
+    expect(row).to_contain_text("1. Since the onset: 402 tokens, expected 128 tokens")
+    expect(row).to_contain_text("In the baseline: 120 tokens, 81 % alike")
+    expect(row).to_contain_text("Others like it: 99 tokens (50 % alike)")
+    expect(row).to_contain_text("not kept, or not any more")
+    expect(row).to_contain_text("Cut: the text goes on.")
+    page.keyboard.press("Tab")
+    expect(page.locator(".read").first).to_be_focused()
+    assert page.evaluate("window.owned") is None
+    assert page.locator("main img, main [onload], main [onerror]").count() == 0
+
+
+def test_the_keyboard_alone_leads_from_the_page_to_an_acknowledgement_with_a_note_and_back(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    page.goto(f"{address}/alarms/7")
+    expect(page.locator("#acknowledge")).to_be_visible()
+    page.locator("#told").focus()
+    page.keyboard.press("Tab")
+    expect(page.locator("#acknowledge")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.get_by_label("Note, for the history").focus()
+    page.keyboard.type("we roll it back <b>")
+    page.keyboard.press("Enter")
+    expect(page.locator("#state")).to_have_text("acknowledged")
+    expect(page.locator("#told")).to_be_focused()
+    expect(page.locator("#seen")).to_have_text("acknowledged by local")
+    expect(page.locator("#history-rows")).to_contain_text("we roll it back <b>")
+    assert monitor.stored[7].state is AlarmState.ACKNOWLEDGED
+    page.get_by_role("button", name="Snooze").click()
+    page.get_by_label("For how long").select_option("a day")
+    page.locator("#order-yes").click()
+    expect(page.locator("#seen")).to_contain_text("snoozed until 2026-11-22 12:00:00Z")
+    page.get_by_role("button", name="Undo").click()
+    page.locator("#order-yes").click()
+    expect(page.locator("#state")).to_have_text("open")
+    expect(page.locator("#reopen")).to_be_hidden()
+
+
+def test_what_was_refused_is_told_in_the_dialog(page: Page, address: str) -> None:
+    page.route("**/alarms/7/acknowledge", lambda route: route.fulfill(status=409, json={"detail": "alarm 7 is held"}))
+    page.goto(f"{address}/alarms/7")
+    page.locator("#acknowledge").click()
+    page.locator("#order-yes").click()
+    expect(page.locator("#order-error")).to_have_text("Not done: alarm 7 is held")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_is_wider_than_the_screen_in_either_scheme(
@@ -219,3 +279,8 @@ class TestWithTokens:
         expect(page.locator("#lost")).to_contain_text("there is no alarm 8")
         page.goto(f"{address}/alarms/7")
         expect(page.locator("#sentence")).to_contain_text("128 -> 195 tokens")
+        expect(page.locator("#causes-list li").first).to_be_visible()
+        expect(page.locator("#answers")).to_be_hidden()
+        expect(page.locator("#orders")).to_be_hidden()
+        refused = page.request.get(f"{address}/api/v1/alarms/7/answers", headers={"Authorization": "Bearer view-me"})
+        assert refused.status == 403

@@ -71,7 +71,7 @@ def test_the_page_tells_both_times_of_what_happened_and_who_did_it(
     engine: Engine, pages: AlarmPages, stored: StoredAlarm
 ) -> None:
     alarms, ada = PostgresAlarms(engine), Actor("ada", Role.OPERATOR)
-    alarms.order_alarm(stored.alarm_id, AlarmOrder.SNOOZE, actor=ada, snooze=timedelta(hours=1))
+    alarms.order_alarm(stored.alarm_id, AlarmOrder.SNOOZE, actor=ada, snooze=timedelta(hours=1), note="later")
     page = pages.page(stored.alarm_id)
     assert page is not None
     assert page.sentence.startswith(f"since {stored.alarm.onset_timestamp:%Y-%m-%d %H:%M} UTC: ")
@@ -86,6 +86,7 @@ def test_the_page_tells_both_times_of_what_happened_and_who_did_it(
     assert (alert.trace_time, alert.at) == (stored.alarm.timestamp, stored.created_at)
     assert (order.by, order.what, order.trace_time) == ("ada", f"snooze: alarm {stored.alarm_id}", None)
     assert order.note.startswith("until ")
+    assert order.note.endswith("; later")
     assert events[EventKind.BASELINE].trace_time is not None
 
 
@@ -101,3 +102,25 @@ def test_places_are_found_by_the_index_and_those_that_are_forgotten_are_left_out
     assert any("ix_log_entry_first_place" in line for line in plan), "\n".join(plan)
     assert pages.page(stored.alarm_id + 999) is None
     assert pages.curves(stored.alarm_id + 999) is None
+
+
+def test_answers_come_with_the_texts_that_are_kept_and_without_those_that_are_gone(
+    engine: Engine, pages: AlarmPages, stored: StoredAlarm
+) -> None:
+    found = pages.answers(stored.alarm_id)
+    assert found
+    assert [pair.example.trace_id for pair in found] == list(stored.alarm.examples)
+    assert all(pair.example.prompt and pair.example.response for pair in found)
+    alike = [answer for pair in found for answer in pair.alike]
+    assert alike
+    assert all(answer.response and answer.likeness and answer.trace_id.startswith("normal") for answer in alike)
+    with transaction(engine) as connection:
+        connection.execute(text("delete from trace"))
+        connection.execute(text("update baseline_trace set response = repeat('x', 5000)"))
+    after = pages.answers(stored.alarm_id)
+    assert after
+    assert (after[0].example.prompt, after[0].example.response) == (None, None)
+    kept = after[0].alike[0].response
+    assert kept is not None
+    assert (len(kept), after[0].alike[0].cut) == (4000, True)
+    assert pages.answers(stored.alarm_id + 999) is None

@@ -220,7 +220,7 @@ def test_a_drift_of_many_streams_is_one_page_and_a_restart_tells_and_resolves_no
                 "+" if leading.direction == "up" else "-",
             )
             assert says["onset"].startswith(f"{incident.facts.onset_timestamp:%Y-%m-%d %H:%M:%S}")
-            assert says["link"] == f"https://monitor.example/#incident-{incident.incident_id}"
+            assert says["link"] == f"https://monitor.example/incidents/{incident.incident_id}"
             assert says["runbook_url"] == "dashboards/runbooks/RlhfMonitorDriftAlarm.md"
             assert len(told.receiver.pages(namespace="prod")) == 1
             incidents.order_incident(incident.incident_id, AlarmOrder.ACKNOWLEDGE, actor=Actor("eve", Role.OPERATOR))

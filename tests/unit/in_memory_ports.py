@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from monitor.app.signal_rows import SignalRows
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
-from monitor.domain.episode import AlarmPage, EpisodeRecords, events_of
+from monitor.domain.episode import AlarmPage, Compared, EpisodeRecords, GivenOrder, events_of
 from monitor.domain.erasure import Erasure, ErasureSubject
 from monitor.domain.incident import Incident, IncidentDetail, episode_of, sum_up
 from monitor.domain.job import LIVE, Action, Hold, Job, JobState, Offer, PlannedStart
@@ -117,6 +117,7 @@ class InMemoryMonitor:
     drawn: dict[int, Curves] = field(default_factory=dict)
     explained: dict[int, Explanation] = field(default_factory=dict)
     levels: Levels | None = None
+    compared: dict[int, tuple[Compared, ...]] = field(default_factory=dict)
     frozen: BaselineSummary | None = None
     anchored: AnchorStatus | None = None
     together: list[RewardCorrelation] = field(default_factory=list)
@@ -213,6 +214,10 @@ class InMemoryMonitor:
         moments = {moment.place: moment for curves in self.drawn.values() for moment in curves.moments}
         return AlarmPage(item, sentence(item, self.levels), events_of(item, records, moments), jobs)
 
+    def answers(self, alarm_id: int) -> Sequence[Compared] | None:
+        self._reach()
+        return self.compared.get(alarm_id, ()) if alarm_id in self.stored else None
+
     def curves(self, alarm_id: int) -> Curves | None:
         self._reach()
         return self.drawn.get(alarm_id)
@@ -280,7 +285,7 @@ class InMemoryMonitor:
         return [report for report in self.told_of_labels if signal in {None, report.signal}]
 
     def order_alarm(
-        self, alarm_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0)
+        self, alarm_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0), note: str = ""
     ) -> StoredAlarm:
         with self._lock:
             item = self.stored.get(alarm_id)
@@ -288,6 +293,8 @@ class InMemoryMonitor:
                 raise NotFound(f"alarm {alarm_id}: no such alarm")
             state = target_of(f"alarm {alarm_id}", item.state, order)
             self._move(item, state, actor, snooze)
+            given = GivenOrder(NOW, actor.name, f"alarm.{order}", f"alarm {alarm_id}", {"note": note})
+            self.records = replace(self.records, orders=(*self.records.orders, given))
             return self.stored[alarm_id]
 
     def incidents(self, *, states: Collection[AlarmState], limit: int) -> Sequence[Incident]:
@@ -304,7 +311,7 @@ class InMemoryMonitor:
         return IncidentDetail(Incident(incident_id, sum_up(alarms), NOW), tuple(alarms)) if alarms else None
 
     def order_incident(
-        self, incident_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0)
+        self, incident_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0), note: str = ""
     ) -> IncidentDetail:
         with self._lock:
             found = self.incident(incident_id)

@@ -21,6 +21,7 @@ from monitor.domain.incident import Incident, sum_up
 from monitor.domain.job import Action, JobState, RunProgress
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.text import for_metric
+from monitor.telemetry.answers import AnswerCounts
 from monitor.telemetry.console import show_console
 from monitor.telemetry.declaration import Series
 from monitor.telemetry.health import Health
@@ -109,6 +110,7 @@ def test_the_daemon_exports_exactly_the_series_declared_for_it(metrics: Metrics,
     ReleaseMetrics(registry)
     show_console(None, registry)
     SignalCounts(registry)
+    AnswerCounts(registry, dict)
     assert_declared(registry, DAEMON_SERIES)
 
 

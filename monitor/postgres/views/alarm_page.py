@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, and_, func, or_, select, text
 
 from monitor.domain.alarm import StoredAlarm
-from monitor.domain.episode import EpisodeRecords, FrozenBaseline, GivenOrder, Released
+from monitor.domain.episode import EpisodeRecords, FrozenBaseline, GivenOrder, KeptText, Released
 from monitor.domain.job import Job, JobState
 from monitor.domain.observation import LogEnd, Moment, moment_of
 from monitor.postgres import schema
@@ -31,6 +31,12 @@ MOMENTS = text(
     " cross join lateral (select entry_id, first_place, places, created_at from log_entry"
     "   where first_place <= i.place and places > 0 order by first_place desc limit 1) e"
     " join log_subject s using (entry_id) where i.place < e.first_place + e.places order by i.place"
+)
+MAX_CHARACTERS = 4000  # of one text
+_TEXTS = text(  # what is stored is what redaction has left of it
+    "select s.trace_id, t.messages -> -1 ->> 'content' as prompt, t.response from stored_trace s join trace t"
+    " on t.stored_on = s.stored_on and t.entry_id = s.entry_id and t.ordinal = s.ordinal where s.trace_id = any(:ids)"
+    " union all select trace_id, messages -> -1 ->> 'content', response from baseline_trace where trace_id = any(:ids)"
 )
 
 
@@ -71,6 +77,21 @@ class PostgresEpisodes:
                 releases=tuple(_releases(connection, since, until)),
                 jobs=tuple(_jobs(connection, stored)),
             )
+
+    def texts(self, trace_ids: Sequence[str]) -> dict[str, KeptText]:
+        """Return prompt and answer of each of *trace_ids* whose texts are still kept, each cut where it is long."""
+        with transaction(self._engine) as connection:
+            rows = connection.execute(_TEXTS, {"ids": list(trace_ids)}).all()
+        return {row.trace_id: _kept(row.prompt, row.response) for row in reversed(rows)}
+
+
+def _kept(prompt: str | None, response: str | None) -> KeptText:
+    cut = any(given is not None and len(given) > MAX_CHARACTERS for given in (prompt, response))
+    return KeptText(
+        prompt=None if prompt is None else prompt[:MAX_CHARACTERS],
+        response=None if response is None else response[:MAX_CHARACTERS],
+        cut=cut,
+    )
 
 
 def _episode(connection: Connection, stored: StoredAlarm) -> list[StoredAlarm]:

@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from monitor.domain.alarm import AlarmState, StoredAlarm
-from monitor.domain.episode import AlarmPage
+from monitor.domain.episode import AlarmPage, Compared
 from monitor.domain.incident import Incident, IncidentDetail
 from monitor.domain.order import Actor, AlarmOrder
 from monitor.drift.curve import Curves
@@ -31,7 +31,7 @@ class Alarms(Protocol):
     def alarm(self, alarm_id: int) -> StoredAlarm | None: ...
 
     def order_alarm(
-        self, alarm_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0)
+        self, alarm_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0), note: str = ""
     ) -> StoredAlarm:
         """Carry out *order* as `domain.order.ALARM_ORDERS` has it, *snooze* from now; it is kept in the audit.
 
@@ -53,6 +53,10 @@ class AlarmPages(Protocol):
         """Draw an alarm from the log; None where there is no such alarm, or nothing to draw."""
         ...
 
+    def answers(self, alarm_id: int) -> Sequence[Compared] | None:
+        """Return telling answers with their texts beside the baseline's; None where there is no such alarm."""
+        ...
+
 
 class Incidents(Protocol):
     def incidents(self, *, states: Collection[AlarmState], limit: int) -> Sequence[Incident]:
@@ -62,7 +66,7 @@ class Incidents(Protocol):
     def incident(self, incident_id: int) -> IncidentDetail | None: ...
 
     def order_incident(
-        self, incident_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0)
+        self, incident_id: int, order: AlarmOrder, *, actor: Actor, snooze: timedelta = timedelta(0), note: str = ""
     ) -> IncidentDetail:
         """Carry out *order* on every live alarm of an incident; refused as `Alarms.order_alarm` is."""
         ...
@@ -74,9 +78,16 @@ IncidentsPort = Annotated[Incidents, kept("incidents")]
 States = Annotated[Sequence[AlarmState], Query(description="only those in one of these states; all without")]
 
 
-class Snooze(BaseModel):
+Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class Noted(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
+    note: Note = Field("", description="why, for whoever reads the history")
+
+
+class Snooze(Noted):
     seconds: int = Field(ge=60, le=30 * 86_400, description="from now; what is still there then is open again")
 
 
@@ -131,19 +142,35 @@ def get_curves(_: Viewer, alarms: AlarmsPort, pages: PagesPort, alarm_id: Number
     return pages.curves(alarm_id)
 
 
+@router.get("/alarms/{alarm_id}/answers", responses=describe(404))
+def get_answers(_: Operator, pages: PagesPort, alarm_id: Number) -> Sequence[Compared]:
+    """Return the most telling answers since the onset beside the baseline's to prompts like theirs.
+
+    For operators alone: it shows what users asked, as redaction has left it, 4,000 characters of each text.
+    """
+    found = pages.answers(alarm_id)
+    if found is None:
+        raise NotFound(f"there is no alarm {alarm_id}: /api/v1/alarms lists them")
+    return found
+
+
 @router.post("/alarms/{alarm_id}/acknowledge", responses=describe(404, 409))
-def acknowledge_alarm(actor: Operator, alarms: AlarmsPort, alarm_id: Number) -> StoredAlarm:
-    return alarms.order_alarm(alarm_id, AlarmOrder.ACKNOWLEDGE, actor=actor)
+def acknowledge_alarm(actor: Operator, alarms: AlarmsPort, alarm_id: Number, body: Noted | None = None) -> StoredAlarm:
+    note = body.note if body is not None else ""
+    return alarms.order_alarm(alarm_id, AlarmOrder.ACKNOWLEDGE, actor=actor, note=note)
 
 
 @router.post("/alarms/{alarm_id}/snooze", responses=describe(404, 409))
 def snooze_alarm(actor: Operator, alarms: AlarmsPort, alarm_id: Number, body: Snooze) -> StoredAlarm:
-    return alarms.order_alarm(alarm_id, AlarmOrder.SNOOZE, actor=actor, snooze=timedelta(seconds=body.seconds))
+    return alarms.order_alarm(
+        alarm_id, AlarmOrder.SNOOZE, actor=actor, snooze=timedelta(seconds=body.seconds), note=body.note
+    )
 
 
 @router.post("/alarms/{alarm_id}/reopen", responses=describe(404, 409))
-def reopen_alarm(actor: Operator, alarms: AlarmsPort, alarm_id: Number) -> StoredAlarm:
-    return alarms.order_alarm(alarm_id, AlarmOrder.REOPEN, actor=actor)
+def reopen_alarm(actor: Operator, alarms: AlarmsPort, alarm_id: Number, body: Noted | None = None) -> StoredAlarm:
+    note = body.note if body is not None else ""
+    return alarms.order_alarm(alarm_id, AlarmOrder.REOPEN, actor=actor, note=note)
 
 
 @router.get("/incidents")
@@ -160,16 +187,22 @@ def get_incident(_: Viewer, incidents: IncidentsPort, incident_id: Number) -> In
 
 
 @router.post("/incidents/{incident_id}/acknowledge", responses=describe(404, 409))
-def acknowledge_incident(actor: Operator, incidents: IncidentsPort, incident_id: Number) -> IncidentDetail:
-    return incidents.order_incident(incident_id, AlarmOrder.ACKNOWLEDGE, actor=actor)
+def acknowledge_incident(
+    actor: Operator, incidents: IncidentsPort, incident_id: Number, body: Noted | None = None
+) -> IncidentDetail:
+    note = body.note if body is not None else ""
+    return incidents.order_incident(incident_id, AlarmOrder.ACKNOWLEDGE, actor=actor, note=note)
 
 
 @router.post("/incidents/{incident_id}/snooze", responses=describe(404, 409))
 def snooze_incident(actor: Operator, incidents: IncidentsPort, incident_id: Number, body: Snooze) -> IncidentDetail:
     snooze = timedelta(seconds=body.seconds)
-    return incidents.order_incident(incident_id, AlarmOrder.SNOOZE, actor=actor, snooze=snooze)
+    return incidents.order_incident(incident_id, AlarmOrder.SNOOZE, actor=actor, snooze=snooze, note=body.note)
 
 
 @router.post("/incidents/{incident_id}/reopen", responses=describe(404, 409))
-def reopen_incident(actor: Operator, incidents: IncidentsPort, incident_id: Number) -> IncidentDetail:
-    return incidents.order_incident(incident_id, AlarmOrder.REOPEN, actor=actor)
+def reopen_incident(
+    actor: Operator, incidents: IncidentsPort, incident_id: Number, body: Noted | None = None
+) -> IncidentDetail:
+    note = body.note if body is not None else ""
+    return incidents.order_incident(incident_id, AlarmOrder.REOPEN, actor=actor, note=note)

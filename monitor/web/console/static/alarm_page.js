@@ -1,9 +1,11 @@
 // The page of one alarm: what is said of it at once, and what is made again from the log as it comes.
 
 import { read } from "./api.js";
+import { offerAnswers } from "./alarm_answers.js";
 import { showCauses } from "./alarm_causes.js";
 import { showCohorts } from "./alarm_cohorts.js";
 import { marksOf, showHistory } from "./alarm_history.js";
+import { showOrders } from "./alarm_orders.js";
 import { showPlots } from "./alarm_plot.js";
 import { byId, element, parts, reconcile, setAttribute, setText, showMessage } from "./dom.js";
 import { decomposition, setInstant, utc, words } from "./format.js";
@@ -22,11 +24,13 @@ let told = null;
 let curves = null;
 let explained = null;
 let period = 0;
+let isOperator = false;
 
 async function refresh() {
   try {
     const who = await admit();
     setText(byId("who"), `${who.name} (${who.role})`);
+    isOperator = who.role === "operator";
     if (kind === "incident") return await goOn();
     told = await read(`${path}/page`);
     showMessage(byId("lost"), "");
@@ -69,11 +73,13 @@ async function readExplanation() {
 function show() {
   const { stored, sentence, events, jobs } = told;
   showHead(stored, sentence);
+  showOrders(path, stored, { isOperator, refresh });
   const marks = curves === null ? [] : marksOf(events, curves);
   showPlots(curves, marks, stored.alarm.severity);
   showCohorts(curves, stored.alarm);
   showCauses(explained, stored);
   showJobs(jobs, stored);
+  offerAnswers(path, explained, { isOperator, unit: curves?.unit ?? "" });
   showHistory(events, marks);
 }
 
