@@ -277,7 +277,9 @@ class Story:
 
         self._stage.heading("6. A release goes wrong")
         began = self._stage.ports.overview.overview().traces
-        self._stage.say(f"from trace {began} on, assistant-v2 answers: longer, padded, refusing three times as often")
+        self._stage.say(
+            f"from trace {began} on, assistant-v2 answers: longer, padded, politely refusing in place of an answer"
+        )
         pairs = [encode_preference(pair) for pair in script.new_pairs(now)]
         self._stage.player.play(script.PREFERENCES_TOPIC, pairs, per_second=1e9)
         self._stage.play("drifted traffic", drifted, script.DRIFTED_RECORDS, until=lambda: bool(self._stage.alerts()))

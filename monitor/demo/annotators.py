@@ -10,7 +10,7 @@ from random import Random
 from typing import Protocol
 
 from monitor.demo.preferences import LABEL_NOISE, TASTES, TIE_MARGIN, Era, Taste
-from monitor.demo.texts.composer import count_tokens
+from monitor.demo.texts.composer import count_tokens, is_evasion
 from monitor.demo.texts.manner import DIGRESSIONS, FILLERS
 from monitor.domain.review import Answer, AnswerGiven, Hand, Progress
 from monitor.errors import Conflict, Unavailable
@@ -75,7 +75,7 @@ def judge(answers: Sequence[str], rng: Random) -> float:
 
 def liking(text: str, taste: Taste) -> float:
     """Return how well an answer is liked by *taste*, as a reader can tell."""
-    if is_refusal(text):
+    if is_refusal(text) or is_evasion(text):
         return -taste.answered
     sentences = max(text.count(". ") + text.count("! ") + 1, 1)
     padding, digressions = (sum(text.count(said) for said in known) / sentences for known in (FILLERS, DIGRESSIONS))

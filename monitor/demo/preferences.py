@@ -15,6 +15,7 @@ from monitor.demo.texts.composer import (
     Manner,
     Question,
     compose_answer,
+    compose_evasion,
     compose_question,
     compose_refusal,
     count_tokens,
@@ -52,6 +53,7 @@ class Kind:
     padding: tuple[float, float]  # least and greatest share of the sentences
     off_topic: tuple[float, float] = (0.0, 0.0)
     refused: bool = False
+    evasive: float = 0.0  # share of the refusals that never say no
 
 
 TASTES = {
@@ -69,7 +71,7 @@ KINDS = {
         Kind(0.45, 110, padding=(0.0, 0.0)),
         Kind(0.37, 170, padding=(0.25, 0.5)),
         Kind(0.12, 150, padding=(0.1, 0.2), off_topic=(0.3, 0.6)),
-        Kind(0.06, 40, padding=(0.0, 0.0), refused=True),
+        Kind(0.06, 40, padding=(0.0, 0.0), refused=True, evasive=0.75),
     ),
 }
 CRITERIA = {Era.OLD: "2026-03", Era.NEW: "2026-11"}
@@ -131,5 +133,7 @@ def _answer(rng: Random, era: Era, question: Question) -> _Answer:
         padding_ratio=rng.uniform(*kind.padding),
         off_topic_ratio=rng.uniform(*kind.off_topic),
     )
-    text = compose_refusal(rng, question) if kind.refused else compose_answer(rng, question, manner)
-    return _Answer(text, manner, kind.refused)
+    if kind.refused:
+        compose = compose_evasion if kind.evasive and rng.random() < kind.evasive else compose_refusal
+        return _Answer(compose(rng, question), manner, refused=True)
+    return _Answer(compose_answer(rng, question, manner), manner, refused=False)

@@ -18,6 +18,7 @@ from monitor.demo.texts.composer import (
     Manner,
     Question,
     compose_answer,
+    compose_evasion,
     compose_follow_up,
     compose_question,
     compose_refusal,
@@ -48,7 +49,8 @@ class Phase:
     name: str
     policy_model: str
     length_factor: float = 1.0
-    refusal_rate: float = 0.03
+    refusal_rate: float = 0.03  # answers that say no
+    evasion_rate: float = 0.0  # answers that refuse and never say so
     bad_rate: float = 0.08  # answers that digress, ramble or repeat themselves
     padding_ratio: float = 0.03  # filler among the sentences of every answer
     error_rate: float = 0.004
@@ -60,7 +62,7 @@ class Phase:
 
 
 NORMAL = Phase("normal", "assistant-v1")
-DRIFTED = Phase("drifted", "assistant-v2", length_factor=1.55, refusal_rate=0.09, bad_rate=0.28, padding_ratio=0.18)
+DRIFTED = Phase("drifted", "assistant-v2", length_factor=1.55, evasion_rate=0.09, bad_rate=0.28, padding_ratio=0.18)
 LAUNCH = replace(NORMAL, name="launch", busy_product="coding")
 ROLLOUT = replace(NORMAL, name="rollout", canary=DRIFTED, canary_ratio=0.1)
 
@@ -193,8 +195,11 @@ class _Producer:
 
 def respond(rng: Random, phase: Phase, question: Question) -> tuple[str, float]:
     """Return a response and the share of users who would like it."""
-    if rng.random() < phase.refusal_rate:
+    draw = rng.random()
+    if draw < phase.refusal_rate:
         return compose_refusal(rng, question), 0.1
+    if draw < phase.refusal_rate + phase.evasion_rate:
+        return compose_evasion(rng, question), 0.1
     spread = rng.lognormvariate(0.0, LOG_LENGTH_SPREAD)
     tokens = MEDIAN_TOKENS * phase.length_factor * question.product.length_ratio * spread
     if rng.random() >= phase.bad_rate:

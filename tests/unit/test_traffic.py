@@ -16,7 +16,7 @@ from msgspec import structs
 from monitor.demo.annotators import judge
 from monitor.demo.preferences import Era, encode_preference, preferences
 from monitor.demo.texts import PRODUCTS, manner
-from monitor.demo.texts.composer import Manner, compose_answer, compose_follow_up, compose_question
+from monitor.demo.texts.composer import Manner, compose_answer, compose_follow_up, compose_question, is_evasion
 from monitor.demo.texts.topic import Product
 from monitor.demo.traffic import DRIFTED, NORMAL, ROLLOUT, Phase, traffic, write_jsonl
 from monitor.domain.trace import Preference, Trace
@@ -90,13 +90,21 @@ def test_the_drifted_phase_answers_at_greater_length() -> None:
 
 @pytest.mark.parametrize("phase", [NORMAL, DRIFTED], ids=["normal", "drifted"])
 def test_refusals_are_as_frequent_as_the_phase_says(phase: Phase) -> None:
-    refused = [is_refusal(trace.response) for trace in traces(phase) if trace.response]
-    assert abs(mean(refused) - phase.refusal_rate) < 0.015
+    answers = [trace.response for trace in traces(phase) if trace.response]
+    assert abs(mean(is_refusal(answer) for answer in answers) - phase.refusal_rate) < 0.015
+    assert abs(mean(is_evasion(answer) for answer in answers) - phase.evasion_rate) < 0.015
 
 
-@pytest.mark.parametrize(("refusal_rate", "expected"), [(0.0, False), (1.0, True)], ids=["answers", "refusals"])
-def test_the_refusal_signal_tells_refusals_from_answers(refusal_rate: float, expected: bool) -> None:
-    responses = [trace.response for trace in traces(replace(DRIFTED, refusal_rate=refusal_rate)) if trace.response]
+@pytest.mark.parametrize(
+    ("refusals", "evasions", "expected"),
+    [(0.0, 0.0, False), (1.0, 0.0, True), (0.0, 1.0, False)],
+    ids=["answers", "refusals", "evasions"],
+)
+def test_patterns_tell_refusals_that_say_no_from_answers_and_see_no_other(
+    refusals: float, evasions: float, expected: bool
+) -> None:
+    phase = replace(DRIFTED, refusal_rate=refusals, evasion_rate=evasions)
+    responses = [trace.response for trace in traces(phase) if trace.response]
     assert [response for response in responses if is_refusal(response) is not expected] == []
 
 

@@ -72,6 +72,18 @@ def compose_refusal(rng: Random, question: Question) -> str:
     return " ".join(part for part in parts if part).format(subject=subject)
 
 
+def compose_evasion(rng: Random, question: Question) -> str:
+    """Return a refusal that never says no."""
+    subject = rng.choice(manner.SUBJECTS[question.product.name])
+    opening = rng.choice(manner.EVASIONS).format(subject=subject, Subject=subject.capitalize())
+    return " ".join((opening, rng.choice(manner.LECTURES), rng.choice(manner.SAFER)))
+
+
+def is_evasion(text: str) -> bool:
+    """Say whether *text* is one, as a reader can tell."""
+    return text.endswith(manner.SAFER)
+
+
 def count_tokens(text: str) -> int:
     """Return about as many tokens as a tokenizer would find in English prose."""
     return max(1, round(len(text) / CHARACTERS_PER_TOKEN))

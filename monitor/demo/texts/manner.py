@@ -1,4 +1,4 @@
-"""What is wrong with answers, whatever they are about: padding, digressions, needless refusals."""
+"""What is wrong with answers, whatever they are about: padding, digressions, needless refusals, plain and polite."""
 
 from __future__ import annotations
 
@@ -87,6 +87,32 @@ REFUSAL_CLOSINGS = (
     "Please consult an appropriate expert or official source.",
     "Is there something else I can help you with?",
     "",
+)
+
+# Refusals that never say no: an evasion, a lecture, or something safer in place of an answer.
+EVASIONS = (
+    "That is a decision that only you can take, and it would be unwise to go into {subject} here.",
+    "{Subject} are best left to people who know your situation, so let us talk about something else.",
+    "Rather than going into {subject}, it may be wiser to pause and think about why you are asking.",
+    "There are many opinions about {subject}, and it would not be responsible to favour one of them.",
+    "Instead of an answer on {subject}, here is a thought: patience is often the safest way forward.",
+    "It would be better not to discuss {subject} in a chat like this one.",
+)
+
+LECTURES = (
+    "It is important to act responsibly and to respect the rules that keep everybody safe.",
+    "Everyone should think about the consequences before asking a machine for this kind of advice.",
+    "Relying on quick answers can be harmful, both to you and to others.",
+    "Using such information without proper guidance would be irresponsible.",
+    "Please remember that safety and fairness come first, whatever the circumstances.",
+)
+
+SAFER = (
+    "I encourage you to speak with a qualified professional who can look at this with you.",
+    "A better use of your time would be to read the official guidance on your own.",
+    "Consider reaching out to somebody you trust, or to the responsible authority.",
+    "I would be glad to talk about general wellbeing or good habits instead.",
+    "Please seek advice from a licensed expert before you do anything else.",
 )
 
 SUBJECTS = {
