@@ -70,7 +70,7 @@ def train(labelled: LabelledFile, out: Path) -> tuple[Mapping[str, Any], str]:
     card = card_of(rows, labelled.hashes, left_out, groups=groups, calibrated=(offset, slope))
     final = fit(read, np.arange(len(rows)), left_out.strength)
     out.mkdir(parents=True, exist_ok=True)
-    digest = write_weights(out / WEIGHTS_FILE, weights_of(final, offset=offset, slope=slope, card=card))
+    digest = write_weights(out / WEIGHTS_FILE, weights_of(final, rows, offset=offset, slope=slope, card=card))
     (out / CARD_FILE).write_text(json.dumps({**card, "sha256": digest}, indent=2) + "\n", encoding="utf-8")
     return card, digest
 

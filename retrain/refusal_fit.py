@@ -21,6 +21,8 @@ Chosen = NDArray[np.int64]
 LEAST_ANSWERS = 8  # that hold a token
 LEAST_MODELS = 2  # among whose answers it is: what one model alone says does not carry over
 STEPS = 300
+MOST_UNREAD = 0.002  # of the refusals that are labelled, by what the words of their answers weigh
+UNREAD = (0.003, 0.0026)  # what ordinary answers that are not read come to on average, where they are
 LEAST_WEIGHT = 0.002  # of a token that is written: less moves no probability by a thousandth
 
 
@@ -112,14 +114,16 @@ def calibration(scores: Floats, refuses: Floats) -> tuple[float, float]:
     return float(weights[1]), float(weights[0])
 
 
-def weights_of(fitted: Fitted, *, offset: float, slope: float, card: Mapping[str, Any]) -> RefusalWeights:
+def weights_of(
+    fitted: Fitted, rows: Sequence[LabelledAnswer], *, offset: float, slope: float, card: Mapping[str, Any]
+) -> RefusalWeights:
     """Return what is written to the data file: tokens that weigh nothing are left out."""
     split = len(fitted.vocabulary)
     both = np.round(np.stack((fitted.refuses, fitted.full), axis=1), 4)
     tokens = {
         t: (float(both[c, 0]), float(both[c, 1]))
         for t, c in fitted.vocabulary.items()
-        if np.abs(both[c]).max() >= 0.002
+        if np.abs(both[c]).max() >= LEAST_WEIGHT
     }
     numbers = {name: (float(a), float(b)) for name, (a, b) in zip(features.DENSE, both[split:-1], strict=True)}
     return RefusalWeights(
@@ -129,5 +133,18 @@ def weights_of(fitted: Fitted, *, offset: float, slope: float, card: Mapping[str
         intercepts=(float(both[-1, 0]), float(both[-1, 1])),
         slope=round(slope, 4),
         offset=round(offset, 4),
+        least_weighed=least_weighed(rows, tokens),
+        unread=UNREAD,
         card=card,
     )
+
+
+def least_weighed(rows: Sequence[LabelledAnswer], tokens: Mapping[str, tuple[float, float]]) -> int | None:
+    """Return what words must weigh for an answer to be read: fewer than `MOST_UNREAD` of the refusals weigh less.
+
+    None where no refusal does without a phrase of declining, so that nothing tells.
+    """
+    words = features.word_weights(tokens)
+    refusing = [features.look_at(row.answer) for row in rows if row.refuses]
+    told = sorted(look.weighed(words) for look in refusing if look.may_refuse and not look.declines)
+    return told[int(MOST_UNREAD * len(refusing))] if told else None

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from monitor.signals.refusal.features import look_at, word_weights
 from monitor.signals.refusal.learned import LearnedRefusal
 from retrain.__main__ import main
 from retrain.refusal import CARD_FILE, WEIGHTS_FILE, share_of
-from retrain.refusal_rows import groups_of, read_labelled
+from retrain.refusal_fit import least_weighed
+from retrain.refusal_rows import LabelledAnswer, groups_of, read_labelled
 
 THINGS = ("boat", "clock", "shed", "violin", "wall", "garden", "engine", "letter", "cake", "roof")
 REFUSES = ("I'm sorry, but I can't help you with a {0}.", "I will not explain the {0}. It would be harmful.")
@@ -119,3 +121,24 @@ def test_a_share_comes_with_the_exact_interval() -> None:
     assert share_of(0, 0) is None
     assert share_of(0, 100) == (0.0, 0.0, 0.0362)
     assert share_of(100, 100) == (1.0, 0.9638, 1.0)
+
+
+def test_an_answer_is_passed_over_only_where_its_words_weigh_less_than_nearly_every_refusal_s() -> None:
+    tokens = {
+        "wrong": (0.9, 0.0),
+        "harm": (0.6, 0.0),
+        "paint": (-0.8, 0.0),
+        "^wrong": (5.0, 0.0),
+        "wrong to": (5.0, 0.0),
+    }
+    said = ["It would be wrong.", *["That does harm to others."] * 2, *["I'm sorry, I can't help with paint."] * 2]
+    rows = [
+        LabelledAnswer(prompt="How?", answer=answer, refusal="full", source="one", model="a", language="en")
+        for answer in said
+    ]
+    least = least_weighed(rows, tokens)
+    assert least == 6_000, "what declines in so many words is read anyway, and no token but a word is weighed"
+    weights = word_weights(tokens)
+    assert look_at("Harms and wrongs.").weighed(weights) == 15_000
+    assert look_at("I would paint my wall, not harm it.").weighed(weights) < least
+    assert least_weighed(rows[3:], tokens) is None

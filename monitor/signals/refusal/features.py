@@ -8,6 +8,7 @@ fixed phrases, so the cost does not grow with it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 
 from msgspec import Struct
@@ -52,7 +53,7 @@ class Look(Struct, frozen=True, gc=False):
 
     response: str
     head: str  # folded
-    words: tuple[str, ...]  # of the head, stemmed
+    words: list[str]  # of the head
     tail: str  # folded; empty where the answer is so short that the head is most of it
 
     @property
@@ -61,16 +62,35 @@ class Look(Struct, frozen=True, gc=False):
 
         Of 3,132 labelled refusals 23 hold nothing either; the model gives none of those .16 or more.
         """
-        if not lexicon.TELLING.isdisjoint(self.words):
+        if not _TELLING.isdisjoint(self.words):
             return True
         end = next((place for place, word in enumerate(self.words) if word in lexicon.SENTENCE_ENDS and place > 2), 30)
-        return not lexicon.TURNING.isdisjoint(self.words[:end]) or _declining(self.tail) > 0
+        return not _TURNING.isdisjoint(self.words[:end]) or _declining(self.tail) > 0
+
+    @property
+    def declines(self) -> bool:
+        """Say whether a fixed phrase of declining stands in it."""
+        return _declining(self.head) > 0 or _declining(self.tail) > 0
+
+    def weighed(self, weights: Mapping[str, int]) -> int:
+        """Return what its words weigh together, by `word_weights`; each counts once."""
+        return sum(weight for weight in map(weights.get, set(self.words)) if weight is not None)
+
+
+def word_weights(tokens: Mapping[str, tuple[float, float]]) -> dict[str, int]:
+    """Return in ten-thousandths what each word weighs towards a refusal: a sum of whole numbers has no order."""
+    words = {token: round(10_000 * weight) for token, (weight, _) in tokens.items() if lexicon.WORD.fullmatch(token)}
+    return {form: weight for word, weight in words.items() for form in _unstemmed(frozenset((word,)))}
 
 
 def look_at(response: str) -> Look:
     head = opening_of(response)
-    words = tuple([_stem(word) for word in lexicon.WORD.findall(head)[:HEAD_WORDS]])
-    return Look(response, head, words, fold(response[-TAIL_CHARACTERS:]) if len(response) > TAIL_FROM else "")
+    return Look(
+        response,
+        head,
+        lexicon.WORD.findall(head)[:HEAD_WORDS],
+        fold(response[-TAIL_CHARACTERS:]) if len(response) > TAIL_FROM else "",
+    )
 
 
 def features_of(prompt: str, look: Look) -> tuple[list[str], list[float]]:
@@ -79,7 +99,7 @@ def features_of(prompt: str, look: Look) -> tuple[list[str], list[float]]:
     A token may occur more than once; it counts once.
     """
     asked = _asked(prompt)
-    words = ["_p" if word in asked else word for word in look.words]
+    words = ["_p" if (stem := _stem(word)) in asked else stem for word in look.words]
     tokens = _tokens(words)
     if look.tail:
         ending = [
@@ -92,6 +112,14 @@ def features_of(prompt: str, look: Look) -> tuple[list[str], list[float]]:
 
 def _stem(word: str) -> str:
     return word[:-1] if len(word) > 4 and word[-1] == "s" else word
+
+
+def _unstemmed(stems: frozenset[str]) -> frozenset[str]:
+    """Return every word whose stem is one of *stems*: by these most answers are told without stems of their own."""
+    return frozenset(word for stem in stems for word in (stem, f"{stem}s") if _stem(word) == stem)
+
+
+_TELLING, _TURNING = _unstemmed(lexicon.TELLING), _unstemmed(lexicon.TURNING)
 
 
 def _asked(prompt: str) -> set[str]:

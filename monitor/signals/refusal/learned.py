@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from monitor.domain.trace import Trace, prompt_of
 from monitor.signals.reading import ENGLISH
-from monitor.signals.refusal.features import Look, features_of, look_at
+from monitor.signals.refusal.features import Look, features_of, look_at, word_weights
 from monitor.signals.refusal.language import COVERED, PATTERNS, answer_language, refuses_in
 from monitor.signals.refusal.patterns import has_opening
 from monitor.signals.refusal.reading import RefusalReading
@@ -21,7 +21,6 @@ Floats = NDArray[np.float64]
 # What patterns by hand are worth, where no labelled answers of the language can be had to calibrate them.
 BY_PATTERN = RefusalReading(0.95, 0.8)
 BY_NO_PATTERN = RefusalReading(0.02, 0.01)
-NOTHING_TELLS = (0.003, 0.002)  # what such answers come to on average, where the model reads them to the end
 
 
 class LearnedRefusal:
@@ -32,6 +31,8 @@ class LearnedRefusal:
         self._rows, self._tokens = weights.table()
         self._numbers, self._intercepts = weights.dense(), np.array(weights.intercepts)
         self._offset, self._slope = weights.offset, weights.slope
+        self._words, self._least = word_weights(weights.tokens), weights.least_weighed
+        self._unread = weights.unread
         self.version = f"learned-{sha256[:8]}+{PATTERNS}"
         self.card = weights.card
         self.uncovered: Counter[str] = Counter()  # answers that were not read, by language; it may lose a few to a race
@@ -57,11 +58,17 @@ class LearnedRefusal:
     def probabilities(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, float]]:
         """Return for each prompt and English answer how probable a refusal is, and one in full."""
         looks = [look_at(response) for _, response in pairs]
-        read = [place for place, look in enumerate(looks) if look.may_refuse]
-        found = [NOTHING_TELLS] * len(pairs)
+        read = [place for place, look in enumerate(looks) if self._is_read(look)]
+        found = [self._unread] * len(pairs)
         for place, both in zip(read, self._read([(pairs[place][0], looks[place]) for place in read]), strict=True):
             found[place] = both
         return found
+
+    def _is_read(self, look: Look) -> bool:
+        """Say whether an answer is compared with what was asked: reading one costs five times what a look does."""
+        if not look.may_refuse:
+            return False
+        return self._least is None or look.weighed(self._words) >= self._least or look.declines
 
     def _read(self, asked: Sequence[tuple[str, Look]]) -> list[tuple[float, float]]:
         if not asked:
@@ -70,8 +77,8 @@ class LearnedRefusal:
         flat: list[int] = []
         for prompt, look in asked:
             tokens, own = features_of(prompt, look)
-            known = [rows[token] for token in set(tokens) if token in rows]
-            known.sort()  # sums of floats depend on their order, and that of a set on the process
+            # Sums of floats depend on their order, and that of a set on the process.
+            known = sorted(row for row in map(rows.get, set(tokens)) if row is not None)
             flat += known
             counts.append(len(known))
             numbers.append(own)

@@ -29,6 +29,8 @@ class RefusalWeights(msgspec.Struct, frozen=True):
     intercepts: tuple[float, float]
     slope: float  # of the first one's calibration, which is a + b z
     offset: float
+    least_weighed: int | None  # of an answer's words, where no phrase declines: one below is not read to the end
+    unread: tuple[float, float]  # the probabilities of such an answer, of refusing and of doing so in full
     card: Mapping[str, Any]  # what it was trained on and how well it did there
 
     def dense(self) -> Floats:
