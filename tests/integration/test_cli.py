@@ -31,10 +31,9 @@ def test_score_writes_a_row_per_good_trace_and_names_each_bad_line(run: Run, tmp
     file, out = written(tmp_path / "traces.jsonl", lines), tmp_path / "out.jsonl"
     done = run("score", file, "--out", out)
     rows = [json.loads(row) for row in out.read_text().splitlines()]
-    assert [(row["trace_id"], row["signals"]["refusal"], row["reward"]) for row in rows] == [
-        ("t-0", 1, None),
-        ("t-1", 0, None),
-    ]
+    assert [(row["trace_id"], row["reward"]) for row in rows] == [("t-0", None), ("t-1", None)]
+    assert rows[0]["signals"]["refusal"] > 0.9
+    assert rows[1]["signals"]["refusal"] < 0.1
     assert rows[0]["signals"]["response_length"] == 100
     pair = line(trace(2), reward_scores={"policy": 1.0, "reference": 1.0})
     run("score", written(tmp_path / "pair.jsonl", [pair]), "--out", tmp_path / "pair.out")
@@ -258,7 +257,8 @@ def test_an_operator_sees_the_drift_acknowledges_its_alarm_and_freezes_anew(run:
     listed = json.loads(run("alarms", "list", "--json", "--state", "open").out)
     number = listed[0]["alarm_id"]
     told = run("alarms", "explain", number).out
-    assert re.match(rf"alarm {number} of incident \d+ \(open, alert\): drift\n", told)
+    assert re.match(r"since \S+ \S+ UTC: .* traces after it began\n", told)
+    assert re.search(rf"^alarm {number} of incident \d+ \(open, alert\): drift$", told, re.MULTILINE)
     assert "folded again: " in told
     assert json.loads(run("alarms", "explain", number, "--json").out)["recount"]["whole"] is True
     assert run("alarms", "explain", 10_000).code == FAILED

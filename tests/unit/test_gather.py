@@ -24,7 +24,10 @@ def rows(batch: ObservationBatch) -> list[tuple[int, str, float]]:
 def test_each_signal_has_one_row_with_every_trace_s_place_cohort_and_value() -> None:
     batches = gather([item(0, cohort="b"), item(1, response=REFUSAL), item(2, cohort="b")]).observations
     refusal = next(batch for batch in batches if batch.series.signal == "refusal")
-    assert rows(refusal) == [(0, "b", 0.0), (1, "a", 1.0), (2, "b", 0.0)]
+    answered, refused = sorted(set(refusal.values.tolist()))
+    assert rows(refusal) == [(0, "b", answered), (1, "a", refused), (2, "b", answered)]
+    assert answered < 0.1
+    assert refused > 0.9
     assert refusal.cohorts == ("a", "b")
     assert [batch.series.signal for batch in batches] == ["error", "refusal", "response_length", "truncation"]
 
