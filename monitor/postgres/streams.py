@@ -31,7 +31,8 @@ from monitor.drift.log import Excerpt, LabelSpan, SourceSpan, excerpt_of
 from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold, StoredStream
 from monitor.errors import Fenced, InvalidInput
 from monitor.postgres import schema
-from monitor.postgres.alarms import insert_alarm, recover_alarm
+from monitor.postgres.alarms import insert_alarm, recover_alarm, supersede_alarms
+from monitor.postgres.audit import PostgresAudit
 from monitor.postgres.days import save_days
 from monitor.postgres.engine import transaction
 from monitor.postgres.incidents import file_alarms, hold_incidents, settle
@@ -41,6 +42,7 @@ from monitor.postgres.probe_span import feedback_spans, probe_spans
 from monitor.postgres.registry import replaced_scorers
 from monitor.postgres.version_span import version_began
 from monitor.postgres.window import copy_window
+from monitor.retraining.records import Author
 from monitor.signals.estimand import Estimand
 
 FREEZE_LOCK = 0x524C4846_05  # an operator and the controller may freeze at once, or while a model is promoted
@@ -196,8 +198,16 @@ class PostgresFoldStore:
             return active_baseline(connection, known)
 
     def freeze(
-        self, baseline: Baseline, *, by: str, note: str, only_first: bool = False, instead_of: int | None = None
+        self,
+        baseline: Baseline,
+        *,
+        by: str,
+        note: str,
+        role: str | None = None,
+        only_first: bool = False,
+        instead_of: int | None = None,
     ) -> ActiveBaseline:
+        """As `FoldStore.freeze`; with the *role* of a person, the audit keeps it."""
         if not baseline.signals:
             raise InvalidInput(
                 f"baseline of the places {baseline.first_place} to {baseline.stop_place}:"
@@ -209,10 +219,7 @@ class PostgresFoldStore:
             if there is not None and (only_first or instead_of not in {None, there.baseline_id}):
                 return there
             connection.execute(update(schema.baseline).where(schema.baseline.c.active).values(active=False))
-            before = schema.alarm.c.state != AlarmState.SUPERSEDED, schema.alarm.c.baseline_id.is_not(None)
-            hold_incidents(connection)
-            ended = update(schema.alarm).where(*before).values(state=AlarmState.SUPERSEDED, snoozed_until=None)
-            settle(connection, connection.execute(ended.returning(schema.alarm.c.incident_id)).scalars().all())
+            supersede_alarms(connection)
             values = {
                 "created_by": by,
                 "note": note,
@@ -227,6 +234,9 @@ class PostgresFoldStore:
             position = {"baseline_id": baseline_id, "next_sequence": sequence, "next_place": baseline.stop_place}
             connection.execute(insert(schema.fold_position).values(position))
             copy_window(connection, baseline_id, former=None if there is None else there.baseline_id)
+            if role is not None:
+                subject, detail = f"baseline {baseline_id}", {"note": note}
+                PostgresAudit(connection).record("baseline.freeze", subject, by=Author(by, role), detail=detail)
             active = active_baseline(connection)
             assert active is not None
             return active

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
@@ -16,9 +16,13 @@ from monitor.telemetry.health import Health
 from monitor.web import problem
 from monitor.web.auth import Gatekeeper, admit
 from monitor.web.middleware import BodyLimit, HeadAsGet, SecurityHeaders
+from monitor.web.parameters import refuse_unknown_parameters
 from monitor.web.routes import (
+    access,
     agreement,
     alarm,
+    audit,
+    baseline,
     drift,
     erasure,
     estimate,
@@ -30,6 +34,7 @@ from monitor.web.routes import (
     review,
     signal,
     suite,
+    trace,
 )
 
 
@@ -60,6 +65,9 @@ class Ports:
     probes: suite.Probes
     erasures: erasure.Erasures
     signals: signal.Signals
+    traces: trace.Traces
+    freezes: baseline.Freezes
+    audit: audit.AuditLog
 
 
 def create_app(
@@ -88,7 +96,12 @@ def create_app(
     app.state.registry = registry
     app.state.gatekeeper = Gatekeeper(tokens, names=names)
     problem.install(app)
-    api = APIRouter(prefix="/api/v1", responses=problem.describe(401, 403, 422, 429, 503))
+    api = APIRouter(
+        prefix="/api/v1",
+        responses=problem.describe(401, 403, 422, 429, 500, 503),
+        dependencies=[Depends(refuse_unknown_parameters)],
+    )
+    api.include_router(access.router)
     api.include_router(drift.router)
     api.include_router(alarm.router)
     api.include_router(job.router)
@@ -100,6 +113,9 @@ def create_app(
     api.include_router(suite.router)
     api.include_router(erasure.router)
     api.include_router(signal.router)
+    api.include_router(trace.router)
+    api.include_router(baseline.router)
+    api.include_router(audit.router)
     app.include_router(probe.router)
     app.include_router(api)
     app.include_router(page.router)
