@@ -11,14 +11,14 @@ from sqlalchemy import Engine, text
 from monitor.app import history
 from monitor.app.history import PAUSE_SECONDS, RollUp
 from monitor.domain.cohort import OTHER
-from monitor.drift.rollup import Bucket, BucketKey, roll_up
+from monitor.drift.rollup import roll_up
 from monitor.errors import Fenced
 from monitor.ingest.offset import StoredOffset
 from monitor.postgres import rollups
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.retention import PostgresRetention, Retention
-from monitor.postgres.rollups import PostgresRollups, Unread, decode_sketch
+from monitor.postgres.rollups import PostgresRollups, decode_sketch
 from monitor.postgres.streams import PostgresFoldStore
 from tests.traces import checkpoint, scored, trace
 
@@ -167,9 +167,3 @@ def test_policy_models_past_the_cap_share_one_name(engine: Engine, monkeypatch: 
         key[2]: row[0] for key, row in log.rolled().items() if key[:2] == ("refusal", "*") and key[3] == 3600
     }
     assert counts == {"phi-2": 10, OTHER: 20}
-
-
-def test_an_empty_log_is_no_step(engine: Engine) -> None:
-    found: Unread | None = PostgresRollups(engine, days=90).unread(max_places=10)
-    nothing: dict[BucketKey, Bucket] = roll_up(())
-    assert (found, nothing) == (None, {})
