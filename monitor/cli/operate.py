@@ -136,7 +136,7 @@ def drift_moved(
     as_json: AsJson = False,
 ) -> None:
     """Show which streams moved on a day, most evidence first."""
-    from monitor.app.wiring import moved_days_of
+    from monitor.app.ports import moved_days_of
 
     with open_database() as (engine, settings):
         told = moved_days_of(engine, settings).moved(None if day is None else day.date())
