@@ -53,7 +53,7 @@ class Log:
         with transaction(self.engine) as connection:
             rows = connection.execute(_ROLLED).all()
         return {
-            tuple(row[:5]): (row[5], round(row[6], 6), row[7], row[8], decode_sketch(row[9])[1].tolist())  # type: ignore[misc]
+            tuple(row[:5]): (row[5], round(row[6], 6), row[7], row[8], decode_sketch(row[9])[1].tolist())
             for row in rows
         }
 
