@@ -32,7 +32,7 @@ from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredF
 from monitor.errors import Fenced, InvalidInput
 from monitor.postgres import schema
 from monitor.postgres.alarms import insert_alarm, recover_alarm, supersede_alarms
-from monitor.postgres.audit import PostgresAudit
+from monitor.postgres.audit import audit_freeze
 from monitor.postgres.days import save_days
 from monitor.postgres.engine import transaction
 from monitor.postgres.incidents import file_alarms, hold_incidents, settle
@@ -42,7 +42,6 @@ from monitor.postgres.probe_span import feedback_spans, probe_spans
 from monitor.postgres.registry import replaced_scorers
 from monitor.postgres.version_span import version_began
 from monitor.postgres.window import copy_window
-from monitor.retraining.records import Author
 from monitor.signals.estimand import Estimand
 
 FREEZE_LOCK = 0x524C4846_05  # an operator and the controller may freeze at once, or while a model is promoted
@@ -207,7 +206,6 @@ class PostgresFoldStore:
         only_first: bool = False,
         instead_of: int | None = None,
     ) -> ActiveBaseline:
-        """As `FoldStore.freeze`; with the *role* of a person, the audit keeps it."""
         if not baseline.signals:
             raise InvalidInput(
                 f"baseline of the places {baseline.first_place} to {baseline.stop_place}:"
@@ -234,9 +232,7 @@ class PostgresFoldStore:
             position = {"baseline_id": baseline_id, "next_sequence": sequence, "next_place": baseline.stop_place}
             connection.execute(insert(schema.fold_position).values(position))
             copy_window(connection, baseline_id, former=None if there is None else there.baseline_id)
-            if role is not None:
-                subject, detail = f"baseline {baseline_id}", {"note": note}
-                PostgresAudit(connection).record("baseline.freeze", subject, by=Author(by, role), detail=detail)
+            audit_freeze(connection, baseline_id, by=by, role=role, note=note)
             active = active_baseline(connection)
             assert active is not None
             return active

@@ -31,7 +31,8 @@ def ward(engine: Engine) -> Ward:
     """Six hundred traces: the later half of two cohorts, and the last ten of another model."""
     ward = Ward(engine)
     ward.write(calls(NORMAL, "billing", 300, first=0, seed=1))
-    later = calls(NORMAL, "billing", 150, first=300, seed=2) + calls(NORMAL, "coding", 150, first=450, seed=3)
+    later = calls(NORMAL, "billing", 150, first=300, seed=2)
+    later += [changed(one, cohort={"dataset": "coding"}) for one in calls(NORMAL, "coding", 150, first=450, seed=3)]
     ward.write([changed(one, policy_model="other") if place >= 290 else one for place, one in enumerate(later)])
     return ward
 
@@ -61,7 +62,7 @@ def test_a_filter_is_answered_in_looks_of_bounded_size(ward: Ward, engine: Engin
     traces = PostgresTraces(engine, scanned_rows=100)
     rare, looks = search(traces, TraceQuery(policy_model="other"), limit=50)
     assert (len(rare), looks >= 6) == (10, True)
-    coding, _ = search(traces, TraceQuery(cohort="coding"), limit=50)
+    coding, _ = search(traces, TraceQuery(cohort="dataset=coding"), limit=50)
     assert len(coding) == 150
     rows = {row.trace_id: row for row in traces.traces(TraceQuery(), limit=100).traces}
     latest = max(row.timestamp for row in rows.values())
@@ -73,7 +74,7 @@ def test_a_filter_is_answered_in_looks_of_bounded_size(ward: Ward, engine: Engin
 
 def test_a_trace_is_told_with_its_signals_and_its_text_to_who_is_kept_in_the_audit(ward: Ward, engine: Engine) -> None:
     traces, log = PostgresTraces(engine), PostgresAuditLog(engine)
-    (row,) = traces.traces(TraceQuery(cohort="coding"), limit=1).traces
+    (row,) = traces.traces(TraceQuery(cohort="dataset=coding"), limit=1).traces
     known = traces.trace(row.trace_id)
     assert known is not None
     assert (known.trace, known.text) == (row, None)
@@ -98,7 +99,7 @@ def test_a_preview_changes_nothing_and_tells_what_freezing_then_changes(ward: Wa
     first = baselines.freeze(TraceWindow(first=0, stop=300), actor=ADA, note="the first")
     seen = baselines.preview(TraceWindow(last=300))
     assert (seen.first_trace, seen.stop_trace, seen.instead_of) == (300, 600, first.baseline_id)
-    assert (seen.cohorts_added, seen.cohorts_lost) == (("coding",), ())
+    assert (seen.cohorts_added, seen.cohorts_lost) == (("dataset=coding",), ())
     assert baselines.baselines(limit=10)[0] == first
     length = change_of(seen, "response_length")
     assert length.before is not None
