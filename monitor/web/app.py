@@ -39,6 +39,25 @@ from monitor.web.routes import (
 )
 
 
+_API = (
+    access,
+    drift,
+    alarm,
+    job,
+    model,
+    review,
+    estimate,
+    label,
+    agreement,
+    suite,
+    erasure,
+    signal,
+    trace,
+    baseline,
+    audit,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What the routes read and change, by subject.
@@ -108,21 +127,8 @@ def create_app(
         responses=problem.describe(401, 403, 422, 429, 500, 503),
         dependencies=[Depends(refuse_unknown_parameters)],
     )
-    api.include_router(access.router)
-    api.include_router(drift.router)
-    api.include_router(alarm.router)
-    api.include_router(job.router)
-    api.include_router(model.router)
-    api.include_router(review.router)
-    api.include_router(estimate.router)
-    api.include_router(label.router)
-    api.include_router(agreement.router)
-    api.include_router(suite.router)
-    api.include_router(erasure.router)
-    api.include_router(signal.router)
-    api.include_router(trace.router)
-    api.include_router(baseline.router)
-    api.include_router(audit.router)
+    for part in _API:
+        api.include_router(part.router)
     app.include_router(probe.router)
     app.include_router(api)
     app.include_router(page.router)
