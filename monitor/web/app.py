@@ -38,7 +38,6 @@ from monitor.web.routes import (
     trace,
 )
 
-
 _API = (
     access,
     drift,
