@@ -11,7 +11,8 @@ from sqlalchemy import Engine
 
 from monitor.app.leader import Duty
 from monitor.app.signals import signals_of
-from monitor.drift.history import HistoryRange, StreamHistory, about, band_in, marks_of, points_of
+from monitor.domain.history import HistoryRange
+from monitor.drift.history import StreamHistory, about, band_in, marks_of, points_of
 from monitor.drift.rollup import Bucket, BucketKey, roll_up
 from monitor.drift.stored import ActiveBaseline
 from monitor.postgres.rollups import PostgresRollups, Unread

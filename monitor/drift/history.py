@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import UTC, datetime
 from functools import reduce
 from itertools import groupby
 
@@ -13,57 +12,17 @@ import numpy as np
 
 from monitor.domain.alarm import StoredAlarm
 from monitor.domain.episode import EventKind, FrozenBaseline, Released
+from monitor.domain.history import MAX_MARKS, HistoryRange, StreamName
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline
 from monitor.drift.curve import Band, band_of
-from monitor.drift.rollup import COARSE, FINE, Bucket
+from monitor.drift.rollup import Bucket
 from monitor.signals.set import SignalSet
 from monitor.stats.quantile_sketch import codes_of, quantiles
 
 SHARES = (0.1, 0.5, 0.9, 0.99)
 Z = 1.96  # of a 95 % interval
-MAX_MARKS = 100
-EARLIEST, LATEST = datetime(1971, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _TOLD_EXACTLY = codes_of(np.array([0.0, 1.0]))
-
-
-class HistoryRange(StrEnum):
-    HOURS = "6h"
-    DAY = "1d"
-    DAYS = "3d"
-    WEEK = "7d"
-    MONTH = "30d"
-    QUARTER = "90d"
-
-    @property
-    def span(self) -> timedelta:
-        unit = timedelta(hours=1) if self.value[-1] == "h" else timedelta(days=1)
-        return int(self.value[:-1]) * unit
-
-    @property
-    def width_seconds(self) -> int:
-        """The width of a point: 72 to 240 of them make the range."""
-        return _WIDTHS[self]
-
-    @property
-    def read_seconds(self) -> int:
-        """The width of the roll-ups that the points are made of."""
-        return COARSE if self.width_seconds >= COARSE else FINE
-
-    def until(self, at: datetime) -> datetime:
-        """Return the end of the point that *at* lies in; of a time that no trace can have, the nearest that can."""
-        at = min(max(at, EARLIEST), LATEST)
-        return datetime.fromtimestamp((int(at.timestamp()) // self.width_seconds + 1) * self.width_seconds, UTC)
-
-
-_WIDTHS = {
-    HistoryRange.HOURS: FINE,
-    HistoryRange.DAY: 3 * FINE,
-    HistoryRange.DAYS: 6 * FINE,
-    HistoryRange.WEEK: COARSE,
-    HistoryRange.MONTH: 3 * COARSE,
-    HistoryRange.QUARTER: 12 * COARSE,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +51,6 @@ class HistoryMark:
     by_wall: bool  # by the clock on the wall; else in the traces' time, as the points are
     alarm_id: int | None = None
     job_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StreamName:
-    stream_id: int
-    key: StreamKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from monitor.app.history import StreamHistories
 from monitor.demo.traffic import DRIFTED, NORMAL
 from monitor.domain.alarm import AlarmKind, StoredAlarm
 from monitor.domain.episode import EventKind
+from monitor.domain.history import HistoryRange
 from monitor.domain.order import Actor, AlarmOrder, Role
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.fold import FoldRules
 from monitor.drift.freeze import NullRule
-from monitor.drift.history import HistoryRange
 from monitor.drift.rollup import roll_up
 from monitor.drift.status import Streams
 from monitor.postgres.alarms import PostgresAlarms

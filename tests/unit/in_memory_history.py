@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from monitor.domain.episode import EventKind
+from monitor.domain.history import FINE, HistoryRange, StreamName
 from monitor.domain.observation import Series, batch_of
 from monitor.domain.stream import StreamKey
 from monitor.drift.curve import Band
-from monitor.drift.history import HistoryMark, HistoryRange, StreamHistory, StreamName, points_of
-from monitor.drift.rollup import FINE, Bucket, Seen, roll_up
+from monitor.drift.history import HistoryMark, StreamHistory, points_of
+from monitor.drift.rollup import Bucket, Seen, roll_up
 from monitor.errors import Unavailable
 from monitor.postgres.engine import AWAY
 

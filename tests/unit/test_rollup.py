@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.domain.cohort import ALL, UNLABELLED
+from monitor.domain.history import COARSE, FINE, HistoryRange
 from monitor.domain.observation import Series, batch_of
-from monitor.drift.history import HistoryRange, points_of
-from monitor.drift.rollup import COARSE, FINE, Bucket, BucketKey, Seen, roll_up
+from monitor.drift.history import points_of
+from monitor.drift.rollup import Bucket, BucketKey, Seen, roll_up
 from monitor.stats.quantile_sketch import ACCURACY, codes_of, merge, quantiles
 
 LENGTH = Series("response_length", "chat-2", "1")

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Engine, Row, or_, select, text
 
 from monitor.domain.alarm import StoredAlarm
 from monitor.domain.episode import FrozenBaseline, Released
+from monitor.domain.history import FINE, MAX_MARKS, HistoryRange, StreamName
 from monitor.domain.stream import StreamKey
-from monitor.drift.history import MAX_MARKS, HistoryRange, StreamName
-from monitor.drift.rollup import FINE, Bucket
+from monitor.drift.rollup import Bucket
 from monitor.drift.stored import ActiveBaseline
 from monitor.postgres import schema
 from monitor.postgres.alarm_row import stored_alarm

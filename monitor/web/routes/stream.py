@@ -8,7 +8,8 @@ from typing import Annotated, Protocol
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime
 
-from monitor.drift.history import HistoryRange, StreamHistory
+from monitor.domain.history import HistoryRange
+from monitor.drift.history import StreamHistory
 from monitor.errors import NotFound
 from monitor.web.auth import Viewer
 from monitor.web.problem import describe
