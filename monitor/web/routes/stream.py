@@ -34,6 +34,7 @@ def get_history(
     _: Viewer,
     histories: HistoriesPort,
     stream_id: Number,
+    *,
     chosen: Annotated[HistoryRange, Query(alias="range", description="how much is told of")] = HistoryRange.DAY,
     until: Annotated[
         AwareDatetime | None, Query(description="where it ends, in the traces' time; without it now")
