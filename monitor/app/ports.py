@@ -12,6 +12,7 @@ from monitor.app.baselines import Baselines
 from monitor.app.erasure import Erasing
 from monitor.app.estimates import estimates_of
 from monitor.app.explaining import AlarmPages
+from monitor.app.history import StreamHistories
 from monitor.app.labels import LabelIntake
 from monitor.app.probes import probe_reports_of
 from monitor.app.release import Released
@@ -71,6 +72,7 @@ def ports_of(
         traces=PostgresTraces(engine),
         freezes=Baselines(engine, settings),
         audit=PostgresAuditLog(engine),
+        histories=StreamHistories.of(engine, settings),
         signals=SignalRows(settings, failures or Failures()),
         labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),
     )

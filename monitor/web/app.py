@@ -27,6 +27,7 @@ from monitor.web.routes import (
     drift,
     erasure,
     estimate,
+    frame,
     job,
     label,
     model,
@@ -34,6 +35,7 @@ from monitor.web.routes import (
     probe,
     review,
     signal,
+    stream,
     suite,
     trace,
 )
@@ -41,6 +43,7 @@ from monitor.web.routes import (
 _API = (
     access,
     drift,
+    stream,
     alarm,
     job,
     model,
@@ -87,6 +90,7 @@ class Ports:
     traces: trace.Traces
     freezes: baseline.Freezes
     audit: audit.AuditLog
+    histories: stream.Histories
 
 
 def create_app(
@@ -131,5 +135,6 @@ def create_app(
     app.include_router(probe.router)
     app.include_router(api)
     app.include_router(page.router)
+    app.include_router(frame.router)
     app.mount("/static", StaticFiles(directory=page.CONSOLE / "static"), name="static")
     return app
