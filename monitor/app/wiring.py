@@ -19,6 +19,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import Engine, event
 
+from monitor.app.access import login_of
 from monitor.app.anchor import anchor_scoring_of, anchors_of
 from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
@@ -56,6 +57,7 @@ from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.worker import BatchLimits, Worker
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.credentials import PostgresCredentials
 from monitor.postgres.days import PostgresDays
 from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.incidents import PostgresIncidents
@@ -128,6 +130,7 @@ def ports_of(
         agreement=agreement_of(engine, settings),
         probes=probe_reports_of(engine, settings.probes),
         erasures=Erasing.of(engine, settings.retrain),
+        credentials=PostgresCredentials(engine),
         signals=SignalRows(settings, failures or Failures()),
         labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),
     )
@@ -241,6 +244,8 @@ class Daemon:
             registry=self._registry,
             tokens=self.settings.web.tokens,
             names=self.settings.web.names,
+            login=login_of(self.settings.web),
+            wants_login=self.settings.web.wants_login,
         )
         server = WebServer(app, host=self.settings.web.host, port=self.settings.web.port, health=self.health)
         self.port = server.start()

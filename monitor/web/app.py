@@ -12,11 +12,13 @@ from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
 
 from monitor import __version__
+from monitor.access.credential import RememberedCredentials
 from monitor.telemetry.health import Health
 from monitor.web import problem
-from monitor.web.auth import Gatekeeper, admit
+from monitor.web.auth import Gatekeeper, Guard, admit
 from monitor.web.middleware import BodyLimit, HeadAsGet, SecurityHeaders
 from monitor.web.routes import (
+    access,
     agreement,
     alarm,
     drift,
@@ -60,6 +62,7 @@ class Ports:
     probes: suite.Probes
     erasures: erasure.Erasures
     signals: signal.Signals
+    credentials: access.CredentialStore
 
 
 def create_app(
@@ -69,10 +72,12 @@ def create_app(
     registry: CollectorRegistry,
     tokens: Mapping[str, str],
     names: Mapping[str, str] = MappingProxyType({}),
+    login: access.Login | None = None,
+    wants_login: bool = False,
 ) -> FastAPI:
-    """Return the app; *tokens* maps a bearer token to its role, and without any the app must be bound to loopback.
+    """Return the app; *tokens* maps a bearer token to its role, and *names* some of them to their holder.
 
-    *names* has the names of those tokens' holders that are known.
+    Without tokens, *login* and *wants_login*, everybody is let in: the app must be bound to loopback then.
     """
     app = FastAPI(
         title="rlhf-monitor",
@@ -86,7 +91,10 @@ def create_app(
         setattr(app.state, port.name, getattr(ports, port.name))
     app.state.health = health
     app.state.registry = registry
-    app.state.gatekeeper = Gatekeeper(tokens, names=names)
+    app.state.login = login
+    cookie = None if login is None else login.session_cookie
+    guard = Guard(tokens, names, wants_login or login is not None, cookie)
+    app.state.gatekeeper = Gatekeeper(guard, RememberedCredentials(ports.credentials))
     problem.install(app)
     api = APIRouter(prefix="/api/v1", responses=problem.describe(401, 403, 422, 429, 503))
     api.include_router(drift.router)
@@ -100,8 +108,10 @@ def create_app(
     api.include_router(suite.router)
     api.include_router(erasure.router)
     api.include_router(signal.router)
+    api.include_router(access.router)
     app.include_router(probe.router)
     app.include_router(api)
     app.include_router(page.router)
+    app.include_router(access.pages)
     app.mount("/static", StaticFiles(directory=page.CONSOLE / "static"), name="static")
     return app
