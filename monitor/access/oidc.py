@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
@@ -23,6 +22,7 @@ from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 
 from monitor.access.credential import new_secret
+from monitor.access.http import AWAY, ProviderHttp
 from monitor.access.person import LoginRefused, Person, RoleRules
 from monitor.errors import Unavailable
 
@@ -30,8 +30,6 @@ from monitor.errors import Unavailable
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
 LEEWAY_SECONDS = 60  # between the provider's clock and this machine's
 METADATA_SECONDS = 3600.0
-TIMEOUT_SECONDS = 10.0
-_AWAY = "the provider of log-ins (web.oidc.issuer) is away; the log says how"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +59,9 @@ class OidcProvider:
     def __init__(self, client: Client, rules: RoleRules, *, tls: ssl.SSLContext | None = None) -> None:
         self._client = client
         self._rules = rules
-        self._tls = tls
+        self._http = ProviderHttp(tls)
         self._lock = threading.Lock()
-        self._metadata: dict[str, Any] | None = None
+        self._metadata: Mapping[str, Any] | None = None
         self._keys: KeySet | None = None
         self._read_at = 0.0
 
@@ -105,33 +103,32 @@ class OidcProvider:
             return None
         return _with(endpoint, {"client_id": self._client.client_id, "post_logout_redirect_uri": back})
 
-    def _exchange(self, code: str, verifier: str) -> dict[str, Any]:
+    def _exchange(self, code: str, verifier: str) -> Mapping[str, Any]:
         form = {
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": self._client.redirect_uri,
             "code_verifier": verifier,
         }
-        secret, auth = self._client.client_secret, None
+        secret, basic = self._client.client_secret, None
         methods = self._read_metadata().get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
         if secret is not None and "client_secret_basic" in methods:
-            auth = httpx.BasicAuth(_encoded(self._client.client_id), _encoded(secret))
+            basic = (self._client.client_id, secret)
         else:
             form |= {"client_id": self._client.client_id} | ({} if secret is None else {"client_secret": secret})
-        answer = self._ask("POST", self._known("token_endpoint"), data=form, auth=auth)
-        if answer.status_code != httpx.codes.OK:
-            raise LoginRefused(f"the provider did not take the code it gave: {_error_of(answer)}")
-        return _object(answer)
+        answer = self._http.post(self._known("token_endpoint"), form, basic=basic)
+        if not answer.is_good:
+            raise LoginRefused(f"the provider did not take the code it gave: {answer.error}")
+        return answer.body
 
     def _claims(self, given: Mapping[str, Any], nonce: str) -> Mapping[str, object]:
         """Return the identity token's claims, with those that the provider tells on request alone."""
         claims = dict(self._validated(str(given.get("id_token", "")), str(given.get("access_token", "")), nonce))
         endpoint = self._read_metadata().get("userinfo_endpoint")
         if isinstance(endpoint, str) and given.get("access_token"):
-            answer = self._ask("GET", endpoint, headers={"Authorization": f"Bearer {given['access_token']}"})
-            told = _object(answer) if answer.status_code == httpx.codes.OK else {}
-            if told.get("sub") == claims["sub"]:  # Core 1.0, section 5.3.2: else the rest must not be used
-                claims = told | claims
+            answer = self._http.get(endpoint, bearer=str(given["access_token"]))
+            if answer.is_good and answer.body.get("sub") == claims["sub"]:  # Core 1.0, section 5.3.2
+                claims = {**answer.body, **claims}
         return claims
 
     def _validated(self, token: str, access_token: str, nonce: str) -> CodeIDToken:
@@ -157,22 +154,22 @@ class OidcProvider:
     def _known(self, endpoint: str) -> str:
         found = self._read_metadata().get(endpoint)
         if not isinstance(found, str):
-            raise Unavailable(f"{self._client.issuer} tells no {endpoint}", plain=_AWAY)
+            raise Unavailable(f"{self._client.issuer} tells no {endpoint}", plain=AWAY)
         return found
 
-    def _read_metadata(self) -> dict[str, Any]:
+    def _read_metadata(self) -> Mapping[str, Any]:
         with self._lock:
             known, age = self._metadata, time.monotonic() - self._read_at
         if known is not None and age < METADATA_SECONDS:
             return known
         url = f"{self._client.issuer.rstrip('/')}/.well-known/openid-configuration"
-        answer = self._ask("GET", url)
-        found = _object(answer) if answer.status_code == httpx.codes.OK else {}
+        answer = self._http.get(url)
+        found = answer.body if answer.is_good else {}
         if str(found.get("issuer", "")).rstrip("/") != self._client.issuer.rstrip("/"):
             raise Unavailable(
-                f"web.oidc.issuer = {self._client.issuer!r}: {url} answered {answer.status_code} and names the issuer "
+                f"web.oidc.issuer = {self._client.issuer!r}: {url} answered {answer.status} and names the issuer "
                 f"{found.get('issuer')!r}",
-                plain=_AWAY,
+                plain=AWAY,
             )
         with self._lock:
             self._metadata, self._keys, self._read_at = found, None, time.monotonic()
@@ -183,42 +180,15 @@ class OidcProvider:
             known = self._keys
         if known is not None and not anew:
             return known
-        answer = self._ask("GET", self._known("jwks_uri"))
+        answer = self._http.get(self._known("jwks_uri"))
         try:
-            keys = KeySet.import_key_set(answer.json())
+            keys = KeySet.import_key_set(dict(answer.body))  # type: ignore[arg-type]
         except (JoseError, ValueError, KeyError) as wrong:
-            raise Unavailable(f"{self._client.issuer}: its keys cannot be read: {wrong}", plain=_AWAY) from None
+            raise Unavailable(f"{self._client.issuer}: its keys cannot be read: {wrong}", plain=AWAY) from None
         with self._lock:
             self._keys = keys
         return keys
 
-    def _ask(self, method: str, url: str, **request: Any) -> httpx.Response:
-        verify: ssl.SSLContext | bool = True if self._tls is None else self._tls
-        try:
-            with httpx.Client(verify=verify, timeout=TIMEOUT_SECONDS) as client:
-                return client.request(method, url, **request)
-        except httpx.HTTPError as error:
-            raise Unavailable(f"{url}: {error}", plain=_AWAY) from None
-
 
 def _with(url: str, parameters: Mapping[str, str]) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode(parameters)}"
-
-
-def _encoded(value: str) -> str:
-    """Return *value* as RFC 6749, section 2.3.1, wants it in Basic authentication."""
-    return urlencode({"": value})[1:]
-
-
-def _object(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        found = answer.json()
-    except ValueError:
-        return {}  # a userinfo may be a signed token, which adds nothing that we need
-    return found if isinstance(found, dict) else {}
-
-
-def _error_of(answer: httpx.Response) -> str:
-    told = _object(answer)
-    words = [str(told[name])[:300] for name in ("error", "error_description") if name in told]
-    return ": ".join(words) or f"it answered {answer.status_code}"

@@ -59,7 +59,7 @@ class Gatekeeper:
 
     @property
     def wants_token(self) -> bool:
-        return bool(self._actors) or self._guard.wants_login
+        return bool(self._actors) or self._guard.wants_login or self._guard.session_cookie is not None
 
     def admit(self, request: Request, credentials: HTTPAuthorizationCredentials | None) -> Actor:
         if not self.wants_token:

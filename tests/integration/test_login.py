@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 
 from monitor.access.credential import digest_of
 from monitor.app.access import login_of
-from monitor.app.wiring import ports_of
+from monitor.app.ports import ports_of
 from monitor.postgres.engine import create_engine_for
 from monitor.settings.root import Settings
 from monitor.telemetry.health import Health

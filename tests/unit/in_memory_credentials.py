@@ -16,6 +16,7 @@ MADE = datetime(2026, 11, 21, 5, tzinfo=UTC)
 
 @dataclass
 class InMemoryCredentials:
+    made_at: datetime = MADE
     kept: dict[str, Credential] = field(default_factory=dict)  # by digest
     is_away: bool = False
     asked: int = 0
@@ -53,7 +54,7 @@ class InMemoryCredentials:
         self, digest: str, kind: CredentialKind, person: Person, lifetime: timedelta | None, by: Actor
     ) -> Credential:
         number, actor = len(self.kept) + 1, person.actor
-        end = None if lifetime is None else MADE + lifetime
-        made = Credential(number, kind, actor.name, actor.role, person.subject, by.name, MADE, end, None, None)
+        end = None if lifetime is None else self.made_at + lifetime
+        made = Credential(number, kind, actor.name, actor.role, person.subject, by.name, self.made_at, end, None, None)
         self.kept[digest] = made
         return made

@@ -71,6 +71,16 @@ class Login:
     def pending_cookie(self) -> str:
         return f"{self._prefix}monitor-login"
 
+    def hand(self, answer: Response, name: str, value: str, seconds: int) -> None:
+        """Give the browser a cookie that no script reads.
+
+        Lax: the provider's redirect, and a link in an alert, come from another site.
+        """
+        answer.set_cookie(name, value, max_age=seconds, path="/", secure=self.is_secure, httponly=True, samesite="lax")
+
+    def take(self, answer: Response, name: str) -> None:
+        answer.delete_cookie(name, path="/", secure=self.is_secure, httponly=True)
+
     @property
     def _prefix(self) -> str:
         return "__Host-" if self.is_secure else ""  # no other host, and no page without TLS, can set such a cookie
@@ -86,7 +96,7 @@ def login(request: Request, after: Annotated[str, Query(max_length=500)] = "/") 
     url, pending = way.provider.begin(_local(after))
     answer = RedirectResponse(url, status_code=302)
     kept_text = urlsafe_b64encode(json.dumps(asdict(pending)).encode()).decode()
-    _set(answer, way, way.pending_cookie, kept_text, PENDING_SECONDS)
+    way.hand(answer, way.pending_cookie, kept_text, PENDING_SECONDS)
     return answer
 
 
@@ -107,8 +117,8 @@ def come_back(request: Request, store: Store) -> Response:
     secret = new_secret()
     store.open_session(digest_of(secret.encode()), person, way.lifetime)
     answer = RedirectResponse(pending.after, status_code=302)
-    answer.delete_cookie(way.pending_cookie, path="/", secure=way.is_secure, httponly=True)
-    _set(answer, way, way.session_cookie, secret, int(way.lifetime.total_seconds()))
+    way.take(answer, way.pending_cookie)
+    way.hand(answer, way.session_cookie, secret, int(way.lifetime.total_seconds()))
     return answer
 
 
@@ -126,7 +136,7 @@ def log_out(request: Request, response: Response, store: Store, actor: Known) ->
         return LoggedOut(go_on=None)
     store.close_session(digest_of(session.encode()), actor)
     gatekeeper.forget()
-    response.delete_cookie(way.session_cookie, path="/", secure=way.is_secure, httponly=True)
+    way.take(response, way.session_cookie)
     try:
         return LoggedOut(go_on=way.provider.logout_url(way.home + "/"))
     except Unavailable:
@@ -198,10 +208,5 @@ def _pending(kept_text: str) -> PendingLogin:
 
 def _refusal(request: Request, way: Login, status: int, reason: str) -> Response:
     answer = TEMPLATES.TemplateResponse(request, "refused.html", {"reason": reason}, status_code=status)
-    answer.delete_cookie(way.pending_cookie, path="/", secure=way.is_secure, httponly=True)
+    way.take(answer, way.pending_cookie)
     return answer
-
-
-def _set(answer: Response, way: Login, name: str, value: str, seconds: int) -> None:
-    # Lax: the provider's redirect, and a link in an alert, come from another site.
-    answer.set_cookie(name, value, max_age=seconds, path="/", secure=way.is_secure, httponly=True, samesite="lax")
