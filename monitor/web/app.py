@@ -25,6 +25,7 @@ from monitor.web.routes import (
     drift,
     erasure,
     estimate,
+    frame,
     job,
     label,
     model,
@@ -32,6 +33,7 @@ from monitor.web.routes import (
     probe,
     review,
     signal,
+    stream,
     suite,
 )
 
@@ -64,6 +66,7 @@ class Ports:
     erasures: erasure.Erasures
     signals: signal.Signals
     credentials: access.CredentialStore
+    histories: stream.Histories
 
 
 def create_app(
@@ -103,11 +106,12 @@ def create_app(
     app.state.gatekeeper = Gatekeeper(guard, RememberedCredentials(ports.credentials))
     problem.install(app)
     api = APIRouter(prefix="/api/v1", responses=problem.describe(401, 403, 422, 429, 503))
-    for part in (drift, alarm, job, model, review, estimate, label, agreement, suite, erasure, signal, access):
+    for part in (drift, stream, alarm, job, model, review, estimate, label, agreement, suite, erasure, signal, access):
         api.include_router(part.router)
     app.include_router(probe.router)
     app.include_router(api)
     app.include_router(page.router)
+    app.include_router(frame.router)
     app.include_router(access.pages)
     app.mount("/static", StaticFiles(directory=page.CONSOLE / "static"), name="static")
     return app

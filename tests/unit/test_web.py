@@ -147,7 +147,8 @@ def test_an_annotator_is_refused_by_every_route_but_its_own(guarded: TestClient)
         (
             method,
             path.format(
-                **dict.fromkeys(("alarm_id", "incident_id", "job_id", "version", "credential_id"), 1), order="cancel"
+                **dict.fromkeys(("alarm_id", "incident_id", "job_id", "stream_id", "version", "credential_id"), 1),
+                order="cancel",
             ),
         )
         for path, methods in paths.items()

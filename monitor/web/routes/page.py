@@ -34,13 +34,13 @@ class WhoAmI(BaseModel):
 
 @router.get("/", response_class=HTMLResponse, include_in_schema=False)
 def console(request: Request) -> Response:
-    context = {"version": __version__, **_entrance(request), "actions": list(ACTIONS)}
+    context = {"version": __version__, **entrance(request), "actions": list(ACTIONS)}
     return TEMPLATES.TemplateResponse(request, "console.html", context)
 
 
 @router.get("/review", response_class=HTMLResponse, include_in_schema=False)
 def review(request: Request) -> Response:
-    context = {**_entrance(request), "note_characters": MAX_NOTE_CHARACTERS}
+    context = {**entrance(request), "note_characters": MAX_NOTE_CHARACTERS}
     return TEMPLATES.TemplateResponse(request, "review.html", context)
 
 
@@ -60,16 +60,22 @@ def incident_page(request: Request, incidents: IncidentsPort, incident_id: str) 
     )
 
 
-def _entrance(request: Request) -> dict[str, object]:
+def entrance(request: Request) -> dict[str, object]:
     """Return how people come in, for the dialog that asks them."""
     gatekeeper: Gatekeeper = request.app.state.gatekeeper
     return {"wants_token": gatekeeper.wants_token, "has_login": request.app.state.login is not None}
 
 
-def _page_of(request: Request, kind: str, given: str, known: Callable[[int], object]) -> Response:
+def number_of(given: str) -> int | None:
+    """Return the number in a page's path; None where nothing can have it."""
     number = int(given) if given.isascii() and given.isdecimal() and len(given) <= MAX_DIGITS else 0
-    context = {**_entrance(request), "version": __version__, "kind": kind, "number": number}
-    if number == 0 or number > MAX_BIGINT or not known(number):
+    return number if 0 < number <= MAX_BIGINT else None
+
+
+def _page_of(request: Request, kind: str, given: str, known: Callable[[int], object]) -> Response:
+    number = number_of(given)
+    context = {**entrance(request), "version": __version__, "kind": kind, "number": number}
+    if number is None or not known(number):
         return TEMPLATES.TemplateResponse(request, "missing.html", context, status_code=404)
     return TEMPLATES.TemplateResponse(request, "alarm.html", context)
 
