@@ -27,6 +27,7 @@ from monitor.drift.status import Streams
 from monitor.ingest.limits import limits_of
 from monitor.own.failures import Failures
 from monitor.postgres.alarms import PostgresAlarms
+from monitor.postgres.credentials import PostgresCredentials
 from monitor.postgres.days import PostgresDays
 from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.labels import PostgresLabels
@@ -72,6 +73,7 @@ def ports_of(
         traces=PostgresTraces(engine),
         freezes=Baselines(engine, settings),
         audit=PostgresAuditLog(engine),
+        credentials=PostgresCredentials(engine),
         histories=StreamHistories.of(engine, settings),
         signals=SignalRows(settings, failures or Failures()),
         labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),

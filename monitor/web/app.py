@@ -13,9 +13,10 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from monitor import __version__
+from monitor.access.credential import RememberedCredentials
 from monitor.telemetry.health import Health
 from monitor.web import problem
-from monitor.web.auth import Gatekeeper, admit
+from monitor.web.auth import Gatekeeper, Guard, admit
 from monitor.web.middleware import GZIP_BYTES, BodyLimit, ContentTags, HeadAsGet, SecurityHeaders
 from monitor.web.parameters import refuse_unknown_parameters
 from monitor.web.routes import (
@@ -38,9 +39,11 @@ from monitor.web.routes import (
     stream,
     suite,
     trace,
+    whoami,
 )
 
 _API = (
+    whoami,
     access,
     drift,
     stream,
@@ -90,6 +93,7 @@ class Ports:
     traces: trace.Traces
     freezes: baseline.Freezes
     audit: audit.AuditLog
+    credentials: access.CredentialStore
     histories: stream.Histories
 
 
@@ -100,10 +104,12 @@ def create_app(
     registry: CollectorRegistry,
     tokens: Mapping[str, str],
     names: Mapping[str, str] = MappingProxyType({}),
+    login: access.Login | None = None,
+    wants_login: bool = False,
 ) -> FastAPI:
-    """Return the app; *tokens* maps a bearer token to its role, and without any the app must be bound to loopback.
+    """Return the app; *tokens* maps a bearer token to its role, and *names* some of them to their holder.
 
-    *names* has the names of those tokens' holders that are known.
+    Without tokens, *login* and *wants_login*, everybody is let in: the app must be bound to loopback then.
     """
     app = FastAPI(
         title="rlhf-monitor",
@@ -123,7 +129,9 @@ def create_app(
         setattr(app.state, port.name, getattr(ports, port.name))
     app.state.health = health
     app.state.registry = registry
-    app.state.gatekeeper = Gatekeeper(tokens, names=names)
+    app.state.login = login
+    guard = Guard(tokens, names, wants_login, None if login is None else login.session_cookie)
+    app.state.gatekeeper = Gatekeeper(guard, RememberedCredentials(ports.credentials))
     problem.install(app)
     api = APIRouter(
         prefix="/api/v1",
@@ -136,5 +144,6 @@ def create_app(
     app.include_router(api)
     app.include_router(page.router)
     app.include_router(frame.router)
+    app.include_router(access.pages)
     app.mount("/static", StaticFiles(directory=page.CONSOLE / "static"), name="static")
     return app

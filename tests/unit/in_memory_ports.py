@@ -41,6 +41,7 @@ from monitor.settings.root import Settings
 from monitor.web.app import Ports
 from monitor.web.routes.label import PostedLabel
 from tests.labels import label
+from tests.unit.in_memory_credentials import InMemoryCredentials
 from tests.unit.in_memory_history import InMemoryHistories
 from tests.unit.in_memory_records import InMemoryRecords
 from tests.unit.in_memory_reviews import InMemoryReviews
@@ -146,6 +147,7 @@ class InMemoryMonitor:
     said: list[Label] = field(default_factory=list)
     erased: list[Erasure] = field(default_factory=list)
     stored_records: InMemoryRecords = field(default_factory=InMemoryRecords)
+    opened: InMemoryCredentials = field(default_factory=InMemoryCredentials)
     histories: InMemoryHistories = field(default_factory=InMemoryHistories)
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -174,6 +176,7 @@ class InMemoryMonitor:
             traces=self.stored_records,
             freezes=self.stored_records,
             audit=self.stored_records,
+            credentials=self.opened,
             histories=self.histories,
         )
 
