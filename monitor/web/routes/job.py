@@ -69,6 +69,10 @@ class Jobs(Protocol):
         """Carry out *order* as `domain.order.ORDERS` has it."""
         ...
 
+    def override(self, job_id: int, reason: str, *, actor: Actor) -> Job:
+        """Promote a candidate that failed the gate."""
+        ...
+
 
 JobsPort = Annotated[Jobs, kept("jobs")]
 
@@ -79,6 +83,12 @@ class StartJob(BaseModel):
     action: Action
     reason: _Reason
     force: bool = Field(False, description="although annotators do not agree or have changed, or the budget is spent")
+
+
+class Override(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: _Reason = Field(description="why the verdict does not count")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +150,12 @@ def get_report(_: Operator, jobs: JobsPort, job_id: Number) -> HTMLResponse:
 def start_job(actor: Operator, jobs: JobsPort, start: StartJob) -> JobItem:
     """Start a job by hand; one job of an action can be live at a time."""
     return _item(jobs.start_job(start.action, start.reason, actor=actor, force=start.force))
+
+
+@router.post("/jobs/{job_id}/override", responses=describe(404, 409))
+def override_gate(actor: Operator, jobs: JobsPort, job_id: Number, body: Override) -> JobItem:
+    """Promote a candidate that failed the gate; the audit keeps the reason."""
+    return _item(jobs.override(job_id, body.reason, actor=actor))
 
 
 @router.post("/jobs/{job_id}/{order}", responses=describe(404, 409))
