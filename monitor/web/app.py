@@ -10,12 +10,13 @@ from fastapi import APIRouter, FastAPI
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from monitor import __version__
 from monitor.telemetry.health import Health
 from monitor.web import problem
 from monitor.web.auth import Gatekeeper, admit
-from monitor.web.middleware import BodyLimit, HeadAsGet, SecurityHeaders
+from monitor.web.middleware import GZIP_BYTES, BodyLimit, ContentTags, HeadAsGet, SecurityHeaders
 from monitor.web.routes import (
     agreement,
     alarm,
@@ -80,7 +81,13 @@ def create_app(
         openapi_url="/api/openapi.json",
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
-        middleware=[Middleware(SecurityHeaders), Middleware(BodyLimit, admit=admit), Middleware(HeadAsGet)],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(BodyLimit, admit=admit),
+            Middleware(HeadAsGet),
+            Middleware(GZipMiddleware, minimum_size=GZIP_BYTES, compresslevel=6),
+            Middleware(ContentTags),
+        ],
     )
     for port in fields(ports):
         setattr(app.state, port.name, getattr(ports, port.name))
