@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -40,11 +40,12 @@ def recorded() -> str:
     return gzip.decompress(RECORDING.read_bytes()).decode()
 
 
-def record(port: int, told: Path) -> Iterator[str]:
+def record(port: int, told: Path, *, is_playing: Callable[[], bool]) -> Iterator[str]:
     """Yield what is scraped of a demo at *port*, from its first answer until it has *told* its end, and a while on."""
     until = None
     written: dict[str, tuple[float, float]] = {}  # value and time, by the sample's name and labels
     while until is None or time.monotonic() < until:
+        assert is_playing(), told.read_text()
         if until is None and END in told.read_text():
             until = time.monotonic() + AFTER_SECONDS
         now = time.time()
@@ -67,7 +68,8 @@ def main() -> None:
                 stdin=subprocess.DEVNULL, stdout=written, stderr=subprocess.STDOUT,
             )  # fmt: skip
         try:
-            RECORDING.write_bytes(gzip.compress("\n".join(record(port, told)).encode(), mtime=0))
+            samples = record(port, told, is_playing=lambda: demo.poll() is None)
+            RECORDING.write_bytes(gzip.compress("\n".join(samples).encode(), mtime=0))
         finally:
             demo.terminate()
             demo.wait(60)
