@@ -16,25 +16,26 @@ def _traces() -> Panels:
                 "Repeated and duplicate traces are stored or skipped, and are no observations.",
                 query(f"sum by (outcome) (rate(monitor_traces_total{ALL}[{RATE}]))", "{{outcome}}"),
                 unit=PER_SECOND,
+                width=12,
             )
         ).links([runbook("RlhfMonitorNoTraces"), runbook("RlhfMonitorNotIngesting")]),
         lines(
             "Kafka lag",
             "Records not read yet, by partition.",
             query(f"max by (job, topic, partition) (monitor_kafka_lag{ALL})", "{{job}} {{topic}}/{{partition}}"),
+            width=12,
         ).links([runbook("RlhfMonitorLagGrowing")]),
-        lines(
-            "Partitions whose log was replaced",
-            "In an hour, by topic.",
-            query(f"sum by (topic) (increase(monitor_replaced_logs_total{ALL}[1h]))", "{{topic}}"),
-        )
-        .links([runbook("RlhfMonitorLogReplaced")])
-        .no_value("No log was replaced."),
+    ]
+
+
+def _unread() -> Panels:
+    return [
         stacked(
             lines(
                 "Dead letters",
                 "Records rejected in the last five minutes, by reason.",
                 query(f"sum by (reason) (increase(monitor_dead_letters_total{ALL}[5m]))", "{{reason}}"),
+                width=6,
             )
         )
         .links([runbook("RlhfMonitorDeadLetters")])
@@ -43,14 +44,24 @@ def _traces() -> Panels:
             "Pieces that are not for us",
             "Such as other spans and cache hits, in an hour, by reason.",
             query(f"sum by (reason) (increase(monitor_skipped_total{ALL}[1h]))", "{{reason}}"),
+            width=6,
         ).no_value("Nothing was skipped."),
         lines(
             "Records never read",
             "Deleted by retention before they were read, in an hour.",
             query(f"sum by (topic) (increase(monitor_lost_records_total{ALL}[1h]))", "{{topic}}"),
+            width=6,
         )
         .links([runbook("RlhfMonitorLostRecords")])
         .no_value("No record was lost."),
+        lines(
+            "Partitions whose log was replaced",
+            "In an hour, by topic.",
+            query(f"sum by (topic) (increase(monitor_replaced_logs_total{ALL}[1h]))", "{{topic}}"),
+            width=6,
+        )
+        .links([runbook("RlhfMonitorLogReplaced")])
+        .no_value("No log was replaced."),
     ]
 
 
@@ -191,6 +202,7 @@ def _processes() -> Panels:
 def ingest() -> Rows:
     return {
         "Traces": _traces(),
+        "What is never read": _unread(),
         "Preferences and labels": _preferences(),
         "The worker": _stages(),
         "Calls in parts": _joins(),

@@ -91,8 +91,6 @@ def _run() -> Panels:
 
 def _promotions() -> Panels:
     unwaited = "No announcement channel is set."
-    unshadowed = "No candidate is scored beside the champion."
-    alike = "monitor_shadow_alike"
     return [
         lines(
             "Bake windows",
@@ -121,6 +119,13 @@ def _promotions() -> Panels:
             unit=units.Seconds,
             width=6,
         ).no_value(unwaited),
+    ]
+
+
+def _shadow() -> Panels:
+    unshadowed = "No candidate is scored beside the champion."
+    alike = "monitor_shadow_alike"
+    return [
         lines(
             "Scored beside the champion",
             "Traces that a passed ensemble has scored, and those it has to before its promotion.",
@@ -204,6 +209,7 @@ def retraining() -> Rows:
         "Jobs": _jobs(),
         "The run under way": _run(),
         "Promotions": _promotions(),
+        "The candidate that waits": _shadow(),
         "Labels": _labels(),
         "Review": _review(),
     }

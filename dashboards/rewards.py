@@ -24,6 +24,14 @@ _INTERVAL = f'{{{HERE},cohort=~"$cohort",bound=~"estimate|lower|upper"}}'
 _ROLL_UP = f'{{{HERE},cohort="*"}}'
 _UNLABELLED = "No labels of the kind were folded in the window."
 _ANCHORLESS = "rewards.anchor is off."
+_AGREEMENT = {  # of models with people: titles and what they mean, by signal
+    "reward_accuracy": ("Reward accuracy", "How often the reward models agree with a fresh verdict of people."),
+    "refusal_accuracy": ("Refusal accuracy", "How often the refusal model agrees with a fresh label of people."),
+    "win_rate_rectifier": (
+        "Rectifier",
+        "How far people's verdicts lie from the ensemble's opinion. It moves when the reward models are wrong.",
+    ),
+}
 
 
 def _said() -> Panels:
@@ -56,14 +64,6 @@ def _said() -> Panels:
 
 def _people() -> Panels:
     estimates = f"max by (job, signal, cohort, bound) (monitor_estimate{_INTERVAL})"
-    told = {
-        "reward_accuracy": ("Reward accuracy", "How often the reward models agree with a fresh verdict of people."),
-        "refusal_accuracy": ("Refusal accuracy", "How often the refusal model agrees with a fresh label of people."),
-        "win_rate_rectifier": (
-            "Rectifier",
-            "How far people's verdicts lie from the ensemble's opinion. It moves when the reward models are wrong.",
-        ),
-    }
     return [
         lines(
             "Win rate",
@@ -85,7 +85,7 @@ def _people() -> Panels:
             lines(title, description, query(mean_of(signal), "{{job}} {{cohort}}"), unit=units.PercentUnit).no_value(
                 _UNLABELLED
             )
-            for signal, (title, description) in told.items()
+            for signal, (title, description) in _AGREEMENT.items()
         ),
         lines(
             "Labelled traces behind the win rate",

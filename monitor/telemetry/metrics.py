@@ -111,8 +111,7 @@ class Metrics:
             )
             return self._of_leader[-1]
 
-        self._streams = of_leader(*STREAM_GAUGES)
-        self._folded = StreamCounters(freshness=Freshness(leader_seconds, clock), registry=registry)
+        self._streams, self._folded = of_leader(*STREAM_GAUGES), StreamCounters(registry, leader_seconds, clock)
         self._alarms, self._incidents = of_leader(*ALARM_SERIES), of_leader(*INCIDENT_SERIES)
         self._signals = signals
         self._fold_lag, self._silence = of_leader(series.FOLD_LAG_TRACES), of_leader(series.SILENCE_RATIO)

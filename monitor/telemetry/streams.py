@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from monitor.domain.cohort import OTHER
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.text import for_metric
-from monitor.telemetry.freshness import Freshness
+from monitor.telemetry.freshness import Clock, Freshness
 from monitor.telemetry.stream_series import STREAM_COUNTERS
 
 MODELS = 10  # policy models that are told apart; they come from the traces, and a label of Prometheus must be bounded
@@ -27,8 +27,8 @@ class StreamCounters(Collector):
     stream that is gone from the statuses, with its baseline, is exported no longer: what is held stays bounded.
     """
 
-    def __init__(self, *, freshness: Freshness, registry: CollectorRegistry) -> None:
-        self._freshness = freshness
+    def __init__(self, registry: CollectorRegistry, leader_seconds: float, clock: Clock) -> None:
+        self._freshness = Freshness(leader_seconds, clock)
         self._lock = threading.Lock()
         self._stood: dict[StreamKey, tuple[int, float]] | None = None  # observations and sum, at the turn before
         self._observations: dict[Labels, float] = {}
@@ -68,12 +68,12 @@ class StreamCounters(Collector):
             self._stood, self._observations, self._sums = None, {}, {}
 
     def collect(self) -> Iterable[Metric]:
-        families = list(self.describe())
         with self._lock:
-            if self._freshness.holds():
-                for family, table in zip(families, (self._observations, self._sums), strict=True):
-                    for labels, value in table.items():
-                        family.add_metric(labels, value)
+            tables = (self._observations, self._sums) if self._freshness.holds() else ({}, {})
+        families = list(self.describe())
+        for family, table in zip(families, tables, strict=True):
+            for labels, value in table.items():
+                family.add_metric(labels, value)
         return families
 
     def describe(self) -> Iterable[CounterMetricFamily]:
