@@ -7,7 +7,7 @@ from typing import Protocol
 
 from monitor.domain.stream import StreamKey, StreamNumbers, StreamStatus
 from monitor.drift.asked import shift_key
-from monitor.drift.baseline import Baseline, SignalBaseline, may_page
+from monitor.drift.baseline import Baseline, SignalBaseline, Stratum, followed_among, may_page
 from monitor.drift.stored import ActiveBaseline
 from monitor.drift.summary import BaselineLaws, kinds_of, summarise
 from monitor.signals.input_shift import INPUT_SHIFT
@@ -43,10 +43,11 @@ class Streams:
         active = self._active()
         if active is None:
             return ()
+        beside = Beside(active.baseline)
         return tuple(
             status
             for key, numbers in sorted(self._store.numbers(active.baseline_id).items())
-            if (status := status_of(key, active.baseline, numbers)) is not None
+            if (status := beside.status(key, numbers)) is not None
         )
 
     def unwatched_cohorts(self) -> tuple[str, ...]:
@@ -81,31 +82,50 @@ class Streams:
         return self._known
 
 
+class Beside:
+    """One baseline beside streams' numbers; what its laws hold of a policy model is looked up once for all of them."""
+
+    def __init__(self, baseline: Baseline) -> None:
+        self._baseline = baseline
+        self._strata: dict[tuple[str, str, str], Mapping[str, Stratum]] = {}
+
+    def status(self, key: StreamKey, numbers: StreamNumbers) -> StreamStatus | None:
+        """Put a stream's numbers beside its baseline's; None where the baseline holds no law for it."""
+        if key == shift_key(key.cohort):
+            return StreamStatus(
+                key=key,
+                observations=numbers.observations,
+                mean=numbers.mean,
+                baseline_mean=0.0,
+                baseline_lower=0.0,
+                baseline_upper=0.0,
+                evidence_log=numbers.evidence_log,
+                last_timestamp=numbers.last_timestamp,
+                unit=INPUT_SHIFT.unit,
+            )
+        law = self._baseline.get(key.signal, key.scorer_version)
+        if law is None:
+            return None
+        series = (key.signal, key.scorer_version, key.policy_model)
+        if series not in self._strata:
+            self._strata[series] = law.for_policy(key.policy_model)
+        return status_by_law(key, law, numbers, self._strata[series])
+
+
 def status_of(key: StreamKey, baseline: Baseline, numbers: StreamNumbers) -> StreamStatus | None:
-    """Put a stream's numbers beside its baseline's; None where *baseline* holds no law for it."""
-    if key == shift_key(key.cohort):
-        return StreamStatus(
-            key=key,
-            observations=numbers.observations,
-            mean=numbers.mean,
-            baseline_mean=0.0,
-            baseline_lower=0.0,
-            baseline_upper=0.0,
-            evidence_log=numbers.evidence_log,
-            last_timestamp=numbers.last_timestamp,
-            unit=INPUT_SHIFT.unit,
-        )
-    law = baseline.get(key.signal, key.scorer_version)
-    return None if law is None else status_by_law(key, law, numbers)
+    """Put one stream's numbers beside *baseline*'s, as `Beside` does for many."""
+    return Beside(baseline).status(key, numbers)
 
 
-def status_by_law(key: StreamKey, law: SignalBaseline, numbers: StreamNumbers) -> StreamStatus:
-    """Put a stream's numbers beside its law's, in the signal's unit.
+def status_by_law(
+    key: StreamKey, law: SignalBaseline, numbers: StreamNumbers, strata: Mapping[str, Stratum] | None = None
+) -> StreamStatus:
+    """Put a stream's numbers beside its law's, in the signal's unit; *strata* are those of its policy model.
 
     The baseline's mean is that of the stream's strata, by their share of the window; its bounds lie
     two standard errors of that mean away.
     """
-    strata = law.for_policy(key.policy_model)
+    strata = law.for_policy(key.policy_model) if strata is None else strata
     chosen = [strata[key.cohort]] if key.cohort in strata else list(strata.values())
     total = sum(row.observations for row in chosen)
     baseline_mean = sum(row.mean * row.observations for row in chosen) / total
@@ -121,5 +141,5 @@ def status_by_law(key: StreamKey, law: SignalBaseline, numbers: StreamNumbers) -
         evidence_log=numbers.evidence_log,
         last_timestamp=numbers.last_timestamp,
         unit=law.unit,
-        is_steady=may_page(law.followed(key.cohort, key.policy_model) or chosen),
+        is_steady=may_page(followed_among(strata, key.cohort) or chosen),
     )

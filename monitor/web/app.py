@@ -16,6 +16,7 @@ from monitor import __version__
 from monitor.telemetry.health import Health
 from monitor.web import problem
 from monitor.web.auth import Gatekeeper, admit
+from monitor.web.feed import Feed
 from monitor.web.middleware import GZIP_BYTES, BodyLimit, ContentTags, HeadAsGet, SecurityHeaders
 from monitor.web.routes import (
     agreement,
@@ -23,6 +24,7 @@ from monitor.web.routes import (
     drift,
     erasure,
     estimate,
+    front,
     job,
     label,
     model,
@@ -42,7 +44,10 @@ class Ports:
     raise `Unavailable`; the client is told to come back.
     """
 
-    overview: drift.Overviews
+    overview: front.Overviews
+    boards: front.Boards
+    heatmaps: front.Heatmaps
+    versions: front.Versions
     streams: drift.Streams
     days: drift.Days
     baselines: drift.Baselines
@@ -93,9 +98,11 @@ def create_app(
         setattr(app.state, port.name, getattr(ports, port.name))
     app.state.health = health
     app.state.registry = registry
+    app.state.feed = Feed(lambda: {**ports.versions.versions(), "health": readiness_of(health)})
     app.state.gatekeeper = Gatekeeper(tokens, names=names)
     problem.install(app)
     api = APIRouter(prefix="/api/v1", responses=problem.describe(401, 403, 422, 429, 503))
+    api.include_router(front.router)
     api.include_router(drift.router)
     api.include_router(alarm.router)
     api.include_router(job.router)
@@ -112,3 +119,8 @@ def create_app(
     app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=page.CONSOLE / "static"), name="static")
     return app
+
+
+def readiness_of(health: Health) -> str:
+    """Return which parts are not ready; why changes too often to be news."""
+    return " ".join(sorted(part for part, reason in health.ready()[1].items() if reason))

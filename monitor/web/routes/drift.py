@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.stream import StreamStatus
-from monitor.domain.view import BaselineSummary, Overview
+from monitor.domain.view import BaselineSummary
 from monitor.drift.correlation import RewardCorrelation
 from monitor.drift.moved import MovedStreams
 from monitor.drift.summary import BaselineLaws
@@ -18,10 +18,6 @@ from monitor.web.auth import Viewer
 from monitor.web.state import kept
 
 router = APIRouter(tags=["drift"])
-
-
-class Overviews(Protocol):
-    def overview(self) -> Overview: ...
 
 
 class Streams(Protocol):
@@ -56,11 +52,6 @@ class Baselines(Protocol):
     def baseline(self) -> BaselineSummary | None:
         """Return the active baseline, if one is frozen."""
         ...
-
-
-@router.get("/overview")
-def get_overview(_: Viewer, overview: Annotated[Overviews, kept("overview")]) -> Overview:
-    return overview.overview()
 
 
 @router.get("/streams")
