@@ -21,6 +21,7 @@ from monitor.signals.table import SIGNALS
 
 NEAR = 0.7  # of the evidence that an alarm takes
 QUIET = timedelta(hours=1)  # without an observation for so long, while others have some
+NO_ALARM = 3  # the least urgent rank
 DIGITS = 4  # of a number in a cell; the streams themselves have the rest
 
 Series = tuple[str, str, str]  # signal, policy model, scorer
@@ -70,7 +71,7 @@ class Cell:
     observations: int
     mean: float
     baseline_mean: float
-    last_timestamp: datetime
+    last_timestamp: datetime | None = None  # of one that is quiet; the others have theirs within the hour
     stream_id: int | None = None  # of its page; None: it has none yet
     alarm: Mark | None = None
     is_steady: bool = True
@@ -127,7 +128,7 @@ class View:
     model: str = ""  # policy model; empty: any
     retired: bool = False  # with series that nothing comes to any more
     page: int = 1
-    size: int = 50
+    size: int = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ class Heatmaps:
         self._store = store
         self._made: tuple[str, Table] | None = None
         self._known: ActiveBaseline | None = None
+        self._beside: Beside | None = None
         self._making = threading.Lock()
 
     def heatmap(self, view: View) -> Heatmap:
@@ -181,18 +183,19 @@ class Heatmaps:
         with self._making:
             made = self._made
             if made is None or made[0] != version:
-                rows = self._store.rows(self._known)
-                self._known = rows.active
-                made = self._made = (version, make_table(rows))
+                made = self._made = (version, self._make())
         return made[1].show(view)
 
-
-def make_table(rows: StreamRows) -> Table:
-    if rows.active is None:
-        return Table((), rows.alarms, champion=rows.champion)
-    beside = Beside(rows.active.baseline)
-    found = (beside.status(key, numbers) for key, numbers in rows.numbers.items())
-    return Table([status for status in found if status is not None], rows.alarms, champion=rows.champion)
+    def _make(self) -> Table:
+        rows = self._store.rows(self._known)
+        self._known = rows.active
+        if rows.active is None:
+            return Table((), rows.alarms, champion=rows.champion)
+        beside = self._beside
+        if beside is None or beside.baseline is not rows.active.baseline:
+            beside = self._beside = Beside(rows.active.baseline)
+        found = (beside.status(key, numbers) for key, numbers in rows.numbers.items())
+        return Table([status for status in found if status is not None], rows.alarms, champion=rows.champion)
 
 
 class Table:
@@ -265,8 +268,10 @@ class Table:
         return Row(cohort, marks, tuple(cells))
 
 
-def telling(cell: Cell) -> tuple[bool, int, float, float]:
-    return cell.is_retired, *cell.rank, -cell.last_timestamp.timestamp()
+def telling(cell: Cell) -> tuple[bool, bool, int, float]:
+    """Order the streams of one signal in one cohort: what counts now, and has news, leads."""
+    rank, evidence = cell.rank
+    return cell.is_retired, rank == NO_ALARM and cell.is_quiet, rank, evidence
 
 
 def retired_series(statuses: Iterable[StreamStatus], champion: str | None) -> set[Series]:
@@ -302,7 +307,7 @@ def cell_of(status: StreamStatus, alarm: LiveAlarm | None, *, quiet_before: date
         observations=status.observations,
         mean=status.mean,
         baseline_mean=status.baseline_mean,
-        last_timestamp=status.last_timestamp,
+        last_timestamp=status.last_timestamp if status.last_timestamp < quiet_before else None,
         stream_id=status.stream_id,
         alarm=None if alarm is None else mark_of(alarm),
         is_steady=status.is_steady,
@@ -313,7 +318,7 @@ def cell_of(status: StreamStatus, alarm: LiveAlarm | None, *, quiet_before: date
 def rank_of(mark: Mark | None) -> int:
     """Order alarms by urgency: open alerts, open warnings, what somebody has dealt with, none."""
     if mark is None:
-        return 3
+        return NO_ALARM
     if mark.state is not AlarmState.OPEN:
         return 2
     return 0 if mark.severity is Severity.ALERT else 1

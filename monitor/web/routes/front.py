@@ -20,6 +20,7 @@ from monitor.web.state import kept
 router = APIRouter(prefix="/overview", tags=["overview"])
 
 MAX_NAME_CHARACTERS = 600  # more than any name has
+EVENTS = describe(503) | {200: {"description": "events until the client goes", "content": {"text/event-stream": {}}}}
 LIVE = tuple(state for state in AlarmState if state.is_live)
 Name = Annotated[str, StringConstraints(max_length=MAX_NAME_CHARACTERS)]
 
@@ -33,7 +34,7 @@ class HeatmapQuery(BaseModel):
     model: Name = Field("", description="streams of this policy model alone")
     retired: bool = Field(False, description="with series that nothing comes to any more")
     page: int = Field(1, ge=1, le=1_000_000)
-    size: int = Field(50, ge=1, le=200, description="cohorts on a page")
+    size: int = Field(40, ge=1, le=200, description="cohorts on a page")
 
 
 class Overviews(Protocol):
@@ -61,7 +62,7 @@ def get_overview(_: Viewer, overview: Annotated[Overviews, kept("overview")]) ->
     return overview.overview()
 
 
-@router.get("/changes", response_class=EventStream, responses=describe(503))
+@router.get("/changes", response_class=Response, responses=EVENTS)
 async def follow_changes(_: Viewer, feed: Annotated[Feed, kept("feed")]) -> Response:
     """Stream what changes, as server-sent events: an event `changed` names each part with its version.
 
