@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, Engine, and_, select, text
 
 from monitor.domain.stream import StreamKey, StreamNumbers
 from monitor.domain.view import BaselineSummary
@@ -70,5 +70,8 @@ def stream_numbers(connection: Connection, baseline_id: int) -> dict[StreamKey, 
     table = schema.detector.c
     columns = (table.observations, table.mean, table.last_timestamp, table.evidence_log)
     key = (table.signal, table.cohort, table.policy_model, table.scorer_version)
-    query = select(*key, *columns).where(table.baseline_id == baseline_id)
+    named = schema.stream.c
+    same = and_(*(named[column.name] == column for column in key))
+    query = select(*key, *columns, named.stream_id).select_from(schema.detector.outerjoin(schema.stream, same))
+    query = query.where(table.baseline_id == baseline_id)
     return {StreamKey(*row[:4]): StreamNumbers(*row[4:]) for row in connection.execute(query)}
