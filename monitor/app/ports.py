@@ -27,6 +27,7 @@ from monitor.drift.status import Streams
 from monitor.ingest.limits import limits_of
 from monitor.own.failures import Failures
 from monitor.postgres.alarms import PostgresAlarms
+from monitor.postgres.credentials import PostgresCredentials
 from monitor.postgres.days import PostgresDays
 from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.labels import PostgresLabels
@@ -73,6 +74,7 @@ def ports_of(
         agreement=agreement_of(engine, settings),
         probes=probe_reports_of(engine, settings.probes),
         erasures=Erasing.of(engine, settings.retrain),
+        credentials=PostgresCredentials(engine),
         histories=StreamHistories.of(engine, settings),
         signals=SignalRows(settings, failures or Failures()),
         labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),

@@ -19,6 +19,7 @@ from monitor.web.problem import answer
 
 MAX_STREAMS = 64  # of one process; who comes later asks from time to time instead
 LOOK_SECONDS = 2.0  # between two looks at the store
+STREAM_SECONDS = 600.0  # of one stream: the client comes again then, and is asked anew who it is
 HEARTBEAT_SECONDS = 15.0  # of silence, before a line says that the stream is alive
 RETRY_SECONDS = 30  # after which who found no room may try again
 
@@ -67,11 +68,13 @@ class Feed:
         max_streams: int = MAX_STREAMS,
         look_seconds: float = LOOK_SECONDS,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        stream_seconds: float = STREAM_SECONDS,
     ) -> None:
         self._look = look
         self._max_streams = max_streams
         self._look_seconds = look_seconds
         self.heartbeat_seconds = heartbeat_seconds
+        self.stream_seconds = stream_seconds
         self.latest: News | None = None
         self._listeners: set[Listener] = set()
         self._watching: asyncio.Task[None] | None = None
@@ -118,7 +121,7 @@ class Feed:
 
 
 class EventStream(Response):
-    """Server-sent events of a feed, until the client goes, the server stops or looking fails."""
+    """Server-sent events of a feed, until the client goes, the server stops, looking fails or the time is over."""
 
     media_type = "text/event-stream"
 
@@ -136,6 +139,7 @@ class EventStream(Response):
             return await full(scope, receive, send)
         scope.setdefault("state", {})[END_ANSWER] = listener.end
         departure = asyncio.create_task(_until_gone(receive, listener))
+        term = asyncio.get_running_loop().call_later(self._feed.stream_seconds, listener.end)
         try:
             del self.headers["content-length"]
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -151,6 +155,7 @@ class EventStream(Response):
         finally:
             self._feed.leave(listener)
             departure.cancel()
+            term.cancel()
 
 
 async def _until_gone(receive: Receive, listener: Listener) -> None:

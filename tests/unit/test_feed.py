@@ -182,6 +182,13 @@ def test_a_server_that_stops_ends_its_streams_at_once(monitor: Looking) -> None:
             reader.event()
 
 
+def test_a_stream_ends_after_its_time_so_that_who_listens_is_asked_again_who_they_are(monitor: Looking) -> None:
+    with serving(monitor, {"stream_seconds": 0.2}) as server, opened(server.address) as reader:
+        assert reader.event()[0] == "changed"
+        with pytest.raises(EOFError):
+            reader.event()
+
+
 def test_where_looking_fails_streams_end_and_the_log_says_why(monitor: Looking) -> None:
     with serving(monitor, {}) as server, opened(server.address) as reader, capture_logs() as logs:
         reader.event()

@@ -68,7 +68,8 @@ async def follow_changes(_: Viewer, feed: Annotated[Feed, kept("feed")]) -> Resp
 
     The first one names them all, a later one those that have changed since: `counts`, `incidents`, `streams`, `jobs`,
     `models` and `health`. An event `away` says that the database cannot be asked. A comment comes after 15 seconds of
-    silence. A process has room for 64 such streams; where they are taken the answer is 503, and asking again does.
+    silence. A stream ends after ten minutes, and may be opened again. A process has room for 64 of them; where they are
+    taken the answer is 503, and asking again does.
     """
     return EventStream(feed)
 
