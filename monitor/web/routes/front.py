@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Protocol
 
-from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import StringConstraints
 
 from monitor.domain.alarm import AlarmState
 from monitor.domain.finding import IncidentBoard
@@ -25,16 +25,20 @@ LIVE = tuple(state for state in AlarmState if state.is_live)
 Name = Annotated[str, StringConstraints(max_length=MAX_NAME_CHARACTERS)]
 
 
-class HeatmapQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+def view_of(
+    *,
+    signal: Annotated[Sequence[Name], Query(max_length=100, description="these signals alone; all without")] = (),
+    state: Annotated[Sequence[CellState], Query(max_length=20, description="cohorts in one of these states")] = (),
+    cohort: Annotated[Name, Query(description="text in the cohort's name, whatever its case")] = "",
+    model: Annotated[Name, Query(description="streams of this policy model alone")] = "",
+    retired: Annotated[bool, Query(description="with series that nothing comes to any more")] = False,
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+    size: Annotated[int, Query(ge=1, le=200, description="cohorts on a page")] = 40,
+) -> View:
+    return View(frozenset(signal), frozenset(state), cohort, model, retired=retired, page=page, size=size)
 
-    signal: list[Name] = Field([], max_length=100, description="these signals alone; all without")
-    state: list[CellState] = Field([], max_length=20, description="cohorts that are in one of these states")
-    cohort: Name = Field("", description="text in the cohort's name, whatever its case")
-    model: Name = Field("", description="streams of this policy model alone")
-    retired: bool = Field(False, description="with series that nothing comes to any more")
-    page: int = Field(1, ge=1, le=1_000_000)
-    size: int = Field(40, ge=1, le=200, description="cohorts on a page")
+
+Asked = Annotated[View, Depends(view_of)]
 
 
 class Overviews(Protocol):
@@ -59,6 +63,7 @@ class Heatmaps(Protocol):
 
 @router.get("")
 def get_overview(_: Viewer, overview: Annotated[Overviews, kept("overview")]) -> Overview:
+    """Return the counts over everything stored, and how far the fold is behind."""
     return overview.overview()
 
 
@@ -89,9 +94,7 @@ def get_board(
 
 
 @router.get("/heatmap", response_model_exclude_defaults=True)
-def get_heatmap(
-    _: Viewer, heatmaps: Annotated[Heatmaps, kept("heatmaps")], asked: Annotated[HeatmapQuery, Query()]
-) -> Heatmap:
+def get_heatmap(_: Viewer, heatmaps: Annotated[Heatmaps, kept("heatmaps")], view: Asked) -> Heatmap:
     """Return cohorts by signals, a page at a time: those with open alarms first, then those with the most evidence.
 
     A cell is its cohort's most telling stream of a signal; `others` counts the rest. Its `effect` is that of its alarm
@@ -99,14 +102,4 @@ def get_heatmap(
     log e / log A: at 1 a stream alarms. What a cell leaves out has its usual value: no alarm, steady, not quiet, not
     retired. Numbers are rounded; `/api/v1/streams` has them all.
     """
-    return heatmaps.heatmap(
-        View(
-            signals=frozenset(asked.signal),
-            states=frozenset(asked.state),
-            cohort=asked.cohort,
-            model=asked.model,
-            retired=asked.retired,
-            page=asked.page,
-            size=asked.size,
-        )
-    )
+    return heatmaps.heatmap(view)
