@@ -410,14 +410,16 @@ class InMemoryMonitor:
         self._reach()
         return [Offer(action, self.lacking.get(action)) for action in Action]
 
-    def start_job(self, action: Action, reason: str, *, actor: Actor, force: bool = False) -> Job:
+    def start_job(
+        self, action: Action, reason: str, *, actor: Actor, force: bool = False, alarm_id: int | None = None
+    ) -> Job:
         with self._lock:
             if self.held is not None and not force:
                 raise Conflict(f"{action}: {self.held}; it can be forced")
             for other in self.kept.values():
                 if other.action is action and other.state in LIVE:
                     raise Conflict(f"job {other.job_id} ({action}) is {other.state}; wanted no live job of the action")
-            job = a_job(len(self.kept) + 1, action=action, reason=reason, requested_by=actor.name, alarm_id=None)
+            job = a_job(len(self.kept) + 1, action=action, reason=reason, requested_by=actor.name, alarm_id=alarm_id)
             return self._keep(job, actor)
 
     def move_job(self, job_id: int, order: JobOrder, *, actor: Actor) -> Job:
