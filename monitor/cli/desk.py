@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from monitor.cli.server import chosen, open_api
+from monitor.cli.server import chosen
 from monitor.domain.alarm import AlarmState, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.baseline import TraceWindow
@@ -101,6 +101,7 @@ def open_desk() -> Iterator[Desk]:
         with open_database() as (engine, settings):
             yield LocalDesk(engine, settings)
     else:
+        from monitor.cli.http import open_api
         from monitor.cli.remote_desk import RemoteDesk
 
         with open_api(server) as api:

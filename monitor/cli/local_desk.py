@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine
-
 from monitor.cli.database import operator
 from monitor.cli.desk import FollowedJob, Unwatched
 from monitor.domain.alarm import AlarmState, StoredAlarm
@@ -24,6 +22,8 @@ from monitor.runs.model import ModelDetail, ModelRole, Models
 from monitor.settings.root import Settings
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from monitor.app.baselines import Baselines
     from monitor.app.erasure import Erasing
     from monitor.drift.correlation import RewardCorrelation

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pydantic import TypeAdapter, ValidationError
 
 from monitor.cli.desk import FollowedJob, Unwatched
-from monitor.cli.server import Api
+from monitor.cli.http import Api
 from monitor.domain.alarm import AlarmState, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.baseline import TraceWindow

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from monitor.cli.server import chosen, open_api
+from monitor.cli.server import chosen
 from monitor.cli.terminal import cell, show_json, show_table
 from monitor.domain.view import SignalRow
 
@@ -25,6 +25,7 @@ def signals(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
         rows = SignalRows(load_settings(), Failures()).signals()
     else:
+        from monitor.cli.http import open_api
         from monitor.cli.remote_desk import RemoteDesk
 
         with open_api(server) as api:
