@@ -46,6 +46,7 @@ from monitor.web.routes.label import PostedLabel
 from tests.labels import label
 from tests.unit.in_memory_credentials import InMemoryCredentials
 from tests.unit.in_memory_history import InMemoryHistories
+from tests.unit.in_memory_keys import InMemoryKeys
 from tests.unit.in_memory_records import InMemoryRecords
 from tests.unit.in_memory_reviews import InMemoryReviews
 
@@ -152,6 +153,7 @@ class InMemoryMonitor:
     stored_records: InMemoryRecords = field(default_factory=InMemoryRecords)
     opened: InMemoryCredentials = field(default_factory=InMemoryCredentials)
     histories: InMemoryHistories = field(default_factory=InMemoryHistories)
+    keys: InMemoryKeys = field(default_factory=InMemoryKeys)
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -179,6 +181,7 @@ class InMemoryMonitor:
             probes=self.probed,
             erasures=self,
             signals=self,
+            keys=self.keys,
             traces=self.stored_records,
             freezes=self.stored_records,
             audit=self.stored_records,
