@@ -10,9 +10,10 @@ from typing import Any
 
 from kafka import KafkaConsumer
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnsupportedVersionError
 from kafka.structs import TopicPartition
 
+from monitor.errors import Unavailable
 from monitor.ingest.kafka import REQUEST_SECONDS
 from monitor.ingest.kafka_client import client_options, connect
 from monitor.settings.kafka import KafkaSettings
@@ -62,13 +63,17 @@ def read_broker(
     Raises `Unavailable` or `InvalidSetting` that says why nobody answered, or let us in.
     """
     began = time.monotonic()
-    admin, connections = connect(KafkaAdminClient, client_options(settings) | {"request_timeout_ms": TIMEOUT_MS})
+    options = client_options(settings) | {"request_timeout_ms": TIMEOUT_MS}
+    del options["metrics_enabled"]  # an option of consumers and producers alone
+    admin, connections = connect(KafkaAdminClient, options)
     with closing(admin):
         try:
             told = admin.describe_cluster()
             seconds = time.monotonic() - began
             known = _topics(admin, topics)
-            version = ".".join(map(str, admin.config["api_version"] or ()))
+            version = ".".join(map(str, connections.broker_version or ()))
+        except UnsupportedVersionError as error:
+            raise Unavailable(f"kafka: the broker is too old to be asked about its topics: {error}") from error
         except KafkaError as error:
             raise connections.translated(error) from error
         retention = _retention(admin, [name for name in topics if name in known])
