@@ -26,6 +26,7 @@ from monitor.web.routes import (
     job,
     label,
     model,
+    notification,
     page,
     probe,
     review,
@@ -51,6 +52,7 @@ class Ports:
     alarms: alarm.Alarms
     pages: alarm.AlarmPages
     incidents: alarm.Incidents
+    notified: notification.Notified
     jobs: job.Jobs
     models: model.Registry
     releases: model.Releases
@@ -107,6 +109,7 @@ def create_app(
     api.include_router(suite.router)
     api.include_router(erasure.router)
     api.include_router(signal.router)
+    api.include_router(notification.router)
     app.include_router(probe.router)
     app.include_router(api)
     app.include_router(page.router)

@@ -31,6 +31,7 @@ from monitor.drift.summary import BaselineLaws
 from monitor.errors import Conflict, NotFound, Unavailable
 from monitor.labels.agreement import AgreementReport
 from monitor.labels.report import LabelReport
+from monitor.notify.notice import ReceiverStatus
 from monitor.offline.log import InMemoryLog
 from monitor.own.failures import Failures
 from monitor.postgres.engine import AWAY
@@ -134,6 +135,7 @@ class InMemoryMonitor:
     observed: SignalRows = field(default_factory=lambda: SignalRows(Settings(), Failures()))
     posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
     erased: list[Erasure] = field(default_factory=list)
+    receivers: list[ReceiverStatus] = field(default_factory=list)
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -148,6 +150,7 @@ class InMemoryMonitor:
             alarms=self,
             pages=self,
             incidents=self,
+            notified=self,
             jobs=self,
             models=self,
             releases=self,
@@ -159,6 +162,10 @@ class InMemoryMonitor:
             erasures=self,
             signals=self,
         )
+
+    def receivers_told(self) -> Sequence[ReceiverStatus]:
+        self._reach()
+        return self.receivers
 
     def signals(self) -> Sequence[SignalRow]:
         return self.observed.signals()

@@ -11,6 +11,7 @@ from monitor.postgres.schema.drift import (
     fold_position,
     incident,
     leader_lease,
+    notification,
     watch_state,
 )
 from monitor.postgres.schema.label import (
@@ -92,6 +93,7 @@ __all__ = [
     "log_entry",
     "log_subject",
     "metadata",
+    "notification",
     "observation_batch",
     "preference",
     "preference_pair",
