@@ -74,12 +74,44 @@ def upgrade() -> None:
     op.create_index(op.f("ix_notification_incident_id"), "notification", ["incident_id"])
     op.create_index("ix_notification_open", "notification", ["receiver"], postgresql_where=sa.text("not closed"))
     op.create_index(op.f("ix_audit_subject"), "audit", ["subject"])
+    _create_rollups()
     # Names and covariates hardly shrink: compressing them took an eighth of a checkpoint's work in the server.
     for column in _NOT_COMPRESSED:
         op.execute(f"alter table log_subject alter column {column} set storage external")
 
 
+def _create_rollups() -> None:
+    names = ("signal", "cohort", "policy_model", "scorer_version")
+    op.create_table(
+        "stream",
+        sa.Column("stream_id", sa.BigInteger(), autoincrement=True, nullable=False),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in names),
+        sa.PrimaryKeyConstraint("stream_id", name=op.f("pk_stream")),
+        sa.UniqueConstraint(*names, name=op.f("uq_stream_signal_cohort_policy_model_scorer_version")),
+    )
+    op.create_table(
+        "stream_rollup",
+        sa.Column("stream_id", sa.BigInteger(), nullable=False),
+        sa.Column("width_seconds", sa.Integer(), nullable=False),
+        sa.Column("start", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("observations", sa.BigInteger(), nullable=False),
+        *(sa.Column(name, sa.Float(), nullable=False) for name in ("total", "low", "high")),
+        sa.Column("sketch", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["stream_id"], ["stream.stream_id"], name=op.f("fk_stream_rollup_stream_id_stream")),
+        sa.PrimaryKeyConstraint("stream_id", "width_seconds", "start", name=op.f("pk_stream_rollup")),
+    )
+    op.create_index(op.f("ix_stream_rollup_start"), "stream_rollup", ["start"], postgresql_using="brin")
+    op.create_table(
+        "rollup_position",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("next_sequence", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_rollup_position")),
+    )
+
+
 def downgrade() -> None:
+    for table in ("rollup_position", "stream_rollup", "stream"):
+        op.drop_table(table)
     op.drop_index(op.f("ix_audit_subject"), table_name="audit")
     for column in _NOT_COMPRESSED:
         op.execute(f"alter table log_subject alter column {column} set storage extended")

@@ -11,6 +11,7 @@ from monitor.app.anchor import anchors_of
 from monitor.app.erasure import Erasing
 from monitor.app.estimates import estimates_of
 from monitor.app.explaining import AlarmPages
+from monitor.app.history import StreamHistories
 from monitor.app.labels import LabelIntake
 from monitor.app.notifying import Notified
 from monitor.app.probes import probe_reports_of
@@ -67,6 +68,7 @@ def ports_of(
         agreement=agreement_of(engine, settings),
         probes=probe_reports_of(engine, settings.probes),
         erasures=Erasing.of(engine, settings.retrain),
+        histories=StreamHistories.of(engine, settings),
         signals=SignalRows(settings, failures or Failures()),
         labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),
     )

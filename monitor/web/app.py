@@ -23,6 +23,7 @@ from monitor.web.routes import (
     drift,
     erasure,
     estimate,
+    frame,
     job,
     label,
     model,
@@ -31,6 +32,7 @@ from monitor.web.routes import (
     probe,
     review,
     signal,
+    stream,
     suite,
 )
 
@@ -63,6 +65,7 @@ class Ports:
     probes: suite.Probes
     erasures: erasure.Erasures
     signals: signal.Signals
+    histories: stream.Histories
 
 
 def create_app(
@@ -99,6 +102,7 @@ def create_app(
     problem.install(app)
     api = APIRouter(prefix="/api/v1", responses=problem.describe(401, 403, 422, 429, 503))
     api.include_router(drift.router)
+    api.include_router(stream.router)
     api.include_router(alarm.router)
     api.include_router(job.router)
     api.include_router(model.router)
@@ -113,5 +117,6 @@ def create_app(
     app.include_router(probe.router)
     app.include_router(api)
     app.include_router(page.router)
+    app.include_router(frame.router)
     app.mount("/static", StaticFiles(directory=page.CONSOLE / "static"), name="static")
     return app

@@ -41,6 +41,7 @@ from monitor.settings.root import Settings
 from monitor.web.app import Ports
 from monitor.web.routes.label import PostedLabel
 from tests.labels import label
+from tests.unit.in_memory_history import InMemoryHistories
 from tests.unit.in_memory_reviews import InMemoryReviews
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -136,6 +137,7 @@ class InMemoryMonitor:
     posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
     erased: list[Erasure] = field(default_factory=list)
     receivers: list[ReceiverStatus] = field(default_factory=list)
+    histories: InMemoryHistories = field(default_factory=InMemoryHistories)
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -161,6 +163,7 @@ class InMemoryMonitor:
             probes=self.probed,
             erasures=self,
             signals=self,
+            histories=self.histories,
         )
 
     def receivers_told(self) -> Sequence[ReceiverStatus]:

@@ -144,7 +144,12 @@ def test_an_annotator_is_refused_by_every_route_but_its_own(guarded: TestClient)
     paths = guarded.get("/api/openapi.json").json()["paths"]
     own = ("/api/v1/review/", "/api/v1/labels", "/api/v1/whoami")
     others = [
-        (method, path.format(**dict.fromkeys(("alarm_id", "incident_id", "job_id", "version"), 1), order="cancel"))
+        (
+            method,
+            path.format(
+                **dict.fromkeys(("alarm_id", "incident_id", "job_id", "stream_id", "version"), 1), order="cancel"
+            ),
+        )
         for path, methods in paths.items()
         for method in methods
         if path.startswith("/api/v1/") and not path.startswith(own)

@@ -14,6 +14,7 @@ from monitor.postgres.schema.drift import (
     notification,
     watch_state,
 )
+from monitor.postgres.schema.history import rollup_position, stream, stream_rollup
 from monitor.postgres.schema.label import (
     criteria,
     estimate_day,
@@ -112,10 +113,13 @@ __all__ = [
     "review_plan",
     "review_verdict",
     "reward_model",
+    "rollup_position",
     "running_total",
     "score",
     "shadow_score",
     "stored_trace",
+    "stream",
+    "stream_rollup",
     "trace",
     "watch_state",
 ]

@@ -61,11 +61,17 @@ def incident_page(request: Request, incidents: IncidentsPort, incident_id: str) 
     )
 
 
+def number_of(given: str) -> int | None:
+    """Return the number in a page's path; None where nothing can have it."""
+    number = int(given) if given.isascii() and given.isdecimal() and len(given) <= MAX_DIGITS else 0
+    return number if 0 < number <= MAX_BIGINT else None
+
+
 def _page_of(request: Request, kind: str, given: str, known: Callable[[int], object]) -> Response:
     gatekeeper: Gatekeeper = request.app.state.gatekeeper
-    number = int(given) if given.isascii() and given.isdecimal() and len(given) <= MAX_DIGITS else 0
+    number = number_of(given)
     context = {"wants_token": gatekeeper.wants_token, "version": __version__, "kind": kind, "number": number}
-    if number == 0 or number > MAX_BIGINT or not known(number):
+    if number is None or not known(number):
         return _templates.TemplateResponse(request, "missing.html", context, status_code=404)
     return _templates.TemplateResponse(request, "alarm.html", context)
 
