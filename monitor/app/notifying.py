@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
@@ -28,7 +27,7 @@ from monitor.notify.telling import Receiver, Teller, waiting_of
 from monitor.notify.webhook import WebhookSender
 from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.notifications import PostgresNotifications
-from monitor.settings.notify import MailReceiver, PagerDutyReceiver, ReceiverSettings, SlackReceiver
+from monitor.settings.notify import MailReceiver, ReceiverSettings, SlackReceiver
 from monitor.settings.root import Settings
 from monitor.telemetry.notify import NotifyMetrics
 
@@ -58,7 +57,9 @@ def _receivers(settings: Settings) -> Iterator[Receiver]:
         yield _receiver(name, "slack", slack, deliver, update=update, hears=EVERYTHING if slack.is_bot else POSTED)
     for name, pager in notify.pagerduty.items():
         key = f"notify.pagerduty.{name}"
-        yield _receiver(name, "pagerduty", pager, _pagerduty(key, pager).deliver, update=pager.update_seconds)
+        routing_key = secret_of(f"{key}.routing_key", pager.routing_key, pager.routing_key_file)
+        paging = PagerDutySender(pager.api, routing_key, pager.timeout_seconds, _ca(key, pager))
+        yield _receiver(name, "pagerduty", pager, paging.deliver, update=pager.update_seconds)
     for name, mail in notify.email.items():
         sending = _mail(f"notify.email.{name}", mail)
         yield _receiver(name, "email", mail, sending.deliver, update=mail.update_seconds, hears=POSTED)
@@ -90,11 +91,6 @@ def _slack(key: str, given: SlackReceiver) -> Deliver:
         return SlackWebhookSender(url, given.timeout_seconds, _ca(key, given)).deliver
     token = secret_of(f"{key}.token", given.token, given.token_file)
     return SlackBotSender(token, given.channel, given.timeout_seconds, given.api, _ca(key, given)).deliver
-
-
-def _pagerduty(key: str, given: PagerDutyReceiver) -> PagerDutySender:
-    routing_key = secret_of(f"{key}.routing_key", given.routing_key, given.routing_key_file)
-    return PagerDutySender(given.api, routing_key, given.timeout_seconds, _ca(key, given))
 
 
 def _mail(key: str, given: MailReceiver) -> MailSender:
@@ -148,15 +144,13 @@ def composer_of(settings: Settings, engine: Engine) -> Composer:
     return Composer(sentence, settings.web.public_url, settings.notify.runbooks)
 
 
-def notify_duties(
-    settings: Settings, registry: CollectorRegistry, fenced: Engine, *, leader_seconds: float
-) -> list[Duty]:
+def notify_duties(settings: Settings, metrics: NotifyMetrics, fenced: Engine) -> list[Duty]:
     """Return what the leader does to tell of incidents, where anybody is to be told; it writes through *fenced*."""
     receivers = receivers_of(settings)
     if not receivers:
         return []
     names = [receiver.name for receiver in receivers]
-    metrics = NotifyMetrics(registry, names, leader_seconds=leader_seconds)
+    metrics.expect(names)
     store, composer = PostgresNotifications(fenced, wait_of(settings)), composer_of(settings, fenced)
     tellers = [Teller(receiver, store, composer, metrics.count) for receiver in receivers]
 

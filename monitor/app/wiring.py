@@ -66,6 +66,7 @@ from monitor.telemetry.console import show_console
 from monitor.telemetry.health import Health
 from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
+from monitor.telemetry.notify import NotifyMetrics
 from monitor.telemetry.probes import ProbeMetrics
 from monitor.telemetry.reference import ReferenceMetrics
 from monitor.telemetry.releases import ReleaseMetrics
@@ -258,7 +259,8 @@ class Daemon:
             duties[FOLDED:FOLDED] = [*asking, *probes]
             releases = ReleaseMetrics(self._registry, leader_seconds=fresh_seconds)
             duties[-1:-1] = release_duties(settings, releases, fenced)
-            duties[-1:-1] = notify_duties(settings, self._registry, fenced, leader_seconds=fresh_seconds)
+            notified = NotifyMetrics(self._registry, leader_seconds=fresh_seconds)
+            duties[-1:-1] = notify_duties(settings, notified, fenced)
             leader = Leader(leadership, duties, metrics=self._metrics)
             try:
                 pause_seconds = settings.drift.fold_seconds

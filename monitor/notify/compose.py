@@ -32,7 +32,7 @@ class Composer:
         """Return the message that *say* decides, the next of its row."""
         subject, incidents = say.subject, say.subject.incidents
         one = incidents[0] if len(incidents) == 1 else None
-        lines = self._lines_of(one) if one is not None else [_listed(each) for each in incidents[:MAX_LISTED]]
+        lines = self._lines_of(one) if one is not None else [line_of(each) for each in incidents[:MAX_LISTED]]
         if len(incidents) > MAX_LISTED:
             lines.append(f"and {len(incidents) - MAX_LISTED} more: `rlhf-monitor incidents list`")
         return Notice(
@@ -42,10 +42,10 @@ class Composer:
             event=say.event,
             told=say.told,
             state=one.facts.state if one is not None else say.told.standing,
-            title=_cut(f"{_heading(say, one, now)}: {_what(incidents)}", MAX_TITLE_CHARACTERS),
-            lines=tuple(_cut(line, MAX_LINE_CHARACTERS) for line in lines),
+            title=cut(f"{heading_of(say, one, now)}: {what_of(incidents)}", MAX_TITLE_CHARACTERS),
+            lines=tuple(cut(line, MAX_LINE_CHARACTERS) for line in lines),
             link=self._link(one),
-            runbook=f"{(self.runbooks or RUNBOOKS).rstrip('/')}/{_runbook(incidents[0])}.md",
+            runbook=f"{(self.runbooks or RUNBOOKS).rstrip('/')}/{runbook_of(incidents[0])}.md",
             at=now,
             incidents=tuple(each.incident_id for each in incidents),
         )
@@ -84,7 +84,7 @@ class Composer:
         return lines
 
 
-def _heading(say: Say, one: Incident | None, now: datetime) -> str:
+def heading_of(say: Say, one: Incident | None, now: datetime) -> str:
     what = f"incident {one.incident_id}" if one is not None else f"{len(say.subject.incidents)} incidents"
     loud = "ALERT" if say.told.severity == Severity.ALERT else "warning"
     if say.told.standing is Standing.OVER:
@@ -100,24 +100,24 @@ def _heading(say: Say, one: Incident | None, now: datetime) -> str:
     return f"[{loud}] {what}"
 
 
-def _what(incidents: tuple[Incident, ...]) -> str:
+def what_of(incidents: tuple[Incident, ...]) -> str:
     if len(incidents) == 1:
         return visible(incidents[0].facts.summary)
     live = sum(each.facts.state.is_live for each in incidents)
     return f"{live} of them are not over"
 
 
-def _listed(incident: Incident) -> str:
+def line_of(incident: Incident) -> str:
     facts = incident.facts
     since = f"{facts.onset_timestamp.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     return visible(f"incident {incident.incident_id} ({facts.severity}, {facts.state}), since {since}: {facts.summary}")
 
 
-def _runbook(incident: Incident) -> str:
+def runbook_of(incident: Incident) -> str:
     if incident.facts.kind in _SILENCES and incident.facts.severity is Severity.ALERT:
         return "RlhfMonitorSilence"
     return "RlhfMonitorDriftAlarm" if incident.facts.severity is Severity.ALERT else "RlhfMonitorIncidentWarning"
 
 
-def _cut(text: str, limit: int) -> str:
+def cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -77,7 +77,7 @@ def decide(row: Row, subject: Subject, rules: Rules, now: datetime) -> Say | Non
     state = _state_of(subject, rules.severity, page=1 if last is None else last.page)
     if last is None:
         return Say(row, subject, Event.OPENED, state) if state.standing is Standing.LOUD else None
-    event = _event(row, last, state, rules, now)
+    event = _event(row, last, state, rules=rules, now=now)
     if event is Event.CHANGED and pending is not None and pending.event.is_loud:
         event = pending.event  # it has not been heard yet
     if event is None and pending is not None:
@@ -101,7 +101,7 @@ def _state_of(subject: Subject, severity: Severity, *, page: int) -> Told:
     return Told(standing_of(subject, severity), highest, digest, page)
 
 
-def _event(row: Row, last: Told, state: Told, rules: Rules, now: datetime) -> Event | None:
+def _event(row: Row, last: Told, state: Told, *, rules: Rules, now: datetime) -> Event | None:
     if state.standing is Standing.OVER:
         return None if last.standing is Standing.OVER else Event.RESOLVED
     if state.standing is Standing.QUIET and last.standing is Standing.LOUD:

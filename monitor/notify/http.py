@@ -60,14 +60,19 @@ def post(
             httpx.Client(timeout=timeout_seconds, verify=verify) as client,
             client.stream("POST", url(), content=body, headers=dict(headers)) as answer,
         ):
-            read = b""
-            for part in answer.iter_bytes():
-                read += part
-                if len(read) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
-                    break
-            return Answer(answer.status_code, read[:MAX_ANSWER_BYTES], _wait(answer.headers.get("Retry-After")))
+            return Answer(answer.status_code, beginning(answer, deadline), wait_of(answer.headers.get("Retry-After")))
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         return Failed(without(f"{type(error).__name__}: {error}", [url, *secrets]), again=True)
+
+
+def beginning(answer: httpx.Response, deadline: float) -> bytes:
+    """Return what of *answer* came until *deadline* of the monotonic clock, not endlessly much."""
+    read = b""
+    for part in answer.iter_bytes():
+        read += part
+        if len(read) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
+            break
+    return read[:MAX_ANSWER_BYTES]
 
 
 def judged(answer: Answer | Failed, secrets: Sequence[Secret]) -> Taken | Failed:
@@ -92,7 +97,7 @@ def without(text: str, secrets: Sequence[Secret]) -> str:
     return visible(text)
 
 
-def _wait(header: str | None) -> float | None:
+def wait_of(header: str | None) -> float | None:
     """Return the seconds that Retry-After asks for, as a number or as a date."""
     if header is None:
         return None

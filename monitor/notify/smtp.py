@@ -42,12 +42,14 @@ class MailSender:
                     server.login(self.user, self.password())
                 refused = server.send_message(message, self.sender, list(self.recipients))
         except smtplib.SMTPRecipientsRefused as error:
-            codes = [code for code, _ in error.recipients.values()]
-            return Failed(_of_recipients(error.recipients), again=any(code in PASSING for code in codes))
+            number, first = next(iter(error.recipients.values()))
+            told = f"no recipient was taken: SMTP {number} {first[:MAX_TOLD].decode(errors='replace')}"
+            again = any(code in PASSING for code, _ in error.recipients.values())
+            return Failed(without(told, secrets), again=again)
         except smtplib.SMTPResponseException as error:
             code, said = error.smtp_code, error.smtp_error
-            told = said.decode(errors="replace") if isinstance(said, bytes) else said
-            return Failed(without(f"SMTP {code} {told[:MAX_TOLD]}", secrets), again=code in PASSING)
+            words = said.decode(errors="replace") if isinstance(said, bytes) else said
+            return Failed(without(f"SMTP {code} {words[:MAX_TOLD]}", secrets), again=code in PASSING)
         except smtplib.SMTPNotSupportedError as error:
             return Failed(without(f"{self.host}: {error}", secrets), again=False)
         except (smtplib.SMTPException, OSError) as error:
@@ -85,8 +87,3 @@ def message_of(notice: Notice, *, sender: str, recipients: tuple[str, ...]) -> E
     lines = [notice.title, "", *notice.lines, "", *links, f"runbook: {notice.runbook}"]
     message.set_content("\n".join(map(visible, lines)) + "\n", charset="utf-8")
     return message
-
-
-def _of_recipients(refused: dict[str, tuple[int, bytes]]) -> str:
-    (code, said), *_ = refused.values()
-    return visible(f"{len(refused)} recipients refused: SMTP {code} {said[:MAX_TOLD].decode(errors='replace')}")

@@ -36,7 +36,7 @@ class PostgresNotifications:
             now = connection.execute(select(func.clock_timestamp())).scalar_one()
             incidents = _incidents(connection, receivers)
             of_those = and_(TABLE.c.receiver.in_(receivers), TABLE.c.incident_id.in_(incidents))
-            rows = tuple(_row(row) for row in connection.execute(select(TABLE).where(of_those)))
+            rows = tuple(row_of(row) for row in connection.execute(select(TABLE).where(of_those)))
         held = {number for number, one in incidents.items() if one.facts.state == "open" and number not in shown}
         return Snapshot(now, incidents, frozenset(held), rows)
 
@@ -130,7 +130,7 @@ def _later(seconds: float) -> Any:
     return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
-def _row(row: SqlRow[Any]) -> Row:
+def row_of(row: SqlRow[Any]) -> Row:
     values = {name: getattr(row, name) for name in Row.__match_args__}
     told = None if row.told is None else msgspec.convert(row.told, Told)
     pending = None if row.pending is None else msgspec.convert(row.pending, Notice)

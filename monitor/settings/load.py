@@ -13,6 +13,8 @@ from pydantic_settings import SettingsError
 from monitor.errors import InvalidSetting
 from monitor.settings.root import CONFIG_VARIABLE, Settings, config_file
 
+SECRETS = ("password", "secret", "token", "routing_key")  # in the name of a setting whose value is not shown
+
 
 def load_settings() -> Settings:
     """Read the settings; raise `InvalidSetting` naming each key, its value and what was wanted."""
@@ -32,7 +34,7 @@ def _explain(item: object) -> str:
     key = ".".join(str(part) for part in loc) or "settings"
     if item["type"] == "extra_forbidden":
         return f"{key}: no such setting; {_meant(str(loc[-1]), _fields_beside(loc))}"
-    secret = "password" in key or key.endswith("url") or "@" in str(item["input"])  # whom a server is told
+    secret = any(word in key for word in SECRETS) or key.endswith("url") or "@" in str(item["input"])
     given = "" if isinstance(item["input"], dict) or secret else f" = {item['input']!r}"
     return f"{key}{given}: {item['msg'].removeprefix('Value error, ')}"
 

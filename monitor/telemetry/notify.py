@@ -19,17 +19,15 @@ class NotifyMetrics:
     """Written by the leader alone; what waits is withdrawn where it is not confirmed."""
 
     def __init__(
-        self,
-        registry: CollectorRegistry,
-        receivers: Iterable[str],
-        *,
-        leader_seconds: float = FRESH_SECONDS,
-        clock: Clock = time.monotonic,
+        self, registry: CollectorRegistry, *, leader_seconds: float = FRESH_SECONDS, clock: Clock = time.monotonic
     ) -> None:
         self._attempts = counter_of(series.NOTIFICATIONS, registry)
         self._waiting = FreshGauges(
             series.NOTIFICATION_WAIT, freshness=Freshness(leader_seconds, clock), registry=registry
         )
+
+    def expect(self, receivers: Iterable[str]) -> None:
+        """Let what never happened to *receivers* be a zero and not missing."""
         for receiver in receivers:
             for outcome in OUTCOMES:
                 self._attempts.labels(receiver, outcome)
