@@ -12,6 +12,7 @@ revision = "20261128_traces_expand"
 down_revision = "20261126_loop_expand"
 branch_labels = None
 depends_on = None
+_ENDS = ("expires_at", "revoked_at", "last_used_at")
 _NOT_COMPRESSED = ("subject_ids", "timestamps", "covariates")
 
 
@@ -48,36 +49,35 @@ def upgrade() -> None:
         sa.Column("deleted", JSONB(), nullable=False),
         sa.PrimaryKeyConstraint("erasure_id", name=op.f("pk_erasure")),
     )
-    op.create_table(
-        "notification",
-        sa.Column("receiver", sa.Text(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("incident_id", sa.BigInteger(), nullable=False),
-        sa.Column("storm", sa.Text(), nullable=True),
-        sa.Column("sequence", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("told", JSONB(), nullable=True),
-        sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("loud_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("pending", JSONB(), nullable=True),
-        sa.Column("pending_since", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("refused", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.Column("error", sa.Text(), nullable=True),
-        sa.Column("handle", sa.Text(), nullable=True),
-        sa.Column("closed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["incident_id"], ["incident.incident_id"], name=op.f("fk_notification_incident_id_incident")
-        ),
-        sa.PrimaryKeyConstraint("receiver", "subject", name=op.f("pk_notification")),
-    )
-    op.create_index(op.f("ix_notification_incident_id"), "notification", ["incident_id"])
-    op.create_index("ix_notification_open", "notification", ["receiver"], postgresql_where=sa.text("not closed"))
     op.create_index(op.f("ix_audit_subject"), "audit", ["subject"])
+    _create_credentials()
+    _create_notifications()
     _create_rollups()
     # Names and covariates hardly shrink: compressing them took an eighth of a checkpoint's work in the server.
     for column in _NOT_COMPRESSED:
         op.execute(f"alter table log_subject alter column {column} set storage external")
+
+
+def _create_credentials() -> None:
+    op.create_table(
+        "credential",
+        sa.Column("credential_id", sa.BigInteger(), autoincrement=True, nullable=False),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("digest", "kind", "name", "role")),
+        sa.Column("subject", sa.Text(), nullable=True),
+        sa.Column("created_by", sa.Text(), nullable=False),
+        _now("created_at"),
+        *(sa.Column(name, sa.DateTime(timezone=True), nullable=True) for name in _ENDS),
+        sa.PrimaryKeyConstraint("credential_id", name=op.f("pk_credential")),
+        sa.UniqueConstraint("digest", name=op.f("uq_credential_digest")),
+    )
+    op.create_index(
+        "uq_credential_live_token",
+        "credential",
+        ["name"],
+        unique=True,
+        postgresql_where=sa.text("kind = 'token' and revoked_at is null"),
+    )
+    op.create_index(op.f("ix_credential_expires_at"), "credential", ["expires_at"])
 
 
 def _create_rollups() -> None:
@@ -109,6 +109,34 @@ def _create_rollups() -> None:
     )
 
 
+def _create_notifications() -> None:
+    op.create_table(
+        "notification",
+        sa.Column("receiver", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("incident_id", sa.BigInteger(), nullable=False),
+        sa.Column("storm", sa.Text(), nullable=True),
+        sa.Column("sequence", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("told", JSONB(), nullable=True),
+        sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("loud_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("pending", JSONB(), nullable=True),
+        sa.Column("pending_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("refused", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("handle", sa.Text(), nullable=True),
+        sa.Column("closed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["incident_id"], ["incident.incident_id"], name=op.f("fk_notification_incident_id_incident")
+        ),
+        sa.PrimaryKeyConstraint("receiver", "subject", name=op.f("pk_notification")),
+    )
+    op.create_index(op.f("ix_notification_incident_id"), "notification", ["incident_id"])
+    op.create_index("ix_notification_open", "notification", ["receiver"], postgresql_where=sa.text("not closed"))
+
+
 def downgrade() -> None:
     for table in ("rollup_position", "stream_rollup", "stream"):
         op.drop_table(table)
@@ -116,6 +144,7 @@ def downgrade() -> None:
     for column in _NOT_COMPRESSED:
         op.execute(f"alter table log_subject alter column {column} set storage extended")
     op.drop_table("notification")
+    op.drop_table("credential")
     op.drop_table("erasure")
     op.drop_table("fragment")
     op.execute("delete from preference_text where reference_response is null")

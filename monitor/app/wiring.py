@@ -17,6 +17,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import event
 
+from monitor.app.access import login_of
 from monitor.app.anchor import anchor_scoring_of
 from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
@@ -191,6 +192,8 @@ class Daemon:
             registry=self._registry,
             tokens=self.settings.web.tokens,
             names=self.settings.web.names,
+            login=login_of(self.settings.web),
+            wants_login=self.settings.web.wants_login,
         )
         server = WebServer(app, host=self.settings.web.host, port=self.settings.web.port, health=self.health)
         self.port = server.start()

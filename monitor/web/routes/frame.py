@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
-from fastapi.templating import Jinja2Templates
 
 from monitor import __version__
 from monitor.web.auth import Gatekeeper
-from monitor.web.routes.page import CONSOLE, number_of
+from monitor.web.routes.page import TEMPLATES, entrance, number_of
 from monitor.web.routes.stream import HistoriesPort
 
 router = APIRouter()
-_templates = Jinja2Templates(directory=CONSOLE / "templates")
 
 
 @router.get("/streams/{stream_id}", response_class=HTMLResponse, include_in_schema=False)
@@ -20,13 +18,13 @@ def stream_page(request: Request, histories: HistoriesPort, stream_id: str) -> R
     """Return the page of one stream; 404 for an unknown one, except where the asker has not said who they are."""
     number, gatekeeper = number_of(stream_id), _gatekeeper(request)
     if number is None or not (gatekeeper.wants_token or histories.knows(number)):
-        return _templates.TemplateResponse(request, "missing.html", {"kind": "stream"}, status_code=404)
+        return TEMPLATES.TemplateResponse(request, "missing.html", {"kind": "stream"}, status_code=404)
     return _framed(request, "stream.html", number=number)
 
 
 def _framed(request: Request, template: str, **more: object) -> Response:
-    context = {"wants_token": _gatekeeper(request).wants_token, "version": __version__} | more
-    return _templates.TemplateResponse(request, template, context)
+    context = {**entrance(request), "version": __version__} | more
+    return TEMPLATES.TemplateResponse(request, template, context)
 
 
 def _gatekeeper(request: Request) -> Gatekeeper:
