@@ -97,6 +97,27 @@ def _wrong() -> Panels:
         )
         .override_by_name("alertname", [alert])
         .no_value("No alert fires, or the rules are not loaded."),
+        lines(
+            "People that are told",
+            "Messages on incidents that receivers took, an hour.",
+            query(
+                f'sum by (job, receiver) (3600 * rate(monitor_notifications_total{{{HERE},outcome="sent"}}[1h]))',
+                "{{job}} {{receiver}}",
+            ),
+            width=12,
+        ).no_value("No receiver is set in notify."),
+        red_from(
+            lines(
+                "People that are not told",
+                "For how long a receiver has not taken a message.",
+                query(f"max by (job, receiver) (monitor_notification_wait_seconds{ALL})", "{{job}} {{receiver}}"),
+                unit=units.Seconds,
+                width=12,
+            ),
+            900,
+        )
+        .links([runbook("RlhfMonitorNotificationsFail")])
+        .no_value("No receiver is set in notify."),
     ]
 
 
