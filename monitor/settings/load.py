@@ -13,7 +13,15 @@ from pydantic_settings import SettingsError
 from monitor.errors import InvalidSetting
 from monitor.settings.root import CONFIG_VARIABLE, Settings, config_file
 
-SECRETS = ("password", "secret", "token", "routing_key")  # in the name of a setting whose value is not shown
+# What the commands read when they ask a server; no settings.
+SERVER_VARIABLE, TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, CA_VARIABLE = (
+    "MONITOR_SERVER",
+    "MONITOR_TOKEN",
+    "MONITOR_TOKEN_FILE",
+    "MONITOR_CA",
+)
+_NO_SETTINGS = {CONFIG_VARIABLE, SERVER_VARIABLE, TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, CA_VARIABLE}
+SECRETS = ("url", "secret", ".token", "routing_key")  # ends of settings whose value is not shown
 
 
 def load_settings() -> Settings:
@@ -34,7 +42,7 @@ def _explain(item: object) -> str:
     key = ".".join(str(part) for part in loc) or "settings"
     if item["type"] == "extra_forbidden":
         return f"{key}: no such setting; {_meant(str(loc[-1]), _fields_beside(loc))}"
-    secret = any(word in key for word in SECRETS) or key.endswith("url") or "@" in str(item["input"])
+    secret = "password" in key or key.endswith(SECRETS) or "@" in str(item["input"])  # whom a server is told
     given = "" if isinstance(item["input"], dict) or secret else f" = {item['input']!r}"
     return f"{key}{given}: {item['msg'].removeprefix('Value error, ')}"
 
@@ -87,7 +95,7 @@ def _refuse_unknown_variables() -> None:
     """A misspelt variable would be ignored in silence; name it instead."""
     parts = list(Settings.model_fields)
     for variable in os.environ:
-        if not variable.startswith("MONITOR_") or variable == CONFIG_VARIABLE:
+        if not variable.startswith("MONITOR_") or variable in _NO_SETTINGS:
             continue
         part = variable.removeprefix("MONITOR_").split("__")[0].lower()
         if part not in parts:
