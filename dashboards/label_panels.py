@@ -6,6 +6,7 @@ from dashboards.panel import ALL, HERE, Panel, Query, Row
 
 _COHORTS = f'{{{HERE},cohort=~"$cohort"}}'
 _INTERVAL = f'{{{HERE},cohort=~"$cohort",bound=~"estimate|lower|upper"}}'
+_CORRECTED = f'{{{HERE},cohort=~"$cohort",bound=~"estimate|lower|upper|opinion"}}'
 _ROLL_UP = f'{{{HERE},cohort="*"}}'
 
 
@@ -27,8 +28,8 @@ LABELS = Row(
         ),
         Panel(
             "Win rate: what the labels alone would say",
-            "Over all cohorts: the interval, that of the labels alone (classical), and the one that holds however often"
-            " one looks (anytime).",
+            "Over all cohorts: the interval, that of the labels alone (classical), the one that holds however often"
+            " one looks (anytime), and what the reward models alone say (opinion).",
             (Query(f"max by (job, bound) (monitor_win_rate{_ROLL_UP})", "{{job}} {{bound}}"),),
             "percentunit",
             width=12,
@@ -86,10 +87,11 @@ LABELS = Row(
         ),
         Panel(
             "Other rates that labels tell",
-            "Refusals as people see them, and the win rate without what length explains, over a week.",
+            "Refusals as people see them, beside the refusal model's own rate (opinion), and the win rate without what"
+            " length explains, over a week.",
             (
                 Query(
-                    f"max by (job, signal, cohort, bound) (monitor_estimate{_INTERVAL})",
+                    f"max by (job, signal, cohort, bound) (monitor_estimate{_CORRECTED})",
                     "{{job}} {{signal}} {{cohort}} {{bound}}",
                 ),
             ),

@@ -109,7 +109,7 @@ def drift_status(as_json: AsJson = False) -> None:
         say(f"not watched, since the baseline has too few traces of them: {', '.join(unwatched)}")
     if unknown:
         named = ", ".join(f"{signal} by {scorer}" for signal, scorer in unknown)
-        say(f"not watched, since the baseline was frozen without them (freeze a new one): {named}")
+        say(f"not watched yet, since the baseline was frozen without them: {named}")
     if anchor is not None:
         say(anchor_line(anchor))
 

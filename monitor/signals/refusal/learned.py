@@ -14,7 +14,7 @@ from monitor.signals.reading import ENGLISH
 from monitor.signals.refusal.features import Look, features_of, look_at, word_weights
 from monitor.signals.refusal.language import COVERED, PATTERNS, answer_language, refuses_in
 from monitor.signals.refusal.patterns import has_opening
-from monitor.signals.refusal.reading import RefusalReading
+from monitor.signals.refusal.reading import THRESHOLD, RefusalReading
 from monitor.signals.refusal.weights import SHIPPED, TOKEN_VALUE, read_weights
 
 Floats = NDArray[np.float64]
@@ -35,6 +35,7 @@ class LearnedRefusal:
         self._unread = weights.unread
         self.version = f"learned-{sha256[:8]}+{PATTERNS}"
         self.card = weights.card
+        self.threshold = float(weights.card.get("threshold", THRESHOLD))  # at which the card's figures were counted
         self.uncovered: Counter[str] = Counter()  # answers that were not read, by language; it may lose a few to a race
 
     def read(self, traces: Sequence[Trace]) -> list[RefusalReading | None]:
