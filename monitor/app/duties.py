@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from monitor.app.anchor import JudgeAnchor
 from monitor.app.estimates import SHOW_SECONDS, ShowEstimates, estimates_of, late_after
+from monitor.app.history import history_duties
 from monitor.app.leader import Duty, FoldLog, StartJobs, WatchIncidents, WatchPlacement
 from monitor.app.retraining import ShowAgreement, agreement_of
 from monitor.app.review import PLAN_SECONDS, TIDY_SECONDS, PlanReview, TidyReview
@@ -152,7 +153,8 @@ def duties_of(
     alarms, models = PostgresAlarms(fenced), RewardRegistry(engine)
 
     kept = settings.retention
-    retention = PostgresRetention(fenced, Retention(kept.text_days, kept.trace_id_days, kept.log_days, kept.pair_days))
+    days = Retention(kept.text_days, kept.trace_id_days, kept.log_days, kept.pair_days, kept.rollup_days)
+    retention = PostgresRetention(fenced, days)
 
     def forget_repeats() -> None:
         store.forget_repeats(settings.repeat_window)
@@ -170,6 +172,7 @@ def duties_of(
         correlations_duty(engine, metrics),
         Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
         *label_duties(settings, label_metrics, engine=engine, fenced=fenced),
+        *history_duties(settings, fenced),
         Duty("start_jobs", ANSWER_SECONDS, StartJobs(jobs)),
         Duty("forget_repeats", FORGET_SECONDS, forget_repeats),
         Duty("make_partitions", FORGET_SECONDS, retention.make_partitions),

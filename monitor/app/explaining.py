@@ -9,17 +9,22 @@ from dataclasses import replace
 
 from sqlalchemy import Engine
 
-from monitor.domain.alarm import StoredAlarm
+from monitor.app.rules import controller_rules_of
+from monitor.domain.alarm import AlarmState, Severity, StoredAlarm
 from monitor.domain.episode import AlarmPage, Compared, KeptText, ShownAnswer, events_of
 from monitor.drift.curve import Curves, draw, stretch_of
 from monitor.drift.explain import Explanation, explain
 from monitor.drift.fold import FoldRules
-from monitor.drift.sentence import levels_of, sentence
+from monitor.drift.sentence import ToldAlarm, levels_of, sentence
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.alarm_page import PostgresCurveLog, PostgresEpisodes
+from monitor.postgres.views.history import PostgresHistory
+from monitor.settings.root import Settings
 
 WEB_PLACES = 20_000  # folded again for a page; the terminal has time for all of them
+MAX_LIVE = 1000  # alarms of a state that a report looks through
+MAX_TOLD = 50  # alarms that a report tells
 SENTENCES = 256  # that are kept: an alarm's sentence never changes
 
 
@@ -60,6 +65,7 @@ class AlarmPages:
         self._alarms = PostgresAlarms(engine)
         self._episodes = PostgresEpisodes(engine)
         self._log = PostgresCurveLog(engine)
+        self._histories = PostgresHistory(engine)
         self._explanations = Explanations(engine, rules, max_places=WEB_PLACES)
         self._rules = rules
         self._drawing = threading.Lock()  # one folds at a time, however many look
@@ -79,7 +85,8 @@ class AlarmPages:
         records = self._episodes.records(stored, since=since, until=until)
         ends = [row.stop_place - 1 for row in records.baselines]
         moments |= {moment.place: moment for moment in self._log.moments(ends)}
-        return AlarmPage(stored, self.sentence(stored), events_of(stored, records, moments), records.jobs)
+        events, stream_id = events_of(stored, records, moments), self._histories.number_of(alarm.stream)
+        return AlarmPage(stored, self.sentence(stored), events, records.jobs, stream_id)
 
     def explanation(self, alarm_id: int) -> Explanation | None:
         """Return what can be said of an alarm, folded again as far as a page may wait."""
@@ -121,6 +128,17 @@ class AlarmPages:
             while len(self._sentences) > SENTENCES:
                 self._sentences.popitem(last=False)
         return known
+
+
+def told_alarms(engine: Engine, settings: Settings, alarm_id: int | None) -> list[ToldAlarm]:
+    """Return the alarm *alarm_id*, or those that are live, alerts first, at most `MAX_TOLD`; each with its sentence."""
+    alarms, pages = PostgresAlarms(engine), AlarmPages(engine, controller_rules_of(settings).fold)
+    if alarm_id is None:
+        live = [one for state in AlarmState if state.is_live for one in alarms.alarms(state=state, limit=MAX_LIVE)]
+        found = sorted(live, key=lambda one: (one.alarm.severity is not Severity.ALERT, -one.alarm_id))[:MAX_TOLD]
+    else:
+        found = [one for one in (alarms.alarm(alarm_id),) if one is not None]
+    return [ToldAlarm(one, pages.sentence(one)) for one in found]
 
 
 def _shown(trace_id: str | None, value: float, likeness: float | None, texts: Mapping[str, KeptText]) -> ShownAnswer:

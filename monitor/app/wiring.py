@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING
@@ -17,55 +15,44 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
-from sqlalchemy import Engine, event
+from sqlalchemy import event
 
-from monitor.app.anchor import anchor_scoring_of, anchors_of
+from monitor.app.access import login_of
+from monitor.app.anchor import anchor_scoring_of
 from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
-from monitor.app.erasure import Erasing
-from monitor.app.estimates import SHOW_SECONDS, estimates_of
-from monitor.app.explaining import AlarmPages
-from monitor.app.labels import LabelIntake
+from monitor.app.estimates import SHOW_SECONDS
 from monitor.app.leader import Leader
-from monitor.app.probes import probe_reports_of, probing, require_probes
+from monitor.app.ports import ports_of
+from monitor.app.probes import probing, require_probes
 from monitor.app.processing import MadeParts, processor_of
 from monitor.app.reference import asking_again
-from monitor.app.release import Released, adopt_given_models, release_duties
-from monitor.app.retraining import agreement_of, dispatcher_of, job_service_of
-from monitor.app.review import reviews_of, selection_of
+from monitor.app.release import adopt_given_models, release_duties
+from monitor.app.retraining import dispatcher_of, job_service_of
+from monitor.app.review import selection_of
 from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
-from monitor.app.signal_rows import SignalRows, own_names
+from monitor.app.signal_rows import own_names
 from monitor.app.signals import count_answers, refusal_model_of, signals_of
 from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
-from monitor.drift.correlation import Correlations
-from monitor.drift.moved import MovedDays
 from monitor.drift.reask import PairTolerance
-from monitor.drift.status import Streams
 from monitor.errors import Unavailable
 from monitor.extra import require
 from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.kafka_client import client_options
-from monitor.ingest.limits import limits_of
 from monitor.ingest.redact import redaction_of
 from monitor.ingest.route import routes_of
 from monitor.own.failures import Failures
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.worker import BatchLimits, Worker
-from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.checkpoints import PostgresCheckpoints
-from monitor.postgres.days import PostgresDays
 from monitor.postgres.engine import create_engine_for, transaction
-from monitor.postgres.incidents import PostgresIncidents
-from monitor.postgres.labels import PostgresLabels
 from monitor.postgres.leader import Leadership
 from monitor.postgres.migrate import require_current
 from monitor.postgres.registry import RewardRegistry
-from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.overview import PostgresOverview
-from monitor.postgres.views.streams import PostgresStreams
 from monitor.retraining.dispatcher import Step
 from monitor.retraining.launchers import launcher_of
 from monitor.retraining.schedule import parse_cron, periodic_rules
@@ -77,14 +64,13 @@ from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
 from monitor.telemetry.console import show_console
 from monitor.telemetry.health import Health
-from monitor.telemetry.intake import LabelCounts
 from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
 from monitor.telemetry.probes import ProbeMetrics
 from monitor.telemetry.reference import ReferenceMetrics
 from monitor.telemetry.releases import ReleaseMetrics
 from monitor.telemetry.signals import SignalCounts
-from monitor.web.app import Ports, create_app
+from monitor.web.app import create_app
 from monitor.web.server import WebServer
 
 if TYPE_CHECKING:
@@ -98,43 +84,6 @@ ANCHOR_SECONDS = 2.0  # between two looks at whether the anchor set is due
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
 ANCHOR, SHADOW = "anchor", "shadow"
 log = structlog.get_logger(__name__)
-
-
-def ports_of(
-    engine: Engine,
-    settings: Settings,
-    *,
-    kafka_lag: Callable[[], int | None] = lambda: None,
-    counts: LabelCounts | None = None,
-    failures: Failures | None = None,
-) -> Ports:
-    """Return what the console, the API and the commands read and change."""
-    streams = PostgresStreams(engine, signals_of(settings))
-    return Ports(
-        overview=PostgresOverview(engine, kafka_lag=kafka_lag),
-        streams=Streams(streams),
-        days=moved_days_of(engine, settings),
-        baselines=streams,
-        correlations=Correlations(PostgresFoldStore(engine), streams.baseline),
-        anchors=anchors_of(engine, settings.rewards.anchor),
-        alarms=PostgresAlarms(engine),
-        pages=AlarmPages(engine, controller_rules_of(settings).fold),
-        incidents=PostgresIncidents(engine),
-        jobs=job_service_of(engine, settings),
-        models=RewardRegistry(engine),
-        releases=Released.of(engine),
-        reviews=reviews_of(engine, settings.review),
-        estimates=estimates_of(engine, settings),
-        agreement=agreement_of(engine, settings),
-        probes=probe_reports_of(engine, settings.probes),
-        erasures=Erasing.of(engine, settings.retrain),
-        signals=SignalRows(settings, failures or Failures()),
-        labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),
-    )
-
-
-def moved_days_of(engine: Engine, settings: Settings) -> MovedDays:
-    return MovedDays(PostgresDays(engine), settings.drift.moved_false_share)
 
 
 def http_scorer_of(rewards: RewardsSettings) -> HttpScorer:
@@ -241,6 +190,8 @@ class Daemon:
             registry=self._registry,
             tokens=self.settings.web.tokens,
             names=self.settings.web.names,
+            login=login_of(self.settings.web),
+            wants_login=self.settings.web.wants_login,
         )
         server = WebServer(app, host=self.settings.web.host, port=self.settings.web.port, health=self.health)
         self.port = server.start()

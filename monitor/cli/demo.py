@@ -198,7 +198,8 @@ class Story:
         return Path(result.candidate.path), policy
 
     def _start_daemon(self, settings: object) -> None:
-        from monitor.app.wiring import Daemon, ports_of
+        from monitor.app.ports import ports_of
+        from monitor.app.wiring import Daemon
         from monitor.demo import script
         from monitor.demo.annotators import Annotators
         from monitor.settings.root import Settings

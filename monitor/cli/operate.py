@@ -136,7 +136,7 @@ def drift_moved(
     as_json: AsJson = False,
 ) -> None:
     """Show which streams moved on a day, most evidence first."""
-    from monitor.app.wiring import moved_days_of
+    from monitor.app.ports import moved_days_of
 
     with open_database() as (engine, settings):
         told = moved_days_of(engine, settings).moved(None if day is None else day.date())
@@ -160,7 +160,8 @@ def drift_report(
         int | None, typer.Option("--alarm", help="Compare with what came since this alarm began.")
     ] = None,
 ) -> None:
-    """Write an Evidently report of the baseline's traces against the current ones."""
+    """Write what the alarms say, above Evidently's tables of the baseline's traces against the current ones."""
+    from monitor.app.explaining import told_alarms
     from monitor.app.signals import signals_of
     from monitor.drift.report import MAX_ROWS, observation_frame, write_report
     from monitor.postgres.streams import PostgresFoldStore
@@ -176,13 +177,16 @@ def drift_report(
         stop = store.place_entries().next_place
         start = max(start, stop - MAX_ROWS)  # the report keeps no more, so no more is read
         first = max(summary.first_place, summary.stop_place - MAX_ROWS)
+        before, after, since, until = store.trace_numbers((first, summary.stop_place, start, stop))
+        compared = f"traces {before} to {after - 1} against {since} to {until - 1}"
         write_report(
             out,
             baseline=observation_frame(store.window(first, summary.stop_place), signals),
             current=observation_frame(store.window(start, stop), signals),
+            told=told_alarms(engine, settings, alarm_id),
+            about=f"Baseline {summary.baseline_id} and what came since: {compared}.",
         )
-        before, after, since, until = store.trace_numbers((first, summary.stop_place, start, stop))
-    say(f"{out}: traces {before} to {after - 1} against {since} to {until - 1}")
+    say(f"{out}: {compared}")
 
 
 @alarms.command("explain")

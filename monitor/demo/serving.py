@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
+from monitor.domain.telling import ID_HEADER, SIGNATURE_HEADER, verify
 from monitor.errors import InvalidInput
-from monitor.retraining.announcing import ID_HEADER, SIGNATURE_HEADER, verify
 
 
 class ServingPlatform:

@@ -23,6 +23,14 @@ class Levels:
     unit: str
 
 
+@dataclass(frozen=True, slots=True)
+class ToldAlarm:
+    """An alarm with its own sentence."""
+
+    stored: StoredAlarm
+    sentence: str
+
+
 def since_of(alarm: Alarm) -> Decision | None:
     """Return what reads *alarm*'s observations since its onset, of the latest places alone; None without a side."""
     if alarm.direction is None or alarm.evidence_log is None:

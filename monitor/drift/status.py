@@ -121,5 +121,6 @@ def status_by_law(key: StreamKey, law: SignalBaseline, numbers: StreamNumbers) -
         evidence_log=numbers.evidence_log,
         last_timestamp=numbers.last_timestamp,
         unit=law.unit,
+        stream_id=numbers.stream_id,
         is_steady=may_page(law.followed(key.cohort, key.policy_model) or chosen),
     )

@@ -61,6 +61,12 @@ _ENTRIES = text(
     " entries as (delete from log_entry e using old where e.entry_id = old.entry_id)"
     " select count(*) from old"
 )
+_ROLLUPS = text(
+    "with gone as (delete from stream_rollup where ctid = any(array("
+    "  select ctid from stream_rollup where start < cast(:day as timestamp) at time zone 'utc' limit :limit))"
+    "  returning 1) select count(*) from gone"
+)
+_STREAMS = text("delete from stream s where not exists (select from stream_rollup r where r.stream_id = s.stream_id)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ class Retention:
     trace_id_days: int
     log_days: int
     pair_days: int = 0
+    rollup_days: int = 0
 
 
 class PostgresRetention:
@@ -107,6 +114,11 @@ class PostgresRetention:
         if rules.log_days:
             before = today - timedelta(days=rules.log_days)
             self._delete(_ENTRIES, {"day": before, "limit": ENTRIES_AT_ONCE}, until)
+        if rules.rollup_days:
+            before = today - timedelta(days=rules.rollup_days)
+            self._delete(_ROLLUPS, {"day": before, "limit": IDS_AT_ONCE}, until)
+            with transaction(self._engine) as connection:
+                connection.execute(_STREAMS)
 
     def _forget_texts(self, before: date, until: float) -> None:
         with transaction(self._engine) as connection:

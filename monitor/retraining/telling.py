@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 
 from monitor.domain.release import Announcement, Channel
-from monitor.retraining.announcing import retry_seconds
+from monitor.domain.telling import retry_seconds
 
 log = structlog.get_logger(__name__)
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import httpx
 
 from monitor.domain.release import Announcement
+from monitor.domain.telling import SIGNATURE_HEADER, sign
 from monitor.domain.text import visible
-from monitor.retraining.announcing import SIGNATURE_HEADER, body_of, headers_of, sign
+from monitor.retraining.announcing import body_of, headers_of
 
 MAX_TOLD = 300  # characters of a refusal that are kept
 

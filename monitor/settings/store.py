@@ -15,7 +15,10 @@ class PostgresSettings(Part):
 
 
 class RetentionSettings(Part):
-    """How long each kind of row is kept, in days since it was stored; 0 keeps it for ever."""
+    """How long each kind of row is kept, in days since it was stored; 0 keeps it for ever.
+
+    Roll-ups are kept by the time of their traces.
+    """
 
     text_days: int = Field(30, ge=0, le=36_500, description="prompts and responses; 0: for ever")
     trace_id_days: int = Field(
@@ -23,6 +26,9 @@ class RetentionSettings(Part):
     )
     log_days: int = Field(
         0, ge=0, le=36_500, description="observations from before the active baseline's window; 0: for ever"
+    )
+    rollup_days: int = Field(
+        90, ge=0, le=36_500, description="what each stream came to by five minutes and by hour; 0: for ever"
     )
     pair_days: int = Field(
         0,

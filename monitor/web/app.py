@@ -10,18 +10,22 @@ from fastapi import APIRouter, FastAPI
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from monitor import __version__
+from monitor.access.credential import RememberedCredentials
 from monitor.telemetry.health import Health
 from monitor.web import problem
-from monitor.web.auth import Gatekeeper, admit
-from monitor.web.middleware import BodyLimit, HeadAsGet, SecurityHeaders
+from monitor.web.auth import Gatekeeper, Guard, admit
+from monitor.web.middleware import GZIP_BYTES, BodyLimit, ContentTags, HeadAsGet, SecurityHeaders
 from monitor.web.routes import (
+    access,
     agreement,
     alarm,
     drift,
     erasure,
     estimate,
+    frame,
     job,
     label,
     model,
@@ -29,6 +33,7 @@ from monitor.web.routes import (
     probe,
     review,
     signal,
+    stream,
     suite,
 )
 
@@ -60,6 +65,8 @@ class Ports:
     probes: suite.Probes
     erasures: erasure.Erasures
     signals: signal.Signals
+    credentials: access.CredentialStore
+    histories: stream.Histories
 
 
 def create_app(
@@ -69,10 +76,12 @@ def create_app(
     registry: CollectorRegistry,
     tokens: Mapping[str, str],
     names: Mapping[str, str] = MappingProxyType({}),
+    login: access.Login | None = None,
+    wants_login: bool = False,
 ) -> FastAPI:
-    """Return the app; *tokens* maps a bearer token to its role, and without any the app must be bound to loopback.
+    """Return the app; *tokens* maps a bearer token to its role, and *names* some of them to their holder.
 
-    *names* has the names of those tokens' holders that are known.
+    Without tokens, *login* and *wants_login*, everybody is let in: the app must be bound to loopback then.
     """
     app = FastAPI(
         title="rlhf-monitor",
@@ -80,28 +89,29 @@ def create_app(
         openapi_url="/api/openapi.json",
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
-        middleware=[Middleware(SecurityHeaders), Middleware(BodyLimit, admit=admit), Middleware(HeadAsGet)],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(BodyLimit, admit=admit),
+            Middleware(HeadAsGet),
+            Middleware(GZipMiddleware, minimum_size=GZIP_BYTES, compresslevel=6),
+            Middleware(ContentTags),
+        ],
     )
     for port in fields(ports):
         setattr(app.state, port.name, getattr(ports, port.name))
     app.state.health = health
     app.state.registry = registry
-    app.state.gatekeeper = Gatekeeper(tokens, names=names)
+    app.state.login = login
+    guard = Guard(tokens, names, wants_login, None if login is None else login.session_cookie)
+    app.state.gatekeeper = Gatekeeper(guard, RememberedCredentials(ports.credentials))
     problem.install(app)
     api = APIRouter(prefix="/api/v1", responses=problem.describe(401, 403, 422, 429, 503))
-    api.include_router(drift.router)
-    api.include_router(alarm.router)
-    api.include_router(job.router)
-    api.include_router(model.router)
-    api.include_router(review.router)
-    api.include_router(estimate.router)
-    api.include_router(label.router)
-    api.include_router(agreement.router)
-    api.include_router(suite.router)
-    api.include_router(erasure.router)
-    api.include_router(signal.router)
+    for part in (drift, stream, alarm, job, model, review, estimate, label, agreement, suite, erasure, signal, access):
+        api.include_router(part.router)
     app.include_router(probe.router)
     app.include_router(api)
     app.include_router(page.router)
+    app.include_router(frame.router)
+    app.include_router(access.pages)
     app.mount("/static", StaticFiles(directory=page.CONSOLE / "static"), name="static")
     return app

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from hashlib import blake2b
+from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -13,7 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from monitor.web.problem import answer
 
 MAX_BODY_BYTES = 16_384
+GZIP_BYTES = 1000  # of an answer; a shorter one fits into one packet as it is
 LONG_BODIES: Mapping[str, int] = {"/api/v1/labels": 1_048_576}  # bytes, of those who are known
+_PRIVATE = ("/api/", "/login")  # what no browser and no proxy may keep on a disk
 _SECURITY_HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -25,7 +29,6 @@ _SECURITY_HEADERS: Mapping[str, str] = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Cache-Control": "no-cache",
 }
 
 
@@ -39,6 +42,7 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in _SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "no-store" if scope["path"].startswith(_PRIVATE) else "no-cache")
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
@@ -88,3 +92,45 @@ class HeadAsGet:
             await self._app(dict(scope, method="GET"), receive, send_without_body)
         else:
             await self._app(scope, receive, send)
+
+
+class ContentTags:
+    """Tag what GET answers by its content, and answer 304 to whoever has that content already.
+
+    The route has run by then, so whoever may not ask is refused as ever; what is saved is the way to the client.
+    An answer that comes in pieces, or has a tag, passes as it is.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        known = Headers(scope=scope).get("if-none-match", "") if scope["type"] == "http" else ""
+        head: Message | None = None
+
+        async def send_tagged(message: Message) -> None:
+            nonlocal head
+            if message["type"] == "http.response.start":
+                head = message
+                return
+            if head is not None:
+                if message["type"] == "http.response.body" and not message.get("more_body", False):
+                    _tag(head, message, known)
+                await send(head)
+                head = None
+            await send(message)
+
+        tagged = scope["type"] == "http" and scope["method"] == "GET"
+        await self._app(scope, receive, send_tagged if tagged else send)
+
+
+def _tag(head: Message, message: Message, known: str) -> None:
+    """Tag a whole answer, and empty it where its tag is among those *known*."""
+    headers = MutableHeaders(scope=head)
+    if head["status"] != HTTPStatus.OK or "etag" in headers:
+        return
+    tag = f'"{blake2b(message.get("body", b""), digest_size=12).hexdigest()}"'
+    headers["ETag"] = f"W/{tag}"  # weak: the content is the same whether or not it is sent as gzip
+    if tag in {given.strip().removeprefix("W/") for given in known.split(",")}:
+        del headers["Content-Length"], headers["Content-Type"]
+        head["status"], message["body"] = HTTPStatus.NOT_MODIFIED, b""

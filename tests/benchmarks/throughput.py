@@ -4,7 +4,8 @@
     python -m tests.benchmarks.throughput --memory [--records N]
 
 The demo's traffic is written to one partition of Apache Kafka, then read by the daemon: the
-worker alone (no baseline, so nothing is folded), the worker with the controller folding beside
+worker alone (no baseline, so nothing is folded), the same with refusals told by patterns in place of
+the learned model, the worker with the controller folding beside
 it in the same process, and the worker with an ensemble of the demo's size. The rate counts from
 the first checkpoint to the last: neither joining the group nor an empty topic is measured. In
 the same run a bare kafka-python consumer reads the same topic, COPY writes the rows the worker
@@ -52,9 +53,11 @@ from monitor.ingest.limits import limits_of
 from monitor.settings.drift import DriftSettings
 from monitor.settings.ingest import IngestSettings
 from monitor.settings.kafka import KafkaSettings
+from monitor.settings.refusal import RefusalSettings
 from monitor.settings.retrain import RetrainSettings
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
+from monitor.settings.signals import SignalSettings
 from monitor.settings.store import PostgresSettings
 from monitor.settings.web import WebSettings
 from monitor.telemetry.logs import configure_logging
@@ -68,7 +71,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 STEP = timedelta(seconds=2)
 COHORT_KEY = "product"
 BASELINE_TRACES = 2000
-BATCH = 1000  # records a checkpoint holds, so that whole batches make the last one too
+BATCH = 1000  # traces a checkpoint holds, so that whole batches make the last one too
 CALLS = 20  # model calls in a record of OpenTelemetry's
 MEMBERS = 3
 MEMBER_TOKENS = 256  # as in the demo
@@ -139,6 +142,9 @@ def measure(parts: Servers, records: Sequence[bytes]) -> Iterator[Passage]:
     with parts.database() as url:
         yield work(parts, url, records, name="worker")
         yield copy(parts, url)
+    with parts.database() as url:
+        by_patterns = SignalSettings(refusal=RefusalSettings(model="patterns"))
+        yield work(parts, url, records, name="worker, refusals by patterns", signals=by_patterns)
 
 
 def formats(parts: Servers, records: Sequence[bytes]) -> Iterator[Passage]:
@@ -156,7 +162,7 @@ def formats(parts: Servers, records: Sequence[bytes]) -> Iterator[Passage]:
         parts.produce(topic, wired)
         yield consume(parts, topic, len(wired), name=f"bare consumer, {name}, records of {CALLS} calls")
         with parts.database() as url:
-            yield work(parts, url, wired, name=f"worker, {name}", batch=BATCH // CALLS)
+            yield work(parts, url, wired, name=f"worker, {name}")
 
 
 def beside(parts: Servers, records: Sequence[bytes], *, scored: Sequence[bytes], folder: Path) -> Iterator[Passage]:
@@ -217,14 +223,14 @@ def work(
     *,
     name: str,
     baseline: int = 0,
-    batch: int = BATCH,
     rewards: RewardsSettings | None = None,
+    signals: SignalSettings | None = None,
     folder: Path = Path("var"),
 ) -> Passage:
     """Let a daemon of its own read *records* to the end."""
     topics = parts.topics()
     parts.produce(topics.traces, records)
-    settings = settings_of(parts, topics, url, baseline=baseline, batch=batch, rewards=rewards, folder=folder)
+    settings = settings_of(parts, topics, url, baseline=baseline, rewards=rewards, signals=signals, folder=folder)
     with psycopg.connect(url, autocommit=True) as connection, running(settings) as daemon:
 
         def reached(offset: int) -> Snapshot:
@@ -247,16 +253,17 @@ def settings_of(
     url: str,
     *,
     baseline: int = 0,
-    batch: int = BATCH,
     rewards: RewardsSettings | None = None,
+    signals: SignalSettings | None = None,
     folder: Path = Path("var"),
 ) -> Settings:
     return Settings(
         kafka=KafkaSettings(**topics.settings(parts.kafka)),
         postgres=PostgresSettings(url=url),
-        ingest=IngestSettings(cohort_keys=(COHORT_KEY,), batch_max_traces=batch),
+        ingest=IngestSettings(cohort_keys=(COHORT_KEY,), batch_max_traces=BATCH),
         drift=DriftSettings(baseline_traces=baseline),
         rewards=rewards or RewardsSettings(),
+        signals=signals or SignalSettings(),
         retrain=RetrainSettings(folder=folder / "retrain"),
         web=WebSettings(port=0),
     )
@@ -287,17 +294,17 @@ class Snapshot:
 
 
 def copy(parts: Servers, source: str) -> Passage:
-    """COPY what the worker stored into the same tables of an empty database, in one transaction."""
+    """COPY what the worker stored into the same tables of an empty database, in binary and in one transaction."""
     held = {}
     with psycopg.connect(source) as connection:
         for name in TABLES:
-            with connection.cursor().copy(f"copy (table {name}) to stdout") as rows:
+            with connection.cursor().copy(f"copy (table {name}) to stdout (format binary)") as rows:
                 held[name] = b"".join(rows)
         traces = (connection.execute("select count(*) from trace").fetchone() or (0,))[0]
     with parts.database() as target, psycopg.connect(target) as connection:
         started, cpu = time.perf_counter(), time.process_time()
         for name, content in held.items():
-            with connection.cursor().copy(f"copy {name} from stdin") as sink:
+            with connection.cursor().copy(f"copy {name} from stdin (format binary)") as sink:
                 for place in range(0, len(content), BYTES_A_READ):
                     sink.write(content[place : place + BYTES_A_READ])
         connection.commit()

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, Route, expect
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
-from monitor.app.wiring import ports_of
+from monitor.app.ports import ports_of
 from monitor.domain.label import PREFERENCE, REFUSAL
 from monitor.domain.review import Answer, AnswerGiven, Selection
 from monitor.domain.trace import Message

@@ -25,11 +25,11 @@ from sqlalchemy import Engine, text
 from monitor.app.retraining import job_service_of, releases_of
 from monitor.domain.job import Action, Job, JobState, Launch
 from monitor.domain.order import Actor, JobOrder, Role
+from monitor.domain.telling import SIGNATURE_HEADER, verify
 from monitor.domain.trace import Message
 from monitor.domain.view import JobDetail
 from monitor.postgres import schema
 from monitor.postgres.engine import create_engine_for
-from monitor.retraining.announcing import SIGNATURE_HEADER, verify
 from monitor.retraining.records import Author
 from monitor.retraining.service import JobService
 from monitor.runs.policy import PolicyResult

@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, insert
 
+from monitor.app.ports import ports_of
 from monitor.app.retraining import Agreements, ShowAgreement, job_service_of
-from monitor.app.wiring import ports_of
 from monitor.domain.job import Action, JobState
 from monitor.domain.label import PREFERENCE, Label, LabelSource
 from monitor.errors import Conflict

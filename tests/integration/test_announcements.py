@@ -21,9 +21,9 @@ from monitor.app.release import adopt_given_models, tellers_of
 from monitor.cli.root import app
 from monitor.domain.order import JobOrder
 from monitor.domain.release import Channel
+from monitor.domain.telling import EVENT_HEADER, ID_HEADER, SIGNATURE_HEADER, retry_seconds, verify
 from monitor.errors import InvalidInput
 from monitor.postgres.announcements import AnnouncementLog
-from monitor.retraining.announcing import EVENT_HEADER, ID_HEADER, SIGNATURE_HEADER, retry_seconds, verify
 from monitor.retraining.telling import Teller
 from monitor.runs.policy import POLICY
 from monitor.settings.kafka import KafkaSettings

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, text
 
-from monitor.app.wiring import ports_of
+from monitor.app.ports import ports_of
 from monitor.settings.root import Settings
 from monitor.telemetry.health import Health
 from monitor.telemetry.intake import LabelCounts

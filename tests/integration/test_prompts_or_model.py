@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitor.app.wiring import ports_of
+from monitor.app.ports import ports_of
 from monitor.domain.alarm import AlarmKind, ReferenceVerdict, Severity, StoredAlarm
 from monitor.domain.incident import Cause, IncidentDetail, Likelihood
 from monitor.domain.trace import Trace

@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from monitor.domain.job import Action
+from monitor.domain.telling import SIGNATURE_HEADER, verify
 from monitor.domain.trace import Message
 from monitor.postgres.engine import create_engine_for
 from monitor.postgres.registry import RewardRegistry
-from monitor.retraining.announcing import SIGNATURE_HEADER, verify
 from monitor.runs.artifact import Artifact, artifact_sha256
 from monitor.runs.policy import POLICY
 from monitor.settings.policy import AnnouncementSettings, BakeSettings, PolicySettings, ShadowSettings

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
-from monitor.app.wiring import ports_of
+from monitor.app.ports import ports_of
 from monitor.domain.label import PREFERENCE
 from monitor.domain.review import Reason, Selection
 from monitor.settings.load import load_settings

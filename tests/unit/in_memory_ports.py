@@ -40,6 +40,8 @@ from monitor.settings.root import Settings
 from monitor.web.app import Ports
 from monitor.web.routes.label import PostedLabel
 from tests.labels import label
+from tests.unit.in_memory_credentials import InMemoryCredentials
+from tests.unit.in_memory_history import InMemoryHistories
 from tests.unit.in_memory_reviews import InMemoryReviews
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -134,6 +136,8 @@ class InMemoryMonitor:
     observed: SignalRows = field(default_factory=lambda: SignalRows(Settings(), Failures()))
     posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
     erased: list[Erasure] = field(default_factory=list)
+    opened: InMemoryCredentials = field(default_factory=InMemoryCredentials)
+    histories: InMemoryHistories = field(default_factory=InMemoryHistories)
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -158,6 +162,8 @@ class InMemoryMonitor:
             probes=self.probed,
             erasures=self,
             signals=self,
+            credentials=self.opened,
+            histories=self.histories,
         )
 
     def signals(self) -> Sequence[SignalRow]:

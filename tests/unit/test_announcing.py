@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from monitor.domain.job import Check
+from monitor.domain.telling import sign, verify
 from monitor.domain.text import for_markdown
-from monitor.retraining.announcing import sign, verify
 from monitor.retraining.card import adopted_card, model_card
 from monitor.runs.artifact import Artifact
 from tests.integration.released import METRICS, VERDICT, policy_result, reward_result

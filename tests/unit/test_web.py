@@ -142,9 +142,15 @@ def test_roles_bound_what_a_token_may_read_and_change(guarded: TestClient, token
 
 def test_an_annotator_is_refused_by_every_route_but_its_own(guarded: TestClient) -> None:
     paths = guarded.get("/api/openapi.json").json()["paths"]
-    own = ("/api/v1/review/", "/api/v1/labels", "/api/v1/whoami")
+    own = ("/api/v1/review/", "/api/v1/labels", "/api/v1/whoami", "/api/v1/logout")
     others = [
-        (method, path.format(**dict.fromkeys(("alarm_id", "incident_id", "job_id", "version"), 1), order="cancel"))
+        (
+            method,
+            path.format(
+                **dict.fromkeys(("alarm_id", "incident_id", "job_id", "stream_id", "version", "credential_id"), 1),
+                order="cancel",
+            ),
+        )
         for path, methods in paths.items()
         for method in methods
         if path.startswith("/api/v1/") and not path.startswith(own)
@@ -172,7 +178,7 @@ def test_a_holder_who_gets_a_new_token_keeps_the_name(monitor: InMemoryMonitor, 
     app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens=tokens, names=names)
     client = TestClient(app, base_url="http://monitor.example.org")
     said = [client.get("/api/v1/whoami", headers=bearer(token)).json() for token in tokens]
-    assert said == [{"name": "ada", "role": "annotator"}] * 2
+    assert said == [{"name": "ada", "role": "annotator", "session": False}] * 2
 
 
 @pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/alarms"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monitor.postgres.schema.access import credential
 from monitor.postgres.schema.drift import (
     alarm,
     baseline,
@@ -13,6 +14,7 @@ from monitor.postgres.schema.drift import (
     leader_lease,
     watch_state,
 )
+from monitor.postgres.schema.history import rollup_position, stream, stream_rollup
 from monitor.postgres.schema.label import (
     criteria,
     estimate_day,
@@ -73,6 +75,7 @@ __all__ = [
     "checkpoint",
     "cohort",
     "consumer_offset",
+    "credential",
     "criteria",
     "daily_evidence",
     "detector",
@@ -110,10 +113,13 @@ __all__ = [
     "review_plan",
     "review_verdict",
     "reward_model",
+    "rollup_position",
     "running_total",
     "score",
     "shadow_score",
     "stored_trace",
+    "stream",
+    "stream_rollup",
     "trace",
     "watch_state",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, and_, select, text
 
 from monitor.domain.stream import StreamKey, StreamNumbers
 from monitor.domain.view import BaselineSummary
@@ -35,7 +35,10 @@ class PostgresStreams:
         table = schema.detector.c
         columns = (table.observations, table.mean, table.last_timestamp, table.evidence_log)
         key = (table.signal, table.cohort, table.policy_model, table.scorer_version)
-        query = select(*key, *columns).where(table.baseline_id == baseline_id)
+        named = schema.stream.c
+        same = and_(*(named[column.name] == column for column in key))
+        query = select(*key, *columns, named.stream_id).select_from(schema.detector.outerjoin(schema.stream, same))
+        query = query.where(table.baseline_id == baseline_id)
         with transaction(self._engine) as connection:
             return {StreamKey(*row[:4]): StreamNumbers(*row[4:]) for row in connection.execute(query)}
 

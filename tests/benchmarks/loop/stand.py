@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from monitor.app.wiring import Daemon, ports_of
+from monitor.app.ports import ports_of
+from monitor.app.wiring import Daemon
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.demo.serving import ServingPlatform
 from monitor.domain.alarm import AlarmKind, AlarmState, StoredAlarm

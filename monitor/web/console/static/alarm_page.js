@@ -17,6 +17,7 @@ const PERIOD_MILLISECONDS = 10_000;
 const CURVES_EVERY = 6; // periods: they are folded again
 const { kind, number } = document.documentElement.dataset;
 const path = `/api/v1/alarms/${number}`;
+const HALF_A_DAY_MILLISECONDS = 43_200_000;
 const GOOD = new Set(["passed", "promoted"]);
 const BAD = new Set(["failed", "failed_gate"]);
 
@@ -71,8 +72,10 @@ async function readExplanation() {
 }
 
 function show() {
-  const { stored, sentence, events, jobs } = told;
+  const { stored, sentence, events, jobs, stream_id: stream } = told;
   showHead(stored, sentence);
+  byId("stream").hidden = stream === null;
+  setAttribute(byId("stream"), "href", `/streams/${stream}?until=${encodeURIComponent(aroundOf(stored))}`);
   showOrders(path, stored, { isOperator, refresh });
   const marks = curves === null ? [] : marksOf(events, curves);
   showPlots(curves, marks, stored.alarm.severity);
@@ -100,6 +103,11 @@ function showHead({ alarm_id: id, state, alarm, acknowledged_by: by, snoozed_unt
   showMessage(byId("incident"), incident === null ? "" : `incident ${incident}`);
   setAttribute(byId("incident"), "href", `/#incident-${incident}`);
   setText(byId("seen"), ends[state] ?? "");
+}
+
+// The end of a day with the alarm in its middle, or nothing to look at after it yet.
+function aroundOf({ alarm }) {
+  return new Date(Date.parse(alarm.timestamp) + HALF_A_DAY_MILLISECONDS).toISOString();
 }
 
 function showJobs(jobs, { alarm_id: id }) {
