@@ -32,7 +32,7 @@ class LearnedRefusal:
         self._numbers, self._intercepts = weights.dense(), np.array(weights.intercepts)
         self._offset, self._slope = weights.offset, weights.slope
         self._words, self._least = word_weights(weights.tokens), weights.least_weighed
-        self._unread = weights.unread
+        self._unread, self._uncued = weights.unread, weights.least_uncued
         self.version = f"learned-{sha256[:8]}+{PATTERNS}"
         self.card = weights.card
         self.threshold = float(weights.card.get("threshold", THRESHOLD))  # at which the card's figures were counted
@@ -68,7 +68,7 @@ class LearnedRefusal:
     def _is_read(self, look: Look) -> bool:
         """Say whether an answer is compared with what was asked: reading one costs five times what a look does."""
         if not look.may_refuse:
-            return False
+            return self._uncued is not None and look.weighed(self._words) >= self._uncued
         return self._least is None or look.weighed(self._words) >= self._least or look.declines
 
     def _read(self, asked: Sequence[tuple[str, Look]]) -> list[tuple[float, float]]:
