@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine
 
 from monitor.app.anchor import anchors_of
+from monitor.app.baselines import Baselines
 from monitor.app.erasure import Erasing
 from monitor.app.estimates import estimates_of
 from monitor.app.explaining import AlarmPages
@@ -32,8 +33,10 @@ from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.labels import PostgresLabels
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.streams import PostgresFoldStore
+from monitor.postgres.views.audit import PostgresAuditLog
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
+from monitor.postgres.views.traces import PostgresTraces
 from monitor.settings.root import Settings
 from monitor.telemetry.intake import LabelCounts
 from monitor.web.app import Ports
@@ -67,6 +70,9 @@ def ports_of(
         agreement=agreement_of(engine, settings),
         probes=probe_reports_of(engine, settings.probes),
         erasures=Erasing.of(engine, settings.retrain),
+        traces=PostgresTraces(engine),
+        freezes=Baselines(engine, settings),
+        audit=PostgresAuditLog(engine),
         credentials=PostgresCredentials(engine),
         histories=StreamHistories.of(engine, settings),
         signals=SignalRows(settings, failures or Failures()),

@@ -30,7 +30,7 @@ _ADD = text(
 )
 _LIST = text(
     "select * from credential where (:all or revoked_at is null and (expires_at is null or expires_at > now()))"
-    " order by credential_id desc limit :limit"
+    " and (cast(:before as bigint) is null or credential_id < :before) order by credential_id desc limit :limit"
 )
 _REVOKE = text(
     "update credential set revoked_at = now() where credential_id = :id and revoked_at is null returning kind, name"
@@ -93,10 +93,14 @@ class PostgresCredentials:
                 raise found(f"credential {credential_id} {'was revoked before' if known else 'is not known'}")
             _record(connection, f"{ended.kind}.revoke", credential_id, by, name=ended.name)
 
-    def credentials(self, *, ended: bool, limit: int) -> Sequence[Credential]:
-        """Return the newest first, those that are good, or with *ended* all that are kept."""
+    def credentials(self, *, ended: bool, limit: int, before: int | None = None) -> Sequence[Credential]:
+        """Return the newest first, those that are good, or with *ended* all that are kept.
+
+        Where *before* is given, those numbered below it.
+        """
         with transaction(self._engine) as connection:
-            return [_credential(row) for row in connection.execute(_LIST, {"all": ended, "limit": limit})]
+            wanted = {"all": ended, "limit": limit, "before": before}
+            return [_credential(row) for row in connection.execute(_LIST, wanted)]
 
 
 def _record(connection: Connection, action: str, what: object, by: Actor, **detail: str) -> None:

@@ -103,11 +103,18 @@ class PostgresIncidents:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def incidents(self, *, states: Collection[AlarmState], limit: int) -> tuple[Incident, ...]:
-        """Return the newest incidents first; those in one of *states*, unless that is empty."""
+    def incidents(
+        self, *, states: Collection[AlarmState], limit: int, before: int | None = None
+    ) -> tuple[Incident, ...]:
+        """Return the newest incidents first; those in one of *states*, unless that is empty.
+
+        Where *before* is given, those numbered below it.
+        """
         query = select(schema.incident).order_by(schema.incident.c.incident_id.desc()).limit(limit)
         if states:
             query = query.where(schema.incident.c.state.in_(tuple(states)))
+        if before is not None:
+            query = query.where(schema.incident.c.incident_id < before)
         with transaction(self._engine) as connection:
             return tuple(_incident(row) for row in connection.execute(query))
 

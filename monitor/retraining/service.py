@@ -113,10 +113,10 @@ class JobService:
             raise InvalidInput(f"job {job_id}: an override by the {actor.role} {actor.name!r}; wanted an operator")
         return self._releases.override(job_id, reason, by=Author(actor.name, actor.role))
 
-    def jobs(self, *, limit: int) -> tuple[Job, ...]:
-        """Return the newest jobs first."""
+    def jobs(self, *, limit: int, before: int | None = None) -> tuple[Job, ...]:
+        """Return the newest jobs first, those numbered below *before* where it is given."""
         with self._begin() as work:
-            return tuple(record.job for record in work.jobs.newest(limit))
+            return tuple(record.job for record in work.jobs.newest(limit, before))
 
     def job(self, job_id: int) -> JobDetail | None:
         with self._begin() as work:

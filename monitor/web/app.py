@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
@@ -18,10 +18,13 @@ from monitor.telemetry.health import Health
 from monitor.web import problem
 from monitor.web.auth import Gatekeeper, Guard, admit
 from monitor.web.middleware import GZIP_BYTES, BodyLimit, ContentTags, HeadAsGet, SecurityHeaders
+from monitor.web.parameters import refuse_unknown_parameters
 from monitor.web.routes import (
     access,
     agreement,
     alarm,
+    audit,
+    baseline,
     drift,
     erasure,
     estimate,
@@ -35,6 +38,28 @@ from monitor.web.routes import (
     signal,
     stream,
     suite,
+    trace,
+    whoami,
+)
+
+_API = (
+    whoami,
+    access,
+    drift,
+    stream,
+    alarm,
+    job,
+    model,
+    review,
+    estimate,
+    label,
+    agreement,
+    suite,
+    erasure,
+    signal,
+    trace,
+    baseline,
+    audit,
 )
 
 
@@ -65,6 +90,9 @@ class Ports:
     probes: suite.Probes
     erasures: erasure.Erasures
     signals: signal.Signals
+    traces: trace.Traces
+    freezes: baseline.Freezes
+    audit: audit.AuditLog
     credentials: access.CredentialStore
     histories: stream.Histories
 
@@ -105,8 +133,12 @@ def create_app(
     guard = Guard(tokens, names, wants_login, None if login is None else login.session_cookie)
     app.state.gatekeeper = Gatekeeper(guard, RememberedCredentials(ports.credentials))
     problem.install(app)
-    api = APIRouter(prefix="/api/v1", responses=problem.describe(401, 403, 422, 429, 503))
-    for part in (drift, stream, alarm, job, model, review, estimate, label, agreement, suite, erasure, signal, access):
+    api = APIRouter(
+        prefix="/api/v1",
+        responses=problem.describe(401, 403, 422, 429, 500, 503),
+        dependencies=[Depends(refuse_unknown_parameters)],
+    )
+    for part in _API:
         api.include_router(part.router)
     app.include_router(probe.router)
     app.include_router(api)

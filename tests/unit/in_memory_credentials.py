@@ -47,8 +47,9 @@ class InMemoryCredentials:
             raise NotFound(f"credential {credential_id} is not known")
         self.kept[digest] = replace(self.kept[digest], revoked_at=MADE)
 
-    def credentials(self, *, ended: bool, limit: int) -> Sequence[Credential]:
-        return [one for one in reversed(self.kept.values()) if ended or one.revoked_at is None][:limit]
+    def credentials(self, *, ended: bool, limit: int, before: int | None = None) -> Sequence[Credential]:
+        found = [one for one in reversed(self.kept.values()) if ended or one.revoked_at is None]
+        return [one for one in found if before is None or one.credential_id < before][:limit]
 
     def _keep(
         self, digest: str, kind: CredentialKind, person: Person, lifetime: timedelta | None, by: Actor

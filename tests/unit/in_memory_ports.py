@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
 
 from monitor.app.signal_rows import SignalRows
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
@@ -15,7 +16,7 @@ from monitor.domain.episode import AlarmPage, Compared, EpisodeRecords, GivenOrd
 from monitor.domain.erasure import Erasure, ErasureSubject
 from monitor.domain.incident import Incident, IncidentDetail, episode_of, sum_up
 from monitor.domain.job import LIVE, Action, Hold, Job, JobState, Offer, PlannedStart
-from monitor.domain.label import LabelOutcome, StoredLabel
+from monitor.domain.label import Label, LabelOutcome, StoredLabel
 from monitor.domain.order import ORDERS, Actor, AlarmOrder, JobOrder, target_of
 from monitor.domain.release import Announcement, Bake
 from monitor.domain.shadow import Shadow
@@ -42,8 +43,10 @@ from monitor.web.routes.label import PostedLabel
 from tests.labels import label
 from tests.unit.in_memory_credentials import InMemoryCredentials
 from tests.unit.in_memory_history import InMemoryHistories
+from tests.unit.in_memory_records import InMemoryRecords
 from tests.unit.in_memory_reviews import InMemoryReviews
 
+Row = TypeVar("Row")
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
@@ -94,6 +97,12 @@ def a_job(job_id: int = 1, state: JobState = JobState.QUEUED, **changes: object)
     return replace(usual, **changes)  # type: ignore[arg-type]
 
 
+def newest(rows: Iterable[Row], number: Callable[[Row], int], limit: int, before: int | None) -> list[Row]:
+    """Return the rows numbered below *before*, the newest first."""
+    chosen = [row for row in rows if before is None or number(row) < before]
+    return sorted(chosen, key=number, reverse=True)[:limit]
+
+
 @dataclass
 class InMemoryProbes:
     told: list[SuiteReport] = field(default_factory=list)
@@ -135,7 +144,9 @@ class InMemoryMonitor:
     probed: InMemoryProbes = field(default_factory=InMemoryProbes)
     observed: SignalRows = field(default_factory=lambda: SignalRows(Settings(), Failures()))
     posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
+    said: list[Label] = field(default_factory=list)
     erased: list[Erasure] = field(default_factory=list)
+    stored_records: InMemoryRecords = field(default_factory=InMemoryRecords)
     opened: InMemoryCredentials = field(default_factory=InMemoryCredentials)
     histories: InMemoryHistories = field(default_factory=InMemoryHistories)
     away: bool = False
@@ -162,6 +173,9 @@ class InMemoryMonitor:
             probes=self.probed,
             erasures=self,
             signals=self,
+            traces=self.stored_records,
+            freezes=self.stored_records,
+            audit=self.stored_records,
             credentials=self.opened,
             histories=self.histories,
         )
@@ -177,9 +191,9 @@ class InMemoryMonitor:
         self.erased.append(replace(self.count(subject, actor=actor), erasure_id=len(self.erased) + 1, at=NOW))
         return self.erased[-1]
 
-    def erasures(self, *, limit: int) -> Sequence[Erasure]:
+    def erasures(self, *, limit: int, before: int | None = None) -> Sequence[Erasure]:
         self._reach()
-        return self.erased[::-1][:limit]
+        return newest(self.erased, lambda one: one.erasure_id or 0, limit, before)
 
     def post(self, rows: Sequence[bytes], *, actor: Actor) -> Sequence[PostedLabel]:
         self._reach()
@@ -188,7 +202,8 @@ class InMemoryMonitor:
 
     def labels_of(self, trace_id: str, *, limit: int) -> Sequence[StoredLabel]:
         self._reach()
-        return [StoredLabel(label(trace_id=trace_id), NOW, None, latest=True)][:limit]
+        said = self.said or [label(trace_id=trace_id)]
+        return [StoredLabel(one, NOW, None, latest=True) for one in said][:limit]
 
     def overview(self) -> Overview:
         self._reach()
@@ -232,17 +247,17 @@ class InMemoryMonitor:
         self._reach()
         return self.told.get(max(self.told, default=NOW.date()) if day is None else day)
 
-    def alarms(self, *, state: AlarmState | None, limit: int) -> Sequence[StoredAlarm]:
+    def alarms(self, *, state: AlarmState | None, limit: int, before: int | None = None) -> Sequence[StoredAlarm]:
         self._reach()
-        newest = sorted(self.stored.values(), key=lambda item: item.alarm_id, reverse=True)
-        return [item for item in newest if state is None or item.state is state][:limit]
+        found = [item for item in self.stored.values() if state is None or item.state is state]
+        return newest(found, lambda item: item.alarm_id, limit, before)
 
     def alarm(self, alarm_id: int) -> StoredAlarm | None:
         return self.stored.get(alarm_id)
 
-    def jobs(self, *, limit: int) -> Sequence[Job]:
+    def jobs(self, *, limit: int, before: int | None = None) -> Sequence[Job]:
         self._reach()
-        return sorted(self.kept.values(), key=lambda job: job.job_id, reverse=True)[:limit]
+        return newest(self.kept.values(), lambda job: job.job_id, limit, before)
 
     def job(self, job_id: int) -> JobDetail | None:
         job = self.kept.get(job_id)
@@ -258,9 +273,9 @@ class InMemoryMonitor:
         self._reach()
         return self.details.get(version)
 
-    def announcements(self, *, limit: int) -> Sequence[Announcement]:
+    def announcements(self, *, limit: int, before: int | None = None) -> Sequence[Announcement]:
         self._reach()
-        return self.announced[:limit]
+        return newest(self.announced, lambda one: one.announcement_id, limit, before)
 
     def open_bakes(self) -> Sequence[Bake]:
         self._reach()
@@ -303,14 +318,15 @@ class InMemoryMonitor:
             self.records = replace(self.records, orders=(*self.records.orders, given))
             return self.stored[alarm_id]
 
-    def incidents(self, *, states: Collection[AlarmState], limit: int) -> Sequence[Incident]:
+    def incidents(self, *, states: Collection[AlarmState], limit: int, before: int | None = None) -> Sequence[Incident]:
         self._reach()
         members: dict[int, list[StoredAlarm]] = defaultdict(list)
         for item in self.stored.values():
             if item.incident_id is not None:
                 members[item.incident_id].append(item)
-        found = [Incident(number, sum_up(alarms), NOW) for number, alarms in sorted(members.items(), reverse=True)]
-        return [incident for incident in found if not states or incident.facts.state in states][:limit]
+        found = [Incident(number, sum_up(alarms), NOW) for number, alarms in members.items()]
+        shown = [incident for incident in found if not states or incident.facts.state in states]
+        return newest(shown, lambda incident: incident.incident_id, limit, before)
 
     def incident(self, incident_id: int) -> IncidentDetail | None:
         alarms = [item for item in self.stored.values() if item.incident_id == incident_id]

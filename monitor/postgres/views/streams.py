@@ -9,8 +9,8 @@ from monitor.domain.view import BaselineSummary
 from monitor.drift.stored import ActiveBaseline
 from monitor.postgres import schema
 from monitor.postgres.engine import transaction
-from monitor.postgres.log import trace_numbers
 from monitor.postgres.streams import active_baseline
+from monitor.postgres.views.baselines import summaries
 from monitor.signals.set import DEFAULT, SignalSet
 
 _LATEST_SCORERS = text(
@@ -53,21 +53,5 @@ class PostgresStreams:
 
     def baseline(self) -> BaselineSummary | None:
         """Return the active baseline, if one is frozen."""
-        table = schema.baseline.c
-        columns = (table.baseline_id, table.created_at, table.created_by, table.note)
-        query = select(*columns, table.first_place, table.stop_place).where(table.active)
         with transaction(self._engine) as connection:
-            row = connection.execute(query).one_or_none()
-            if row is None:
-                return None
-            first, stop = trace_numbers(connection, (row.first_place, row.stop_place))
-        return BaselineSummary(
-            baseline_id=row.baseline_id,
-            created_at=row.created_at,
-            created_by=row.created_by,
-            note=row.note,
-            first_place=row.first_place,
-            stop_place=row.stop_place,
-            traces=stop - first,
-            first_trace=first,
-        )
+            return next(iter(summaries(connection, schema.baseline.c.active, limit=1)), None)

@@ -20,9 +20,10 @@ from monitor.access.person import MAX_NAME_CHARACTERS, LoginRefused, Person
 from monitor.domain.order import Actor, Role
 from monitor.errors import Unavailable
 from monitor.web.auth import Gatekeeper, Known, Operator
+from monitor.web.paging import LINK, NumberedPage
 from monitor.web.problem import describe
 from monitor.web.routes.page import TEMPLATES
-from monitor.web.state import Limit, Number, kept
+from monitor.web.state import Number, kept
 
 MAX_DAYS = 3660
 PENDING_SECONDS = 600  # for which a person may take to log in
@@ -48,7 +49,9 @@ class CredentialStore(Protocol):
 
     def revoke(self, credential_id: int, *, by: Actor) -> None: ...
 
-    def credentials(self, *, ended: bool, limit: int) -> Sequence[Credential]: ...
+    def credentials(self, *, ended: bool, limit: int, before: int | None = None) -> Sequence[Credential]:
+        """Return the newest first, those numbered below *before* where it is given."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,15 +170,16 @@ def create_token(order: TokenOrder, store: Store, actor: Operator) -> MadeToken:
     return MadeToken(token=secret, kept=made)
 
 
-@router.get("/tokens")
+@router.get("/tokens", responses={200: {"headers": LINK}})
 def list_tokens(
     store: Store,
     _: Operator,
+    page: NumberedPage,
     ended: Annotated[bool, Query(description="those that have ended too")] = False,
-    limit: Limit = 100,
 ) -> Sequence[Credential]:
     """List tokens and sessions, the newest first; those of the settings are not among them."""
-    return store.credentials(ended=ended, limit=limit)
+    found = store.credentials(ended=ended, limit=page.wanted, before=page.after)
+    return page.give(found, lambda credential: credential.credential_id)
 
 
 @router.post("/tokens/{credential_id}/revoke", responses=describe(404, 409), status_code=204)

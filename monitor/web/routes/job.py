@@ -17,9 +17,10 @@ from monitor.domain.shadow import Shadow
 from monitor.domain.view import JobDetail, JobEvent
 from monitor.errors import NotFound
 from monitor.web.auth import Operator, Viewer
+from monitor.web.paging import LINK, NumberedPage, WholePage, span
 from monitor.web.problem import describe
 from monitor.web.routes.model import ReleasesPort
-from monitor.web.state import Limit, Number, kept
+from monitor.web.state import Number, kept
 
 router = APIRouter(tags=["jobs"])
 
@@ -41,8 +42,8 @@ class Jobs(Protocol):
     A change raises `NotFound` for a number nobody has, and `Conflict` where the job's state does not allow it.
     """
 
-    def jobs(self, *, limit: int) -> Sequence[Job]:
-        """Return the newest jobs first."""
+    def jobs(self, *, limit: int, before: int | None = None) -> Sequence[Job]:
+        """Return the newest jobs first, those numbered below *before* where it is given."""
         ...
 
     def job(self, job_id: int) -> JobDetail | None: ...
@@ -96,22 +97,24 @@ class JobPage:
     shadow: Shadow | None = None  # of an ensemble: its candidate beside the champion
 
 
-@router.get("/jobs")
-def list_jobs(_: Viewer, jobs: JobsPort, releases: ReleasesPort, limit: Limit = 100) -> Sequence[JobItem]:
+@router.get("/jobs", responses={200: {"headers": LINK}})
+def list_jobs(_: Viewer, jobs: JobsPort, releases: ReleasesPort, page: NumberedPage) -> Sequence[JobItem]:
+    """List jobs, the newest first, with what an operator may ask of each."""
     baking = {bake.job_id: bake for bake in releases.open_bakes()}
-    return [_item(job, baking.get(job.job_id)) for job in jobs.jobs(limit=limit)]
+    found = page.give(jobs.jobs(limit=page.wanted, before=page.after), lambda job: job.job_id)
+    return [_item(job, baking.get(job.job_id)) for job in found]
 
 
-@router.get("/jobs/plan")
-def plan_jobs(_: Viewer, jobs: JobsPort) -> Sequence[PlannedStart]:
-    """Return what each rule and the calendar would start now, and what holds them."""
-    return jobs.plan()
+@router.get("/jobs/plan", responses={200: {"headers": LINK}})
+def plan_jobs(_: Viewer, jobs: JobsPort, page: WholePage) -> Sequence[PlannedStart]:
+    """List what each rule and the calendar would start now, and what holds them."""
+    return span(page, jobs.plan())
 
 
-@router.get("/jobs/actions")
-def list_actions(_: Viewer, jobs: JobsPort) -> Sequence[Offer]:
-    """Return what can be started by hand, and what an action lacks that cannot."""
-    return jobs.offers()
+@router.get("/jobs/actions", responses={200: {"headers": LINK}})
+def list_actions(_: Viewer, jobs: JobsPort, page: WholePage) -> Sequence[Offer]:
+    """List what can be started by hand, and what an action lacks that cannot."""
+    return span(page, jobs.offers())
 
 
 @router.get("/jobs/{job_id}", responses=describe(404))

@@ -8,12 +8,10 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
-from pydantic import BaseModel, Field
 
 from monitor import __version__
-from monitor.domain.order import Role
 from monitor.runs.action import ACTIONS
-from monitor.web.auth import Gatekeeper, Known
+from monitor.web.auth import Gatekeeper
 from monitor.web.routes.alarm import AlarmsPort, IncidentsPort
 from monitor.web.routes.review import MAX_NOTE_CHARACTERS
 from monitor.web.state import MAX_BIGINT
@@ -24,12 +22,6 @@ MAX_DIGITS = 19  # of a number that a bigint can hold
 
 router = APIRouter()
 TEMPLATES = Jinja2Templates(directory=CONSOLE / "templates")
-
-
-class WhoAmI(BaseModel):
-    name: str
-    role: Role
-    session: bool = Field(False, description="known by a session: they can log out")
 
 
 @router.get("/", response_class=HTMLResponse, include_in_schema=False)
@@ -78,10 +70,3 @@ def _page_of(request: Request, kind: str, given: str, known: Callable[[int], obj
     if number is None or not known(number):
         return TEMPLATES.TemplateResponse(request, "missing.html", context, status_code=404)
     return TEMPLATES.TemplateResponse(request, "alarm.html", context)
-
-
-@router.get("/api/v1/whoami", tags=["access"])
-def whoami(request: Request, actor: Known) -> WhoAmI:
-    gatekeeper: Gatekeeper = request.app.state.gatekeeper
-    session = "authorization" not in request.headers and gatekeeper.session_of(request) is not None
-    return WhoAmI(name=actor.name, role=actor.role, session=session)
