@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from monitor.domain.trace import Message
 from monitor.errors import InvalidInput
 from monitor.retraining.run_folder import collect_result
 from monitor.runs.artifact import Artifact, HashedFile
+from monitor.runs.fsspec_store import FsspecStore, get_attempt, put_attempt
 from monitor.runs.policy import PolicyInputs
 from monitor.runs.result import RESULT_FILE, write_result
 from monitor.runs.spec import RunSpec, read_spec, write_spec
@@ -89,3 +91,29 @@ def test_a_result_whose_refusals_were_read_otherwise_than_ordered_is_not_believe
     write_result(tmp_path / RESULT_FILE, replace(good, refusals="patterns-1@0.5"))
     with pytest.raises(InvalidInput, match=r"refusals were read by patterns-1@0\.5; its spec wants learned-"):
         collect_result(tmp_path, spec, exit_code=0, last_words=None)
+
+
+def test_a_pod_without_a_shared_volume_is_given_the_weights_with_their_hash(tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+
+    inputs, attempt = tmp_path / "job-1" / "inputs", tmp_path / "job-1" / "attempt-1"
+    for folder in (inputs, attempt):
+        folder.mkdir(parents=True)
+    (inputs / "none").write_bytes(b"")
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text("{}")
+    spec = spec_of(inputs, RefusalSettings())
+    assert spec.policy is not None
+    scorer = replace(spec.policy.scorer, path=str(tmp_path / "base"))
+    policy = replace(spec.policy, scorer=scorer)
+    write_spec(attempt / "spec.json", replace(spec, base_model=str(tmp_path / "base"), policy=policy))
+    store = FsspecStore(f"file://{tmp_path / 'store'}", {})
+    put_attempt(store, attempt, "token")
+    shutil.rmtree(tmp_path / "job-1")
+
+    given = get_attempt(store, attempt, "token").policy
+    assert given is not None
+    assert given.refusals is not None
+    assert given.refusals.weights is not None
+    assert Path(given.refusals.weights.path).is_relative_to(attempt)
+    assert counted_by(open_refusals(given.refusals)) == given.refusals.counted_by
