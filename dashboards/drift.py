@@ -22,6 +22,7 @@ from dashboards.panel import (
     rows,
     runbook,
     stacked,
+    to_stream,
 )
 from dashboards.window import windowed_mean
 
@@ -32,38 +33,45 @@ _INTERVAL = f'{{{HERE},bound=~"estimate|lower|upper"}}'
 def _signals() -> Panels:
     """Return a panel that Grafana repeats for each signal chosen, so that no two units share an axis."""
     mean = windowed_mean(f'{STREAM},model=~"$model"', "job, cohort, model, unit")
-    panel = by_unit(
-        lines(
-            "$signal",
-            "The mean over the window chosen above, beside the baseline's with two standard errors.",
-            query(mean, "{{job}} {{cohort}} {{model}} ({{unit}})"),
-            query(
-                f"max by (job, cohort, bound, unit) (monitor_stream_baseline{{{STREAM}}})",
-                "{{job}} {{cohort}} baseline {{bound}} ({{unit}})",
-            ),
-            width=12,
-        )
+    panel = to_stream(
+        by_unit(
+            lines(
+                "$signal",
+                "The mean over the window chosen above, beside the baseline's with two standard errors.",
+                query(mean, "{{job}} {{cohort}} {{model}} ({{unit}})"),
+                query(
+                    f"max by (job, cohort, bound, unit) (monitor_stream_baseline{{{STREAM}}})",
+                    "{{job}} {{cohort}} baseline {{bound}} ({{unit}})",
+                ),
+                width=12,
+            )
+        ),
+        signal="${signal:percentencode}",
     )
-    return [panel.repeat("signal").repeat_direction("h").max_per_row(2).links([link("Console", CONSOLE)])]
+    return [panel.repeat("signal").repeat_direction("h").max_per_row(2)]
 
 
 def _evidence() -> Panels:
     mean = f"max by (job, signal, cohort, unit) (monitor_stream_mean{{{STREAM}}})"
     return [
         red_from(
-            lines(
-                "Evidence",
-                "log e / log A by stream; at 1 the stream alarms.",
-                query(f"max by (job, signal, cohort) (monitor_stream_evidence_log{{{STREAM}}})", _STREAM),
-                width=12,
+            to_stream(
+                lines(
+                    "Evidence",
+                    "log e / log A by stream; at 1 the stream alarms.",
+                    query(f"max by (job, signal, cohort) (monitor_stream_evidence_log{{{STREAM}}})", _STREAM),
+                    width=12,
+                )
             ),
             1,
-        ).links([link("Console", CONSOLE)]),
+        ),
         red_from(
-            bars(
-                "Nearest to an alarm",
-                "The fifteen streams with the most evidence.",
-                query(f"topk(15, max by (job, signal, cohort) (monitor_stream_evidence_log{ALL}))", _STREAM),
+            to_stream(
+                bars(
+                    "Nearest to an alarm",
+                    "The fifteen streams with the most evidence.",
+                    query(f"topk(15, max by (job, signal, cohort) (monitor_stream_evidence_log{ALL}))", _STREAM),
+                )
             ),
             1,
         ),

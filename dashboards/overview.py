@@ -22,6 +22,7 @@ from dashboards.panel import (
     red_from,
     rows,
     runbook,
+    to_stream,
 )
 from dashboards.window import mean_of
 
@@ -100,27 +101,20 @@ def _wrong() -> Panels:
 
 
 def _watched() -> Panels:
-    page = "{{job}} {{cohort}}"
-    return [
-        lines(
-            "Length of answers",
-            "Mean over the window chosen above, in tokens.",
-            query(mean_of("response_length"), page),
-            unit="suffix: tokens",
-        ),
-        lines(
-            "Refusals",
-            "Share of the answers over the window that refuse.",
-            query(mean_of("refusal"), page),
-            unit=units.PercentUnit,
-        ),
-        lines(
+    watched = {
+        "response_length": ("Length of answers", "Mean over the window chosen above.", "suffix: tokens"),
+        "refusal": ("Refusals", "Share of the answers over the window that refuse.", units.PercentUnit),
+        "reward_win": (
             "Answers that the reward models prefer",
             "Share of those with a reference, over the window. It moves first, and lies when the models drift.",
-            query(mean_of("reward_win"), page),
-            unit=units.PercentUnit,
-        ).no_value("No answer came with a reference, or nothing is scored."),
-    ]
+            units.PercentUnit,
+        ),
+    }
+    length, refusal, win = (
+        to_stream(lines(title, description, query(mean_of(signal), "{{job}} {{cohort}}"), unit=unit), signal=signal)
+        for signal, (title, description, unit) in watched.items()
+    )
+    return [length, refusal, win.no_value("No answer came with a reference, or nothing is scored.")]
 
 
 def _running() -> Panels:
@@ -148,13 +142,15 @@ def _running() -> Panels:
 
 def overview() -> Rows:
     nearest = red_from(
-        bars(
-            "Nearest to an alarm",
-            "The fifteen streams with the most evidence, log e / log A; at 1 the stream alarms.",
-            query(
-                f"topk(15, max by (job, signal, cohort) (monitor_stream_evidence_log{ALL}))",
-                "{{job}} {{signal}} {{cohort}}",
-            ),
+        to_stream(
+            bars(
+                "Nearest to an alarm",
+                "The fifteen streams with the most evidence, log e / log A; at 1 the stream alarms.",
+                query(
+                    f"topk(15, max by (job, signal, cohort) (monitor_stream_evidence_log{ALL}))",
+                    "{{job}} {{signal}} {{cohort}}",
+                ),
+            )
         ),
         1,
     )

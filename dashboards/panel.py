@@ -110,6 +110,13 @@ def link(title: str, address: str) -> builders.DashboardLink:
     return built.target_blank(True)
 
 
+def to_stream(panel: Graph, *, signal: str = "${__field.labels.signal:percentencode}") -> Graph:
+    """Let a click on a value lead to its stream's page in the console."""
+    cohort, model = (f"${{__field.labels.{name}:percentencode}}" for name in ("cohort", "model"))
+    address = f"{CONSOLE}/streams?signal={signal}&cohort={cohort}&model={model}"
+    return panel.data_links([link("The stream in the console", address)])
+
+
 def _framed(panel: Graph, title: str, description: str, *, unit: str, width: int, height: int) -> Graph:
     return panel.title(title).description(description).datasource(SOURCE).unit(unit).span(width).height(height)
 

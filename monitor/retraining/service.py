@@ -49,13 +49,15 @@ class JobService:
         with self._begin() as work:
             return _create(work, launch, reason=reason, by=Author(actor, "daemon"))
 
-    def start_job(self, action: Action, reason: str, *, actor: Actor, force: bool = False) -> Job:
+    def start_job(
+        self, action: Action, reason: str, *, actor: Actor, force: bool = False, alarm_id: int | None = None
+    ) -> Job:
         """Queue a job by hand; *force* although its annotators do not agree or have changed, or the budget is spent.
 
         Raises `Conflict` where one of these holds it and it is not forced, where the action has nothing to train or to
         judge by, and while another job of it is live.
         """
-        launch = Launch(action, alarm_id=None, needs_approval=False)
+        launch = Launch(action, alarm_id=alarm_id, needs_approval=False)
         held = None if force else self._hold_by_hand(action)
         if held is not None:
             raise Conflict(f"{action}: {held.reason}: {held.detail}; it can be forced")

@@ -67,6 +67,7 @@ def name_of(rule: dict[str, str]) -> str:
 ALL_RULES = [*rules(ALERTS), *rules(RECORDING)]
 LOOKED_UP = [query for rule in rules(ALERTS) for query in queries_of(rule)]
 EXPRESSIONS = [rule["expr"] for rule in ALL_RULES] + LOOKED_UP + dashboard_expressions()
+SCENES = yaml.safe_load(ALERT_TESTS.read_text())["tests"]
 ALERT_NAMES = [rule["alert"] for rule in rules(ALERTS)]
 
 
@@ -145,8 +146,7 @@ def test_a_panel_shows_the_deployments_that_were_chosen(expression: str) -> None
 
 @pytest.mark.parametrize("name", ALERT_NAMES)
 def test_an_alert_is_tried_for_firing_and_for_silence(name: str) -> None:
-    scenes = yaml.safe_load(ALERT_TESTS.read_text())["tests"]
-    tries = [case for scene in scenes for case in scene["alert_rule_test"] if case["alertname"] == name]
+    tries = [case for scene in SCENES for case in scene["alert_rule_test"] if case["alertname"] == name]
     assert {bool(case.get("exp_alerts")) for case in tries} == {True, False}
 
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query
 
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.stream import StreamStatus
-from monitor.domain.view import BaselineSummary, Overview
+from monitor.domain.view import BaselineSummary
 from monitor.drift.correlation import RewardCorrelation
 from monitor.drift.moved import MovedStreams
 from monitor.drift.summary import BaselineLaws
@@ -20,10 +20,6 @@ from monitor.web.paging import LINK, NamedPage
 from monitor.web.state import kept
 
 router = APIRouter(tags=["drift"])
-
-
-class Overviews(Protocol):
-    def overview(self) -> Overview: ...
 
 
 class Streams(Protocol):
@@ -58,12 +54,6 @@ class Baselines(Protocol):
     def baseline(self) -> BaselineSummary | None:
         """Return the active baseline, if one is frozen."""
         ...
-
-
-@router.get("/overview")
-def get_overview(_: Viewer, overview: Annotated[Overviews, kept("overview")]) -> Overview:
-    """Return the counts over everything stored, and how far the fold is behind."""
-    return overview.overview()
 
 
 @router.get("/streams", responses={200: {"headers": LINK}})

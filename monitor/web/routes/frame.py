@@ -46,6 +46,12 @@ LISTINGS = {
 router = APIRouter()
 
 
+@router.get("/streams", response_class=HTMLResponse, include_in_schema=False)
+def find_stream(request: Request) -> Response:
+    """Return a page that goes on to the stream whose `signal`, `cohort` and `model` the URL names."""
+    return _framed(request, "find_stream.html")
+
+
 @router.get("/streams/{stream_id}", response_class=HTMLResponse, include_in_schema=False)
 def stream_page(request: Request, histories: HistoriesPort, stream_id: str) -> Response:
     """Return the page of one stream; 404 for an unknown one, except where the asker has not said who they are."""

@@ -19,8 +19,9 @@ from monitor.errors import NotFound
 from monitor.web.auth import Operator, Viewer
 from monitor.web.paging import LINK, NumberedPage, WholePage, span
 from monitor.web.problem import describe
+from monitor.web.routes.alarm import AlarmsPort
 from monitor.web.routes.model import ReleasesPort
-from monitor.web.state import Number, kept
+from monitor.web.state import MAX_BIGINT, Number, kept
 
 router = APIRouter(tags=["jobs"])
 
@@ -60,7 +61,9 @@ class Jobs(Protocol):
         """Return every action, and what it lacks where nobody can start it."""
         ...
 
-    def start_job(self, action: Action, reason: str, *, actor: Actor, force: bool = False) -> Job:
+    def start_job(
+        self, action: Action, reason: str, *, actor: Actor, force: bool = False, alarm_id: int | None = None
+    ) -> Job:
         """Queue a job by hand; `Conflict` while another job of the action is live, where it has nothing to train, and,
         unless it is forced, where annotators do not agree or have changed, or the budget is spent."""
         ...
@@ -79,6 +82,7 @@ class StartJob(BaseModel):
     action: Action
     reason: _Reason
     force: bool = Field(False, description="although annotators do not agree or have changed, or the budget is spent")
+    alarm_id: Annotated[int, Field(ge=1, le=MAX_BIGINT)] | None = Field(None, description="the alarm that it answers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +140,12 @@ def get_report(_: Operator, jobs: JobsPort, job_id: Number) -> HTMLResponse:
     return HTMLResponse(page, headers={"Content-Security-Policy": REPORT_POLICY})
 
 
-@router.post("/jobs", status_code=201, responses=describe(409))
-def start_job(actor: Operator, jobs: JobsPort, start: StartJob) -> JobItem:
+@router.post("/jobs", status_code=201, responses=describe(404, 409))
+def start_job(actor: Operator, jobs: JobsPort, alarms: AlarmsPort, start: StartJob) -> JobItem:
     """Start a job by hand; one job of an action can be live at a time."""
-    return _item(jobs.start_job(start.action, start.reason, actor=actor, force=start.force))
+    if start.alarm_id is not None and alarms.alarm(start.alarm_id) is None:
+        raise NotFound(f"alarm_id = {start.alarm_id}: there is no such alarm; /api/v1/alarms lists them")
+    return _item(jobs.start_job(start.action, start.reason, actor=actor, force=start.force, alarm_id=start.alarm_id))
 
 
 @router.post("/jobs/{job_id}/{order}", responses=describe(404, 409))
