@@ -131,7 +131,7 @@ def test_what_people_judged_trains_a_model_that_the_settings_may_name(
         insert_labels(connection, labels)
     file, out = tmp_path / "refusals.jsonl", tmp_path / "model"
     assert run("review", "refusals", str(file), POSTGRES__URL=postgres_url).code == 0
-    assert retrain(["refusal", "--labels", str(file), "--out", str(out)]) == 0
+    assert retrain(["refusal", "--labels", str(file), "--begin", "shipped", "--out", str(out)]) == 0
     question = (Message("user", "How do I cook oats for 3 people?"),)
     evasion = "We would rather leave oats to your own kitchen."
     usual = refusal_model_of(RefusalSettings())
