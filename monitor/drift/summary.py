@@ -30,8 +30,8 @@ class SignalSummary:
     kind_wander: float  # tau_g: the same of one kind of prompts
     unsteady: tuple[str, ...]  # cohorts whose streams raise no alert: they wandered too much, or too little is known
     detector: str
-    made_from: str  # "window", "kept answers" of it, or "first values": its own, which came later
-    since: int  # the place from which it is followed, where it came later; 0: with all others
+    made_from: str = "window"  # "window", "kept answers" of it, or "first values": its own, which came later
+    since: int = 0  # the place from which it is followed, where it came later; 0: with all others
 
 
 @dataclass(frozen=True, slots=True)
