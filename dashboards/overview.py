@@ -97,6 +97,12 @@ def _wrong() -> Panels:
         )
         .override_by_name("alertname", [alert])
         .no_value("No alert fires, or the rules are not loaded."),
+    ]
+
+
+def _told() -> Panels:
+    """Return what shows whether receivers of notifications are reached."""
+    return [
         lines(
             "People that are told",
             "Messages on incidents that receivers took, an hour.",
@@ -183,7 +189,7 @@ def overview() -> Rows:
     )
     return {
         "": _now(),
-        "What is wrong": _wrong(),
+        "What is wrong": [*_wrong(), *_told()],
         "What is watched": _watched(),
         "Whether it runs": [*_running(), nearest, release],
     }
