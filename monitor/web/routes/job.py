@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from monitor.domain.job import Action, Job, Offer, PlannedStart
+from monitor.domain.job import Action, Job, JobState, Offer, PlannedStart
 from monitor.domain.order import Actor, JobOrder, allowed_orders
 from monitor.domain.release import Bake
 from monitor.domain.shadow import Shadow
@@ -43,8 +43,10 @@ class Jobs(Protocol):
     A change raises `NotFound` for a number nobody has, and `Conflict` where the job's state does not allow it.
     """
 
-    def jobs(self, *, limit: int, before: int | None = None) -> Sequence[Job]:
-        """Return the newest jobs first, those numbered below *before* where it is given."""
+    def jobs(
+        self, *, limit: int, before: int | None = None, state: JobState | None = None, action: Action | None = None
+    ) -> Sequence[Job]:
+        """Return the newest jobs first, those numbered below *before*, in *state* and of *action* where given."""
         ...
 
     def job(self, job_id: int) -> JobDetail | None: ...
@@ -72,6 +74,10 @@ class Jobs(Protocol):
         """Carry out *order* as `domain.order.ORDERS` has it."""
         ...
 
+    def override(self, job_id: int, reason: str, *, actor: Actor) -> Job:
+        """Promote a candidate that failed the gate."""
+        ...
+
 
 JobsPort = Annotated[Jobs, kept("jobs")]
 
@@ -83,6 +89,12 @@ class StartJob(BaseModel):
     reason: _Reason
     force: bool = Field(False, description="although annotators do not agree or have changed, or the budget is spent")
     alarm_id: Annotated[int, Field(ge=1, le=MAX_BIGINT)] | None = Field(None, description="the alarm that it answers")
+
+
+class Override(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: _Reason = Field(description="why the verdict does not count")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +114,19 @@ class JobPage:
 
 
 @router.get("/jobs", responses={200: {"headers": LINK}})
-def list_jobs(_: Viewer, jobs: JobsPort, releases: ReleasesPort, page: NumberedPage) -> Sequence[JobItem]:
+def list_jobs(
+    _: Viewer,
+    jobs: JobsPort,
+    releases: ReleasesPort,
+    page: NumberedPage,
+    *,
+    state: JobState | None = None,
+    action: Action | None = None,
+) -> Sequence[JobItem]:
     """List jobs, the newest first, with what an operator may ask of each."""
     baking = {bake.job_id: bake for bake in releases.open_bakes()}
-    found = page.give(jobs.jobs(limit=page.wanted, before=page.after), lambda job: job.job_id)
+    kept = jobs.jobs(limit=page.wanted, before=page.after, state=state, action=action)
+    found = page.give(kept, lambda job: job.job_id)
     return [_item(job, baking.get(job.job_id)) for job in found]
 
 
@@ -146,6 +167,12 @@ def start_job(actor: Operator, jobs: JobsPort, alarms: AlarmsPort, start: StartJ
     if start.alarm_id is not None and alarms.alarm(start.alarm_id) is None:
         raise NotFound(f"alarm_id = {start.alarm_id}: there is no such alarm; /api/v1/alarms lists them")
     return _item(jobs.start_job(start.action, start.reason, actor=actor, force=start.force, alarm_id=start.alarm_id))
+
+
+@router.post("/jobs/{job_id}/override", responses=describe(404, 409))
+def override_gate(actor: Operator, jobs: JobsPort, job_id: Number, body: Override) -> JobItem:
+    """Promote a candidate that failed the gate; the audit keeps the reason."""
+    return _item(jobs.override(job_id, body.reason, actor=actor))
 
 
 @router.post("/jobs/{job_id}/{order}", responses=describe(404, 409))
