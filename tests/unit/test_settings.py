@@ -79,7 +79,7 @@ def test_settings_are_frozen() -> None:
         ({"DRIFT__REFERENCE__ENDPOINT": "vllm:8000"}, "drift.reference.endpoint = 'vllm:8000': String should match"),
         ({"DRIFT__REFERENCE__ENDPOINT": "http://me:hidden@vllm"}, "drift.reference.endpoint: String should match"),
         ({"INGEST__COHORT_KEYS": "dataset"}, "MONITOR_INGEST__COHORT_KEYS: write it as JSON"),
-        ({"WEB__HOST": "0.0.0.0"}, "set web.tokens first"),
+        ({"WEB__HOST": "0.0.0.0"}, "set web.tokens, web.oidc or web.wants_login first"),
         (
             {"WEB__HOST": "::", "WEB__TOKENS": '{"k": "viewer"}'},
             "a token of the role 'viewer' is shorter than 16 characters",
