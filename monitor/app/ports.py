@@ -22,6 +22,7 @@ from monitor.app.rules import controller_rules_of
 from monitor.app.signal_rows import SignalRows
 from monitor.app.signals import signals_of
 from monitor.drift.correlation import Correlations
+from monitor.drift.heatmap import Heatmaps
 from monitor.drift.moved import MovedDays
 from monitor.drift.status import Streams
 from monitor.ingest.limits import limits_of
@@ -34,6 +35,7 @@ from monitor.postgres.labels import PostgresLabels
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.audit import PostgresAuditLog
+from monitor.postgres.views.console import PostgresConsole
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
 from monitor.postgres.views.traces import PostgresTraces
@@ -52,8 +54,13 @@ def ports_of(
 ) -> Ports:
     """Return what the console, the API and the commands read and change."""
     streams = PostgresStreams(engine, signals_of(settings))
+    overview = PostgresOverview(engine, kafka_lag=kafka_lag)
+    console = PostgresConsole(engine, overview)
     return Ports(
-        overview=PostgresOverview(engine, kafka_lag=kafka_lag),
+        overview=overview,
+        boards=console,
+        heatmaps=Heatmaps(console),
+        versions=console,
         streams=Streams(streams),
         days=moved_days_of(engine, settings),
         baselines=streams,

@@ -62,11 +62,11 @@ from monitor.rewards.turns import SharedScorer
 from monitor.runs.artifact import Artifact
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
-from monitor.telemetry.console import show_console
 from monitor.telemetry.health import Health
 from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
 from monitor.telemetry.probes import ProbeMetrics
+from monitor.telemetry.program import show_program
 from monitor.telemetry.reference import ReferenceMetrics
 from monitor.telemetry.releases import ReleaseMetrics
 from monitor.telemetry.signals import SignalCounts
@@ -347,5 +347,5 @@ def _registry(console_url: str | None) -> CollectorRegistry:
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
-    show_console(console_url, registry)
+    show_program(registry, console_url=console_url)
     return registry

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from monitor.cli.alarm import AsJson
-from monitor.cli.database import open_database
+from monitor.cli.desk import open_desk
 from monitor.cli.terminal import cell, say, show_json, show_table
 from monitor.signals.estimand import WIN_RATE, WIN_RATE_LC
 
@@ -53,14 +53,13 @@ def winrate(
     as_json: AsJson = False,
 ) -> None:
     """Show how often people prefer the answer to its reference, by cohort, and how well that is known."""
-    from monitor.app.estimates import estimates_of
     from monitor.errors import InvalidInput
     from monitor.signals.estimand import ESTIMANDS
 
     if signal not in ESTIMANDS:
         raise InvalidInput(f"--signal {signal}: labels do not tell it; name one of {', '.join(ESTIMANDS)}")
-    with open_database() as (engine, settings):
-        found = estimates_of(engine, settings).reports(signal=signal)
+    with open_desk() as desk:
+        found = desk.estimates(signal)
     reports = [report.only(window=window, cohort=cohort, policy_model=policy_model) for report in found]
     if as_json:
         show_json([asdict(report) for report in reports])
@@ -82,10 +81,11 @@ def _no_row(report: LabelReport) -> str:
 
 def estimate_table(estimates: Iterable[Estimate]) -> Table:
     """Return a row an estimate, with the length-controlled one beside it."""
-    columns = ("cohort", "policy model", "window", "traces", "labels", "estimate", "95%", "anytime", "labels alone")
+    whose = ("cohort", "policy model", "window", "traces", "labels")
     rows = list(estimates)
     several = len({row.criteria_version for row in rows}) > 1  # rows that would look the same but for these
-    table = Table(*columns, "labels gained", "to halve it", "length-controlled", *(["criteria"] if several else []))
+    told = ("by model", "estimate", "95%", "anytime", "labels alone", "labels gained", "to halve it")
+    table = Table(*whose, *told, "length-controlled", *(["criteria"] if several else []))
     controlled = {_key(row): row for row in rows if row.signal == WIN_RATE_LC.name}
     for row in rows:
         if row.signal == WIN_RATE_LC.name:
@@ -98,6 +98,7 @@ def estimate_table(estimates: Iterable[Estimate]) -> Table:
             window_text(row.span),
             str(row.traces),
             str(row.labels),
+            "-" if row.opinion is None else f"{row.opinion:.1%}",
             (row.reason or "-") if row.estimate is None else f"{row.estimate:.1%}",
             _interval(row.bounds),
             _interval(row.anytime),

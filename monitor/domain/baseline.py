@@ -34,5 +34,6 @@ def window_bounds(window: TraceWindow, traces: int) -> tuple[int, int]:
     start = traces - last if last is not None else first
     end = traces if stop is None else stop
     if start is None or not 0 <= start < end <= traces:
-        raise InvalidInput(f"the baseline's window {start} to {end} is not within the {traces} traces stored")
+        asked = f"the last {last} traces" if last is not None else f"traces {start} to {end}"
+        raise InvalidInput(f"the baseline's window: {asked} are not among the {traces} stored")
     return start, end

@@ -17,6 +17,7 @@ from monitor.access.credential import RememberedCredentials
 from monitor.telemetry.health import Health
 from monitor.web import problem
 from monitor.web.auth import Gatekeeper, Guard, admit
+from monitor.web.feed import Feed
 from monitor.web.middleware import GZIP_BYTES, BodyLimit, ContentTags, HeadAsGet, SecurityHeaders
 from monitor.web.parameters import refuse_unknown_parameters
 from monitor.web.routes import (
@@ -29,6 +30,7 @@ from monitor.web.routes import (
     erasure,
     estimate,
     frame,
+    front,
     job,
     label,
     model,
@@ -45,6 +47,7 @@ from monitor.web.routes import (
 _API = (
     whoami,
     access,
+    front,
     drift,
     stream,
     alarm,
@@ -71,7 +74,10 @@ class Ports:
     raise `Unavailable`; the client is told to come back.
     """
 
-    overview: drift.Overviews
+    overview: front.Overviews
+    boards: front.Boards
+    heatmaps: front.Heatmaps
+    versions: front.Versions
     streams: drift.Streams
     days: drift.Days
     baselines: drift.Baselines
@@ -129,6 +135,7 @@ def create_app(
         setattr(app.state, port.name, getattr(ports, port.name))
     app.state.health = health
     app.state.registry = registry
+    app.state.feed = Feed(lambda: {**ports.versions.versions(), "health": readiness_of(health)})
     app.state.login = login
     guard = Guard(tokens, names, wants_login, None if login is None else login.session_cookie)
     app.state.gatekeeper = Gatekeeper(guard, RememberedCredentials(ports.credentials))
@@ -147,3 +154,8 @@ def create_app(
     app.include_router(access.pages)
     app.mount("/static", StaticFiles(directory=page.CONSOLE / "static"), name="static")
     return app
+
+
+def readiness_of(health: Health) -> str:
+    """Return which parts are not ready; why changes too often to be news."""
+    return " ".join(sorted(part for part, reason in health.ready()[1].items() if reason))

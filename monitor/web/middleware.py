@@ -85,8 +85,15 @@ class HeadAsGet:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sent = False
+
         async def send_without_body(message: Message) -> None:
-            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+            nonlocal sent
+            if message["type"] != "http.response.body":
+                await send(message)
+            elif not sent:  # what comes in pieces, or never ends, is over with the first
+                sent = True
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         if scope["type"] == "http" and scope["method"] == "HEAD":
             await self._app(dict(scope, method="GET"), receive, send_without_body)

@@ -6,7 +6,9 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -74,6 +76,19 @@ def test_the_url_holds_the_range_and_the_keyboard_reads_single_points(page: Page
     expect(page.locator("#span")).to_have_text("2026-11-21 00:05:00Z to 2026-11-21 06:05:00Z")
     page.goto(f"{address}/streams/3?range=6h&until=2026-11-01T00:00:00Z")
     expect(page.locator("#empty")).to_contain_text("What is kept goes from 2026-11-20 12:00:00Z")
+
+
+def test_a_dashboard_s_link_by_labels_goes_on_to_the_newest_stream_that_has_them(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    newer = replace(KEY, policy_model="chat-3"), monitor.statuses[0].last_timestamp + timedelta(hours=1)
+    monitor.statuses.append(replace(monitor.statuses[0], key=newer[0], last_timestamp=newer[1], stream_id=4))
+    cohort = quote(KEY.cohort)
+    for model, number in ((KEY.policy_model, 3), ("other", 4), ("", 4)):
+        page.goto(f"{address}/streams?signal={KEY.signal}&cohort={cohort}&model={model}")
+        page.wait_for_url(f"**/streams/{number}")
+    page.goto(f"{address}/streams?signal={KEY.signal}&cohort=product%3Dnone")
+    expect(page.locator("#empty")).to_contain_text("There is no stream of this signal in this cohort")
 
 
 def test_what_is_not_known_is_refused_and_a_database_that_is_away_is_told(

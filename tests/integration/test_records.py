@@ -125,7 +125,7 @@ def change_of(seen: FreezePreview, signal: str) -> LawChange:
 
 def test_a_window_that_is_not_there_is_refused_and_nothing_is_frozen(ward: Ward, engine: Engine) -> None:
     baselines = Baselines(engine, Settings())
-    with pytest.raises(InvalidInput, match="not within the 600 traces stored"):
+    with pytest.raises(InvalidInput, match="the last 601 traces are not among the 600 stored"):
         baselines.freeze(TraceWindow(last=601), actor=ADA)
     assert baselines.baselines(limit=1) == []
     assert PostgresFoldStore(engine).active() is None

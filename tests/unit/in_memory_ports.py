@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
 from typing import TypeVar
 
 from monitor.app.signal_rows import SignalRows
@@ -14,6 +15,7 @@ from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity,
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.episode import AlarmPage, Compared, EpisodeRecords, GivenOrder, events_of
 from monitor.domain.erasure import Erasure, ErasureSubject
+from monitor.domain.finding import IncidentBoard, card_of, choose, leads_of
 from monitor.domain.incident import Incident, IncidentDetail, episode_of, sum_up
 from monitor.domain.job import LIVE, Action, Hold, Job, JobState, Offer, PlannedStart
 from monitor.domain.label import Label, LabelOutcome, StoredLabel
@@ -26,6 +28,7 @@ from monitor.drift.correlation import RewardCorrelation
 from monitor.drift.curve import Curves
 from monitor.drift.explain import Explanation, explain
 from monitor.drift.fold import FoldRules
+from monitor.drift.heatmap import Heatmap, LiveAlarm, Table, View
 from monitor.drift.moved import MovedStreams
 from monitor.drift.sentence import Levels, sentence
 from monitor.drift.summary import BaselineLaws
@@ -155,6 +158,9 @@ class InMemoryMonitor:
     def ports(self) -> Ports:
         return Ports(
             overview=self,
+            boards=self,
+            heatmaps=self,
+            versions=self,
             streams=self,
             days=self,
             baselines=self,
@@ -211,9 +217,53 @@ class InMemoryMonitor:
         opened = len(self.alarms(state=AlarmState.OPEN, limit=1000))
         return replace(self.counts, open_alarms=opened, paging_incidents=len(paging))
 
+    def versions(self) -> dict[str, str]:
+        self._reach()
+        streams = (self.statuses, self.registry, self.stored)
+        models = (self.registry, self.announced, self.frozen, self.anchored, self.together)
+        told = {"counts": self.overview(), "incidents": self.stored, "streams": streams, "models": models}
+        jobs = (self.kept, self.history, self.planned, self.lacking, self.baking)
+        return {name: sha256(repr(part).encode()).hexdigest() for name, part in (told | {"jobs": jobs}).items()}
+
+    def board(self, *, states: Collection[AlarmState], limit: int) -> IncidentBoard:
+        chosen, totals = choose(self.incidents(states=states, limit=1000), limit)
+        members = {one.incident_id: self._members(one.incident_id) for one in chosen}
+        cards = [
+            card_of(one, leads_of(members[one.incident_id]), alarms=len(members[one.incident_id])) for one in chosen
+        ]
+        return IncidentBoard(tuple(cards), totals)
+
+    def heatmap(self, view: View) -> Heatmap:
+        self._reach()
+        live = [item for item in self.stored.values() if item.state.is_live]
+        alarms = [
+            LiveAlarm(
+                alarm_id=item.alarm_id,
+                stream=item.alarm.stream,
+                kind=item.alarm.kind,
+                state=item.state,
+                severity=item.alarm.severity,
+                direction=item.alarm.direction,
+                effect=None if item.alarm.effect is None else item.alarm.effect.estimate,
+            )
+            for item in live
+        ]
+        champion = None if self.registry.champion is None else self.registry.champion.version
+        return Table(self.statuses, alarms, champion=champion).show(view)
+
+    def _members(self, incident_id: int) -> list[StoredAlarm]:
+        return [item for item in self.stored.values() if item.incident_id == incident_id]
+
     def streams(self) -> Sequence[StreamStatus]:
         self._reach()
         return tuple(self.statuses)
+
+    def unwatched_cohorts(self) -> tuple[str, ...]:
+        self._reach()
+        return ("new",)
+
+    def unwatched_scorers(self) -> tuple[tuple[str, str], ...]:
+        return (("reward", "v2"),)
 
     def laws(self) -> BaselineLaws | None:
         self._reach()
@@ -255,9 +305,12 @@ class InMemoryMonitor:
     def alarm(self, alarm_id: int) -> StoredAlarm | None:
         return self.stored.get(alarm_id)
 
-    def jobs(self, *, limit: int, before: int | None = None) -> Sequence[Job]:
+    def jobs(
+        self, *, limit: int, before: int | None = None, state: JobState | None = None, action: Action | None = None
+    ) -> Sequence[Job]:
         self._reach()
-        return newest(self.kept.values(), lambda job: job.job_id, limit, before)
+        fitting = [job for job in self.kept.values() if state in {None, job.state} and action in {None, job.action}]
+        return newest(fitting, lambda job: job.job_id, limit, before)
 
     def job(self, job_id: int) -> JobDetail | None:
         job = self.kept.get(job_id)
@@ -329,7 +382,7 @@ class InMemoryMonitor:
         return newest(shown, lambda incident: incident.incident_id, limit, before)
 
     def incident(self, incident_id: int) -> IncidentDetail | None:
-        alarms = [item for item in self.stored.values() if item.incident_id == incident_id]
+        alarms = self._members(incident_id)
         return IncidentDetail(Incident(incident_id, sum_up(alarms), NOW), tuple(alarms)) if alarms else None
 
     def order_incident(
@@ -367,14 +420,16 @@ class InMemoryMonitor:
         self._reach()
         return [Offer(action, self.lacking.get(action)) for action in Action]
 
-    def start_job(self, action: Action, reason: str, *, actor: Actor, force: bool = False) -> Job:
+    def start_job(
+        self, action: Action, reason: str, *, actor: Actor, force: bool = False, alarm_id: int | None = None
+    ) -> Job:
         with self._lock:
             if self.held is not None and not force:
                 raise Conflict(f"{action}: {self.held}; it can be forced")
             for other in self.kept.values():
                 if other.action is action and other.state in LIVE:
                     raise Conflict(f"job {other.job_id} ({action}) is {other.state}; wanted no live job of the action")
-            job = a_job(len(self.kept) + 1, action=action, reason=reason, requested_by=actor.name, alarm_id=None)
+            job = a_job(len(self.kept) + 1, action=action, reason=reason, requested_by=actor.name, alarm_id=alarm_id)
             return self._keep(job, actor)
 
     def move_job(self, job_id: int, order: JobOrder, *, actor: Actor) -> Job:
@@ -386,6 +441,15 @@ class InMemoryMonitor:
             if target is None:
                 raise Conflict(f"job {job_id} is {job.state}; it cannot follow the order {order.value!r}")
             return self._keep(replace(job, state=target), actor)
+
+    def override(self, job_id: int, reason: str, *, actor: Actor) -> Job:
+        with self._lock:
+            job = self.kept.get(job_id)
+            if job is None:
+                raise NotFound(f"job {job_id}: no such job")
+            if job.state is not JobState.FAILED_GATE:
+                raise Conflict(f"job {job_id} is {job.state}; an override wants one that failed the gate")
+            return self._keep(replace(job, state=JobState.PROMOTED), actor)
 
     def _keep(self, job: Job, actor: Actor) -> Job:
         self.kept[job.job_id] = job

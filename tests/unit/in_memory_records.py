@@ -21,7 +21,7 @@ from monitor.domain.stored_trace import (
     TraceText,
 )
 from monitor.domain.view import BaselineSummary
-from monitor.drift.preview import FreezePreview
+from monitor.drift.preview import FreezePreview, LawChange
 from monitor.drift.summary import BaselineLaws
 from monitor.errors import Conflict
 
@@ -57,6 +57,7 @@ class InMemoryRecords:
     frozen: list[BaselineSummary] = field(default_factory=list)  # oldest first
     audited: list[AuditRow] = field(default_factory=list)  # oldest first
     stored: int = 1000  # traces
+    laws: tuple[LawChange, ...] = ()  # that a preview tells
 
     def traces(self, query: TraceQuery, *, limit: int, after: TracePlace | None = None) -> FoundTraces:
         numbered = [(TracePlace(row.stored_on, 1, number), row) for number, row in enumerate(self.rows)][::-1]
@@ -97,7 +98,7 @@ class InMemoryRecords:
     def preview(self, window: TraceWindow) -> FreezePreview:
         start, stop = window_bounds(window, self.stored)
         active = self.frozen[-1].baseline_id if self.frozen else None
-        return FreezePreview(start, stop, active, (), (), (), 0)
+        return FreezePreview(start, stop, active, self.laws, ("lang=fr",), (), 2)
 
     def freeze(
         self, window: TraceWindow, *, actor: Actor, note: str = "", instead_of: int | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, and_, select, text
+from sqlalchemy import Connection, Engine, and_, select, text
 
 from monitor.domain.stream import StreamKey, StreamNumbers
 from monitor.domain.view import BaselineSummary
@@ -32,15 +32,8 @@ class PostgresStreams:
             return active_baseline(connection, known)
 
     def numbers(self, baseline_id: int) -> dict[StreamKey, StreamNumbers]:
-        table = schema.detector.c
-        columns = (table.observations, table.mean, table.last_timestamp, table.evidence_log)
-        key = (table.signal, table.cohort, table.policy_model, table.scorer_version)
-        named = schema.stream.c
-        same = and_(*(named[column.name] == column for column in key))
-        query = select(*key, *columns, named.stream_id).select_from(schema.detector.outerjoin(schema.stream, same))
-        query = query.where(table.baseline_id == baseline_id)
         with transaction(self._engine) as connection:
-            return {StreamKey(*row[:4]): StreamNumbers(*row[4:]) for row in connection.execute(query)}
+            return stream_numbers(connection, baseline_id)
 
     def seen_cohorts(self) -> set[str]:
         with transaction(self._engine) as connection:
@@ -55,3 +48,14 @@ class PostgresStreams:
         """Return the active baseline, if one is frozen."""
         with transaction(self._engine) as connection:
             return next(iter(summaries(connection, schema.baseline.c.active, limit=1)), None)
+
+
+def stream_numbers(connection: Connection, baseline_id: int) -> dict[StreamKey, StreamNumbers]:
+    table = schema.detector.c
+    columns = (table.observations, table.mean, table.last_timestamp, table.evidence_log)
+    key = (table.signal, table.cohort, table.policy_model, table.scorer_version)
+    named = schema.stream.c
+    same = and_(*(named[column.name] == column for column in key))
+    query = select(*key, *columns, named.stream_id).select_from(schema.detector.outerjoin(schema.stream, same))
+    query = query.where(table.baseline_id == baseline_id)
+    return {StreamKey(*row[:4]): StreamNumbers(*row[4:]) for row in connection.execute(query)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from datetime import date
 from typing import Annotated, Protocol
 
@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query
 
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.stream import StreamStatus
-from monitor.domain.view import BaselineSummary, Overview
+from monitor.domain.view import BaselineSummary
 from monitor.drift.correlation import RewardCorrelation
 from monitor.drift.moved import MovedStreams
 from monitor.drift.summary import BaselineLaws
@@ -22,10 +22,6 @@ from monitor.web.state import kept
 router = APIRouter(tags=["drift"])
 
 
-class Overviews(Protocol):
-    def overview(self) -> Overview: ...
-
-
 class Streams(Protocol):
     def streams(self) -> Sequence[StreamStatus]:
         """Return the streams of the active baseline, in any order."""
@@ -34,6 +30,20 @@ class Streams(Protocol):
     def laws(self) -> BaselineLaws | None:
         """Return what the active baseline holds, if one is frozen."""
         ...
+
+    def unwatched_cohorts(self) -> tuple[str, ...]:
+        """Return the cohorts that were seen, and of which the active baseline says nothing."""
+        ...
+
+    def unwatched_scorers(self) -> tuple[tuple[str, str], ...]:
+        """Return signal and scorer version of what was seen lately without a law."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unwatched:
+    cohorts: tuple[str, ...]
+    scorers: tuple[tuple[str, str], ...]  # signal and scorer version
 
 
 class Days(Protocol):
@@ -60,16 +70,16 @@ class Baselines(Protocol):
         ...
 
 
-@router.get("/overview")
-def get_overview(_: Viewer, overview: Annotated[Overviews, kept("overview")]) -> Overview:
-    """Return the counts over everything stored, and how far the fold is behind."""
-    return overview.overview()
-
-
 @router.get("/streams", responses={200: {"headers": LINK}})
 def list_streams(_: Viewer, streams: Annotated[Streams, kept("streams")], page: NamedPage) -> Sequence[StreamStatus]:
     """List the streams by name; an `evidence_log` of null is no evidence at all."""
     return page.cut(streams.streams(), lambda stream: astuple(stream.key))
+
+
+@router.get("/streams/unwatched")
+def get_unwatched(_: Viewer, streams: Annotated[Streams, kept("streams")]) -> Unwatched:
+    """Return what was seen, and the active baseline says nothing of: a new baseline would."""
+    return Unwatched(streams.unwatched_cohorts(), streams.unwatched_scorers())
 
 
 @router.get("/moved")

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from monitor.domain.job import Action, Job, Offer, PlannedStart
+from monitor.domain.job import Action, Job, JobState, Offer, PlannedStart
 from monitor.domain.order import Actor, JobOrder, allowed_orders
 from monitor.domain.release import Bake
 from monitor.domain.shadow import Shadow
@@ -19,8 +19,9 @@ from monitor.errors import NotFound
 from monitor.web.auth import Operator, Viewer
 from monitor.web.paging import LINK, NumberedPage, WholePage, span
 from monitor.web.problem import describe
+from monitor.web.routes.alarm import AlarmsPort
 from monitor.web.routes.model import ReleasesPort
-from monitor.web.state import Number, kept
+from monitor.web.state import MAX_BIGINT, Number, kept
 
 router = APIRouter(tags=["jobs"])
 
@@ -42,8 +43,10 @@ class Jobs(Protocol):
     A change raises `NotFound` for a number nobody has, and `Conflict` where the job's state does not allow it.
     """
 
-    def jobs(self, *, limit: int, before: int | None = None) -> Sequence[Job]:
-        """Return the newest jobs first, those numbered below *before* where it is given."""
+    def jobs(
+        self, *, limit: int, before: int | None = None, state: JobState | None = None, action: Action | None = None
+    ) -> Sequence[Job]:
+        """Return the newest jobs first, those numbered below *before*, in *state* and of *action* where given."""
         ...
 
     def job(self, job_id: int) -> JobDetail | None: ...
@@ -60,13 +63,19 @@ class Jobs(Protocol):
         """Return every action, and what it lacks where nobody can start it."""
         ...
 
-    def start_job(self, action: Action, reason: str, *, actor: Actor, force: bool = False) -> Job:
+    def start_job(
+        self, action: Action, reason: str, *, actor: Actor, force: bool = False, alarm_id: int | None = None
+    ) -> Job:
         """Queue a job by hand; `Conflict` while another job of the action is live, where it has nothing to train, and,
         unless it is forced, where annotators do not agree or have changed, or the budget is spent."""
         ...
 
     def move_job(self, job_id: int, order: JobOrder, *, actor: Actor) -> Job:
         """Carry out *order* as `domain.order.ORDERS` has it."""
+        ...
+
+    def override(self, job_id: int, reason: str, *, actor: Actor) -> Job:
+        """Promote a candidate that failed the gate."""
         ...
 
 
@@ -79,6 +88,13 @@ class StartJob(BaseModel):
     action: Action
     reason: _Reason
     force: bool = Field(False, description="although annotators do not agree or have changed, or the budget is spent")
+    alarm_id: Annotated[int, Field(ge=1, le=MAX_BIGINT)] | None = Field(None, description="the alarm that it answers")
+
+
+class Override(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: _Reason = Field(description="why the verdict does not count")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +114,19 @@ class JobPage:
 
 
 @router.get("/jobs", responses={200: {"headers": LINK}})
-def list_jobs(_: Viewer, jobs: JobsPort, releases: ReleasesPort, page: NumberedPage) -> Sequence[JobItem]:
+def list_jobs(
+    _: Viewer,
+    jobs: JobsPort,
+    releases: ReleasesPort,
+    page: NumberedPage,
+    *,
+    state: JobState | None = None,
+    action: Action | None = None,
+) -> Sequence[JobItem]:
     """List jobs, the newest first, with what an operator may ask of each."""
     baking = {bake.job_id: bake for bake in releases.open_bakes()}
-    found = page.give(jobs.jobs(limit=page.wanted, before=page.after), lambda job: job.job_id)
+    kept = jobs.jobs(limit=page.wanted, before=page.after, state=state, action=action)
+    found = page.give(kept, lambda job: job.job_id)
     return [_item(job, baking.get(job.job_id)) for job in found]
 
 
@@ -136,10 +161,18 @@ def get_report(_: Operator, jobs: JobsPort, job_id: Number) -> HTMLResponse:
     return HTMLResponse(page, headers={"Content-Security-Policy": REPORT_POLICY})
 
 
-@router.post("/jobs", status_code=201, responses=describe(409))
-def start_job(actor: Operator, jobs: JobsPort, start: StartJob) -> JobItem:
+@router.post("/jobs", status_code=201, responses=describe(404, 409))
+def start_job(actor: Operator, jobs: JobsPort, alarms: AlarmsPort, start: StartJob) -> JobItem:
     """Start a job by hand; one job of an action can be live at a time."""
-    return _item(jobs.start_job(start.action, start.reason, actor=actor, force=start.force))
+    if start.alarm_id is not None and alarms.alarm(start.alarm_id) is None:
+        raise NotFound(f"alarm_id = {start.alarm_id}: there is no such alarm; /api/v1/alarms lists them")
+    return _item(jobs.start_job(start.action, start.reason, actor=actor, force=start.force, alarm_id=start.alarm_id))
+
+
+@router.post("/jobs/{job_id}/override", responses=describe(404, 409))
+def override_gate(actor: Operator, jobs: JobsPort, job_id: Number, body: Override) -> JobItem:
+    """Promote a candidate that failed the gate; the audit keeps the reason."""
+    return _item(jobs.override(job_id, body.reason, actor=actor))
 
 
 @router.post("/jobs/{job_id}/{order}", responses=describe(404, 409))

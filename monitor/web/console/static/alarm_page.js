@@ -5,8 +5,10 @@ import { offerAnswers } from "./alarm_answers.js";
 import { showCauses } from "./alarm_causes.js";
 import { showCohorts } from "./alarm_cohorts.js";
 import { marksOf, showHistory } from "./alarm_history.js";
+import { offerFreeze } from "./alarm_freeze.js";
 import { showOrders } from "./alarm_orders.js";
 import { showPlots } from "./alarm_plot.js";
+import { offerStart } from "./alarm_start.js";
 import { byId, element, parts, reconcile, setAttribute, setText, showMessage } from "./dom.js";
 import { decomposition, setInstant, utc, words } from "./format.js";
 import { createFold, updateFold } from "./job_fold.js";
@@ -77,6 +79,8 @@ function show() {
   byId("stream").hidden = stream === null;
   setAttribute(byId("stream"), "href", `/streams/${stream}?until=${encodeURIComponent(aroundOf(stored))}`);
   showOrders(path, stored, { isOperator, refresh });
+  offerStart(stored.alarm_id, byId("title").textContent, { isOperator, refresh });
+  offerFreeze({ isOperator, refresh });
   const marks = curves === null ? [] : marksOf(events, curves);
   showPlots(curves, marks, stored.alarm.severity);
   showCohorts(curves, stored.alarm);
@@ -112,7 +116,7 @@ function aroundOf({ alarm }) {
 
 function showJobs(jobs, { alarm_id: id }) {
   byId("jobs").hidden = false;
-  showMessage(byId("jobs-empty"), jobs.length ? "" : "No job answers it yet. The console says what holds one.");
+  showMessage(byId("jobs-empty"), jobs.length ? "" : isOperator ? "No job answers it yet: Start a job… says what holds one." : "No job answers it yet. The console says what holds one.");
   reconcile(byId("jobs-list"), jobs.toReversed(), { key: (job) => job.job_id, create: createJob, update: (card, job) => updateJob(card, job, id) });
 }
 
