@@ -142,9 +142,6 @@ def assemble(call: Call, agreed: Callable[[str], str | None], now: datetime) -> 
     ended = first.end_ns if first.end_ns is not None else first.start_ns
     if ended is None:
         ended = call.end_ns
-    latency = None
-    if first.start_ns is not None and first.end_ns is not None and first.end_ns >= first.start_ns:
-        latency = (first.end_ns - first.start_ns) / 1e9
     return Trace(
         trace_id=first.call_id,
         timestamp=EPOCH + timedelta(microseconds=ended // 1000) if ended else now,
@@ -157,7 +154,7 @@ def assemble(call: Call, agreed: Callable[[str], str | None], now: datetime) -> 
         finish_reason=told.finish_reason,
         input_tokens=told.input_tokens,
         output_tokens=told.output_tokens,
-        latency_seconds=latency,
+        latency_seconds=_latency(first),
         first_token_seconds=told.first_token_seconds,
         cached_input_tokens=told.cached_input_tokens,
         output_type=told.output_type,
@@ -166,6 +163,12 @@ def assemble(call: Call, agreed: Callable[[str], str | None], now: datetime) -> 
         tool_calls=tool_calls,
         truncated=is_cut or (response is not None and response.truncated),
     )
+
+
+def _latency(part: Part) -> float | None:
+    if part.start_ns is None or part.end_ns is None or part.end_ns < part.start_ns:
+        return None
+    return (part.end_ns - part.start_ns) / 1e9
 
 
 def _told(parts: Sequence[Part]) -> Part:
