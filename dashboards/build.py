@@ -1,27 +1,26 @@
-"""Write what is generated: the Grafana dashboard and docs/metrics.md.
+"""Write what is generated: Grafana's dashboards and docs/metrics.md.
 
-`python -m dashboards.build` writes both; the tests hold them current.
+`python -m dashboards.build` writes them; the tests hold them current.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from dashboards.panel import Panel, Row
-from dashboards.panels import ROWS
+from dashboards.drift import drift
+from dashboards.frame import render
+from dashboards.ingest import ingest
+from dashboards.overview import overview
+from dashboards.retraining import retraining
+from dashboards.rewards import rewards
 from monitor.telemetry.declaration import Part, Series
 from monitor.telemetry.series import SERIES
 
 ROOT = Path(__file__).parent.parent
-DASHBOARD = ROOT / "dashboards/grafana/rlhf-monitor.json"
+DASHBOARDS = ROOT / "dashboards/grafana"
 METRICS_PAGE = ROOT / "docs/metrics.md"
-UID = "rlhf-monitor"  # fixed, so links to the dashboard outlive a rebuild
 
-_WIDTH = 24
-_STREAMS = 'monitor_stream_mean{namespace=~"$namespace",job=~"$job"}'
-_DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _PARTS: Mapping[Part, str] = {
     Part.WORKER: "Every process of `rlhf-monitor run` exports these; sum or take the maximum over processes.",
     Part.CONTROLLER: (
@@ -29,48 +28,43 @@ _PARTS: Mapping[Part, str] = {
         " for 30 seconds (and `drift.fold_seconds`): PostgreSQL is away, or the leader hangs."
         " A number that is missing is unknown, never 0."
     ),
-    Part.SERVING: "Exported by `rlhf-monitor serve-rewards`, with `monitor_scored_tokens_total` from above.",
+    Part.SERVING: "Exported by `rlhf-monitor serve-rewards`, with `monitor_scored_tokens_total` and"
+    " `monitor_build_info` from above.",
 }
 
 
-def render_dashboard() -> str:
-    dashboard = {
-        "uid": UID,
-        "title": "rlhf-monitor",
-        "tags": ["rlhf-monitor"],
-        "schemaVersion": 39,
-        "version": 1,
-        "editable": True,
-        "graphTooltip": 1,
-        "refresh": "30s",
-        "time": {"from": "now-6h", "to": "now"},
-        "timezone": "utc",
-        "templating": {
-            "list": [
-                _datasource_variable(),
-                _variable("namespace", of="monitor_leader"),
-                _variable("job", of='monitor_leader{namespace=~"$namespace"}'),
-                _variable("signal", of=_STREAMS),
-                _variable("cohort", of=_STREAMS),
-            ]
-        },
-        "annotations": {"list": []},
-        "panels": list(_lay_out(ROWS)),
+def render_dashboards() -> dict[str, str]:
+    """Return each dashboard by its file's name; the uids are fixed, so that links outlive a rebuild."""
+    return {
+        "overview.json": render("rlhf-monitor", "Overview", "Is it well, and what is wrong?", overview()),
+        "drift.json": render("rlhf-monitor-drift", "Drift", "Signals against their baseline, and alarms.", drift()),
+        "rewards.json": render("rlhf-monitor-rewards", "Rewards", "What reward models and people say.", rewards()),
+        "ingest.json": render("rlhf-monitor-ingest", "Ingest", "What comes in, and what becomes of it.", ingest()),
+        "retraining.json": render(
+            "rlhf-monitor-retraining", "Retraining", "Labels, runs, and what follows a promotion.", retraining()
+        ),
     }
-    return json.dumps(dashboard, indent=2) + "\n"
 
 
 def render_metrics_page() -> str:
     lines = [
         "# Metrics",
         "",
-        "What the program exports on `/metrics`: how it does itself, and what it has found. Alerts and dashboard",
+        "What the program exports on `/metrics`: how it does itself, and what it has found. Alerts and dashboards",
         "are made of these series; [deploy.md](deploy.md) tells how to bring them into Prometheus and Grafana.",
         "",
         "- Keep deployments apart by `namespace` and `job`, the labels that Prometheus adds. Rules and panels do.",
-        "- Label values come from enums and settings. Only `cohort` comes from the traces' own labels: its number is",
-        "  bounded by `ingest.max_cohorts`, and what cannot be seen in it is written as an escape.",
+        "- Label values come from enums and settings. `cohort` comes from the traces' own labels: its number is",
+        "  bounded by `ingest.max_cohorts`, and what cannot be seen in it is written as an escape. `model` comes from",
+        "  them too: ten policy models are told apart, and the others are `other`.",
         "- `incident` is a number. The 1,000 newest open incidents are shown, with some series each.",
+        "- `monitor_stream_mean` counts since the baseline. For the mean over a window, say an hour, take",
+        '  `(sum by (signal, cohort) (rate(monitor_stream_sum_total{sign="added"}[1h])) - sum by (signal, cohort)',
+        '  (rate(monitor_stream_sum_total{sign="taken"}[1h]))) / sum by (signal, cohort)',
+        "  (rate(monitor_stream_observations_total[1h]))`.",
+        "- Who scrapes by OpenMetrics gets exemplars with `monitor_stage_seconds`: the id of a trace of the batch, as",
+        "  `trace_id` and `span_id`. An id that is neither a W3C trace id nor a UUID is the producer's own words. It",
+        "  might name a person, and is never exported. Prometheus keeps them by `--enable-feature=exemplar-storage`.",
         "- Generated from `monitor/telemetry/series.py` and its `*_series.py` by `python -m dashboards.build`.",
     ]
     for part, note in _PARTS.items():
@@ -80,105 +74,14 @@ def render_metrics_page() -> str:
 
 
 def main() -> None:
-    DASHBOARD.write_text(render_dashboard())
+    for name, text in render_dashboards().items():
+        (DASHBOARDS / name).write_text(text)
     METRICS_PAGE.write_text(render_metrics_page())
 
 
 def _table_row(series: Series) -> str:
     labels = ", ".join(f"`{label}`" for label in series.labels)
     return f"| `{series.name}` | {series.kind} | {labels} | {series.unit} | {series.help} |"
-
-
-def _lay_out(rows: tuple[Row, ...]) -> Iterator[dict[str, object]]:
-    """Yield Grafana panels left to right, each row under its heading; ids count from 1."""
-    number, y = 0, 0
-    for row in rows:
-        number += 1
-        yield {"id": number, "type": "row", "title": row.title, "collapsed": False, "panels": [], "gridPos": _at(0, y)}
-        x, y = 0, y + 1
-        for panel in row.panels:
-            if x + panel.width > _WIDTH:
-                x, y = 0, y + panel.height
-            number += 1
-            yield _panel(panel, number, _at(x, y, panel.width, panel.height))
-            x += panel.width
-        y += row.panels[-1].height
-
-
-def _at(x: int, y: int, width: int = _WIDTH, height: int = 1) -> dict[str, int]:
-    return {"x": x, "y": y, "w": width, "h": height}
-
-
-def _panel(panel: Panel, number: int, position: dict[str, int]) -> dict[str, object]:
-    return {
-        "id": number,
-        "type": panel.kind,
-        "title": panel.title,
-        "description": panel.description,
-        "datasource": _DATASOURCE,
-        "gridPos": position,
-        "targets": [
-            {
-                "refId": chr(ord("A") + index),
-                "datasource": _DATASOURCE,
-                "expr": query.expression,
-                "legendFormat": query.legend,
-                "instant": panel.kind != "timeseries",
-            }
-            for index, query in enumerate(panel.queries)
-        ],
-        "fieldConfig": {"defaults": _defaults(panel), "overrides": []},
-        "options": _OPTIONS[panel.kind],
-    }
-
-
-_REDUCE = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}}
-_OPTIONS: Mapping[str, object] = {
-    "timeseries": {
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
-        "tooltip": {"mode": "multi", "sort": "desc"},
-    },
-    "stat": {**_REDUCE, "colorMode": "value", "graphMode": "area"},
-    "bargauge": {**_REDUCE, "orientation": "horizontal", "displayMode": "basic", "showUnfilled": True},
-}
-
-
-def _defaults(panel: Panel) -> dict[str, object]:
-    steps: list[dict[str, object]] = [{"color": "red" if panel.red_below is not None else "green", "value": None}]
-    if panel.red_below is not None:
-        steps.append({"color": "green", "value": panel.red_below})
-    if panel.red_from is not None:
-        steps.append({"color": "red", "value": panel.red_from})
-    custom: dict[str, object] = {}
-    if panel.kind == "timeseries":
-        custom = {
-            "fillOpacity": 20 if panel.stacked else 0,
-            "stacking": {"mode": "normal" if panel.stacked else "none"},
-            "thresholdsStyle": {"mode": "line" if panel.red_from is not None else "off"},
-        }
-    bounds = {"min": 0, "max": 1} if panel.kind == "bargauge" else {}
-    return {"unit": panel.unit, "thresholds": {"mode": "absolute", "steps": steps}, "custom": custom, **bounds}
-
-
-def _datasource_variable() -> dict[str, object]:
-    return {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"}
-
-
-def _variable(label: str, *, of: str) -> dict[str, object]:
-    """Return a choice among the values that *label* has in the series *of*; "All" takes those without it too."""
-    return {
-        "name": label,
-        "label": label.capitalize(),
-        "type": "query",
-        "datasource": _DATASOURCE,
-        "query": {"query": f"label_values({of}, {label})", "refId": "A"},
-        "refresh": 2,
-        "sort": 1,
-        "multi": True,
-        "includeAll": True,
-        "allValue": ".*",
-        "current": {"text": "All", "value": "$__all"},
-    }
 
 
 if __name__ == "__main__":

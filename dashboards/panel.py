@@ -1,51 +1,134 @@
-"""What a panel of the Grafana dashboard is, and which series a panel selects."""
+"""How panels look here: Grafana's own builders, with what all of ours have in common."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import TypeVar
 
+from grafana_foundation_sdk.builders import bargauge, common, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import common as looks
+from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models import units
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-@dataclass(frozen=True, slots=True)
-class Query:
-    expression: str
-    legend: str = "__auto"
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    title: str
-    description: str
-    queries: tuple[Query, ...]
-    unit: str = "short"  # Grafana's name of the unit
-    kind: str = "timeseries"  # or "stat", "bargauge"
-    width: int = 8  # of 24
-    height: int = 8
-    red_from: float | None = None  # a threshold is drawn here
-    red_below: float | None = None
-    stacked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    title: str
-    panels: tuple[Panel, ...]
-
+SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
+RATE = "$__rate_interval"  # what Grafana makes of the time between two scrapes
 
 HERE = 'namespace=~"$namespace",job=~"$job"'
 ALL = f"{{{HERE}}}"
-PAGES = f'{{{HERE},severity="alert"}}'
-STREAM = f'{{{HERE},signal=~"$signal",cohort=~"$cohort"}}'
+STREAM = f'{HERE},signal=~"$signal",cohort=~"$cohort"'
 SERVERS = '{namespace=~"$namespace"}'  # `serve-rewards` is a scrape job of its own
 
+CONSOLE = "${console:raw}"  # `web.public_url`, as the program itself exports it
+RUNBOOKS = "${runbooks:raw}"
+PER_SECOND = "suffix:/s"
 
-def stat(
-    title: str,
-    description: str,
-    expression: str,
-    *,
-    unit: str = "short",
-    red_from: float | None = None,
-    red_below: float | None = None,
-) -> Panel:
-    query = (Query(expression),)
-    return Panel(title, description, query, unit, "stat", 4, 4, red_from=red_from, red_below=red_below)
+Panels = Sequence[Builder[models.Panel]]
+Graph = TypeVar("Graph", timeseries.Panel, stat.Panel, bargauge.Panel, table.Panel)
+
+
+def query(expression: str, legend: str = "__auto") -> prometheus.Dataquery:
+    """Return a query whose series are named by *legend*."""
+    return prometheus.Dataquery().expr(expression).legend_format(legend).datasource(SOURCE)
+
+
+def lines(
+    title: str, description: str, *queries: prometheus.Dataquery, unit: str = units.Short, width: int = 8
+) -> timeseries.Panel:
+    """Return values over time."""
+    panel = timeseries.Panel().legend(
+        common.VizLegendOptions()
+        .display_mode(looks.LegendDisplayMode.LIST)
+        .placement(looks.LegendPlacement.BOTTOM)
+        .show_legend(True)
+    )
+    panel.tooltip(
+        common.VizTooltipOptions().mode(looks.TooltipDisplayMode.MULTI).sort(looks.SortOrder.DESCENDING)
+    ).fill_opacity(0)
+    framed = _framed(panel, title, description, unit=unit, width=width, height=8)
+    for number, asked in enumerate(queries):
+        framed.with_target(asked.range().ref_id(_ref(number)))
+    return framed
+
+
+def number(title: str, description: str, expression: str, *, unit: str = units.Short, width: int = 4) -> stat.Panel:
+    """Return one number of now."""
+    panel = stat.Panel().reduce_options(_last()).color_mode(looks.BigValueColorMode.VALUE)
+    framed = _framed(panel, title, description, unit=unit, width=width, height=4)
+    return framed.with_target(query(expression).instant().ref_id(_ref(0)))
+
+
+def bars(title: str, description: str, asked: prometheus.Dataquery, *, width: int = 12) -> bargauge.Panel:
+    """Return shares of one, now."""
+    panel = bargauge.Panel().reduce_options(_last()).orientation(looks.VizOrientation.HORIZONTAL)
+    panel.display_mode(looks.BarGaugeDisplayMode.BASIC).show_unfilled(True).min(0).max(1)
+    framed = _framed(panel, title, description, unit=units.Short, width=width, height=8)
+    return framed.with_target(asked.instant().ref_id(_ref(0)))
+
+
+def rows(title: str, description: str, expression: str, *, value: str | None, width: int = 12) -> table.Panel:
+    """Return a line for each series of now: its labels, and its value under the heading *value* unless that is None."""
+    hidden = {"Time": True, "Value": value is None}
+    renamed = {} if value is None else {"Value": value}
+    options = {"excludeByName": hidden, "renameByName": renamed, "indexByName": {}}
+    framed = _framed(table.Panel(), title, description, unit=units.Short, width=width, height=8)
+    framed.with_target(query(expression).instant().format(PromQueryFormat.TABLE).ref_id(_ref(0)))
+    return framed.with_transformation(models.DataTransformerConfig(id_val="organize", options=options))
+
+
+def red_from(panel: Graph, limit: float) -> Graph:
+    """Show values from *limit* on in red, with a line where there is an axis."""
+    if isinstance(panel, timeseries.Panel):
+        panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(looks.GraphThresholdsStyleMode.LINE))
+    return panel.thresholds(_steps(("green", None), ("red", limit)))
+
+
+def red_below(panel: stat.Panel, limit: float) -> stat.Panel:
+    return panel.thresholds(_steps(("red", None), ("green", limit)))
+
+
+def stacked(panel: timeseries.Panel) -> timeseries.Panel:
+    return panel.fill_opacity(20).stacking(common.StackingConfig().mode(looks.StackingMode.NORMAL))
+
+
+def by_unit(panel: timeseries.Panel) -> timeseries.Panel:
+    """Show each series in the unit that its name ends with, in brackets."""
+    for name, unit in (("ratio", units.PercentUnit), ("ms", units.Milliseconds), ("tokens", "suffix: tokens")):
+        panel.override_by_regexp(rf"/\({name}\)$/", [models.DynamicConfigValue("unit", unit)])
+    return panel
+
+
+def runbook(alert: str) -> builders.DashboardLink:
+    """Return a link to the runbook of *alert*."""
+    return link(f"Runbook: {alert}", f"{RUNBOOKS}/{alert}.md")
+
+
+def link(title: str, address: str) -> builders.DashboardLink:
+    built = builders.DashboardLink(title).type(models.DashboardLinkType.LINK).url(address)
+    return built.target_blank(True)
+
+
+def to_stream(panel: Graph, *, signal: str = "${__field.labels.signal:percentencode}") -> Graph:
+    """Let a click on a value lead to its stream's page in the console."""
+    cohort, model = (f"${{__field.labels.{name}:percentencode}}" for name in ("cohort", "model"))
+    address = f"{CONSOLE}/streams?signal={signal}&cohort={cohort}&model={model}"
+    return panel.data_links([link("The stream in the console", address)])
+
+
+def _framed(panel: Graph, title: str, description: str, *, unit: str, width: int, height: int) -> Graph:
+    return panel.title(title).description(description).datasource(SOURCE).unit(unit).span(width).height(height)
+
+
+def _last() -> common.ReduceDataOptions:
+    return common.ReduceDataOptions().calcs(["lastNotNull"]).values(False)
+
+
+def _steps(*steps: tuple[str, float | None]) -> builders.ThresholdsConfig:
+    built = [models.Threshold(color=color, value=value) for color, value in steps]
+    return builders.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(built)
+
+
+def _ref(number: int) -> str:
+    return chr(ord("A") + number)

@@ -21,6 +21,7 @@ from monitor.errors import Unavailable
 from tests.commands import Done, Run
 from tests.real_kafka import ROOT, EmbeddedKafka, Kafka, RealKafka, fetch_libraries, in_ci
 from tests.real_kubernetes import ControlPlane, build_control_plane
+from tests.real_oidc import build_provider
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
 TEMPLATE = "migrated"
@@ -57,6 +58,17 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def oidc() -> None:
+    """A provider of log-ins can be run; without Node its tests are skipped, never in CI."""
+    try:
+        build_provider()
+    except Unavailable as reason:
+        if in_ci():
+            raise
+        pytest.skip(f"OpenID Connect: {reason}")
 
 
 @pytest.fixture(scope="session")

@@ -139,14 +139,14 @@ def alerting(folder: Path, targets: Mapping[str, int]) -> Iterator[Alerting]:
         webhook = leaving.enter_context(serving(take))
         _write_configuration(folder, targets, webhook=webhook, manager=manager)
         leaving.enter_context(
-            _running(folder / "alertmanager.log", "prometheus-alertmanager", f"--config.file={folder}/alertmanager.yml",
-                     f"--storage.path={folder}/alertmanager", f"--web.listen-address=127.0.0.1:{manager}",
-                     "--cluster.listen-address=")
+            running_program(folder / "alertmanager.log", "prometheus-alertmanager",
+                            f"--config.file={folder}/alertmanager.yml", f"--storage.path={folder}/alertmanager",
+                            f"--web.listen-address=127.0.0.1:{manager}", "--cluster.listen-address=")
         )  # fmt: skip
         leaving.enter_context(
-            _running(folder / "prometheus.log", "prometheus", f"--config.file={folder}/prometheus.yml",
-                     f"--storage.tsdb.path={folder}/prometheus", f"--web.listen-address=127.0.0.1:{prometheus}",
-                     "--query.lookback-delta=5s", "--rules.alert.resend-delay=1s")
+            running_program(folder / "prometheus.log", "prometheus", f"--config.file={folder}/prometheus.yml",
+                            f"--storage.tsdb.path={folder}/prometheus", f"--web.listen-address=127.0.0.1:{prometheus}",
+                            "--query.lookback-delta=5s", "--rules.alert.resend-delay=1s")
         )  # fmt: skip
         yield Alerting(receiver, f"http://127.0.0.1:{prometheus}", f"http://127.0.0.1:{manager}")
 
@@ -173,7 +173,7 @@ def _write_configuration(folder: Path, targets: Mapping[str, int], *, webhook: i
 
 
 @contextmanager
-def _running(log: Path, *command: str) -> Iterator[None]:
+def running_program(log: Path, *command: str) -> Iterator[None]:
     with log.open("wb") as written:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=written, stderr=subprocess.STDOUT)
     try:

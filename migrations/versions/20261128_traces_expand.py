@@ -12,6 +12,7 @@ revision = "20261128_traces_expand"
 down_revision = "20261126_loop_expand"
 branch_labels = None
 depends_on = None
+_ENDS = ("expires_at", "revoked_at", "last_used_at")
 _NOT_COMPRESSED = ("subject_ids", "timestamps", "covariates")
 
 
@@ -49,10 +50,33 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("erasure_id", name=op.f("pk_erasure")),
     )
     op.create_index(op.f("ix_audit_subject"), "audit", ["subject"])
+    _create_credentials()
     _create_rollups()
     # Names and covariates hardly shrink: compressing them took an eighth of a checkpoint's work in the server.
     for column in _NOT_COMPRESSED:
         op.execute(f"alter table log_subject alter column {column} set storage external")
+
+
+def _create_credentials() -> None:
+    op.create_table(
+        "credential",
+        sa.Column("credential_id", sa.BigInteger(), autoincrement=True, nullable=False),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("digest", "kind", "name", "role")),
+        sa.Column("subject", sa.Text(), nullable=True),
+        sa.Column("created_by", sa.Text(), nullable=False),
+        _now("created_at"),
+        *(sa.Column(name, sa.DateTime(timezone=True), nullable=True) for name in _ENDS),
+        sa.PrimaryKeyConstraint("credential_id", name=op.f("pk_credential")),
+        sa.UniqueConstraint("digest", name=op.f("uq_credential_digest")),
+    )
+    op.create_index(
+        "uq_credential_live_token",
+        "credential",
+        ["name"],
+        unique=True,
+        postgresql_where=sa.text("kind = 'token' and revoked_at is null"),
+    )
+    op.create_index(op.f("ix_credential_expires_at"), "credential", ["expires_at"])
 
 
 def _create_rollups() -> None:
@@ -90,6 +114,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_audit_subject"), table_name="audit")
     for column in _NOT_COMPRESSED:
         op.execute(f"alter table log_subject alter column {column} set storage extended")
+    op.drop_table("credential")
     op.drop_table("erasure")
     op.drop_table("fragment")
     op.execute("delete from preference_text where reference_response is null")

@@ -162,7 +162,7 @@ def duties_of(
         Duty("watch_incidents", 0.0, WatchIncidents(PostgresIncidents(fenced), metrics, wait_of(settings))),
         *job_duties(settings, metrics, engine=engine, jobs=jobs),
         correlations_duty(engine, metrics),
-        Duty("show_last_refresh", 0.0, lambda: metrics.show_last_refresh(models.models().promoted_at)),
+        Duty("show_promotions", 0.0, lambda: metrics.show_promotions(models.promoted())),
         *label_duties(settings, label_metrics, engine=engine, fenced=fenced),
         *history_duties(settings, fenced),
         Duty("start_jobs", ANSWER_SECONDS, StartJobs(jobs)),

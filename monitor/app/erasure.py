@@ -51,8 +51,8 @@ class Erasing:
         self.files.remove(late)
         return done
 
-    def erasures(self, *, limit: int) -> Sequence[Erasure]:
-        return self.store.erasures(limit=limit)
+    def erasures(self, *, limit: int, before: int | None = None) -> Sequence[Erasure]:
+        return self.store.erasures(limit=limit, before=before)
 
     def _require_ended(self, found: Mapping[int, Sequence[Path]], *, told: str = "") -> None:
         busy = sorted(found.keys() & self.store.live_jobs())

@@ -19,6 +19,7 @@ from monitor.drift.sentence import ToldAlarm, levels_of, sentence
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.alarm_page import PostgresCurveLog, PostgresEpisodes
+from monitor.postgres.views.history import PostgresHistory
 from monitor.settings.root import Settings
 
 WEB_PLACES = 20_000  # folded again for a page; the terminal has time for all of them
@@ -64,6 +65,7 @@ class AlarmPages:
         self._alarms = PostgresAlarms(engine)
         self._episodes = PostgresEpisodes(engine)
         self._log = PostgresCurveLog(engine)
+        self._histories = PostgresHistory(engine)
         self._explanations = Explanations(engine, rules, max_places=WEB_PLACES)
         self._rules = rules
         self._drawing = threading.Lock()  # one folds at a time, however many look
@@ -83,7 +85,8 @@ class AlarmPages:
         records = self._episodes.records(stored, since=since, until=until)
         ends = [row.stop_place - 1 for row in records.baselines]
         moments |= {moment.place: moment for moment in self._log.moments(ends)}
-        return AlarmPage(stored, self.sentence(stored), events_of(stored, records, moments), records.jobs)
+        events, stream_id = events_of(stored, records, moments), self._histories.number_of(alarm.stream)
+        return AlarmPage(stored, self.sentence(stored), events, records.jobs, stream_id)
 
     def explanation(self, alarm_id: int) -> Explanation | None:
         """Return what can be said of an alarm, folded again as far as a page may wait."""

@@ -1,17 +1,24 @@
-"""What the leader does so that a stream's past can be drawn, from the settings."""
+"""Streams' pasts: what the leader does so that they can be drawn, and what their pages are given."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Protocol
 
 from sqlalchemy import Engine
 
 from monitor.app.leader import Duty
+from monitor.app.signals import signals_of
+from monitor.domain.history import HistoryRange
+from monitor.drift.history import StreamHistory, about, band_in, marks_of, points_of
 from monitor.drift.rollup import Bucket, BucketKey, roll_up
+from monitor.drift.stored import ActiveBaseline
 from monitor.postgres.rollups import PostgresRollups, Unread
+from monitor.postgres.views.history import PostgresHistory
 from monitor.settings.root import Settings
+from monitor.signals.set import SignalSet
 
 STEP_PLACES = 20_000  # of the log in one turn: what is behind is caught up in so many at a time
 PAUSE_SECONDS = 10.0  # between two steps where all is read: each writes every stream's row once
@@ -44,3 +51,49 @@ class RollUp:
 
 def history_duties(settings: Settings, fenced: Engine) -> list[Duty]:
     return [Duty("roll_up", 0.0, RollUp(PostgresRollups(fenced, days=settings.retention.rollup_days)))]
+
+
+class StreamHistories:
+    """`web.routes.stream.Histories`; may be asked from many threads."""
+
+    def __init__(self, engine: Engine, signals: SignalSet) -> None:
+        self._store = PostgresHistory(engine)
+        self._signals = signals
+        self._known: ActiveBaseline | None = None
+
+    @classmethod
+    def of(cls, engine: Engine, settings: Settings) -> StreamHistories:
+        return cls(engine, signals_of(settings))
+
+    def knows(self, stream_id: int) -> bool:
+        return self._store.knows(stream_id)
+
+    def history(self, stream_id: int, chosen: HistoryRange, *, until: datetime | None) -> StreamHistory | None:
+        found = self._store.stored(stream_id, chosen, until, self._known)
+        if found is None:
+            return None
+        self._known = found.active
+        band, unit = band_in(None if found.active is None else found.active.baseline, found.stream.key)
+        known_unit, meaning = about(self._signals, found.stream.key.signal)
+        return StreamHistory(
+            stream=found.stream,
+            unit=unit or known_unit,
+            meaning=meaning,
+            range=chosen,
+            since=found.since,
+            until=found.until,
+            width_seconds=chosen.width_seconds,
+            points=points_of(found.buckets, chosen.width_seconds),
+            band=band,
+            marks=marks_of(
+                found.alarms,
+                found.baselines,
+                found.releases,
+                found.models,
+                since=found.since,
+                until=found.until,
+            ),
+            first=found.first,
+            last=found.last,
+            related=found.related,
+        )

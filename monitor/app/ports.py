@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine
 
 from monitor.app.anchor import anchors_of
+from monitor.app.baselines import Baselines
 from monitor.app.erasure import Erasing
 from monitor.app.estimates import estimates_of
 from monitor.app.explaining import AlarmPages
+from monitor.app.history import StreamHistories
 from monitor.app.labels import LabelIntake
 from monitor.app.probes import probe_reports_of
 from monitor.app.release import Released
@@ -20,18 +22,23 @@ from monitor.app.rules import controller_rules_of
 from monitor.app.signal_rows import SignalRows
 from monitor.app.signals import signals_of
 from monitor.drift.correlation import Correlations
+from monitor.drift.heatmap import Heatmaps
 from monitor.drift.moved import MovedDays
 from monitor.drift.status import Streams
 from monitor.ingest.limits import limits_of
 from monitor.own.failures import Failures
 from monitor.postgres.alarms import PostgresAlarms
+from monitor.postgres.credentials import PostgresCredentials
 from monitor.postgres.days import PostgresDays
 from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.labels import PostgresLabels
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.streams import PostgresFoldStore
+from monitor.postgres.views.audit import PostgresAuditLog
+from monitor.postgres.views.console import PostgresConsole
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
+from monitor.postgres.views.traces import PostgresTraces
 from monitor.settings.root import Settings
 from monitor.telemetry.intake import LabelCounts
 from monitor.web.app import Ports
@@ -47,8 +54,13 @@ def ports_of(
 ) -> Ports:
     """Return what the console, the API and the commands read and change."""
     streams = PostgresStreams(engine, signals_of(settings))
+    overview = PostgresOverview(engine, kafka_lag=kafka_lag)
+    console = PostgresConsole(engine, overview)
     return Ports(
-        overview=PostgresOverview(engine, kafka_lag=kafka_lag),
+        overview=overview,
+        boards=console,
+        heatmaps=Heatmaps(console),
+        versions=console,
         streams=Streams(streams),
         days=moved_days_of(engine, settings),
         baselines=streams,
@@ -65,6 +77,11 @@ def ports_of(
         agreement=agreement_of(engine, settings),
         probes=probe_reports_of(engine, settings.probes),
         erasures=Erasing.of(engine, settings.retrain),
+        traces=PostgresTraces(engine),
+        freezes=Baselines(engine, settings),
+        audit=PostgresAuditLog(engine),
+        credentials=PostgresCredentials(engine),
+        histories=StreamHistories.of(engine, settings),
         signals=SignalRows(settings, failures or Failures()),
         labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),
     )

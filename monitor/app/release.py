@@ -53,8 +53,8 @@ class Released:
     def of(cls, engine: Engine) -> Released:
         return cls(BakeLog(engine), AnnouncementLog(engine), ShadowLog(engine))
 
-    def announcements(self, *, limit: int) -> Sequence[Announcement]:
-        return self.log.announcements(limit=limit)
+    def announcements(self, *, limit: int, before: int | None = None) -> Sequence[Announcement]:
+        return self.log.announcements(limit=limit, before=before)
 
     def open_bakes(self) -> Sequence[Bake]:
         return self.bakes.open_bakes()

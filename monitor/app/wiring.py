@@ -17,6 +17,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import event
 
+from monitor.app.access import login_of
 from monitor.app.anchor import anchor_scoring_of
 from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
@@ -61,11 +62,11 @@ from monitor.rewards.turns import SharedScorer
 from monitor.runs.artifact import Artifact
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
-from monitor.telemetry.console import show_console
 from monitor.telemetry.health import Health
 from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
 from monitor.telemetry.probes import ProbeMetrics
+from monitor.telemetry.program import show_program
 from monitor.telemetry.reference import ReferenceMetrics
 from monitor.telemetry.releases import ReleaseMetrics
 from monitor.telemetry.signals import SignalCounts
@@ -189,6 +190,8 @@ class Daemon:
             registry=self._registry,
             tokens=self.settings.web.tokens,
             names=self.settings.web.names,
+            login=login_of(self.settings.web),
+            wants_login=self.settings.web.wants_login,
         )
         server = WebServer(app, host=self.settings.web.host, port=self.settings.web.port, health=self.health)
         self.port = server.start()
@@ -344,5 +347,5 @@ def _registry(console_url: str | None) -> CollectorRegistry:
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
-    show_console(console_url, registry)
+    show_program(registry, console_url=console_url)
     return registry

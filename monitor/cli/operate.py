@@ -16,9 +16,10 @@ from monitor.cli.database import open_database, operator
 from monitor.cli.explanation import explanation_lines, law_lines, law_table
 from monitor.cli.table import anchor_line, correlation_table, job_table, moved_table, plan_table, stream_table
 from monitor.cli.terminal import MAX_NUMBER, plain, say, show_json, show_table
+from monitor.domain.baseline import TraceWindow
 from monitor.domain.job import Action, Job
 from monitor.domain.order import JobOrder
-from monitor.errors import InvalidInput, NotFound
+from monitor.errors import NotFound
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -65,19 +66,13 @@ def baseline_freeze(
     note: Annotated[str, typer.Option("--note", help="Why this window.")] = "",
 ) -> None:
     """Freeze a new baseline from a window of traces; alarms against the old one are superseded."""
-    from monitor.app.rules import null_rule_of
-    from monitor.drift.controller import freeze_window
-    from monitor.postgres.streams import PostgresFoldStore
+    from monitor.app.baselines import Baselines
 
     with open_database() as (engine, settings):
-        store = PostgresFoldStore(engine)
-        store.place_entries()
-        traces = store.placed_traces()
-        start, stop = _window(traces, last, first_index, stop_index)
-        first_place, stop_place = store.place_of_trace(start), store.place_of_trace(stop - 1) + 1
-        frozen = freeze_window(store, null_rule_of(settings), first_place=first_place, stop_place=stop_place)
-        active = store.freeze(frozen, by=operator().name, note=note or f"traces {start} to {stop} of {traces}")
-    say(f"baseline {active.baseline_id} is frozen from the traces {start} to {stop - 1}")
+        window = TraceWindow(last, first_index, stop_index)
+        made = Baselines(engine, settings).freeze(window, actor=operator(), note=note)
+    stop = made.first_trace + made.traces
+    say(f"baseline {made.baseline_id} is frozen from the traces {made.first_trace} to {stop - 1}")
 
 
 @drift.command("status")
@@ -305,16 +300,6 @@ def _streams(engine: Engine) -> PostgresStreams:
     from monitor.postgres.views.streams import PostgresStreams
 
     return PostgresStreams(engine)
-
-
-def _window(traces: int, last: int | None, first_index: int | None, stop_index: int | None) -> tuple[int, int]:
-    start = first_index if last is None else traces - last
-    stop = traces if stop_index is None else stop_index
-    if (last is None) == (first_index is None) or (last is not None and stop_index is not None):
-        raise InvalidInput("baseline freeze: say which traces: --last N, or --first I and, if you like, --stop J")
-    if start is None or not 0 <= start < stop <= traces:
-        raise InvalidInput(f"baseline freeze: the window {start} to {stop} is not within the {traces} traces stored")
-    return start, stop
 
 
 def _tell(job: Job) -> None:

@@ -17,6 +17,7 @@ from monitor.cli.review import review
 from monitor.cli.rewards import serve_rewards
 from monitor.cli.signals import signals
 from monitor.cli.terminal import say
+from monitor.cli.tokens import tokens
 from monitor.cli.winrate import winrate
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ app.command("decode")(offline.decode)
 app.add_typer(erase, name="erase")
 app.add_typer(dead_letters, name="dead-letters")
 app.command("signals")(signals)
+app.add_typer(tokens, name="tokens")
 app.command("score")(offline.score)
 app.command("backtest")(offline.backtest)
 

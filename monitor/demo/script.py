@@ -72,7 +72,7 @@ def demo_settings(
         "labels": {"baseline_labels": 300, "block_traces": 32},
         "review": REVIEW,
         "retrain": retrain,
-        "web": {"port": port},
+        "web": {"port": port} | ({"public_url": f"http://127.0.0.1:{port}"} if port else {}),
     }
 
 

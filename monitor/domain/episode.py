@@ -90,6 +90,7 @@ class AlarmPage:
     sentence: str
     events: tuple[EpisodeEvent, ...]  # in the order of the clock
     jobs: tuple[Job, ...]  # that the alarms of its incident started
+    stream_id: int | None = None  # of its stream's page; None: it has no history
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ class StreamNumbers:
     mean: float  # in the signal's unit
     last_timestamp: datetime
     evidence_log: float  # log e / log A
+    stream_id: int | None = None  # of its page; None: nothing of it is rolled up yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +39,4 @@ class StreamStatus:
     last_timestamp: datetime
     unit: str
     is_steady: bool = True  # False: the baseline's window moved too much by itself for the stream to raise an alert
+    stream_id: int | None = None  # of its page and its history; None: there is none yet

@@ -54,6 +54,7 @@ class BaselineSummary:
     stop_place: int  # exclusive
     traces: int
     first_trace: int  # its number, from 0: places hold other subjects too
+    active: bool = True
 
 
 @dataclass(frozen=True, slots=True)

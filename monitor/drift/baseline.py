@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,6 +62,13 @@ def may_page(followed: Sequence[Stratum]) -> bool:
     return all(row.steady for row in followed) and sum(row.observations for row in followed) >= LEAST_JUDGED
 
 
+def followed_among(strata: Mapping[str, Stratum], cohort: str) -> list[Stratum]:
+    """Return those of a policy model's *strata*, by cohort, that *cohort*'s stream bets against."""
+    if cohort != ALL:
+        return [strata[cohort]] if cohort in strata else []
+    return [row for row in strata.values() if row.steady] or list(strata.values())
+
+
 @dataclass(frozen=True, slots=True)
 class SignalBaseline:
     """A signal's frozen law: what its scale keeps of the window, what it is expected to be, and its strata.
@@ -103,10 +110,7 @@ class SignalBaseline:
 
         A cohort whose own blocks moved by more than can be judged is left out of the roll-up, where others are steady.
         """
-        strata = self.for_policy(policy_model)
-        if cohort != ALL:
-            return [strata[cohort]] if cohort in strata else []
-        return [row for row in strata.values() if row.steady] or list(strata.values())
+        return followed_among(self.for_policy(policy_model), cohort)
 
     def for_policy(self, policy_model: str) -> dict[str, Stratum]:
         """Return by cohort the law *policy_model* had in the window, or the window's own for a model it never saw."""

@@ -21,7 +21,7 @@ from monitor.drift.freeze import NullRule, build_baseline
 from monitor.drift.incident import IncidentRule
 from monitor.drift.late import LateLaws
 from monitor.drift.log import FeedbackLog, LabelLog, ObservationLog, ProbeLog, windows_of
-from monitor.drift.status import status_of
+from monitor.drift.status import Beside
 from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold
 from monitor.drift.stream import Decision
 from monitor.drift.versions import Key, VersionLaws
@@ -278,14 +278,13 @@ class Controller:
     def _statuses(self) -> tuple[StreamStatus, ...]:
         fold = self._fold
         assert fold is not None
+        beside = Beside(fold.baseline)
         return tuple(
             status
             for key, stream in sorted(fold.streams.items())
             if (
-                status := status_of(
-                    key,
-                    fold.baseline,
-                    StreamNumbers(stream.observations, stream.mean, stream.last_timestamp, fold.evidence_log(key)),
+                status := beside.status(
+                    key, StreamNumbers(stream.observations, stream.mean, stream.last_timestamp, fold.evidence_log(key))
                 )
             )
             is not None

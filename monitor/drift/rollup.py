@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.domain.cohort import ALL, UNLABELLED
+from monitor.domain.history import COARSE, FINE
 from monitor.domain.observation import ObservationBatch, Series
 from monitor.domain.stream import StreamKey
 from monitor.stats.quantile_sketch import Codes, Counts, codes_of
 
-FINE, COARSE = 300, 3600  # seconds
 MICROS = 1_000_000
 
 Integers = NDArray[np.int64]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from monitor.domain.stream import StreamKey, StreamNumbers, StreamStatus
 from monitor.drift.asked import shift_key
-from monitor.drift.baseline import Baseline, SignalBaseline, may_page
+from monitor.drift.baseline import Baseline, SignalBaseline, Stratum, followed_among, may_page
 from monitor.drift.stored import ActiveBaseline
 from monitor.drift.summary import BaselineLaws, kinds_of, summarise
 from monitor.signals.input_shift import INPUT_SHIFT
@@ -37,16 +38,20 @@ class Streams:
     def __init__(self, store: StreamStore) -> None:
         self._store = store
         self._known: ActiveBaseline | None = None
+        self._beside: Beside | None = None
 
     def streams(self) -> tuple[StreamStatus, ...]:
         """Return the streams of the active baseline, sorted."""
         active = self._active()
         if active is None:
             return ()
+        beside = self._beside
+        if beside is None or beside.baseline is not active.baseline:
+            beside = self._beside = Beside(active.baseline)
         return tuple(
             status
             for key, numbers in sorted(self._store.numbers(active.baseline_id).items())
-            if (status := status_of(key, active.baseline, numbers)) is not None
+            if (status := beside.status(key, numbers)) is not None
         )
 
     def unwatched_cohorts(self) -> tuple[str, ...]:
@@ -81,45 +86,89 @@ class Streams:
         return self._known
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a baseline says of one stream, in its signal's unit."""
+
+    mean: float
+    lower: float
+    upper: float
+    unit: str
+    is_steady: bool
+
+
+class Beside:
+    """One baseline beside streams' numbers; what it says of a stream is looked up once.
+
+    Threads that find nothing yet look it up twice, and find the same.
+    """
+
+    def __init__(self, baseline: Baseline) -> None:
+        self.baseline = baseline
+        self._series: dict[tuple[str, str, str], tuple[Mapping[str, Stratum], tuple[float, float]]] = {}
+        self._expected: dict[StreamKey, Expected | None] = {}
+
+    def status(self, key: StreamKey, numbers: StreamNumbers) -> StreamStatus | None:
+        """Put a stream's numbers beside its baseline's; None where the baseline holds no law for it."""
+        if key not in self._expected:
+            self._expected[key] = self._expect(key)
+        expected = self._expected[key]
+        return None if expected is None else status_beside(key, expected, numbers)
+
+    def _expect(self, key: StreamKey) -> Expected | None:
+        if key == shift_key(key.cohort):
+            return Expected(0.0, 0.0, 0.0, INPUT_SHIFT.unit, is_steady=True)
+        law = self.baseline.get(key.signal, key.scorer_version)
+        if law is None:
+            return None
+        series = (key.signal, key.scorer_version, key.policy_model)
+        if series not in self._series:
+            self._series[series] = law.for_policy(key.policy_model), law.bounds
+        strata, bounds = self._series[series]
+        return expected_by(strata, key.cohort, bounds=bounds, unit=law.unit)
+
+
 def status_of(key: StreamKey, baseline: Baseline, numbers: StreamNumbers) -> StreamStatus | None:
-    """Put a stream's numbers beside its baseline's; None where *baseline* holds no law for it."""
-    if key == shift_key(key.cohort):
-        return StreamStatus(
-            key=key,
-            observations=numbers.observations,
-            mean=numbers.mean,
-            baseline_mean=0.0,
-            baseline_lower=0.0,
-            baseline_upper=0.0,
-            evidence_log=numbers.evidence_log,
-            last_timestamp=numbers.last_timestamp,
-            unit=INPUT_SHIFT.unit,
-        )
-    law = baseline.get(key.signal, key.scorer_version)
-    return None if law is None else status_by_law(key, law, numbers)
+    """Put one stream's numbers beside *baseline*'s, as `Beside` does for many."""
+    return Beside(baseline).status(key, numbers)
 
 
 def status_by_law(key: StreamKey, law: SignalBaseline, numbers: StreamNumbers) -> StreamStatus:
-    """Put a stream's numbers beside its law's, in the signal's unit.
+    expected = expected_by(law.for_policy(key.policy_model), key.cohort, bounds=law.bounds, unit=law.unit)
+    return status_beside(key, expected, numbers)
 
-    The baseline's mean is that of the stream's strata, by their share of the window; its bounds lie
-    two standard errors of that mean away.
-    """
-    strata = law.for_policy(key.policy_model)
-    chosen = [strata[key.cohort]] if key.cohort in strata else list(strata.values())
-    total = sum(row.observations for row in chosen)
-    baseline_mean = sum(row.mean * row.observations for row in chosen) / total
-    error = sum((row.standard_error * row.observations / total) ** 2 for row in chosen) ** 0.5
-    low, high = law.bounds
+
+def status_beside(key: StreamKey, expected: Expected, numbers: StreamNumbers) -> StreamStatus:
     return StreamStatus(
         key=key,
         observations=numbers.observations,
         mean=numbers.mean,
-        baseline_mean=baseline_mean,
-        baseline_lower=max(baseline_mean - 2.0 * error, low),
-        baseline_upper=min(baseline_mean + 2.0 * error, high),
+        baseline_mean=expected.mean,
+        baseline_lower=expected.lower,
+        baseline_upper=expected.upper,
         evidence_log=numbers.evidence_log,
         last_timestamp=numbers.last_timestamp,
-        unit=law.unit,
-        is_steady=may_page(law.followed(key.cohort, key.policy_model) or chosen),
+        unit=expected.unit,
+        is_steady=expected.is_steady,
+        stream_id=numbers.stream_id,
+    )
+
+
+def expected_by(strata: Mapping[str, Stratum], cohort: str, *, bounds: tuple[float, float], unit: str) -> Expected:
+    """Return what a policy model's *strata*, by cohort, say of one cohort's stream, or of the roll-up.
+
+    The mean is that of the stream's strata, by their share of the window; its bounds lie two standard errors
+    of that mean away, within those of the signal's values.
+    """
+    chosen = [strata[cohort]] if cohort in strata else list(strata.values())
+    total = sum(row.observations for row in chosen)
+    mean = sum(row.mean * row.observations for row in chosen) / total
+    error = sum((row.standard_error * row.observations / total) ** 2 for row in chosen) ** 0.5
+    low, high = bounds
+    return Expected(
+        mean=mean,
+        lower=max(mean - 2.0 * error, low),
+        upper=min(mean + 2.0 * error, high),
+        unit=unit,
+        is_steady=may_page(followed_among(strata, cohort) or chosen),
     )

@@ -60,7 +60,7 @@ class Observer:
         repeats: RepeatMemory,
         reward_model: Callable[[], RewardModel | None] = lambda: None,
         embedder: Embedder | None = None,
-        timed: Callable[[Stage], AbstractContextManager[None]] = lambda _stage: nullcontext(),
+        timed: Callable[[Stage, Sequence[str]], AbstractContextManager[None]] = lambda _stage, _ids: nullcontext(),
     ) -> None:
         self._rules = rules
         self._names = names
@@ -86,7 +86,8 @@ class Observer:
         for unknown in self.keys.due():
             log.warning("cohort_key_never_seen", hint=unknown)
         names = self._names.admit(labels)
-        with self._timed(Stage.SCORE):
+        ids = [trace.trace_id for trace in traces]
+        with self._timed(Stage.SCORE, ids):
             fresh = [not repeat for repeat in repeated]  # no signal reads how a repeat compares
             scored = score_traces(traces, self._reward_model(), self._rules.rewards, compared=fresh)
         selections = self._rules.selection.select(traces, repeated, [found.reward for found in scored])
@@ -96,9 +97,9 @@ class Observer:
         )
         embedded = None
         if self._embedder is not None:
-            with self._timed(Stage.EMBED):
+            with self._timed(Stage.EMBED, ids):
                 embedded = self._embedder.embed([None if item.repeated else item.trace.messages for item in observed])
         new_keys = {key: last for key, last in counted.items() if before.get(key) != last}
-        with self._timed(Stage.OBSERVE):
+        with self._timed(Stage.OBSERVE, ids):
             entry = gather(observed, embedded, self._rules.signals)
         return Observed(observed, entry, new_keys)

@@ -234,7 +234,8 @@ class Processor:
                 checkpoint = checkpoint or self.builder.build(decoded)
                 if checkpoint.rejected:
                     self._set_aside(batch, checkpoint.rejected)
-                with self.metrics.timed(Stage.CHECKPOINT):
+                ids = (item.trace.trace_id for item in checkpoint.observed.traces)
+                with self.metrics.timed(Stage.CHECKPOINT, ids):
                     labelled = self.store.write(replace(checkpoint, spans=spans))
             except Unavailable as reason:
                 self.health.set_not_ready(PART, str(reason).splitlines()[0], plain=reason.plain)

@@ -105,6 +105,14 @@ def recover_alarm(connection: Connection, baseline_id: int, recovery: Recovery) 
     return list(connection.execute(changed).scalars())
 
 
+def supersede_alarms(connection: Connection) -> None:
+    """End every alarm against a baseline: another one takes its place."""
+    before = schema.alarm.c.state != AlarmState.SUPERSEDED, schema.alarm.c.baseline_id.is_not(None)
+    hold_incidents(connection)
+    ended = update(schema.alarm).where(*before).values(state=AlarmState.SUPERSEDED, snoozed_until=None)
+    settle(connection, connection.execute(ended.returning(schema.alarm.c.incident_id)).scalars().all())
+
+
 def _of_episode(baseline_id: int, kind: AlarmKind, stream: StreamKey, episode: int) -> list[ColumnElement[bool]]:
     table = schema.alarm.c
     same = [table[name] == value for name, value in asdict(stream).items()]
@@ -118,11 +126,13 @@ class PostgresAlarms:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def alarms(self, *, state: AlarmState | None, limit: int) -> tuple[StoredAlarm, ...]:
-        """Return the newest alarms first, those in *state* where one is given."""
+    def alarms(self, *, state: AlarmState | None, limit: int, before: int | None = None) -> tuple[StoredAlarm, ...]:
+        """Return the newest alarms first; those in *state*, and numbered below *before*, where they are given."""
         query = select(schema.alarm).order_by(schema.alarm.c.alarm_id.desc()).limit(limit)
         if state is not None:
             query = query.where(schema.alarm.c.state == state)
+        if before is not None:
+            query = query.where(schema.alarm.c.alarm_id < before)
         with transaction(self._engine) as connection:
             return numbered_alarms(connection, connection.execute(query))
 

@@ -68,9 +68,11 @@ class AnnouncementLog:
             row = connection.execute(_WAITING, {"channel": channel}).one()
         return Waiting(row.announcements, float(row.seconds))
 
-    def announcements(self, *, limit: int) -> Sequence[Announcement]:
-        """Return the newest first, with how far each channel has come."""
+    def announcements(self, *, limit: int, before: int | None = None) -> Sequence[Announcement]:
+        """Return the newest first, with how far each channel has come; those numbered below *before*, if given."""
         newest = select(schema.announcement).order_by(schema.announcement.c.announcement_id.desc()).limit(limit)
+        if before is not None:
+            newest = newest.where(schema.announcement.c.announcement_id < before)
         delivery = schema.announcement_delivery
         with transaction(self._engine) as connection:
             rows = connection.execute(newest).mappings().all()

@@ -21,3 +21,10 @@ class PostgresAudit:
         short = {name: item[:MAX_TEXT_CHARACTERS] if isinstance(item, str) else item for name, item in detail.items()}
         entry = {"actor": by.name, "role": by.role, "action": action, "subject": subject, "detail": document(short)}
         self._connection.execute(insert(schema.audit).values(entry))
+
+
+def audit_freeze(connection: Connection, baseline_id: int, *, by: str, role: str | None, note: str) -> None:
+    """Keep that a person of *role* froze a baseline; without a role it was the leader, as its rules have it."""
+    if role is not None:
+        subject, detail = f"baseline {baseline_id}", {"note": note}
+        PostgresAudit(connection).record("baseline.freeze", subject, by=Author(by, role), detail=detail)

@@ -68,7 +68,10 @@ _RECORD = text(
     "insert into erasure (actor, kind, sha256, deleted) values (:actor, :kind, :sha256, cast(:deleted as jsonb))"
     " returning erasure_id, at"
 )
-_LIST = text("select erasure_id, at, actor, kind, sha256, deleted from erasure order by erasure_id desc limit :limit")
+_LIST = text(
+    "select erasure_id, at, actor, kind, sha256, deleted from erasure"
+    " where cast(:before as bigint) is null or erasure_id < :before order by erasure_id desc limit :limit"
+)
 _LIVE = text("select job_id from job where state = any(:held) or handle is not null")
 
 
@@ -115,12 +118,12 @@ class PostgresErasures:
             )
         return Erasure(subject.kind, subject.sha256, actor.name, deleted, row.erasure_id, row.at)
 
-    def erasures(self, *, limit: int) -> Sequence[Erasure]:
-        """Return the newest first."""
+    def erasures(self, *, limit: int, before: int | None = None) -> Sequence[Erasure]:
+        """Return the newest first, those numbered below *before* where it is given."""
         with transaction(self._engine) as connection:
             return [
                 Erasure(SubjectKind(row.kind), row.sha256, row.actor, dict(row.deleted), row.erasure_id, row.at)
-                for row in connection.execute(_LIST, {"limit": limit})
+                for row in connection.execute(_LIST, {"limit": limit, "before": before})
             ]
 
 

@@ -103,13 +103,20 @@ class PostgresIncidents:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def incidents(self, *, states: Collection[AlarmState], limit: int) -> tuple[Incident, ...]:
-        """Return the newest incidents first; those in one of *states*, unless that is empty."""
+    def incidents(
+        self, *, states: Collection[AlarmState], limit: int, before: int | None = None
+    ) -> tuple[Incident, ...]:
+        """Return the newest incidents first; those in one of *states*, unless that is empty.
+
+        Where *before* is given, those numbered below it.
+        """
         query = select(schema.incident).order_by(schema.incident.c.incident_id.desc()).limit(limit)
         if states:
             query = query.where(schema.incident.c.state.in_(tuple(states)))
+        if before is not None:
+            query = query.where(schema.incident.c.incident_id < before)
         with transaction(self._engine) as connection:
-            return tuple(_incident(row) for row in connection.execute(query))
+            return tuple(incident_of(row) for row in connection.execute(query))
 
     def open_incidents(self, wait: VerdictWait = NO_WAIT) -> tuple[Incident, ...]:
         """Return the incidents that are open, newest first, without those whose page still has to *wait*."""
@@ -167,7 +174,7 @@ def _detail(connection: Connection, incident_id: int) -> IncidentDetail | None:
         return None
     table = schema.alarm.c
     members = select(schema.alarm).where(table.incident_id == incident_id).order_by(table.place, table.alarm_id)
-    return IncidentDetail(_incident(row), numbered_alarms(connection, connection.execute(members)))
+    return IncidentDetail(incident_of(row), numbered_alarms(connection, connection.execute(members)))
 
 
 def _columns(facts: IncidentFacts) -> Mapping[str, object]:
@@ -175,7 +182,7 @@ def _columns(facts: IncidentFacts) -> Mapping[str, object]:
     return values | {"summary": clean(facts.summary), "causes": document(facts.causes)}
 
 
-def _incident(row: Row[Any]) -> Incident:
+def incident_of(row: Row[Any]) -> Incident:
     values = {name: getattr(row, name) for name in FACTS} | {
         "kind": AlarmKind(row.kind),
         "state": AlarmState(row.state),

@@ -49,8 +49,9 @@ class PostgresJobs:
     def by_number(self, job_ids: Collection[int]) -> Mapping[int, JobRecord]:
         return {record.job.job_id: record for record in self._all(_query().where(_JOB.job_id.in_(job_ids)))}
 
-    def newest(self, limit: int) -> Sequence[JobRecord]:
-        return self._all(_query().order_by(_JOB.job_id.desc()).limit(limit))
+    def newest(self, limit: int, before: int | None = None) -> Sequence[JobRecord]:
+        query = _query().order_by(_JOB.job_id.desc()).limit(limit)
+        return self._all(query if before is None else query.where(_JOB.job_id < before))
 
     def events(self, job_id: int) -> Sequence[JobEvent]:
         event = schema.job_event.c

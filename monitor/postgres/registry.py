@@ -41,6 +41,12 @@ class RewardRegistry:
         with transaction(self._engine) as connection:
             return connection.execute(query).scalar_one_or_none()
 
+    def promoted(self) -> dict[ModelRole, datetime]:
+        """Return when the model that each role names was put there."""
+        query = select(schema.registry.c.role, schema.registry.c.promoted_at)
+        with transaction(self._engine) as connection:
+            return {ModelRole(row.role): row.promoted_at for row in connection.execute(query)}
+
     def models(self, role: str = REWARD) -> Models:
         """Return the champion of *role*, the one before it, and the newest of the others."""
         this = select(schema.registry).where(schema.registry.c.role == role)

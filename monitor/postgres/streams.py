@@ -31,7 +31,8 @@ from monitor.drift.log import Excerpt, LabelSpan, SourceSpan, excerpt_of
 from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold, StoredStream
 from monitor.errors import Fenced, InvalidInput
 from monitor.postgres import schema
-from monitor.postgres.alarms import insert_alarm, recover_alarm
+from monitor.postgres.alarms import insert_alarm, recover_alarm, supersede_alarms
+from monitor.postgres.audit import audit_freeze
 from monitor.postgres.days import save_days
 from monitor.postgres.engine import transaction
 from monitor.postgres.incidents import file_alarms, hold_incidents, settle
@@ -196,7 +197,14 @@ class PostgresFoldStore:
             return active_baseline(connection, known)
 
     def freeze(
-        self, baseline: Baseline, *, by: str, note: str, only_first: bool = False, instead_of: int | None = None
+        self,
+        baseline: Baseline,
+        *,
+        by: str,
+        note: str,
+        role: str | None = None,
+        only_first: bool = False,
+        instead_of: int | None = None,
     ) -> ActiveBaseline:
         if not baseline.signals:
             raise InvalidInput(
@@ -209,10 +217,7 @@ class PostgresFoldStore:
             if there is not None and (only_first or instead_of not in {None, there.baseline_id}):
                 return there
             connection.execute(update(schema.baseline).where(schema.baseline.c.active).values(active=False))
-            before = schema.alarm.c.state != AlarmState.SUPERSEDED, schema.alarm.c.baseline_id.is_not(None)
-            hold_incidents(connection)
-            ended = update(schema.alarm).where(*before).values(state=AlarmState.SUPERSEDED, snoozed_until=None)
-            settle(connection, connection.execute(ended.returning(schema.alarm.c.incident_id)).scalars().all())
+            supersede_alarms(connection)
             values = {
                 "created_by": by,
                 "note": note,
@@ -227,6 +232,7 @@ class PostgresFoldStore:
             position = {"baseline_id": baseline_id, "next_sequence": sequence, "next_place": baseline.stop_place}
             connection.execute(insert(schema.fold_position).values(position))
             copy_window(connection, baseline_id, former=None if there is None else there.baseline_id)
+            audit_freeze(connection, baseline_id, by=by, role=role, note=note)
             active = active_baseline(connection)
             assert active is not None
             return active

@@ -49,13 +49,15 @@ class JobService:
         with self._begin() as work:
             return _create(work, launch, reason=reason, by=Author(actor, "daemon"))
 
-    def start_job(self, action: Action, reason: str, *, actor: Actor, force: bool = False) -> Job:
+    def start_job(
+        self, action: Action, reason: str, *, actor: Actor, force: bool = False, alarm_id: int | None = None
+    ) -> Job:
         """Queue a job by hand; *force* although its annotators do not agree or have changed, or the budget is spent.
 
         Raises `Conflict` where one of these holds it and it is not forced, where the action has nothing to train or to
         judge by, and while another job of it is live.
         """
-        launch = Launch(action, alarm_id=None, needs_approval=False)
+        launch = Launch(action, alarm_id=alarm_id, needs_approval=False)
         held = None if force else self._hold_by_hand(action)
         if held is not None:
             raise Conflict(f"{action}: {held.reason}: {held.detail}; it can be forced")
@@ -113,10 +115,10 @@ class JobService:
             raise InvalidInput(f"job {job_id}: an override by the {actor.role} {actor.name!r}; wanted an operator")
         return self._releases.override(job_id, reason, by=Author(actor.name, actor.role))
 
-    def jobs(self, *, limit: int) -> tuple[Job, ...]:
-        """Return the newest jobs first."""
+    def jobs(self, *, limit: int, before: int | None = None) -> tuple[Job, ...]:
+        """Return the newest jobs first, those numbered below *before* where it is given."""
         with self._begin() as work:
-            return tuple(record.job for record in work.jobs.newest(limit))
+            return tuple(record.job for record in work.jobs.newest(limit, before))
 
     def job(self, job_id: int) -> JobDetail | None:
         with self._begin() as work:

@@ -2,24 +2,66 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, SecretStr, StringConstraints, model_validator
 
 from monitor.settings.part import Part
 
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 MIN_TOKEN_CHARACTERS = 16  # of a token that others than this machine can try
+HASHED_TOKEN = re.compile(r"sha256:[0-9a-fA-F]{64}")
+RoleName = Literal["viewer", "annotator", "operator"]
+
+
+class OidcSettings(Part):
+    issuer: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s?#]+$",
+        description="the provider of log-ins (OpenID Connect), say https://id.example/realms/main; none: no log-in",
+    )
+    client_id: str = Field("rlhf-monitor", min_length=1, description="who the console is to the provider")
+    client_secret: SecretStr | None = Field(None, description="its secret; none: a public client, by PKCE alone")
+    scopes: tuple[str, ...] = Field(("openid", "profile", "email"), description="what the provider is asked for")
+    name_claims: tuple[str, ...] = Field(
+        ("email", "preferred_username"),
+        min_length=1,
+        description="the first of these claims that is there names a person in the audit; people must not choose it",
+    )
+    role_claim: str = Field(
+        "groups", description="the claim that tells the role, or the path to it: realm_access.roles (Keycloak)"
+    )
+    roles: dict[str, RoleName] = Field(
+        default_factory=dict,
+        description="value of that claim -> role; operator where one of several gives it, else the first here",
+    )
+    default_role: RoleName | None = Field(None, description="of whom the claim gives none; none: they stay outside")
+    session_hours: float = Field(
+        12.0, gt=0, le=720, description="until a person logs in again; a role that was taken away holds as long"
+    )
+    ca_file: Path | None = Field(None, description="certificates (PEM) to trust beside the system's")
+
+    @model_validator(mode="after")
+    def _useful(self) -> OidcSettings:
+        if self.issuer is not None and not self.roles and self.default_role is None:
+            raise ValueError("nobody could come in: set roles, or default_role")
+        return self
 
 
 class WebSettings(Part):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port of API, console and /metrics; 0 picks one")
-    tokens: dict[str, Literal["viewer", "annotator", "operator"]] = Field(
+    tokens: dict[str, RoleName] = Field(
         default_factory=dict,
-        description="bearer token (16 characters or more unless on loopback) -> role; none: loopback alone is served",
+        description="bearer token (16 characters or more unless on loopback), or `sha256:` and its digest in hex ->"
+        " role; none: loopback alone is served",
     )
-
+    wants_login: bool = Field(
+        False, description="serve nobody without a token, where `rlhf-monitor tokens create` alone makes them"
+    )
+    oidc: OidcSettings = Field(default_factory=OidcSettings, description="how people log in")
     public_url: str | None = Field(
         None,
         pattern=r"^https?://[^\s\"'<>?#]+$",
@@ -38,13 +80,28 @@ class WebSettings(Part):
         return self
 
     @model_validator(mode="after")
+    def _digests(self) -> WebSettings:
+        for token in self.tokens:
+            if token.startswith("sha256:") and HASHED_TOKEN.fullmatch(token) is None:
+                raise ValueError("a key of tokens begins with sha256: and has no 64 hexadecimal digits after it")
+        return self
+
+    @model_validator(mode="after")
+    def _found_again(self) -> WebSettings:
+        if self.oidc.issuer is not None and self.public_url is None:
+            raise ValueError("oidc wants public_url: the provider sends people back to public_url/login/callback")
+        return self
+
+    @model_validator(mode="after")
     def _guarded(self) -> WebSettings:
         if self.host in {"127.0.0.1", "localhost", "::1"}:
             return self
-        if not self.tokens:
-            raise ValueError(f"host {self.host!r} is reachable from outside: set web.tokens first")
+        if not self.tokens and not self.wants_login and self.oidc.issuer is None:
+            raise ValueError(
+                f"host {self.host!r} is reachable from outside: set web.tokens, web.oidc or web.wants_login first"
+            )
         for token, role in self.tokens.items():
-            if len(token) < MIN_TOKEN_CHARACTERS:
+            if len(token) < MIN_TOKEN_CHARACTERS and HASHED_TOKEN.fullmatch(token) is None:
                 raise ValueError(
                     f"host {self.host!r} is reachable from outside, and a token of the role {role!r} is shorter than "
                     f"{MIN_TOKEN_CHARACTERS} characters: `openssl rand -hex 16` makes a good one"

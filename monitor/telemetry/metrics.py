@@ -17,15 +17,19 @@ from monitor.domain.alarm import Severity, StoredAlarm, shown_change
 from monitor.domain.incident import Incident, told_by
 from monitor.domain.job import Action, JobState, RunProgress
 from monitor.domain.stream import StreamStatus
+from monitor.runs.model import ModelRole
 from monitor.signals.set import DEFAULT
 from monitor.telemetry import series
 from monitor.telemetry.alarm_series import ALARM_SERIES, INCIDENT_SERIES
 from monitor.telemetry.declaration import Series, counter_of, gauge_of, histogram_of
+from monitor.telemetry.exemplar import exemplar_of
 from monitor.telemetry.freshness import Clock, FreshGauges, Freshness, Rows
 from monitor.telemetry.health import READY, Health
 from monitor.telemetry.intake import JoinCounts, LabelCounts
 from monitor.telemetry.job_series import GPU_HOURS, JOB_PROGRESS_SERIES
 from monitor.telemetry.reward_series import REWARD_CORRELATION
+from monitor.telemetry.stream_series import STREAM_GAUGES
+from monitor.telemetry.streams import StreamCounters
 
 FRESH_SECONDS = 30.0  # how long what was confirmed last is taken for true
 
@@ -107,14 +111,14 @@ class Metrics:
             )
             return self._of_leader[-1]
 
-        self._streams = of_leader(series.STREAM_MEAN, series.STREAM_BASELINE, series.STREAM_EVIDENCE_LOG)
+        self._streams, self._folded = of_leader(*STREAM_GAUGES), StreamCounters(registry, leader_seconds, clock)
         self._alarms, self._incidents = of_leader(*ALARM_SERIES), of_leader(*INCIDENT_SERIES)
         self._signals = signals
         self._fold_lag, self._silence = of_leader(series.FOLD_LAG_TRACES), of_leader(series.SILENCE_RATIO)
         self._placement_blocked = of_leader(series.PLACEMENT_BLOCKED_SECONDS)
         self._anchor = of_leader(series.ANCHOR_AGE_SECONDS, series.ANCHOR_PERIOD_SECONDS, series.ANCHOR_SHIFT)
         self._jobs, self._runs = of_leader(series.JOBS), of_leader(*JOB_PROGRESS_SERIES)
-        self._hours, self._last_refresh = of_leader(GPU_HOURS), of_leader(series.LAST_REFRESH)
+        self._hours, self._promotions = of_leader(GPU_HOURS), of_leader(series.LAST_REFRESH, series.PROMOTED)
         self._correlations = of_leader(REWARD_CORRELATION)
         self._leads = Freshness(leader_seconds, clock)
         gauge_of(series.LEADER, registry).set_function(self._leads.holds)
@@ -147,17 +151,18 @@ class Metrics:
     def count_replaced_logs(self, topic: str, count: int) -> None:
         self._replaced_logs.labels(topic).inc(count)
 
-    def observe_stage(self, stage: Stage, seconds: float) -> None:
-        self._stage_seconds.labels(stage).observe(seconds)
+    def observe_stage(self, stage: Stage, seconds: float, trace_ids: Iterable[str] = ()) -> None:
+        """Note that *stage* took *seconds*; the first of *trace_ids* that tells of nobody is the example."""
+        self._stage_seconds.labels(stage).observe(seconds, exemplar_of(trace_ids))
 
     @contextmanager
-    def timed(self, stage: Stage) -> Iterator[None]:
+    def timed(self, stage: Stage, trace_ids: Iterable[str] = ()) -> Iterator[None]:
         """Observe how long the block takes, also where it raises."""
         started = time.perf_counter()
         try:
             yield
         finally:
-            self.observe_stage(stage, time.perf_counter() - started)
+            self.observe_stage(stage, time.perf_counter() - started, trace_ids)
 
     def count_scored_tokens(self, tokens: int) -> None:
         self._scored_tokens.inc(tokens)
@@ -189,7 +194,9 @@ class Metrics:
         self.confirm_reached(Dependency.KAFKA)
 
     def show_streams(self, statuses: Iterable[StreamStatus]) -> None:
-        """Show one row for each signal and cohort; policy models are joined as the help texts say."""
+        """Show one row for each signal and cohort, and count; policy models are joined as the help texts say."""
+        statuses = list(statuses)
+        self._folded.show(statuses)
         latest: dict[tuple[str, ...], StreamStatus] = {}
         evidence: dict[tuple[str, ...], float] = {}
         for status in sorted(statuses, key=lambda status: status.last_timestamp):
@@ -197,9 +204,9 @@ class Metrics:
             latest[labels] = status
             evidence[labels] = max(evidence.get(labels, status.evidence_log), status.evidence_log)
         self._streams.show(
-            {labels: status.mean for labels, status in latest.items()},
+            {(*labels, status.unit): status.mean for labels, status in latest.items()},
             {
-                (*labels, bound): value
+                (*labels, status.unit, bound): value
                 for labels, status in latest.items()
                 for bound, value in (
                     ("lower", status.baseline_lower),
@@ -300,8 +307,10 @@ class Metrics:
         """Show how the reward goes with other signals, by signal, window and bound."""
         self._correlations.show(rows)
 
-    def show_last_refresh(self, at: datetime | None) -> None:
-        self._last_refresh.show({(): 0.0 if at is None else at.timestamp()})
+    def show_promotions(self, promoted: Mapping[ModelRole, datetime]) -> None:
+        """Show when the model that each role names was put there; a role that names none is left out."""
+        times: dict[tuple[str, ...], float] = {(role.value,): at.timestamp() for role, at in promoted.items()}
+        self._promotions.show({(): times.get((ModelRole.REWARD.value,), 0.0)}, times)
 
     def show_leader(self, *, leads: bool) -> None:
         """Show who leads; a process that stops leading also withdraws what only a leader knows."""
@@ -309,6 +318,7 @@ class Metrics:
             self._leads.confirm()
             return
         self._leads.forget()
+        self._folded.withdraw()
         for gauges in self._of_leader:
             gauges.withdraw()
 

@@ -10,11 +10,20 @@ from monitor.telemetry.label_series import AGREEMENT_SERIES, LABEL_SERIES, REVIE
 from monitor.telemetry.probe_series import PROBE_SERIES
 from monitor.telemetry.release_series import RELEASE_SERIES
 from monitor.telemetry.reward_series import REWARD_CORRELATION
+from monitor.telemetry.stream_series import STREAM_COUNTERS, STREAM_GAUGES
 
 _STAGE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _BATCH_TOKENS = tuple(float(2**power) for power in range(6, 18))
 _BATCH_ROWS = tuple(float(2**power) for power in range(13))
 
+BUILD = Series(
+    "monitor_build_info",
+    Kind.GAUGE,
+    Part.WORKER,
+    "1",
+    "The release that runs, and the Python that runs it: two values while a release is rolled out.",
+    ("version", "python"),
+)
 DEPENDENCY_UP = Series(
     "monitor_dependency_up",
     Kind.GAUGE,
@@ -174,30 +183,6 @@ ANCHOR_SCORINGS = Series(
     "Times the anchor set was to be scored again, by what came of it.",
     ("outcome",),
 )
-STREAM_MEAN = Series(
-    "monitor_stream_mean",
-    Kind.GAUGE,
-    Part.CONTROLLER,
-    "the signal's own",
-    "Mean of the signal since the baseline was frozen; where several policy models run, the one seen last.",
-    ("signal", "cohort"),
-)
-STREAM_BASELINE = Series(
-    "monitor_stream_baseline",
-    Kind.GAUGE,
-    Part.CONTROLLER,
-    "the signal's own",
-    "The frozen baseline of the stream in monitor_stream_mean: its mean, give or take two of its standard errors.",
-    ("signal", "cohort", "bound"),
-)
-STREAM_EVIDENCE_LOG = Series(
-    "monitor_stream_evidence_log",
-    Kind.GAUGE,
-    Part.CONTROLLER,
-    "log e / log A",
-    "Evidence of drift, 1 is the alarm; where several policy models run, the largest.",
-    ("signal", "cohort"),
-)
 FOLD_LAG_TRACES = Series(
     "monitor_fold_lag_traces",
     Kind.GAUGE,
@@ -248,6 +233,14 @@ JOBS = Series(
     "jobs",
     "Retraining jobs by action and state, final states included.",
     ("action", "status"),
+)
+PROMOTED = Series(
+    "monitor_promotion_timestamp_seconds",
+    Kind.GAUGE,
+    Part.CONTROLLER,
+    "seconds since 1970",
+    "When the model that a role names now was put there, by a promotion or by a roll-back. Missing if never.",
+    ("role",),
 )
 LAST_REFRESH = Series(
     "monitor_last_refresh_timestamp_seconds",
@@ -312,6 +305,7 @@ SERVE_FAILED_SCORES = Series(
 )
 
 DAEMON_SERIES: tuple[Series, ...] = (
+    BUILD,
     DEPENDENCY_UP,
     PART_READY,
     CONSOLE,
@@ -334,9 +328,8 @@ DAEMON_SERIES: tuple[Series, ...] = (
     ENSEMBLE_DISAGREEMENT,
     REWARD_CORRELATION,
     ANCHOR_SCORINGS,
-    STREAM_MEAN,
-    STREAM_BASELINE,
-    STREAM_EVIDENCE_LOG,
+    *STREAM_COUNTERS,
+    *STREAM_GAUGES,
     *ALARM_SERIES,
     *INCIDENT_SERIES,
     FOLD_LAG_TRACES,
@@ -349,6 +342,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     *JOB_PROGRESS_SERIES,
     GPU_HOURS,
     LAST_REFRESH,
+    PROMOTED,
     REFERENCE_REQUESTS,
     REFERENCE_BUDGET_LEFT,
     LEADER,
@@ -364,5 +358,6 @@ SERVING_SERIES: tuple[Series, ...] = (
     SERVE_BATCH_ROWS,
     SERVE_FAILED_SCORES,
     SCORED_TOKENS,
+    BUILD,
 )
 SERIES: tuple[Series, ...] = tuple(dict.fromkeys(DAEMON_SERIES + SERVING_SERIES))

@@ -13,6 +13,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from monitor.telemetry import series
 from monitor.telemetry.declaration import counter_of, gauge_of, histogram_of
+from monitor.telemetry.program import show_build
 
 STATUSES = (200, 400, 404, 408, 413, 503)
 FAILURES = ("tokenizer", "forward", "not_finite", "out_of_memory")
@@ -25,6 +26,7 @@ class ServingMetrics:
         self._registry = registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
+        show_build(registry)
         self._requests = counter_of(series.SERVE_REQUESTS, registry)
         self._in_flight = gauge_of(series.SERVE_IN_FLIGHT, registry)
         self._rows = histogram_of(series.SERVE_BATCH_ROWS, registry)

@@ -6,23 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from monitor import __version__
+from monitor.access.credential import RememberedCredentials
 from monitor.telemetry.health import Health
 from monitor.web import problem
-from monitor.web.auth import Gatekeeper, admit
+from monitor.web.auth import Gatekeeper, Guard, admit
+from monitor.web.feed import Feed
 from monitor.web.middleware import GZIP_BYTES, BodyLimit, ContentTags, HeadAsGet, SecurityHeaders
+from monitor.web.parameters import refuse_unknown_parameters
 from monitor.web.routes import (
+    access,
     agreement,
     alarm,
+    audit,
+    baseline,
     drift,
     erasure,
     estimate,
+    frame,
+    front,
     job,
     label,
     model,
@@ -30,7 +38,31 @@ from monitor.web.routes import (
     probe,
     review,
     signal,
+    stream,
     suite,
+    trace,
+    whoami,
+)
+
+_API = (
+    whoami,
+    access,
+    front,
+    drift,
+    stream,
+    alarm,
+    job,
+    model,
+    review,
+    estimate,
+    label,
+    agreement,
+    suite,
+    erasure,
+    signal,
+    trace,
+    baseline,
+    audit,
 )
 
 
@@ -42,7 +74,10 @@ class Ports:
     raise `Unavailable`; the client is told to come back.
     """
 
-    overview: drift.Overviews
+    overview: front.Overviews
+    boards: front.Boards
+    heatmaps: front.Heatmaps
+    versions: front.Versions
     streams: drift.Streams
     days: drift.Days
     baselines: drift.Baselines
@@ -61,6 +96,11 @@ class Ports:
     probes: suite.Probes
     erasures: erasure.Erasures
     signals: signal.Signals
+    traces: trace.Traces
+    freezes: baseline.Freezes
+    audit: audit.AuditLog
+    credentials: access.CredentialStore
+    histories: stream.Histories
 
 
 def create_app(
@@ -70,10 +110,12 @@ def create_app(
     registry: CollectorRegistry,
     tokens: Mapping[str, str],
     names: Mapping[str, str] = MappingProxyType({}),
+    login: access.Login | None = None,
+    wants_login: bool = False,
 ) -> FastAPI:
-    """Return the app; *tokens* maps a bearer token to its role, and without any the app must be bound to loopback.
+    """Return the app; *tokens* maps a bearer token to its role, and *names* some of them to their holder.
 
-    *names* has the names of those tokens' holders that are known.
+    Without tokens, *login* and *wants_login*, everybody is let in: the app must be bound to loopback then.
     """
     app = FastAPI(
         title="rlhf-monitor",
@@ -93,22 +135,27 @@ def create_app(
         setattr(app.state, port.name, getattr(ports, port.name))
     app.state.health = health
     app.state.registry = registry
-    app.state.gatekeeper = Gatekeeper(tokens, names=names)
+    app.state.feed = Feed(lambda: {**ports.versions.versions(), "health": readiness_of(health)})
+    app.state.login = login
+    guard = Guard(tokens, names, wants_login, None if login is None else login.session_cookie)
+    app.state.gatekeeper = Gatekeeper(guard, RememberedCredentials(ports.credentials))
     problem.install(app)
-    api = APIRouter(prefix="/api/v1", responses=problem.describe(401, 403, 422, 429, 503))
-    api.include_router(drift.router)
-    api.include_router(alarm.router)
-    api.include_router(job.router)
-    api.include_router(model.router)
-    api.include_router(review.router)
-    api.include_router(estimate.router)
-    api.include_router(label.router)
-    api.include_router(agreement.router)
-    api.include_router(suite.router)
-    api.include_router(erasure.router)
-    api.include_router(signal.router)
+    api = APIRouter(
+        prefix="/api/v1",
+        responses=problem.describe(401, 403, 422, 429, 500, 503),
+        dependencies=[Depends(refuse_unknown_parameters)],
+    )
+    for part in _API:
+        api.include_router(part.router)
     app.include_router(probe.router)
     app.include_router(api)
     app.include_router(page.router)
+    app.include_router(frame.router)
+    app.include_router(access.pages)
     app.mount("/static", StaticFiles(directory=page.CONSOLE / "static"), name="static")
     return app
+
+
+def readiness_of(health: Health) -> str:
+    """Return which parts are not ready; why changes too often to be news."""
+    return " ".join(sorted(part for part, reason in health.ready()[1].items() if reason))

@@ -16,6 +16,7 @@ _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n"
     b"retry-after: 5\r\nconnection: close\r\ncontent-length: 21\r\n\r\ntoo many connections\n"
 )
+END_ANSWER = "end_answer"  # in a request's state: what ends an answer that does not end by itself
 _LATE = b"the request did not arrive in time\n"
 _QUIET_SECONDS = 10.0  # between two warnings of one kind in the log
 
@@ -98,6 +99,13 @@ class BoundedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._follow()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.cycle is not None and not self.cycle.response_complete:
+            end = self.cycle.scope.get("state", {}).get(END_ANSWER)
+            if end is not None:
+                end()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -17,6 +17,7 @@ from monitor.web.problem import answer
 MAX_BODY_BYTES = 16_384
 GZIP_BYTES = 1000  # of an answer; a shorter one fits into one packet as it is
 LONG_BODIES: Mapping[str, int] = {"/api/v1/labels": 1_048_576}  # bytes, of those who are known
+_PRIVATE = ("/api/", "/login")  # what no browser and no proxy may keep on a disk
 _SECURITY_HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -28,7 +29,6 @@ _SECURITY_HEADERS: Mapping[str, str] = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Cache-Control": "no-cache",
 }
 
 
@@ -42,6 +42,7 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in _SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "no-store" if scope["path"].startswith(_PRIVATE) else "no-cache")
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
@@ -84,8 +85,15 @@ class HeadAsGet:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sent = False
+
         async def send_without_body(message: Message) -> None:
-            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+            nonlocal sent
+            if message["type"] != "http.response.body":
+                await send(message)
+            elif not sent:  # what comes in pieces, or never ends, is over with the first
+                sent = True
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         if scope["type"] == "http" and scope["method"] == "HEAD":
             await self._app(dict(scope, method="GET"), receive, send_without_body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Path, Request
 from prometheus_client import CollectorRegistry
 
 from monitor.telemetry.health import Health
@@ -23,5 +23,4 @@ def kept(name: str) -> Any:
 
 State = Annotated[Health, kept("health")]
 Registry = Annotated[CollectorRegistry, kept("registry")]
-Limit = Annotated[int, Query(ge=1, le=1000, description="rows at most, newest first")]
 Number = Annotated[int, Path(ge=1, le=MAX_BIGINT)]  # what PostgreSQL's bigint can hold

@@ -120,6 +120,23 @@ def test_the_curves_carry_their_marks_and_the_history_names_both_times_of_each(
     expect(order.locator("[data-part=trace]")).to_have_text("\u2013")
 
 
+def test_the_pointer_and_the_arrow_keys_read_the_curves(page: Page, address: str) -> None:
+    page.goto(f"{address}/alarms/7")
+    mean, evidence = page.locator("#plots svg").first, page.locator("#plots svg").last
+    readout = page.locator("#readout")
+    mean.hover(position={"x": 400, "y": 100})
+    expect(readout).to_contain_text(re.compile(r"trace time 20\d\d-.*Z · assistant-v2 [\d,.]+ · .*evidence -?[\d.]+"))
+    expect(page.locator("#plots line.readout")).to_have_count(2)
+    page.mouse.move(2, 2)
+    expect(readout).to_have_text("")
+    evidence.focus()
+    last = readout.text_content()
+    page.keyboard.press("Home")
+    expect(readout).not_to_have_text(last or "")
+    page.keyboard.press("End")
+    expect(readout).to_have_text(last or "")
+
+
 def test_cohorts_causes_and_jobs_stand_with_their_figures(page: Page, address: str) -> None:
     page.goto(f"{address}/alarms/7")
     expect(page.locator("#cohorts-rows th").first).to_have_text("dataset=wild")

@@ -10,17 +10,24 @@ from msgspec.structs import replace as changed
 from sqlalchemy import Engine, text
 
 from monitor.app.explaining import AlarmPages
+from monitor.app.history import StreamHistories
 from monitor.demo.traffic import DRIFTED, NORMAL
 from monitor.domain.alarm import AlarmKind, StoredAlarm
 from monitor.domain.episode import EventKind
+from monitor.domain.history import HistoryRange
 from monitor.domain.order import Actor, AlarmOrder, Role
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.fold import FoldRules
 from monitor.drift.freeze import NullRule
+from monitor.drift.rollup import roll_up
+from monitor.drift.status import Streams
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.engine import transaction
+from monitor.postgres.rollups import PostgresRollups
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.alarm_page import MOMENTS
+from monitor.postgres.views.streams import PostgresStreams
+from monitor.signals.set import DEFAULT
 from tests.integration.reasking import Ward, calls
 
 pytestmark = pytest.mark.postgres
@@ -124,3 +131,30 @@ def test_answers_come_with_the_texts_that_are_kept_and_without_those_that_are_go
     assert kept is not None
     assert (len(kept), after[0].alike[0].cut) == (4000, True)
     assert pages.answers(stored.alarm_id + 999) is None
+
+
+def test_the_stream_s_past_goes_to_the_alarm_s_time_beside_its_band_with_what_happened(
+    engine: Engine, pages: AlarmPages, stored: StoredAlarm
+) -> None:
+    store = PostgresRollups(engine, days=0)
+    while (unread := store.unread(max_places=500)) is not None:
+        store.save(unread, roll_up(unread.seen, since=unread.since))
+    page = pages.page(stored.alarm_id)
+    assert page is not None
+    assert page.stream_id is not None
+    told = StreamHistories(engine, DEFAULT)
+    found = told.history(page.stream_id, HistoryRange.WEEK, until=stored.alarm.timestamp)
+    assert found is not None
+    assert (found.stream.key, found.unit) == (stored.alarm.stream, "tokens")
+    assert found.band is not None
+    assert found.points[-1].mean > found.band.accepted_upper
+    assert sum(point.observations for point in found.points) == 750  # all of the second model's: points are hours
+    assert all(point.p10 is not None and point.p10 <= point.mean <= point.p99 for point in found.points)  # type: ignore[operator]
+    marks = {mark.kind: mark for mark in found.marks}
+    assert marks[EventKind.ALERT].at == stored.alarm.timestamp
+    assert marks[EventKind.ONSET].alarm_id == stored.alarm_id
+    assert marks[EventKind.RELEASE].what.startswith("first of assistant")
+    assert {name.key.policy_model for name in found.related} == {"assistant", "assistant-v2"}
+    assert told.history(page.stream_id + 1000, HistoryRange.DAY, until=None) is None
+    listed = {status.key: status.stream_id for status in Streams(PostgresStreams(engine)).streams()}
+    assert listed[stored.alarm.stream] == page.stream_id

@@ -15,6 +15,7 @@ from monitor.errors import Conflict, InvalidInput, NotFound
 from monitor.postgres import schema
 from monitor.postgres.views.jobs import running_progress
 from monitor.retraining.dispatcher import Step
+from monitor.runs.model import ModelRole
 from monitor.runs.result import RunResult
 from tests.integration.job_parts import (
     LAUNCH,
@@ -47,6 +48,7 @@ def test_a_job_started_by_hand_trains_passes_the_gate_and_becomes_the_champion(p
     assert models.champion.metrics is not None
     assert models.previous is not None
     assert (models.champion.metrics.accuracy, models.previous.version) == (0.8, "first")
+    assert parts.registry.promoted() == {ModelRole.REWARD: models.promoted_at}
     assert ("ada", "operator", "job.start") in parts.audit()
     assert ("dispatcher", "daemon", "reward_model.promote") in parts.audit()
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from typing import TypeVar
 
 from monitor.app.signal_rows import SignalRows
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.episode import AlarmPage, Compared, EpisodeRecords, GivenOrder, events_of
 from monitor.domain.erasure import Erasure, ErasureSubject
+from monitor.domain.finding import IncidentBoard, card_of, choose, leads_of
 from monitor.domain.incident import Incident, IncidentDetail, episode_of, sum_up
 from monitor.domain.job import LIVE, Action, Hold, Job, JobState, Offer, PlannedStart
-from monitor.domain.label import LabelOutcome, StoredLabel
+from monitor.domain.label import Label, LabelOutcome, StoredLabel
 from monitor.domain.order import ORDERS, Actor, AlarmOrder, JobOrder, target_of
 from monitor.domain.release import Announcement, Bake
 from monitor.domain.shadow import Shadow
@@ -25,6 +28,7 @@ from monitor.drift.correlation import RewardCorrelation
 from monitor.drift.curve import Curves
 from monitor.drift.explain import Explanation, explain
 from monitor.drift.fold import FoldRules
+from monitor.drift.heatmap import Heatmap, LiveAlarm, Table, View
 from monitor.drift.moved import MovedStreams
 from monitor.drift.sentence import Levels, sentence
 from monitor.drift.summary import BaselineLaws
@@ -40,8 +44,12 @@ from monitor.settings.root import Settings
 from monitor.web.app import Ports
 from monitor.web.routes.label import PostedLabel
 from tests.labels import label
+from tests.unit.in_memory_credentials import InMemoryCredentials
+from tests.unit.in_memory_history import InMemoryHistories
+from tests.unit.in_memory_records import InMemoryRecords
 from tests.unit.in_memory_reviews import InMemoryReviews
 
+Row = TypeVar("Row")
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
@@ -92,6 +100,12 @@ def a_job(job_id: int = 1, state: JobState = JobState.QUEUED, **changes: object)
     return replace(usual, **changes)  # type: ignore[arg-type]
 
 
+def newest(rows: Iterable[Row], number: Callable[[Row], int], limit: int, before: int | None) -> list[Row]:
+    """Return the rows numbered below *before*, the newest first."""
+    chosen = [row for row in rows if before is None or number(row) < before]
+    return sorted(chosen, key=number, reverse=True)[:limit]
+
+
 @dataclass
 class InMemoryProbes:
     told: list[SuiteReport] = field(default_factory=list)
@@ -133,13 +147,20 @@ class InMemoryMonitor:
     probed: InMemoryProbes = field(default_factory=InMemoryProbes)
     observed: SignalRows = field(default_factory=lambda: SignalRows(Settings(), Failures()))
     posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
+    said: list[Label] = field(default_factory=list)
     erased: list[Erasure] = field(default_factory=list)
+    stored_records: InMemoryRecords = field(default_factory=InMemoryRecords)
+    opened: InMemoryCredentials = field(default_factory=InMemoryCredentials)
+    histories: InMemoryHistories = field(default_factory=InMemoryHistories)
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def ports(self) -> Ports:
         return Ports(
             overview=self,
+            boards=self,
+            heatmaps=self,
+            versions=self,
             streams=self,
             days=self,
             baselines=self,
@@ -158,6 +179,11 @@ class InMemoryMonitor:
             probes=self.probed,
             erasures=self,
             signals=self,
+            traces=self.stored_records,
+            freezes=self.stored_records,
+            audit=self.stored_records,
+            credentials=self.opened,
+            histories=self.histories,
         )
 
     def signals(self) -> Sequence[SignalRow]:
@@ -171,9 +197,9 @@ class InMemoryMonitor:
         self.erased.append(replace(self.count(subject, actor=actor), erasure_id=len(self.erased) + 1, at=NOW))
         return self.erased[-1]
 
-    def erasures(self, *, limit: int) -> Sequence[Erasure]:
+    def erasures(self, *, limit: int, before: int | None = None) -> Sequence[Erasure]:
         self._reach()
-        return self.erased[::-1][:limit]
+        return newest(self.erased, lambda one: one.erasure_id or 0, limit, before)
 
     def post(self, rows: Sequence[bytes], *, actor: Actor) -> Sequence[PostedLabel]:
         self._reach()
@@ -182,13 +208,51 @@ class InMemoryMonitor:
 
     def labels_of(self, trace_id: str, *, limit: int) -> Sequence[StoredLabel]:
         self._reach()
-        return [StoredLabel(label(trace_id=trace_id), NOW, None, latest=True)][:limit]
+        said = self.said or [label(trace_id=trace_id)]
+        return [StoredLabel(one, NOW, None, latest=True) for one in said][:limit]
 
     def overview(self) -> Overview:
         self._reach()
         paging = [incident for incident in self.incidents(states=(), limit=1000) if incident.facts.pages]
         opened = len(self.alarms(state=AlarmState.OPEN, limit=1000))
         return replace(self.counts, open_alarms=opened, paging_incidents=len(paging))
+
+    def versions(self) -> dict[str, str]:
+        self._reach()
+        streams = (self.statuses, self.registry, self.stored)
+        models = (self.registry, self.announced, self.frozen, self.anchored, self.together)
+        told = {"counts": self.overview(), "incidents": self.stored, "streams": streams, "models": models}
+        jobs = (self.kept, self.history, self.planned, self.lacking, self.baking)
+        return {name: sha256(repr(part).encode()).hexdigest() for name, part in (told | {"jobs": jobs}).items()}
+
+    def board(self, *, states: Collection[AlarmState], limit: int) -> IncidentBoard:
+        chosen, totals = choose(self.incidents(states=states, limit=1000), limit)
+        members = {one.incident_id: self._members(one.incident_id) for one in chosen}
+        cards = [
+            card_of(one, leads_of(members[one.incident_id]), alarms=len(members[one.incident_id])) for one in chosen
+        ]
+        return IncidentBoard(tuple(cards), totals)
+
+    def heatmap(self, view: View) -> Heatmap:
+        self._reach()
+        live = [item for item in self.stored.values() if item.state.is_live]
+        alarms = [
+            LiveAlarm(
+                alarm_id=item.alarm_id,
+                stream=item.alarm.stream,
+                kind=item.alarm.kind,
+                state=item.state,
+                severity=item.alarm.severity,
+                direction=item.alarm.direction,
+                effect=None if item.alarm.effect is None else item.alarm.effect.estimate,
+            )
+            for item in live
+        ]
+        champion = None if self.registry.champion is None else self.registry.champion.version
+        return Table(self.statuses, alarms, champion=champion).show(view)
+
+    def _members(self, incident_id: int) -> list[StoredAlarm]:
+        return [item for item in self.stored.values() if item.incident_id == incident_id]
 
     def streams(self) -> Sequence[StreamStatus]:
         self._reach()
@@ -226,17 +290,17 @@ class InMemoryMonitor:
         self._reach()
         return self.told.get(max(self.told, default=NOW.date()) if day is None else day)
 
-    def alarms(self, *, state: AlarmState | None, limit: int) -> Sequence[StoredAlarm]:
+    def alarms(self, *, state: AlarmState | None, limit: int, before: int | None = None) -> Sequence[StoredAlarm]:
         self._reach()
-        newest = sorted(self.stored.values(), key=lambda item: item.alarm_id, reverse=True)
-        return [item for item in newest if state is None or item.state is state][:limit]
+        found = [item for item in self.stored.values() if state is None or item.state is state]
+        return newest(found, lambda item: item.alarm_id, limit, before)
 
     def alarm(self, alarm_id: int) -> StoredAlarm | None:
         return self.stored.get(alarm_id)
 
-    def jobs(self, *, limit: int) -> Sequence[Job]:
+    def jobs(self, *, limit: int, before: int | None = None) -> Sequence[Job]:
         self._reach()
-        return sorted(self.kept.values(), key=lambda job: job.job_id, reverse=True)[:limit]
+        return newest(self.kept.values(), lambda job: job.job_id, limit, before)
 
     def job(self, job_id: int) -> JobDetail | None:
         job = self.kept.get(job_id)
@@ -252,9 +316,9 @@ class InMemoryMonitor:
         self._reach()
         return self.details.get(version)
 
-    def announcements(self, *, limit: int) -> Sequence[Announcement]:
+    def announcements(self, *, limit: int, before: int | None = None) -> Sequence[Announcement]:
         self._reach()
-        return self.announced[:limit]
+        return newest(self.announced, lambda one: one.announcement_id, limit, before)
 
     def open_bakes(self) -> Sequence[Bake]:
         self._reach()
@@ -297,17 +361,18 @@ class InMemoryMonitor:
             self.records = replace(self.records, orders=(*self.records.orders, given))
             return self.stored[alarm_id]
 
-    def incidents(self, *, states: Collection[AlarmState], limit: int) -> Sequence[Incident]:
+    def incidents(self, *, states: Collection[AlarmState], limit: int, before: int | None = None) -> Sequence[Incident]:
         self._reach()
         members: dict[int, list[StoredAlarm]] = defaultdict(list)
         for item in self.stored.values():
             if item.incident_id is not None:
                 members[item.incident_id].append(item)
-        found = [Incident(number, sum_up(alarms), NOW) for number, alarms in sorted(members.items(), reverse=True)]
-        return [incident for incident in found if not states or incident.facts.state in states][:limit]
+        found = [Incident(number, sum_up(alarms), NOW) for number, alarms in members.items()]
+        shown = [incident for incident in found if not states or incident.facts.state in states]
+        return newest(shown, lambda incident: incident.incident_id, limit, before)
 
     def incident(self, incident_id: int) -> IncidentDetail | None:
-        alarms = [item for item in self.stored.values() if item.incident_id == incident_id]
+        alarms = self._members(incident_id)
         return IncidentDetail(Incident(incident_id, sum_up(alarms), NOW), tuple(alarms)) if alarms else None
 
     def order_incident(
@@ -345,14 +410,16 @@ class InMemoryMonitor:
         self._reach()
         return [Offer(action, self.lacking.get(action)) for action in Action]
 
-    def start_job(self, action: Action, reason: str, *, actor: Actor, force: bool = False) -> Job:
+    def start_job(
+        self, action: Action, reason: str, *, actor: Actor, force: bool = False, alarm_id: int | None = None
+    ) -> Job:
         with self._lock:
             if self.held is not None and not force:
                 raise Conflict(f"{action}: {self.held}; it can be forced")
             for other in self.kept.values():
                 if other.action is action and other.state in LIVE:
                     raise Conflict(f"job {other.job_id} ({action}) is {other.state}; wanted no live job of the action")
-            job = a_job(len(self.kept) + 1, action=action, reason=reason, requested_by=actor.name, alarm_id=None)
+            job = a_job(len(self.kept) + 1, action=action, reason=reason, requested_by=actor.name, alarm_id=alarm_id)
             return self._keep(job, actor)
 
     def move_job(self, job_id: int, order: JobOrder, *, actor: Actor) -> Job:

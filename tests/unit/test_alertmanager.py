@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -91,6 +92,15 @@ def test_a_deployment_that_was_never_scraped_under_its_own_job_is_told_as_down(t
 
 def test_without_wishes_the_rules_stay_as_they_are(tmp_path: Path) -> None:
     fitted.main([str(tmp_path)])
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+    assert {path.name: path.read_text() for path in tmp_path.glob("*.yaml")} == {
         path.name: path.read_text() for path in fitted.RULES
     }
+
+
+def test_the_dashboards_lead_to_the_runbooks_where_they_are(tmp_path: Path) -> None:
+    fitted.main(["--runbooks", "https://wiki.example/runbooks/", str(tmp_path)])
+    written = {path.name: json.loads(path.read_text()) for path in (tmp_path / "grafana").iterdir()}
+    assert written.keys() == {path.name for path in fitted.DASHBOARDS.iterdir()}
+    for dashboard in written.values():
+        [address] = [item["query"] for item in dashboard["templating"]["list"] if item["name"] == "runbooks"]
+        assert address == "https://wiki.example/runbooks"

@@ -42,6 +42,12 @@ def test_every_embedded_configuration_is_yaml() -> None:
     assert contents["grafana-datasource"]["datasources"][0]["url"] == "http://prometheus:9090"
 
 
+def test_grafana_begins_with_a_dashboard_that_is_there() -> None:
+    home = Path(SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    [mounted] = [item for item in SERVICES["grafana"]["volumes"] if item.split(":")[1] == str(home.parent)]
+    assert (ROOT / mounted.split(":")[0] / home.name).is_file()
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_prometheus_accepts_its_configuration(tmp_path: Path) -> None:
     config = tmp_path / "prometheus.yml"

@@ -221,10 +221,16 @@ def test_prometheus_accepts_the_rules_of_the_chart(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_dashboard_is_the_repository_s_own() -> None:
-    objects = render(CHART / "ci" / "gpu-values.yaml")
+@pytest.mark.parametrize("runbooks", ["dashboards/runbooks", "https://wiki.example/runbooks"])
+def test_the_dashboards_are_the_repository_s_own_and_lead_to_the_runbooks(runbooks: str) -> None:
+    given = "" if runbooks == "dashboards/runbooks" else f"{runbooks}/"
+    objects = render(CHART / "ci" / "gpu-values.yaml", "--set", f"prometheusRule.runbookUrl={given}")
     dashboards = objects["ConfigMap/watch-rlhf-monitor-dashboards"]["data"]
-    assert dashboards == {path.name: path.read_text() for path in (ROOT / "dashboards" / "grafana").glob("*.json")}
+    assert len(dashboards) == 5
+    assert dashboards == {
+        path.name: path.read_text().replace("dashboards/runbooks", runbooks)
+        for path in (ROOT / "dashboards" / "grafana").glob("*.json")
+    }
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,13 @@ from monitor.domain.job import Action, JobState, RunProgress
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.text import for_metric
 from monitor.telemetry.answers import AnswerCounts
-from monitor.telemetry.console import show_console
 from monitor.telemetry.declaration import Series
 from monitor.telemetry.health import Health
 from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.logs import configure_logging
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics, Stage, TraceOutcome
 from monitor.telemetry.probes import ProbeMetrics
+from monitor.telemetry.program import show_program
 from monitor.telemetry.reference import ReferenceMetrics
 from monitor.telemetry.releases import ReleaseMetrics
 from monitor.telemetry.series import DAEMON_SERIES, SCORED_TOKENS, SERIES, SERVING_SERIES
@@ -108,7 +108,7 @@ def test_the_daemon_exports_exactly_the_series_declared_for_it(metrics: Metrics,
     LabelMetrics(registry)
     ProbeMetrics(registry)
     ReleaseMetrics(registry)
-    show_console(None, registry)
+    show_program(registry, console_url=None)
     SignalCounts(registry)
     AnswerCounts(registry, dict)
     assert_declared(registry, DAEMON_SERIES)
@@ -139,9 +139,10 @@ def test_of_two_policy_models_the_newer_gives_the_mean_and_the_worse_the_evidenc
     new = status("chat-2", mean=0.04, evidence_log=0.1, last_timestamp=NOON + timedelta(hours=1))
     metrics.show_streams([new, old])
     labels = {"signal": "refusal", "cohort": "*"}
-    assert registry.get_sample_value("monitor_stream_mean", labels) == 0.04
+    assert registry.get_sample_value("monitor_stream_mean", {**labels, "unit": "ratio"}) == 0.04
     assert registry.get_sample_value("monitor_stream_evidence_log", labels) == 1.3
-    assert registry.get_sample_value("monitor_stream_baseline", {**labels, "bound": "upper"}) == 0.04
+    upper = {**labels, "unit": "ratio", "bound": "upper"}
+    assert registry.get_sample_value("monitor_stream_baseline", upper) == 0.04
 
 
 def test_a_revoked_partition_is_withdrawn(metrics: Metrics, registry: CollectorRegistry) -> None:
@@ -195,6 +196,7 @@ KNOWN_TO_A_LEADER = {
     "monitor_stream_mean",
     "monitor_stream_baseline",
     "monitor_stream_evidence_log",
+    "monitor_stream_observations_total",
     "monitor_alarms_open",
     "monitor_alarm_effect",
     "monitor_incidents_open",
@@ -218,7 +220,7 @@ def test_what_nobody_has_confirmed_for_half_a_minute_is_withdrawn_though_no_thre
     metrics.show_runs({Action.DPO: RunProgress("epoch 1", 30, 120)})
     metrics.show_fold_lag(0)
     metrics.show_placement_blocked(0.0)
-    metrics.show_last_refresh(None)
+    metrics.show_promotions({})
     metrics.show_lag({("traces", 0): 7})
     clock.now += FRESH_SECONDS
     assert shown(registry) >= KNOWN_TO_A_LEADER | {"monitor_kafka_lag"}
@@ -360,7 +362,7 @@ def test_gpu_hours_stand_beside_those_allowed_where_they_are_limited(
 
 
 def test_the_console_s_address_is_told_without_its_last_slash(registry: CollectorRegistry) -> None:
-    show_console("https://monitor.example/", registry)
+    show_program(registry, console_url="https://monitor.example/")
     assert registry.get_sample_value("monitor_console_info", {"url": "https://monitor.example"}) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import reduce
 
 import numpy as np
@@ -11,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.domain.cohort import ALL, UNLABELLED
+from monitor.domain.history import COARSE, FINE, HistoryRange
 from monitor.domain.observation import Series, batch_of
-from monitor.drift.rollup import COARSE, FINE, Bucket, BucketKey, Seen, roll_up
+from monitor.drift.history import points_of
+from monitor.drift.rollup import Bucket, BucketKey, Seen, roll_up
 from monitor.stats.quantile_sketch import ACCURACY, codes_of, merge, quantiles
 
 LENGTH = Series("response_length", "chat-2", "1")
@@ -90,3 +93,34 @@ def test_what_is_older_than_is_kept_and_what_is_no_number_is_left_out() -> None:
     assert {key.start - NOON for key in found if key.width_seconds == FINE} == {600}
     assert [bucket.count for bucket in found.values()] == [1, 1, 1, 1]
     assert roll_up([seen(rows)], since=NOON + 10_000) == {}
+
+
+def test_points_are_of_even_width_and_a_rate_has_an_interval_even_where_all_were_alike() -> None:
+    rows = [(0, "a", 0.0), (400, "a", 0.0), (900, "a", 1.0), (5000, "a", 0.0)]
+    found = roll_up([seen(rows)])
+    fine = sorted(
+        (key.start, one) for key, one in found.items() if (key.width_seconds, key.stream.cohort) == (FINE, ALL)
+    )
+    points = points_of([(datetime.fromtimestamp(start, UTC), one) for start, one in fine], 900)
+    assert [(int(point.start.timestamp()) - NOON, point.observations, point.mean) for point in points] == [
+        (0, 2, 0.0),
+        (900, 1, 1.0),
+        (4500, 1, 0.0),
+    ]
+    assert [point.p50 for point in points] == [None, None, None]
+    assert points[0].lower == 0.0
+    assert points[0].upper == pytest.approx(0.6576, abs=1e-3)  # Wilson's of 0 of 2
+    longer = points_of([(datetime.fromtimestamp(start, UTC), one) for start, one in fine[:1]], 900)
+    assert longer[0].p50 is None
+    counted = roll_up([seen([(0, "a", 2.0), (1, "a", 4.0)])])
+    told = points_of([(datetime.fromtimestamp(NOON, UTC), one) for key, one in counted.items()][:1], 900)
+    assert (told[0].p10, told[0].p99, told[0].lower) == (2.0, 4.0, None)
+
+
+@pytest.mark.parametrize("chosen", list(HistoryRange))
+def test_a_range_ends_with_a_whole_point_even_at_the_ends_of_time(chosen: HistoryRange) -> None:
+    for at in (datetime(year, 12, 31, 12, 0, 1, tzinfo=UTC) for year in (1, 2026, 9999)):
+        until = chosen.until(at)
+        assert until.timestamp() % chosen.width_seconds == 0
+        assert (until - chosen.span).timestamp() % chosen.read_seconds == 0
+    assert chosen.span.total_seconds() / chosen.width_seconds in range(72, 241)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -16,6 +17,7 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from monitor import __version__
 from monitor.domain.alarm import AlarmState, Direction
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.job import TRANSITIONS, JobState
@@ -81,9 +83,9 @@ def test_what_goes_with_the_reward_is_told_with_whether_it_moved(local: TestClie
     monitor.together.append(RewardCorrelation.of(("m", "s", "response_length"), before, now))
     monitor.together.append(RewardCorrelation.of(("m", "s", "bold"), None, now))
     rows = local.get("/api/v1/correlations").json()
-    assert [(row["signal"], row["has_moved"]) for row in rows] == [("response_length", True), ("bold", False)]
-    assert rows[0]["current"] == {"estimate": 0.6, "lower": 0.5, "upper": 0.7, "pairs": 400}
-    assert rows[1]["baseline"] is None
+    assert [(row["signal"], row["has_moved"]) for row in rows] == [("bold", False), ("response_length", True)]
+    assert rows[1]["current"] == {"estimate": 0.6, "lower": 0.5, "upper": 0.7, "pairs": 400}
+    assert rows[0]["baseline"] is None
 
 
 def test_every_part_that_is_not_ready_is_named_with_its_reason(local: TestClient, health: Health) -> None:
@@ -142,9 +144,9 @@ def test_roles_bound_what_a_token_may_read_and_change(guarded: TestClient, token
 
 def test_an_annotator_is_refused_by_every_route_but_its_own(guarded: TestClient) -> None:
     paths = guarded.get("/api/openapi.json").json()["paths"]
-    own = ("/api/v1/review/", "/api/v1/labels", "/api/v1/whoami")
+    own = ("/api/v1/review/", "/api/v1/labels", "/api/v1/whoami", "/api/v1/logout")
     others = [
-        (method, path.format(**dict.fromkeys(("alarm_id", "incident_id", "job_id", "version"), 1), order="cancel"))
+        (method, path.format(**dict.fromkeys(re.findall(r"{(\w+)}", path), 1) | {"order": "cancel"}))
         for path, methods in paths.items()
         for method in methods
         if path.startswith("/api/v1/") and not path.startswith(own)
@@ -172,7 +174,7 @@ def test_a_holder_who_gets_a_new_token_keeps_the_name(monitor: InMemoryMonitor, 
     app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens=tokens, names=names)
     client = TestClient(app, base_url="http://monitor.example.org")
     said = [client.get("/api/v1/whoami", headers=bearer(token)).json() for token in tokens]
-    assert said == [{"name": "ada", "role": "annotator"}] * 2
+    assert said == [{"name": "ada", "role": "annotator", "session": False, "version": __version__}] * 2
 
 
 @pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/alarms"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monitor.postgres.schema.access import credential
 from monitor.postgres.schema.drift import (
     alarm,
     baseline,
@@ -74,6 +75,7 @@ __all__ = [
     "checkpoint",
     "cohort",
     "consumer_offset",
+    "credential",
     "criteria",
     "daily_evidence",
     "detector",

@@ -73,8 +73,8 @@ class PostgresEpisodes:
             return EpisodeRecords(
                 episode=tuple(_episode(connection, stored)),
                 orders=tuple(_orders(connection, stored)),
-                baselines=tuple(_baselines(connection, stored, since, until)),
-                releases=tuple(_releases(connection, since, until)),
+                baselines=tuple(baselines_between(connection, since, until, too=stored.baseline_id)),
+                releases=tuple(releases_between(connection, since, until)),
                 jobs=tuple(_jobs(connection, stored)),
             )
 
@@ -111,18 +111,20 @@ def _orders(connection: Connection, stored: StoredAlarm) -> list[GivenOrder]:
     return [GivenOrder(row.at, row.actor, row.action, row.subject, row.detail) for row in reversed(rows)]
 
 
-def _baselines(
-    connection: Connection, stored: StoredAlarm, since: datetime, until: datetime | None
+def baselines_between(
+    connection: Connection, since: datetime, until: datetime | None, *, too: int | None = None
 ) -> list[FrozenBaseline]:
+    """Return the newest baselines that were frozen then, oldest first, and *too* whenever it was."""
     table = schema.baseline.c
     columns = (table.baseline_id, table.created_at, table.created_by, table.note, table.stop_place)
     inside = and_(table.created_at >= since, table.created_at <= (func.now() if until is None else until))
-    wanted = or_(table.baseline_id == stored.baseline_id, inside)
+    wanted = or_(table.baseline_id == too, inside)
     rows = connection.execute(select(*columns).where(wanted).order_by(table.baseline_id.desc()).limit(MAX_ROWS)).all()
     return [FrozenBaseline(*row) for row in reversed(rows)]
 
 
-def _releases(connection: Connection, since: datetime, until: datetime | None) -> list[Released]:
+def releases_between(connection: Connection, since: datetime, until: datetime | None) -> list[Released]:
+    """Return the newest promotions then, and those taken back, oldest first."""
     event, job = schema.job_event.c, schema.job.c
     query = (
         select(event.at, event.job_id, job.action, job.candidate_version, event.actor, event.state)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Connection, Engine, and_, select, text
 
 from monitor.domain.stream import StreamKey, StreamNumbers
 from monitor.domain.view import BaselineSummary
 from monitor.drift.stored import ActiveBaseline
 from monitor.postgres import schema
 from monitor.postgres.engine import transaction
-from monitor.postgres.log import trace_numbers
 from monitor.postgres.streams import active_baseline
+from monitor.postgres.views.baselines import summaries
 from monitor.signals.set import DEFAULT, SignalSet
 
 _LATEST_SCORERS = text(
@@ -32,12 +32,8 @@ class PostgresStreams:
             return active_baseline(connection, known)
 
     def numbers(self, baseline_id: int) -> dict[StreamKey, StreamNumbers]:
-        table = schema.detector.c
-        columns = (table.observations, table.mean, table.last_timestamp, table.evidence_log)
-        key = (table.signal, table.cohort, table.policy_model, table.scorer_version)
-        query = select(*key, *columns).where(table.baseline_id == baseline_id)
         with transaction(self._engine) as connection:
-            return {StreamKey(*row[:4]): StreamNumbers(*row[4:]) for row in connection.execute(query)}
+            return stream_numbers(connection, baseline_id)
 
     def seen_cohorts(self) -> set[str]:
         with transaction(self._engine) as connection:
@@ -50,21 +46,16 @@ class PostgresStreams:
 
     def baseline(self) -> BaselineSummary | None:
         """Return the active baseline, if one is frozen."""
-        table = schema.baseline.c
-        columns = (table.baseline_id, table.created_at, table.created_by, table.note)
-        query = select(*columns, table.first_place, table.stop_place).where(table.active)
         with transaction(self._engine) as connection:
-            row = connection.execute(query).one_or_none()
-            if row is None:
-                return None
-            first, stop = trace_numbers(connection, (row.first_place, row.stop_place))
-        return BaselineSummary(
-            baseline_id=row.baseline_id,
-            created_at=row.created_at,
-            created_by=row.created_by,
-            note=row.note,
-            first_place=row.first_place,
-            stop_place=row.stop_place,
-            traces=stop - first,
-            first_trace=first,
-        )
+            return next(iter(summaries(connection, schema.baseline.c.active, limit=1)), None)
+
+
+def stream_numbers(connection: Connection, baseline_id: int) -> dict[StreamKey, StreamNumbers]:
+    table = schema.detector.c
+    columns = (table.observations, table.mean, table.last_timestamp, table.evidence_log)
+    key = (table.signal, table.cohort, table.policy_model, table.scorer_version)
+    named = schema.stream.c
+    same = and_(*(named[column.name] == column for column in key))
+    query = select(*key, *columns, named.stream_id).select_from(schema.detector.outerjoin(schema.stream, same))
+    query = query.where(table.baseline_id == baseline_id)
+    return {StreamKey(*row[:4]): StreamNumbers(*row[4:]) for row in connection.execute(query)}

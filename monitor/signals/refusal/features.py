@@ -8,15 +8,18 @@ fixed phrases, so the cost does not grow with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from itertools import pairwise
+import re
+from collections.abc import Iterable, Mapping
+from itertools import pairwise, repeat
 
 from msgspec import Struct
 
 from monitor.signals.refusal import lexicon, phrases
-from monitor.signals.refusal.patterns import cites_policy, declines, disapproves, opening_of
+from monitor.signals.refusal.cues import Cues
+from monitor.signals.refusal.patterns import cites_policy, declines, disapproves, find_cues, opening_of
 from monitor.signals.refusal.relation import NAMES, Manner, relation_of
 from monitor.signals.refusal.text import fold
+from monitor.signals.refusal.words import WORD, stem, words_of
 
 VERSION = "2"  # raise it with every change of what is read: a model knows the features of its own version alone
 HEAD_WORDS = 70
@@ -28,6 +31,9 @@ LISTED_CHARACTERS = 1_200  # in which lists are looked for
 SHORT, LONG = 300, 900  # characters of an answer
 PROMPT_CHARACTERS = 600  # its end, where the question stands
 MOST_PROMPT_WORDS = 40
+FIRST_WORDS = 4  # of an answer, which count as such too
+ASKED = "_p"  # a word that was asked about
+START, ENDING = "^", "$"  # what begins a token of the first words, and one of the last
 
 DENSE = (
     *(
@@ -56,6 +62,7 @@ class Look(Struct, frozen=True, gc=False):
     response: str
     head: str  # folded
     words: list[str]  # of the head
+    distinct: set[str]  # of `words`
     tail: str  # folded; empty where the answer is so short that the head is most of it
 
     @property
@@ -64,10 +71,11 @@ class Look(Struct, frozen=True, gc=False):
 
         Of 3,132 labelled refusals 25 hold nothing either; the model gives none of those .35 or more.
         """
-        if not _TELLING.isdisjoint(self.words):
+        if not _TELLING.isdisjoint(self.distinct):
             return True
-        end = next((place for place, word in enumerate(self.words) if word in lexicon.SENTENCE_ENDS and place > 2), 30)
-        return not _TURNING.isdisjoint(self.words[:end]) or _declining(self.tail) > 0
+        if not _TURNING.isdisjoint(self.distinct) and not _TURNING.isdisjoint(self.words[: _first_end(self.words, 30)]):
+            return True
+        return _declining(self.tail) > 0
 
     @property
     def declines(self) -> bool:
@@ -76,23 +84,55 @@ class Look(Struct, frozen=True, gc=False):
 
     def weighed(self, weights: Mapping[str, int]) -> int:
         """Return what its words weigh together, by `word_weights`; each counts once."""
-        return sum(weight for weight in map(weights.get, set(self.words)) if weight is not None)
+        return sum(map(weights.get, self.distinct, repeat(0)))
+
+
+class Said(Struct, frozen=True, gc=False):
+    """What was asked, and the answer's words with those of the prompt replaced; all by their stems."""
+
+    asked: set[str]
+    words: list[str]
+    ending: list[str]  # of the tail
 
 
 def word_weights(tokens: Mapping[str, tuple[float, float]]) -> dict[str, int]:
     """Return in ten-thousandths what each word weighs towards a refusal: a sum of whole numbers has no order."""
-    words = {token: round(10_000 * weight) for token, (weight, _) in tokens.items() if lexicon.WORD.fullmatch(token)}
+    words = {token: round(10_000 * weight) for token, (weight, _) in tokens.items() if WORD.fullmatch(token)}
     return {form: weight for word, weight in words.items() for form in _unstemmed(frozenset((word,)))}
 
 
 def look_at(response: str) -> Look:
-    head = opening_of(response)
-    return Look(
-        response,
-        head,
-        lexicon.WORD.findall(head)[:HEAD_WORDS],
-        fold(response[-TAIL_CHARACTERS:]) if len(response) > TAIL_FROM else "",
-    )
+    return _look(response, opening_of(response), _tail_of(response))
+
+
+def glance_at(response: str) -> Look | None:
+    """Return what `look_at` does; None, sooner, of an answer that may not refuse."""
+    head, tail = opening_of(response), _tail_of(response)
+    if not _SCREEN.find(head) and not _declining(tail):
+        return None
+    look = _look(response, head, tail)
+    return look if look.may_refuse else None
+
+
+def _look(response: str, head: str, tail: str) -> Look:
+    words = words_of(head, HEAD_WORDS)
+    return Look(response, head, words, set(words), tail)
+
+
+def _tail_of(response: str) -> str:
+    return fold(response[-TAIL_CHARACTERS:]) if len(response) > TAIL_FROM else ""
+
+
+def hear(prompt: str, look: Look) -> Said:
+    """Compare an answer's words with what was asked."""
+    asked = {
+        stem(word)
+        for word in words_of(fold(prompt[-PROMPT_CHARACTERS:]))[-MOST_PROMPT_WORDS:]
+        if len(word) > 2 and word not in lexicon.COMMON
+    }
+    words = [ASKED if one in asked else one for one in map(stem, look.words)]
+    ending = map(stem, words_of(look.tail)[-TAIL_WORDS:]) if look.tail else ()
+    return Said(asked, words, [ASKED if one in asked else one for one in ending])
 
 
 def features_of(prompt: str, look: Look) -> tuple[list[str], list[float]]:
@@ -100,40 +140,81 @@ def features_of(prompt: str, look: Look) -> tuple[list[str], list[float]]:
 
     A token may occur more than once; it counts once.
     """
-    asked = _asked(prompt)
-    words = ["_p" if (stem := _stem(word)) in asked else stem for word in look.words]
-    tokens = _tokens(words)
-    if look.tail:
-        ending = [
-            "_p" if (stem := _stem(word)) in asked else stem for word in lexicon.WORD.findall(look.tail)[-TAIL_WORDS:]
+    said = hear(prompt, look)
+    return tokens_of(said), numbers_of(prompt, look, said)
+
+
+def tokens_of(said: Said) -> list[str]:
+    """Return words, the first of them marked as such, pairs of neighbours, and likewise words and pairs of the end."""
+    tokens = list(said.words)
+    tokens += [f"{START}{word}" for word in said.words[:FIRST_WORDS]]
+    tokens += [f"{one} {other}" for one, other in pairwise((START, *said.words))]
+    tokens += [f"{ENDING}{one}" for one in said.ending]
+    tokens += [f"{ENDING}{one} {other}" for one, other in pairwise(said.ending)]
+    return tokens
+
+
+class TokenRows:
+    """The row of each of a model's tokens; those of an answer are found without writing one down."""
+
+    def __init__(self, tokens: Mapping[str, int]) -> None:
+        """Rows count from 1."""
+        self._words: dict[str, int] = {}
+        self._first: dict[str, int] = {}
+        self._pairs: dict[tuple[str, ...], int] = {}
+        self._ending: dict[str, int] = {}
+        self._ending_pairs: dict[tuple[str, ...], int] = {}
+        for token, row in tokens.items():
+            words, pairs, name = self._words, self._pairs, token
+            if token[0] == ENDING:
+                words, pairs, name = self._ending, self._ending_pairs, token[1:]
+            if " " in name:
+                pairs[tuple(name.split(" "))] = row
+            elif name[0] == START:
+                self._first[name[1:]] = row
+            else:
+                words[name] = row
+
+    def of(self, said: Said) -> list[int]:
+        """Return the rows of `tokens_of(said)`, each once and always in the same order; 0 may stand for all others."""
+        words, none = said.words, repeat(0)
+        rows = [
+            *map(self._words.get, words, none),
+            *map(self._first.get, words[:FIRST_WORDS], none),
+            *map(self._pairs.get, pairwise((START, *words)), none),
+            *map(self._ending.get, said.ending, none),
+            *map(self._ending_pairs.get, pairwise(said.ending), none),
         ]
-        tokens += [f"${one}" for one in ending]
-        tokens += [f"${one} {other}" for one, other in pairwise(ending)]
-    return tokens, _numbers(prompt, look, asked, words)
-
-
-def _stem(word: str) -> str:
-    return word[:-1] if len(word) > 4 and word[-1] == "s" else word
+        return list(dict.fromkeys(rows))
 
 
 def _unstemmed(stems: frozenset[str]) -> frozenset[str]:
     """Return every word whose stem is one of *stems*: by these most answers are told without stems of their own."""
-    return frozenset(word for stem in stems for word in (stem, f"{stem}s") if _stem(word) == stem)
+    return frozenset(word for own in stems for word in (own, f"{own}s") if stem(word) == own)
 
 
 _TELLING, _TURNING = _unstemmed(lexicon.TELLING), _unstemmed(lexicon.TURNING)
 
 
-def _asked(prompt: str) -> set[str]:
-    words = lexicon.WORD.findall(fold(prompt[-PROMPT_CHARACTERS:]))[-MOST_PROMPT_WORDS:]
-    return {_stem(word) for word in words if len(word) > 2 and word not in lexicon.COMMON}
+def _one_of(words: Iterable[str]) -> str:
+    return f"(?:^|[^a-z])(?:{'|'.join(map(re.escape, sorted(words)))})(?:[^a-z]|$)"
 
 
-def _tokens(words: list[str]) -> list[str]:
-    tokens = list(words)
-    tokens += [f"^{word}" for word in words[:4]]
-    tokens += [f"{one} {other}" for one, other in pairwise(["^", *words])]
-    return tokens
+# A text in which none of this stands has no words that tell: neither anywhere, nor before the first mark, nor is that
+# mark among the first three words, where it ends nothing.
+_SCREEN = Cues(
+    {},
+    {
+        "telling": re.compile(_one_of(_TELLING)),
+        "turning": re.compile(f"^[^.?!:]*{_one_of(_TURNING)}"),
+        "marked": re.compile(r"^[^a-z.?!:]*(?:[a-z']+[^a-z.?!:]*){0,2}[.?!:]"),
+    },
+)
+
+
+def _first_end(words: list[str], otherwise: int) -> int:
+    """Return the place of the mark that ends the first sentence."""
+    return next((place for place, word in enumerate(words) if word in lexicon.SENTENCE_ENDS and place > 2), otherwise)
 
 
 def _count(cues: tuple[str, ...], text: str) -> int:
@@ -151,41 +232,56 @@ def _declining(text: str) -> int:
     return min(_count(lexicon.DECLINE_CUES, text), 4)
 
 
-def _numbers(prompt: str, look: Look, asked: set[str], words: list[str]) -> list[float]:
-    response, head, tail = look.response, look.head, look.tail
-    declined, disapproved, cited = declines(head), disapproves(head), cites_policy(head)
+_HEAD = Cues(
+    {
+        "disclaimers": lexicon.DISCLAIMERS,
+        "no_opinion": lexicon.NO_OPINION,
+        "important": lexicon.IMPORTANT,
+        "pivots": lexicon.PIVOTS,
+        "offers": lexicon.OFFERS,
+    },
+    {"incapable": phrases.INCAPABILITY},
+)
+_DISCLAIMERS, _NO_OPINION, _IMPORTANT, _PIVOTS, _OFFERS, _INCAPABLE = map(
+    _HEAD.of, ("disclaimers", "no_opinion", "important", "pivots", "offers", "incapable")
+)
+
+
+def numbers_of(prompt: str, look: Look, said: Said) -> list[float]:
+    response, head, tail, words = look.response, look.head, look.tail, said.words
+    found, cues = _HEAD.find(head), find_cues(head)
+    declined, disapproved, cited = declines(head, cues), disapproves(head, cues), cites_policy(head, cues)
     pattern = (declined or disapproved or cited) and not phrases.COMPLIES.match(head)
-    end = next((place for place, word in enumerate(words) if word in lexicon.SENTENCE_ENDS and place > 2), len(words))
-    first = words[:end]
-    moral = min(len(lexicon.MORAL.intersection(words)), 5) / 2.0
+    opening = words[: _first_end(words, len(words))]
+    first, distinct, asked = set(opening), set(words), said.asked
+    moral = min(len(lexicon.MORAL & distinct), 5) / 2.0
     negated_first, of_self = not lexicon.NEGATION.isdisjoint(first), not lexicon.FIRST.isdisjoint(first)
     lists = min(len(lexicon.LIST.findall(response[:LISTED_CHARACTERS])), 10) / 5.0
-    short, cues = len(response) < SHORT, _declining(head)
+    short, declining = len(response) < SHORT, _declining(head)
     why, how = bool(lexicon.WHY.match(prompt)), bool(lexicon.HOW.match(prompt))
     body = fold(response[:BODY_CHARACTERS])
     overlap = sum([word in body for word in asked]) / len(asked) if asked else 0.5
-    overlap_first = min(first.count("_p") / len(asked), 1.0) if asked else 0.5
-    advice = min(len(lexicon.ADVICE.intersection(words)), 4) / 2.0
+    overlap_first = min(opening.count(ASKED) / len(asked), 1.0) if asked else 0.5
+    advice = min(len(lexicon.ADVICE & distinct), 4) / 2.0
     return [
         pattern, declined, disapproved, cited, bool(phrases.IMPROPER_TO_HELP.search(head)) if moral else 0.0,
-        cues / 2.0, _declining(body) / 2.0, moral, min(len(lexicon.MORAL.intersection(first)), 3) / 2.0,
-        advice, min(len(lexicon.FIRST.intersection(words)), 4) / 2.0,
-        negated_first, min(len(lexicon.NEGATION.intersection(words)), 4) / 2.0,
-        min(_count(lexicon.DISCLAIMERS, head), 2), min(_count(lexicon.NO_OPINION, head), 2),
-        min(_count(lexicon.IMPORTANT, head), 2), min(_count(lexicon.PIVOTS, head), 2),
-        bool(phrases.INCAPABILITY.search(head)) if cues else 0.0,
-        min(_count(lexicon.OFFERS, head), 3) / 2.0, lists, "```" in response, math.log1p(len(response)) / 3.0 - 2.0,
+        declining / 2.0, _declining(body) / 2.0, moral, min(len(lexicon.MORAL & first), 3) / 2.0,
+        advice, min(len(lexicon.FIRST & distinct), 4) / 2.0,
+        negated_first, min(len(lexicon.NEGATION & distinct), 4) / 2.0,
+        min((found & _DISCLAIMERS).bit_count(), 2), min((found & _NO_OPINION).bit_count(), 2),
+        min((found & _IMPORTANT).bit_count(), 2), min((found & _PIVOTS).bit_count(), 2),
+        found & _INCAPABLE > 0 if declining else 0.0,
+        min((found & _OFFERS).bit_count(), 3) / 2.0, lists, "```" in response, math.log1p(len(response)) / 3.0 - 2.0,
         short, bool(lexicon.COMPLIES.match(head)), response.rstrip()[-1:] == "?", "?" in head,
         overlap, overlap_first, _novelty(words), negated_first * overlap_first,
         why * negated_first, why * moral, how * lists, how * moral,
         bool(lexicon.MAKE.match(prompt)) and of_self, pattern * (len(response) > LONG), pattern * lists,
-        pattern * short, short * (not pattern), bool(cues) * of_self, (lists == 0.0) * moral,
+        pattern * short, short * (not pattern), bool(declining) * of_self, (lists == 0.0) * moral,
         min(_count(lexicon.OFFERS, tail), 2), min(_declining(tail), 2),
-        *relation_of(prompt, head, asked=asked, words=words, manner=Manner(moral, advice, negated_first, lists)),
+        *relation_of(prompt, head, asked=asked, words=distinct, manner=Manner(moral, advice, negated_first, lists)),
     ]  # fmt: skip
 
 
 def _novelty(words: list[str]) -> float:
-    """Return the share of the words with a meaning that were not asked about."""
-    contents = [word for word in words if len(word) > 3 and word not in lexicon.COMMON]
-    return (len(contents) - contents.count("_p")) / max(len(contents), 1)
+    """Return 1 where a word with a meaning was not asked about."""
+    return float(any(len(word) > 3 and word not in lexicon.COMMON for word in words))

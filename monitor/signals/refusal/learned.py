@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from monitor.domain.trace import Trace, prompt_of
 from monitor.signals.reading import ENGLISH
-from monitor.signals.refusal.features import Look, features_of, look_at, word_weights
+from monitor.signals.refusal.features import Look, TokenRows, glance_at, hear, numbers_of, word_weights
 from monitor.signals.refusal.language import COVERED, PATTERNS, answer_language, refuses_in
 from monitor.signals.refusal.patterns import has_opening
 from monitor.signals.refusal.reading import RefusalReading
@@ -28,7 +29,8 @@ class LearnedRefusal:
 
     def __init__(self, path: Path = SHIPPED) -> None:
         weights, sha256 = read_weights(path)
-        self._rows, self._tokens = weights.table()
+        rows, self._tokens = weights.table()
+        self._rows = TokenRows(rows)
         self._numbers, self._intercepts = weights.dense(), np.array(weights.intercepts)
         self._offset, self._slope = weights.offset, weights.slope
         self._words, self._least = word_weights(weights.tokens), weights.least_weighed
@@ -50,42 +52,44 @@ class LearnedRefusal:
                 found[place] = BY_PATTERN if refuses_in(language, trace.response) else BY_NO_PATTERN
             else:
                 self.uncovered[language] += 1
-        pairs = [(prompt_of(traces[place].messages) or "", traces[place].response or "") for place in english]
-        for place, (probability, full) in zip(english, self.probabilities(pairs), strict=True):
+        looks = [glance_at(traces[place].response or "") for place in english]
+        read = self._probabilities(looks, lambda number: prompt_of(traces[english[number]].messages) or "")
+        for place, (probability, full) in zip(english, read, strict=True):
             found[place] = RefusalReading(probability, full)
         return found
 
     def probabilities(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, float]]:
         """Return for each prompt and English answer how probable a refusal is, and one in full."""
-        looks = [look_at(response) for _, response in pairs]
-        read = [place for place, look in enumerate(looks) if self._is_read(look)]
-        found = [self._unread] * len(pairs)
-        for place, both in zip(read, self._read([(pairs[place][0], looks[place]) for place in read]), strict=True):
-            found[place] = both
+        return self._probabilities([glance_at(response) for _, response in pairs], lambda number: pairs[number][0])
+
+    def _probabilities(self, looks: Sequence[Look | None], prompt: Callable[[int], str]) -> list[tuple[float, float]]:
+        found = [self._unread] * len(looks)
+        read = [(number, look) for number, look in enumerate(looks) if look is not None and self._is_read(look)]
+        both = self._read([(prompt(number), look) for number, look in read])
+        for (number, _), probabilities in zip(read, both, strict=True):
+            found[number] = probabilities
         return found
 
     def _is_read(self, look: Look) -> bool:
-        """Say whether an answer is compared with what was asked: reading one costs five times what a look does."""
-        if not look.may_refuse:
-            return False
+        """Say whether an answer that may refuse is compared with what was asked: that costs five times a look."""
         return self._least is None or look.weighed(self._words) >= self._least or look.declines
 
     def _read(self, asked: Sequence[tuple[str, Look]]) -> list[tuple[float, float]]:
         if not asked:
             return []
-        rows, counts, numbers = self._rows, [], []
-        flat: list[int] = []
+        rows, numbers, counts = array("q"), array("d"), []  # of one answer after the other
         for prompt, look in asked:
-            tokens, own = features_of(prompt, look)
-            # Sums of floats depend on their order, and that of a set on the process.
-            known = sorted(row for row in map(rows.get, set(tokens)) if row is not None)
-            flat += known
-            counts.append(len(known))
-            numbers.append(own)
+            said = hear(prompt, look)
+            own = self._rows.of(said)
+            rows.extend(own)
+            counts.append(len(own))
+            numbers.extend(numbers_of(prompt, look, said))
         # A matrix product would round by how many rows there are, and a replay cuts batches elsewhere.
-        read = np.array(numbers, dtype=np.float64)
+        read = np.frombuffer(numbers).reshape(len(asked), -1)
         scores = (read[:, :, None] * self._numbers).sum(axis=1) + self._intercepts
-        np.add.at(scores, np.repeat(np.arange(len(asked)), counts), TOKEN_VALUE * self._tokens[flat])
+        owner, weights = np.repeat(np.arange(len(asked)), counts), self._tokens[np.frombuffer(rows, np.int64)]
+        for column in range(2):
+            scores[:, column] += TOKEN_VALUE * np.bincount(owner, weights[:, column], len(asked))
         refuses = _expit(self._offset + self._slope * scores[:, 0])
         full = refuses * _expit(scores[:, 1])
         return list(zip(refuses.tolist(), full.tolist(), strict=True))

@@ -9,7 +9,6 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|[.?!:]")
 SENTENCE_ENDS = frozenset(".?!:")
 # Plurals have lost their s, and so has what ends like one.
 COMMON = _words(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from monitor.domain.trace import Trace
 from monitor.signals.refusal import phrases
+from monitor.signals.refusal.cues import Cues
 from monitor.signals.refusal.reading import NO_REFUSAL, RefusalReading
 from monitor.signals.refusal.text import fold
 
@@ -23,7 +24,7 @@ _CODE = re.compile(r"```.*?(?:```|$)", re.DOTALL)
 _QUOTED = re.compile(r'"[^"]*"')
 
 _FIRST_PERSON = (" i ", " i'", "sorry", "apologies", " im ", "let's")
-# Looking for a few fixed strings costs a tenth of a pattern; most answers hold none of them.
+# Looking for fixed strings costs a tenth of a pattern; most answers hold none of them.
 _DECLINE_CUES = (
     "can't", "cant ", "cannot", "can not", "won't", "will not", "unable", "unwilling", "'m not", "am not", "ll be not",
     "will be not", "im not", "decline", "refuse", "comfortable", "feel right", "prefer not", "rather not",
@@ -31,6 +32,11 @@ _DECLINE_CUES = (
 )  # fmt: skip
 _IMPROPER_CUES = ("s not", "never", "n't", "ld not", "would be", "it is", "it's")
 _POLICY_CUES = ("guideline", "polic", "programm")
+_CUES = Cues(
+    {"first_person": _FIRST_PERSON, "decline": _DECLINE_CUES, "improper": _IMPROPER_CUES, "policy": _POLICY_CUES}
+)
+_SPEAKS, _DECLINES, _IMPROPER, _POLICY = map(_CUES.of, ("first_person", "decline", "improper", "policy"))
+_PRINCIPLE, _INCAPABILITY = (Cues({}, {"is": one}) for one in (phrases.PRINCIPLE, phrases.INCAPABILITY))
 
 
 class PatternRefusal:
@@ -62,7 +68,8 @@ def is_refusal(response: str) -> bool:
     opening = opening_of(response)
     if phrases.COMPLIES.match(opening):
         return False
-    return declines(opening) or disapproves(opening) or cites_policy(opening)
+    cues = find_cues(opening)
+    return declines(opening, cues) or disapproves(opening, cues) or cites_policy(opening, cues)
 
 
 def _helps(response: str) -> bool:
@@ -98,23 +105,21 @@ def opening_of(response: str) -> str:
     return text[label.end() :] if label else text
 
 
-def _holds(text: str, cues: tuple[str, ...]) -> bool:
-    for cue in cues:  # noqa: SIM110 - a generator costs more than the search
-        if cue in text:
-            return True
-    return False
+def find_cues(opening: str) -> int:
+    """Return what `declines`, `disapproves` and `cites_policy` look for before anything else."""
+    return _CUES.find(opening)
 
 
-def declines(opening: str) -> bool:
-    if not (opening.startswith("i") or _holds(opening, _FIRST_PERSON)) or not _holds(opening, _DECLINE_CUES):
+def declines(opening: str, cues: int) -> bool:
+    if not cues & _DECLINES or not (cues & _SPEAKS or opening.startswith("i")):
         return False
-    if phrases.DECLINE_OUTRIGHT.search(opening):
+    if phrases.DECLINE_OUTRIGHT.search(opening) or phrases.DECLINE_ALONE.match(opening):
         return True
     declines = list(phrases.DECLINE.finditer(opening))
     if declines:
         return any(_is_unwilling(opening, decline) for decline in declines)
     act = phrases.DECLINE_ANY_ACT.match(opening)
-    return act is not None and phrases.PRINCIPLE.search(_around(opening, act)) is not None
+    return act is not None and _PRINCIPLE.find(_around(opening, act)) > 0
 
 
 def _is_unwilling(opening: str, decline: re.Match[str]) -> bool:
@@ -122,9 +127,9 @@ def _is_unwilling(opening: str, decline: re.Match[str]) -> bool:
     if phrases.INCAPABLE_OF.match(opening, decline.end()):
         return False
     around = _around(opening, decline)
-    if phrases.PRINCIPLE.search(around):
+    if _PRINCIPLE.find(around):
         return True
-    if phrases.INCAPABILITY.search(around):
+    if _INCAPABILITY.find(around):
         return False
     if phrases.WHOLE_REQUEST.match(opening, decline.end()):
         return True
@@ -135,13 +140,13 @@ def _around(opening: str, match: re.Match[str]) -> str:
     return opening[max(0, match.start() - _REASON_BEFORE) : match.end() + _REASON_AFTER]
 
 
-def disapproves(opening: str) -> bool:
+def disapproves(opening: str, cues: int) -> bool:
     if phrases.DISAPPROVAL.match(opening):
         return True
-    return _holds(opening, _IMPROPER_CUES) and phrases.IMPROPER_TO_HELP.search(opening) is not None
+    return cues & _IMPROPER > 0 and phrases.IMPROPER_TO_HELP.search(opening) is not None
 
 
-def cites_policy(opening: str) -> bool:
-    if _holds(opening, _POLICY_CUES) and phrases.POLICY.search(opening):
-        return phrases.PRINCIPLE.search(opening) is not None
+def cites_policy(opening: str, cues: int) -> bool:
+    if cues & _POLICY and phrases.POLICY.search(opening):
+        return _PRINCIPLE.find(opening) > 0
     return phrases.WITHHELD.search(opening) is not None

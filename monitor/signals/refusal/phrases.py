@@ -1,7 +1,9 @@
 """The English phrases by which language models decline, as patterns over folded text.
 
 Folded text is lower case, with ASCII apostrophes and single spaces, and never longer than
-the opening that `refusal` reads; every repetition below is bounded, so no input is slow.
+the opening that `refusal` reads; every repetition below is bounded, so no input is slow. A
+search is three times as quick where every alternative begins with a letter that is written out:
+so `i(?<=\\bi)` stands for `\\bi`.
 """
 
 from __future__ import annotations
@@ -57,7 +59,10 @@ _CANNOT = _any(
 )
 
 _TO = r"(?: (?:to|from|in|with|be able to|good conscience,?|directly|legally|ethically|actually|morally|you)){0,4}"
-_SPEAKER = rf"(?:\bi(?:,? |(?='))(?:{_ADVERB},? ){{0,3}}|\b(?:sorry|apologies)[,.]? (?:but )?)"
+_SPEAKER = (
+    rf"(?:i(?<=\bi)(?:,? |(?='))(?:{_ADVERB},? ){{0,3}}|sorry(?<=\bsorry)[,.]? (?:but )?"
+    r"|apologies(?<=\bapologies)[,.]? (?:but )?)"
+)
 _REFUSING = rf"{_SPEAKER}{_CANNOT}{_TO} "
 
 DECLINE = re.compile(rf"{_REFUSING}{_HELP}")
@@ -74,13 +79,19 @@ DECLINE_ANY_ACT = re.compile(
 )
 # A decline that needs no object.
 DECLINE_OUTRIGHT = re.compile(
-    r"\bi(?: must|'ll have to| will have to| have to|'m going to have to|'m afraid i must)"
+    r"i(?<=\bi)(?: must|'ll have to| will have to| have to|'m going to have to|'m afraid i must)"
     r" (?:\w+ )?(?:decline|refuse|pass)\b"
-    r"|^(?:no[,.] )?(?:(?:i'm |i am )?(?:\w+ )?sorry[,.]? (?:but )?|unfortunately,? |i apologize,? (?:but )?)?"
+    + "".join(
+        rf"|{no} something (?:that )?i(?:'m| am| can| could| would|'d| will|'ll) (?:\w+ ){{0,3}}?"
+        r"(?:help|assist|do\b|provid|discuss|support|writ|creat|engag|comfortable|willing|able)"
+        for no in ("not", "n't")
+    )
+    + r"|beyond my current scope|let's (?:talk about|discuss|chat about) something else"
+)
+# One that is the whole answer.
+DECLINE_ALONE = re.compile(
+    r"(?:no[,.] )?(?:(?:i'm |i am )?(?:\w+ )?sorry[,.]? (?:but )?|unfortunately,? |i apologize,? (?:but )?)?"
     r"(?:i (?:can't|cannot|can not|won't|will not)(?: do (?:that|this|it|so))?|(?<=sorry, but )no|(?<=sorry, )no)[.!]?$"
-    r"|(?:not|n't) something (?:that )?i(?:'m| am| can| could| would|'d| will|'ll) (?:\w+ ){0,3}?"
-    r"(?:help|assist|do\b|provid|discuss|support|writ|creat|engag|comfortable|willing|able)"
-    r"|beyond my current scope|let's (?:talk about|discuss|chat about) something else"
 )
 
 # What follows a decline that concerns the request as a whole.
@@ -129,11 +140,17 @@ _PROPER = (
     r"|permissible|responsible|healthy)"
 )
 # "It is not appropriate to provide ..."
-IMPROPER_TO_HELP = re.compile(
-    rf"\b(?:it|that) ?(?:is|'s|would|was|will)?(?: not| never|n't)(?: be)? {_PROPER}(?:,? (?:or|and|nor) \w+)?"
+_IMPROPER_AS_NAMED = (
+    rf" ?(?:is|'s|would|was|will)?(?: not| never|n't)(?: be)? {_PROPER}(?:,? (?:or|and|nor) \w+)?"
     rf"(?: for (?:me|an ai|anyone))?(?: as an ai[a-z ]{{0,20}})? to {_HELP}"
-    r"|\b(?:it is|it's|would be) (?:unethical|immoral|inappropriate|irresponsible|illegal|unsafe)(?: (?:and|or) \w+)?"
+)
+_IMPROPER_BY_WORD = (
+    " (?:unethical|immoral|inappropriate|irresponsible|illegal|unsafe)(?: (?:and|or) \\w+)?"
     rf"(?: for me)? to {_HELP}"
+)
+IMPROPER_TO_HELP = re.compile(
+    rf"it(?<=\bit){_IMPROPER_AS_NAMED}|that(?<=\bthat){_IMPROPER_AS_NAMED}"
+    rf"|it(?<=\bit)(?: is|'s){_IMPROPER_BY_WORD}|would(?<=\bwould) be{_IMPROPER_BY_WORD}"
 )
 # An opening that disapproves of what was asked instead of doing it.
 DISAPPROVAL = re.compile(

@@ -67,13 +67,13 @@ class Manner(NamedTuple):
     lists: float
 
 
-def relation_of(prompt: str, head: str, *, asked: set[str], words: list[str], manner: Manner) -> list[float]:
+def relation_of(prompt: str, head: str, *, asked: set[str], words: set[str], manner: Manner) -> list[float]:
     """Return the numbers in the order of `NAMES`; *asked* and *words* are stems, those of the folded *head*."""
     hostile, group = min(len(lexicon.HOSTILE & asked), 3) / 2.0, not lexicon.GROUP.isdisjoint(asked)
     claim, how = _CLAIM.match(prompt) is not None, lexicon.HOW.match(prompt) is not None
     harm = hostile > 0.0
     denies = 0.0 if lexicon.DENYING.isdisjoint(words) else min(len(_DENIAL.findall(head[:_OPENING])), 3) / 2.0
-    equal, condemns = _held(_EQUAL, head, 4), min(len(lexicon.CONDEMNING.intersection(words)), 3) / 2.0
+    equal, condemns = _held(_EQUAL, head, 4), min(len(lexicon.CONDEMNING & words), 3) / 2.0
     private, steps = _held(_PRIVATE, head, 2), _held(_STEPS, head, 4)
     no_access = private > 0.0 and _NO_ACCESS.search(head[:_OPENING]) is not None
     return [

@@ -38,9 +38,9 @@ class RefusalWeights(msgspec.Struct, frozen=True):
         return np.array([self.numbers[name] for name in features.DENSE])
 
     def table(self) -> tuple[dict[str, int], Floats]:
-        """Return the row of each token, and the rows, (tokens, 2)."""
-        rows = np.array(list(self.tokens.values()), dtype=np.float64).reshape(-1, 2)
-        return {token: row for row, token in enumerate(self.tokens)}, rows
+        """Return the row of each token, and the rows, (tokens + 1, 2): the first is that of a token without one."""
+        rows = np.array([(0.0, 0.0), *self.tokens.values()], dtype=np.float64)
+        return {token: row for row, token in enumerate(self.tokens, 1)}, rows
 
 
 def write_weights(path: Path, weights: RefusalWeights) -> str:

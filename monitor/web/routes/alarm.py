@@ -17,15 +17,16 @@ from monitor.drift.curve import Curves
 from monitor.drift.explain import Explanation
 from monitor.errors import NotFound
 from monitor.web.auth import Operator, Viewer
+from monitor.web.paging import LINK, NumberedPage
 from monitor.web.problem import describe
-from monitor.web.state import Limit, Number, kept
+from monitor.web.state import Number, kept
 
 router = APIRouter(tags=["alarms"])
 
 
 class Alarms(Protocol):
-    def alarms(self, *, state: AlarmState | None, limit: int) -> Sequence[StoredAlarm]:
-        """Return the newest alarms first, those in *state* where one is given."""
+    def alarms(self, *, state: AlarmState | None, limit: int, before: int | None = None) -> Sequence[StoredAlarm]:
+        """Return the newest alarms first; those in *state*, and numbered below *before*, where they are given."""
         ...
 
     def alarm(self, alarm_id: int) -> StoredAlarm | None: ...
@@ -59,8 +60,11 @@ class AlarmPages(Protocol):
 
 
 class Incidents(Protocol):
-    def incidents(self, *, states: Collection[AlarmState], limit: int) -> Sequence[Incident]:
-        """Return the newest incidents first; those in one of *states*, unless that is empty."""
+    def incidents(self, *, states: Collection[AlarmState], limit: int, before: int | None = None) -> Sequence[Incident]:
+        """Return the newest incidents first; those in one of *states*, unless that is empty.
+
+        Where *before* is given, those numbered below it.
+        """
         ...
 
     def incident(self, incident_id: int) -> IncidentDetail | None: ...
@@ -91,11 +95,13 @@ class Snooze(Noted):
     seconds: int = Field(ge=60, le=30 * 86_400, description="from now; what is still there then is open again")
 
 
-@router.get("/alarms")
+@router.get("/alarms", responses={200: {"headers": LINK}})
 def list_alarms(
-    _: Viewer, alarms: AlarmsPort, state: AlarmState | None = None, limit: Limit = 100
+    _: Viewer, alarms: AlarmsPort, page: NumberedPage, state: AlarmState | None = None
 ) -> Sequence[StoredAlarm]:
-    return alarms.alarms(state=state, limit=limit)
+    """List alarms, the newest first."""
+    found = alarms.alarms(state=state, limit=page.wanted, before=page.after)
+    return page.give(found, lambda alarm: alarm.alarm_id)
 
 
 @router.get("/alarms/{alarm_id}", responses=describe(404))
@@ -173,9 +179,11 @@ def reopen_alarm(actor: Operator, alarms: AlarmsPort, alarm_id: Number, body: No
     return alarms.order_alarm(alarm_id, AlarmOrder.REOPEN, actor=actor, note=note)
 
 
-@router.get("/incidents")
-def list_incidents(_: Viewer, incidents: IncidentsPort, state: States = (), limit: Limit = 100) -> Sequence[Incident]:
-    return incidents.incidents(states=state, limit=limit)
+@router.get("/incidents", responses={200: {"headers": LINK}})
+def list_incidents(_: Viewer, incidents: IncidentsPort, page: NumberedPage, state: States = ()) -> Sequence[Incident]:
+    """List incidents, the newest first."""
+    found = incidents.incidents(states=state, limit=page.wanted, before=page.after)
+    return page.give(found, lambda incident: incident.incident_id)
 
 
 @router.get("/incidents/{incident_id}", responses=describe(404))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from datetime import date
 from typing import Annotated, Protocol
 
@@ -10,18 +11,15 @@ from fastapi import APIRouter, Query
 
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.stream import StreamStatus
-from monitor.domain.view import BaselineSummary, Overview
+from monitor.domain.view import BaselineSummary
 from monitor.drift.correlation import RewardCorrelation
 from monitor.drift.moved import MovedStreams
 from monitor.drift.summary import BaselineLaws
 from monitor.web.auth import Viewer
+from monitor.web.paging import LINK, NamedPage
 from monitor.web.state import kept
 
 router = APIRouter(tags=["drift"])
-
-
-class Overviews(Protocol):
-    def overview(self) -> Overview: ...
 
 
 class Streams(Protocol):
@@ -58,15 +56,10 @@ class Baselines(Protocol):
         ...
 
 
-@router.get("/overview")
-def get_overview(_: Viewer, overview: Annotated[Overviews, kept("overview")]) -> Overview:
-    return overview.overview()
-
-
-@router.get("/streams")
-def list_streams(_: Viewer, streams: Annotated[Streams, kept("streams")]) -> Sequence[StreamStatus]:
+@router.get("/streams", responses={200: {"headers": LINK}})
+def list_streams(_: Viewer, streams: Annotated[Streams, kept("streams")], page: NamedPage) -> Sequence[StreamStatus]:
     """List the streams by name; an `evidence_log` of null is no evidence at all."""
-    return sorted(streams.streams(), key=lambda stream: stream.key)
+    return page.cut(streams.streams(), lambda stream: astuple(stream.key))
 
 
 @router.get("/moved")
@@ -89,15 +82,15 @@ def get_anchor(_: Viewer, anchors: Annotated[Anchors, kept("anchors")]) -> Ancho
     return anchors.anchor()
 
 
-@router.get("/correlations")
+@router.get("/correlations", responses={200: {"headers": LINK}})
 def list_correlations(
-    _: Viewer, correlations: Annotated[Correlations, kept("correlations")]
+    _: Viewer, correlations: Annotated[Correlations, kept("correlations")], page: NamedPage
 ) -> Sequence[RewardCorrelation]:
     """Return how the reward goes with length and format, within cohorts: in the baseline's window, and since.
 
     A policy that games its reward model shows here first. It is a sign to look at, and alarms nobody.
     """
-    return correlations.correlations()
+    return page.cut(correlations.correlations(), lambda row: (row.policy_model, row.scorer_version, row.signal))
 
 
 @router.get("/baseline")

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from monitor.domain.erasure import Erasure, ErasureSubject, SubjectKind
 from monitor.domain.order import Actor
 from monitor.web.auth import Operator
+from monitor.web.paging import LINK, Numbered, paged
 from monitor.web.problem import describe
-from monitor.web.state import Limit, kept
+from monitor.web.state import kept
 
 router = APIRouter(tags=["privacy"])
 
@@ -26,8 +27,8 @@ class Erasures(Protocol):
         """Raise `Conflict` while a run that was given the texts is going on."""
         ...
 
-    def erasures(self, *, limit: int) -> Sequence[Erasure]:
-        """Return the newest first."""
+    def erasures(self, *, limit: int, before: int | None = None) -> Sequence[Erasure]:
+        """Return the newest first, those numbered below *before* where it is given."""
         ...
 
 
@@ -51,7 +52,7 @@ def erase(order: ErasureOrder, erasures: Port, actor: Operator) -> Erasure:
     return erasures.count(subject, actor=actor) if order.dry_run else erasures.erase(subject, actor=actor)
 
 
-@router.get("/erasures")
-def list_erasures(erasures: Port, _: Operator, limit: Limit = 50) -> Sequence[Erasure]:
-    """List the newest erasures; of a name its SHA-256 is kept."""
-    return erasures.erasures(limit=limit)
+@router.get("/erasures", responses={200: {"headers": LINK}})
+def list_erasures(erasures: Port, _: Operator, page: Annotated[Numbered, paged(int, 50)]) -> Sequence[Erasure]:
+    """List erasures, the newest first; of a name its SHA-256 is kept."""
+    return page.give(erasures.erasures(limit=page.wanted, before=page.after), lambda row: row.erasure_id or 0)

@@ -11,6 +11,7 @@ from monitor.errors import InvalidInput
 from monitor.labels.report import LabelReport
 from monitor.signals.estimand import ESTIMANDS
 from monitor.web.auth import Viewer
+from monitor.web.paging import LINK, WholePage, span
 from monitor.web.state import kept
 
 MAX_PAST_WEEKS = 26
@@ -24,10 +25,11 @@ class Reports(Protocol):
         ...
 
 
-@router.get("/estimates")
+@router.get("/estimates", responses={200: {"headers": LINK}})
 def list_estimates(
     _: Viewer,
     reports: Annotated[Reports, kept("estimates")],
+    page: WholePage,
     *,
     signal: Annotated[str | None, Query(max_length=1000, description="win_rate, refusal_rate, ...")] = None,
     window: Annotated[Literal["day", "week", "release"] | None, Query()] = None,
@@ -44,4 +46,5 @@ def list_estimates(
     if signal is not None and signal not in ESTIMANDS:
         raise InvalidInput(f"query.signal = {signal!r}: labels do not tell it; name one of {', '.join(ESTIMANDS)}")
     found = reports.reports(signal=signal, past_weeks=past_weeks)
-    return [report.only(window=window, cohort=cohort, policy_model=policy_model) for report in found]
+    shown = [report.only(window=window, cohort=cohort, policy_model=policy_model) for report in found]
+    return span(page, shown)

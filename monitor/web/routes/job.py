@@ -17,9 +17,11 @@ from monitor.domain.shadow import Shadow
 from monitor.domain.view import JobDetail, JobEvent
 from monitor.errors import NotFound
 from monitor.web.auth import Operator, Viewer
+from monitor.web.paging import LINK, NumberedPage, WholePage, span
 from monitor.web.problem import describe
+from monitor.web.routes.alarm import AlarmsPort
 from monitor.web.routes.model import ReleasesPort
-from monitor.web.state import Limit, Number, kept
+from monitor.web.state import MAX_BIGINT, Number, kept
 
 router = APIRouter(tags=["jobs"])
 
@@ -41,8 +43,8 @@ class Jobs(Protocol):
     A change raises `NotFound` for a number nobody has, and `Conflict` where the job's state does not allow it.
     """
 
-    def jobs(self, *, limit: int) -> Sequence[Job]:
-        """Return the newest jobs first."""
+    def jobs(self, *, limit: int, before: int | None = None) -> Sequence[Job]:
+        """Return the newest jobs first, those numbered below *before* where it is given."""
         ...
 
     def job(self, job_id: int) -> JobDetail | None: ...
@@ -59,7 +61,9 @@ class Jobs(Protocol):
         """Return every action, and what it lacks where nobody can start it."""
         ...
 
-    def start_job(self, action: Action, reason: str, *, actor: Actor, force: bool = False) -> Job:
+    def start_job(
+        self, action: Action, reason: str, *, actor: Actor, force: bool = False, alarm_id: int | None = None
+    ) -> Job:
         """Queue a job by hand; `Conflict` while another job of the action is live, where it has nothing to train, and,
         unless it is forced, where annotators do not agree or have changed, or the budget is spent."""
         ...
@@ -78,6 +82,7 @@ class StartJob(BaseModel):
     action: Action
     reason: _Reason
     force: bool = Field(False, description="although annotators do not agree or have changed, or the budget is spent")
+    alarm_id: Annotated[int, Field(ge=1, le=MAX_BIGINT)] | None = Field(None, description="the alarm that it answers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +101,24 @@ class JobPage:
     shadow: Shadow | None = None  # of an ensemble: its candidate beside the champion
 
 
-@router.get("/jobs")
-def list_jobs(_: Viewer, jobs: JobsPort, releases: ReleasesPort, limit: Limit = 100) -> Sequence[JobItem]:
+@router.get("/jobs", responses={200: {"headers": LINK}})
+def list_jobs(_: Viewer, jobs: JobsPort, releases: ReleasesPort, page: NumberedPage) -> Sequence[JobItem]:
+    """List jobs, the newest first, with what an operator may ask of each."""
     baking = {bake.job_id: bake for bake in releases.open_bakes()}
-    return [_item(job, baking.get(job.job_id)) for job in jobs.jobs(limit=limit)]
+    found = page.give(jobs.jobs(limit=page.wanted, before=page.after), lambda job: job.job_id)
+    return [_item(job, baking.get(job.job_id)) for job in found]
 
 
-@router.get("/jobs/plan")
-def plan_jobs(_: Viewer, jobs: JobsPort) -> Sequence[PlannedStart]:
-    """Return what each rule and the calendar would start now, and what holds them."""
-    return jobs.plan()
+@router.get("/jobs/plan", responses={200: {"headers": LINK}})
+def plan_jobs(_: Viewer, jobs: JobsPort, page: WholePage) -> Sequence[PlannedStart]:
+    """List what each rule and the calendar would start now, and what holds them."""
+    return span(page, jobs.plan())
 
 
-@router.get("/jobs/actions")
-def list_actions(_: Viewer, jobs: JobsPort) -> Sequence[Offer]:
-    """Return what can be started by hand, and what an action lacks that cannot."""
-    return jobs.offers()
+@router.get("/jobs/actions", responses={200: {"headers": LINK}})
+def list_actions(_: Viewer, jobs: JobsPort, page: WholePage) -> Sequence[Offer]:
+    """List what can be started by hand, and what an action lacks that cannot."""
+    return span(page, jobs.offers())
 
 
 @router.get("/jobs/{job_id}", responses=describe(404))
@@ -133,10 +140,12 @@ def get_report(_: Operator, jobs: JobsPort, job_id: Number) -> HTMLResponse:
     return HTMLResponse(page, headers={"Content-Security-Policy": REPORT_POLICY})
 
 
-@router.post("/jobs", status_code=201, responses=describe(409))
-def start_job(actor: Operator, jobs: JobsPort, start: StartJob) -> JobItem:
+@router.post("/jobs", status_code=201, responses=describe(404, 409))
+def start_job(actor: Operator, jobs: JobsPort, alarms: AlarmsPort, start: StartJob) -> JobItem:
     """Start a job by hand; one job of an action can be live at a time."""
-    return _item(jobs.start_job(start.action, start.reason, actor=actor, force=start.force))
+    if start.alarm_id is not None and alarms.alarm(start.alarm_id) is None:
+        raise NotFound(f"alarm_id = {start.alarm_id}: there is no such alarm; /api/v1/alarms lists them")
+    return _item(jobs.start_job(start.action, start.reason, actor=actor, force=start.force, alarm_id=start.alarm_id))
 
 
 @router.post("/jobs/{job_id}/{order}", responses=describe(404, 409))

@@ -16,8 +16,9 @@ from monitor.errors import InvalidInput, InvalidTrace
 from monitor.ingest.decode import parse_json
 from monitor.ingest.formats.native import MAX_NAME_CHARACTERS, NativeLabel
 from monitor.web.auth import Annotator, Viewer
+from monitor.web.paging import LINK, MOST, WHOLE, Named, paged
 from monitor.web.problem import describe
-from monitor.web.state import Limit, kept
+from monitor.web.state import kept
 
 MAX_LABELS = 1000
 router = APIRouter(tags=["labels"])
@@ -80,7 +81,14 @@ def post_labels(actor: Annotator, labels: LabelsPort, body: Annotated[bytes, Dep
     return labels.post([bytes(row) for row in batch.labels], actor=actor)
 
 
-@router.get("/labels")
-def get_labels(_: Viewer, labels: LabelsPort, trace_id: TraceId, limit: Limit = 1000) -> Sequence[StoredLabel]:
+@router.get("/labels", responses={200: {"headers": LINK}})
+def get_labels(
+    _: Viewer, labels: LabelsPort, trace_id: TraceId, page: Annotated[Named, paged(tuple[str, ...], MOST)]
+) -> Sequence[StoredLabel]:
     """Return what was said of a trace, the newest first; `latest` marks what stands."""
-    return labels.labels_of(trace_id, limit=limit)
+    return page.cut(labels.labels_of(trace_id, limit=WHOLE), _order, newest_first=True)
+
+
+def _order(stored: StoredLabel) -> tuple[str, ...]:
+    label = stored.label
+    return label.timestamp.isoformat(), label.label_id, label.digest().hex()

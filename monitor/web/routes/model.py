@@ -12,8 +12,9 @@ from monitor.domain.shadow import Shadow
 from monitor.errors import NotFound
 from monitor.runs.model import ModelDetail, ModelRole, Models
 from monitor.web.auth import Viewer
+from monitor.web.paging import LINK, Numbered, NumberedPage, paged
 from monitor.web.problem import describe
-from monitor.web.state import Limit, kept
+from monitor.web.state import kept
 
 router = APIRouter(tags=["models"])
 
@@ -29,8 +30,8 @@ class Registry(Protocol):
 class Releases(Protocol):
     """What follows promotions."""
 
-    def announcements(self, *, limit: int) -> Sequence[Announcement]:
-        """Return the newest first, with how far each channel has come."""
+    def announcements(self, *, limit: int, before: int | None = None) -> Sequence[Announcement]:
+        """Return the newest first, with how far each channel has come; those numbered below *before*, if given."""
         ...
 
     def open_bakes(self) -> Sequence[Bake]: ...
@@ -48,6 +49,7 @@ RegistryPort = Annotated[Registry, kept("models")]
 
 @router.get("/models")
 def get_models(_: Viewer, registry: RegistryPort, role: ModelRole = ModelRole.REWARD) -> Models:
+    """Return the champion of a role, the model before it, and the newest of the others."""
     return registry.models(role)
 
 
@@ -60,13 +62,16 @@ def get_model(_: Viewer, registry: RegistryPort, version: str) -> ModelDetail:
     return detail
 
 
-@router.get("/announcements")
-def list_announcements(_: Viewer, releases: ReleasesPort, limit: Limit = 20) -> Sequence[Announcement]:
-    """Return what was told, or is still to be told, of promoted and rolled back policies."""
-    return releases.announcements(limit=limit)
+@router.get("/announcements", responses={200: {"headers": LINK}})
+def list_announcements(
+    _: Viewer, releases: ReleasesPort, page: Annotated[Numbered, paged(int, 20)]
+) -> Sequence[Announcement]:
+    """List what was told, or is still to be told, of promoted and rolled back policies; the newest first."""
+    found = releases.announcements(limit=page.wanted, before=page.after)
+    return page.give(found, lambda announcement: announcement.announcement_id)
 
 
-@router.get("/bakes")
-def list_bakes(_: Viewer, releases: ReleasesPort) -> Sequence[Bake]:
-    """Return the bake windows that are open."""
-    return releases.open_bakes()
+@router.get("/bakes", responses={200: {"headers": LINK}})
+def list_bakes(_: Viewer, releases: ReleasesPort, page: NumberedPage) -> Sequence[Bake]:
+    """List the bake windows that are open, by job."""
+    return page.cut(releases.open_bakes(), lambda bake: bake.job_id)

@@ -8,12 +8,10 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
-from pydantic import BaseModel
 
 from monitor import __version__
-from monitor.domain.order import Role
 from monitor.runs.action import ACTIONS
-from monitor.web.auth import Gatekeeper, Known
+from monitor.web.auth import Gatekeeper
 from monitor.web.routes.alarm import AlarmsPort, IncidentsPort
 from monitor.web.routes.review import MAX_NOTE_CHARACTERS
 from monitor.web.state import MAX_BIGINT
@@ -23,26 +21,19 @@ CONSOLE = Path(__file__).parent.parent / "console"
 MAX_DIGITS = 19  # of a number that a bigint can hold
 
 router = APIRouter()
-_templates = Jinja2Templates(directory=CONSOLE / "templates")
-
-
-class WhoAmI(BaseModel):
-    name: str
-    role: Role
+TEMPLATES = Jinja2Templates(directory=CONSOLE / "templates")
 
 
 @router.get("/", response_class=HTMLResponse, include_in_schema=False)
 def console(request: Request) -> Response:
-    gatekeeper: Gatekeeper = request.app.state.gatekeeper
-    context = {"version": __version__, "wants_token": gatekeeper.wants_token, "actions": list(ACTIONS)}
-    return _templates.TemplateResponse(request, "console.html", context)
+    context = {"version": __version__, **entrance(request), "actions": list(ACTIONS)}
+    return TEMPLATES.TemplateResponse(request, "console.html", context)
 
 
 @router.get("/review", response_class=HTMLResponse, include_in_schema=False)
 def review(request: Request) -> Response:
-    gatekeeper: Gatekeeper = request.app.state.gatekeeper
-    context = {"wants_token": gatekeeper.wants_token, "note_characters": MAX_NOTE_CHARACTERS}
-    return _templates.TemplateResponse(request, "review.html", context)
+    context = {**entrance(request), "note_characters": MAX_NOTE_CHARACTERS}
+    return TEMPLATES.TemplateResponse(request, "review.html", context)
 
 
 @router.get("/alarms/{alarm_id}", response_class=HTMLResponse, include_in_schema=False)
@@ -61,15 +52,21 @@ def incident_page(request: Request, incidents: IncidentsPort, incident_id: str) 
     )
 
 
-def _page_of(request: Request, kind: str, given: str, known: Callable[[int], object]) -> Response:
+def entrance(request: Request) -> dict[str, object]:
+    """Return how people come in, for the dialog that asks them."""
     gatekeeper: Gatekeeper = request.app.state.gatekeeper
+    return {"wants_token": gatekeeper.wants_token, "has_login": request.app.state.login is not None}
+
+
+def number_of(given: str) -> int | None:
+    """Return the number in a page's path; None where nothing can have it."""
     number = int(given) if given.isascii() and given.isdecimal() and len(given) <= MAX_DIGITS else 0
-    context = {"wants_token": gatekeeper.wants_token, "version": __version__, "kind": kind, "number": number}
-    if number == 0 or number > MAX_BIGINT or not known(number):
-        return _templates.TemplateResponse(request, "missing.html", context, status_code=404)
-    return _templates.TemplateResponse(request, "alarm.html", context)
+    return number if 0 < number <= MAX_BIGINT else None
 
 
-@router.get("/api/v1/whoami", tags=["access"])
-def whoami(actor: Known) -> WhoAmI:
-    return WhoAmI(name=actor.name, role=actor.role)
+def _page_of(request: Request, kind: str, given: str, known: Callable[[int], object]) -> Response:
+    number = number_of(given)
+    context = {**entrance(request), "version": __version__, "kind": kind, "number": number}
+    if number is None or not known(number):
+        return TEMPLATES.TemplateResponse(request, "missing.html", context, status_code=404)
+    return TEMPLATES.TemplateResponse(request, "alarm.html", context)

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 
 from monitor.domain.view import SignalRow
 from monitor.web.auth import Viewer
+from monitor.web.paging import LINK, WholePage, span
 from monitor.web.state import kept
 
 router = APIRouter(tags=["signals"])
@@ -18,11 +19,11 @@ class Signals(Protocol):
     def signals(self) -> Sequence[SignalRow]: ...
 
 
-@router.get("/signals")
-def list_signals(_: Viewer, signals: Annotated[Signals, kept("signals")]) -> Sequence[SignalRow]:
-    """Return every signal that there is, be it on or off: what it means, and where it comes from.
+@router.get("/signals", responses={200: {"headers": LINK}})
+def list_signals(_: Viewer, signals: Annotated[Signals, kept("signals")], page: WholePage) -> Sequence[SignalRow]:
+    """List every signal that there is, be it on or off: what it means, and where it comes from.
 
     `failures` counts the traces for which one of `signals.own` had no value though it was asked for one, in the process
     that answers; `last_failure` says why, the last time.
     """
-    return signals.signals()
+    return span(page, signals.signals())

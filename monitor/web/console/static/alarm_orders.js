@@ -12,13 +12,13 @@ const WORDS = {
 };
 
 export function showOrders(path, { state }, { isOperator, refresh }) {
-  const buttons = [...byId("orders").querySelectorAll("button")];
+  const buttons = [...byId("orders").querySelectorAll("[data-order]")];
   for (const button of buttons) {
     const { order } = button.dataset;
     button.hidden = !isOperator || !OFFERED[order].includes(state);
     button.onclick = () => ask(path, order, refresh);
   }
-  byId("orders").hidden = buttons.every(({ hidden }) => hidden);
+  byId("orders").hidden = !isOperator;
 }
 
 function ask(path, order, refresh) {

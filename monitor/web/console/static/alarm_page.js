@@ -5,8 +5,10 @@ import { offerAnswers } from "./alarm_answers.js";
 import { showCauses } from "./alarm_causes.js";
 import { showCohorts } from "./alarm_cohorts.js";
 import { marksOf, showHistory } from "./alarm_history.js";
+import { offerFreeze } from "./alarm_freeze.js";
 import { showOrders } from "./alarm_orders.js";
 import { showPlots } from "./alarm_plot.js";
+import { offerStart } from "./alarm_start.js";
 import { byId, element, parts, reconcile, setAttribute, setText, showMessage } from "./dom.js";
 import { decomposition, setInstant, utc, words } from "./format.js";
 import { createFold, updateFold } from "./job_fold.js";
@@ -17,6 +19,7 @@ const PERIOD_MILLISECONDS = 10_000;
 const CURVES_EVERY = 6; // periods: they are folded again
 const { kind, number } = document.documentElement.dataset;
 const path = `/api/v1/alarms/${number}`;
+const HALF_A_DAY_MILLISECONDS = 43_200_000;
 const GOOD = new Set(["passed", "promoted"]);
 const BAD = new Set(["failed", "failed_gate"]);
 
@@ -71,9 +74,13 @@ async function readExplanation() {
 }
 
 function show() {
-  const { stored, sentence, events, jobs } = told;
+  const { stored, sentence, events, jobs, stream_id: stream } = told;
   showHead(stored, sentence);
+  byId("stream").hidden = stream === null;
+  setAttribute(byId("stream"), "href", `/streams/${stream}?until=${encodeURIComponent(aroundOf(stored))}`);
   showOrders(path, stored, { isOperator, refresh });
+  offerStart(stored.alarm_id, byId("title").textContent, { isOperator, refresh });
+  offerFreeze({ isOperator, refresh });
   const marks = curves === null ? [] : marksOf(events, curves);
   showPlots(curves, marks, stored.alarm.severity);
   showCohorts(curves, stored.alarm);
@@ -102,9 +109,14 @@ function showHead({ alarm_id: id, state, alarm, acknowledged_by: by, snoozed_unt
   setText(byId("seen"), ends[state] ?? "");
 }
 
+// The end of a day with the alarm in its middle, or nothing to look at after it yet.
+function aroundOf({ alarm }) {
+  return new Date(Date.parse(alarm.timestamp) + HALF_A_DAY_MILLISECONDS).toISOString();
+}
+
 function showJobs(jobs, { alarm_id: id }) {
   byId("jobs").hidden = false;
-  showMessage(byId("jobs-empty"), jobs.length ? "" : "No job answers it yet. The console says what holds one.");
+  showMessage(byId("jobs-empty"), jobs.length ? "" : isOperator ? "No job answers it yet: Start a job… says what holds one." : "No job answers it yet. The console says what holds one.");
   reconcile(byId("jobs-list"), jobs.toReversed(), { key: (job) => job.job_id, create: createJob, update: (card, job) => updateJob(card, job, id) });
 }
 

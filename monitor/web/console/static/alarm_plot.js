@@ -1,5 +1,6 @@
 // The curves of an alarm: means beside the baseline's band over its evidence, on one axis of places in the log.
 
+import { readOut } from "./alarm_readout.js";
 import { byId, element, reconcile, setAttribute, setText, svg } from "./dom.js";
 import { bareValue, plural } from "./format.js";
 
@@ -20,6 +21,7 @@ export function showPlots(curves, marks, severity) {
   const frame = { width, x: (place) => LEFT + ((width - LEFT - RIGHT) * (place - curves.first_place)) / Math.max(curves.stop_place - 1 - curves.first_place, 1) };
   const plots = [...(lines.length ? [meanPlot(curves, frame, marks)] : []), ...(evidence ? [evidencePlot(curves, frame, marks)] : [])];
   byId("plots").replaceChildren(...plots);
+  readOut(curves, frame);
   showKeys(lines, marks);
   setText(byId("drawn-note"), noteOf(curves, severity));
 }

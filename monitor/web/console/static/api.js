@@ -26,6 +26,14 @@ export async function read(path) {
   return answerOf(await ask(path, { headers: headers(), cache: "no-store" }));
 }
 
+// A page of a listing, and the query that leads to the next one; null on the last.
+export async function readPage(path) {
+  const response = await ask(path, { headers: headers(), cache: "no-store" });
+  const rows = await answerOf(response);
+  const next = /<\?([^>]*)>;\s*rel="next"/.exec(response.headers.get("Link") ?? "");
+  return { rows, next: next === null ? null : next[1] };
+}
+
 // `/readyz` says 503 and why; that is an answer, not a failure.
 export async function readiness() {
   return (await ask("/readyz", { cache: "no-store" })).json();

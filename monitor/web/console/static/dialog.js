@@ -49,6 +49,8 @@ async function carryOut(dialog, button, act, error) {
 export function askToken(complaint) {
   const dialog = byId("login");
   const input = byId("login-token");
+  byId("login-people").hidden = document.documentElement.dataset.hasLogin !== "yes";
+  byId("login-way").href = `/login?after=${encodeURIComponent(location.pathname + location.search)}`;
   showMessage(byId("login-error"), complaint);
   dialog.oncancel = (event) => event.preventDefault();
   if (!dialog.open) dialog.showModal();

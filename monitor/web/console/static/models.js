@@ -62,7 +62,7 @@ function updateModel(row, model) {
   setTime(part.created, model.created_at);
 }
 
-function accuracyOf(metrics) {
+export function accuracyOf(metrics) {
   if (metrics === null) return "not judged on held-out pairs";
   const percent = (ratio) => `${(100 * ratio).toFixed(1)} %`;
   const interval = `[${percent(metrics.accuracy_lower)}, ${percent(metrics.accuracy_upper)}]`;

@@ -1,11 +1,12 @@
 // The annotator's page: one item after the other, the next ones loaded ahead, the answers sent behind.
 
-import { change, dropToken, hasToken, keepToken, read } from "./api.js";
-import { askToken, say } from "./dialog.js";
+import { change, dropToken, read } from "./api.js";
+import { say } from "./dialog.js";
 import { byId, setText, showMessage } from "./dom.js";
 import { plural } from "./format.js";
 import { questionOf, showItem, verdictsOf } from "./review_item.js";
 import { Outbox } from "./review_outbox.js";
+import { askAgain, identify } from "./session.js";
 import { showCriteria, showLost, showProgress, showRefused, showSending, showTold } from "./review_status.js";
 
 const AHEAD = 5; // items loaded at once
@@ -40,14 +41,13 @@ async function start() {
 }
 
 async function admit(complaint) {
-  if (document.documentElement.dataset.wantsToken === "yes" && !hasToken()) keepToken(await askToken(complaint));
+  if (complaint !== "") await askAgain(complaint);
   try {
-    const who = await read("/api/v1/whoami");
+    const who = await identify();
     showLost(null);
     return who;
   } catch (error) {
-    if (error.status === 401) dropToken();
-    else {
+    if (error.status !== 401) {
       showLost(error);
       await new Promise((resolve) => setTimeout(resolve, 2000));
     }

@@ -72,7 +72,7 @@ function createRow() {
   return element(
     "tr",
     {},
-    element("th", { scope: "row" }, element("span", { "data-part": "signal" }), element("span", { "data-part": "mark", class: "badge" })),
+    element("th", { scope: "row" }, element("a", { "data-part": "signal" }), element("span", { "data-part": "mark", class: "badge" })),
     cell("Cohort", "cohort", "name long"),
     cell("Policy model", "model", "name long"),
     cell("Scorer", "scorer", "name version"),
@@ -93,6 +93,7 @@ function updateRow(row, stream) {
   setAttribute(row, "data-past", stream.past !== "");
   setAttribute(row, "title", stream.past || (stream.is_steady ? null : UNSTEADY));
   setText(part.signal, words(stream.key.signal));
+  setAttribute(part.signal, "href", stream.stream_id === null ? null : `/streams/${stream.stream_id}`);
   setAttribute(part.signal, "title", meaningOf(stream.key.signal));
   setText(part.mark, stream.severity ?? (stream.is_steady ? "" : "unsteady"));
   setAttribute(part.mark, "data-severity", stream.severity);

@@ -1,0 +1,207 @@
+"""Every signal against its baseline, the evidence, the alarms, and what is asked to tell their causes."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models import units
+
+from dashboards.frame import Rows
+from dashboards.panel import (
+    ALL,
+    CONSOLE,
+    HERE,
+    PER_SECOND,
+    STREAM,
+    Panels,
+    bars,
+    by_unit,
+    lines,
+    link,
+    query,
+    red_from,
+    rows,
+    runbook,
+    stacked,
+    to_stream,
+)
+from dashboards.window import windowed_mean
+
+_STREAM = "{{job}} {{signal}} {{cohort}}"
+_INTERVAL = f'{{{HERE},bound=~"estimate|lower|upper"}}'
+
+
+def _signals() -> Panels:
+    """Return a panel that Grafana repeats for each signal chosen, so that no two units share an axis."""
+    mean = windowed_mean(f'{STREAM},model=~"$model"', "job, cohort, model, unit")
+    panel = to_stream(
+        by_unit(
+            lines(
+                "$signal",
+                "The mean over the window chosen above, beside the baseline's with two standard errors.",
+                query(mean, "{{job}} {{cohort}} {{model}} ({{unit}})"),
+                query(
+                    f"max by (job, cohort, bound, unit) (monitor_stream_baseline{{{STREAM}}})",
+                    "{{job}} {{cohort}} baseline {{bound}} ({{unit}})",
+                ),
+                width=12,
+            )
+        ),
+        signal="${signal:percentencode}",
+    )
+    return [panel.repeat("signal").repeat_direction("h").max_per_row(2)]
+
+
+def _evidence() -> Panels:
+    mean = f"max by (job, signal, cohort, unit) (monitor_stream_mean{{{STREAM}}})"
+    return [
+        red_from(
+            to_stream(
+                lines(
+                    "Evidence",
+                    "log e / log A by stream; at 1 the stream alarms.",
+                    query(f"max by (job, signal, cohort) (monitor_stream_evidence_log{{{STREAM}}})", _STREAM),
+                    width=12,
+                )
+            ),
+            1,
+        ),
+        red_from(
+            to_stream(
+                bars(
+                    "Nearest to an alarm",
+                    "The fifteen streams with the most evidence.",
+                    query(f"topk(15, max by (job, signal, cohort) (monitor_stream_evidence_log{ALL}))", _STREAM),
+                )
+            ),
+            1,
+        ),
+        lines(
+            "Observations",
+            "Folded in a second, of each signal chosen, by policy model.",
+            query(
+                f'sum by (job, signal, model) (rate(monitor_stream_observations_total{{{STREAM},model=~"$model"}}'
+                "[$window]))",
+                "{{job}} {{signal}} {{model}}",
+            ),
+            unit=PER_SECOND,
+            width=12,
+        ),
+        rows("Means since the baseline was frozen", "Each in its own unit.", mean, value="mean"),
+    ]
+
+
+def _alarms() -> Panels:
+    incident = models.DynamicConfigValue(
+        "links",
+        [{"title": "Open in the console", "url": f"{CONSOLE}/incidents/${{__value.raw}}", "targetBlank": True}],
+    )
+    return [
+        rows(
+            "Open alarms",
+            "How far each signal lies from its baseline, in the unit that stands beside it.",
+            f"max by (job, signal, cohort, direction, severity, unit) (monitor_alarm_effect{{{STREAM}}})",
+            value="effect",
+        )
+        .links([link("Alarms in the console", CONSOLE), runbook("RlhfMonitorDriftAlarm")])
+        .no_value("No alarm is open for the streams chosen."),
+        rows(
+            "Open incidents",
+            "Alarms of one cause; the number leads to the console.",
+            f"max by (job, incident, kind, severity) (monitor_incident_members{ALL})",
+            value="alarms",
+        )
+        .override_by_name("incident", [incident])
+        .links([runbook("RlhfMonitorIncidentWarning")])
+        .no_value("No incident is open."),
+        lines(
+            "Open alarms by signal",
+            "Drift alarms that nobody has acknowledged or snoozed.",
+            query(f"max by (job, signal, severity) (monitor_alarms_open{ALL}) > 0", "{{job}} {{signal}} {{severity}}"),
+        ).no_value("No alarm is open."),
+    ]
+
+
+def _fold() -> Panels:
+    return [
+        lines(
+            "Traces to be folded",
+            "Grows where the controller stalls.",
+            query(f"max by (job) (monitor_fold_lag_traces{ALL})", "{{job}}"),
+        ).links([runbook("RlhfMonitorFoldStalled")]),
+        red_from(
+            lines(
+                "Transaction that stops the fold",
+                "Age of the oldest one on PostgreSQL's server; 0 where none does.",
+                query(f"max by (job) (monitor_placement_blocked_seconds{ALL})", "{{job}}"),
+                unit=units.Seconds,
+            ),
+            300,
+        ).links([runbook("RlhfMonitorPlacementBlocked")]),
+    ]
+
+
+def _asked() -> Panels:
+    requests = f"sum by (outcome) (increase(monitor_reference_requests_total{ALL}[5m]))"
+    panels = [
+        stacked(
+            lines(
+                "Prompts asked again",
+                "Of the released policy in the last five minutes, by what became of them.",
+                query(requests, "{{outcome}}"),
+            )
+        ).links([runbook("RlhfMonitorReferenceAway")])
+    ]
+    for unit in ("requests", "tokens"):
+        left = f'max by (job) (monitor_reference_budget_left{{{HERE},unit="{unit}"}})'
+        panels.append(
+            lines(f"Budget left: {unit}", "What may still be asked today, in UTC.", query(left, "{{job}}"))
+            .links([runbook("RlhfMonitorReferenceBudgetSpent")])
+            .no_value("No reference.endpoint is set.")
+        )
+    return panels
+
+
+def _probes() -> Panels:
+    none = "No suite of probes has run: probes.endpoint is not set."
+    since = f"time() - min by (job, suite) (monitor_probe_last_run_timestamp_seconds{ALL})"
+    panels = [
+        lines(
+            "Rates of probes",
+            "Of seven days, with intervals of 95%: refusals of harmless questions, compliance with harmful requests,"
+            " answers that go with the asker's view (one half: not swayed), right ones, wins against the baseline's.",
+            query(
+                f"max by (job, suite, signal, bound) (monitor_probe_rate{_INTERVAL})",
+                "{{job}} {{suite}} {{signal}} {{bound}}",
+            ),
+            unit=units.PercentUnit,
+            width=24,
+        ),
+        lines(
+            "Endpoint answered",
+            "1 where the last run of the suite was answered, 0 where the endpoint was away: that is no drift.",
+            query(f"min by (job, suite) (monitor_probe_answered{ALL})", "{{job}} {{suite}}"),
+        ).links([runbook("RlhfMonitorProbesUnanswered")]),
+        lines(
+            "Runs of probes",
+            "That ended in a day, by how they ended.",
+            query(f"sum by (job, state) (increase(monitor_probe_runs_total{ALL}[1d]))", "{{job}} {{state}}"),
+        ),
+        lines(
+            "Since the last run",
+            "Of the suite that was asked longest ago.",
+            query(since, "{{job}} {{suite}}"),
+            unit=units.Seconds,
+        ),
+    ]
+    return [panel.no_value(none) for panel in panels]
+
+
+def drift() -> Rows:
+    return {
+        "Signals": _signals(),
+        "Evidence": _evidence(),
+        "Alarms": _alarms(),
+        "The fold": _fold(),
+        "Asking again": _asked(),
+        "Probes": _probes(),
+    }

@@ -1,0 +1,87 @@
+"""`tokens`: what opens the API, made and ended; secrets are shown once and kept nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitor.cli.alarm import AsJson
+from monitor.cli.database import open_database, operator
+from monitor.cli.table import moment
+from monitor.cli.terminal import cell, complain, say, show_json, show_table
+from monitor.domain.order import Role
+from monitor.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from monitor.access.credential import Credential
+
+tokens = typer.Typer(help="Access tokens of the API, and sessions of people.", no_args_is_help=True)
+
+
+@tokens.command("create")
+def create(
+    *,
+    name: Annotated[str, typer.Option("--name", help="Its holder, as the audit names them.")],
+    role: Annotated[Role, typer.Option("--role")],
+    days: Annotated[int, typer.Option("--days", min=0, max=3660, help="Until it ends; 0: never.")] = 90,
+) -> None:
+    """Make a token and print it, alone on stdout: it is told this once."""
+    from monitor.access.credential import digest_of, new_secret
+    from monitor.access.person import MAX_NAME_CHARACTERS
+    from monitor.postgres.credentials import PostgresCredentials
+
+    if not name.isprintable() or not 0 < len(name) <= MAX_NAME_CHARACTERS:
+        raise InvalidInput(f"--name {name!r}: wanted 1 to {MAX_NAME_CHARACTERS} characters that can be printed")
+    secret = new_secret()
+    lifetime = timedelta(days=days) if days else None
+    with open_database() as (engine, _):
+        made = PostgresCredentials(engine).create_token(digest_of(secret.encode()), name, role, lifetime, by=operator())
+    complain(f"token {made.credential_id}, {role.value}, of {name!r}: {_end_of(made)}")
+    say(secret)
+
+
+@tokens.command("list")
+def list_all(
+    *,
+    ended: Annotated[bool, typer.Option("--ended", help="Those that have ended too.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000)] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List tokens and sessions, the newest first; those of the settings are not among them."""
+    from rich.table import Table
+
+    from monitor.postgres.credentials import PostgresCredentials
+
+    with open_database() as (engine, _):
+        found = PostgresCredentials(engine).credentials(ended=ended, limit=limit)
+    if as_json:
+        show_json([asdict(one) for one in found])
+        return
+    if not found:
+        say("no token was made here, and nobody is logged in")
+        return
+    table = Table("no", "kind", "holder", "role", "made", "by", "used", "ends")
+    for one in found:
+        used = "never" if one.last_used_at is None else moment(one.last_used_at)
+        who = cell(one.name), one.role, moment(one.created_at), cell(one.created_by)
+        table.add_row(str(one.credential_id), one.kind.value, *who, used, _end_of(one))
+    show_table(table)
+
+
+@tokens.command("revoke")
+def revoke(number: Annotated[int, typer.Argument(min=1, help="As `tokens list` tells it.")]) -> None:
+    """End a token or a session; within five seconds no daemon takes it any more."""
+    from monitor.postgres.credentials import PostgresCredentials
+
+    with open_database() as (engine, _):
+        PostgresCredentials(engine).revoke(number, by=operator())
+    say(f"{number} is revoked")
+
+
+def _end_of(one: Credential) -> str:
+    if one.revoked_at is not None:
+        return f"revoked {moment(one.revoked_at)}"
+    return "never ends" if one.expires_at is None else f"ends {moment(one.expires_at)}"

@@ -1,0 +1,48 @@
+// A listing that the server gives a page at a time: the page's URL holds its filters and its place, and is asked as it is.
+
+import { readPage } from "./api.js";
+import { byId, reconcile, showMessage } from "./dom.js";
+import { keepFresh } from "./frame.js";
+
+const PERIOD_MILLISECONDS = 10_000;
+const asked = new URLSearchParams(location.search);
+const isFiltered = [...asked.keys()].some((name) => name !== "cursor" && name !== "limit");
+
+// `create(row, context)` and `update(node, row, context)` make the rows of `path`; the context has who looks, and `refresh`.
+export function showListing({ path, key, create, update, empty, milliseconds = PERIOD_MILLISECONDS, after = () => {} }) {
+  wireFilters();
+  const refresh = keepFresh(async (who, isLatest) => {
+    const query = asked.toString();
+    const { rows, next } = await readPage(query === "" ? path : `${path}?${query}`).catch((error) => {
+      showMessage(byId("empty"), "");
+      throw error;
+    });
+    if (!isLatest()) return;
+    const context = { operator: who.role === "operator", who, refresh: () => refresh() };
+    showMessage(byId("empty"), rows.length ? "" : isFiltered || asked.has("cursor") ? "Nothing is like that. Fewer filters show more." : empty);
+    if (byId("table") !== null) byId("table").hidden = rows.length === 0;
+    reconcile(byId("rows"), rows, { key, create: (row) => create(row, context), update: (node, row) => update(node, row, context) });
+    byId("first").hidden = !asked.has("cursor");
+    byId("next").hidden = next === null;
+    if (next !== null) byId("next").href = `?${next}`;
+    after(rows, context);
+  }, milliseconds);
+}
+
+// A form of its own would send what is empty too; a page of a filter that was changed is no page of the new one.
+function wireFilters() {
+  const first = new URLSearchParams(asked);
+  first.delete("cursor");
+  byId("first").href = `?${first}`;
+  const form = byId("filters");
+  if (form === null) return;
+  const fields = [...form.elements].filter(({ name }) => name);
+  for (const field of fields) field.value = asked.get(field.name) ?? "";
+  byId("all").hidden = !isFiltered;
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const wanted = new URLSearchParams();
+    for (const { name, value } of fields) if (value.trim() !== "") wanted.set(name, value.trim());
+    location.assign(`?${wanted}`);
+  });
+}

@@ -1,0 +1,210 @@
+"""Listings a page at a time, parameters that are none, and the routes of traces, baselines and the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
+
+from monitor.domain.order import Actor, Role
+from monitor.domain.stream import StreamKey
+from monitor.telemetry.health import Health
+from monitor.web.app import create_app
+from tests.labels import label
+from tests.unit.in_memory_ports import InMemoryMonitor, a_job, stored_alarm, stream_status
+from tests.unit.in_memory_records import NOON, SAID, trace_row
+
+ADA = Actor("ada", Role.OPERATOR)
+TOKENS = {"view-me": "viewer", "label-me": "annotator", "run-me": "operator"}
+BY_ROLE = {role: {"Authorization": f"Bearer {token}"} for token, role in TOKENS.items()}
+
+
+@pytest.fixture
+def monitor() -> InMemoryMonitor:
+    return InMemoryMonitor()
+
+
+@pytest.fixture
+def client(monitor: InMemoryMonitor) -> TestClient:
+    """An operator's client."""
+    app = create_app(monitor.ports(), health=Health(["postgres"]), registry=CollectorRegistry(), tokens=TOKENS)
+    return TestClient(app, headers=BY_ROLE["operator"], raise_server_exceptions=False)
+
+
+def pages(client: TestClient, path: str) -> Iterator[list[Any]]:
+    """Yield a listing's pages, by its own links."""
+    url = client.base_url.join(path)
+    while True:
+        answer = client.get(url)
+        assert answer.status_code == 200, answer.text
+        yield answer.json()
+        if "next" not in answer.links:
+            return
+        url = url.join(answer.links["next"]["url"])
+
+
+def test_a_listing_is_read_to_its_end_by_its_links_and_keeps_its_filter(
+    client: TestClient, monitor: InMemoryMonitor
+) -> None:
+    monitor.stored = {number: stored_alarm(number) for number in range(1, 8)}
+    monitor.stored[4] = stored_alarm(4, state=monitor.stored[4].state.ACKNOWLEDGED)
+    found = [[row["alarm_id"] for row in page] for page in pages(client, "/api/v1/alarms?state=open&limit=2")]
+    assert found == [[7, 6], [5, 3], [2, 1]]
+
+
+def test_rows_that_come_meanwhile_are_not_given_twice_nor_hide_others(
+    client: TestClient, monitor: InMemoryMonitor
+) -> None:
+    monitor.kept = {number: a_job(number) for number in range(1, 6)}
+    reading = pages(client, "/api/v1/jobs?limit=2")
+    first = next(reading)
+    monitor.kept[6] = a_job(6)
+    rest = [row["job"]["job_id"] for page in reading for row in page]
+    assert [row["job"]["job_id"] for row in first] + rest == [5, 4, 3, 2, 1]
+
+
+def test_streams_come_a_page_at_a_time_by_name(client: TestClient, monitor: InMemoryMonitor) -> None:
+    keys = [StreamKey("refusal", cohort, "chat-2", "1") for cohort in ("c", "*", "a", "b")]
+    monitor.statuses = [stream_status(key=key) for key in keys]
+    found = [[row["key"]["cohort"] for row in page] for page in pages(client, "/api/v1/streams?limit=3")]
+    assert found == [["*", "a", "b"], ["c"]]
+
+
+def test_what_the_settings_order_keeps_its_order_over_pages(client: TestClient) -> None:
+    whole = client.get("/api/v1/signals").json()
+    assert len(whole) > 5
+    assert [row for page in pages(client, "/api/v1/signals?limit=4") for row in page] == whole
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["", "x", "!!!", "bm90IGpzb24", "WyIvYXBpL3YxL2pvYnMiLDFd", "WyIvYXBpL3YxL2FsYXJtcyIsIngiXQ"],
+    ids=["empty", "too short", "no base64", "no JSON", "another listing's", "another key's"],
+)
+def test_a_cursor_of_another_kind_is_refused(client: TestClient, cursor: str) -> None:
+    refused = client.get("/api/v1/alarms", params={"cursor": cursor})
+    assert refused.status_code == 422
+    assert "cursor" in refused.json()["detail"]
+
+
+def test_a_parameter_that_is_none_is_refused_with_those_there_are_everywhere(client: TestClient) -> None:
+    paths = client.get("/api/openapi.json").json()["paths"]
+    asked = 0
+    for path, methods in paths.items():
+        if not path.startswith("/api/v1/"):
+            continue
+        for method in methods:
+            where = path.replace("{order}", "cancel").replace("{", "").replace("}", "")
+            where = "/".join("1" if part.endswith("_id") or part == "version" else part for part in where.split("/"))
+            refused = client.request(method, where, params={"stat": "open"}, json=None if method == "get" else {})
+            assert (refused.status_code, where) == (422, where)
+            assert "query.stat: no such parameter" in refused.json()["detail"]
+            asked += 1
+    assert asked > 40
+    said = client.get("/api/v1/alarms?stat=open").json()["detail"]
+    assert said.endswith("did you mean 'state'? there are cursor, limit, state")
+
+
+def test_who_is_not_known_is_told_so_before_any_parameter(monitor: InMemoryMonitor, client: TestClient) -> None:
+    assert client.get("/api/v1/alarms?stat=open", headers={"Authorization": "Bearer guess"}).status_code == 401
+
+
+def test_traces_are_found_by_what_is_known_of_them_and_no_text_is_shown(
+    client: TestClient, monitor: InMemoryMonitor
+) -> None:
+    late = NOON + timedelta(hours=3)
+    monitor.stored_records.rows = [
+        trace_row("t-1"),
+        trace_row("t-2", cohort="coding"),
+        trace_row("t-3", policy_model="chat-1"),
+        trace_row("t-4", timestamp=late),
+    ]
+
+    def found(**params: str) -> list[str]:
+        return [row["trace_id"] for row in client.get("/api/v1/traces", params=params).json()]
+
+    assert found() == ["t-4", "t-3", "t-2", "t-1"]
+    assert found(cohort="coding") == ["t-2"]
+    assert found(policy_model="chat-1") == ["t-3"]
+    assert found(trace_id="t-1") == ["t-1"]
+    assert found(since="2026-11-21T13:00:00Z") == ["t-4"]
+    assert found(until="2026-11-21T14:00:00+01:00", cohort="billing") == ["t-3", "t-1"]
+    assert client.get("/api/v1/traces", params={"since": "2026-11-21T13:00:00"}).status_code == 422
+    assert "order" not in client.get("/api/v1/traces").text
+    assert [len(page) for page in pages(client, "/api/v1/traces?limit=3")] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("role", "plain", "text"), [("viewer", 200, 403), ("annotator", 403, 403), ("operator", 200, 200)]
+)
+def test_a_text_is_read_by_operators_alone_and_each_reading_is_kept(
+    client: TestClient, monitor: InMemoryMonitor, role: str, plain: int, text: int
+) -> None:
+    monitor.stored_records.rows = [trace_row("run/7 ü")]
+    path, headers = "/api/v1/traces/run%2F7%20%C3%BC", BY_ROLE[role]
+    known, read = client.get(path, headers=headers), client.get(f"{path}?text=true", headers=headers)
+    assert (known.status_code, read.status_code) == (plain, text)
+    kept = monitor.stored_records.audited
+    assert [(row.action, row.subject) for row in kept] == [("trace.read", "trace run/7 ü")] * (text == 200)
+    if text == 200:
+        assert known.json()["text"] is None
+        assert read.json()["text"]["messages"] == [{"role": "user", "content": SAID.messages[0].content}]
+    assert client.get("/api/v1/traces/other", headers=BY_ROLE["viewer"]).status_code == 404
+
+
+def test_a_baseline_is_looked_at_before_it_is_frozen_and_by_operators_alone(
+    client: TestClient, monitor: InMemoryMonitor
+) -> None:
+    window = {"last": 400}
+    for path in ("/api/v1/baselines", "/api/v1/baselines/preview"):
+        assert client.post(path, json=window, headers=BY_ROLE["viewer"]).status_code == 403
+    seen = client.post("/api/v1/baselines/preview", json=window).json()
+    assert (seen["first_trace"], seen["stop_trace"], seen["instead_of"]) == (600, 1000, None)
+    assert monitor.stored_records.frozen == []
+    made = client.post("/api/v1/baselines", json=window | {"note": "after the release"})
+    assert (made.status_code, made.json()["note"], made.json()["traces"]) == (201, "after the release", 400)
+    stale = client.post("/api/v1/baselines", json={"first": 0, "stop": 300, "instead_of": 9})
+    assert stale.status_code == 409
+    assert client.post("/api/v1/baselines", json={"first": 0, "stop": 300, "instead_of": 1}).status_code == 201
+    rows = client.get("/api/v1/baselines", headers=BY_ROLE["viewer"]).json()
+    assert [(row["baseline_id"], row["active"]) for row in rows] == [(2, True), (1, False)]
+    assert client.get("/api/v1/baselines/1").json()["baseline"]["traces"] == 400
+    assert client.get("/api/v1/baselines/7").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "window", [{}, {"last": 0}, {"last": 5, "first": 1}, {"first": 5, "stop": 5}, {"last": 1001}, {"last": 5, "x": 1}]
+)
+def test_a_window_that_does_not_fit_is_refused(client: TestClient, window: dict[str, int]) -> None:
+    assert client.post("/api/v1/baselines/preview", json=window).status_code == 422
+
+
+def test_the_audit_is_for_operators_and_is_searched_by_who_did_what(
+    client: TestClient, monitor: InMemoryMonitor
+) -> None:
+    records = monitor.stored_records
+    records.note(ADA, "alarm.acknowledge", "alarm 7")
+    records.note(replace(ADA, name="bob"), "alarm.snooze", "alarm 8")
+    records.note(ADA, "alarms", "no alarm")
+
+    def found(**params: str) -> list[int]:
+        return [row["audit_id"] for row in client.get("/api/v1/audit", params=params).json()]
+
+    assert found() == [3, 2, 1]
+    assert found(action="alarm") == [2, 1]
+    assert found(actor="ada", action="alarm.acknowledge") == [1]
+    assert found(subject="alarm 8") == [2]
+    assert [len(page) for page in pages(client, "/api/v1/audit?limit=2")] == [2, 1]
+    for role in ("viewer", "annotator"):
+        assert client.get("/api/v1/audit", headers=BY_ROLE[role]).status_code == 403
+
+
+def test_labels_of_a_trace_are_paged_with_the_newest_first(client: TestClient, monitor: InMemoryMonitor) -> None:
+    monitor.said = [label(label_id=f"l-{number}", timestamp=NOON + timedelta(seconds=number)) for number in range(5)]
+    found = [[row["label"]["label_id"] for row in page] for page in pages(client, "/api/v1/labels?trace_id=t&limit=2")]
+    assert found == [["l-4", "l-3"], ["l-2", "l-1"], ["l-0"]]
