@@ -6,6 +6,7 @@ import sys
 from io import TextIOWrapper
 
 from monitor.cli.root import app
+from monitor.cli.server import hoisted
 from monitor.cli.terminal import complain
 from monitor.errors import (
     Conflict,
@@ -26,7 +27,7 @@ def main() -> None:
     if isinstance(sys.stdout, TextIOWrapper):  # a label may hold what the terminal's encoding does not
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app()
+        app(hoisted(sys.argv[1:]))
     except (InvalidSetting, InvalidInput) as error:
         complain(f"rlhf-monitor: {error}")
         sys.exit(BAD_USAGE)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from monitor.cli.alarm import AsJson
-from monitor.cli.database import open_database
+from monitor.cli.desk import open_desk
 from monitor.cli.terminal import cell, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
 def agreement(as_json: AsJson = False) -> None:
     """Show how far annotators agree, by criteria, week, dimension and annotator, and what holds training."""
-    from monitor.app.retraining import agreement_of
-
-    with open_database() as (engine, settings):
-        report = agreement_of(engine, settings).report()
+    with open_desk() as desk:
+        report = desk.agreement()
     if as_json:
         show_json(asdict(report))
     elif not report.lines:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitor.cli.database import open_database, operator
+from monitor.cli.desk import open_desk
 from monitor.cli.table import alarm_lines, incident_lines, incident_table, stored_alarm_table
 from monitor.cli.terminal import MAX_NUMBER, say, show_json, show_table
 from monitor.domain.alarm import AlarmState
@@ -36,10 +37,8 @@ Note = Annotated[str, typer.Option("--note", help="Why, for whoever reads the al
 @alarms.command("list")
 def alarms_list(state: InState = None, *, limit: Rows = 50, as_json: AsJson = False) -> None:
     """Show alarms, newest first."""
-    from monitor.postgres.alarms import PostgresAlarms
-
-    with open_database() as (engine, _):
-        found = PostgresAlarms(engine).alarms(state=state, limit=limit)
+    with open_desk() as desk:
+        found = desk.alarms(state=state, limit=limit)
     if as_json:
         show_json([asdict(alarm) for alarm in found])
     elif not found:
@@ -51,8 +50,10 @@ def alarms_list(state: InState = None, *, limit: Rows = 50, as_json: AsJson = Fa
 @alarms.command("show")
 def alarms_show(alarm_id: AlarmNumber, as_json: AsJson = False) -> None:
     """Show one alarm: what was found, what explains it, and what was found out since."""
-    with open_database() as (engine, _):
-        stored = find_alarm(engine, alarm_id)
+    with open_desk() as desk:
+        stored = desk.alarm(alarm_id)
+    if stored is None:
+        raise NotFound(f"there is no alarm {alarm_id}: `alarms list` shows them")
     if as_json:
         show_json(asdict(stored))
         return
@@ -95,10 +96,8 @@ def alarms_reask(alarm_id: AlarmNumber) -> None:
 @incidents.command("list")
 def incidents_list(state: InState = None, *, limit: Rows = 50, as_json: AsJson = False) -> None:
     """Show incidents, newest first."""
-    from monitor.postgres.incidents import PostgresIncidents
-
-    with open_database() as (engine, _):
-        found = PostgresIncidents(engine).incidents(states=() if state is None else (state,), limit=limit)
+    with open_desk() as desk:
+        found = desk.incidents(state=state, limit=limit)
     if as_json:
         show_json([asdict(incident) for incident in found])
     elif not found:
@@ -110,10 +109,8 @@ def incidents_list(state: InState = None, *, limit: Rows = 50, as_json: AsJson =
 @incidents.command("show")
 def incidents_show(incident_id: IncidentNumber, as_json: AsJson = False) -> None:
     """Show one incident with its likely causes and its alarms."""
-    from monitor.postgres.incidents import PostgresIncidents
-
-    with open_database() as (engine, _):
-        found = PostgresIncidents(engine).incident(incident_id)
+    with open_desk() as desk:
+        found = desk.incident(incident_id)
     if found is None:
         raise NotFound(f"there is no incident {incident_id}: `incidents list` shows them")
     if as_json:
@@ -152,18 +149,12 @@ def find_alarm(engine: Engine, alarm_id: int) -> StoredAlarm:
 
 
 def order_alarm(alarm_id: int, order: AlarmOrder, *, hours: float = 0.0, note: str = "") -> None:
-    from monitor.postgres.alarms import PostgresAlarms
-
-    with open_database() as (engine, _):
-        snooze = timedelta(hours=hours)
-        stored = PostgresAlarms(engine).order_alarm(alarm_id, order, actor=operator(), snooze=snooze, note=note)
+    with open_desk() as desk:
+        stored = desk.order_alarm(alarm_id, order, snooze=timedelta(hours=hours), note=note)
     say(f"alarm {stored.alarm_id} is {stored.state}")
 
 
 def order_incident(incident_id: int, order: AlarmOrder, *, hours: float = 0.0) -> None:
-    from monitor.postgres.incidents import PostgresIncidents
-
-    with open_database() as (engine, _):
-        snooze = timedelta(hours=hours)
-        found = PostgresIncidents(engine).order_incident(incident_id, order, actor=operator(), snooze=snooze)
+    with open_desk() as desk:
+        found = desk.order_incident(incident_id, order, snooze=timedelta(hours=hours))
     say(f"incident {incident_id} is {found.incident.facts.state}, with its {len(found.alarms)} alarms")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from monitor.cli.server import refuse_remote
 from monitor.domain.order import Actor, Role
 from monitor.settings.load import load_settings
 from monitor.settings.root import Settings
@@ -21,6 +22,7 @@ def open_database() -> Iterator[tuple[Engine, Settings]]:
     from monitor.postgres.engine import create_engine_for, transaction
     from monitor.postgres.migrate import require_current
 
+    refuse_remote("this command works on the database")
     settings = load_settings()
     engine = create_engine_for(settings.postgres.url.get_secret_value(), pool_size=2)
     try:

@@ -17,6 +17,7 @@ import typer
 from monitor.cli.alarm import AsJson
 from monitor.cli.database import open_database, operator
 from monitor.cli.letter import HELD, letter_lines, letter_row, letter_table, time_of
+from monitor.cli.server import refuse_remote
 from monitor.cli.terminal import hand_out, say, show_json, show_table
 from monitor.errors import InvalidInput, NotFound, Unavailable
 from monitor.ingest.letter import Letter, LetterFilter, ReplayPlan, place_of
@@ -159,6 +160,7 @@ def letters_replay(
 def _opened() -> Iterator[tuple[KafkaLetters, Settings]]:
     from monitor.ingest.kafka_letters import KafkaLetters
 
+    refuse_remote("this command reads the topic of dead letters")
     logging.getLogger("kafka").addHandler(logging.NullHandler())  # the error that comes out tells it all
     settings = load_settings()
     with closing(KafkaLetters(settings.kafka)) as letters:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitor.cli.alarm import AsJson
-from monitor.cli.database import open_database, operator
+from monitor.cli.desk import open_desk
 from monitor.cli.table import moment
 from monitor.cli.terminal import cell, complain, say, show_json, show_table
 from monitor.errors import InvalidInput
@@ -35,7 +35,6 @@ def erase_texts(
     as_json: AsJson = False,
 ) -> None:
     """Delete the texts of a conversation or a user wherever they stand; counts and totals stay."""
-    from monitor.app.erasure import Erasing
     from monitor.domain.erasure import ErasureSubject, SubjectKind
 
     if context.invoked_subcommand is not None:
@@ -44,14 +43,13 @@ def erase_texts(
         raise InvalidInput("name whose texts go: --conversation ID or --user ID")
     kind = SubjectKind.USER if conversation is None else SubjectKind.CONVERSATION
     subject = ErasureSubject(kind, conversation or user or "")
-    with open_database() as (engine, settings):
-        erasing = Erasing.of(engine, settings.retrain)
+    with open_desk() as desk:
         if dry_run or not yes:
-            found = erasing.count(subject, actor=operator())
+            found = desk.erase(subject, dry_run=True)
             if dry_run or not _confirmed(found):
                 _show(found, as_json=as_json)
                 return
-        done = erasing.erase(subject, actor=operator())
+        done = desk.erase(subject, dry_run=False)
     _show(done, as_json=as_json)
 
 
@@ -62,10 +60,8 @@ def erase_list(
     """List what was erased: when, by whom, and how much; names are kept as their SHA-256 alone."""
     from rich.table import Table
 
-    from monitor.app.erasure import Erasing
-
-    with open_database() as (engine, settings):
-        found = Erasing.of(engine, settings.retrain).erasures(limit=limit)
+    with open_desk() as desk:
+        found = desk.erasures(limit=limit)
     if as_json:
         show_json([asdict(one) for one in found])
         return

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from monitor.cli.alarm import AsJson, Rows
-from monitor.cli.database import open_database
+from monitor.cli.desk import open_desk
 from monitor.cli.table import announcement_table, model_table
 from monitor.cli.terminal import say, show_json, show_table
 from monitor.errors import NotFound
@@ -24,11 +24,8 @@ def models_list(
     as_json: AsJson = False,
 ) -> None:
     """Show the champions, those before them, and the newest candidates."""
-    from monitor.postgres.registry import RewardRegistry
-
-    with open_database() as (engine, _):
-        registry = RewardRegistry(engine)
-        found = [registry.models(one) for one in (ModelRole if role is None else (role,))]
+    with open_desk() as desk:
+        found = [desk.models(one) for one in (ModelRole if role is None else (role,))]
     if as_json:
         show_json([asdict(of_role) for of_role in found])
     elif not any(of_role.champion or of_role.candidates for of_role in found):
@@ -44,10 +41,8 @@ def models_show(
     card: Annotated[bool, typer.Option("--card", help="The model card, in Markdown, and nothing else.")] = False,
 ) -> None:
     """Show one model with its lineage, as JSON."""
-    from monitor.postgres.registry import RewardRegistry
-
-    with open_database() as (engine, _):
-        detail = RewardRegistry(engine).model(version)
+    with open_desk() as desk:
+        detail = desk.model(version)
     if detail is None:
         raise NotFound(f"there is no model {version!r}: `models list` shows them")
     if not card:
@@ -62,10 +57,8 @@ def models_show(
 @models.command("announcements")
 def models_announcements(limit: Rows = 20, *, as_json: AsJson = False) -> None:
     """Show what was told of promoted and rolled back policies, and what is still to be told, newest first."""
-    from monitor.postgres.announcements import AnnouncementLog
-
-    with open_database() as (engine, _):
-        found = AnnouncementLog(engine).announcements(limit=limit)
+    with open_desk() as desk:
+        found = desk.announcements(limit=limit)
     if as_json:
         show_json([asdict(announcement) for announcement in found])
     elif not found:

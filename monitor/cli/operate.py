@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from monitor.cli.alarm import AlarmNumber, AsJson, alarms, find_alarm
-from monitor.cli.database import open_database, operator
+from monitor.cli.alarm import AlarmNumber, AsJson, Rows, alarms, find_alarm
+from monitor.cli.baseline_table import baseline_table, law_change_table, preview_lines
+from monitor.cli.database import open_database
+from monitor.cli.desk import open_desk
 from monitor.cli.explanation import explanation_lines, law_lines, law_table
 from monitor.cli.table import anchor_line, correlation_table, job_table, moved_table, plan_table, stream_table
 from monitor.cli.terminal import MAX_NUMBER, plain, say, show_json, show_table
@@ -20,13 +20,6 @@ from monitor.domain.baseline import TraceWindow
 from monitor.domain.job import Action, Job
 from monitor.domain.order import JobOrder
 from monitor.errors import NotFound
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from monitor.drift.correlation import RewardCorrelation
-    from monitor.postgres.views.streams import PostgresStreams
-    from monitor.retraining.service import JobService
 
 baseline = typer.Typer(help="The frozen baseline.", no_args_is_help=True)
 drift = typer.Typer(help="How far each stream has moved from its baseline.", no_args_is_help=True)
@@ -39,10 +32,8 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the au
 @baseline.command("show")
 def baseline_show(as_json: AsJson = False) -> None:
     """Show which traces the active baseline was made from, and what it expects of each signal."""
-    from monitor.drift.status import Streams
-
-    with open_database() as (engine, _):
-        summary, laws = _streams(engine).baseline(), Streams(_streams(engine)).laws()
+    with open_desk() as desk:
+        summary, laws = desk.baseline(), desk.laws()
     if summary is None:
         say("no baseline is frozen yet: `baseline freeze` makes one")
         raise typer.Exit(1)
@@ -64,31 +55,48 @@ def baseline_freeze(
     first_index: Annotated[int | None, typer.Option("--first", min=0, help="Index of the first trace.")] = None,
     stop_index: Annotated[int | None, typer.Option("--stop", min=1, help="Index after the last trace.")] = None,
     note: Annotated[str, typer.Option("--note", help="Why this window.")] = "",
+    preview: Annotated[bool, typer.Option("--preview", help="Show what would change, and change nothing.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Freeze a new baseline from a window of traces; alarms against the old one are superseded."""
-    from monitor.app.baselines import Baselines
+    window = TraceWindow(last, first_index, stop_index)
+    with open_desk() as desk:
+        if preview:
+            seen = desk.preview(window)
+        else:
+            made = desk.freeze(window, note=note)
+    if preview and as_json:
+        show_json(asdict(seen))
+    elif preview:
+        show_table(law_change_table(seen.laws))
+        for line in preview_lines(seen):
+            say(line)
+    elif as_json:
+        show_json(asdict(made))
+    else:
+        last_trace = made.first_trace + made.traces - 1
+        say(f"baseline {made.baseline_id} is frozen from the traces {made.first_trace} to {last_trace}")
 
-    with open_database() as (engine, settings):
-        window = TraceWindow(last, first_index, stop_index)
-        made = Baselines(engine, settings).freeze(window, actor=operator(), note=note)
-    stop = made.first_trace + made.traces
-    say(f"baseline {made.baseline_id} is frozen from the traces {made.first_trace} to {stop - 1}")
+
+@baseline.command("list")
+def baseline_list(limit: Rows = 20, *, as_json: AsJson = False) -> None:
+    """Show every baseline there was, newest first."""
+    with open_desk() as desk:
+        found = desk.baselines(limit=limit)
+    if as_json:
+        show_json([asdict(row) for row in found])
+    elif not found:
+        say("no baseline is frozen yet: `baseline freeze` makes one")
+    else:
+        show_table(baseline_table(found))
 
 
 @drift.command("status")
 def drift_status(as_json: AsJson = False) -> None:
     """Show every stream beside its baseline, most evidence first."""
-    from monitor.app.anchor import anchors_of
-    from monitor.app.signals import signals_of
-    from monitor.drift.status import Streams
-    from monitor.postgres.views.streams import PostgresStreams
-
-    with open_database() as (engine, settings):
-        streams = Streams(PostgresStreams(engine, signals_of(settings)))
-        anchor = anchors_of(engine, settings.rewards.anchor).anchor()
-        statuses = sorted(streams.streams(), key=lambda status: -status.evidence_log)
-        unwatched, unknown = streams.unwatched_cohorts(), streams.unwatched_scorers()
-        together = _correlations(engine)
+    with open_desk() as desk:
+        statuses = sorted(desk.streams(), key=lambda status: -status.evidence_log)
+        anchor, unwatched, together = desk.anchor(), desk.unwatched(), desk.correlations()
     if as_json:
         show_json([asdict(status) for status in statuses])
         return
@@ -100,10 +108,10 @@ def drift_status(as_json: AsJson = False) -> None:
         say("unsteady: the baseline's own window moved too much for an alert; such a stream raises warnings alone")
     if together:
         show_table(correlation_table(together))
-    if unwatched:
-        say(f"not watched, since the baseline has too few traces of them: {', '.join(unwatched)}")
-    if unknown:
-        named = ", ".join(f"{signal} by {scorer}" for signal, scorer in unknown)
+    if unwatched.cohorts:
+        say(f"not watched, since the baseline has too few traces of them: {', '.join(unwatched.cohorts)}")
+    if unwatched.scorers:
+        named = ", ".join(f"{signal} by {scorer}" for signal, scorer in unwatched.scorers)
         say(f"not watched, since the baseline was frozen without them (freeze a new one): {named}")
     if anchor is not None:
         say(anchor_line(anchor))
@@ -112,8 +120,8 @@ def drift_status(as_json: AsJson = False) -> None:
 @drift.command("correlations")
 def drift_correlations(as_json: AsJson = False) -> None:
     """Show how the reward goes with length and format: the signs of a policy that games its reward model."""
-    with open_database() as (engine, _):
-        rows = _correlations(engine)
+    with open_desk() as desk:
+        rows = desk.correlations()
     if as_json:
         show_json([asdict(row) for row in rows])
     elif not rows:
@@ -131,10 +139,8 @@ def drift_moved(
     as_json: AsJson = False,
 ) -> None:
     """Show which streams moved on a day, most evidence first."""
-    from monitor.app.ports import moved_days_of
-
-    with open_database() as (engine, settings):
-        told = moved_days_of(engine, settings).moved(None if day is None else day.date())
+    with open_desk() as desk:
+        told = desk.moved(None if day is None else day.date())
     if as_json:
         show_json(None if told is None else asdict(told))
     elif told is None:
@@ -160,10 +166,11 @@ def drift_report(
     from monitor.app.signals import signals_of
     from monitor.drift.report import MAX_ROWS, observation_frame, write_report
     from monitor.postgres.streams import PostgresFoldStore
+    from monitor.postgres.views.streams import PostgresStreams
 
     with open_database() as (engine, settings):
         signals = signals_of(settings)
-        store, summary = PostgresFoldStore(engine), _streams(engine).baseline()
+        store, summary = PostgresFoldStore(engine), PostgresStreams(engine).baseline()
         if summary is None:
             raise NotFound(
                 "no baseline is frozen yet, so there is nothing to compare with: `baseline freeze` makes one"
@@ -187,11 +194,8 @@ def drift_report(
 @alarms.command("explain")
 def alarms_explain(alarm_id: AlarmNumber, as_json: AsJson = False) -> None:
     """Make an alarm again from the log: what decided, what it had to exceed, and who contributed."""
-    from monitor.app.explaining import Explanations
-    from monitor.app.rules import controller_rules_of
-
-    with open_database() as (engine, settings):
-        told = Explanations(engine, controller_rules_of(settings).fold).explanation(alarm_id)
+    with open_desk() as desk:
+        told = desk.explanation(alarm_id)
     if told is None:
         raise NotFound(f"there is no alarm {alarm_id}: `alarms list` shows them")
     if as_json:
@@ -207,8 +211,8 @@ def jobs_list(
     as_json: AsJson = False,
 ) -> None:
     """Show jobs, newest first."""
-    with _jobs() as service:
-        found = service.jobs(limit=limit)
+    with open_desk() as desk:
+        found = desk.jobs(limit=limit)
     if as_json:
         show_json([asdict(job) for job in found])
         return
@@ -221,23 +225,20 @@ def jobs_list(
 @jobs.command("show")
 def jobs_show(job_id: JobNumber) -> None:
     """Show one job with its history, its verdict and its bake window, as JSON."""
-    from monitor.app.release import Released
-    from monitor.app.retraining import job_service_of
-
-    with open_database() as (engine, settings):
-        released = Released.of(engine)
-        detail = job_service_of(engine, settings).job(job_id)
-        following = {"bake": released.bake(job_id), "shadow": released.shadow(job_id)}
-    if detail is None:
+    with open_desk() as desk:
+        found = desk.job(job_id)
+    if found is None:
         raise NotFound(f"there is no job {job_id}: `jobs list` shows them")
-    show_json(asdict(detail) | {name: None if found is None else asdict(found) for name, found in following.items()})
+    following = {"bake": found.bake, "shadow": found.shadow}
+    told = {name: None if what is None else asdict(what) for name, what in following.items()}
+    show_json(asdict(found.detail) | told)
 
 
 @jobs.command("plan")
 def jobs_plan(as_json: AsJson = False) -> None:
     """Show what each rule and the calendar would start now, and what holds them."""
-    with _jobs() as service:
-        planned = service.plan()
+    with open_desk() as desk:
+        planned = desk.plan()
     if as_json:
         show_json([asdict(one) for one in planned])
     elif not planned:
@@ -256,15 +257,15 @@ def jobs_start(
     ] = False,
 ) -> None:
     """Queue a job by hand."""
-    with _jobs() as service:
-        _tell(service.start_job(action, reason, actor=operator(), force=force))
+    with open_desk() as desk:
+        _tell(desk.start_job(action, reason, force=force))
 
 
 def _order(order: JobOrder, help_text: str) -> None:
     @jobs.command(order.value, help=help_text)
     def _(job_id: JobNumber) -> None:
-        with _jobs() as service:
-            _tell(service.move_job(job_id, order, actor=operator()))
+        with open_desk() as desk:
+            _tell(desk.move_job(job_id, order))
 
 
 _order(JobOrder.APPROVE, "Let a waiting job start, or a passed candidate be promoted.")
@@ -277,29 +278,8 @@ _order(JobOrder.KEEP, "Keep what this job promoted: its bake window ends.")
 @gate.command("override")
 def gate_override(job_id: JobNumber, reason: Reason) -> None:
     """Promote a candidate that failed the gate; the reason is kept in the audit table."""
-    with _jobs() as service:
-        _tell(service.override(job_id, reason, actor=operator()))
-
-
-@contextmanager
-def _jobs() -> Iterator[JobService]:
-    from monitor.app.retraining import job_service_of
-
-    with open_database() as (engine, settings):
-        yield job_service_of(engine, settings)
-
-
-def _correlations(engine: Engine) -> Sequence[RewardCorrelation]:
-    from monitor.drift.correlation import Correlations
-    from monitor.postgres.streams import PostgresFoldStore
-
-    return Correlations(PostgresFoldStore(engine), _streams(engine).baseline).correlations()
-
-
-def _streams(engine: Engine) -> PostgresStreams:
-    from monitor.postgres.views.streams import PostgresStreams
-
-    return PostgresStreams(engine)
+    with open_desk() as desk:
+        _tell(desk.override(job_id, reason))
 
 
 def _tell(job: Job) -> None:

@@ -12,7 +12,8 @@ import typer
 from rich.table import Table
 
 from monitor.cli.alarm import AsJson
-from monitor.cli.database import open_database
+from monitor.cli.desk import open_desk
+from monitor.cli.server import chosen
 from monitor.cli.table import moment
 from monitor.cli.terminal import cell, complain, say, show_json, show_table
 from monitor.errors import InvalidInput
@@ -75,15 +76,13 @@ def probes_list(*, as_json: AsJson = False) -> None:
     """Show the suites: what each holds, its last run on schedule, and its rates."""
     from dataclasses import asdict
 
-    from monitor.app.probes import probe_reports_of
-
-    with open_database() as (engine, settings):
-        reports = probe_reports_of(engine, settings.probes).reports()
+    with open_desk() as desk:
+        reports = desk.probes()
     if as_json:
         show_json([asdict(report) for report in reports])
         return
     show_table(suite_table(reports))
-    if settings.probes.endpoint is None:
+    if chosen() is None and load_settings().probes.endpoint is None:
         say("nothing is asked on schedule: probes.endpoint is not set")
 
 

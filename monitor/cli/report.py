@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from monitor.cli.database import open_database
+from monitor.cli.desk import open_desk
 from monitor.cli.operate import JobNumber
+from monitor.cli.server import refuse_remote
 from monitor.cli.terminal import say
 from monitor.errors import InvalidInput, NotFound
 
@@ -20,10 +21,10 @@ def jobs_report(
     check: Annotated[bool, typer.Option("--check", help="Hash the files it names again instead.")] = False,
 ) -> None:
     """Write the report of a job's verdict, or check the evidence that it names; it shows prompts and answers."""
-    from monitor.app.retraining import job_service_of
-
-    with open_database() as (engine, settings):
-        page = job_service_of(engine, settings).verdict_page(job_id)
+    if check:
+        refuse_remote("--check hashes files beside the daemon")
+    with open_desk() as desk:
+        page = desk.report(job_id)
     if page is None:
         raise NotFound(
             f"job {job_id} has no report: it was not judged yet, or `jobs show {job_id}` says what went wrong"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from monitor import __version__
@@ -15,10 +18,16 @@ from monitor.cli.probes import probes
 from monitor.cli.report import jobs_report
 from monitor.cli.review import review
 from monitor.cli.rewards import serve_rewards
+from monitor.cli.server import choose, chosen, refuse_remote
 from monitor.cli.signals import signals
 from monitor.cli.terminal import say
 from monitor.cli.tokens import tokens
 from monitor.cli.winrate import winrate
+
+# What no server can do for somebody; other commands say so where they come to it.
+HERE = frozenset(
+    {"run", "serve-rewards", "demo", "db", "doctor", "decode", "score", "backtest", "preferences", "tokens"}
+)
 
 app = typer.Typer(
     name="rlhf-monitor",
@@ -60,6 +69,23 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
+    *,
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    server: Annotated[
+        str | None,
+        typer.Option("--server", help="Ask the monitor there, say https://monitor.example. [env: MONITOR_SERVER]"),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option("--token-file", help="File with the token for it. [env: MONITOR_TOKEN_FILE, or MONITOR_TOKEN]"),
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option("--ca", help="PEM file of who signed its certificate. [env: MONITOR_CA]")
+    ] = None,
 ) -> None:
     """Watches an RLHF-tuned language model in production: finds drift, and answers it."""
+    choose(server, token_file, ca)
+    found = chosen()
+    if found is not None and found.by_option and context.invoked_subcommand in HERE:
+        refuse_remote(f"`{context.invoked_subcommand}` works on this machine")

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from monitor.cli.server import chosen
 from monitor.cli.terminal import cell, show_json, show_table
+from monitor.domain.view import SignalRow
 
 
 def signals(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show every signal, what it means, and whether these settings switch it on; own ones are checked."""
-    from monitor.app.signal_rows import SignalRows
-    from monitor.own.failures import Failures
-    from monitor.settings.load import load_settings
+    rows: Sequence[SignalRow]
+    server = chosen()
+    if server is None:
+        from monitor.app.signal_rows import SignalRows
+        from monitor.own.failures import Failures
+        from monitor.settings.load import load_settings
 
-    rows = SignalRows(load_settings(), Failures()).signals()
+        rows = SignalRows(load_settings(), Failures()).signals()
+    else:
+        from monitor.cli.http import open_api
+        from monitor.cli.remote_desk import RemoteDesk
+
+        with open_api(server) as api:
+            rows = RemoteDesk(api).signals()
     if as_json:
         show_json([asdict(row) for row in rows])
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
+from io import StringIO
 from typing import Any
 
 from rich.console import Console
@@ -16,7 +17,7 @@ from monitor.errors import InvalidInput
 
 MAX_NUMBER = 2**63 - 1  # of an alarm, an incident or a job
 MAX_CELL_CHARACTERS = 200
-PIPED_COLUMNS = 200  # of a table that goes to a file or to another program
+PIPED_COLUMNS = 10_000  # of a table that goes to a file or to another program: a row is a line
 
 
 def say(line: str) -> None:
@@ -36,9 +37,17 @@ def cell(text: str) -> Text:
 
 
 def show_table(table: Table, *, to_stderr: bool = False) -> None:
-    """Print *table*, whose cells were made by `cell`."""
+    """Print *table*, whose cells were made by `cell`; for another program without lines, colours and line breaks."""
     console = Console(stderr=to_stderr)
-    (console if console.is_terminal else Console(width=PIPED_COLUMNS, stderr=to_stderr)).print(table)
+    if console.is_terminal:
+        console.print(table)
+        return
+    table.box = None
+    table.pad_edge = False
+    plainly = Console(width=PIPED_COLUMNS, file=StringIO(), no_color=True, color_system=None)
+    plainly.print(table)
+    for line in plainly.file.getvalue().splitlines():  # type: ignore[attr-defined]
+        print(line.rstrip(), file=sys.stderr if to_stderr else sys.stdout)
 
 
 def show_json(value: Any) -> None:

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from monitor.cli.alarm import AsJson
-from monitor.cli.database import open_database
+from monitor.cli.desk import open_desk
 from monitor.cli.terminal import cell, say, show_json, show_table
 from monitor.signals.estimand import WIN_RATE, WIN_RATE_LC
 
@@ -53,14 +53,13 @@ def winrate(
     as_json: AsJson = False,
 ) -> None:
     """Show how often people prefer the answer to its reference, by cohort, and how well that is known."""
-    from monitor.app.estimates import estimates_of
     from monitor.errors import InvalidInput
     from monitor.signals.estimand import ESTIMANDS
 
     if signal not in ESTIMANDS:
         raise InvalidInput(f"--signal {signal}: labels do not tell it; name one of {', '.join(ESTIMANDS)}")
-    with open_database() as (engine, settings):
-        found = estimates_of(engine, settings).reports(signal=signal)
+    with open_desk() as desk:
+        found = desk.estimates(signal)
     reports = [report.only(window=window, cohort=cohort, policy_model=policy_model) for report in found]
     if as_json:
         show_json([asdict(report) for report in reports])

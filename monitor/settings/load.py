@@ -13,6 +13,15 @@ from pydantic_settings import SettingsError
 from monitor.errors import InvalidSetting
 from monitor.settings.root import CONFIG_VARIABLE, Settings, config_file
 
+# What the commands read when they ask a server; no settings.
+SERVER_VARIABLE, TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, CA_VARIABLE = (
+    "MONITOR_SERVER",
+    "MONITOR_TOKEN",
+    "MONITOR_TOKEN_FILE",
+    "MONITOR_CA",
+)
+_NO_SETTINGS = {CONFIG_VARIABLE, SERVER_VARIABLE, TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, CA_VARIABLE}
+
 
 def load_settings() -> Settings:
     """Read the settings; raise `InvalidSetting` naming each key, its value and what was wanted."""
@@ -85,7 +94,7 @@ def _refuse_unknown_variables() -> None:
     """A misspelt variable would be ignored in silence; name it instead."""
     parts = list(Settings.model_fields)
     for variable in os.environ:
-        if not variable.startswith("MONITOR_") or variable == CONFIG_VARIABLE:
+        if not variable.startswith("MONITOR_") or variable in _NO_SETTINGS:
             continue
         part = variable.removeprefix("MONITOR_").split("__")[0].lower()
         if part not in parts:

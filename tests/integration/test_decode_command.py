@@ -17,8 +17,8 @@ RECORDINGS = [FOLDER / f"{name}.jsonl.gz" for name in (*OTLP, "litellm_payload")
 
 def counts(told: str) -> dict[str, int]:
     """Read the table on stderr."""
-    rows = [line.split("│") for line in told.splitlines() if "│" in line]
-    return {row[1].strip(): int(row[2].strip().replace(",", "")) for row in rows}
+    rows = [line.rsplit(maxsplit=1) for line in told.splitlines()]
+    return {row[0]: int(row[1].replace(",", "")) for row in rows if len(row) == 2 and row[1][0].isdecimal()}
 
 
 def test_decode_writes_what_score_and_backtest_and_decode_itself_read(run: Run, tmp_path: Path) -> None:

@@ -258,6 +258,13 @@ class InMemoryMonitor:
         self._reach()
         return tuple(self.statuses)
 
+    def unwatched_cohorts(self) -> tuple[str, ...]:
+        self._reach()
+        return ("new",)
+
+    def unwatched_scorers(self) -> tuple[tuple[str, str], ...]:
+        return (("reward", "v2"),)
+
     def laws(self) -> BaselineLaws | None:
         self._reach()
         return None
@@ -431,6 +438,15 @@ class InMemoryMonitor:
             if target is None:
                 raise Conflict(f"job {job_id} is {job.state}; it cannot follow the order {order.value!r}")
             return self._keep(replace(job, state=target), actor)
+
+    def override(self, job_id: int, reason: str, *, actor: Actor) -> Job:
+        with self._lock:
+            job = self.kept.get(job_id)
+            if job is None:
+                raise NotFound(f"job {job_id}: no such job")
+            if job.state is not JobState.FAILED_GATE:
+                raise Conflict(f"job {job_id} is {job.state}; an override wants one that failed the gate")
+            return self._keep(replace(job, state=JobState.PROMOTED), actor)
 
     def _keep(self, job: Job, actor: Actor) -> Job:
         self.kept[job.job_id] = job

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from datetime import date
 from typing import Annotated, Protocol
 
@@ -30,6 +30,20 @@ class Streams(Protocol):
     def laws(self) -> BaselineLaws | None:
         """Return what the active baseline holds, if one is frozen."""
         ...
+
+    def unwatched_cohorts(self) -> tuple[str, ...]:
+        """Return the cohorts that were seen, and of which the active baseline says nothing."""
+        ...
+
+    def unwatched_scorers(self) -> tuple[tuple[str, str], ...]:
+        """Return signal and scorer version of what was seen lately without a law."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unwatched:
+    cohorts: tuple[str, ...]
+    scorers: tuple[tuple[str, str], ...]  # signal and scorer version
 
 
 class Days(Protocol):
@@ -60,6 +74,12 @@ class Baselines(Protocol):
 def list_streams(_: Viewer, streams: Annotated[Streams, kept("streams")], page: NamedPage) -> Sequence[StreamStatus]:
     """List the streams by name; an `evidence_log` of null is no evidence at all."""
     return page.cut(streams.streams(), lambda stream: astuple(stream.key))
+
+
+@router.get("/streams/unwatched")
+def get_unwatched(_: Viewer, streams: Annotated[Streams, kept("streams")]) -> Unwatched:
+    """Return what was seen, and the active baseline says nothing of: a new baseline would."""
+    return Unwatched(streams.unwatched_cohorts(), streams.unwatched_scorers())
 
 
 @router.get("/moved")

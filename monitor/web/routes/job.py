@@ -72,6 +72,10 @@ class Jobs(Protocol):
         """Carry out *order* as `domain.order.ORDERS` has it."""
         ...
 
+    def override(self, job_id: int, reason: str, *, actor: Actor) -> Job:
+        """Promote a candidate that failed the gate."""
+        ...
+
 
 JobsPort = Annotated[Jobs, kept("jobs")]
 
@@ -83,6 +87,12 @@ class StartJob(BaseModel):
     reason: _Reason
     force: bool = Field(False, description="although annotators do not agree or have changed, or the budget is spent")
     alarm_id: Annotated[int, Field(ge=1, le=MAX_BIGINT)] | None = Field(None, description="the alarm that it answers")
+
+
+class Override(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: _Reason = Field(description="why the verdict does not count")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +156,12 @@ def start_job(actor: Operator, jobs: JobsPort, alarms: AlarmsPort, start: StartJ
     if start.alarm_id is not None and alarms.alarm(start.alarm_id) is None:
         raise NotFound(f"alarm_id = {start.alarm_id}: there is no such alarm; /api/v1/alarms lists them")
     return _item(jobs.start_job(start.action, start.reason, actor=actor, force=start.force, alarm_id=start.alarm_id))
+
+
+@router.post("/jobs/{job_id}/override", responses=describe(404, 409))
+def override_gate(actor: Operator, jobs: JobsPort, job_id: Number, body: Override) -> JobItem:
+    """Promote a candidate that failed the gate; the audit keeps the reason."""
+    return _item(jobs.override(job_id, body.reason, actor=actor))
 
 
 @router.post("/jobs/{job_id}/{order}", responses=describe(404, 409))

@@ -1,0 +1,154 @@
+"""The commands over HTTP: what they say is what they say of the database itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
+
+from monitor.app.baselines import Baselines
+from monitor.app.ports import ports_of
+from monitor.demo.traffic import DRIFTED, NORMAL
+from monitor.domain.audit import AuditQuery
+from monitor.domain.baseline import TraceWindow
+from monitor.domain.job import Action
+from monitor.domain.order import Actor, Role
+from monitor.drift.controller import Controller, ControllerRules
+from monitor.drift.fold import FoldRules
+from monitor.drift.freeze import NullRule
+from monitor.postgres.streams import PostgresFoldStore
+from monitor.postgres.views.audit import PostgresAuditLog
+from monitor.settings.root import Settings
+from monitor.telemetry.health import Health
+from monitor.web.app import create_app
+from monitor.web.server import WebServer
+from tests.commands import Run
+from tests.integration.reasking import Ward, calls
+
+pytestmark = pytest.mark.postgres
+GOOD, FAILED, BAD_USAGE = 0, 1, 2
+TOKENS = {"a-viewer-of-the-site": "viewer", "an-operator-of-the-site": "operator"}
+VIEWER, OPERATOR = TOKENS
+RULES = ControllerRules(FoldRules(), 0, NullRule())
+LONGER = replace(DRIFTED, name="longer", length_factor=2.0, refusal_rate=NORMAL.refusal_rate)
+
+
+@pytest.fixture
+def url(engine: Engine) -> Iterator[str]:
+    """A server over a database with a baseline, a drift that was found, and two jobs."""
+    settings, ada = Settings(), Actor("ada", Role.OPERATOR)
+    ward = Ward(engine)
+    for first in range(0, 600, 300):
+        ward.write(calls(NORMAL, "billing", 300, first=first, seed=first))
+    Baselines(engine, settings).freeze(TraceWindow(last=500), actor=ada, note="the first")
+    ward.write(calls(LONGER, "billing", 300, first=600, seed=600))
+    controller = Controller(PostgresFoldStore(engine), RULES)
+    for _ in range(3):
+        controller.tick()
+    ports = ports_of(engine, settings)
+    ports.jobs.start_job(Action.REWARD_REFRESH, "a look", actor=ada, force=True)
+    health = Health(["web"])
+    app = create_app(ports, health=health, registry=CollectorRegistry(), tokens=TOKENS)
+    server = WebServer(app, host="127.0.0.1", port=0, health=health)
+    yield f"http://127.0.0.1:{server.start()}"
+    server.stop()
+
+
+READS = (
+    "drift status",
+    "drift status --json",
+    "drift correlations --json",
+    "drift moved",
+    "drift moved --json",
+    "alarms list",
+    "alarms list --json --limit 1",
+    "alarms show 1",
+    "alarms explain 1",
+    "alarms explain 1 --json",
+    "incidents list",
+    "incidents list --json",
+    "incidents show 1",
+    "baseline show",
+    "baseline show --json",
+    "baseline list",
+    "baseline freeze --last 300 --preview",
+    "baseline freeze --last 300 --preview --json",
+    "jobs list",
+    "jobs list --json",
+    "jobs show 1",
+    "jobs plan --json",
+    "models list --json",
+    "models announcements",
+    "winrate --json",
+    "probes list --json",
+    "review agreement --json",
+    "erase list --json",
+    "signals --json",
+)
+
+
+def test_what_is_read_over_http_is_what_is_read_from_the_database(run: Run, url: str, postgres_url: str) -> None:
+    for words in READS:
+        here = run(*words.split(), POSTGRES__URL=postgres_url)
+        there = run(*words.split(), "--server", url, TOKEN=OPERATOR)
+        assert (words, there.code, there.out) == (words, here.code, here.out)
+        assert here.code == GOOD, (words, here.err)
+        assert here.out
+        assert "─" not in here.out
+        assert "\x1b" not in here.out
+
+
+def test_what_is_ordered_over_http_is_done_and_named_in_the_audit(
+    run: Run, url: str, postgres_url: str, engine: Engine
+) -> None:
+    def order(words: str) -> str:
+        done = run("--server", url, *words.split(), TOKEN=OPERATOR)
+        assert (done.code, done.err) == (GOOD, "")
+        return done.out
+
+    alarm_id = json.loads(order("alarms list --state open --json"))[0]["alarm_id"]
+    assert order(f"alarms ack {alarm_id} --note seen") == f"alarm {alarm_id} is acknowledged\n"
+    assert order(f"alarms snooze {alarm_id} --hours 2") == f"alarm {alarm_id} is snoozed\n"
+    assert order(f"alarms reopen {alarm_id}") == f"alarm {alarm_id} is open\n"
+    assert order("incidents ack 1").startswith("incident 1 is acknowledged")
+    assert order("jobs cancel 1") == "job 1 (reward_refresh) is cancelled\n"
+    assert order("baseline freeze --last 300 --note again") == "baseline 2 is frozen from the traces 600 to 899\n"
+    assert '"erasure_id": 1' in run("--server", url, "erase", "--user", "x", "--yes", "--json", TOKEN=OPERATOR).out
+    log = PostgresAuditLog(engine).audit(AuditQuery(action="alarm"), limit=10)
+    assert [row.action for row in log] == ["alarm.reopen", "alarm.snooze", "alarm.acknowledge"]
+    assert {row.role for row in log} == {"operator"}
+    listed = run("jobs", "list", "--json", POSTGRES__URL=postgres_url).out
+    assert '"state": "cancelled"' in listed
+
+
+def test_a_refusal_names_the_server_and_what_was_wanted(run: Run, url: str) -> None:
+    def refused(*words: str, **variables: str) -> tuple[int, str]:
+        done = run(*words, **variables)
+        assert done.out == ""
+        return done.code, done.err
+
+    code, said = refused("alarms", "list", "--server", url)
+    assert code == BAD_USAGE
+    assert said.startswith(f"rlhf-monitor: {url}: GET /api/v1/whoami: no token was sent")
+    code, said = refused("alarms", "ack", "1", "--server", url, TOKEN=VIEWER)
+    assert code == FAILED
+    assert f"{url}: POST /api/v1/alarms/1/acknowledge: you have the role 'viewer'" in said
+    code, said = refused("alarms", "show", "99", "--server", url, TOKEN=OPERATOR)
+    assert (code, said) == (FAILED, "rlhf-monitor: there is no alarm 99: `alarms list` shows them\n")
+    code, said = refused("jobs", "approve", "1", "--server", url, TOKEN=OPERATOR)
+    assert code == FAILED
+    assert "POST /api/v1/jobs/1/approve: job 1" in said
+    assert OPERATOR not in said
+
+
+def test_what_works_on_the_database_alone_says_so(run: Run, url: str, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text(f"{OPERATOR}\n")
+    for words in ("review status", "alarms reask 1", "preferences list", "dead-letters list", "db check", "score x"):
+        done = run(*words.split(), "--server", url, "--token-file", token)
+        assert (done.code, words, "without --server and MONITOR_SERVER" in done.err) == (BAD_USAGE, words, True)
