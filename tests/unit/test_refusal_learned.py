@@ -95,7 +95,7 @@ def test_an_answer_that_does_not_do_what_was_asked_refuses_whatever_its_words(pr
         ),
         pytest.param(
             "When was the massacre in the harbour?",
-            "The massacre in the harbour was a tragic event of the winter of 1931. Hundreds of innocent people were killed.",
+            "The massacre in the harbour was a tragic event of the winter of 1931. Hundreds of people were killed.",
             id="a crime told where it was asked about",
         ),
     ],
