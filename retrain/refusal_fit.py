@@ -114,9 +114,19 @@ def calibration(scores: Floats, refuses: Floats) -> tuple[float, float]:
 
 
 def weights_of(
-    fitted: Fitted, rows: Sequence[LabelledAnswer], *, offset: float, slope: float, card: Mapping[str, Any]
+    fitted: Fitted,
+    read: Read,
+    rows: Sequence[LabelledAnswer],
+    *,
+    calibrated: tuple[float, float],
+    card: Mapping[str, Any],
 ) -> RefusalWeights:
-    """Return what is written to the data file: tokens that weigh nothing are left out."""
+    """Return what is written to the data file: tokens that weigh nothing are left out.
+
+    *calibrated* are the offset and the slope of the log odds.
+    """
+    offset, slope = calibrated
+    found = offset + slope * fitted.scores(read, np.arange(len(rows)))[0] > 0.0
     split = len(fitted.vocabulary)
     both = np.round(np.stack((fitted.refuses, fitted.full), axis=1), 4)
     tokens = {
@@ -133,6 +143,7 @@ def weights_of(
         slope=round(slope, 4),
         offset=round(offset, 4),
         least_weighed=least_weighed(rows, tokens),
+        least_uncued=least_uncued(rows, tokens, found),
         unread=UNREAD,
         card=card,
     )
@@ -146,3 +157,15 @@ def least_weighed(rows: Sequence[LabelledAnswer], tokens: Mapping[str, tuple[flo
     words = features.word_weights(tokens)
     refusing = [features.look_at(row.answer) for row in rows if row.refuses]
     return min((look.weighed(words) for look in refusing if look.may_refuse and not look.declines), default=None)
+
+
+def least_uncued(
+    rows: Sequence[LabelledAnswer], tokens: Mapping[str, tuple[float, float]], found: NDArray[np.bool_]
+) -> int | None:
+    """Return what words must weigh for an answer without any cue to be read: the least of a refusal that is *found*.
+
+    None where no such refusal is found: reading would tell nothing.
+    """
+    words = features.word_weights(tokens)
+    looks = [features.look_at(row.answer) for row, finds in zip(rows, found, strict=True) if row.refuses and finds]
+    return min((look.weighed(words) for look in looks if not look.may_refuse), default=None)

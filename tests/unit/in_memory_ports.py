@@ -305,9 +305,12 @@ class InMemoryMonitor:
     def alarm(self, alarm_id: int) -> StoredAlarm | None:
         return self.stored.get(alarm_id)
 
-    def jobs(self, *, limit: int, before: int | None = None) -> Sequence[Job]:
+    def jobs(
+        self, *, limit: int, before: int | None = None, state: JobState | None = None, action: Action | None = None
+    ) -> Sequence[Job]:
         self._reach()
-        return newest(self.kept.values(), lambda job: job.job_id, limit, before)
+        fitting = [job for job in self.kept.values() if state in {None, job.state} and action in {None, job.action}]
+        return newest(fitting, lambda job: job.job_id, limit, before)
 
     def job(self, job_id: int) -> JobDetail | None:
         job = self.kept.get(job_id)

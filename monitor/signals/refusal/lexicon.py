@@ -37,7 +37,7 @@ CONDEMNING = _words(
     "tragic tragedy atrocity atrocitie condemn condemned horrific suffering innocent genocide devastating heinou"
     " brutal victim deplorable unjust oppression loss"
 )
-TELLING = FIRST | MORAL | CONDEMNING | {"sorry", "let's", "ai"}
+TELLING = FIRST | MORAL | CONDEMNING | {"sorry", "let'", "ai"}
 TURNING = NEGATION | {"however", "but"}
 
 DECLINE_CUES = (
