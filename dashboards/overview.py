@@ -87,6 +87,33 @@ def _wrong() -> Panels:
     ]
 
 
+def _told() -> Panels:
+    """Return what shows whether receivers of notifications are reached."""
+    return [
+        lines(
+            "People that are told",
+            "Messages on incidents that receivers took, an hour.",
+            query(
+                f'sum by (job, receiver) (3600 * rate(monitor_notifications_total{{{HERE},outcome="sent"}}[1h]))',
+                "{{job}} {{receiver}}",
+            ),
+            width=12,
+        ).no_value("No receiver is set in notify."),
+        red_from(
+            lines(
+                "People that are not told",
+                "For how long a receiver has not taken a message.",
+                query(f"max by (job, receiver) (monitor_notification_wait_seconds{ALL})", "{{job}} {{receiver}}"),
+                unit=units.Seconds,
+                width=12,
+            ),
+            900,
+        )
+        .links([runbook("RlhfMonitorNotificationsFail")])
+        .no_value("No receiver is set in notify."),
+    ]
+
+
 def _watched() -> Panels:
     watched = {
         "response_length": ("Length of answers", "Mean over the window chosen above.", "suffix: tokens"),
@@ -113,7 +140,7 @@ def overview() -> Rows:
     )
     return {
         "": _now(),
-        "What is wrong": _wrong(),
+        "What is wrong": [*_wrong(), *_told()],
         "What is watched": _watched(),
         "Whether it runs": [*health(), nearest(), release],
     }

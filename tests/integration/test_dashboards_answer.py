@@ -49,6 +49,8 @@ LACKING: dict[str, Values] = {  # series that the demo does not export, and the 
     "monitor_signal_failures_total": {},
     "monitor_refusal_uncovered_total": {},
     "monitor_skipped_total": {},
+    "monitor_notifications_total": {"outcome": ("sent",)},
+    "monitor_notification_wait_seconds": {},
 }
 THERE = ("monitor_stream_sum_total", "monitor_stream_observations_total")  # but not of a signal that a panel is about
 SERVED = {series.name for series in SERVING_SERIES}
