@@ -34,6 +34,7 @@ from monitor.web.routes import (
     job,
     label,
     model,
+    notification,
     page,
     probe,
     review,
@@ -60,6 +61,7 @@ _API = (
     suite,
     erasure,
     signal,
+    notification,
     trace,
     baseline,
     audit,
@@ -86,6 +88,7 @@ class Ports:
     alarms: alarm.Alarms
     pages: alarm.AlarmPages
     incidents: alarm.Incidents
+    notified: notification.Notified
     jobs: job.Jobs
     models: model.Registry
     releases: model.Releases

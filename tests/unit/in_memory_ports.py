@@ -35,6 +35,7 @@ from monitor.drift.summary import BaselineLaws
 from monitor.errors import Conflict, NotFound, Unavailable
 from monitor.labels.agreement import AgreementReport
 from monitor.labels.report import LabelReport
+from monitor.notify.notice import ReceiverStatus
 from monitor.offline.log import InMemoryLog
 from monitor.own.failures import Failures
 from monitor.postgres.engine import AWAY
@@ -149,6 +150,7 @@ class InMemoryMonitor:
     posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
     said: list[Label] = field(default_factory=list)
     erased: list[Erasure] = field(default_factory=list)
+    receivers: list[ReceiverStatus] = field(default_factory=list)
     stored_records: InMemoryRecords = field(default_factory=InMemoryRecords)
     opened: InMemoryCredentials = field(default_factory=InMemoryCredentials)
     histories: InMemoryHistories = field(default_factory=InMemoryHistories)
@@ -169,6 +171,7 @@ class InMemoryMonitor:
             alarms=self,
             pages=self,
             incidents=self,
+            notified=self,
             jobs=self,
             models=self,
             releases=self,
@@ -185,6 +188,10 @@ class InMemoryMonitor:
             credentials=self.opened,
             histories=self.histories,
         )
+
+    def receivers_told(self) -> Sequence[ReceiverStatus]:
+        self._reach()
+        return self.receivers
 
     def signals(self) -> Sequence[SignalRow]:
         return self.observed.signals()

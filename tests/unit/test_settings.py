@@ -146,7 +146,10 @@ def test_every_wrong_key_is_named_at_once_and_no_secret_is_shown(monkeypatch: py
         KAFKA__MAX_POLL_RECORDS="0",
         INGEST__MAX_COHORTS="none",
         WEB__TOKENS='{"hunter2": "king"}',
+        NOTIFY__PAGERDUTY='{"ops": {"routing_key": ["hunter2"], "per_hour": 0}}',
     )
+    assert "notify.pagerduty.ops.routing_key: " in said
+    assert "notify.pagerduty.ops.per_hour = 0" in said
     assert "kafka.max_poll_records = '0'" in said
     assert "ingest.max_cohorts = 'none'" in said
     assert "web.tokens" in said
