@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monitor.app.notifying import receivers_of
 from monitor.app.probes import require_probes
 from monitor.app.rules import require_texts
 from monitor.extra import require
@@ -15,6 +16,7 @@ def require_extras(settings: Settings) -> None:
     """Raise `InvalidSetting` for what a setting asks of this process and is not there."""
     require_probes(settings.probes)
     require_texts(settings)
+    receivers_of(settings)  # files of secrets and certificates
     redaction_of(settings.ingest.redaction)
     client_options(settings.kafka)  # certificates and their keys
     retrain = settings.retrain

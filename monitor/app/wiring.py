@@ -23,6 +23,7 @@ from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
 from monitor.app.estimates import SHOW_SECONDS
 from monitor.app.leader import Leader
+from monitor.app.notifying import notify_duties
 from monitor.app.ports import ports_of
 from monitor.app.probes import probing
 from monitor.app.processing import MadeParts, processor_of
@@ -63,6 +64,7 @@ from monitor.settings.root import Settings
 from monitor.telemetry.health import Health
 from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
+from monitor.telemetry.notify import NotifyMetrics
 from monitor.telemetry.probes import ProbeMetrics
 from monitor.telemetry.program import show_program
 from monitor.telemetry.reference import ReferenceMetrics
@@ -258,6 +260,8 @@ class Daemon:
             duties[FOLDED:FOLDED] = [*asking, *probes]
             releases = ReleaseMetrics(self._registry, leader_seconds=fresh_seconds)
             duties[-1:-1] = release_duties(settings, releases, fenced)
+            notified = NotifyMetrics(self._registry, leader_seconds=fresh_seconds)
+            duties[-1:-1] = notify_duties(settings, notified, fenced)
             leader = Leader(leadership, duties, metrics=self._metrics)
             try:
                 pause_seconds = settings.drift.fold_seconds

@@ -49,8 +49,12 @@ class PostgresJobs:
     def by_number(self, job_ids: Collection[int]) -> Mapping[int, JobRecord]:
         return {record.job.job_id: record for record in self._all(_query().where(_JOB.job_id.in_(job_ids)))}
 
-    def newest(self, limit: int, before: int | None = None) -> Sequence[JobRecord]:
-        query = _query().order_by(_JOB.job_id.desc()).limit(limit)
+    def newest(
+        self, limit: int, before: int | None = None, *, state: JobState | None = None, action: Action | None = None
+    ) -> Sequence[JobRecord]:
+        wanted = {_JOB.state: state, _JOB.action: action}
+        query = _query().where(*(column == given for column, given in wanted.items() if given is not None))
+        query = query.order_by(_JOB.job_id.desc()).limit(limit)
         return self._all(query if before is None else query.where(_JOB.job_id < before))
 
     def events(self, job_id: int) -> Sequence[JobEvent]:

@@ -115,10 +115,12 @@ class JobService:
             raise InvalidInput(f"job {job_id}: an override by the {actor.role} {actor.name!r}; wanted an operator")
         return self._releases.override(job_id, reason, by=Author(actor.name, actor.role))
 
-    def jobs(self, *, limit: int, before: int | None = None) -> tuple[Job, ...]:
-        """Return the newest jobs first, those numbered below *before* where it is given."""
+    def jobs(
+        self, *, limit: int, before: int | None = None, state: JobState | None = None, action: Action | None = None
+    ) -> tuple[Job, ...]:
+        """Return the newest jobs first, those numbered below *before*, in *state* and of *action* where given."""
         with self._begin() as work:
-            return tuple(record.job for record in work.jobs.newest(limit, before))
+            return tuple(record.job for record in work.jobs.newest(limit, before, state=state, action=action))
 
     def job(self, job_id: int) -> JobDetail | None:
         with self._begin() as work:

@@ -50,7 +50,9 @@ class Jobs(Protocol):
 
     def by_number(self, job_ids: Collection[int]) -> Mapping[int, JobRecord]: ...
 
-    def newest(self, limit: int, before: int | None = None) -> Sequence[JobRecord]: ...
+    def newest(
+        self, limit: int, before: int | None = None, *, state: JobState | None = None, action: Action | None = None
+    ) -> Sequence[JobRecord]: ...
 
     def events(self, job_id: int) -> Sequence[JobEvent]:
         """Return what happened to a job, the oldest first."""

@@ -35,6 +35,7 @@ from monitor.web.routes import (
     job,
     label,
     model,
+    notification,
     page,
     probe,
     review,
@@ -61,6 +62,7 @@ _API = (
     suite,
     erasure,
     signal,
+    notification,
     trace,
     baseline,
     audit,
@@ -87,6 +89,7 @@ class Ports:
     alarms: alarm.Alarms
     pages: alarm.AlarmPages
     incidents: alarm.Incidents
+    notified: notification.Notified
     jobs: job.Jobs
     models: model.Registry
     releases: model.Releases

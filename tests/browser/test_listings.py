@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from prometheus_client import CollectorRegistry
 
+from monitor.domain.audit import AuditRow
 from monitor.domain.job import Check, JobState, RunProgress, Verdict
+from monitor.domain.view import BaselineSummary
+from monitor.drift.summary import SignalSummary
 from monitor.runs.lineage import Lineage
 from monitor.runs.model import ModelDetail, Models, RegisteredModel
 from monitor.telemetry.health import Health
@@ -19,10 +23,11 @@ from monitor.web.app import create_app
 from monitor.web.server import WebServer
 from tests.hostile import LABELS, unseen
 from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job
+from tests.unit.in_memory_records import NOON, InMemoryRecords, trace_row
 
 pytestmark = pytest.mark.browser
 SHOTS = os.environ.get("SCREENSHOTS")  # a folder that pictures of the pages are put into, for people
-PATHS = ("/jobs", "/models")
+PATHS = ("/jobs", "/models", "/traces", "/baselines", "/audit")
 VERDICT = Verdict(False, (Check("calibration", False, 0.14, 0.05, 0.05, "0.14 against 0.05"),), "ab" * 32)
 HOSTILE = "".join(LABELS.values())
 
@@ -38,6 +43,12 @@ def monitor() -> InMemoryMonitor:
     lineage = Lineage(action="reward_refresh", base_sha256="cd" * 32, champion="reward-1", scorer=None)
     monitor = InMemoryMonitor(registry=Models(second, first, (), NOW, "ada"))
     monitor.details = {"reward-2": ModelDetail(second, "/models/2", lineage, f"# Card\n{HOSTILE}")}
+    rows = [trace_row(f"t-{number}", cohort=f"c{number % 2}") for number in range(150)]
+    monitor.stored_records.rows = [*rows, trace_row(HOSTILE, cohort=HOSTILE, failed=True)]
+    monitor.stored_records.frozen = [BaselineSummary(1, NOON, "ada", HOSTILE, 0, 900, 900, 0)]
+    monitor.stored_records.audited = [
+        AuditRow(1, NOON, HOSTILE, "operator", "alarm.snooze", "alarm 7", {"note": HOSTILE})
+    ]
     monitor.kept = {
         1: a_job(1, JobState.FAILED_GATE, verdict=VERDICT),
         2: a_job(2, JobState.RUNNING, progress="step 120", progress_detail=progress, reason=HOSTILE),
@@ -46,9 +57,14 @@ def monitor() -> InMemoryMonitor:
 
 
 @pytest.fixture
-def address(monitor: InMemoryMonitor) -> Iterator[str]:
+def tokens() -> dict[str, str]:
+    return {}
+
+
+@pytest.fixture
+def address(monitor: InMemoryMonitor, tokens: dict[str, str]) -> Iterator[str]:
     health = Health(["web"])
-    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens={})
+    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens=tokens)
     server = WebServer(app, host="127.0.0.1", port=0, health=health)
     yield f"http://127.0.0.1:{server.start()}"
     server.stop()
@@ -86,13 +102,62 @@ def test_a_model_s_lineage_leads_to_the_champion_it_was_judged_against(page: Pag
     expect(page.locator("#reward-list #model-reward-1 details")).to_have_attribute("open", "")
 
 
+def test_a_baseline_tells_which_laws_are_of_another_window_than_its_own(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    numbers = (600, 128.0, 3.0, "mean", 0.0, 12.8, 12.8, 0.0, 0.0, (), "e_detector")
+    monitor.stored_records.expected = (
+        SignalSummary("response_length", "tokens", "tokens", *numbers),
+        SignalSummary("user_score", HOSTILE, "value", *numbers, made_from="first values", since=900),
+    )
+    page.goto(f"{address}/baselines")
+    page.get_by_text("What it expects").click()
+    made_from = page.locator("td[data-label='Made from']")
+    expect(made_from).to_have_text(["the window", "its own first values, up to place 900"])
+
+
+def test_filters_and_the_page_stand_in_the_url_and_unknown_ones_are_refused(page: Page, address: str) -> None:
+    page.goto(f"{address}/traces")
+    expect(page.locator("#rows tr")).to_have_count(100)
+    page.get_by_role("link", name="The next page").click()
+    expect(page.locator("#rows tr")).to_have_count(51)
+    expect(page.locator("#next")).to_be_hidden()
+    page.get_by_label("Cohort").fill("c1")
+    page.get_by_label("From, UTC").fill("2026-11-21T11:00")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/traces?cohort=c1&since=2026-11-21T11%3A00Z")
+    expect(page.locator("#rows tr").first).to_contain_text("t-149")
+    expect(page.get_by_label("From, UTC")).to_have_value("2026-11-21T11:00")
+    page.goto(f"{address}/traces?trace_id=t-9999")
+    expect(page.locator("#empty")).to_contain_text("the next page looks further back")
+    page.goto(f"{address}/traces?kohort=c1")
+    expect(page.locator("#lost")).to_contain_text("query.kohort: no such parameter; did you mean 'cohort'?")
+    page.goto(f"{address}/jobs?state=running")
+    expect(page.locator("#rows > li")).to_have_count(1)
+    page.get_by_label("State").select_option("failed_gate")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("#rows > li")).to_have_id("job-1")
+
+
+def test_what_was_said_is_read_on_request_and_the_audit_keeps_who_read_it(page: Page, address: str) -> None:
+    page.goto(f"{address}/traces?trace_id=t-149")
+    page.locator("#rows summary").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#rows .facts")).to_contain_text("refusal0 (1)")
+    page.get_by_role("button", name="Read what was said in t-149").click()
+    expect(page.locator("#rows .read").first).to_have_text("Where is my order?")
+    page.goto(f"{address}/audit")
+    expect(page.locator("#rows tr").first).to_contain_text("local operatortrace.readtrace t-149")
+    expect(page.get_by_role("link", name="trace t-149")).to_have_attribute("href", "/traces?trace_id=t-149")
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_hostile_text_is_text_and_nothing_is_wider_than_a_phone(browser: Browser, address: str, path: str) -> None:
     for width, scheme in ((390, "dark"), (1280, "light")):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
         page = context.new_page()
         page.goto(address + path)
-        expect(page.locator("main li, main tr").first).to_be_visible()
+        expect(page.locator("#rows > *, .lineages > li").first).to_be_visible()
         assert [text for text in page.locator("body, body *").all_text_contents() if unseen(text)] == []
         assert page.evaluate("window.owned") is None
         assert page.locator("main img, main [onload], main [onerror]").count() == 0
@@ -107,10 +172,31 @@ def test_an_empty_list_says_so_and_a_database_that_is_away_is_told(
     page: Page, address: str, monitor: InMemoryMonitor, path: str
 ) -> None:
     monitor.kept.clear()
+    vars(monitor.stored_records).update(vars(InMemoryRecords()))
     monitor.registry = Models(None, None, (), None, None)
     page.goto(address + path)
-    expect(page.locator(".empty").first).to_contain_text("appears here")
+    expect(page.locator(".empty").first).to_contain_text(re.compile("appears? here"))
     expect(page.locator("#lost")).to_be_hidden()
-    monitor.away = True
+    away = {"detail": "PostgreSQL is away, or refuses its work"}
+    page.route(re.compile("/api/v1/(?!whoami)"), lambda route: route.fulfill(status=503, json=away))
     page.reload()
     expect(page.locator("#lost")).to_contain_text("PostgreSQL is away")
+
+
+class TestWithTokens:
+    @pytest.fixture
+    def tokens(self) -> dict[str, str]:
+        return {"view-me": "viewer"}
+
+    def test_a_viewer_finds_traces_and_is_shown_neither_what_was_said_nor_the_audit(
+        self, page: Page, address: str
+    ) -> None:
+        page.goto(f"{address}/traces?trace_id=t-149")
+        page.get_by_role("textbox", name="Token").fill("view-me")
+        page.keyboard.press("Enter")
+        page.locator("#rows summary").first.click()
+        expect(page.locator("#rows .facts")).to_contain_text("refusal")
+        expect(page.get_by_role("button", name="Read what was said")).to_have_count(0)
+        expect(page.get_by_role("link", name="Audit")).to_be_hidden()
+        page.goto(f"{address}/audit")
+        expect(page.locator("#lost")).to_contain_text("this wants the role 'operator'")

@@ -35,6 +35,7 @@ from monitor.drift.summary import BaselineLaws
 from monitor.errors import Conflict, NotFound, Unavailable
 from monitor.labels.agreement import AgreementReport
 from monitor.labels.report import LabelReport
+from monitor.notify.notice import ReceiverStatus
 from monitor.offline.log import InMemoryLog
 from monitor.own.failures import Failures
 from monitor.postgres.engine import AWAY
@@ -150,6 +151,7 @@ class InMemoryMonitor:
     posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
     said: list[Label] = field(default_factory=list)
     erased: list[Erasure] = field(default_factory=list)
+    receivers: list[ReceiverStatus] = field(default_factory=list)
     stored_records: InMemoryRecords = field(default_factory=InMemoryRecords)
     opened: InMemoryCredentials = field(default_factory=InMemoryCredentials)
     histories: InMemoryHistories = field(default_factory=InMemoryHistories)
@@ -171,6 +173,7 @@ class InMemoryMonitor:
             alarms=self,
             pages=self,
             incidents=self,
+            notified=self,
             jobs=self,
             models=self,
             releases=self,
@@ -188,6 +191,10 @@ class InMemoryMonitor:
             credentials=self.opened,
             histories=self.histories,
         )
+
+    def receivers_told(self) -> Sequence[ReceiverStatus]:
+        self._reach()
+        return self.receivers
 
     def signals(self) -> Sequence[SignalRow]:
         return self.observed.signals()
@@ -222,7 +229,7 @@ class InMemoryMonitor:
 
     def versions(self) -> dict[str, str]:
         self._reach()
-        streams = (self.statuses, self.registry, self.stored)
+        streams = (self.statuses, self.registry, self.stored, self.told)
         models = (self.registry, self.announced, self.frozen, self.anchored, self.together)
         told = {"counts": self.overview(), "incidents": self.stored, "streams": streams, "models": models}
         jobs = (self.kept, self.history, self.planned, self.lacking, self.baking)
@@ -308,9 +315,12 @@ class InMemoryMonitor:
     def alarm(self, alarm_id: int) -> StoredAlarm | None:
         return self.stored.get(alarm_id)
 
-    def jobs(self, *, limit: int, before: int | None = None) -> Sequence[Job]:
+    def jobs(
+        self, *, limit: int, before: int | None = None, state: JobState | None = None, action: Action | None = None
+    ) -> Sequence[Job]:
         self._reach()
-        return newest(self.kept.values(), lambda job: job.job_id, limit, before)
+        fitting = [job for job in self.kept.values() if state in {None, job.state} and action in {None, job.action}]
+        return newest(fitting, lambda job: job.job_id, limit, before)
 
     def job(self, job_id: int) -> JobDetail | None:
         job = self.kept.get(job_id)

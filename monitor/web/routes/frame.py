@@ -2,47 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
 from monitor import __version__
 from monitor.web.auth import Gatekeeper
+from monitor.web.routes.listing import LISTINGS
 from monitor.web.routes.page import TEMPLATES, entrance, number_of
 from monitor.web.routes.stream import HistoriesPort
 
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A filter: a parameter of the listing's API, which refuses what it does not know."""
-
-    name: str
-    label: str
-    choices: tuple[str, ...] = ()
-    example: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A page of rows that its API gives a page at a time; without columns its rows are cards."""
-
-    title: str
-    api: str
-    script: str
-    hint: str
-    fields: tuple[Field, ...] = ()
-    columns: tuple[str, ...] = ()
-
-
-LISTINGS = {
-    "/jobs": Listing(
-        title="Jobs",
-        api="/api/v1/jobs",
-        script="jobs_page.js",
-        hint="The newest first. What runs is shown as it goes.",
-    ),
-}
 router = APIRouter()
 
 

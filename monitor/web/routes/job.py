@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from monitor.domain.job import Action, Job, Offer, PlannedStart
+from monitor.domain.job import Action, Job, JobState, Offer, PlannedStart
 from monitor.domain.order import Actor, JobOrder, allowed_orders
 from monitor.domain.release import Bake
 from monitor.domain.shadow import Shadow
@@ -43,8 +43,10 @@ class Jobs(Protocol):
     A change raises `NotFound` for a number nobody has, and `Conflict` where the job's state does not allow it.
     """
 
-    def jobs(self, *, limit: int, before: int | None = None) -> Sequence[Job]:
-        """Return the newest jobs first, those numbered below *before* where it is given."""
+    def jobs(
+        self, *, limit: int, before: int | None = None, state: JobState | None = None, action: Action | None = None
+    ) -> Sequence[Job]:
+        """Return the newest jobs first, those numbered below *before*, in *state* and of *action* where given."""
         ...
 
     def job(self, job_id: int) -> JobDetail | None: ...
@@ -112,10 +114,19 @@ class JobPage:
 
 
 @router.get("/jobs", responses={200: {"headers": LINK}})
-def list_jobs(_: Viewer, jobs: JobsPort, releases: ReleasesPort, page: NumberedPage) -> Sequence[JobItem]:
+def list_jobs(
+    _: Viewer,
+    jobs: JobsPort,
+    releases: ReleasesPort,
+    page: NumberedPage,
+    *,
+    state: JobState | None = None,
+    action: Action | None = None,
+) -> Sequence[JobItem]:
     """List jobs, the newest first, with what an operator may ask of each."""
     baking = {bake.job_id: bake for bake in releases.open_bakes()}
-    found = page.give(jobs.jobs(limit=page.wanted, before=page.after), lambda job: job.job_id)
+    kept = jobs.jobs(limit=page.wanted, before=page.after, state=state, action=action)
+    found = page.give(kept, lambda job: job.job_id)
     return [_item(job, baking.get(job.job_id)) for job in found]
 
 

@@ -19,7 +19,7 @@ export function showListing({ path, key, create, update, empty, milliseconds = P
     });
     if (!isLatest()) return;
     const context = { operator: who.role === "operator", who, refresh: () => refresh() };
-    showMessage(byId("empty"), rows.length ? "" : isFiltered || asked.has("cursor") ? "Nothing is like that. Fewer filters show more." : empty);
+    showMessage(byId("empty"), rows.length ? "" : next !== null ? "Nothing in this part; the next page looks further back." : isFiltered || asked.has("cursor") ? "Nothing is like that. Fewer filters show more." : empty);
     if (byId("table") !== null) byId("table").hidden = rows.length === 0;
     reconcile(byId("rows"), rows, { key, create: (row) => create(row, context), update: (node, row) => update(node, row, context) });
     byId("first").hidden = !asked.has("cursor");
@@ -37,12 +37,23 @@ function wireFilters() {
   const form = byId("filters");
   if (form === null) return;
   const fields = [...form.elements].filter(({ name }) => name);
-  for (const field of fields) field.value = asked.get(field.name) ?? "";
+  for (const field of fields) field.value = shown(field, asked.get(field.name) ?? "");
   byId("all").hidden = !isFiltered;
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const wanted = new URLSearchParams();
-    for (const { name, value } of fields) if (value.trim() !== "") wanted.set(name, value.trim());
+    for (const field of fields) if (field.value.trim() !== "") wanted.set(field.name, given(field));
     location.assign(`?${wanted}`);
   });
+}
+
+// A field of a time knows no offset; the URL and the API tell times in UTC.
+function shown({ type }, text) {
+  const at = type === "datetime-local" ? new Date(text) : null;
+  if (at === null) return text;
+  return Number.isNaN(at.getTime()) ? "" : at.toISOString().slice(0, 16);
+}
+
+function given({ type, value }) {
+  return type === "datetime-local" ? `${value}Z` : value.trim();
 }

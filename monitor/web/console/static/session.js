@@ -20,7 +20,12 @@ export async function identify() {
   if (wantsToken === "yes" && hasLogin !== "yes" && !hasToken()) await askAgain("");
   const known = await whoami(hasLogin === "yes" && !hasToken());
   if (known.session) offerLogout();
+  showPages(known.role);
   return known;
+}
+
+function showPages(role) {
+  for (const page of document.querySelectorAll("nav.pages [data-for]")) page.hidden = page.dataset.for !== role;
 }
 
 // A session cannot be seen from here: whether there is one, the server says.
