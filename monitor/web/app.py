@@ -33,6 +33,7 @@ from monitor.web.routes import (
     front,
     job,
     label,
+    letter,
     model,
     page,
     probe,
@@ -56,6 +57,7 @@ _API = (
     review,
     estimate,
     label,
+    letter,
     agreement,
     suite,
     erasure,
@@ -101,6 +103,7 @@ class Ports:
     audit: audit.AuditLog
     credentials: access.CredentialStore
     histories: stream.Histories
+    letters: letter.Letters
 
 
 def create_app(
