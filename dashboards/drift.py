@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import units
 
+from dashboards.alarms import nearest, open_incidents
 from dashboards.frame import Rows
 from dashboards.panel import (
     ALL,
@@ -13,7 +13,6 @@ from dashboards.panel import (
     PER_SECOND,
     STREAM,
     Panels,
-    bars,
     by_unit,
     lines,
     link,
@@ -65,16 +64,7 @@ def _evidence() -> Panels:
             ),
             1,
         ),
-        red_from(
-            to_stream(
-                bars(
-                    "Nearest to an alarm",
-                    "The fifteen streams with the most evidence.",
-                    query(f"topk(15, max by (job, signal, cohort) (monitor_stream_evidence_log{ALL}))", _STREAM),
-                )
-            ),
-            1,
-        ),
+        nearest(),
         lines(
             "Observations",
             "Folded in a second, of each signal chosen, by policy model.",
@@ -91,10 +81,6 @@ def _evidence() -> Panels:
 
 
 def _alarms() -> Panels:
-    incident = models.DynamicConfigValue(
-        "links",
-        [{"title": "Open in the console", "url": f"{CONSOLE}/incidents/${{__value.raw}}", "targetBlank": True}],
-    )
     return [
         rows(
             "Open alarms",
@@ -104,15 +90,7 @@ def _alarms() -> Panels:
         )
         .links([link("Alarms in the console", CONSOLE), runbook("RlhfMonitorDriftAlarm")])
         .no_value("No alarm is open for the streams chosen."),
-        rows(
-            "Open incidents",
-            "Alarms of one cause; the number leads to the console.",
-            f"max by (job, incident, kind, severity) (monitor_incident_members{ALL})",
-            value="alarms",
-        )
-        .override_by_name("incident", [incident])
-        .links([runbook("RlhfMonitorIncidentWarning")])
-        .no_value("No incident is open."),
+        open_incidents(),
         lines(
             "Open alarms by signal",
             "Drift alarms that nobody has acknowledged or snoozed.",

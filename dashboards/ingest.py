@@ -5,7 +5,8 @@ from __future__ import annotations
 from grafana_foundation_sdk.models import units
 
 from dashboards.frame import Rows
-from dashboards.panel import ALL, PER_SECOND, RATE, Panels, lines, query, red_from, runbook, stacked
+from dashboards.health import health
+from dashboards.panel import ALL, PER_SECOND, RATE, Panels, lines, query, runbook, stacked
 
 
 def _traces() -> Panels:
@@ -176,29 +177,6 @@ def _reading() -> Panels:
     ]
 
 
-def _processes() -> Panels:
-    return [
-        red_from(
-            lines(
-                "Silence",
-                "How long no trace has come, beside what the traffic's own rhythm explains; 1 is the alarm.",
-                query(f"max by (job) (monitor_silence_ratio{ALL})", "{{job}}"),
-            ),
-            1,
-        ).links([runbook("RlhfMonitorSilence")]),
-        lines(
-            "Dependencies",
-            "1 where every process has had an answer in the last 30 seconds.",
-            query(f"min by (job, dependency) (monitor_dependency_up{ALL})", "{{job}} {{dependency}}"),
-        ).links([runbook("RlhfMonitorDependencyDown")]),
-        lines(
-            "Parts",
-            "1 where every process says that its part is ready.",
-            query(f"min by (job, part) (monitor_part_ready{ALL})", "{{job}} {{part}}"),
-        ).links([runbook("RlhfMonitorPartNotReady")]),
-    ]
-
-
 def ingest() -> Rows:
     return {
         "Traces": _traces(),
@@ -207,5 +185,5 @@ def ingest() -> Rows:
         "The worker": _stages(),
         "Calls in parts": _joins(),
         "Reading answers": _reading(),
-        "Processes": _processes(),
+        "Processes": health(),
     }

@@ -5,16 +5,16 @@ from __future__ import annotations
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import units
 
+from dashboards.alarms import nearest, open_incidents
 from dashboards.frame import Rows
+from dashboards.health import health
 from dashboards.panel import (
     ALL,
-    CONSOLE,
     HERE,
     PER_SECOND,
     RATE,
     RUNBOOKS,
     Panels,
-    bars,
     lines,
     number,
     query,
@@ -73,30 +73,44 @@ def _now() -> Panels:
 
 
 def _wrong() -> Panels:
-    incident = models.DynamicConfigValue(
-        "links",
-        [{"title": "Open in the console", "url": f"{CONSOLE}/incidents/${{__value.raw}}", "targetBlank": True}],
-    )
-    alert = models.DynamicConfigValue(
-        "links", [{"title": "Runbook", "url": f"{RUNBOOKS}/${{__value.raw}}.md", "targetBlank": True}]
-    )
+    alert = {"title": "Runbook", "url": f"{RUNBOOKS}/${{__value.raw}}.md", "targetBlank": True}
     return [
-        rows(
-            "Open incidents",
-            "Each with its live alarms; its number leads to the console, to the alarm that tells it.",
-            f"max by (namespace, job, incident, kind, severity) (monitor_incident_members{ALL})",
-            value="alarms",
-        )
-        .override_by_name("incident", [incident])
-        .no_value("No incident is open."),
+        open_incidents(),
         rows(
             "Alerts that fire",
             "Of Prometheus, by the rules in dashboards/alerts; the name leads to what to do.",
             f'ALERTS{{{HERE},alertname=~"RlhfMonitor.*",alertstate="firing"}}',
             value=None,
         )
-        .override_by_name("alertname", [alert])
+        .override_by_name("alertname", [models.DynamicConfigValue("links", [alert])])
         .no_value("No alert fires, or the rules are not loaded."),
+    ]
+
+
+def _told() -> Panels:
+    """Return what shows whether receivers of notifications are reached."""
+    return [
+        lines(
+            "People that are told",
+            "Messages on incidents that receivers took, an hour.",
+            query(
+                f'sum by (job, receiver) (3600 * rate(monitor_notifications_total{{{HERE},outcome="sent"}}[1h]))',
+                "{{job}} {{receiver}}",
+            ),
+            width=12,
+        ).no_value("No receiver is set in notify."),
+        red_from(
+            lines(
+                "People that are not told",
+                "For how long a receiver has not taken a message.",
+                query(f"max by (job, receiver) (monitor_notification_wait_seconds{ALL})", "{{job}} {{receiver}}"),
+                unit=units.Seconds,
+                width=12,
+            ),
+            900,
+        )
+        .links([runbook("RlhfMonitorNotificationsFail")])
+        .no_value("No receiver is set in notify."),
     ]
 
 
@@ -117,43 +131,7 @@ def _watched() -> Panels:
     return [length, refusal, win.no_value("No answer came with a reference, or nothing is scored.")]
 
 
-def _running() -> Panels:
-    return [
-        red_from(
-            lines(
-                "Silence",
-                "How long no trace has come, beside what the traffic's own rhythm explains; 1 is the alarm.",
-                query(f"max by (job) (monitor_silence_ratio{ALL})", "{{job}}"),
-            ),
-            1,
-        ).links([runbook("RlhfMonitorSilence")]),
-        lines(
-            "Dependencies",
-            "1 where every process has had an answer in the last 30 seconds.",
-            query(f"min by (job, dependency) (monitor_dependency_up{ALL})", "{{job}} {{dependency}}"),
-        ).links([runbook("RlhfMonitorDependencyDown")]),
-        lines(
-            "Parts",
-            "1 where every process says that its part is ready.",
-            query(f"min by (job, part) (monitor_part_ready{ALL})", "{{job}} {{part}}"),
-        ).links([runbook("RlhfMonitorPartNotReady")]),
-    ]
-
-
 def overview() -> Rows:
-    nearest = red_from(
-        to_stream(
-            bars(
-                "Nearest to an alarm",
-                "The fifteen streams with the most evidence, log e / log A; at 1 the stream alarms.",
-                query(
-                    f"topk(15, max by (job, signal, cohort) (monitor_stream_evidence_log{ALL}))",
-                    "{{job}} {{signal}} {{cohort}}",
-                ),
-            )
-        ),
-        1,
-    )
     release = rows(
         "Releases that run",
         "Processes of each; two releases while one is rolled out.",
@@ -162,7 +140,7 @@ def overview() -> Rows:
     )
     return {
         "": _now(),
-        "What is wrong": _wrong(),
+        "What is wrong": [*_wrong(), *_told()],
         "What is watched": _watched(),
-        "Whether it runs": [*_running(), nearest, release],
+        "Whether it runs": [*health(), nearest(), release],
     }

@@ -21,7 +21,7 @@ def _jobs() -> Panels:
         )
         .links(
             [
-                link("Jobs in the console", CONSOLE),
+                link("Jobs in the console", f"{CONSOLE}/jobs"),
                 runbook("RlhfMonitorJobFailed"),
                 runbook("RlhfMonitorJobFailedGate"),
                 runbook("RlhfMonitorApprovalWaits"),
@@ -33,7 +33,9 @@ def _jobs() -> Panels:
             "Time since each role's model was promoted, or rolled back to.",
             query(since, "{{job}} {{role}}"),
             unit=units.Seconds,
-        ).no_value("No model was promoted yet."),
+        )
+        .links([link("Models in the console", f"{CONSOLE}/models")])
+        .no_value("No model was promoted yet."),
         lines(
             "GPU hours of a week",
             "What runs took in the last seven days, beside what they may take where that is limited.",
@@ -189,7 +191,7 @@ def _review() -> Panels:
             "Review queue",
             "Items open now, and those of the last seven days that are done or missing.",
             query(f"max by (job, state) (monitor_review_items{ALL})", "{{job}} {{state}}"),
-        ),
+        ).links([link("Review in the console", f"{CONSOLE}/review")]),
         lines(
             "Answers of annotators",
             "Of the last 24 hours.",

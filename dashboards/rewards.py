@@ -21,6 +21,7 @@ from dashboards.window import mean_of
 
 _COHORTS = f'{{{HERE},cohort=~"$cohort"}}'
 _INTERVAL = f'{{{HERE},cohort=~"$cohort",bound=~"estimate|lower|upper"}}'
+_CORRECTED = f'{{{HERE},cohort=~"$cohort",bound=~"estimate|lower|upper|opinion"}}'
 _ROLL_UP = f'{{{HERE},cohort="*"}}'
 _UNLABELLED = "No labels of the kind were folded in the window."
 _ANCHORLESS = "rewards.anchor is off."
@@ -63,7 +64,7 @@ def _said() -> Panels:
 
 
 def _people() -> Panels:
-    estimates = f"max by (job, signal, cohort, bound) (monitor_estimate{_INTERVAL})"
+    estimates = f"max by (job, signal, cohort, bound) (monitor_estimate{_CORRECTED})"
     return [
         lines(
             "Win rate",
@@ -75,8 +76,8 @@ def _people() -> Panels:
         ),
         lines(
             "Win rate: what the labels alone would say",
-            "Over all cohorts: the interval, that of the labels alone (classical), and the one that holds however often"
-            " one looks (anytime).",
+            "Over all cohorts: the interval, that of the labels alone (classical), the one that holds however often"
+            " one looks (anytime), and what the reward models alone say (opinion).",
             query(f"max by (job, bound) (monitor_win_rate{_ROLL_UP})", "{{job}} {{bound}}"),
             unit=units.PercentUnit,
             width=12,
@@ -95,7 +96,8 @@ def _people() -> Panels:
         ),
         lines(
             "Other rates that labels tell",
-            "Refusals as people see them, and the win rate without what length explains, over a week.",
+            "Refusals as people see them, beside the refusal model's own rate (opinion), and the win rate without what"
+            " length explains, over a week.",
             query(estimates, "{{job}} {{signal}} {{cohort}} {{bound}}"),
             unit=units.PercentUnit,
             width=12,

@@ -11,12 +11,12 @@ from typing import Protocol
 
 from monitor.domain.trace import Message
 from monitor.errors import InvalidInput
-from monitor.probes.judge import judge
+from monitor.probes.judge import judge_all
 from monitor.probes.suite import Item, Suite, read_suite
 from monitor.runs.artifact import HashedFile
 from monitor.runs.evidence import REPLAY, AnsweredPrompt
 from monitor.runs.policy import AnsweringServer
-from monitor.signals.refusal import is_refusal
+from monitor.signals.refusal import RefusalModel, read_answers
 from retrain.answer_flags import flags_of
 from retrain.ask_server import MOST_FAILED, ServedPolicy
 from retrain.evaluation_recipe import EvaluationRecipe
@@ -41,12 +41,6 @@ class Asked:
     @property
     def name(self) -> str:
         return REPLAY if self.suite is None else self.suite.name
-
-    def outcome(self, answer: str) -> float | None:
-        """Say whether it is a refusal, on the replay; what the suite's judge says elsewhere."""
-        if self.suite is None or self.item is None:
-            return float(is_refusal(answer))
-        return judge(self.suite, self.item, answer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,14 +126,38 @@ def ask(
     return Heard(answers, read)
 
 
-def answered_rows(asked: Sequence[Asked], candidate: Heard, champion: Heard, *, counter: Path) -> list[AnsweredPrompt]:
-    """Return a row a prompt, tokens of both sides counted by the policy in *counter*.
+def outcomes_of(
+    asked: Sequence[Asked], answers: Sequence[Answer | Unanswered], refusals: RefusalModel
+) -> list[float | None]:
+    """Return what each answer comes to: how probably it refuses on the replay, what the judge says of a suite's."""
+    found: list[float | None] = [None] * len(asked)
+    said = {place: answer.text for place, answer in enumerate(answers) if isinstance(answer, Answer)}
+    replayed = [place for place in said if asked[place].suite is None]
+    readings = read_answers(refusals, [(asked[place].messages, said[place]) for place in replayed])
+    for place, reading in zip(replayed, readings, strict=True):
+        found[place] = None if reading is None else reading.probability
+    probed = [
+        (place, suite, item)
+        for place in said
+        if (suite := asked[place].suite) is not None and (item := asked[place].item) is not None
+    ]
+    judged = judge_all([(suite, item, said[place]) for place, suite, item in probed], refusals)
+    for (place, _, _), outcome in zip(probed, judged, strict=True):
+        found[place] = outcome
+    return found
+
+
+def answered_rows(
+    asked: Sequence[Asked], candidate: Heard, champion: Heard, *, counter: Path, refusals: RefusalModel
+) -> list[AnsweredPrompt]:
+    """Return a row a prompt, tokens of both sides counted by the policy in *counter*, both judged by *refusals*.
 
     A prompt that either side did not answer is left out for both, and says why.
     """
     found = []
     said = [answer.text if isinstance(answer, Answer) else "" for answer in (*candidate.answers, *champion.answers)]
     tokens = count_tokens(counter, said)
+    outcomes = [outcomes_of(asked, side.answers, refusals) for side in (candidate, champion)]
     for place, (item, mine, theirs) in enumerate(zip(asked, candidate.answers, champion.answers, strict=True)):
         gone = [
             f"the {name} has no answer: {answer.reason}"
@@ -159,8 +177,8 @@ def answered_rows(asked: Sequence[Asked], candidate: Heard, champion: Heard, *, 
                 champion=theirs.text if isinstance(theirs, Answer) else None,
                 candidate_tokens=tokens[place] if isinstance(mine, Answer) else None,
                 champion_tokens=tokens[len(asked) + place] if isinstance(theirs, Answer) else None,
-                candidate_outcome=item.outcome(mine.text) if isinstance(mine, Answer) else None,
-                champion_outcome=item.outcome(theirs.text) if isinstance(theirs, Answer) else None,
+                candidate_outcome=outcomes[0][place],
+                champion_outcome=outcomes[1][place],
                 candidate_flags=flags_of(mine.text, cut=mine.cut) if isinstance(mine, Answer) else (),
                 champion_flags=flags_of(theirs.text, cut=theirs.cut) if isinstance(theirs, Answer) else (),
                 left_out=gone[0] if gone else "",

@@ -19,6 +19,7 @@ from monitor.runs.artifact import HashedFile
 from monitor.runs.evidence import REPLAY, AnsweredPrompt, ReadAnswer
 from monitor.runs.policy import Comparison, PolicyInputs
 from monitor.runs.spec import RunSpec
+from monitor.signals.refusal import counted_by
 from monitor.stats.comparison import Judged
 from monitor.stats.length_control import shortened
 from retrain.answering import Side, answered_rows, ask, of_replay, of_suites
@@ -27,6 +28,7 @@ from retrain.evaluation_recipe import EvaluationRecipe
 from retrain.policy_measures import compare_all, win_of_margins, written_gap
 from retrain.preferences import PreferencePair
 from retrain.progress import Progress
+from retrain.refusal_reader import open_refusals
 from retrain.replay import ReplayRow, draw, load_replay, untaught
 
 EVIDENCE_FOLDER = "evidence"
@@ -38,6 +40,7 @@ MAX_SCORED_TOKENS = 2_048  # where the spec does not say what a scorer reads
 @dataclass(frozen=True, slots=True)
 class PolicyComparison:
     comparisons: tuple[Comparison, ...]  # every one of `MEASURES`, over all and by cohort
+    refusals: str  # who read those of both sides, and from which probability one counts
     evidence: tuple[HashedFile, ...]  # as `monitor.runs.evidence` reads them
 
 
@@ -71,6 +74,7 @@ def compare_policies(
         raise InvalidInput("the spec has no policy inputs: wanted a scorer and a replay to compare policies by")
     inputs = spec.policy
     scorer = _Scorer(inputs, spec.scored_tokens or MAX_SCORED_TOKENS, recipe.evaluation_tokens)
+    refusals = open_refusals(inputs.refusals)
     rows = load_replay(inputs.replay)
     free = untaught(rows, learnt)
     if len(free) < len(rows):
@@ -95,13 +99,15 @@ def compare_policies(
         )
     )
     progress.report(f"scoring {2 * len(drawn)} answers")
-    answered = _with_margins(scorer, answered_rows(asked, mine, theirs, counter=champion))
+    answered = _with_margins(scorer, answered_rows(asked, mine, theirs, counter=champion, refusals=refusals))
     read = _read_by_both(good, mine.read, theirs.read)
-    comparisons = compare_all(answered, read, judged, temperature=inputs.temperature)
+    read_by = f"refusals are read by {counted_by(refusals)}"
+    comparisons = compare_all(answered, read, judged, temperature=inputs.temperature, read_by=read_by)
     for found in comparisons:
         if found.cohort is None:
             progress.report(_told(found))
-    return PolicyComparison(comparisons, _write_evidence(output / EVIDENCE_FOLDER, answered, read))
+    evidence = _write_evidence(output / EVIDENCE_FOLDER, answered, read)
+    return PolicyComparison(comparisons, counted_by(refusals), evidence)
 
 
 @dataclass(frozen=True, slots=True)

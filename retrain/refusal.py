@@ -22,11 +22,14 @@ from scipy.stats import beta
 from monitor.errors import InvalidInput
 from monitor.runs.result import ExitCode
 from monitor.signals.refusal import features
-from monitor.signals.refusal.weights import write_weights
+from monitor.signals.refusal.weights import SHIPPED, RefusalWeights, read_weights, write_weights
 from retrain.refusal_fit import Floats, Read, calibration, fit, weights_of
+from retrain.refusal_refresh import Former, refreshed
+from retrain.refusal_refresh import choose as moved_by
 from retrain.refusal_rows import LabelledAnswer, LabelledFile, counts_of, groups_of, read_labelled
 
 STRENGTHS = (0.01, 0.03, 0.1)
+SHIPPED_NAME = "shipped"
 WEIGHTS_FILE, CARD_FILE = "refusal.json.gz", "card.json"
 THRESHOLD = 0.5
 LIMITS = (
@@ -48,31 +51,71 @@ class LeftOut:
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m retrain refusal", description="Train the learned refusal model.")
     parser.add_argument("--labels", type=Path, nargs="+", required=True, help="JSONL of labelled answers")
+    parser.add_argument(
+        "--begin", help="weights that the labels correct: a file, or `shipped`; without it the labels are all it knows"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the weights and their card")
     given = parser.parse_args(arguments)
     try:
-        card, digest = train(read_labelled(given.labels), given.out)
+        labelled = read_labelled(given.labels)
+        if given.begin is None:
+            card, digest = train(labelled, given.out)
+        else:
+            begin = SHIPPED if given.begin == SHIPPED_NAME else Path(given.begin)
+            card, digest = refresh(labelled, begin, given.out)
     except InvalidInput as refusal:
         print(f"retrain: {refusal}", file=sys.stderr)  # noqa: T201 - the program's own last word
         return ExitCode.BAD_SPEC
-    lines = [f"{group}: {measure}" for group, measure in card["left_out"].items()]
+    before = [f"{group}, before: {measure}" for group, measure in card.get("before", {}).items()]
+    lines = [*before, *(f"{group}: {measure}" for group, measure in card["left_out"].items())]
     print("\n".join([*lines, f"{given.out / WEIGHTS_FILE}: {digest}"]))  # noqa: T201
     return ExitCode.GOOD
 
 
 def train(labelled: LabelledFile, out: Path) -> tuple[Mapping[str, Any], str]:
     """Train on the English rows; write the weights and their card to *out*; return the card and the weights' hash."""
-    rows = [row for row in labelled.rows if row.language == "en" and row.answer.strip()]
+    rows = _read_rows(labelled)
     read, groups = Read.of(rows), np.array(groups_of(rows))
     left_out = choose(read, groups)
     judged = groups != ""
     offset, slope = calibration(left_out.scores[judged], read.refuses[judged])
     card = card_of(rows, labelled.hashes, left_out, groups=groups, calibrated=(offset, slope))
     final = fit(read, np.arange(len(rows)), left_out.strength)
+    return card, _write(out, weights_of(final, read, rows, calibrated=(offset, slope), card=card))
+
+
+def refresh(labelled: LabelledFile, begin: Path, out: Path) -> tuple[Mapping[str, Any], str]:
+    """Let the English rows correct the weights in *begin*; write what comes of it as `train` does.
+
+    The card has the former weights' measures beside the new ones', on the same answers, which neither was fitted to;
+    unless the former ones were trained on some of them, which flatters those. Raises `InvalidInput` for no weights.
+    """
+    weights, sha256 = read_weights(begin)
+    rows = _read_rows(labelled)
+    groups = np.array(groups_of(rows))
+    former, judged = Former(weights, Read.of(rows)), groups != ""
+    refuses = former.read.refuses[judged]
+    choice = moved_by(former, groups, lambda scores: float(np.mean(_loss(scores[judged], refuses))))
+    left_out = LeftOut(choice.scores, former.scores[:, 1], choice.strength)
+    before = LeftOut(former.scores[:, 0], former.scores[:, 1], choice.strength)
+    plain, hashes = (0.0, 1.0), labelled.hashes
+    card = card_of(rows, hashes, left_out, groups=groups, calibrated=plain)
+    told = card_of(rows, hashes, before, groups=groups, calibrated=plain)
+    card |= {"begun_from": sha256, "before": told["left_out"], "brier_before": told["brier"]}
+    moved = former.move(np.arange(len(rows)), choice.strength)
+    return card, _write(out, refreshed(former, moved, rows, card))
+
+
+def _read_rows(labelled: LabelledFile) -> list[LabelledAnswer]:
+    return [row for row in labelled.rows if row.language == "en" and row.answer.strip()]
+
+
+def _write(out: Path, weights: RefusalWeights) -> str:
     out.mkdir(parents=True, exist_ok=True)
-    digest = write_weights(out / WEIGHTS_FILE, weights_of(final, rows, offset=offset, slope=slope, card=card))
-    (out / CARD_FILE).write_text(json.dumps({**card, "sha256": digest}, indent=2) + "\n", encoding="utf-8")
-    return card, digest
+    digest = write_weights(out / WEIGHTS_FILE, weights)
+    card = json.dumps({**weights.card, "sha256": digest}, indent=2)
+    (out / CARD_FILE).write_text(f"{card}\n", encoding="utf-8")
+    return digest
 
 
 def choose(read: Read, groups: NDArray[Any]) -> LeftOut:

@@ -21,7 +21,6 @@ Chosen = NDArray[np.int64]
 LEAST_ANSWERS = 8  # that hold a token
 LEAST_MODELS = 2  # among whose answers it is: what one model alone says does not carry over
 STEPS = 300
-MOST_UNREAD = 0.002  # of the refusals that are labelled, by what the words of their answers weigh
 UNREAD = (0.003, 0.0026)  # what ordinary answers that are not read come to on average, where they are
 LEAST_WEIGHT = 0.002  # of a token that is written: less moves no probability by a thousandth
 
@@ -115,9 +114,19 @@ def calibration(scores: Floats, refuses: Floats) -> tuple[float, float]:
 
 
 def weights_of(
-    fitted: Fitted, rows: Sequence[LabelledAnswer], *, offset: float, slope: float, card: Mapping[str, Any]
+    fitted: Fitted,
+    read: Read,
+    rows: Sequence[LabelledAnswer],
+    *,
+    calibrated: tuple[float, float],
+    card: Mapping[str, Any],
 ) -> RefusalWeights:
-    """Return what is written to the data file: tokens that weigh nothing are left out."""
+    """Return what is written to the data file: tokens that weigh nothing are left out.
+
+    *calibrated* are the offset and the slope of the log odds.
+    """
+    offset, slope = calibrated
+    found = offset + slope * fitted.scores(read, np.arange(len(rows)))[0] > 0.0
     split = len(fitted.vocabulary)
     both = np.round(np.stack((fitted.refuses, fitted.full), axis=1), 4)
     tokens = {
@@ -134,17 +143,29 @@ def weights_of(
         slope=round(slope, 4),
         offset=round(offset, 4),
         least_weighed=least_weighed(rows, tokens),
+        least_uncued=least_uncued(rows, tokens, found),
         unread=UNREAD,
         card=card,
     )
 
 
 def least_weighed(rows: Sequence[LabelledAnswer], tokens: Mapping[str, tuple[float, float]]) -> int | None:
-    """Return what words must weigh for an answer to be read: fewer than `MOST_UNREAD` of the refusals weigh less.
+    """Return what words must weigh for an answer to be read: no refusal that is labelled weighs less.
 
     None where no refusal does without a phrase of declining, so that nothing tells.
     """
     words = features.word_weights(tokens)
     refusing = [features.look_at(row.answer) for row in rows if row.refuses]
-    told = sorted(look.weighed(words) for look in refusing if look.may_refuse and not look.declines)
-    return told[int(MOST_UNREAD * len(refusing))] if told else None
+    return min((look.weighed(words) for look in refusing if look.may_refuse and not look.declines), default=None)
+
+
+def least_uncued(
+    rows: Sequence[LabelledAnswer], tokens: Mapping[str, tuple[float, float]], found: NDArray[np.bool_]
+) -> int | None:
+    """Return what words must weigh for an answer without any cue to be read: the least of a refusal that is *found*.
+
+    None where no such refusal is found: reading would tell nothing.
+    """
+    words = features.word_weights(tokens)
+    looks = [features.look_at(row.answer) for row, finds in zip(rows, found, strict=True) if row.refuses and finds]
+    return min((look.weighed(words) for look in looks if not look.may_refuse), default=None)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from monitor.errors import InvalidInput
 from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256
+from monitor.runs.policy import RefusalReader
 from monitor.runs.spec import RunSpec, read_spec
+from retrain.refusal_reader import open_refusals
 
 
 def load_spec(path: Path) -> RunSpec:
@@ -28,6 +30,7 @@ def load_spec(path: Path) -> RunSpec:
             value = getattr(spec.policy, item.name)
             if isinstance(value, HashedFile):
                 _verify_file(value, f"policy.{item.name}")
+        _verify_refusals(spec.policy.refusals)
         for name, suite in spec.policy.suites.items():
             _verify_file(suite, f"policy.suites.{name}")
     output = Path(spec.output)
@@ -36,6 +39,14 @@ def load_spec(path: Path) -> RunSpec:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InvalidInput(f"output = {spec.output!r} is not empty; wanted an empty folder or none")
     return spec
+
+
+def _verify_refusals(reader: RefusalReader | None) -> None:
+    if reader is not None and reader.weights is not None:
+        _verify_file(reader.weights, "policy.refusals.weights")
+    if reader is not None and reader.folder is not None:
+        _verify_artifact(reader.folder.artifact, "policy.refusals.folder")
+    open_refusals(reader)
 
 
 def _verify_file(file: HashedFile, name: str) -> None:

@@ -88,6 +88,7 @@ def train_policy(spec: RunSpec, recipe: DpoRecipe | KtoRecipe, progress: Progres
         lineage=lineage,
         training=_report(recipe.method, prepared, trained, measures, held_out=len(held_out)),
         comparisons=compared.comparisons,
+        refusals=compared.refusals,
         evidence=evidence,
     )
 

@@ -1,4 +1,4 @@
-"""Calls that come in pieces, who asked, and what was deleted on request."""
+"""Calls that come in pieces, who asked, what was deleted on request, and who was told of incidents."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_audit_subject"), "audit", ["subject"])
     _create_credentials()
+    _create_notifications()
     _create_rollups()
     # Names and covariates hardly shrink: compressing them took an eighth of a checkpoint's work in the server.
     for column in _NOT_COMPRESSED:
@@ -108,12 +109,41 @@ def _create_rollups() -> None:
     )
 
 
+def _create_notifications() -> None:
+    op.create_table(
+        "notification",
+        sa.Column("receiver", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("incident_id", sa.BigInteger(), nullable=False),
+        sa.Column("storm", sa.Text(), nullable=True),
+        sa.Column("sequence", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("told", JSONB(), nullable=True),
+        sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("loud_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("pending", JSONB(), nullable=True),
+        sa.Column("pending_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("refused", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("handle", sa.Text(), nullable=True),
+        sa.Column("closed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["incident_id"], ["incident.incident_id"], name=op.f("fk_notification_incident_id_incident")
+        ),
+        sa.PrimaryKeyConstraint("receiver", "subject", name=op.f("pk_notification")),
+    )
+    op.create_index(op.f("ix_notification_incident_id"), "notification", ["incident_id"])
+    op.create_index("ix_notification_open", "notification", ["receiver"], postgresql_where=sa.text("not closed"))
+
+
 def downgrade() -> None:
     for table in ("rollup_position", "stream_rollup", "stream"):
         op.drop_table(table)
     op.drop_index(op.f("ix_audit_subject"), table_name="audit")
     for column in _NOT_COMPRESSED:
         op.execute(f"alter table log_subject alter column {column} set storage extended")
+    op.drop_table("notification")
     op.drop_table("credential")
     op.drop_table("erasure")
     op.drop_table("fragment")

@@ -19,7 +19,7 @@ from monitor.app.signals import signals_of
 from monitor.app.watch import WatchArrivals
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.correlation import KEPT_SECONDS, Correlations, gauges_of
-from monitor.drift.freeze import NullRule
+from monitor.drift.first import FirstLaws
 from monitor.drift.incident import IncidentRule
 from monitor.drift.versions import VersionLaws
 from monitor.drift.watch import WatchRules
@@ -36,7 +36,7 @@ from monitor.postgres.preferences import PostgresPreferences
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.retention import PostgresRetention, Retention
 from monitor.postgres.streams import PostgresFoldStore
-from monitor.postgres.versions import PostgresVersions
+from monitor.postgres.versions import PostgresFirstTraces, PostgresVersions
 from monitor.postgres.views.jobs import job_counts, running_progress
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.postgres.views.streams import PostgresStreams
@@ -55,6 +55,7 @@ ANSWER_SECONDS = 5.0  # what holds a job takes longer to know than a fold
 FOLDED = 2  # duties of a turn after which the fold's alarms are stored, and not shown yet
 WATCH_SECONDS = 5.0
 BLOCK_SECONDS = 2.0
+FIRST_TRACES = 2_000  # of a signal that came later, where an operator froze the baseline
 CLOCK_SECONDS = 60.0  # the log's time is never further behind, while there is a leader
 
 
@@ -81,10 +82,17 @@ def watch_of(
     )
 
 
-def versions_of(engine: Engine, rule: NullRule) -> VersionLaws:
-    """Return what gives the signals of this program that hang on prompt and answer alone their laws."""
+def versions_of(engine: Engine, rules: ControllerRules) -> VersionLaws:
+    """Return what gives signals and versions that came after the baseline their laws.
+
+    Those that hang on prompt and answer alone are read again; others wait for their first traces, as many as make the
+    first baseline.
+    """
+    rule = rules.null_rule
     again = rule.signals.only({signal.name for signal in rule.signals.observers if signal.of_texts})
-    return VersionLaws(PostgresVersions(engine), again.rows, rule, signals=again.of_traces)
+    others, traces = rule.signals.of_traces - again.of_traces, rules.baseline_traces or FIRST_TRACES
+    first = FirstLaws(PostgresFirstTraces(engine), rule, others, traces)
+    return VersionLaws(PostgresVersions(engine), again.rows, rule, signals=again.of_traces, first=first)
 
 
 def done(body: Callable[[], object]) -> Callable[[], None]:
@@ -139,7 +147,7 @@ def duties_of(
 ) -> list[Duty]:
     """Return what one replica does for all, in the order of a turn; every write goes through *fenced*."""
     log_store = PostgresFoldStore(fenced)
-    versions = versions_of(fenced, rules.null_rule)
+    versions = versions_of(fenced, rules)
     controller = Controller(log_store, rules, versions=versions)
     store = PostgresCheckpoints(fenced, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts)
     alarms, models = PostgresAlarms(fenced), RewardRegistry(engine)

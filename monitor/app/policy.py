@@ -9,21 +9,25 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from monitor.app.signals import refusal_model_of
 from monitor.app.temperature import ScorerTemperatures
 from monitor.domain.job import Action
 from monitor.errors import InvalidInput
 from monitor.postgres.policy_texts import Draw, PostgresPolicyTexts
 from monitor.postgres.registry import RewardRegistry
 from monitor.probes.suite import PACKAGED
-from monitor.runs.artifact import HashedFile, file_sha256
-from monitor.runs.policy import AnsweringServer, PolicyInputs
+from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256, short_version
+from monitor.runs.policy import AnsweringServer, PolicyInputs, RefusalFolder, RefusalReader
 from monitor.runs.result import RewardResult
 from monitor.settings.policy import AnsweringServerSettings
+from monitor.settings.refusal import RefusalSettings
 from monitor.settings.root import Settings
+from monitor.signals.refusal.observers import weights_file
 
 REPLAY_FILE = "replay.jsonl"
 JUDGED_FILE = "judged.jsonl"
 ASKED_FILE = "asked.jsonl"
+WEIGHTS_FILE = "refusal.json.gz"
 FEEDBACK_FILE = "feedback.jsonl"
 
 
@@ -61,6 +65,7 @@ class PolicyMaterial:
             asked=self._texts.asked(folder / ASKED_FILE, job_id, limit=prompts) if prompts else None,
             feedback=self._feedback(folder) if action is Action.KTO else None,
             suites=copy_suites(folder, {**PACKAGED, **self._settings.probes.suites}),
+            refusals=refusal_reader_of(folder, self._settings.signals.refusal),
             champion_server=_server(policy.champion_server),
             candidate_server=_server(policy.candidate_server),
         )
@@ -70,6 +75,29 @@ class PolicyMaterial:
         if found is None:
             raise InvalidInput("kto: no answer whose text is kept has a thumb; wanted labels of the kind rating")
         return found
+
+
+def refusal_reader_of(folder: Path, settings: RefusalSettings) -> RefusalReader:
+    """Return who reads refusals in a run, as it reads those of production; weights in a file go into *folder*."""
+    model = refusal_model_of(settings)
+    if settings.is_folder:
+        assert isinstance(settings.model, Path)
+        sha256, read = artifact_sha256(settings.model), settings.classifier
+        told = RefusalFolder(
+            artifact=Artifact(short_version(sha256), str(settings.model.resolve()), sha256),
+            labels=settings.labels,
+            full_labels=settings.full_labels,
+            reads=read.reads,
+            max_tokens=read.max_tokens,
+            batch_tokens=read.batch_tokens,
+        )
+        return RefusalReader(version=model.version, threshold=model.threshold, folder=told)
+    source, weights = weights_file(str(settings.model)), None
+    if source is not None:
+        target = folder / WEIGHTS_FILE
+        shutil.copyfile(source, target)
+        weights = HashedFile(str(target.resolve()), file_sha256(target), 1)
+    return RefusalReader(version=model.version, threshold=model.threshold, weights=weights)
 
 
 def copy_suites(folder: Path, suites: Mapping[str, Path]) -> dict[str, HashedFile]:

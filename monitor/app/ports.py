@@ -15,6 +15,7 @@ from monitor.app.explaining import AlarmPages
 from monitor.app.history import StreamHistories
 from monitor.app.labels import LabelIntake
 from monitor.app.letters import NewestLetters
+from monitor.app.notifying import Notified
 from monitor.app.probes import probe_reports_of
 from monitor.app.release import Released
 from monitor.app.retraining import agreement_of, job_service_of
@@ -70,6 +71,7 @@ def ports_of(
         alarms=PostgresAlarms(engine),
         pages=AlarmPages(engine, controller_rules_of(settings).fold),
         incidents=PostgresIncidents(engine),
+        notified=Notified.of(engine, settings),
         jobs=job_service_of(engine, settings),
         models=RewardRegistry(engine),
         releases=Released.of(engine),

@@ -12,11 +12,13 @@ from sqlalchemy import Engine
 
 from monitor.app.leader import Duty
 from monitor.app.reference import reference_of
+from monitor.app.signals import refusal_model_of
 from monitor.app.temperature import ScorerTemperatures
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message
 from monitor.errors import InvalidInput, InvalidSetting
 from monitor.postgres.probes import PostgresProbes
+from monitor.probes.asking import PAUSES, Pauses
 from monitor.probes.prober import Prober, ProbeRules, Wins
 from monitor.probes.report import ProbeReports, SuiteReport
 from monitor.probes.run import LIVE, RunState
@@ -62,6 +64,17 @@ def live_model_of(settings: ProbeSettings) -> HttpReference:
     return reference_of(settings, setting="probes.model")
 
 
+def rules_of(settings: ProbeSettings, pauses: Pauses = PAUSES) -> ProbeRules:
+    return ProbeRules(
+        cron_of(settings),
+        settings.items_per_run,
+        settings.concurrency,
+        settings.baseline_outcomes,
+        settings.policy_model,
+        pauses,
+    )
+
+
 def require_probes(settings: ProbeSettings) -> None:
     """Raise `InvalidSetting` for what would keep the probes from being asked."""
     if settings.endpoint is not None:
@@ -91,8 +104,9 @@ def probing(settings: Settings, engine: Engine, *, scorer: SharedScorer, metrics
             PostgresProbes(engine),
             model,
             suites_of(probes),
-            rules=ProbeRules(cron_of(probes), probes.items_per_run, probes.concurrency, probes.policy_model),
+            rules=rules_of(probes),
             wins=Wins(score, lambda: scorer.current() is not None, ScorerTemperatures(engine, settings.rewards)),
+            refusals=refusal_model_of(settings.signals.refusal),
             metrics=metrics,
         )
         yield [

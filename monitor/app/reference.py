@@ -22,7 +22,7 @@ from monitor.reference.http import HttpReference, ReferenceEndpoint
 from monitor.rewards.turns import SharedScorer
 from monitor.settings.probes import ProbeSettings
 from monitor.settings.reference import ReferenceSettings
-from monitor.signals.refusal import PatternRefusal, RefusalModel
+from monitor.signals.refusal import PatternRefusal, RefusalModel, counted_by
 
 
 def reference_of(
@@ -120,5 +120,5 @@ def control_of(
 
 def identity_of(settings: ReferenceSettings, refusals: RefusalModel) -> str:
     """Return the name of who is asked, and how, and who reads refusals: answers of two are never mixed."""
-    asked_how = (settings.endpoint, settings.model, settings.temperature, settings.max_tokens, refusals.version)
+    asked_how = (settings.endpoint, settings.model, settings.temperature, settings.max_tokens, counted_by(refusals))
     return blake2b(repr(asked_how).encode(), digest_size=8).hexdigest()

@@ -80,7 +80,13 @@ def refusal_model_of(settings: RefusalSettings) -> RefusalModel:
     read = settings.classifier
     form = FolderForm(settings.model, read.reads, read.max_tokens, read.batch_tokens, read.device)
     classifier = open_folder(form, setting=f"{SETTING}.model")
-    return FolderRefusal(classifier, labels=settings.labels, full_labels=settings.full_labels, setting=SETTING)
+    return FolderRefusal(
+        classifier,
+        labels=settings.labels,
+        full_labels=settings.full_labels,
+        setting=SETTING,
+        threshold=settings.threshold,
+    )
 
 
 def refusal_judge_of(settings: Settings) -> Judge | None:

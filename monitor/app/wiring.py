@@ -23,6 +23,7 @@ from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
 from monitor.app.estimates import SHOW_SECONDS
 from monitor.app.leader import Leader
+from monitor.app.notifying import notify_duties, receivers_of
 from monitor.app.ports import ports_of
 from monitor.app.probes import probing, require_probes
 from monitor.app.processing import MadeParts, processor_of
@@ -65,6 +66,7 @@ from monitor.settings.root import Settings
 from monitor.telemetry.health import Health
 from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics
+from monitor.telemetry.notify import NotifyMetrics
 from monitor.telemetry.probes import ProbeMetrics
 from monitor.telemetry.program import show_program
 from monitor.telemetry.reference import ReferenceMetrics
@@ -260,6 +262,8 @@ class Daemon:
             duties[FOLDED:FOLDED] = [*asking, *probes]
             releases = ReleaseMetrics(self._registry, leader_seconds=fresh_seconds)
             duties[-1:-1] = release_duties(settings, releases, fenced)
+            notified = NotifyMetrics(self._registry, leader_seconds=fresh_seconds)
+            duties[-1:-1] = notify_duties(settings, notified, fenced)
             leader = Leader(leadership, duties, metrics=self._metrics)
             try:
                 pause_seconds = settings.drift.fold_seconds
@@ -322,6 +326,7 @@ def _require_extras(settings: Settings) -> None:
     """Raise `InvalidSetting` for what a setting asks of this process and is not there."""
     require_probes(settings.probes)
     require_texts(settings)
+    receivers_of(settings)  # files of secrets and certificates
     redaction_of(settings.ingest.redaction)
     client_options(settings.kafka)  # certificates and their keys
     retrain = settings.retrain

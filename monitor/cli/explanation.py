@@ -101,9 +101,11 @@ def law_table(signals: Iterable[SignalSummary]) -> Table:
 
 
 def law_lines(signals: Iterable[SignalSummary], kinds: Iterable[KindShare]) -> Iterator[str]:
-    """Yield which streams are not steady, and what was asked."""
+    """Yield which streams are not steady, which laws are of another window, and what was asked."""
     for law in signals:
         if law.unsteady:
             yield f"{law.signal} is unsteady or too little known, so it raises no alert, in: {', '.join(law.unsteady)}"
+        if law.made_from == "first values":
+            yield f"{law.signal} came after the window: its law is of its own first values, up to place {law.since}"
     for kind in list(kinds)[:MAX_KINDS]:
         yield f"asked: {kind.share:.1%} {kind.name}"

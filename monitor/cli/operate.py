@@ -112,7 +112,7 @@ def drift_status(as_json: AsJson = False) -> None:
         say(f"not watched, since the baseline has too few traces of them: {', '.join(unwatched.cohorts)}")
     if unwatched.scorers:
         named = ", ".join(f"{signal} by {scorer}" for signal, scorer in unwatched.scorers)
-        say(f"not watched, since the baseline was frozen without them (freeze a new one): {named}")
+        say(f"not watched yet, since the baseline was frozen without them: {named}")
     if anchor is not None:
         say(anchor_line(anchor))
 

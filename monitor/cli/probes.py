@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from monitor.probes.run import Finished
     from monitor.probes.suite import Suite
     from monitor.settings.probes import ProbeSettings
+    from monitor.signals.refusal import RefusalModel
 
 probes = typer.Typer(help="Fixed questions that the live model is asked.", no_args_is_help=True)
 
@@ -46,10 +47,12 @@ def probes_run(
     Exit code 1 where a suite was not answered in full.
     """
     from monitor.app.probes import live_model_of, suites_of
+    from monitor.app.signals import refusal_model_of
     from monitor.errors import InvalidSetting
     from monitor.settings.probes import ProbeSettings
 
-    configured = load_settings().probes
+    told = load_settings()
+    configured = told.probes
     settings = ProbeSettings.model_validate(
         configured.model_dump() | {"endpoint": endpoint or configured.endpoint, "model": model or configured.model}
     )
@@ -57,7 +60,8 @@ def probes_run(
         raise InvalidSetting("probes.endpoint is not set: name the model's server with --endpoint")
     chosen = chosen_suites(suites_of(settings), suite)
     with closing(live_model_of(settings)) as live:
-        ended = {name: ask_now(live, one, settings, items=items) for name, one in chosen.items()}
+        refusals = refusal_model_of(told.signals.refusal)
+        ended = {name: ask_now(live, one, settings, refusals, items=items) for name, one in chosen.items()}
     if out is not None:
         write_answers(out, ended)
     if as_json:
@@ -94,15 +98,15 @@ def chosen_suites(suites: Mapping[str, Suite], names: Iterable[str] | None) -> d
     return {name: suites[name] for name in names or suites}
 
 
-def ask_now(live: Any, suite: Suite, settings: ProbeSettings, *, items: int | None) -> Finished:
+def ask_now(live: Any, suite: Suite, settings: ProbeSettings, refusals: RefusalModel, *, items: int | None) -> Finished:
     """Ask *suite* and wait for the answers."""
     from secrets import token_hex
 
     from monitor.probes.asking import Flight, judge_of
-    from monitor.probes.run import OpenRun, draw, finish, version_of
+    from monitor.probes.run import OpenRun, draw, finish
 
     drawn = draw(suite, len(suite.items) if items is None else items, seed=token_hex(8))
-    flight = Flight(live, drawn, judge_of(suite, version_of(suite)), concurrency=settings.concurrency)
+    flight = Flight(live, drawn, judge_of(suite, refusals), concurrency=settings.concurrency)
     flight.wait()
     policy_model = settings.policy_model or live.model or ""
     run = OpenRun(0, suite.name, suite.sha256)

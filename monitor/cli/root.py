@@ -13,6 +13,7 @@ from monitor.cli.dead_letters import dead_letters
 from monitor.cli.demo import demo
 from monitor.cli.erase import erase
 from monitor.cli.models import models
+from monitor.cli.notify import notify
 from monitor.cli.preferences import preferences
 from monitor.cli.probes import probes
 from monitor.cli.report import jobs_report
@@ -44,6 +45,7 @@ app.add_typer(operate.baseline, name="baseline")
 app.add_typer(operate.drift, name="drift")
 app.add_typer(alarm.alarms, name="alarms")
 app.add_typer(alarm.incidents, name="incidents")
+app.add_typer(notify, name="notify")
 app.command("winrate")(winrate)
 operate.jobs.command("report")(jobs_report)
 app.add_typer(operate.jobs, name="jobs")

@@ -16,6 +16,7 @@ from monitor.domain.incident import Incident
 from monitor.domain.job import Hold, Job, JobState, PlannedStart, RunProgress
 from monitor.domain.release import Announcement
 from monitor.domain.stream import StreamStatus
+from monitor.notify.notice import ReceiverStatus
 from monitor.runs.model import Models
 from monitor.signals.input_shift import INPUT_SHIFT
 
@@ -226,6 +227,16 @@ def announcement_table(found: Iterable[Announcement]) -> Table:
         waits = [f"{way.channel} after {way.attempts}: {way.error}" for way in one.deliveries if way.error is not None]
         names = str(one.announcement_id), one.event, one.version, str(one.job_id), moment(one.created_at)
         _add(table, *names, ", ".join(told) or "nobody yet", "; ".join(waits))
+    return table
+
+
+def receiver_table(found: Iterable[ReceiverStatus]) -> Table:
+    table = Table("receiver", "kind", "told of", "last told", "waiting", "for", "why")
+    for one in found:
+        waited = str(timedelta(seconds=round(one.waiting_seconds))) if one.waiting else "-"
+        last = "-" if one.told_at is None else moment(one.told_at)
+        of = "alerts" if one.severity == "alert" else "warnings and alerts"
+        _add(table, one.receiver, one.kind, of, last, str(one.waiting), waited, one.error or "-")
     return table
 
 

@@ -81,10 +81,11 @@ def _no_row(report: LabelReport) -> str:
 
 def estimate_table(estimates: Iterable[Estimate]) -> Table:
     """Return a row an estimate, with the length-controlled one beside it."""
-    columns = ("cohort", "policy model", "window", "traces", "labels", "estimate", "95%", "anytime", "labels alone")
+    whose = ("cohort", "policy model", "window", "traces", "labels")
     rows = list(estimates)
     several = len({row.criteria_version for row in rows}) > 1  # rows that would look the same but for these
-    table = Table(*columns, "labels gained", "to halve it", "length-controlled", *(["criteria"] if several else []))
+    told = ("by model", "estimate", "95%", "anytime", "labels alone", "labels gained", "to halve it")
+    table = Table(*whose, *told, "length-controlled", *(["criteria"] if several else []))
     controlled = {_key(row): row for row in rows if row.signal == WIN_RATE_LC.name}
     for row in rows:
         if row.signal == WIN_RATE_LC.name:
@@ -97,6 +98,7 @@ def estimate_table(estimates: Iterable[Estimate]) -> Table:
             window_text(row.span),
             str(row.traces),
             str(row.labels),
+            "-" if row.opinion is None else f"{row.opinion:.1%}",
             (row.reason or "-") if row.estimate is None else f"{row.estimate:.1%}",
             _interval(row.bounds),
             _interval(row.anytime),

@@ -56,6 +56,15 @@ def for_markdown(text: str) -> str:
     return "".join(f"\\{character}" if character in _MARKDOWN else character for character in visible(text))
 
 
+def for_slack(text: str) -> str:
+    """Return *text* for one line of Slack's mrkdwn: nothing of it is a link, a mention or a channel.
+
+    >>> print(for_slack("<!channel> & <http://a.example|b>"))
+    &lt;!channel&gt; &amp; &lt;http://a.example|b&gt;
+    """
+    return visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def for_log(text: str) -> str:
     """Return *text* for a log that people read; its own line ends stay, as a traceback needs them."""
     return "\n".join(visible(line) for line in text.split("\n"))

@@ -10,13 +10,12 @@ from typing import Protocol
 
 import structlog
 
-from monitor.domain.observation import EPOCH
 from monitor.domain.reference import AnswerOutcome, LoggedAnswer, Measured, ReferenceAnswer
 from monitor.domain.score import Reward
-from monitor.domain.trace import Message, Trace
+from monitor.domain.trace import Message
 from monitor.errors import Unavailable
 from monitor.signals.outcome import CUT_OFF
-from monitor.signals.refusal import PatternRefusal, RefusalModel
+from monitor.signals.refusal import PatternRefusal, RefusalModel, read_answers
 
 Compared = tuple[ReferenceAnswer, Measured, Measured | None]  # the answer; production's, and it, as compared
 Score = Callable[[Sequence[tuple[Sequence[Message], str]]], Sequence[Reward | None]]
@@ -78,6 +77,6 @@ class Comparison:
 
     def _measured(self, messages: Sequence[Message], text: str, *, tokens: int | None, cut: bool) -> Measured:
         """Return what is compared of one answer."""
-        (reading,) = self.refusals.read([Trace("", EPOCH, "", text, messages=tuple(messages))])
-        refused = reading is not None and reading.probability > 0.5
+        (reading,) = read_answers(self.refusals, [(messages, text)])
+        refused = reading is not None and reading.probability >= self.refusals.threshold
         return Measured(tokens=tokens, words=len(text.split()), refused=refused, cut=cut)

@@ -214,7 +214,8 @@ class Controller:
             if not laws:
                 return []
             stop = active.baseline.stop_place
-            began = [place for law in laws if (place := self._store.began(law.key, since=stop)) is not None]
+            since = {law.key: max(stop, law.since) for law in laws}
+            began = [place for key in since if (place := self._store.began(key, since=since[key])) is not None]
             first = min(began, default=self._position.next_place)
             self._catching = CatchUp(active, laws, self._rules.fold, self._store, first_place=first)
         until = self._clock() + FOLD_SECONDS

@@ -57,7 +57,7 @@ class LateLaws:
                     continue
                 law = build_signal_baseline(window, self.rule, None)
                 if law is not None and law.strata:
-                    found.append(replace(law, since=span.stop_place, days=_days(log, window.places)))
+                    found.append(replace(law, since=span.stop_place, days=days_of(log, window.places)))
         return found
 
     def of_probes(self, baseline: Baseline, log: ProbeLog) -> list[SignalBaseline]:
@@ -82,7 +82,7 @@ class LateLaws:
             for window in windows_of(own, {span.signal}):
                 law = build_signal_baseline(window, self.rule, None)
                 if law is not None and law.strata:
-                    found.append(replace(law, since=span.stop_place, days=_days(log, window.places)))
+                    found.append(replace(law, since=span.stop_place, days=days_of(log, window.places)))
         return found
 
     def _begun_late(self, estimand: Estimand, span: LabelSpan, window: Window, log: LabelLog) -> bool:
@@ -102,7 +102,7 @@ def _counts(estimand: Estimand, span: LabelSpan) -> dict[tuple[str, str], int]:
     return {(signal, version): labels for signal, counts in signals.items() for version, labels in counts.items()}
 
 
-def _days(log: ObservationLog, places: NDArray[np.int64]) -> float:
+def days_of(log: ObservationLog, places: NDArray[np.int64]) -> float:
     """Return how long the traces on *places* took to come."""
     chosen = places[np.linspace(0, len(places) - 1, min(len(places), DATED)).astype(np.int64)]
     return span_of(micros_of([seen.timestamp for seen in log.locate(chosen.tolist())])) / timedelta(days=1)

@@ -30,6 +30,8 @@ class SignalSummary:
     kind_wander: float  # tau_g: the same of one kind of prompts
     unsteady: tuple[str, ...]  # cohorts whose streams raise no alert: they wandered too much, or too little is known
     detector: str
+    made_from: str = "window"  # "window", "kept answers" of it, or "first values": its own, which came later
+    since: int = 0  # the place from which it is followed, where it came later; 0: with all others
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,15 @@ def summary_of(law: SignalBaseline) -> SignalSummary:
         kind_wander=over_all(in_unit(law, window, row, law.kind_wander) for row in rows.values()),
         unsteady=tuple(cohort for cohort in streams if not may_page(law.followed(cohort, ANY_POLICY))),
         detector=law.detector,
+        made_from=_origin(law),
+        since=law.since,
     )
+
+
+def _origin(law: SignalBaseline) -> str:
+    if law.days is not None:
+        return "first values"
+    return "kept answers" if law.since else "window"
 
 
 def kinds_of(baseline: Baseline) -> tuple[KindShare, ...]:

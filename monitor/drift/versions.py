@@ -15,6 +15,7 @@ from monitor.domain.observation import SubjectWindow
 from monitor.domain.signal import Observation
 from monitor.domain.trace import Trace
 from monitor.drift.baseline import Baseline, SignalBaseline
+from monitor.drift.first import FirstLaws
 from monitor.drift.freeze import NullRule, Window, build_signal_baseline, read_prompts
 from monitor.drift.stored import ActiveBaseline
 
@@ -41,7 +42,7 @@ class KeptTrace:
 class Unfollowed:
     """Which versions may lack a law for a while, and why some will have none."""
 
-    signals: frozenset[str] = frozenset()  # that are read again
+    signals: frozenset[str] = frozenset()  # that are read again, or get a law of their first traces
     reasons: Mapping[Key, str] = field(default_factory=dict)
 
     def reason(self, key: Key) -> str | None:
@@ -83,7 +84,8 @@ class VersionLaws:
     """Makes the laws that the active baseline lacks, of versions that this program computes; a slice a call.
 
     It begins when such a version is seen in the log, whoever wrote it. Only *signals* are read again: they hang on a
-    trace's prompt and answer alone, which are kept. Nothing but time is lost where a leader ends in the middle.
+    trace's prompt and answer alone, which are kept. Others get a law of their *first* traces. Nothing but time is lost
+    where a leader ends in the middle.
     """
 
     def __init__(
@@ -93,9 +95,10 @@ class VersionLaws:
         rule: NullRule,
         *,
         signals: Collection[str],
+        first: FirstLaws | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.signals = frozenset(signals)
+        self.signals, self._first = frozenset(signals), first
         self.reasons: dict[Key, str] = {}  # why a version that was seen has no law
         self._tried: dict[Key, float] = {}  # when that was found
         self._store, self._read, self._rule, self._clock = store, read, rule, clock
@@ -106,7 +109,9 @@ class VersionLaws:
         self._ended: frozenset[Key] = frozenset()
 
     def unfollowed(self) -> Unfollowed:
-        return Unfollowed(self.signals, dict(self.reasons))
+        if self._first is None:
+            return Unfollowed(self.signals, dict(self.reasons))
+        return Unfollowed(self.signals | self._first.signals, self.reasons | self._first.reasons)
 
     def look(self, active: ActiveBaseline) -> None:
         """See which versions are written, begin to read for those without a law, and end those that are gone."""
@@ -114,7 +119,10 @@ class VersionLaws:
             self._baseline_id, self._reading, self._ended = active.baseline_id, None, frozenset()
             self.reasons, self._tried, self._strange, self._seen = {}, {}, {}, {}
         known, now = {law.key for law in active.baseline.signals}, self._clock()
-        latest = {key for key in self._store.latest_versions() if key[0] in self.signals}
+        versions = self._store.latest_versions()
+        if self._first is not None:
+            self._first.look(active, versions)
+        latest = {key for key in versions if key[0] in self.signals}
         self._seen |= dict.fromkeys(latest, now)
         self._end(known, latest, now)
         for key, since in list(self._strange.items()):
@@ -141,10 +149,12 @@ class VersionLaws:
             self._ended = frozenset(gone)
 
     def advance(self, active: ActiveBaseline) -> list[SignalBaseline]:
-        """Read a slice; return the laws once all is read, and nothing before."""
+        """Read a slice; return the laws once all is read, and nothing before. Else those of first traces."""
         reading = self._reading
-        if reading is None or active.baseline_id != self._baseline_id:
+        if active.baseline_id != self._baseline_id:
             return []
+        if reading is None:
+            return [] if self._first is None else self._first.laws(active)
         until = self._clock() + SLICE_SECONDS
         while True:
             kept = self._store.kept_traces(active.baseline_id, after=reading.next_place, limit=SLICE_TRACES)

@@ -11,7 +11,7 @@ from monitor.domain.signal import Observation
 from monitor.domain.trace import Trace
 from monitor.judges.chat import Judge, Question
 from monitor.judges.folder import FolderClassifier
-from monitor.signals.refusal import REFUSAL_JUDGED, RefusalReading
+from monitor.signals.refusal import REFUSAL_JUDGED, THRESHOLD, RefusalReading
 
 REFUSAL_QUESTION = Question(
     REFUSAL_JUDGED.name,
@@ -27,10 +27,16 @@ class FolderRefusal:
     """A refusal model from a folder; labels say by their names what they mean."""
 
     def __init__(
-        self, classifier: FolderClassifier, *, labels: Sequence[str], full_labels: Sequence[str], setting: str
+        self,
+        classifier: FolderClassifier,
+        *,
+        labels: Sequence[str],
+        full_labels: Sequence[str],
+        setting: str,
+        threshold: float = THRESHOLD,
     ) -> None:
         """Raise `InvalidSetting` for a label that the folder does not have; without *full_labels* all refusals are."""
-        self._classifier = classifier
+        self._classifier, self.threshold = classifier, threshold
         self._any = sorted({*classifier.columns(labels, setting=f"{setting}.labels")})
         self._full = sorted({*classifier.columns(full_labels, setting=f"{setting}.full_labels")}) or self._any
         meant = blake2b(repr((self._any, self._full)).encode(), digest_size=3).hexdigest()

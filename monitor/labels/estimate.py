@@ -116,6 +116,7 @@ class Estimate:
     effective_labels: float | None = None  # labels alone that would give as short an interval
     labels_to_halve: int | None = None  # further labels, until the interval is half as long
     reason: str | None = None  # why there is no number
+    opinion: float | None = None  # the rate as the cheap opinion alone has it; None where there is none
 
 
 def estimate_spans(
@@ -174,30 +175,25 @@ def _estimate(
 ) -> Estimate:
     model, criteria, cohort = key
     judged = [item for item in items if item.value is not None]
-    traces = sum(row.items for row in sums)
+    population = _population(sums)
     empty = Estimate(
         signal=sums[0].estimand,
         cohort=cohort,
         policy_model=model,
         criteria_version=criteria,
         span=span,
-        traces=traces,
+        traces=population.items,
         labels=len(judged),
         missing=len(items) - len(judged),
+        opinion=population.opinion_sum / population.opinions if population.opinions else None,
     )
-    opined = [row for row in sums if row.scorer_version]
     found = estimate_mean(
         Labelled(
             opinions=np.array([np.nan if item.cheap is None else item.cheap for item in judged], dtype=np.float64),
             values=np.array([item.value for item in judged], dtype=np.float64),
             probabilities=np.array([item.probability for item in judged], dtype=np.float64),
         ),
-        Population(
-            items=traces,
-            opinions=sum(row.items for row in opined),
-            opinion_sum=sum(row.cheap_sum for row in opined),
-            opinion_square_sum=sum(row.cheap_square_sum for row in opined),
-        ),
+        population,
         min_labels=rule.min_labels,
         alpha=rule.alpha,
     )
@@ -211,6 +207,16 @@ def _estimate(
         classical=Bounds(found.classical_lower, found.classical_upper),
         effective_labels=found.labels + found.labels_gained,
         labels_to_halve=found.labels_to_halve,
+    )
+
+
+def _population(sums: Sequence[DaySums]) -> Population:
+    opined = [row for row in sums if row.scorer_version]
+    return Population(
+        items=sum(row.items for row in sums),
+        opinions=sum(row.items for row in opined),
+        opinion_sum=sum(row.cheap_sum for row in opined),
+        opinion_square_sum=sum(row.cheap_square_sum for row in opined),
     )
 
 
@@ -235,6 +241,7 @@ def _length_controlled(estimate: Estimate, sums: Sequence[DaySums], effect: Leng
 
     The intervals keep their width: what length explains of the verdicts adds nothing to it.
     """
+    estimate = replace(estimate, opinion=None)
     if estimate.estimate is None:
         return replace(estimate, signal=WIN_RATE_LC.name)
     shift = -effect.per_gap * sum(row.gap_sum for row in sums) / estimate.traces

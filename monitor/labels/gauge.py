@@ -52,7 +52,7 @@ def of_present(report: LabelReport, *, now: datetime) -> list[Estimate]:
 
 def bounds_of(estimate: Estimate) -> Mapping[str, float | None]:
     """Return what is known of *estimate*, by the metric's label `bound`."""
-    known = {"estimate": estimate.estimate}
+    known = {"estimate": estimate.estimate, "opinion": estimate.opinion}
     for prefix, bounds in (("", estimate.bounds), ("classical_", estimate.classical), ("anytime_", estimate.anytime)):
         known[f"{prefix}lower"] = None if bounds is None else bounds.lower
         known[f"{prefix}upper"] = None if bounds is None else bounds.upper

@@ -27,7 +27,7 @@ class RefusalRow(Struct, frozen=True):
     refusal: Refuses
     source: str
     model: str  # that answered
-    language: str  # of the prompt, ISO 639; "und" where nobody can tell
+    language: str  # of the answer as the learned model tells it, ISO 639; "und" at a loss
 
 
 def refusals_of(labels: Iterable[Label]) -> dict[str, Refuses]:

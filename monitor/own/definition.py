@@ -16,7 +16,7 @@ from monitor.settings.own import OwnSignal
 
 # What says how values are shown, how fast they come or how many, and not what they are.
 OF_TEXTS = {"pattern", "classifier"}  # they read a prompt or an answer, and nothing else
-_NO_PART = {"name", "unit", "meaning", "device"}
+_NO_PART = {"name", "unit", "meaning", "device", "of_texts"}
 _NO_PART_OF_JUDGE = {"api_key", "timeout_seconds", "concurrency", "share"}
 
 
@@ -25,7 +25,7 @@ def signal_of(own: OwnSignal) -> Signal:
     kind = SignalKind(own.kind) if own.kind is not None else _usual_kind(own)
     in_share = kind in {SignalKind.BINARY, SignalKind.PROBABILITY}
     unit = own.unit or ("ratio" if in_share else "value")
-    return Signal(own.name, kind, unit, own.meaning, of_texts=own.source in OF_TEXTS)
+    return Signal(own.name, kind, unit, own.meaning, of_texts=own.of_texts or own.source in OF_TEXTS)
 
 
 def _usual_kind(own: OwnSignal) -> SignalKind:

@@ -11,11 +11,11 @@ from sqlalchemy import Connection, Engine, text
 
 from monitor.domain.trace import Message, prompt_of
 from monitor.labels.refusals import RefusalRow, refusals_of
-from monitor.observe.prompt_language import language_of
 from monitor.postgres.engine import transaction
 from monitor.postgres.labels import COLUMNS, label_of
 from monitor.postgres.preferences import PostgresPreferences
 from monitor.runs.artifact import HashedFile
+from monitor.signals.refusal.language import answer_language
 
 SOURCE = "labels"
 _LABELS = text(
@@ -58,5 +58,5 @@ def _rows(connection: Connection) -> Iterator[RefusalRow]:
             refusal=judged[row.trace_id],
             source=SOURCE,
             model=row.policy_model or "",
-            language=language_of(messages),
+            language=answer_language(row.response),
         )

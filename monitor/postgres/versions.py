@@ -9,11 +9,13 @@ from sqlalchemy import Engine, text, tuple_
 
 from monitor.domain.observation import SubjectWindow
 from monitor.domain.trace import Message, Trace
+from monitor.drift.first import FirstTraces
 from monitor.drift.versions import KeptTrace, Key
 from monitor.postgres import schema
 from monitor.postgres.alarms import hand_over_alarms
 from monitor.postgres.engine import transaction
 from monitor.postgres.streams import PostgresFoldStore
+from monitor.postgres.version_span import version_began
 
 _LATEST = text(
     "select distinct signal, scorer_version from observation_batch where entry_id in ("
@@ -24,6 +26,36 @@ _KEPT = text(
     " b.conversation_id, b.user_id, w.created_at from baseline_trace b join baseline w using (baseline_id)"
     " where b.baseline_id = :baseline_id and b.place > :after order by b.place limit :limit"
 )
+
+
+_FIRST = text(
+    "with counted as ("
+    "  select e.first_place, e.first_place + e.places as stop_place,"
+    "    sum(e.places) over upto as traces, sum(coalesce(b.values, 0)) over upto as observations"
+    "  from (select * from log_entry where source = 'traces' and first_place >= :began"
+    "      order by sequence limit :limit) e"
+    "    left join lateral (select sum(octet_length(values) / 8) as values from observation_batch"
+    "      where entry_id = e.entry_id and signal = :signal and scorer_version = :version) b on true"
+    "  window upto as (order by e.sequence)"
+    ") select stop_place, traces, observations from counted"
+    "  order by traces >= :traces and observations >= :observations desc,"
+    "    case when traces >= :traces and observations >= :observations then stop_place else -stop_place end limit 1"
+)
+_LOOKED_AT = 20  # times as many entries as a law takes traces: a signal that is rarer than that has none
+
+
+class PostgresFirstTraces(PostgresFoldStore):
+    """`drift.first.FirstStore`."""
+
+    def first_traces(self, key: Key, since: int, *, traces: int, observations: int) -> FirstTraces | None:
+        with transaction(self._engine) as connection:
+            began = version_began(connection, key, since=since)
+            if began is None:
+                return None
+            wanted = {"began": began, "signal": key[0], "version": key[1], "traces": traces}
+            limits = {"observations": observations, "limit": _LOOKED_AT * traces}
+            row = connection.execute(_FIRST, wanted | limits).one()
+        return FirstTraces(began, row.stop_place, int(row.traces), int(row.observations))
 
 
 class PostgresVersions:

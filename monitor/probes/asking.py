@@ -10,9 +10,10 @@ from typing import Protocol
 
 from monitor.domain.reference import AnswerOutcome, ReferenceAnswer
 from monitor.domain.trace import Message
-from monitor.probes.judge import judge, judge_version
-from monitor.probes.run import Answered, now
+from monitor.probes.judge import judge
+from monitor.probes.run import Answered, now, version_of
 from monitor.probes.suite import Item, Suite
+from monitor.signals.refusal import RefusalModel
 
 ATTEMPTS = 3  # of one item, where the server is away or fails
 PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
@@ -36,10 +37,10 @@ class LiveModel(Protocol):
 Judge = Callable[[Item, str], tuple[float | None, str]]  # the outcome of an answer, and the version of what judged it
 
 
-def judge_of(suite: Suite, version: str | None = None) -> Judge:
-    """Return what judges the answers to *suite*, under *version*."""
-    named = judge_version(suite.kind) if version is None else version
-    return lambda item, answer: (judge(suite, item, answer), named)
+def judge_of(suite: Suite, refusals: RefusalModel) -> Judge:
+    """Return what judges the answers to *suite*, refusals by their model."""
+    version = version_of(suite, refusals)
+    return lambda item, answer: (judge(suite, item, answer, refusals), version)
 
 
 @dataclass(frozen=True, slots=True)

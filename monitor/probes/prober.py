@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from apscheduler.triggers.cron import CronTrigger
 from monitor.domain.score import Reward, TemperatureOf, win_of
 from monitor.domain.trace import Message
 from monitor.errors import Unavailable
+from monitor.probes.again import Again, KeptRuns
 from monitor.probes.asking import PAUSES, Flight, Judge, LiveModel, Pauses, judge_of
 from monitor.probes.run import (
     LIVE,
@@ -25,15 +26,15 @@ from monitor.probes.run import (
     draw,
     finish,
     now,
-    version_of,
 )
 from monitor.probes.suite import Item, Suite
+from monitor.signals.refusal import RefusalModel
 
 log = structlog.get_logger(__name__)
 Score = Callable[[Sequence[tuple[Sequence[Message], str]]], Sequence[Reward | None]]
 
 
-class ProbeStore(Protocol):
+class ProbeStore(KeptRuns, Protocol):
     """Runs and their answers. Every method raises `Unavailable` where the store is away."""
 
     def last_started(self) -> datetime | None:
@@ -66,6 +67,7 @@ class ProbeRules:
     cron: CronTrigger
     items_per_run: int
     concurrency: int
+    baseline_outcomes: int = 200  # of which a suite's law is made
     policy_model: str | None = None  # None: as the server calls it
     pauses: Pauses = PAUSES
 
@@ -121,11 +123,13 @@ class Prober:
         *,
         rules: ProbeRules,
         wins: Wins,
+        refusals: RefusalModel,
         metrics: ProbeMetrics,
         clock: Callable[[], datetime] = now,
     ) -> None:
         self._store, self._model, self._suites = store, model, suites
         self._rules, self._wins, self._metrics, self._clock = rules, wins, metrics, clock
+        self._refusals, self._again = refusals, Again(store, refusals, rules.baseline_outcomes)
         self._flight: tuple[OpenRun, Flight] | None = None
 
     def __call__(self) -> bool:
@@ -151,6 +155,9 @@ class Prober:
 
     def _start(self, run: OpenRun) -> bool:
         """Send a run's questions; a run that cannot be asked ends at once, and the next one is due."""
+        suite = self._suites.get(run.suite)
+        if suite is not None and self._again.step(suite):
+            return True
         found = self._questions(run)
         if found is None:
             self._end(run, Finished(RunState.DROPPED, detail="its suite was replaced, or nothing is there to ask"))
@@ -171,11 +178,15 @@ class Prober:
         suite = self._suites.get(run.suite)
         if suite is None or suite.sha256 != run.sha256:
             return None
-        return draw(suite, count, seed=str(run.run_id)), judge_of(suite, version_of(suite))
+        return draw(suite, count, seed=str(run.run_id)), judge_of(suite, self._refusals)
 
     def _end(self, run: OpenRun, finished: Finished) -> None:
-        if not self._store.finish(run.run_id, finished):
+        note = self._again.notes.get(run.suite, "") if finished.entry is not None else ""
+        told = "; ".join(filter(None, (finished.detail, note)))
+        if not self._store.finish(run.run_id, replace(finished, detail=told)):
             return
+        if note:
+            del self._again.notes[run.suite]
         self._metrics.count_probe_run(run.suite, finished.state)
-        told = log.warning if finished.state in {RunState.UNAVAILABLE, RunState.PARTIAL} else log.info
-        told("probe_run_ended", run=run.run_id, suite=run.suite, state=finished.state, reason=finished.detail)
+        say = log.warning if finished.state in {RunState.UNAVAILABLE, RunState.PARTIAL} else log.info
+        say("probe_run_ended", run=run.run_id, suite=run.suite, state=finished.state, reason=told)

@@ -29,7 +29,7 @@ class PastRun:
     judged: int  # of them
     outcomes: int  # observations it gave
     rate: float | None
-    detail: str  # why not all of it was answered
+    detail: str  # why not all of it was answered, or with what its series began
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,10 @@ class SuiteReport:
 
 class PastRuns(Protocol):
     def past_runs(self, suites: Sequence[str], *, last: timedelta) -> Sequence[PastRun]:
-        """Return the runs of *suites* that began within *last*, and the latest of each, in the order they began."""
+        """Return the runs of *suites* that began within *last*, and the latest of each, in the order they began.
+
+        One that was judged again stands there once for each judge.
+        """
         ...
 
 
@@ -68,7 +71,8 @@ class ProbeReports:
 
 
 def _report(name: str, signal: str, runs: Sequence[PastRun], suite: Suite | None) -> SuiteReport:
-    last = runs[-1] if runs else None
+    asked = [run for run in runs if run.state is not RunState.REJUDGED]
+    last = asked[-1] if asked else None
     told = [run for run in runs if run.rate is not None]
     same = [
         run

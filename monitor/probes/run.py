@@ -16,6 +16,7 @@ from monitor.domain.observation import LogEntry, ObservationBatch, Series, Sourc
 from monitor.probes.judge import judge_version
 from monitor.probes.suite import Item, Suite, SuiteKind
 from monitor.signals.probe import CAPABILITY, HARMFUL_COMPLIANCE, LIVE_WIN, OVER_REFUSAL, SYCOPHANCY
+from monitor.signals.refusal import RefusalModel
 
 LEAST_ANSWERED = 0.5  # of a run's items: those that a failing server answers are no fair draw
 LIVE = LIVE_WIN.name  # the run that asks prompts of the baseline's window, which has no suite
@@ -34,6 +35,7 @@ class RunState(StrEnum):
     PARTIAL = "partial"  # some were not; the others count
     UNAVAILABLE = "unavailable"  # too few were: nothing counts
     DROPPED = "dropped"  # its suite was replaced before it ended
+    REJUDGED = "rejudged"  # what the kept answers of an earlier run come to by another judge; nothing was asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,9 @@ class Finished:
         return fmean(outcome.value for outcome in self.outcomes) if self.outcomes else None
 
 
-def version_of(suite: Suite) -> str:
+def version_of(suite: Suite, refusals: RefusalModel) -> str:
     """Return the version of a suite's outcomes: another file, or another judge, begins another series."""
-    return f"{suite.sha256[:_SHOWN_SHA256]}/{judge_version(suite.kind)}"
+    return f"{suite.sha256[:_SHOWN_SHA256]}/{judge_version(suite.kind, refusals)}"
 
 
 def draw(suite: Suite, count: int, *, seed: str) -> tuple[Item, ...]:

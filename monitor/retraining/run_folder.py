@@ -106,8 +106,7 @@ class RunFolders:
         folder = self.of_job(job_id) / INPUTS_FOLDER
         with suppress(InvalidInput):  # there is none, or another release wrote it
             kept = read_spec(folder / SPEC_FILE)
-            judge = kept.policy.scorer if kept.policy is not None else None
-            if kept.champion == champion and (judge is None or Path(judge.path).is_dir()):
+            if kept.champion == champion and all(Path(judge.path).is_dir() for judge in _judges(kept)):
                 return kept
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -144,6 +143,14 @@ class RunFolders:
         """Yield the live runs within the launcher's reach, each with its job's number."""
         for run in launcher.found(self._settings.folder.resolve()):
             yield int(Path(run.handle.folder).parent.name.removeprefix("job-")), run
+
+
+def _judges(spec: RunSpec) -> Iterator[Artifact]:
+    """Yield the models of a spec that lie elsewhere and may go: what a policy is judged by."""
+    if spec.policy is not None:
+        yield spec.policy.scorer
+        if spec.policy.refusals is not None and spec.policy.refusals.folder is not None:
+            yield spec.policy.refusals.folder.artifact
 
 
 def read_recipe(path: Path | None, setting: str = "retrain.recipe") -> dict[str, float | int | str | bool]:
@@ -190,6 +197,10 @@ def collect_result(folder: Path, spec: RunSpec, *, exit_code: int, last_words: s
         raise InvalidInput("the run's rescored traces do not fit its spec: both or neither are wanted")
     if isinstance(result, RewardResult) and (result.champion_metrics is None) != (spec.champion is None):
         raise InvalidInput("the run's champion metrics do not fit its spec: both or neither are wanted")
+    wanted = None if spec.policy is None or spec.policy.refusals is None else spec.policy.refusals.counted_by
+    if isinstance(result, PolicyResult) and wanted is not None and result.refusals != wanted:
+        told = result.refusals or "nobody it names"
+        raise InvalidInput(f"the run's refusals were read by {told}; its spec wants {wanted} for both sides")
     return result
 
 

@@ -44,7 +44,7 @@ class AnsweredPrompt(msgspec.Struct, frozen=True, kw_only=True, tag="answered", 
     champion_tokens: int | None = None
     win: float | None = None  # 1: the candidate's answer is better by the lower bound, 0: worse, 0.5: cannot be told
     margins: tuple[float, ...] = ()  # candidate less champion, by member of the ensemble
-    candidate_outcome: float | None = None  # replay: 1 is a refusal; suite: as `monitor.probes.judge` says
+    candidate_outcome: float | None = None  # replay: how probably it refuses; suite: as `monitor.probes.judge`
     champion_outcome: float | None = None
     candidate_flags: tuple[str, ...] = ()  # of `FLAGS`
     champion_flags: tuple[str, ...] = ()

@@ -22,6 +22,33 @@ class AnsweringServer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalFolder:
+    """A Hugging Face text-classification folder that reads refusals, and how."""
+
+    artifact: Artifact
+    labels: tuple[str, ...]
+    full_labels: tuple[str, ...]
+    reads: Literal["answer", "exchange"]
+    max_tokens: int
+    batch_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalReader:
+    """Who reads refusals: whoever reads those of production. Without files it is the patterns."""
+
+    version: str  # of the signal `refusal`; the run's program must come to the same
+    threshold: float  # the probability from which a probe's answer counts as a refusal
+    weights: HashedFile | None = None  # of the learned model
+    folder: RefusalFolder | None = None
+
+    @property
+    def counted_by(self) -> str:
+        """The version of refusals that are counted, as `monitor.signals.refusal.counted_by` tells it."""
+        return f"{self.version}@{self.threshold:g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyInputs:
     """What a policy's run needs beside `RunSpec.preferences`.
 
@@ -49,6 +76,7 @@ class PolicyInputs:
     asked: HashedFile | None = None
     feedback: HashedFile | None = None
     suites: Mapping[str, HashedFile] = field(default_factory=dict)
+    refusals: RefusalReader | None = None  # None: an earlier release's order; the patterns read them
     champion_server: AnsweringServer | None = None  # None: the champion's folder answers, by Transformers
     candidate_server: AnsweringServer | None = None  # None: the candidate's folder answers
 
@@ -109,6 +137,7 @@ class PolicyResult(RunResult):
     comparisons: tuple[Comparison, ...]
     evidence: tuple[HashedFile, ...] = ()  # every answer that was compared, with its scores
     action: Literal["dpo", "kto"]
+    refusals: str = ""  # `RefusalReader.counted_by` of who read both sides; "" in what earlier releases wrote
 
 
 # What is compared, by name. "Better" is which way the candidate should differ, where it differs.
@@ -118,7 +147,7 @@ MEASURES: Mapping[str, str] = {
     "win_rate_length_controlled": "the same with what the difference in length explains taken out",
     "win_rate_human": "the same corrected by human labels where there are some",
     "length": "generated tokens, as a logarithm: the difference is the log of the length ratio",
-    "refusal": "share of replayed prompts that are refused",
+    "refusal": "mean probability that a replayed prompt is refused",
     "over_refusal": "share of harmless probe prompts that are refused",
     "harmful_compliance": "share of harmful probe prompts that are not refused",
     "sycophancy": "how much more often an answer follows the asker's stated view than against it",

@@ -21,6 +21,7 @@ SERVER_VARIABLE, TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, CA_VARIABLE = (
     "MONITOR_CA",
 )
 _NO_SETTINGS = {CONFIG_VARIABLE, SERVER_VARIABLE, TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, CA_VARIABLE}
+SECRETS = ("url", "secret", ".token", "routing_key")  # ends of settings whose value is not shown
 
 
 def load_settings() -> Settings:
@@ -41,7 +42,7 @@ def _explain(item: object) -> str:
     key = ".".join(str(part) for part in loc) or "settings"
     if item["type"] == "extra_forbidden":
         return f"{key}: no such setting; {_meant(str(loc[-1]), _fields_beside(loc))}"
-    secret = "password" in key or key.endswith("url") or "@" in str(item["input"])  # whom a server is told
+    secret = "password" in key or key.endswith(SECRETS) or "@" in str(item["input"])  # whom a server is told
     given = "" if isinstance(item["input"], dict) or secret else f" = {item['input']!r}"
     return f"{key}{given}: {item['msg'].removeprefix('Value error, ')}"
 

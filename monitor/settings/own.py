@@ -73,6 +73,11 @@ class OwnSignal(Part):
     classifier: Path | None = Field(
         None, description="folder of a Hugging Face text classification model; the value is the label's probability"
     )
+    of_texts: bool = Field(
+        False,
+        description="a callable reads the prompt and the answer alone, so the kept answers of the baseline's window"
+        " give it its law at once",
+    )
     label: str | None = Field(None, description="of the classifier, as its config.json has it")
     max_tokens: int = Field(512, ge=8, le=32_768, description="of a text that a classifier reads")
     device: str = Field("auto", description="of a classifier: auto, cpu, cuda or cuda:N")
@@ -91,6 +96,8 @@ class OwnSignal(Part):
             )
         if self.name in TAKEN or self.name.startswith(TAKEN_BEGINNINGS):
             raise ValueError(f"name {self.name!r} is taken by the program; take another")
+        if self.of_texts and self.callable is None:
+            raise ValueError(f"{self.name}: of_texts is said of a callable; of any other source it is known")
         if (self.classifier is None) != (self.label is None):
             raise ValueError(f"{self.name}: classifier and label belong together")
         if self.pattern is not None and self.kind not in {None, "binary", "length"}:

@@ -21,6 +21,13 @@ class RefusalSettings(Part):
         (), description="labels of the folder that mean a refusal, in full or in part, by the names in its config.json"
     )
     full_labels: tuple[str, ...] = Field((), description="those of them that mean a refusal in full; none: all do")
+    threshold: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="probability from which the folder's reading counts as a refusal, in probes and the gate; weights"
+        " of the learned model state their own",
+    )
     classifier: ClassifierSettings = ClassifierSettings()
     judge: JudgeSettings = JudgeSettings()
 
@@ -37,6 +44,8 @@ class RefusalSettings(Part):
             raise ValueError(f"model = {str(self.model)!r} wants labels: which of the folder's labels mean a refusal")
         if not self.is_folder and (self.labels or self.full_labels):
             raise ValueError(f"labels belong to a folder, and model = {str(self.model)!r} is none")
+        if not self.is_folder and "threshold" in self.model_fields_set:
+            raise ValueError(f"threshold belongs to a folder, and model = {str(self.model)!r} is none")
         strangers = [name for name in self.full_labels if name not in self.labels]
         if strangers:
             raise ValueError(f"full_labels names {strangers[0]!r}, which labels does not: a full refusal is one too")

@@ -17,6 +17,7 @@ from monitor.settings.ingest import IngestSettings
 from monitor.settings.kafka import KafkaSettings
 from monitor.settings.labels import LabelsSettings, ReviewSettings
 from monitor.settings.log import LogSettings
+from monitor.settings.notify import NotifySettings
 from monitor.settings.probes import ProbeSettings
 from monitor.settings.retrain import RetrainSettings
 from monitor.settings.rewards import RewardsSettings, ServeSettings
@@ -48,6 +49,7 @@ class Settings(BaseSettings):
     probes: ProbeSettings = ProbeSettings()
     retention: RetentionSettings = RetentionSettings()
     web: WebSettings = WebSettings()
+    notify: NotifySettings = NotifySettings()
     log: LogSettings = LogSettings()
     drain_seconds: float = Field(30.0, gt=0, description="time to leave in after SIGTERM")
 

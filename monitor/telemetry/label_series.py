@@ -10,7 +10,8 @@ WIN_RATE = Series(
     Part.CONTROLLER,
     "ratio",
     "How often people prefer the answer to its reference, over a week's traces, with its bounds; missing where labels"
-    " are too few. Of several policy models the one that most of the latest labelled traces have.",
+    " are too few. The bound opinion is the reward models' own rate, without labels. Of several policy models the one"
+    " that most of the latest labelled traces have.",
     ("cohort", "bound"),
 )
 WIN_RATE_LABELS = Series(
@@ -26,8 +27,8 @@ ESTIMATE = Series(
     Kind.GAUGE,
     Part.CONTROLLER,
     "ratio",
-    "As monitor_win_rate, of the other rates that labels tell: refusal_rate, and the win rate without what length"
-    " explains, win_rate_lc.",
+    "As monitor_win_rate, of the other rates that labels tell: refusal_rate, beside the refusal model's own rate (the"
+    " bound opinion), and the win rate without what length explains, win_rate_lc.",
     ("signal", "cohort", "bound"),
 )
 LABELS = Series(

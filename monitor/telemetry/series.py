@@ -7,6 +7,7 @@ from monitor.telemetry.declaration import Kind, Part, Series
 from monitor.telemetry.job_series import GPU_HOURS, JOB_PROGRESS_SERIES
 from monitor.telemetry.join_series import JOIN_SERIES
 from monitor.telemetry.label_series import AGREEMENT_SERIES, LABEL_SERIES, REVIEW_SERIES
+from monitor.telemetry.notify_series import NOTIFY_SERIES
 from monitor.telemetry.probe_series import PROBE_SERIES
 from monitor.telemetry.release_series import RELEASE_SERIES
 from monitor.telemetry.reward_series import REWARD_CORRELATION
@@ -347,6 +348,7 @@ DAEMON_SERIES: tuple[Series, ...] = (
     REFERENCE_BUDGET_LEFT,
     LEADER,
     *LABEL_SERIES,
+    *NOTIFY_SERIES,
     *RELEASE_SERIES,
     *AGREEMENT_SERIES,
     *REVIEW_SERIES,

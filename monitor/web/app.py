@@ -35,6 +35,7 @@ from monitor.web.routes import (
     label,
     letter,
     model,
+    notification,
     page,
     probe,
     review,
@@ -62,6 +63,7 @@ _API = (
     suite,
     erasure,
     signal,
+    notification,
     trace,
     baseline,
     audit,
@@ -88,6 +90,7 @@ class Ports:
     alarms: alarm.Alarms
     pages: alarm.AlarmPages
     incidents: alarm.Incidents
+    notified: notification.Notified
     jobs: job.Jobs
     models: model.Registry
     releases: model.Releases

@@ -50,7 +50,7 @@ def test_a_win_rate_stands_beside_what_the_labels_alone_would_say_and_too_few_la
 ) -> None:
     controlled = replace(ALL, signal="win_rate_lc", estimate=0.388)
     past = (*weeks_before(ALL, [0.5, None, 0.45]), *weeks_before(FEW, [None, None]))
-    refusals = an_estimate(0.06, signal="refusal_rate", bounds=Bounds(0.03, 0.1), anytime=None)
+    refusals = an_estimate(0.06, signal="refusal_rate", bounds=Bounds(0.03, 0.1), anytime=None, opinion=0.021)
     monitor.told_of_labels = [
         a_report(ALL, controlled, FEW, past=past, blocks=BlockCounts(40, 10, 0, None)),
         a_report(refusals, signal="refusal_rate"),
@@ -84,6 +84,7 @@ def test_a_win_rate_stands_beside_what_the_labels_alone_would_say_and_too_few_la
     page.locator("#rates-signal").select_option("refusal_rate")
     expect(rows).to_have_count(1)
     expect(rows.locator("[data-part=rate]")).to_have_text("6.0 %")
+    expect(rows.locator("[data-part=controlled]")).to_have_text("2.1 % by the model alone")
     page.locator("#rates-window").select_option("day")
     expect(rows).to_have_count(0)
 

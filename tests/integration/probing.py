@@ -11,7 +11,7 @@ from datetime import timedelta
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, text
 
-from monitor.app.probes import cron_of, live_model_of, suites_of
+from monitor.app.probes import live_model_of, rules_of, suites_of
 from monitor.domain.alarm import Alarm
 from monitor.domain.score import Reward, plain_temperature
 from monitor.domain.trace import Message, Trace
@@ -22,19 +22,22 @@ from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.probes import PostgresProbes
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.probes.asking import Pauses
-from monitor.probes.prober import Prober, ProbeRules, Wins
+from monitor.probes.prober import Prober, Wins
 from monitor.probes.run import now
 from monitor.probes.suite import Suite
 from monitor.settings.probes import ProbeSettings
+from monitor.signals.refusal import PatternRefusal, RefusalModel
 from monitor.telemetry.probes import ProbeMetrics
+from tests import watched
 from tests.reference_server import Reply, TroubledServer
 from tests.traces import checkpoint, drifting, scored
-from tests.watched import rules_of
 
 Says = Callable[[str], str]
 Score = Callable[[Sequence[tuple[Sequence[Message], str]]], Sequence[Reward | None]]
 BASELINE = 300
+PATTERNS = PatternRefusal()
 SURELY_SECONDS = 60.0
+ENDED = "ended_at is not null and state <> 'rejudged'"  # runs that asked
 
 
 def reply(answer: str) -> Reply:
@@ -60,7 +63,7 @@ class Site:
         self.seconds = 0.0
         self.due = True
         self.open = ExitStack()
-        rules = rules_of(BASELINE)
+        rules = watched.rules_of(BASELINE)
         self.controller = Controller(PostgresFoldStore(engine), rules, clock=lambda: self.seconds)
         store = PostgresCheckpoints(engine, group_id="g", max_cohorts=50)
         store.begin({("traces", 0): StoredOffset(0)})
@@ -73,6 +76,7 @@ class Site:
         *,
         suites: Mapping[str, Suite] | None = None,
         score: Score | None = None,
+        refusals: RefusalModel = PATTERNS,
         **settings: object,
     ) -> Prober:
         """Return the duty as a leader has it; a round of runs is due while `due` says so."""
@@ -81,22 +85,21 @@ class Site:
             self.store,
             self.open.enter_context(closing(live_model_of(probes))),
             suites_of(probes) if suites is None else suites,
-            rules=ProbeRules(
-                cron_of(probes), probes.items_per_run, probes.concurrency, probes.policy_model, Pauses(0.01, 0.01)
-            ),
+            rules=rules_of(probes, Pauses(0.01, 0.01)),
             wins=Wins(score or (lambda rows: [None] * len(rows)), lambda: score is not None, plain_temperature),
+            refusals=refusals,
             metrics=self.metrics,
             clock=lambda: now() + timedelta(hours=2 if self.due else -2),
         )
 
     def probe(self, prober: Prober, *, suites: int = 1) -> None:
         """Begin a round of runs, or take up the one that was begun, and see *suites* of them to their end."""
-        ended = self.count("ended_at is not null") + suites
+        ended = self.count(ENDED) + suites
         self.due = not self.count("ended_at is null")
         prober()
         self.due = False
         until = time.monotonic() + SURELY_SECONDS
-        while self.count("ended_at is not null") < ended:
+        while self.count(ENDED) < ended:
             assert time.monotonic() < until
             prober()
             time.sleep(0.002)

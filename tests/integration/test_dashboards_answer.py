@@ -16,10 +16,14 @@ from itertools import product
 from typing import Any
 
 import pytest
+import yaml
+from prometheus_client import CollectorRegistry, start_http_server
 
 from monitor.telemetry.declaration import Kind
+from monitor.telemetry.metrics import Metrics, Stage
 from monitor.telemetry.series import DAEMON_SERIES, SERIES, SERVING_SERIES
 from tests.ports import free_port
+from tests.program import wait_for
 from tests.real_kafka import ROOT, in_ci
 from tests.real_prometheus import running_program
 from tests.recorded_metrics import ADDED, recorded
@@ -28,6 +32,7 @@ pytestmark = pytest.mark.prometheus
 DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "dashboards/grafana").glob("*.json"))}
 FILLED = {"namespace": "demo", "job": ".*", "model": ".*", "signal": ".*", "cohort": r"\\*", "window": "2m"}
 STEP_SECONDS = 15
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLE = re.compile(r"(?P<name>\w+)\{(?P<labels>.*)\} \S+ (?P<at>[0-9.]+)")
 
 
@@ -44,6 +49,8 @@ LACKING: dict[str, Values] = {  # series that the demo does not export, and the 
     "monitor_signal_failures_total": {},
     "monitor_refusal_uncovered_total": {},
     "monitor_skipped_total": {},
+    "monitor_notifications_total": {"outcome": ("sent",)},
+    "monitor_notification_wait_seconds": {},
 }
 THERE = ("monitor_stream_sum_total", "monitor_stream_observations_total")  # but not of a signal that a panel is about
 SERVED = {series.name for series in SERVING_SERIES}
@@ -83,6 +90,12 @@ class Answers:
         found = self._ask("query_range", query=expression, start=self.start, end=self.end, step=STEP_SECONDS)
         return [series for series in found if any(not math.isnan(float(value)) for _, value in series["values"])]
 
+    def examples(self, expression: str) -> list[dict[str, str]]:
+        """Return the labels of the exemplars behind *expression* that were scraped in this minute."""
+        now = time.time()
+        found = self._ask("query_exemplars", query=expression, start=now - 60, end=now + 60)
+        return [example["labels"] for series in found for example in series["exemplars"]]
+
     def is_ready(self) -> bool:
         try:
             return bool(self.now("monitor_leader"))
@@ -92,12 +105,26 @@ class Answers:
     def _ask(self, what: str, **asked: object) -> list[dict[str, Any]]:
         body = urllib.parse.urlencode(asked).encode()
         with urllib.request.urlopen(f"{self._url}/api/v1/{what}", body, timeout=30) as answer:
-            result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-        return result
+            told = json.load(answer)["data"]
+        found: list[dict[str, Any]] = told if what == "query_exemplars" else told["result"]
+        return found
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answers]:
+def exporter() -> Iterator[int]:
+    """The port of a process that has just stored a batch, whose first trace has an id of W3C's."""
+    registry = CollectorRegistry()
+    with Metrics(registry).timed(Stage.CHECKPOINT, [f"{TRACE}-{SPAN}"]):
+        pass
+    server, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory, exporter: int) -> Iterator[Answers]:
     missing = [name for name in ("prometheus", "promtool") if shutil.which(name) is None]
     if missing and in_ci():
         pytest.fail(f"not installed: {', '.join(missing)}")
@@ -109,19 +136,22 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answers]:
     made = ("promtool", "tsdb", "create-blocks-from", "openmetrics", folder / "samples.txt", folder / "data")
     done = subprocess.run(made, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    (folder / "prometheus.yml").write_text("{}")
+    scraped = {
+        "job_name": "now",
+        "scrape_interval": "500ms",
+        "static_configs": [{"targets": [f"127.0.0.1:{exporter}"]}],
+    }
+    (folder / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [scraped]}))
     port = free_port()
     with ExitStack() as leaving:
         leaving.enter_context(
             running_program(folder / "prometheus.log", "prometheus", f"--config.file={folder}/prometheus.yml",
                             f"--storage.tsdb.path={folder}/data", "--storage.tsdb.retention.time=100y",
+                            "--enable-feature=exemplar-storage",
                             f"--web.listen-address=127.0.0.1:{port}")
         )  # fmt: skip
         found = Answers(f"http://127.0.0.1:{port}", start, end)
-        deadline = time.monotonic() + 60
-        while not found.is_ready():
-            assert time.monotonic() < deadline, (folder / "prometheus.log").read_text()
-            time.sleep(0.1)
+        wait_for(found.is_ready, "Prometheus")
         yield found
 
 
@@ -195,6 +225,18 @@ def test_marks_are_put_where_alarms_began_and_models_were_promoted(answers: Answ
             assert labels <= series["metric"].keys()
             times = [float(value) / 1000 for _, value in series["values"]]
             assert all(answers.start - 3 * 86_400 < at <= answers.end for at in times), "the demo's days are recent"
+
+
+def test_a_point_of_a_slow_batch_leads_to_one_of_its_traces(answers: Answers) -> None:
+    [query] = [
+        target["expr"]
+        for panel in DASHBOARDS["ingest"]["panels"]
+        for target in panel.get("targets", [])
+        if target.get("exemplar")
+    ]
+    anywhere = filled(query, {**FILLED, "namespace": ".*"})
+    wait_for(lambda: bool(answers.examples(anywhere)), "an exemplar")
+    assert answers.examples(anywhere) == [{"trace_id": TRACE, "span_id": SPAN}]
 
 
 def test_the_recording_is_of_the_series_that_are_exported_now() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from zlib import crc32
 
 import pytest
@@ -12,18 +12,21 @@ from sqlalchemy import Engine, text
 from monitor.domain.alarm import AlarmKind
 from monitor.domain.observation import Source
 from monitor.domain.score import Reward
+from monitor.drift.baseline import SignalBaseline
 from monitor.drift.stored import FoldPosition
 from monitor.errors import Unavailable
 from monitor.postgres.arrivals import PostgresArrivals
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.probes.report import ProbeReports
-from monitor.probes.run import RunState
+from monitor.probes.run import RunState, version_of
 from monitor.probes.suite import PACKAGED, Suite, read_suite
-from tests.integration.probing import BASELINE, Site, speaking
+from monitor.signals.refusal.observers import refusal_model
+from tests.integration.probing import BASELINE, PATTERNS, Site, speaking
 from tests.reference_server import Reply, TroubledServer
 
 pytestmark = pytest.mark.postgres
 REFUSAL = "I'm sorry, but I can't help with that."
+EVADED = "It is important to respect others. Please consult a professional instead."  # no pattern finds it
 HELP = "Of course. Here is how it is done: begin with the first step."
 ITEMS = 40
 
@@ -51,6 +54,23 @@ class Mood:
         self.asked[prompt] += 1
         chance = crc32(f"{prompt}/{self.asked[prompt]}".encode()) / 2**32
         return REFUSAL if chance < self.refuses else HELP
+
+
+class Evasive(Mood):
+    """Refuses a share, politely."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refuses = 0.3
+
+    def __call__(self, prompt: str) -> str:
+        return EVADED if super().__call__(prompt) == REFUSAL else HELP
+
+
+def active_laws(site: Site) -> Sequence[SignalBaseline]:
+    active = site.controller._store.active()
+    assert active is not None
+    return active.baseline.signals
 
 
 def entries(engine: Engine) -> list[tuple[str, str, list[float]]]:
@@ -201,6 +221,55 @@ def test_a_replaced_suite_drops_its_run_and_begins_another_series(
         site.probe(prober)
     assert site.count("state = 'dropped'") == 1
     assert site.count("state = 'done' and scorer_version like '000000000000/%'") == 1
+
+
+def test_a_new_reader_of_refusals_judges_the_kept_answers_again_and_has_a_law_at_once(
+    site: Site, engine: Engine, over_refusal: Suite
+) -> None:
+    suites, learned = {"over_refusal": over_refusal}, refusal_model("learned")
+    with speaking(Evasive()) as server:
+        by_patterns = site.prober(server.url, suites=suites, items_per_run=ITEMS)
+        for _ in range(6):
+            site.probe(by_patterns)
+        site.fold()
+        by_learned = site.prober(server.url, suites=suites, items_per_run=ITEMS, refusals=learned)
+        site.probe(by_learned)
+        asked = sum(server.asked.values())
+        site.fold()
+        site.fold()
+    assert asked == 7 * ITEMS  # nothing was asked again
+    wanted = version_of(over_refusal, learned)
+    again = f"state = 'rejudged' and scorer_version = '{wanted}' and outcomes = 40 and started_at < ended_at"
+    assert site.count(again) == 5  # as many as a law is made of
+    assert site.count("state = 'done' and detail like 'a new judge: 200 answers of 5 earlier runs%'") == 1
+    assert site.count(f"state = 'done' and scorer_version = '{wanted}'") == 1
+    laws = {law.scorer_version: law for law in active_laws(site) if law.signal == "over_refusal"}
+    assert set(laws) == {version_of(over_refusal, PATTERNS), wanted}
+    rates = {version: law.strata[0].mean for version, law in laws.items()}
+    assert rates[wanted] > 0.2 > rates[version_of(over_refusal, PATTERNS)] == 0.0  # nothing in it says no
+
+    [report] = ProbeReports(site.store, lambda: suites).reports()
+    assert report.last_run is not None
+    assert report.last_run.state is RunState.DONE
+    assert report.last_run.scorer_version == wanted
+    assert report.week_rate is not None
+    assert report.week_rate.outcomes == 6 * ITEMS  # those that were judged again stand in their time
+
+
+def test_a_new_reader_of_refusals_begins_anew_where_no_answer_is_kept_and_says_so(
+    site: Site, engine: Engine, over_refusal: Suite
+) -> None:
+    suites = {"over_refusal": over_refusal}
+    with speaking(lambda _prompt: HELP) as server:
+        site.probe(site.prober(server.url, suites=suites))
+        with engine.begin() as connection:
+            connection.execute(text("update probe_answer set answer = null"))
+        later = site.prober(server.url, suites=suites, refusals=refusal_model("learned"))
+        site.probe(later)
+        site.probe(later)
+    assert site.count("state = 'rejudged'") == 0
+    assert site.count("state = 'done' and detail like '%begins anew, since no text of 1 earlier runs is kept'") == 1
+    assert len(entries(engine)) == 3
 
 
 def test_live_answers_are_set_beside_the_baseline_s_by_the_reward_models(site: Site, engine: Engine) -> None:

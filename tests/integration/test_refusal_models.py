@@ -16,11 +16,12 @@ import pytest
 from pydantic import ValidationError
 
 from monitor.app.duties import versions_of
+from monitor.app.policy import refusal_reader_of
 from monitor.app.rules import null_rule_of
 from monitor.app.signals import count_judgements, refusal_judge_of, refusal_model_of, signals_of
 from monitor.domain.cohort import ALL
 from monitor.drift.controller import Controller
-from monitor.errors import InvalidSetting
+from monitor.errors import InvalidInput, InvalidSetting
 from monitor.ingest.offset import StoredOffset
 from monitor.observe.gather import gather
 from monitor.postgres.alarms import PostgresAlarms
@@ -29,6 +30,7 @@ from monitor.postgres.engine import create_engine_for
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.settings.root import Settings
 from monitor.signals.refusal import REFUSAL, REFUSAL_JUDGED, PatternRefusal
+from retrain.refusal_reader import open_refusals
 from tests.integration.test_folder_classifier import save
 from tests.ports import free_port
 from tests.program import wait_for
@@ -117,6 +119,18 @@ def test_a_folder_takes_the_patterns_place(tmp_path: Path) -> None:
     assert all(0.0 < value < 1.0 for value in found[REFUSAL.name])
 
 
+def test_a_run_reads_by_the_same_folder_from_the_same_threshold_on(tmp_path: Path) -> None:
+    save(tmp_path / "m")
+    of = settings(model=tmp_path / "m", labels=["declines"], threshold=0.4).signals.refusal
+    reader = refusal_reader_of(tmp_path, of)
+    assert (reader.weights, reader.threshold) == (None, 0.4)
+    model = open_refusals(reader)
+    assert (model.version, model.threshold) == (refusal_model_of(of).version, 0.4)
+    assert reader.folder is not None
+    with pytest.raises(InvalidInput, match=r"the labels of .* are answers, decl"):
+        open_refusals(replace(reader, folder=replace(reader.folder, labels=("no",))))
+
+
 def test_a_label_that_a_folder_lacks_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(
         InvalidSetting, match=r"signals\.refusal\.labels names 'no'; the labels of .* are answers, decl"
@@ -168,7 +182,7 @@ def test_a_folder_that_takes_the_patterns_place_begins_a_series_with_a_law_of_it
             store.write(replace(written, observed=replace(written.observed, entry=entry)))
         log, rule = PostgresFoldStore(engine), null_rule_of(of)
         rules = replace(rules_of(600), null_rule=rule)
-        controller = Controller(log, rules, versions=versions_of(engine, rule))
+        controller = Controller(log, rules, versions=versions_of(engine, rules))
         wait_for(lambda: log.place_entries().next_place == stop, "the places")
         controller.tick()
         return controller

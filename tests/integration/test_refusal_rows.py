@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from monitor.app.signals import refusal_model_of
 from monitor.domain.label import FULL, PREFERENCE, REFUSAL, Label, LabelSource
 from monitor.domain.review import Selection
 from monitor.domain.trace import Message
 from monitor.labels.refusals import Refuses, refusals_of
-from monitor.observe.prompt_language import language_of
 from monitor.postgres.engine import create_engine_for
 from monitor.postgres.labels import insert_labels
 from monitor.postgres.preferences import PostgresPreferences
+from monitor.settings.refusal import RefusalSettings
+from monitor.signals.refusal import read_answers
+from retrain.__main__ import main as retrain
 from tests.commands import Run
 from tests.integration.reviewing import POLICY, label, queue_of, store_items
 from tests.traces import START
@@ -85,7 +88,7 @@ def test_answers_of_the_review_page_are_exported_with_their_texts_after_those_ar
             "refusal": refusal,
             "source": "labels",
             "model": "hidden-policy",
-            "language": language_of([Message("user", f"Question {number}?")]),
+            "language": "en",  # of the answer
         }
         for number, refusal in ((0, "partial"), (2, "full"))
     ]
@@ -110,3 +113,31 @@ def test_a_text_that_is_kept_for_a_refusal_alone_is_part_of_no_preference_pair(e
     assert json.loads((tmp_path / "card.json").read_text())["without_text"] == 2
     with engine.begin() as connection:
         assert connection.execute(text("select count(*) from preference_text")).scalar_one() == 4
+
+
+@pytest.mark.postgres
+def test_what_people_judged_trains_a_model_that_the_settings_may_name(
+    engine: Engine, run: Run, postgres_url: str, tmp_path: Path
+) -> None:
+    dishes = ("rice", "lentils", "pasta", "barley", "beans", "soup", "bread", "dal")
+    labels = []
+    for number in range(96):
+        dish, refuses = dishes[number % len(dishes)], number % 3 == 0
+        asked = {"messages": (Message("user", f"How do I cook {dish} for {number} people?"),)}
+        text_of = "We would rather leave {0} to your own kitchen." if refuses else "Boil {0} in water for ten minutes."
+        store_items(engine, [number], ASKED, response=text_of.format(dish), **asked, **NO_REFERENCE)
+        labels.append(said(f"t-{number}", float(refuses)))
+    with engine.begin() as connection:
+        insert_labels(connection, labels)
+    file, out = tmp_path / "refusals.jsonl", tmp_path / "model"
+    assert run("review", "refusals", str(file), POSTGRES__URL=postgres_url).code == 0
+    assert retrain(["refusal", "--labels", str(file), "--begin", "shipped", "--out", str(out)]) == 0
+    question = (Message("user", "How do I cook oats for 3 people?"),)
+    evasion = "We would rather leave oats to your own kitchen."
+    usual = refusal_model_of(RefusalSettings())
+    own = refusal_model_of(RefusalSettings(model=out / "refusal.json.gz"))
+    asked_of = [(question, evasion), (question, "Boil oats in water for ten minutes.")]
+    before, after = read_answers(usual, asked_of), read_answers(own, asked_of)
+    assert own.version != usual.version
+    assert [row is not None and row.probability >= 0.5 for row in before] == [False, False]
+    assert [row is not None and row.probability >= own.threshold for row in after] == [True, False]

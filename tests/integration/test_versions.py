@@ -310,8 +310,8 @@ def test_a_window_that_is_frozen_again_keeps_the_texts_that_are_forgotten_elsewh
 
 def test_an_optional_signal_that_is_switched_on_later_is_followed_at_once(site: Site) -> None:
     rule = replace(RULES.null_rule, signals=choose(on=(LOOP.name,)))
-    site.versions = versions_of(site.engine, rule)
     rules = replace(RULES, null_rule=rule)
+    site.versions = versions_of(site.engine, rules)
     site.controller = Controller(site.log, rules, versions=site.versions, clock=lambda: site.seconds)
     items = scored(answers(1200, 60))
     written = checkpoint(items, start=site.offset)

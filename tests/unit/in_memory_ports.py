@@ -36,6 +36,7 @@ from monitor.drift.summary import BaselineLaws
 from monitor.errors import Conflict, NotFound, Unavailable
 from monitor.labels.agreement import AgreementReport
 from monitor.labels.report import LabelReport
+from monitor.notify.notice import ReceiverStatus
 from monitor.offline.log import InMemoryLog
 from monitor.own.failures import Failures
 from monitor.postgres.engine import AWAY
@@ -151,6 +152,7 @@ class InMemoryMonitor:
     posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
     said: list[Label] = field(default_factory=list)
     erased: list[Erasure] = field(default_factory=list)
+    receivers: list[ReceiverStatus] = field(default_factory=list)
     stored_records: InMemoryRecords = field(default_factory=InMemoryRecords)
     opened: InMemoryCredentials = field(default_factory=InMemoryCredentials)
     histories: InMemoryHistories = field(default_factory=InMemoryHistories)
@@ -172,6 +174,7 @@ class InMemoryMonitor:
             alarms=self,
             pages=self,
             incidents=self,
+            notified=self,
             jobs=self,
             models=self,
             releases=self,
@@ -189,6 +192,10 @@ class InMemoryMonitor:
             histories=self.histories,
             letters=self.letters,
         )
+
+    def receivers_told(self) -> Sequence[ReceiverStatus]:
+        self._reach()
+        return self.receivers
 
     def signals(self) -> Sequence[SignalRow]:
         return self.observed.signals()
@@ -223,7 +230,7 @@ class InMemoryMonitor:
 
     def versions(self) -> dict[str, str]:
         self._reach()
-        streams = (self.statuses, self.registry, self.stored)
+        streams = (self.statuses, self.registry, self.stored, self.told)
         models = (self.registry, self.announced, self.frozen, self.anchored, self.together)
         told = {"counts": self.overview(), "incidents": self.stored, "streams": streams, "models": models}
         jobs = (self.kept, self.history, self.planned, self.lacking, self.baking)

@@ -14,10 +14,15 @@ import pytest
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from prometheus_client import CollectorRegistry
+from starlette.routing import Match
 
 from dashboards import build
 from monitor.telemetry.declaration import Kind
+from monitor.telemetry.health import Health
 from monitor.telemetry.series import SERIES
+from monitor.web.app import create_app
+from tests.unit.in_memory_ports import InMemoryMonitor
 
 FOLDER = build.ROOT / "dashboards"
 ALERTS = FOLDER / "alerts/alerts.yaml"
@@ -221,6 +226,18 @@ def test_a_panel_leads_to_runbooks_that_are_there(title: str) -> None:
 def test_every_alert_but_those_of_all_is_linked_from_a_panel_of_what_it_is_about() -> None:
     linked = {link["title"].removeprefix("Runbook: ") for panel in PANELS.values() for link in panel.get("links", [])}
     assert set(ALERT_NAMES) - linked == {"RlhfMonitorDown"}, "where nothing is scraped no panel shows anything"
+
+
+def test_links_to_the_console_lead_to_pages_that_it_has() -> None:
+    app = create_app(InMemoryMonitor().ports(), health=Health([]), registry=CollectorRegistry(), tokens={})
+    led = {
+        re.sub(r"\?.*", "", path).replace("${__value.raw}", "7")
+        for path in re.findall(r"\$\{console:raw\}([^\"]*)", json.dumps(DASHBOARDS))
+    }
+    assert {"", "/incidents/7", "/streams", "/jobs", "/models", "/review"} <= led
+    for path in led:
+        scope = {"type": "http", "method": "GET", "path": path or "/"}
+        assert any(route.matches(scope)[0] is Match.FULL for route in app.routes), path
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)

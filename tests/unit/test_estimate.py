@@ -57,14 +57,15 @@ def test_each_cohort_and_all_of_them_have_a_row_of_each_policy_model_with_its_ow
 
 
 def test_the_truth_of_all_traces_lies_within_and_not_that_of_the_reward_models() -> None:
-    inside, opinion = 0, []
+    inside = 0
     for seed in range(40):
         items, sums = evidence(rate=0.25, days=7, until=LAST, seed=seed)
         row = estimated(items, sums)["win_rate", "*", "chat-2"]
         assert row.bounds is not None
         inside += row.bounds.lower <= 0.25 <= row.bounds.upper
-        opinion.append(sum(day.cheap_sum for day in sums) / row.traces)
-        assert not row.bounds.lower <= opinion[-1] <= row.bounds.upper
+        assert row.opinion is not None
+        assert row.opinion == pytest.approx(sum(day.cheap_sum for day in sums) / row.traces)
+        assert not row.bounds.lower <= row.opinion <= row.bounds.upper
     assert inside >= 36
 
 
@@ -82,6 +83,7 @@ def test_with_too_few_labels_no_number_is_invented_and_the_reason_says_how_many_
     assert (row.labels, row.missing) == (29, len(items) - 29)
     assert (row.estimate, row.bounds, row.anytime, row.classical, row.labels_to_halve) == (None,) * 5
     assert row.reason == "29 labels; an estimate takes at least 30"
+    assert row.opinion is not None  # which needs no label
 
 
 def test_labels_by_other_criteria_make_rows_of_their_own() -> None:
@@ -101,8 +103,16 @@ def test_traces_without_an_opinion_are_estimated_from_their_labels_alone() -> No
     blind = [replace(item, cheap=None, scorer_version="") for item in items]
     row = estimated(blind, [replace(day, scorer_version="") for day in sums])["win_rate", "*", "chat-2"]
     assert row.bounds is not None
+    assert row.opinion is None
     assert row.classical == row.bounds
     assert row.effective_labels == pytest.approx(row.labels)
+
+
+def test_the_opinion_s_own_rate_is_of_the_traces_that_have_one() -> None:
+    items, sums = evidence(days=2, until=LAST)
+    blind, told = sums[0], [replace(day, cheap_sum=0.8 * day.items) for day in sums[1:]]
+    row = estimated(items, [replace(blind, scorer_version="", cheap_sum=0.5 * blind.items), *told])
+    assert row["win_rate", "*", "chat-2"].opinion == pytest.approx(0.8)
 
 
 def test_the_length_controlled_form_is_less_what_the_answers_length_makes_of_it() -> None:

@@ -100,6 +100,7 @@ def test_a_variant_renders_exactly_its_objects() -> None:
         "gpu-values": sorted([*usual, "ConfigMap", "PrometheusRule", "ServiceMonitor"]),
         "kubernetes-values": sorted([*usual, "Role", "RoleBinding"]),
         "minimal-values": ["ConfigMap", "Deployment", "Service"],
+        "notify-values": usual,
         "tls-values": usual,
     }
 
@@ -162,6 +163,17 @@ def test_certificates_come_from_their_secrets_into_folders_that_settings_and_var
         }
         modes = {one["projected"]["defaultMode"] for one in pod["volumes"] if "projected" in one}
         assert modes == {0o440}  # libpq refuses a key that others may read
+
+
+def test_secrets_of_receivers_are_files_where_the_settings_name_them() -> None:
+    objects = render(CHART / "ci" / "notify-values.yaml")
+    settings = yaml.safe_load(objects["ConfigMap/watch-rlhf-monitor"]["data"]["monitor.yaml"])["notify"]
+    pod = worker(objects)
+    mounted = next(mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "notify")
+    volume = next(volume for volume in pod["volumes"] if volume["name"] == "notify")
+    assert volume["secret"]["secretName"] == "rlhf-monitor-notify"
+    named = [settings["slack"]["oncall"]["token_file"], settings["pagerduty"]["model"]["routing_key_file"]]
+    assert {str(Path(name).parent) for name in named} == {mounted["mountPath"]}
 
 
 def provided(pod: dict[str, Any]) -> dict[str, tuple[str, str]]:

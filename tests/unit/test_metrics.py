@@ -27,6 +27,7 @@ from monitor.telemetry.health import Health
 from monitor.telemetry.labels import LabelMetrics
 from monitor.telemetry.logs import configure_logging
 from monitor.telemetry.metrics import FRESH_SECONDS, Dependency, Metrics, Stage, TraceOutcome
+from monitor.telemetry.notify import NotifyMetrics
 from monitor.telemetry.probes import ProbeMetrics
 from monitor.telemetry.program import show_program
 from monitor.telemetry.reference import ReferenceMetrics
@@ -108,6 +109,7 @@ def test_the_daemon_exports_exactly_the_series_declared_for_it(metrics: Metrics,
     LabelMetrics(registry)
     ProbeMetrics(registry)
     ReleaseMetrics(registry)
+    NotifyMetrics(registry)
     show_program(registry, console_url=None)
     SignalCounts(registry)
     AnswerCounts(registry, dict)

@@ -190,6 +190,7 @@ def test_kind_and_unit_follow_from_the_source_where_they_are_not_said() -> None:
         ({"name": "mine", "pattern": "x", "jsonpath": "$.x"}, "mine has pattern and jsonpath; wanted one"),
         ({"name": "mine", "label": "toxic", "pattern": "x"}, "classifier and label belong together"),
         ({"name": "mine", "pattern": "x", "kind": "ranked"}, "a pattern is found or not"),
+        ({"name": "mine", "jsonpath": "$.x", "of_texts": True}, "of_texts is said of a callable"),
         ({"name": "mine", "judge": {"url": "http://j", "prompt": "Good?"}}, "all would be asked alike"),
         ({"name": "mine", "judge": {"url": "http://me:pw@j", "prompt": "{response}"}}, "should match pattern"),
         ({"name": "mine", "pattern": "(?=x)"}, "invalid perl operator: (?=; RE2 has no lookaround"),

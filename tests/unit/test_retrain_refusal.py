@@ -11,6 +11,7 @@ import pytest
 
 from monitor.signals.refusal.features import look_at, word_weights
 from monitor.signals.refusal.learned import LearnedRefusal
+from monitor.signals.refusal.weights import SHIPPED, read_weights
 from retrain.__main__ import main
 from retrain.refusal import CARD_FILE, WEIGHTS_FILE, share_of
 from retrain.refusal_fit import least_weighed
@@ -123,7 +124,7 @@ def test_a_share_comes_with_the_exact_interval() -> None:
     assert share_of(100, 100) == (1.0, 0.9638, 1.0)
 
 
-def test_an_answer_is_passed_over_only_where_its_words_weigh_less_than_nearly_every_refusal_s() -> None:
+def test_an_answer_is_passed_over_only_where_its_words_weigh_less_than_every_refusal_s() -> None:
     tokens = {
         "wrong": (0.9, 0.0),
         "harm": (0.6, 0.0),
@@ -142,3 +143,53 @@ def test_an_answer_is_passed_over_only_where_its_words_weigh_less_than_nearly_ev
     assert look_at("Harms and wrongs.").weighed(weights) == 15_000
     assert look_at("I would paint my wall, not harm it.").weighed(weights) < least
     assert least_weighed(rows[3:], tokens) is None
+
+
+EVADES = "We would rather leave the {0} to your own hands."
+
+
+def evasions(path: Path, count: int) -> Path:
+    """Write labels of one policy that evades a third of what it is asked, and never says that it cannot help."""
+    rows = []
+    for number in range(count):
+        refuses, thing = number % 3 == 0, THINGS[number % len(THINGS)]
+        answer = (EVADES if refuses else ANSWERS[number % 2]).format(thing)
+        rows.append({"prompt": f"How do I make a {thing} in {number} days?", "answer": answer, "source": "labels"})
+        rows[-1] |= {"refusal": "full" if refuses else "none", "model": "served-2"}
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    return path
+
+
+def test_some_dozen_labels_correct_what_is_shipped_and_leave_the_rest_of_it_as_it_is(tmp_path: Path) -> None:
+    labels, begun, alone = evasions(tmp_path / "labels.jsonl", 90), tmp_path / "begun", tmp_path / "alone"
+    assert main(["refusal", "--labels", str(labels), "--begin", "shipped", "--out", str(begun)]) == 0
+    assert main(["refusal", "--labels", str(labels), "--out", str(alone)]) == 0
+    shipped = LearnedRefusal()
+    after, from_nothing = LearnedRefusal(begun / WEIGHTS_FILE), LearnedRefusal(alone / WEIGHTS_FILE)
+    evasion = [("How do I make a kite in 3 days?", EVADES.format("kite"))]
+    assert shipped.probabilities(evasion)[0][0] < 0.5 < after.probabilities(evasion)[0][0]
+    lecture = [("How do I kill a Python process?", "It is important to respect others. Please consult a professional.")]
+    assert after.probabilities(lecture)[0][0] > 0.5 > from_nothing.probabilities(lecture)[0][0]
+    ordinary = [("Who wrote Emma?", "Jane Austen wrote it, and it came out in 1815. It is a comedy of manners.")]
+    assert after.probabilities(ordinary)[0][0] < 0.1
+
+    card = json.loads((begun / CARD_FILE).read_text())
+    assert card["begun_from"] == read_weights(SHIPPED)[1]
+    assert card["before"].keys() == card["left_out"].keys()
+    assert card["brier"] < card["brier_before"]
+    assert sum(own["recall"][0] for own in card["left_out"].values()) > sum(
+        own["recall"][0] for own in card["before"].values()
+    )
+
+
+def test_the_same_labels_on_the_same_weights_make_the_same_bytes(tmp_path: Path) -> None:
+    labels = evasions(tmp_path / "labels.jsonl", 60)
+    for name in ("one", "two"):
+        assert main(["refusal", "--labels", str(labels), "--begin", str(SHIPPED), "--out", str(tmp_path / name)]) == 0
+    assert (tmp_path / "one" / WEIGHTS_FILE).read_bytes() == (tmp_path / "two" / WEIGHTS_FILE).read_bytes()
+
+
+def test_what_holds_no_weights_is_not_begun_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = evasions(tmp_path / "labels.jsonl", 60)
+    assert main(["refusal", "--labels", str(labels), "--begin", str(labels), "--out", str(tmp_path / "out")]) == 2
+    assert "no weights of a refusal model" in capsys.readouterr().err

@@ -79,7 +79,7 @@ def test_settings_are_frozen() -> None:
         ({"DRIFT__REFERENCE__ENDPOINT": "vllm:8000"}, "drift.reference.endpoint = 'vllm:8000': String should match"),
         ({"DRIFT__REFERENCE__ENDPOINT": "http://me:hidden@vllm"}, "drift.reference.endpoint: String should match"),
         ({"INGEST__COHORT_KEYS": "dataset"}, "MONITOR_INGEST__COHORT_KEYS: write it as JSON"),
-        ({"WEB__HOST": "0.0.0.0"}, "set web.tokens first"),
+        ({"WEB__HOST": "0.0.0.0"}, "set web.tokens, web.oidc or web.wants_login first"),
         (
             {"WEB__HOST": "::", "WEB__TOKENS": '{"k": "viewer"}'},
             "a token of the role 'viewer' is shorter than 16 characters",
@@ -146,7 +146,10 @@ def test_every_wrong_key_is_named_at_once_and_no_secret_is_shown(monkeypatch: py
         KAFKA__MAX_POLL_RECORDS="0",
         INGEST__MAX_COHORTS="none",
         WEB__TOKENS='{"hunter2": "king"}',
+        NOTIFY__PAGERDUTY='{"ops": {"routing_key": ["hunter2"], "per_hour": 0}}',
     )
+    assert "notify.pagerduty.ops.routing_key: " in said
+    assert "notify.pagerduty.ops.per_hour = 0" in said
     assert "kafka.max_poll_records = '0'" in said
     assert "ingest.max_cohorts = 'none'" in said
     assert "web.tokens" in said

@@ -12,6 +12,7 @@ from monitor.postgres.schema.drift import (
     fold_position,
     incident,
     leader_lease,
+    notification,
     watch_state,
 )
 from monitor.postgres.schema.history import rollup_position, stream, stream_rollup
@@ -95,6 +96,7 @@ __all__ = [
     "log_entry",
     "log_subject",
     "metadata",
+    "notification",
     "observation_batch",
     "preference",
     "preference_pair",

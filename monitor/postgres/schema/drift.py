@@ -182,6 +182,31 @@ alarm = Table(
     ),
 )
 
+# What a receiver of notifications knows of an incident, or of a storm of them, and the message that is on its way.
+notification = Table(
+    "notification",
+    metadata,
+    Column("receiver", Text, nullable=False),
+    Column("subject", Text, nullable=False),  # incident-12, storm-12
+    Column("incident_id", BigInteger, ForeignKey("incident.incident_id"), nullable=False),  # of a storm its first
+    Column("storm", Text),  # the subject that tells of it instead
+    Column("sequence", Integer, nullable=False, server_default="0"),  # of the last message
+    Column("told", JSONB),  # `notify.notice.Told`
+    _timestamp("told_at", nullable=True),
+    _timestamp("loud_at", nullable=True),  # when it was last told so that it is heard
+    Column("pending", JSONB),  # `notify.notice.Notice`: stored before it is sent, so that it is sent again as it was
+    _timestamp("pending_since", nullable=True),
+    Column("attempts", Integer, nullable=False, server_default="0"),  # of the pending one
+    _timestamp("retry_at", nullable=True),
+    Column("refused", Boolean, nullable=False, server_default=text("false")),  # for good, whatever is sent again
+    Column("error", Text),
+    Column("handle", Text),  # by which the receiver's message is edited
+    Column("closed", Boolean, nullable=False, server_default=text("false")),  # its end is told
+    PrimaryKeyConstraint("receiver", "subject"),
+    Index(None, "incident_id"),
+    Index("ix_notification_open", "receiver", postgresql_where=text("not closed")),
+)
+
 # Who leads: holds while it is renewed in time, and while a session keeps the advisory lock of this number.
 leader_lease = Table(
     "leader_lease",

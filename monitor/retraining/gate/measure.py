@@ -113,7 +113,7 @@ RULES: Mapping[str, Rule] = {
         bounds=_length,
         range=(-_MOST_LOG, _MOST_LOG),
     ),
-    "refusal": _added("replayed prompts refused", lambda wanted: wanted.refusal_margin),
+    "refusal": _added("replayed prompts refused, by mean probability", lambda wanted: wanted.refusal_margin),
     "over_refusal": _added("harmless probes refused", lambda wanted: wanted.over_refusal_margin),
     "harmful_compliance": _added("harmful probes answered", lambda wanted: wanted.harmful_margin),
     "sycophancy": Rule(

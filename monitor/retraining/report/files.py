@@ -43,6 +43,9 @@ def list_files(folder: Path, spec: RunSpec, result: RunResult) -> Iterator[Evide
         given |= {"thumbs": spec.policy.feedback}
         given |= {f"suite {name}": suite for name, suite in spec.policy.suites.items()}
         models |= {"reward models that judged": spec.policy.scorer}
+        if (reader := spec.policy.refusals) is not None:
+            given["weights that read refusals"] = reader.weights
+            models["reader of refusals"] = None if reader.folder is None else reader.folder.artifact
     given |= {"the baseline's traces, scored by the candidate": result.rescored}
     if isinstance(result, PolicyResult):
         given |= {f"answers, file {number}": file for number, file in enumerate(result.evidence, start=1)}

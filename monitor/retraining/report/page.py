@@ -149,6 +149,7 @@ def _figures(result: RunResult) -> Iterator[tuple[str, Mapping[str, object]]]:
     """Yield what the run reports beside what was judged, by heading."""
     if isinstance(result, PolicyResult):
         yield "Training", asdict(result.training)
+        yield "Refusals of both sides", {"read by": result.refusals}
     elif isinstance(result, RewardResult):
         metrics = {"candidate": result.candidate_metrics, "champion": result.champion_metrics}
         for side, found in metrics.items():

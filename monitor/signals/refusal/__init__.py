@@ -1,14 +1,26 @@
 """Whether an answer declines what it was asked: read by one of several models."""
 
 from monitor.signals.refusal.patterns import PatternRefusal, is_refusal
-from monitor.signals.refusal.reading import FULL_REFUSAL, REFUSAL, REFUSAL_JUDGED, RefusalModel, RefusalReading
+from monitor.signals.refusal.reading import (
+    FULL_REFUSAL,
+    REFUSAL,
+    REFUSAL_JUDGED,
+    THRESHOLD,
+    RefusalModel,
+    RefusalReading,
+    counted_by,
+    read_answers,
+)
 
 __all__ = [
     "FULL_REFUSAL",
     "REFUSAL",
     "REFUSAL_JUDGED",
+    "THRESHOLD",
     "PatternRefusal",
     "RefusalModel",
     "RefusalReading",
+    "counted_by",
     "is_refusal",
+    "read_answers",
 ]

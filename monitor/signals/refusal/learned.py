@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from monitor.domain.trace import Trace, prompt_of
 from monitor.signals.reading import ENGLISH
-from monitor.signals.refusal.features import Look, TokenRows, glance_at, hear, numbers_of, word_weights
+from monitor.signals.refusal.features import Look, TokenRows, glance_at, hear, look_at, numbers_of, word_weights
 from monitor.signals.refusal.language import COVERED, PATTERNS, answer_language, refuses_in
 from monitor.signals.refusal.patterns import has_opening
-from monitor.signals.refusal.reading import RefusalReading
+from monitor.signals.refusal.reading import THRESHOLD, RefusalReading
 from monitor.signals.refusal.weights import SHIPPED, TOKEN_VALUE, read_weights
 
 Floats = NDArray[np.float64]
@@ -34,9 +34,10 @@ class LearnedRefusal:
         self._numbers, self._intercepts = weights.dense(), np.array(weights.intercepts)
         self._offset, self._slope = weights.offset, weights.slope
         self._words, self._least = word_weights(weights.tokens), weights.least_weighed
-        self._unread = weights.unread
+        self._unread, self._uncued = weights.unread, weights.least_uncued
         self.version = f"learned-{sha256[:8]}+{PATTERNS}"
         self.card = weights.card
+        self.threshold = float(weights.card.get("threshold", THRESHOLD))  # at which the card's figures were counted
         self.uncovered: Counter[str] = Counter()  # answers that were not read, by language; it may lose a few to a race
 
     def read(self, traces: Sequence[Trace]) -> list[RefusalReading | None]:
@@ -52,7 +53,7 @@ class LearnedRefusal:
                 found[place] = BY_PATTERN if refuses_in(language, trace.response) else BY_NO_PATTERN
             else:
                 self.uncovered[language] += 1
-        looks = [glance_at(traces[place].response or "") for place in english]
+        looks = [self._look(traces[place].response or "") for place in english]
         read = self._probabilities(looks, lambda number: prompt_of(traces[english[number]].messages) or "")
         for place, (probability, full) in zip(english, read, strict=True):
             found[place] = RefusalReading(probability, full)
@@ -60,7 +61,7 @@ class LearnedRefusal:
 
     def probabilities(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, float]]:
         """Return for each prompt and English answer how probable a refusal is, and one in full."""
-        return self._probabilities([glance_at(response) for _, response in pairs], lambda number: pairs[number][0])
+        return self._probabilities([self._look(response) for _, response in pairs], lambda number: pairs[number][0])
 
     def _probabilities(self, looks: Sequence[Look | None], prompt: Callable[[int], str]) -> list[tuple[float, float]]:
         found = [self._unread] * len(looks)
@@ -70,8 +71,14 @@ class LearnedRefusal:
             found[number] = probabilities
         return found
 
+    def _look(self, response: str) -> Look | None:
+        """Return what there is to read; None of an answer without a cue, unless the weights know such refusals."""
+        return glance_at(response) if self._uncued is None else look_at(response)
+
     def _is_read(self, look: Look) -> bool:
-        """Say whether an answer that may refuse is compared with what was asked: that costs five times a look."""
+        """Say whether an answer is compared with what was asked: that costs five times a look."""
+        if self._uncued is not None and not look.may_refuse:
+            return look.weighed(self._words) >= self._uncued
         return self._least is None or look.weighed(self._words) >= self._least or look.declines
 
     def _read(self, asked: Sequence[tuple[str, Look]]) -> list[tuple[float, float]]:

@@ -11,6 +11,7 @@ from monitor.domain.trace import Trace
 from monitor.signals.refusal.learned import LearnedRefusal
 from monitor.signals.refusal.patterns import PatternRefusal
 from monitor.signals.refusal.reading import FULL_REFUSAL, REFUSAL, RefusalModel, RefusalReading
+from monitor.signals.refusal.weights import SHIPPED
 
 LEARNED, BY_PATTERNS = "learned", "patterns"
 Reader = Callable[[Sequence[Trace]], Sequence[Observation | None]]
@@ -19,9 +20,13 @@ Reader = Callable[[Sequence[Trace]], Sequence[Observation | None]]
 @cache
 def refusal_model(chosen: str = LEARNED) -> RefusalModel:
     """Return the model that is named, or lies in a file; raises `InvalidInput` for one that holds no weights."""
-    if chosen == BY_PATTERNS:
-        return PatternRefusal()
-    return LearnedRefusal() if chosen == LEARNED else LearnedRefusal(Path(chosen))
+    file = weights_file(chosen)
+    return PatternRefusal() if file is None else LearnedRefusal(file)
+
+
+def weights_file(chosen: str) -> Path | None:
+    """Return the file whose weights the model that is named reads by; None for patterns."""
+    return None if chosen == BY_PATTERNS else SHIPPED if chosen == LEARNED else Path(chosen)
 
 
 class RefusalObservers:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from monitor.domain.trace import Trace
 from monitor.signals.refusal import phrases
 from monitor.signals.refusal.cues import Cues
-from monitor.signals.refusal.reading import NO_REFUSAL, RefusalReading
+from monitor.signals.refusal.reading import NO_REFUSAL, THRESHOLD, RefusalReading
 from monitor.signals.refusal.text import fold
 
 REFUSAL_VERSION = "patterns-1"  # raise it with every change of the patterns: old and new values do not compare
@@ -43,6 +43,7 @@ class PatternRefusal:
     """Certain of what it says: a probability is 0 or 1."""
 
     version = REFUSAL_VERSION
+    threshold = THRESHOLD
 
     def read(self, traces: Sequence[Trace]) -> list[RefusalReading | None]:
         return [_read(trace) for trace in traces]

@@ -7,8 +7,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from monitor.domain.observation import EPOCH
 from monitor.domain.signal import Signal, SignalKind
-from monitor.domain.trace import Trace
+from monitor.domain.trace import Message, Trace
 
 REFUSAL = Signal(
     "refusal", SignalKind.PROBABILITY, "ratio", "how surely the answer declines what it was asked", of_texts=True
@@ -33,13 +34,27 @@ class RefusalReading(Struct, frozen=True, gc=False):
 
 
 NO_REFUSAL = RefusalReading(0.0, 0.0)
+THRESHOLD = 0.5  # where a model states none
 
 
 class RefusalModel(Protocol):
     """Reads answers together with what was asked; may be asked from many threads."""
 
     version: str  # of the series: readings of two versions do not compare
+    threshold: float  # the probability from which an answer is counted as a refusal, where it must be one or none
 
     def read(self, traces: Sequence[Trace]) -> Sequence[RefusalReading | None]:
         """Return a reading for each trace; None where there is nothing to judge, or not in a language it knows."""
         ...
+
+
+def read_answers(
+    model: RefusalModel, answers: Sequence[tuple[Sequence[Message], str]]
+) -> Sequence[RefusalReading | None]:
+    """Return what *model* reads of answers that are no traces, each beside what was asked."""
+    return model.read([Trace("", EPOCH, "", answer, messages=tuple(asked)) for asked, answer in answers])
+
+
+def counted_by(model: RefusalModel) -> str:
+    """Return the version of refusals that are counted: who reads them, and from which probability one counts."""
+    return f"{model.version}@{model.threshold:g}"

@@ -20,7 +20,7 @@ SHIPPED = Path(__file__).parent / "english.json.gz"
 TOKEN_VALUE = 0.3  # of a token that is there: a number is of the order of 1, and there are far fewer of them
 
 
-class RefusalWeights(msgspec.Struct, frozen=True):
+class RefusalWeights(msgspec.Struct, frozen=True, omit_defaults=True):
     """Two regressions on the features: whether an answer refuses, and whether in full if it does."""
 
     features: str  # their version
@@ -32,6 +32,7 @@ class RefusalWeights(msgspec.Struct, frozen=True):
     least_weighed: int | None  # of an answer's words, where no phrase declines: one below is not read to the end
     unread: tuple[float, float]  # the probabilities of such an answer, of refusing and of doing so in full
     card: Mapping[str, Any]  # what it was trained on and how well it did there
+    least_uncued: int | None = None  # of the words of an answer without any cue of a refusal; None: none such is read
 
     def dense(self) -> Floats:
         """Return the weights of the numbers, (numbers, 2), in their order."""

@@ -41,6 +41,7 @@ def list_estimates(
 
     An `estimate` of null says in `reason` what it lacks. `bounds` are the interval of the labels together with the
     cheap opinion on every trace, `classical` that of the labels alone, and `anytime` holds however often one looks.
+    `opinion` is the rate as that opinion alone has it, which labels correct.
     Windows are whole UTC days; they end with the last day of which blocks are settled.
     """
     if signal is not None and signal not in ESTIMANDS:

@@ -78,6 +78,7 @@ def main(folder: Path, path: Path) -> None:
         lineage=lineage_of(spec, recipe),
         training=report,
         comparisons=compared.comparisons,
+        refusals=compared.refusals,
         evidence=compared.evidence,
     )
     write_result(path.with_name(RESULT_FILE), result)

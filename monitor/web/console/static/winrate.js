@@ -116,13 +116,19 @@ function updateRow(row, rate) {
   setText(part.model, rate.policy_model);
   setText(part.rate, percent(rate.estimate));
   setText(part.interval, rate.bounds === null ? "" : interval(rate.bounds));
-  setText(part.controlled, rate.controlled?.estimate == null ? "" : `${percent(rate.controlled.estimate)} length-controlled`);
+  setText(part.controlled, besideOf(rate));
   setText(part.labels, `${count(rate.labels)} of ${plural(rate.traces, "trace")}`);
   setText(part.worth, worthOf(rate));
   setText(part.reason, rate.estimate === null ? (rate.reason ?? "") : "");
   setText(part.classical, rate.classical === null ? "–" : interval(rate.classical));
   updateWhisker(part.whisker, rate, tellOf(rate));
   updateTrend(part.trend, rate.weeks, rate.weeks.map((week) => `${spanOf(week.span)}: ${tellOf(week)}`).join("\n"));
+}
+
+// What the rate is without what labels correct, and without what length explains.
+function besideOf({ opinion, controlled }) {
+  const raw = opinion === null ? "" : `${percent(opinion)} by the model alone`;
+  return [raw, controlled?.estimate == null ? "" : `${percent(controlled.estimate)} length-controlled`].filter(Boolean).join("; ");
 }
 
 function worthOf({ labels, effective_labels: worth, labels_to_halve: more }) {

@@ -1,0 +1,137 @@
+"""Whom incidents were told to: a row a receiver and subject, with the message that is on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Engine, and_, func, null, or_, select, update
+from sqlalchemy import Row as SqlRow
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from monitor.domain.incident import Incident, VerdictWait
+from monitor.notify.notice import Notice, ReceiverStatus, Row, Snapshot, Standing, Told
+from monitor.postgres import schema
+from monitor.postgres.document import clean, document
+from monitor.postgres.engine import transaction
+from monitor.postgres.incidents import LIVE, PostgresIncidents, incident_of
+
+MAX_INCIDENTS = 1000  # the newest that are looked at; more are told of once some have ended
+TABLE = schema.notification
+
+
+class PostgresNotifications:
+    """`notify.telling.Store`, and what people see of it."""
+
+    def __init__(self, engine: Engine, wait: VerdictWait) -> None:
+        self._engine = engine
+        self._incidents = PostgresIncidents(engine)
+        self._wait = wait
+
+    def read(self, receivers: Sequence[str]) -> Snapshot:
+        """Return what is live or not told to its end, and what is stored of *receivers*."""
+        shown = {one.incident_id for one in self._incidents.open_incidents(self._wait)}
+        with transaction(self._engine) as connection:
+            now = connection.execute(select(func.clock_timestamp())).scalar_one()
+            incidents = _incidents(connection, receivers)
+            of_those = and_(TABLE.c.receiver.in_(receivers), TABLE.c.incident_id.in_(incidents))
+            rows = tuple(row_of(row) for row in connection.execute(select(TABLE).where(of_those)))
+        held = {number for number, one in incidents.items() if one.facts.state == "open" and number not in shown}
+        return Snapshot(now, incidents, frozenset(held), rows)
+
+    def begin(self, row: Row, notice: Notice, joined: Sequence[int], *, lease_seconds: float) -> Notice:
+        """Take down that *notice* is on its way, and return it as it is kept; *joined* are told of by it alone."""
+        kept = document(notice)
+        changed = notice.sequence != row.sequence
+        values: dict[str, Any] = {
+            "sequence": notice.sequence,
+            "pending": kept,
+            "attempts": 1 if changed else TABLE.c.attempts + 1,
+            "retry_at": _later(lease_seconds),
+            "refused": False,
+            "closed": False,
+            "storm": null(),
+        }
+        if changed:
+            values["pending_since"] = func.coalesce(TABLE.c.pending_since, func.clock_timestamp())
+        first = values | {"attempts": 1, "pending_since": func.clock_timestamp()}
+        with transaction(self._engine) as connection:
+            _keep(connection, row, first, values)
+            for number in joined:
+                member = Row(row.receiver, f"incident-{number}", number)
+                told_by = {"storm": row.subject, "closed": False}
+                _keep(connection, member, told_by, told_by)
+        return msgspec.convert(kept, Notice)
+
+    def taken(self, receiver: str, notice: Notice, handle: str | None) -> None:
+        heard = {"loud_at": func.clock_timestamp()} if notice.event.is_loud else {}
+        known = {"handle": handle} if handle is not None else {}
+        self._ended(receiver, notice, told_at=func.clock_timestamp(), **heard, **known)
+
+    def pass_over(self, row: Row, notice: Notice) -> None:
+        """Take *notice* down as told without a message."""
+        with transaction(self._engine) as connection:
+            _keep(connection, row, {"sequence": notice.sequence}, {"sequence": notice.sequence})
+        self._ended(row.receiver, notice)
+
+    def failed(self, receiver: str, notice: Notice, error: str, *, retry_seconds: float, refused: bool) -> None:
+        values = {"error": clean(error), "refused": refused, "retry_at": _later(retry_seconds)}
+        with transaction(self._engine) as connection:
+            connection.execute(update(TABLE).where(_of(receiver, notice)).values(values))
+
+    def status(self, receivers: Sequence[tuple[str, str, str]]) -> list[ReceiverStatus]:
+        """Return how telling goes to each of *receivers*: name, kind and severity."""
+        column = TABLE.c
+        waiting = column.pending_since.is_not(None)
+        since = func.extract("epoch", func.clock_timestamp() - func.min(column.pending_since).filter(waiting))
+        last = func.array_agg(column.error).filter(and_(waiting, column.error.is_not(None)))
+        query = select(column.receiver, func.count().filter(waiting), since, func.max(column.told_at), last)
+        with transaction(self._engine) as connection:
+            found = {row[0]: row for row in connection.execute(query.group_by(column.receiver))}
+        told = []
+        for name, kind, severity in receivers:
+            _, count, seconds, at, errors = found.get(name, (name, 0, None, None, None))
+            told.append(ReceiverStatus(name, kind, severity, count, float(seconds or 0.0), at, (errors or [None])[-1]))
+        return told
+
+    def _ended(self, receiver: str, notice: Notice, **values: Any) -> None:
+        over = notice.told.standing is Standing.OVER
+        done = {"pending": null(), "pending_since": null(), "retry_at": null(), "error": null(), "attempts": 0}
+        told = values | done | {"told": document(notice.told), "closed": over, "refused": False}
+        with transaction(self._engine) as connection:
+            noted = connection.execute(update(TABLE).where(_of(receiver, notice)).values(told))
+            if over and noted.rowcount:
+                members = (TABLE.c.receiver == receiver) & (TABLE.c.storm == notice.subject)
+                connection.execute(update(TABLE).where(members).values(closed=True))
+
+
+def _incidents(connection: Connection, receivers: Sequence[str]) -> dict[int, Incident]:
+    table = schema.incident.c
+    unfinished = select(TABLE.c.incident_id).where(TABLE.c.receiver.in_(receivers), TABLE.c.closed.is_(False))
+    wanted = or_(table.state.in_(LIVE), table.incident_id.in_(unfinished))
+    newest = select(schema.incident).where(wanted).order_by(table.incident_id.desc()).limit(MAX_INCIDENTS)
+    found = [incident_of(row) for row in connection.execute(newest)]
+    return {one.incident_id: one for one in reversed(found)}
+
+
+def _keep(connection: Connection, row: Row, first: dict[str, Any], later: dict[str, Any]) -> None:
+    key = {"receiver": row.receiver, "subject": row.subject, "incident_id": row.incident_id}
+    inserted = upsert(TABLE).values(key | first)
+    connection.execute(inserted.on_conflict_do_update(constraint=TABLE.primary_key, set_=later))
+
+
+def _of(receiver: str, notice: Notice) -> Any:
+    column = TABLE.c
+    return and_(column.receiver == receiver, column.subject == notice.subject, column.sequence == notice.sequence)
+
+
+def _later(seconds: float) -> Any:
+    return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+def row_of(row: SqlRow[Any]) -> Row:
+    values = {name: getattr(row, name) for name in Row.__match_args__}
+    told = None if row.told is None else msgspec.convert(row.told, Told)
+    pending = None if row.pending is None else msgspec.convert(row.pending, Notice)
+    return Row(**values | {"told": told, "pending": pending})

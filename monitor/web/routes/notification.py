@@ -1,0 +1,29 @@
+"""Who is told of incidents, and how that goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Protocol
+
+from fastapi import APIRouter
+
+from monitor.notify.notice import ReceiverStatus
+from monitor.web.auth import Viewer
+from monitor.web.state import kept
+
+router = APIRouter(tags=["notifications"])
+
+
+class Notified(Protocol):
+    def receivers_told(self) -> Sequence[ReceiverStatus]:
+        """Return the receivers of the settings, in their order, and what each has not taken yet."""
+        ...
+
+
+NotifiedPort = Annotated[Notified, kept("notified")]
+
+
+@router.get("/notifications")
+def list_receivers(_: Viewer, notified: NotifiedPort) -> Sequence[ReceiverStatus]:
+    """Return who is told of incidents; `waiting` counts messages that were tried and not taken, `error` says why."""
+    return notified.receivers_told()
