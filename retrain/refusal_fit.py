@@ -21,7 +21,6 @@ Chosen = NDArray[np.int64]
 LEAST_ANSWERS = 8  # that hold a token
 LEAST_MODELS = 2  # among whose answers it is: what one model alone says does not carry over
 STEPS = 300
-MOST_UNREAD = 0.002  # of the refusals that are labelled, by what the words of their answers weigh
 UNREAD = (0.003, 0.0026)  # what ordinary answers that are not read come to on average, where they are
 LEAST_WEIGHT = 0.002  # of a token that is written: less moves no probability by a thousandth
 
@@ -151,14 +150,13 @@ def weights_of(
 
 
 def least_weighed(rows: Sequence[LabelledAnswer], tokens: Mapping[str, tuple[float, float]]) -> int | None:
-    """Return what words must weigh for an answer to be read: fewer than `MOST_UNREAD` of the refusals weigh less.
+    """Return what words must weigh for an answer to be read: no refusal that is labelled weighs less.
 
     None where no refusal does without a phrase of declining, so that nothing tells.
     """
     words = features.word_weights(tokens)
     refusing = [features.look_at(row.answer) for row in rows if row.refuses]
-    told = sorted(look.weighed(words) for look in refusing if look.may_refuse and not look.declines)
-    return told[int(MOST_UNREAD * len(refusing))] if told else None
+    return min((look.weighed(words) for look in refusing if look.may_refuse and not look.declines), default=None)
 
 
 def least_uncued(

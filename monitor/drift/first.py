@@ -17,6 +17,7 @@ from monitor.drift.stored import ActiveBaseline
 
 Key = tuple[str, str]  # signal and version
 LOOK_SECONDS = 10.0
+RARE_SECONDS = 60.0  # between two looks at a signal that most traces have no value of
 log = structlog.get_logger(__name__)
 
 
@@ -56,6 +57,7 @@ class FirstLaws:
     clock: Callable[[], float] = time.monotonic
     reasons: dict[Key, str] = field(default_factory=dict)  # why a version has no law though its traces have come
     _wanted: frozenset[Key] = frozenset()
+    _rare: dict[Key, float] = field(default_factory=dict)  # when each was found to be
     _at: float = -LOOK_SECONDS
 
     def look(self, active: ActiveBaseline, latest: Collection[Key]) -> None:
@@ -70,8 +72,9 @@ class FirstLaws:
         """Return the laws that are new; the log is asked from time to time."""
         if not self._wanted or self.clock() < self._at + LOOK_SECONDS:
             return []
-        self._at = self.clock()
-        return [law for key in sorted(self._wanted) for law in self._law(key, active.baseline)]
+        now = self._at = self.clock()
+        due = [key for key in sorted(self._wanted) if now >= self._rare.get(key, -RARE_SECONDS) + RARE_SECONDS]
+        return [law for key in due for law in self._law(key, active.baseline)]
 
     def _law(self, key: Key, baseline: Baseline) -> Iterator[SignalBaseline]:
         since = baseline.stop_place
@@ -80,7 +83,7 @@ class FirstLaws:
             return
         if span.observations < LEAST_JUDGED:
             few = f"of its first {span.traces} traces {span.observations} have a value, and a law takes {LEAST_JUDGED}"
-            self.reasons[key] = few
+            self.reasons[key], self._rare[key] = few, self.clock()
             return
         prompts = None
         if baseline.prompts is not None:

@@ -28,6 +28,10 @@ PRIVATE = frozenset(
     {"response", "reference_response", "messages", "chosen", "rejected", "error", "error_str", "error_information"}
 )
 
+_NAMES = (  # of a part
+    *("model", "request_model", "conversation_id", "user_id", "finish_reason", "response_id", "output_type"),
+)
+
 W = TypeVar("W", bound=msgspec.Struct)
 
 
@@ -118,20 +122,11 @@ def check_trace(trace: Trace, limits: DecodeLimits, now: datetime) -> InvalidTra
 
 def check_part(part: Part, limits: DecodeLimits) -> InvalidTrace | None:
     """Judge what one piece tells of a call, so that it can be kept; the call is judged when it is whole."""
-    names = {
-        "model": part.model,
-        "request_model": part.request_model,
-        "conversation_id": part.conversation_id,
-        "user_id": part.user_id,
-        "finish_reason": part.finish_reason,
-        "response_id": part.response_id,
-        "output_type": part.output_type,
-    }
-    told = [name for name in names.values() if name is not None]
-    for field, name in names.items():
-        if name is not None and len(name) > MAX_IDENTIFIER_CHARACTERS:
-            wanted = f"at most {MAX_IDENTIFIER_CHARACTERS}"
-            return _invalid(Reason.IDENTIFIER_TOO_LONG, field, f"{len(name):,} characters", wanted)
+    told = [name for field in _NAMES if (name := getattr(part, field)) is not None]
+    if told and max(map(len, told)) > MAX_IDENTIFIER_CHARACTERS:
+        field = next(name for name in _NAMES if len(getattr(part, name) or "") > MAX_IDENTIFIER_CHARACTERS)
+        found = f"{len(getattr(part, field)):,} characters"
+        return _invalid(Reason.IDENTIFIER_TOO_LONG, field, found, f"at most {MAX_IDENTIFIER_CHARACTERS}")
     for field, time_ns in (("start", part.start_ns), ("end", part.end_ns)):
         if time_ns is not None and not 0 <= time_ns <= MAX_TIME_NS:
             return _invalid(Reason.TIMESTAMP_OUT_OF_RANGE, field, time_ns, f"at most {MAX_TIME_NS} nanoseconds")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from monitor.domain.trace import Message, Trace
 from monitor.errors import InvalidTrace
@@ -18,7 +19,7 @@ from monitor.ingest.record import Position
 from monitor.telemetry.intake import Missing
 
 _SERVED = (  # fields that a trace takes from the first part that tells them
-    *("finish_reason", "input_tokens", "output_tokens"),
+    *("model", "request_model", "finish_reason", "input_tokens", "output_tokens"),
     *("first_token_seconds", "cached_input_tokens", "output_type", "output_schema"),
 )
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -124,13 +125,14 @@ def assemble(call: Call, agreed: Callable[[str], str | None], now: datetime) -> 
     """
     first = call.parts[0].part
     parts = [item.part for item in call.parts]
-    everything = [*parts, *(item.part for item in call.contexts)]
-    if first.cached or any(part.cached for part in parts):
+    everything = [*parts, *[item.part for item in call.contexts]]
+    if any(part.cached for part in parts):
         return SkipReason.CACHE_HIT
-    model = _first(parts, "model") or _first(parts, "request_model")
-    if model is None and not call.has_span:
-        return SkipReason.UNJOINED
+    told = _told(parts)
+    model = told.model or told.request_model
     if model is None:
+        if not call.has_span:
+            return SkipReason.UNJOINED
         return InvalidTrace(Reason.MISSING_FIELD, "model = absent; wanted the model that answered or was asked")
     response = first if first.response is not None and not first.truncated else _answer(parts)
     messages, is_cut = _prompt(parts)
@@ -140,9 +142,6 @@ def assemble(call: Call, agreed: Callable[[str], str | None], now: datetime) -> 
     ended = first.end_ns if first.end_ns is not None else first.start_ns
     if ended is None:
         ended = call.end_ns
-    latency = None
-    if first.start_ns is not None and first.end_ns is not None and first.end_ns >= first.start_ns:
-        latency = (first.end_ns - first.start_ns) / 1e9
     return Trace(
         trace_id=first.call_id,
         timestamp=EPOCH + timedelta(microseconds=ended // 1000) if ended else now,
@@ -152,12 +151,31 @@ def assemble(call: Call, agreed: Callable[[str], str | None], now: datetime) -> 
         conversation_id=_first(everything, "conversation_id") or agreed("conversation_id"),
         user_id=_first(everything, "user_id") or agreed("user_id"),
         cohort={name: label for part in reversed(everything) for name, label in part.labels.items()},
-        latency_seconds=latency,
-        **{name: _first(parts, name) for name in _SERVED},
+        finish_reason=told.finish_reason,
+        input_tokens=told.input_tokens,
+        output_tokens=told.output_tokens,
+        latency_seconds=_latency(first),
+        first_token_seconds=told.first_token_seconds,
+        cached_input_tokens=told.cached_input_tokens,
+        output_type=told.output_type,
+        output_schema=told.output_schema,
         error=_first(failed, "error"),
         tool_calls=tool_calls,
         truncated=is_cut or (response is not None and response.truncated),
     )
+
+
+def _latency(part: Part) -> float | None:
+    if part.start_ns is None or part.end_ns is None or part.end_ns < part.start_ns:
+        return None
+    return (part.end_ns - part.start_ns) / 1e9
+
+
+def _told(parts: Sequence[Part]) -> Part:
+    """Return the first part, with each of `_SERVED` from the first that tells it."""
+    if len(parts) == 1:
+        return parts[0]
+    return replace(parts[0], **{name: _first(parts, name) for name in _SERVED})
 
 
 def _first(parts: Sequence[Part], name: str) -> Any:

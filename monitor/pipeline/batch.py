@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -60,13 +60,15 @@ class BatchBuilder:
         """Join parts, drop duplicates, mark repeats, score and observe the rest; raises `Unavailable`.
 
         The checkpoint covers no offsets yet. What *before* holds counts as stored: it is being stored meanwhile.
+        No part of *batch* may be of a request that *before* has parts of: what waits of it has no row yet.
         """
         with self._turn:
             if not batch.parts:
-                return self._build(batch, Joined(), self._store.known_traces(_ids(batch)), before)
+                known = self._store.known_traces(_ids(batch)) | _stored_by(before)
+                return self._build(batch, Joined(), known, before)
             held = self._store.waiting_parts(sorted({part.trace for part, _ in batch.parts}))
             held += [Held(part, (record.topic, record.partition, record.offset)) for part, record in batch.parts]
-            known = self._store.known_traces([*_ids(batch), *names_of(held)])
+            known = self._store.known_traces([*_ids(batch), *names_of(held)]) | _stored_by(before)
             return self._build(batch, join(held, self._joining, known=known, now=self._clock()), known, before)
 
     def build_waiting(self, waiting: Waiting) -> Checkpoint | None:
@@ -79,10 +81,7 @@ class BatchBuilder:
     def _build(
         self, batch: RoutedBatch, joined: Joined, known: set[str], before: Checkpoint | None = None
     ) -> Checkpoint:
-        counted: Mapping[bytes, datetime] = {}
-        if before is not None:
-            known.update(item.trace.trace_id for item in before.observed.traces)
-            counted = before.observed.counted_keys
+        counted = {} if before is None else before.observed.counted_keys
         fresh: list[tuple[Trace, Position]] = []
         traces = [(trace, (record.topic, record.partition, record.offset)) for trace, record in batch.traces]
         for trace, position in (*traces, *joined.traces):
@@ -111,6 +110,10 @@ class BatchBuilder:
             rejected=rejected,
             incomplete=joined.incomplete,
         )
+
+
+def _stored_by(before: Checkpoint | None) -> set[str]:
+    return set() if before is None else {item.trace.trace_id for item in before.observed.traces}
 
 
 def _ids(batch: RoutedBatch) -> list[str]:

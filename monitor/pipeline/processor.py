@@ -27,6 +27,7 @@ from monitor.telemetry.metrics import Metrics, PreferenceOutcome, Stage, TraceOu
 
 BAD_RATIO_WINDOW = 10_000  # records over which the share of invalid ones is taken
 PART, BATCH_PART, AHEAD_PART = "worker", "batch", "next batch"  # as `/readyz` names them
+AWAIT_SECONDS = 0.1  # between two looks at whether the time to leave has come
 BATCH_SECONDS = 30.0  # a batch that takes longer makes the process not ready, also where the thread hangs
 log = structlog.get_logger(__name__)
 
@@ -128,11 +129,26 @@ class PreparedBatch:
     batch: RecordBatch
     decoded: RoutedBatch
     after: PreparedBatch | None = None  # what was being stored; its checkpoint counted as stored
-    swept: int = 0  # checkpoints of parts that waited, as many as were stored before
+    swept: int = 0  # checkpoints of parts that waited, as many as were stored before it was built
     checkpoint: Checkpoint | None = None  # without its offsets
-    is_done: bool = False  # stored, or given up
+    is_tried: bool = False  # to build it, before it is its turn to be stored
+    is_built: Event = field(default_factory=Event)  # `checkpoint` is there; or it is done
+    is_done: Event = field(default_factory=Event)  # stored, or given up
     is_kept: bool = False  # `checkpoint` is what was stored
     rest: RecordBatch | None = None  # records that were handed over together with these, and are not read yet
+
+    @property
+    def requests(self) -> set[str]:
+        """Requests that its parts of calls are of."""
+        return {part.trace for part, _ in self.decoded.parts}
+
+    def awaited(self) -> Event | None:
+        """Return what has to come before this can be built: parts join what is stored of their request by then."""
+        if self.after is None or self.after.is_done.is_set():
+            return None
+        if not self.requests.isdisjoint(self.after.requests):
+            return self.after.is_done
+        return None if self.after.is_built.is_set() else self.after.is_built
 
 
 @dataclass(slots=True)
@@ -182,22 +198,45 @@ class Processor:
     def prepare(self, batch: RecordBatch) -> PreparedBatch:
         """Read what *batch* holds and score it, as if the batch that was prepared before it were stored.
 
-        Where a service is away for that, it is left to `store_batch`, which waits. So are batches with parts
-        of calls: those join what is stored. A batch of too many traces is parted: `rest` is to be prepared next.
+        Where that has to wait, for a service or for the batch before, it is left to `build_next` or `store_batch`.
+        A batch of too many traces is parted: `rest` is to be prepared next.
         """
         self.health.set_busy(AHEAD_PART, BATCH_SECONDS, "reading a batch")
         try:
             with self.metrics.timed(Stage.DECODE):
                 decoded = self.router.decode(batch.records, self.clock(), enough=self.max_traces)
             batch, rest = batch.parted(decoded.records)
-            after = None if self._last is None or self._last.is_done else self._last
-            prepared = self._last = PreparedBatch(batch, decoded, after, self._swept, rest=rest)
-            if not decoded.parts and (after is None or after.checkpoint is not None):
-                with suppress(Unavailable):
-                    prepared.checkpoint = self.builder.build(decoded, None if after is None else after.checkpoint)
+            prepared = PreparedBatch(batch, decoded, self._last, rest=rest)
+            self._last = prepared
+            if prepared.awaited() is None:
+                self._build(prepared)
             return prepared
         finally:
             self.health.set_ready(AHEAD_PART)
+
+    def build_next(self, prepared: PreparedBatch) -> None:
+        """Build what `prepare` left, as soon as the batch before it, which another thread stores, allows."""
+        while not prepared.is_tried and not self.stop.is_set():
+            awaited = prepared.awaited()
+            if awaited is not None:
+                awaited.wait(AWAIT_SECONDS)
+                continue
+            self.health.set_busy(AHEAD_PART, BATCH_SECONDS, "building a batch")
+            try:
+                self._build(prepared)
+            finally:
+                self.health.set_ready(AHEAD_PART)
+
+    def _build(self, prepared: PreparedBatch) -> None:
+        """Build *prepared*, which awaits nothing; where a service is away, `store_batch` does, and waits."""
+        prepared.is_tried = True
+        prepared.swept = self._swept  # first: what is swept while it is built undoes it
+        if prepared.after is not None and prepared.after.is_done.is_set():
+            prepared.after = None
+        with suppress(Unavailable):
+            before = None if prepared.after is None else prepared.after.checkpoint
+            prepared.checkpoint = self.builder.build(prepared.decoded, before)
+            prepared.is_built.set()
 
     def store_batch(self, prepared: PreparedBatch) -> dict[TopicPartition, int]:
         """Return the new next offsets; none where the batch was dropped or the stop came first.
@@ -216,7 +255,9 @@ class Processor:
                 runs[partition] = self.limit.add(record, runs[partition], bad=id(record) in invalid)
             return self._store(prepared, plan_spans(batch, runs))
         finally:
-            prepared.is_done, prepared.after = True, None
+            prepared.after = None
+            prepared.is_built.set()
+            prepared.is_done.set()
             self.health.set_ready(BATCH_PART)
 
     def _store(self, prepared: PreparedBatch, spans: dict[TopicPartition, Span]) -> dict[TopicPartition, int]:
@@ -232,6 +273,8 @@ class Processor:
             try:
                 self._set_aside(batch, decoded.rejected)
                 checkpoint = checkpoint or self.builder.build(decoded)
+                prepared.checkpoint = prepared.checkpoint or checkpoint  # the next one may be built on it meanwhile
+                prepared.is_built.set()
                 if checkpoint.rejected:
                     self._set_aside(batch, checkpoint.rejected)
                 ids = (item.trace.trace_id for item in checkpoint.observed.traces)

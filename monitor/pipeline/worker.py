@@ -310,6 +310,7 @@ class Worker:
                 left: RecordBatch | None = None
                 while self._ahead.acquire() and (batch := left or self._queue.get()) is not None:
                     prepared = self._processor.prepare(batch)
+                    self._processor.build_next(prepared)
                     self._prepared.put(prepared)
                     left = None if self._processor.stop.is_set() else prepared.rest
         finally:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from monitor.ingest.join_call import Held
 from monitor.ingest.part import Part
 from monitor.pipeline.checkpoint import Checkpoint
+from monitor.postgres.binary import array_of_texts
 from monitor.postgres.copy import driver_of
 
 # Two workers that store one half of a call each at the same time see nothing of each other: so long after it came,
@@ -55,7 +56,7 @@ _COUNT = "select count(*), coalesce(extract(epoch from now() - min(received_at))
 
 def parts_of(connection: Connection, traces: Sequence[str]) -> list[Held]:
     """Return what waits of the requests *traces*, in the order in which it came."""
-    rows = driver_of(connection).execute(_PARTS, [list(traces)])
+    rows = driver_of(connection).execute(_PARTS, [array_of_texts(traces)])
     return [
         Held(_DECODER.decode(part), (topic, partition, offset), age, number)
         for number, age, topic, partition, offset, part in rows

@@ -17,6 +17,7 @@ _BUSY = (
     b"retry-after: 5\r\nconnection: close\r\ncontent-length: 21\r\n\r\ntoo many connections\n"
 )
 END_ANSWER = "end_answer"  # in a request's state: what ends an answer that does not end by itself
+STOPPING = "stopping"  # likewise: the server stops, so that such an answer had better not begin
 _LATE = b"the request did not arrive in time\n"
 _QUIET_SECONDS = 10.0  # between two warnings of one kind in the log
 
@@ -103,9 +104,10 @@ class BoundedProtocol(H11Protocol):
     def shutdown(self) -> None:
         super().shutdown()
         if self.cycle is not None and not self.cycle.response_complete:
-            end = self.cycle.scope.get("state", {}).get(END_ANSWER)
-            if end is not None:
-                end()
+            state = self.cycle.scope.setdefault("state", {})
+            state[STOPPING] = True
+            if END_ANSWER in state:
+                state[END_ANSWER]()
 
     def pause_writing(self) -> None:
         super().pause_writing()

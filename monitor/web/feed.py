@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from monitor.errors import Unavailable
-from monitor.web.connection import END_ANSWER
+from monitor.web.connection import END_ANSWER, STOPPING
 from monitor.web.problem import answer
 
 MAX_STREAMS = 64  # of one process; who comes later asks from time to time instead
@@ -137,7 +137,9 @@ class EventStream(Response):
                 503, "as many streams of changes are open as there may be: ask again from time to time", headers
             )
             return await full(scope, receive, send)
-        scope.setdefault("state", {})[END_ANSWER] = listener.end
+        state = scope.setdefault("state", {})
+        state[END_ANSWER] = listener.end
+        listener.ended = STOPPING in state
         departure = asyncio.create_task(_until_gone(receive, listener))
         term = asyncio.get_running_loop().call_later(self._feed.stream_seconds, listener.end)
         try:

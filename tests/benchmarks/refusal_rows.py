@@ -3,8 +3,9 @@
     python -m tests.benchmarks.refusal_rows OUT.jsonl
     python -m retrain refusal --labels OUT.jsonl retrain/refusals/authored.jsonl --out FOLDER
 
-What is shipped is trained on XSTest, on refusal_direction, and on ordinary answers of the human pairs that no pattern
-takes for a refusal (nobody labelled those). do_not_answer and alpaca_eval are no part: their licences exclude commerce.
+What is shipped is trained on XSTest, on refusal_direction, on some answers of hh_rlhf, whose labels are kept here, and
+on ordinary answers of the human pairs that no pattern takes for a refusal (nobody labelled those). do_not_answer and
+alpaca_eval are no part: their licences exclude commerce.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from retrain.refusal_rows import LabelledAnswer
 
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 AUTHORED = Path(__file__).resolve().parents[2] / "retrain" / "refusals" / "authored.jsonl"
+HH_LABELS = AUTHORED.with_name("hh_rlhf.jsonl")  # by one reader, a language model, to whom a label was plain
 PAIRS = ("pandalm_test", "oasst_en100_ranked", "mtbench_human_llmbar", "finegrained_qa_dev")
 EVERY = 4  # of the pairs' answers one is taken: ten thousand ordinary ones would outweigh all refusals
 LABELS = {"1_full_compliance": "none", "2_full_refusal": "full", "3_partial_refusal": "partial"}
@@ -76,6 +78,25 @@ def direction_answers() -> list[LabelledAnswer]:
     ]
 
 
+def harmless_answers() -> list[LabelledAnswer]:
+    """Return the labelled answers of hh_rlhf, to the last turn of their dialogue."""
+    pairs = {row["i"]: row for row in read(SHARED_DATA / "hh_rlhf_harmless_test" / "pairs.jsonl.gz")}
+    labels = [json.loads(line) for line in HH_LABELS.read_text(encoding="utf-8").splitlines()]
+    return [
+        _answer(_last_turn(pairs[one["i"]]["prompt"]), pairs[one["i"]][one["side"]], one["refusal"], "hh_rlhf", "hh")
+        for one in labels
+    ]
+
+
+def _last_turn(dialogue: str) -> str:
+    return dialogue.rpartition("\n\nHuman: ")[2].removesuffix("\n\nAssistant:").strip()
+
+
+def training_answers() -> list[LabelledAnswer]:
+    """Return what the shipped weights are trained on, without the authored rows."""
+    return [*xstest_answers(), *direction_answers(), *harmless_answers(), *ordinary_pairs()]
+
+
 def ordinary_pairs() -> list[LabelledAnswer]:
     found = [
         _answer(row["prompt"], row[side], "none", "human_pairs", name)
@@ -111,7 +132,7 @@ def _answer(prompt: str, answer: str, label: str, source: str, model: str) -> La
 
 
 def main() -> int:
-    rows = [*xstest_answers(), *direction_answers(), *ordinary_pairs()]
+    rows = training_answers()
     Path(sys.argv[1]).write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
     return 0
 

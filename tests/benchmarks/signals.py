@@ -35,12 +35,10 @@ from tests.benchmarks.refusal_rows import (
     SHARED_DATA,
     alpaca,
     authored,
-    direction_answers,
     do_not_answer,
-    ordinary_pairs,
     published_rates,
+    training_answers,
     xstest,
-    xstest_answers,
 )
 from tests.benchmarks.report import machine, options, table, write_json
 from tests.traces import trace
@@ -118,7 +116,7 @@ def _reach(truth: Mask, found: Floats) -> float:
 
 def left_out_models() -> Iterator[Agreement]:
     """Yield how each model of XSTest is judged by a fit on all that is no answer of its family."""
-    rows = [*xstest_answers(), *direction_answers(), *ordinary_pairs(), *authored()]
+    rows = [*training_answers(), *authored()]
     raw, read = xstest(), Read.of(rows)
     family = np.array([FAMILIES.get(row.model, "") if row.source == "xstest" else "" for row in rows])
     for model, own in FAMILIES.items():
@@ -135,7 +133,7 @@ def left_out_models() -> Iterator[Agreement]:
 
 
 def left_out_sources() -> Iterator[Agreement]:
-    rows = [*xstest_answers(), *direction_answers(), *ordinary_pairs(), *authored()]
+    rows = [*training_answers(), *authored()]
     read, source = Read.of(rows), np.array([row.source for row in rows])
     for name in ("xstest", "refusal_direction"):
         inside = np.flatnonzero(source == name)

@@ -100,7 +100,7 @@ def test_the_console_tells_what_signals_mean_and_which_own_ones_fail(
     expect(page.locator("#signals-list")).to_contain_text("it holds <i>an x</i>")
     expect(page.locator("#signals-list")).not_to_contain_text("the call failed")
     meaning = "how surely the answer declines what it was asked"
-    expect(page.locator("#streams-rows [data-part=signal]")).to_have_attribute("title", meaning)
+    expect(page.locator("#heatmap-columns th").last).to_have_attribute("title", meaning)
 
 
 def test_the_console_says_what_goes_with_the_reward_in_the_latest_traces(
@@ -111,7 +111,7 @@ def test_the_console_says_what_goes_with_the_reward_in_the_latest_traces(
     monitor.together.append(RewardCorrelation.of(("m", "s", "bold"), None, now))
     monitor.together.append(RewardCorrelation.of(("old", "s", "bold"), None, few))
     page.goto(address)
-    told = "Reward goes with: response_length +0.60 (baseline +0.10, moved); bold +0.60 (baseline not known)."
+    told = "Reward goes with: bold +0.60 (baseline not known); response_length +0.60 (baseline +0.10, moved)."
     expect(page.locator("#correlations")).to_have_text(told)
     expect(page.locator("#correlations")).to_have_attribute("data-tone", "warning")
 
@@ -122,7 +122,7 @@ def test_a_cohort_named_in_html_is_shown_as_text(page: Page, address: str, monit
     monitor.statuses = [stream_status(key=alarm.alarm.stream, unit="tokens", mean=424.0, evidence_log=1.02)]
     page.goto(address)
     expect(page.locator("#alarms-list .cohort")).to_have_text(HOSTILE)
-    expect(page.locator("#streams-rows [data-part=cohort]")).to_have_text(HOSTILE)
+    expect(page.locator("#heatmap-rows .name")).to_have_text(HOSTILE)
     expect(page.locator("#alarms-list .effect")).to_have_text("+214 tokens [+120.5, +310.2]")
     expect(page.locator("#alarms-list")).to_contain_text("after 37 traces")
     page.locator("#alarms-list summary").click()
@@ -161,7 +161,7 @@ def test_the_streams_that_moved_today_stand_folded_beside_the_streams(
 ) -> None:
     monitor.statuses = [stream_status()]
     page.goto(address)
-    expect(page.locator("#streams-rows tr")).to_have_count(1)
+    expect(page.locator("#heatmap-rows tr")).to_have_count(1)
     expect(page.locator("#moved")).to_be_hidden()
     monitor.told = {NOW.date(): moved_on(NOW.date(), (HOSTILE, 30.0, True), ("region=eu", 12.0, False))}
     expect(page.locator("#moved summary")).to_contain_text("2 streams moved on 2026-11-21")
@@ -198,13 +198,13 @@ def test_hostile_labels_are_shown_as_visible_text_everywhere(
     monitor.frozen = replace(BASELINE, note="".join(LABELS.values()), created_by=names()[0])
     monitor.counts = replace(monitor.counts, dead_letters=dict.fromkeys(names(), 1))
     page.goto(address)
-    expect(page.locator("#streams-rows tr").first).to_be_visible()
+    expect(page.locator("#heatmap-rows tr").first).to_be_visible()
     page.locator("#jobs-all").click()
     for fold in page.locator("main details > summary").all():
         if fold.is_visible():
             fold.click()
     expect(page.locator(".events li").first).to_be_visible()
-    shown = page.locator("#streams-rows [data-part=cohort]").all_text_contents()
+    shown = page.locator("#heatmap-rows .name").all_text_contents()
     cut = {
         label: f"{label[:1000]}… ({len(label) - 1000} more characters)"
         for label in LABELS.values()
@@ -336,24 +336,6 @@ def test_incidents_that_ended_and_those_that_watch_the_traffic_are_shown_too(
     expect(page.locator("#ended-summary")).to_have_text("1 ended incident")
     page.locator("#ended-summary").click()
     expect(page.locator("#ended-list")).to_contain_text("recovered 2026-11-21 12:00:00Z")
-
-
-def test_the_streams_of_a_former_scorer_and_those_long_silent_are_dimmed_at_the_end(
-    page: Page, address: str, monitor: InMemoryMonitor
-) -> None:
-    champion = RegisteredModel("b" * 12, "b" * 64, NOW, None, None)
-    monitor.registry = Models(champion, None, (), NOW, "dispatcher")
-    monitor.statuses = [
-        stream_status(key=StreamKey("refusal", "*", "chat-1", "1"), last_timestamp=NOW - timedelta(hours=2)),
-        stream_status(key=StreamKey("reward", "*", "chat-2", "a" * 12), evidence_log=1.5),
-        stream_status(key=StreamKey("reward", "*", "chat-2", "b" * 12)),
-        stream_status(key=StreamKey("refusal", "*", "chat-2", "1")),
-    ]
-    page.goto(address)
-    rows = page.locator("#streams-rows tr")
-    expect(rows.locator("[data-part=scorer]")).to_have_text(["", "b" * 8, "", "a" * 8])
-    expect(rows.locator("[data-part=model]")).to_have_text(["chat-2", "chat-2", "chat-1", "chat-2"])
-    assert [row.get_attribute("data-past") is not None for row in rows.all()] == [False, False, True, True]
 
 
 def test_a_job_s_fold_tells_its_history_as_it_grows(page: Page, address: str, monitor: InMemoryMonitor) -> None:

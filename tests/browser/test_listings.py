@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from monitor.domain.audit import AuditRow
 from monitor.domain.job import Check, JobState, RunProgress, Verdict
 from monitor.domain.view import BaselineSummary
+from monitor.drift.summary import SignalSummary
 from monitor.runs.lineage import Lineage
 from monitor.runs.model import ModelDetail, Models, RegisteredModel
 from monitor.telemetry.health import Health
@@ -99,6 +100,20 @@ def test_a_model_s_lineage_leads_to_the_champion_it_was_judged_against(page: Pag
     page.locator("#reward-list #model-reward-2 .facts a").click()
     page.wait_for_url("**/models?version=reward-1#model-reward-1")
     expect(page.locator("#reward-list #model-reward-1 details")).to_have_attribute("open", "")
+
+
+def test_a_baseline_tells_which_laws_are_of_another_window_than_its_own(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    numbers = (600, 128.0, 3.0, "mean", 0.0, 12.8, 12.8, 0.0, 0.0, (), "e_detector")
+    monitor.stored_records.expected = (
+        SignalSummary("response_length", "tokens", "tokens", *numbers),
+        SignalSummary("user_score", HOSTILE, "value", *numbers, made_from="first values", since=900),
+    )
+    page.goto(f"{address}/baselines")
+    page.get_by_text("What it expects").click()
+    made_from = page.locator("td[data-label='Made from']")
+    expect(made_from).to_have_text(["the window", "its own first values, up to place 900"])
 
 
 def test_filters_and_the_page_stand_in_the_url_and_unknown_ones_are_refused(page: Page, address: str) -> None:

@@ -226,7 +226,7 @@ class InMemoryMonitor:
 
     def versions(self) -> dict[str, str]:
         self._reach()
-        streams = (self.statuses, self.registry, self.stored)
+        streams = (self.statuses, self.registry, self.stored, self.told)
         models = (self.registry, self.announced, self.frozen, self.anchored, self.together)
         told = {"counts": self.overview(), "incidents": self.stored, "streams": streams, "models": models}
         jobs = (self.kept, self.history, self.planned, self.lacking, self.baking)

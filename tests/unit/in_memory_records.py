@@ -22,7 +22,7 @@ from monitor.domain.stored_trace import (
 )
 from monitor.domain.view import BaselineSummary
 from monitor.drift.preview import FreezePreview, LawChange
-from monitor.drift.summary import BaselineLaws
+from monitor.drift.summary import BaselineLaws, SignalSummary
 from monitor.errors import Conflict
 
 DAY = date(2026, 11, 21)
@@ -58,6 +58,7 @@ class InMemoryRecords:
     audited: list[AuditRow] = field(default_factory=list)  # oldest first
     stored: int = 1000  # traces
     laws: tuple[LawChange, ...] = ()  # that a preview tells
+    expected: tuple[SignalSummary, ...] = ()  # of every baseline
 
     def traces(self, query: TraceQuery, *, limit: int, after: TracePlace | None = None) -> FoundTraces:
         numbered = [(TracePlace(row.stored_on, 1, number), row) for number, row in enumerate(self.rows)][::-1]
@@ -93,7 +94,7 @@ class InMemoryRecords:
         return next((row for row in self.frozen if row.baseline_id == baseline_id), None)
 
     def laws_of(self, baseline_id: int) -> BaselineLaws | None:
-        return None if self.summary(baseline_id) is None else BaselineLaws(baseline_id, 0, (), ())
+        return None if self.summary(baseline_id) is None else BaselineLaws(baseline_id, 0, self.expected, ())
 
     def preview(self, window: TraceWindow) -> FreezePreview:
         start, stop = window_bounds(window, self.stored)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
@@ -17,6 +19,7 @@ from structlog.testing import capture_logs
 from monitor.domain.job import JobState
 from monitor.telemetry.health import Health
 from monitor.web.app import create_app
+from monitor.web.auth import identify_viewer
 from monitor.web.feed import Feed
 from monitor.web.server import WebServer
 from tests.unit.in_memory_ports import InMemoryMonitor, a_job, stored_alarm
@@ -71,15 +74,27 @@ class Served:
 
 
 @contextmanager
-def serving(monitor: InMemoryMonitor, feed: dict[str, Any], tokens: dict[str, str] | None = None) -> Iterator[Served]:
+def serving(
+    monitor: InMemoryMonitor,
+    feed: dict[str, Any],
+    tokens: dict[str, str] | None = None,
+    slow: threading.Event | None = None,  # set when somebody is asked who they are, which then takes a while
+) -> Iterator[Served]:
     health = Health(["web"])
     app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens=tokens or {})
     app.state.feed = Feed(lambda: monitor.versions() | {"health": ""}, **{"look_seconds": 0.05, **feed})
+    if slow is not None:
+        app.dependency_overrides[identify_viewer] = partial(take_time, slow)
     server = WebServer(app, host="127.0.0.1", port=0, health=health)
     try:
         yield Served(f"http://127.0.0.1:{server.start()}", server.stop)
     finally:
         server.stop()
+
+
+def take_time(arrived: threading.Event) -> None:
+    arrived.set()
+    time.sleep(0.5)
 
 
 @contextmanager
@@ -180,6 +195,24 @@ def test_a_server_that_stops_ends_its_streams_at_once(monitor: Looking) -> None:
         assert time.monotonic() - began < 4.0  # for requests in flight it would wait five seconds
         with pytest.raises(EOFError):
             reader.event()
+
+
+def test_a_stream_that_is_asked_for_while_the_server_stops_does_not_begin(monitor: Looking) -> None:
+    arrived = threading.Event()
+    with serving(monitor, {}, slow=arrived) as server:
+        asking = threading.Thread(target=lambda: suppressed(server.address))
+        asking.start()
+        assert arrived.wait(WAIT_SECONDS)
+        began = time.monotonic()
+        server.stop()
+        assert time.monotonic() - began < 4.0
+        asking.join(WAIT_SECONDS)
+        assert not asking.is_alive()
+
+
+def suppressed(address: str) -> None:
+    with suppress(httpx.HTTPError):
+        httpx.get(address + PATH, timeout=WAIT_SECONDS)
 
 
 def test_a_stream_ends_after_its_time_so_that_who_listens_is_asked_again_who_they_are(monitor: Looking) -> None:

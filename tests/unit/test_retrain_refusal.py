@@ -124,7 +124,7 @@ def test_a_share_comes_with_the_exact_interval() -> None:
     assert share_of(100, 100) == (1.0, 0.9638, 1.0)
 
 
-def test_an_answer_is_passed_over_only_where_its_words_weigh_less_than_nearly_every_refusal_s() -> None:
+def test_an_answer_is_passed_over_only_where_its_words_weigh_less_than_every_refusal_s() -> None:
     tokens = {
         "wrong": (0.9, 0.0),
         "harm": (0.6, 0.0),

@@ -46,7 +46,10 @@ _PREFIXES = (
     "langfuse.trace.metadata.",
 )
 _METADATA = ("metadata", "langfuse.trace.metadata", "metadata.requester_metadata")
+_PARAMETERS = "llm.invocation_parameters"
 _TAGS = ("tag.tags", "tags", "langfuse.trace.tags", "metadata.tags")
+_TAGGED = frozenset(_TAGS)
+_BESIDE = frozenset({*_METADATA, _PARAMETERS})
 
 
 class Asker(Struct, gc=False):
@@ -60,9 +63,10 @@ def find_asker(attributes: Attributes, outer: Attributes, keys: frozenset[str]) 
     conversation = first_text(attributes, CONVERSATION)
     user = first_text(attributes, USER)
     if keys or conversation is None or user is None:
-        sides = list(_sides(attributes))
-        conversation = conversation or _first_of(sides, _SESSION_WORDS)
-        user = user or _first_of(sides, _USER_WORDS)
+        sides = [] if _BESIDE.isdisjoint(attributes) else list(_sides(attributes))
+        if sides:
+            conversation = conversation or _first_of(sides, _SESSION_WORDS)
+            user = user or _first_of(sides, _USER_WORDS)
         labels = _labels(keys, attributes, outer, sides) if keys else {}
     else:
         labels = {}
@@ -83,7 +87,7 @@ def _sides(attributes: Attributes) -> Iterator[dict[str, Any]]:
     for name in _METADATA:
         if (value := attributes.get(name)) and isinstance(found := load(value)[0], dict):
             yield found
-    parameters = attributes.get("llm.invocation_parameters")
+    parameters = attributes.get(_PARAMETERS)
     if isinstance(parameters, str) and ('"metadata"' in parameters or '"user"' in parameters):
         found = load(parameters)[0]
         if isinstance(found, dict):
@@ -99,11 +103,11 @@ def _first_of(sides: list[dict[str, Any]], words: tuple[str, ...]) -> str | None
 def _labels(
     keys: frozenset[str], attributes: Attributes, outer: Attributes, sides: list[dict[str, Any]]
 ) -> dict[str, str]:
-    tags = dict(_tags(attributes, sides))
+    tags = dict(_tags(attributes, sides)) if sides or not _TAGGED.isdisjoint(attributes) else {}
     labels = {}
     for key in keys:
         found = first_text(attributes, _names(key))
-        found = found or _first_of(sides, (key,)) or tags.get(key) or _label(outer.get(key))
+        found = found or (_first_of(sides, (key,)) if sides else None) or tags.get(key) or _label(outer.get(key))
         if found:
             labels[key] = found
     return labels

@@ -23,7 +23,9 @@ CACHED_INPUT_TOKENS = (
     "ai.usage.cachedInputTokens",
 )
 _SCHEMAS = ("gen_ai.request.structured_output_schema", "ai.schema")
+_TYPES = ("gen_ai.output.type", "gen_ai.openai.request.response_format")
 _REQUESTS = ("llm.invocation_parameters", "langfuse.observation.model.parameters")
+_FORMS = frozenset({*_SCHEMAS, *_TYPES, *_REQUESTS})
 
 
 def first_token_seconds(span: Span) -> float | None:
@@ -44,10 +46,12 @@ def first_token_seconds(span: Span) -> float | None:
 
 def asked_form(attributes: Attributes) -> tuple[str | None, str | None]:
     """Return the output type that was asked for, and its schema."""
+    if _FORMS.isdisjoint(attributes):
+        return None, None
     schema = next((found for name in _SCHEMAS if (found := schema_text(attributes.get(name))) is not None), None)
     if schema is not None:
         return "json", schema
-    told = attributes.get("gen_ai.output.type") or attributes.get("gen_ai.openai.request.response_format")
+    told = next((told for name in _TYPES if (told := attributes.get(name))), None)
     if told:
         kind = output_form(told)[0]
         return kind or (told if isinstance(told, str) else None), None

@@ -49,16 +49,17 @@ def decode_traces(record: Record, limits: DecodeLimits, now: datetime) -> Iterat
 
 def decode_payload(value: bytes | None, record: Record, limits: DecodeLimits, now: datetime) -> Outcome:
     """Read one payload of *record*; the contract is that of the native `decode_trace`."""
-    kind = parse_json(_KIND, value)
-    if isinstance(kind, InvalidTrace):
-        return kind
-    if kind.cache_hit:
-        return Skipped(SkipReason.CACHE_HIT)
-    if not kind.asks_a_model:
-        return Skipped(SkipReason.OTHER_SPAN)
     payload = parse_json(_PAYLOAD, value)
-    if isinstance(payload, InvalidTrace):
-        return payload
+    if isinstance(payload, InvalidTrace) or not payload.is_usual:
+        kind = parse_json(_KIND, value)
+        if isinstance(kind, InvalidTrace):
+            return kind
+        if kind.cache_hit:
+            return Skipped(SkipReason.CACHE_HIT)
+        if not kind.asks_a_model:
+            return Skipped(SkipReason.OTHER_SPAN)
+        if isinstance(payload, InvalidTrace):
+            return payload
     trace = to_trace(payload, record, limits)
     if isinstance(trace, InvalidTrace):
         return trace
@@ -106,11 +107,14 @@ def to_trace(payload: LitellmPayload, record: Record, limits: DecodeLimits) -> T
 
 
 def labels_of(payload: LitellmPayload, keys: frozenset[str]) -> dict[str, str]:
-    return {
-        key: (value if isinstance(value, str) else msgspec.json.encode(value).decode())[:MAX_NAME_CHARACTERS]
-        for key, value in (payload.labels if keys else {}).items()
-        if key in keys and isinstance(value, str | int | float) and value != ""
-    }
+    labels: dict[str, str] = {}
+    sources = payload.labels if keys else ()
+    for key in keys:
+        value = next((source[key] for source in sources if key in source), None)
+        if isinstance(value, str | int | float) and value != "":
+            told = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            labels[key] = told[:MAX_NAME_CHARACTERS]
+    return labels
 
 
 def times_of(payload: LitellmPayload, record: Record) -> tuple[datetime, float | None] | InvalidTrace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 import msgspec
@@ -13,6 +14,7 @@ from monitor.ingest.formats.output_form import output_form
 ANSWERING = frozenset(  # the call types whose answer is a policy's; of others, those whose response looks like one
     {"completion", "text_completion", "responses", "anthropic_messages", "generate_content", "generate_content_stream"}
 )
+_USUAL = ANSWERING | {kind.removeprefix("a") for kind in ANSWERING}
 NOBODY = "default_user_id"  # whom the proxy names where keys have no owners
 TURNED_AWAY = frozenset(  # LiteLLM itself said no: no model was called
     {"ProxyException", "ProxyModelNotFoundError", "HTTPException", "BudgetExceededError"}
@@ -120,6 +122,8 @@ class LitellmPayload(Struct, frozen=True):
 
     id: str | None = None
     litellm_call_id: str | None = None
+    call_type: str | None = None
+    cache_hit: bool | None = None
     trace_id: Text | None = None  # the session's, where one was given
     session_id: Text | None = None
     status: str | None = None
@@ -142,6 +146,12 @@ class LitellmPayload(Struct, frozen=True):
     response: LitellmResponse | str | list[Any] | None = None
     error_str: str | None = None
     error_information: LitellmError | None = None
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether a model was asked and answered, by what it says of itself; else `LitellmKind` decides."""
+        kind = (self.call_type or "").removeprefix("a")
+        return kind in _USUAL and self.status == "success" and not self.cache_hit
 
     @property
     def name(self) -> str | None:
@@ -198,16 +208,16 @@ class LitellmPayload(Struct, frozen=True):
         return output_form(asked.response_format or text)
 
     @property
-    def labels(self) -> dict[str, Any]:
-        """Whatever may be a label: a tag `key:value` before metadata; a bare tag is `true`."""
+    def labels(self) -> tuple[Mapping[str, Any], ...]:
+        """Whatever may be a label, the first that names it: a tag `key:value` before metadata; a bare tag is `true`."""
         metadata = self.metadata or {}
-        told: dict[str, Any] = {"model_group": self.model_group, "custom_llm_provider": self.custom_llm_provider}
-        for source in (metadata, metadata.get("requester_metadata"), metadata.get("spend_logs_metadata")):
-            told |= source if isinstance(source, dict) else {}
+        tags = {}
         for tag in self.request_tags or ():
             key, colon, value = tag.partition(":") if isinstance(tag, str) else ("", "", "")
-            told[key.strip()] = value.strip() if colon else "true"
-        return told
+            tags[key.strip()] = value.strip() if colon else "true"
+        beside = (metadata.get("spend_logs_metadata"), metadata.get("requester_metadata"))
+        own = {"model_group": self.model_group, "custom_llm_provider": self.custom_llm_provider}
+        return (tags, *[source for source in beside if isinstance(source, dict)], metadata, own)
 
 
 def _is(value: Any) -> TypeGuard[dict[str, Any]]:
@@ -223,5 +233,9 @@ def joined(content: Content) -> str:
 
 def first_name(*names: object) -> str | None:
     """Return the first of *names* that can be one."""
-    texts = (str(name) for name in names if isinstance(name, str | int) and not isinstance(name, bool))
-    return next((text for text in texts if text.strip() and len(text) <= MAX_NAME_CHARACTERS), None)
+    for name in names:
+        if name is not None and isinstance(name, str | int) and not isinstance(name, bool):
+            text = str(name)
+            if text and len(text) <= MAX_NAME_CHARACTERS and not text.isspace():
+                return text
+    return None

@@ -19,6 +19,7 @@ from monitor.errors import InvalidTrace
 from monitor.ingest.decode import Reason
 from monitor.ingest.formats.otlp_wire import Attributes, LogLine, Span, SpanEvent, Telemetry, is_wanted
 
+_ERROR = Status.STATUS_CODE_ERROR
 M = TypeVar("M", bound=Message)
 
 
@@ -97,7 +98,7 @@ def _span(span: WireSpan, outer: Attributes) -> Span:
             for event in span.events
             if is_wanted(event.name)
         ],
-        status.code == Status.STATUS_CODE_ERROR,
+        status.code == _ERROR,
         status.message,
         span.dropped_attributes_count,
     )
@@ -110,13 +111,10 @@ def _line(record: LogRecord, outer: Attributes) -> LogLine:
 
 
 def _attributes(pairs: Iterable[KeyValue]) -> Attributes:
-    return {pair.key: _value(pair.value) for pair in pairs}
+    return {pair.key: pair.value.string_value or _value(pair.value) for pair in pairs}  # most values are texts
 
 
 def _value(value: AnyValue) -> Any:
-    text = value.string_value  # what most values are: one question instead of two
-    if text:
-        return text
     kind = value.WhichOneof("value")
     if kind == "array_value":
         return [_value(each) for each in value.array_value.values]

@@ -17,10 +17,11 @@ from msgspec import Struct
 from monitor.signals.refusal import lexicon, phrases
 from monitor.signals.refusal.cues import Cues
 from monitor.signals.refusal.patterns import cites_policy, declines, disapproves, find_cues, opening_of
+from monitor.signals.refusal.relation import NAMES, Manner, relation_of
 from monitor.signals.refusal.text import fold
 from monitor.signals.refusal.words import WORD, stem, words_of
 
-VERSION = "1"  # raise it with every change of what is read: a model knows the features of its own version alone
+VERSION = "2"  # raise it with every change of what is read: a model knows the features of its own version alone
 HEAD_WORDS = 70
 TAIL_CHARACTERS = 260
 TAIL_WORDS = 40
@@ -51,6 +52,7 @@ DENSE = (
     *("overlap", "overlap_first", "novelty", "negation_overlap", "why_negation", "why_moral", "how_list", "how_moral"),
     *("make_first", "long_pattern", "listed_pattern", "short_pattern", "short_plain", "cues_first", "moral_no_list"),
     *("tail_offers", "tail_cues"),
+    *NAMES,
 )
 
 
@@ -67,7 +69,7 @@ class Look(Struct, frozen=True, gc=False):
     def may_refuse(self) -> bool:
         """Say whether anything in it is ever found in a refusal: most ordinary answers hold nothing of it.
 
-        Of 3,132 labelled refusals 23 hold nothing either; the model gives none of those .16 or more.
+        Of 3,132 labelled refusals 25 hold nothing either; the model gives none of those .35 or more.
         """
         if not _TELLING.isdisjoint(self.distinct):
             return True
@@ -260,10 +262,11 @@ def numbers_of(prompt: str, look: Look, said: Said) -> list[float]:
     body = fold(response[:BODY_CHARACTERS])
     overlap = sum([word in body for word in asked]) / len(asked) if asked else 0.5
     overlap_first = min(opening.count(ASKED) / len(asked), 1.0) if asked else 0.5
+    advice = min(len(lexicon.ADVICE & distinct), 4) / 2.0
     return [
         pattern, declined, disapproved, cited, bool(phrases.IMPROPER_TO_HELP.search(head)) if moral else 0.0,
         declining / 2.0, _declining(body) / 2.0, moral, min(len(lexicon.MORAL & first), 3) / 2.0,
-        min(len(lexicon.ADVICE & distinct), 4) / 2.0, min(len(lexicon.FIRST & distinct), 4) / 2.0,
+        advice, min(len(lexicon.FIRST & distinct), 4) / 2.0,
         negated_first, min(len(lexicon.NEGATION & distinct), 4) / 2.0,
         min((found & _DISCLAIMERS).bit_count(), 2), min((found & _NO_OPINION).bit_count(), 2),
         min((found & _IMPORTANT).bit_count(), 2), min((found & _PIVOTS).bit_count(), 2),
@@ -275,6 +278,7 @@ def numbers_of(prompt: str, look: Look, said: Said) -> list[float]:
         bool(lexicon.MAKE.match(prompt)) and of_self, pattern * (len(response) > LONG), pattern * lists,
         pattern * short, short * (not pattern), bool(declining) * of_self, (lists == 0.0) * moral,
         min(_count(lexicon.OFFERS, tail), 2), min(_declining(tail), 2),
+        *relation_of(prompt, head, asked=asked, words=distinct, manner=Manner(moral, advice, negated_first, lists)),
     ]  # fmt: skip
 
 

@@ -33,7 +33,11 @@ NEGATION = _words(
     "no not never none nobody nothing cannot can't don't doesn't isn't aren't won't wouldn't shouldn't false incorrect"
     " inaccurate untrue myth misconception without nor"
 )
-TELLING = FIRST | MORAL | {"sorry", "let's", "ai"}
+CONDEMNING = _words(
+    "tragic tragedy atrocity atrocitie condemn condemned horrific suffering innocent genocide devastating heinou"
+    " brutal victim deplorable unjust oppression loss"
+)
+TELLING = FIRST | MORAL | CONDEMNING | {"sorry", "let'", "ai"}
 TURNING = NEGATION | {"however", "but"}
 
 DECLINE_CUES = (
@@ -70,4 +74,29 @@ HOW = re.compile(
 )
 MAKE = re.compile(
     r"\s*(?:please )?(?:write|create|make|generate|draft|compose|develop|design|tell|come up)\b", re.IGNORECASE
+)
+
+# Of a prompt.
+HOSTILE = _words(
+    "kill killing murder murdering suicide suicidal bomb bombing explosive weapon gun guns poison drug cocaine"
+    " heroin meth steal stealing stolen rob robbing robbery burglary shoplift hack hacking hacker malware ransomware"
+    " phishing virus fraud fraudulent scam scamming forge fake counterfeit launder laundering blackmail extort bribe"
+    " kidnap abduct torture rape assault abuse abusing harass harassing stalk bully bullying threaten attack"
+    " attacking shoot shooting stab strangle hurt harm beat punch destroy sabotage arson terrorist terrorism smuggle"
+    " smuggling trafficking illegal illegally crime criminal cheat cheating spy porn nude sexist racist hate hateful"
+    " slur insult offensive genocide massacre holocaust nazi hitler slavery slave exterminate eradicate revenge"
+    " manipulate evade bypass dangerou lethal undetected traceles secretly deepfake misinformation conspiracy"
+    " propaganda pedophilia incest"
+)
+GROUP = _words(
+    "people person woman women man men girl boy boys gay gays lesbian bisexual trans transgender queer homosexual"
+    " black white asian latino hispanic jew jews jewish muslim islam christian hindu buddhist sikh atheist immigrant"
+    " refugee migrant foreigner minority disabled deaf blind elderly homeles poor fat indigenou native roma african"
+    " mexican chinese indian arab race gender religion culture female male feminist kid kids children teenager"
+    " community ethnic"
+)
+# Without one of these words no premise is denied.
+DENYING = NEGATION | _words(
+    "isn't shouldn't myth misconception stereotype overgeneralization generalization generalize generalizing"
+    " overgeneralize generalisation generalise assumption unfounded baseles"
 )

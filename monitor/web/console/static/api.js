@@ -2,6 +2,9 @@
 
 const TOKEN = "rlhf-monitor-token";
 const PATIENCE_MILLISECONDS = 10_000;
+const MAX_KEPT = 60; // answers
+
+const kept = new Map(); // the latest answer of a path with its tag, so that nothing comes twice
 
 export class Refused extends Error {
   constructor(status, detail) {
@@ -19,11 +22,32 @@ export function hasToken() {
 }
 
 export function dropToken() {
+  kept.clear();
   sessionStorage.removeItem(TOKEN);
 }
 
+// What the server answers; the very same value where nothing has changed since it was read last.
 export async function read(path) {
-  return answerOf(await ask(path, { headers: headers(), cache: "no-store" }));
+  const known = kept.get(path);
+  const condition = known === undefined ? {} : { "If-None-Match": known.tag };
+  const response = await ask(path, { headers: { ...headers(), ...condition }, cache: "no-store" });
+  if (response.status === 304 && known !== undefined) return known.value;
+  const value = await answerOf(response);
+  keep(path, response.headers.get("ETag"), value);
+  return value;
+}
+
+function keep(path, tag, value) {
+  kept.delete(path);
+  if (tag !== null) kept.set(path, { tag, value });
+  if (kept.size > MAX_KEPT) kept.delete(kept.keys().next().value);
+}
+
+// An answer that goes on and on, until `signal` says that it is enough.
+export async function open(path, signal) {
+  const response = await fetch(path, { headers: headers(), cache: "no-store", signal });
+  if (!response.ok) await answerOf(response);
+  return response;
 }
 
 // A page of a listing, and the query that leads to the next one; null on the last.

@@ -59,7 +59,7 @@ async function showLaws(fold, id) {
 }
 
 function tableOf(signals) {
-  const heads = ["Signal", "Scorer", "Observations", "Mean", "Accepted", "Explained by", "Unsteady cohorts"];
+  const heads = ["Signal", "Scorer", "Observations", "Mean", "Accepted", "Explained by", "Made from", "Unsteady cohorts"];
   const cell = (label, text, name = null) => element("td", { "data-label": label, class: name }, text);
   const rows = signals.map((law) =>
     element(
@@ -71,10 +71,17 @@ function tableOf(signals) {
       cell("Mean", `${value(law.mean, law.unit)} ± ${value(2 * law.standard_error, law.unit)}`, "number"),
       cell("Accepted", `−${value(law.tolerance_down, law.unit)} to +${value(law.tolerance_up, law.unit)}`, "number"),
       cell("Explained by", law.uses === "mean" ? "nothing" : `${words(law.uses)}, ${(100 * law.r2).toFixed(0)} %`),
+      cell("Made from", originOf(law)),
       cell("Unsteady cohorts", law.unsteady.map((cohort) => (cohort === "*" ? "all cohorts" : cohort)).join(", ") || "none", "name"),
     ),
   );
   return element("table", { class: "streams list" }, element("thead", {}, element("tr", {}, ...heads.map((text) => element("th", { scope: "col" }, text)))), element("tbody", {}, ...rows));
+}
+
+// A signal that came after the window has a law of its own first values, and knows nothing of the time before.
+function originOf({ made_from: origin, since }) {
+  if (origin === "first values") return `its own first values, up to place ${count(since)}`;
+  return origin === "window" ? "the window" : "the window's kept answers";
 }
 
 function kindsOf(kinds) {

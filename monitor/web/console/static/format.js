@@ -28,6 +28,11 @@ export function effect({ estimate, lower, upper, unit }) {
   return `${signed(scale * estimate)} ${shown} [${signed(scale * lower)}, ${signed(scale * upper)}]`;
 }
 
+// "+1.3" without its unit, which the column's head has.
+export function change(number, unit) {
+  return number === null ? "–" : signed(unit === "ratio" ? 100 * number : number);
+}
+
 // "of +52 tokens: +8 prompts, +44 model"
 export function decomposition({ raw, prompts, model, unit }) {
   const scale = unit === "ratio" ? 100 : 1;

@@ -1,6 +1,6 @@
-// One incident as a card: what moved, the likely cause, what an operator may do, and every alarm in its fold.
+// One incident as a card: what moved, the likely cause, what an operator may do, and every alarm in its fold once that is opened.
 
-import { change } from "./api.js";
+import { change, read } from "./api.js";
 import { askSnooze, say } from "./dialog.js";
 import { byId, element, parts, reconcile, setAttribute, setText, showMessage } from "./dom.js";
 import { count, decomposition, effect, plural, setAge, setInstant, utc, words } from "./format.js";
@@ -8,8 +8,9 @@ import { cohortOf, isReplaced, isRollUp, scorerOf } from "./stream.js";
 
 const unfolded = new Set(); // incidents; one that moves to another list stays open
 const ENDED = new Set(["recovered", "superseded"]);
+const MOST = 100; // alarms in a fold; the API has the rest
 
-export function createCard({ id }, refresh) {
+export function createCard({ incident_id: id }, { refresh }) {
   const button = (part, text) => element("button", { type: "button", "data-part": part }, text);
   const acknowledge = button("acknowledge", "Acknowledge");
   const snooze = button("snooze", "Snooze…");
@@ -19,6 +20,7 @@ export function createCard({ id }, refresh) {
     { open: unfolded.has(id), "data-part": "fold" },
     element("summary", { "data-part": "summary" }),
     element("ul", { class: "members", "data-part": "members" }),
+    element("p", { class: "note", "data-part": "rest" }),
   );
   const card = element(
     "li",
@@ -37,13 +39,18 @@ export function createCard({ id }, refresh) {
       element("div", { class: "orders" }, acknowledge, snooze, reopen),
     ),
     element("ul", { class: "findings", "data-part": "findings" }),
+    element("p", { class: "note", "data-part": "more" }),
     element("p", { class: "note", "data-part": "cause" }),
     element("p", { class: "error", role: "alert", hidden: true, "data-part": "error" }),
     fold,
   );
   const path = `/api/v1/incidents/${id}`;
   const name = `Incident ${id}`;
-  fold.addEventListener("toggle", () => (fold.open ? unfolded.add(id) : unfolded.delete(id)));
+  fold.addEventListener("toggle", () => {
+    if (!fold.open) return unfolded.delete(id);
+    unfolded.add(id);
+    showMembers(card);
+  });
   acknowledge.addEventListener("click", () => order(card, acknowledge, `${path}/acknowledge`, `${name} acknowledged`, refresh));
   reopen.addEventListener("click", () => order(card, reopen, `${path}/reopen`, `${name} is open again`, refresh));
   snooze.addEventListener("click", () =>
@@ -56,11 +63,13 @@ export function createCard({ id }, refresh) {
   return card;
 }
 
-export function updateCard(card, { id, facts, members, findings, rank }, { operator, champion, refresh }) {
+export function updateCard(card, told, context) {
+  const { incident_id: id, urgency, facts, findings, more_findings: more, alarms } = told;
+  const { operator, champion } = context;
   const part = parts(card);
   const offered = { acknowledge: ["open", "snoozed"], snooze: ["open", "acknowledged", "snoozed"], reopen: ["acknowledged", "snoozed"] };
-  setAttribute(card, "data-severity", rank);
-  showBadge(part.severity, rank === "ended" ? facts.state : rank);
+  setAttribute(card, "data-severity", urgency);
+  showBadge(part.severity, urgency === "ended" ? facts.state : urgency);
   setAge(part.onset, facts.onset_timestamp);
   setText(part.state, stateOf(facts));
   for (const [name, states] of Object.entries(offered)) {
@@ -68,17 +77,35 @@ export function updateCard(card, { id, facts, members, findings, rank }, { opera
     setAttribute(part[name], "aria-label", `${part[name].textContent.replace("…", "")} incident ${id}`);
   }
   setText(part.cause, facts.causes.map(causeOf).join("; "));
-  setText(part.summary, plural(members.length, "alarm"));
+  setText(part.summary, plural(alarms, "alarm"));
   reconcile(part.findings, findings, {
-    key: (finding) => finding.key,
+    key: ({ kind, direction, stream: { signal, policy_model: model, scorer_version: scorer } }) => JSON.stringify([kind, signal, direction, model, scorer]),
     create: createFinding,
     update: (row, finding) => updateFinding(row, finding, champion),
   });
-  reconcile(part.members, members, {
+  setText(part.more, more ? `and ${plural(more, "further finding")}` : "");
+  card.told = { told, context };
+  if (part.fold.open) showMembers(card);
+}
+
+// The alarms themselves are read where somebody has opened the fold, and again whenever the incident has changed.
+async function showMembers(card) {
+  const { told, context } = card.told ?? {};
+  if (told === undefined) return; // it is just being made
+  const part = parts(card);
+  let members;
+  try {
+    ({ alarms: members } = await read(`/api/v1/incidents/${told.incident_id}`));
+  } catch (lost) {
+    showMessage(part.error, `The alarms cannot be read: ${lost.message}`);
+    return;
+  }
+  reconcile(part.members, members.slice(0, MOST), {
     key: (item) => item.alarm_id,
-    create: (item) => createMember(card, item, refresh),
-    update: (row, item) => updateMember(row, item, { offered: operator && members.length > 1, rank }),
+    create: (item) => createMember(card, item, context.refresh),
+    update: (row, item) => updateMember(row, item, { offered: context.operator && members.length > 1, rank: told.urgency }),
   });
+  setText(part.rest, members.length > MOST ? `and ${plural(members.length - MOST, "more alarm")}: the heatmap shows which` : "");
 }
 
 function createFinding() {
@@ -98,17 +125,17 @@ function createFinding() {
   );
 }
 
-function updateFinding(row, { lead, others }, champion) {
-  const { alarm } = lead;
+function updateFinding(row, alarm, champion) {
+  const { others } = alarm;
   const part = parts(row);
   setText(part.moved, movedOf(alarm));
-  setAttribute(part.moved, "href", `/alarms/${lead.alarm_id}`);
+  setAttribute(part.moved, "href", `/alarms/${alarm.alarm_id}`);
   const more = others ? ` and ${isRollUp(alarm.stream) ? `${count(others)} by ${others > 1 ? "themselves" : "itself"}` : plural(others, "more cohort")}` : "";
   setText(part.cohort, alarm.direction === null ? "" : cohortOf(alarm.stream) + more);
   setText(part.model, alarm.direction === null ? "" : modelOf(alarm.stream, champion));
   setText(part.effect, effectOf(alarm));
   setText(part.parts, partsOf(alarm));
-  setText(part.delay, `caught ${delayOf(lead)}`);
+  setText(part.delay, `caught ${delayOf(alarm)}`);
   setAge(part.caught, alarm.timestamp);
 }
 

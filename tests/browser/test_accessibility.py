@@ -1,0 +1,69 @@
+"""What axe-core finds on the pages of the console: nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+
+import pytest
+from playwright.sync_api import Page, expect
+from prometheus_client import CollectorRegistry
+
+from monitor.domain.alarm import AlarmState
+from monitor.domain.stream import StreamKey
+from monitor.domain.view import BaselineSummary
+from monitor.telemetry.health import Health
+from monitor.web.app import create_app
+from monitor.web.server import WebServer
+from tests.unit.in_memory_ports import NOW, InMemoryMonitor, stored_alarm, stream_status
+
+pytestmark = pytest.mark.browser
+
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+LEVELS = (0.1, 0.3, 0.6, 0.8)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    health = Health(["web"])
+    app = create_app(a_busy_monitor().ports(), health=health, registry=CollectorRegistry(), tokens={})
+    server = WebServer(app, host="127.0.0.1", port=0, health=health)
+    yield f"http://127.0.0.1:{server.start()}"
+    server.stop()
+
+
+def a_busy_monitor() -> InMemoryMonitor:
+    """Return a monitor whose overview has every shade in both directions, and alarms in every state."""
+    frozen = BaselineSummary(1, NOW, "rlhf-monitor", "first 2000 traces", 0, 2000, 2000, 0)
+    monitor = InMemoryMonitor(frozen=frozen)
+    for number, (level, mean) in enumerate([(level, mean) for level in LEVELS for mean in (0.01, 0.09)], start=1):
+        key = StreamKey("refusal", f"product=p{number}", "chat-2", "1")
+        monitor.statuses.append(stream_status(key=key, evidence_log=level, mean=mean, stream_id=number))
+    for number, state in enumerate((AlarmState.OPEN, AlarmState.ACKNOWLEDGED, AlarmState.SNOOZED), start=1):
+        key = StreamKey("response_length", f"product=p{number}", "chat-2", "1")
+        monitor.stored[number] = stored_alarm(number, stream=key, state=state, incident_id=number)
+        monitor.statuses.append(stream_status(key=key, unit="tokens", stream_id=100 + number))
+    return monitor
+
+
+def found_by_axe(page: Page) -> list[str]:
+    page.evaluate(AXE)
+    violations = page.evaluate("axe.run().then(({ violations }) => violations)")
+    return [f"{found['id']}: {node['html'][:200]}" for found in violations for node in found["nodes"]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("path", "there"), [("/", "#heatmap-rows tr"), ("/alarms/1", "h1"), ("/review", "h1, h2")])
+def test_axe_finds_nothing(page: Page, address: str, path: str, there: str, scheme: str) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
+    page.goto(address + path)
+    expect(page.locator(there).first).to_be_visible()
+    expect(page.locator("#who")).to_contain_text("operator")
+    assert found_by_axe(page) == []
+
+
+def test_axe_finds_nothing_on_the_overview_of_a_phone(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(f"{address}/?cohort=p1")
+    expect(page.locator("#heatmap-rows tr")).to_have_count(1)
+    assert found_by_axe(page) == []
