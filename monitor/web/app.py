@@ -34,6 +34,7 @@ from monitor.web.routes import (
     front,
     job,
     label,
+    letter,
     model,
     notification,
     page,
@@ -58,6 +59,7 @@ _API = (
     review,
     estimate,
     label,
+    letter,
     agreement,
     suite,
     erasure,
@@ -106,6 +108,7 @@ class Ports:
     credentials: access.CredentialStore
     histories: stream.Histories
     keys: Keys
+    letters: letter.Letters
 
 
 def create_app(

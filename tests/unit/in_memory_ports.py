@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import TypeVar
 
+from monitor.app.letters import NewestLetters
 from monitor.app.signal_rows import SignalRows
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
@@ -48,6 +49,7 @@ from tests.labels import label
 from tests.unit.in_memory_credentials import InMemoryCredentials
 from tests.unit.in_memory_history import InMemoryHistories
 from tests.unit.in_memory_keys import InMemoryKeys
+from tests.unit.in_memory_letters import LetterTopic
 from tests.unit.in_memory_records import InMemoryRecords
 from tests.unit.in_memory_reviews import InMemoryReviews
 
@@ -156,6 +158,7 @@ class InMemoryMonitor:
     opened: InMemoryCredentials = field(default_factory=InMemoryCredentials)
     histories: InMemoryHistories = field(default_factory=InMemoryHistories)
     keys: InMemoryKeys = field(default_factory=InMemoryKeys)
+    letters: NewestLetters = field(default_factory=lambda: LetterTopic().port())
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -190,6 +193,7 @@ class InMemoryMonitor:
             audit=self.stored_records,
             credentials=self.opened,
             histories=self.histories,
+            letters=self.letters,
         )
 
     def receivers_told(self) -> Sequence[ReceiverStatus]:

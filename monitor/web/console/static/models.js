@@ -21,13 +21,13 @@ export function showModels({ champion, previous, candidates }, anchor, correlati
   setAttribute(byId("correlations"), "data-tone", moved.length ? "warning" : null);
 }
 
-// Those of the policy model and scorer that most of the latest traces have, the strongest first.
+// Those of the policy model and scorer that most of the latest traces have, the strongest first, of two alike the one that moved.
 function present(rows) {
   const pairs = (row) => row.current?.pairs ?? 0;
   const most = rows.reduce((best, row) => (pairs(row) > pairs(best) ? row : best));
   const own = rows.filter((row) => row.policy_model === most.policy_model && row.scorer_version === most.scorer_version);
   const size = ({ current, baseline }) => Math.abs((current ?? baseline).estimate);
-  return own.sort((a, b) => size(b) - size(a)).slice(0, 5);
+  return own.sort((a, b) => size(b) - size(a) || Number(b.has_moved ?? false) - Number(a.has_moved ?? false)).slice(0, 5);
 }
 
 function correlationOf({ signal, baseline, current, has_moved: moved }) {
