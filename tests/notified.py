@@ -136,7 +136,13 @@ def as_slack(posted: Posted) -> Reply:
 class MailServer:
     """A real SMTP server that keeps what it took; *refuse* is its answer to every message."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None, password: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        tls: ssl.SSLContext | None = None,
+        password: str | None = None,
+        from_the_start: ssl.SSLContext | None = None,
+    ) -> None:
         self.taken: list[EmailMessage] = []
         self.refuse: str | None = None
         self._password = password
@@ -145,6 +151,7 @@ class MailServer:
             self,
             hostname="127.0.0.1",
             port=self.port,
+            ssl_context=from_the_start,
             tls_context=tls,
             require_starttls=tls is not None,
             authenticator=self._authenticate,

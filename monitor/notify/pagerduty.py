@@ -57,7 +57,7 @@ def events_of(notice: Notice) -> list[dict[str, Any]]:
     if notice.told.standing is Standing.OVER:
         return [_plain("resolve", notice, page), *former]
     if notice.told.standing is Standing.QUIET:
-        return [_plain("acknowledge", notice, page)]
+        return [_plain("acknowledge", notice, page), *former]  # whose trigger may never have come
     return [_trigger(notice), *(former if notice.event is Event.RAISED else [])]
 
 

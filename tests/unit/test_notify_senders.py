@@ -231,6 +231,15 @@ def test_mail_goes_by_starttls_to_a_server_that_is_verified_and_with_the_passwor
     assert (unknown.again, "CERTIFICATE_VERIFY_FAILED" in unknown.error) == (True, True)
 
 
+def test_mail_may_go_by_tls_from_the_start(tmp_path: Path) -> None:
+    ours, other = Authority(tmp_path, "ours"), Authority(tmp_path, "other")
+    with MailServer(from_the_start=server_tls(ours)) as server:
+        safe = mailer(server.port, security="tls", ca=ours.cafile)
+        assert isinstance(safe.deliver(notice(), None), Taken)
+        assert isinstance(replace(safe, ca=other.cafile).deliver(notice(), None), Failed)
+    assert len(server.taken) == 1
+
+
 def test_a_server_that_knows_no_starttls_is_sent_nothing() -> None:
     with MailServer() as server:
         said = mailer(server.port, security="starttls").deliver(notice(), None)

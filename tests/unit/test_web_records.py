@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from monitor.domain.order import Actor, Role
 from monitor.domain.stream import StreamKey
+from monitor.notify.notice import ReceiverStatus
 from monitor.telemetry.health import Health
 from monitor.web.app import create_app
 from tests.labels import label
@@ -208,3 +209,13 @@ def test_labels_of_a_trace_are_paged_with_the_newest_first(client: TestClient, m
     monitor.said = [label(label_id=f"l-{number}", timestamp=NOON + timedelta(seconds=number)) for number in range(5)]
     found = [[row["label"]["label_id"] for row in page] for page in pages(client, "/api/v1/labels?trace_id=t&limit=2")]
     assert found == [["l-4", "l-3"], ["l-2", "l-1"], ["l-0"]]
+
+
+def test_who_is_told_of_incidents_is_shown_to_viewers_with_what_waits(
+    client: TestClient, monitor: InMemoryMonitor
+) -> None:
+    failing = ReceiverStatus("oncall", "slack", "alert", 1, 950.0, None, "HTTP 503")
+    monitor.receivers = [failing]
+    (row,) = client.get("/api/v1/notifications", headers=BY_ROLE["viewer"]).json()
+    assert (row["receiver"], row["waiting"], row["waiting_seconds"], row["error"]) == ("oncall", 1, 950.0, "HTTP 503")
+    assert client.get("/api/v1/notifications", headers=BY_ROLE["annotator"]).status_code == 403
