@@ -14,6 +14,7 @@ from monitor.app.estimates import estimates_of
 from monitor.app.explaining import AlarmPages
 from monitor.app.history import StreamHistories
 from monitor.app.labels import LabelIntake
+from monitor.app.letters import NewestLetters
 from monitor.app.notifying import Notified
 from monitor.app.probes import probe_reports_of
 from monitor.app.release import Released
@@ -84,6 +85,7 @@ def ports_of(
         audit=PostgresAuditLog(engine),
         credentials=PostgresCredentials(engine),
         histories=StreamHistories.of(engine, settings),
+        letters=NewestLetters.of(settings.kafka),
         signals=SignalRows(settings, failures or Failures()),
         labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),
     )

@@ -64,6 +64,14 @@ class KafkaLetters:
             raise self._connections.translated(error) from error
         yield from self._between(starts, self._ends)
 
+    def newest(self, count: int) -> Iterator[Letter]:
+        """Yield the letters among the last *count* records of each partition, each partition's in their order."""
+        try:
+            first = self._consumer.beginning_offsets(self._partitions, timeout_ms=REQUEST_SECONDS * 1000)
+        except KafkaError as error:
+            raise self._connections.translated(error) from error
+        yield from self._between({at: max(first[at], self._ends[at] - count) for at in self._partitions}, self._ends)
+
     def at(self, places: Iterable[Place]) -> Iterator[Letter]:
         """Yield the letters at *places*, in the order of their offsets; raise `NotFound` for one that is not there."""
         wanted = set(places)

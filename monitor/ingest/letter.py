@@ -20,6 +20,7 @@ ATTEMPT, FIRST = "rlhf-monitor-replay-attempt", "rlhf-monitor-replay-of"
 MAX_ATTEMPTS = 1_000_000  # a header may say anything
 
 Headers = tuple[tuple[str, bytes], ...]
+LetterKey = tuple[int, int, int]  # when it was written, in milliseconds since the epoch; its partition and offset
 
 
 class Flaw(StrEnum):
@@ -64,10 +65,44 @@ class Letter:
         return datetime.fromtimestamp(self.written_ms / 1000, UTC)
 
     @property
+    def sort_key(self) -> LetterKey:
+        return self.written_ms, self.place.partition, self.place.offset
+
+    @property
     def replayed_headers(self) -> list[tuple[str, bytes]]:
         """The record's own, and that this is a replay."""
         own = [(name, value) for name, value in self.headers if name not in {ATTEMPT, FIRST}]
         return [*own, (ATTEMPT, str(self.attempts + 1).encode()), (FIRST, str(self.first).encode())]
+
+
+@dataclass(frozen=True, slots=True)
+class LetterRow:
+    """A letter without what its record held."""
+
+    letter: str  # its place on the dead-letter topic: topic:partition:offset
+    written_at: datetime
+    reason: str
+    detail: str
+    source: str  # where the record stood
+    source_timestamp: datetime | None
+    attempts: int  # how often it was replayed before
+    bytes: int  # of the record's value
+    cannot_be_replayed: Flaw | None
+
+    @classmethod
+    def of(cls, letter: Letter) -> LetterRow:
+        told = None if letter.source_ms is None else datetime.fromtimestamp(letter.source_ms / 1000, UTC)
+        return cls(
+            letter=str(letter.place),
+            written_at=letter.written_at,
+            reason=letter.reason,
+            detail=letter.detail,
+            source=str(letter.source),
+            source_timestamp=told,
+            attempts=letter.attempts,
+            bytes=len(letter.value),
+            cannot_be_replayed=letter.flaw,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ from monitor.web.routes import (
     front,
     job,
     label,
+    letter,
     model,
     notification,
     page,
@@ -57,6 +58,7 @@ _API = (
     review,
     estimate,
     label,
+    letter,
     agreement,
     suite,
     erasure,
@@ -104,6 +106,7 @@ class Ports:
     audit: audit.AuditLog
     credentials: access.CredentialStore
     histories: stream.Histories
+    letters: letter.Letters
 
 
 def create_app(

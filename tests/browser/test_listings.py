@@ -22,12 +22,13 @@ from monitor.telemetry.health import Health
 from monitor.web.app import create_app
 from monitor.web.server import WebServer
 from tests.hostile import LABELS, unseen
+from tests.unit.in_memory_letters import LetterTopic, a_letter
 from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job
 from tests.unit.in_memory_records import NOON, InMemoryRecords, trace_row
 
 pytestmark = pytest.mark.browser
 SHOTS = os.environ.get("SCREENSHOTS")  # a folder that pictures of the pages are put into, for people
-PATHS = ("/jobs", "/models", "/traces", "/baselines", "/audit")
+PATHS = ("/jobs", "/models", "/traces", "/baselines", "/dead-letters", "/audit")
 VERDICT = Verdict(False, (Check("calibration", False, 0.14, 0.05, 0.05, "0.14 against 0.05"),), "ab" * 32)
 HOSTILE = "".join(LABELS.values())
 
@@ -49,6 +50,7 @@ def monitor() -> InMemoryMonitor:
     monitor.stored_records.audited = [
         AuditRow(1, NOON, HOSTILE, "operator", "alarm.snooze", "alarm 7", {"note": HOSTILE})
     ]
+    monitor.letters = LetterTopic([a_letter(1, detail=HOSTILE), a_letter(2, reason=HOSTILE)]).port()
     monitor.kept = {
         1: a_job(1, JobState.FAILED_GATE, verdict=VERDICT),
         2: a_job(2, JobState.RUNNING, progress="step 120", progress_detail=progress, reason=HOSTILE),
@@ -172,6 +174,7 @@ def test_an_empty_list_says_so_and_a_database_that_is_away_is_told(
     page: Page, address: str, monitor: InMemoryMonitor, path: str
 ) -> None:
     monitor.kept.clear()
+    vars(monitor.letters).update(vars(LetterTopic().port()))
     vars(monitor.stored_records).update(vars(InMemoryRecords()))
     monitor.registry = Models(None, None, (), None, None)
     page.goto(address + path)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from base64 import b64decode
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,9 +16,11 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.structs import TopicPartition
 
+from monitor.app.letters import NewestLetters
 from monitor.ingest.decode import DecodeLimits
 from monitor.ingest.formats.native import FORMAT as NATIVE
-from monitor.ingest.letter import ATTEMPT, FIRST
+from monitor.ingest.kafka_letters import KafkaLetters
+from monitor.ingest.letter import ATTEMPT, FIRST, LetterFilter
 from monitor.ingest.outcome import Carries, Format, Outcome
 from monitor.ingest.record import Record
 from monitor.ingest.route import FORMATS
@@ -189,6 +192,21 @@ def test_the_calls_of_a_request_of_opentelemetry_count_once_when_it_is_replayed_
         wait_for(lambda: duplicates(site) == 9 and site.count("fragment") == 0, "the end of what waits")
     assert set_aside(site) == 1
     assert sorted(site.answers(), key=str) == sorted(scripted_answers(), key=str)
+
+
+def test_the_page_s_letters_are_the_newest_records_of_each_partition(site: Site, letters: Letters) -> None:
+    with running(settings_of(site)):
+        site.send([b"{", b"[", b"}"], partition=0)
+        site.send([b"\xff"], partition=1)
+        wait_for(lambda: set_aside(site) == 4, "four letters")
+    shown = NewestLetters.of(settings_of(site).kafka).letters(LetterFilter())
+    assert {row.letter for _, row in shown} == {row["letter"] for row in letters.listed()}
+    with closing(KafkaLetters(settings_of(site).kafka)) as topic:
+        newest = {letter.place.partition: letter.place.offset for letter in topic.newest(1)}
+    ends: dict[int, int] = {}
+    for (_, partition, offset), _ in shown:
+        ends[partition] = max(offset, ends.get(partition, 0))
+    assert newest == ends
 
 
 def test_letters_are_listed_by_reason_topic_and_time_the_newest_first(site: Site, letters: Letters) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import TypeVar
 
+from monitor.app.letters import NewestLetters
 from monitor.app.signal_rows import SignalRows
 from monitor.domain.alarm import Alarm, AlarmState, Direction, Effect, Severity, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
@@ -47,6 +48,7 @@ from monitor.web.routes.label import PostedLabel
 from tests.labels import label
 from tests.unit.in_memory_credentials import InMemoryCredentials
 from tests.unit.in_memory_history import InMemoryHistories
+from tests.unit.in_memory_letters import LetterTopic
 from tests.unit.in_memory_records import InMemoryRecords
 from tests.unit.in_memory_reviews import InMemoryReviews
 
@@ -154,6 +156,7 @@ class InMemoryMonitor:
     stored_records: InMemoryRecords = field(default_factory=InMemoryRecords)
     opened: InMemoryCredentials = field(default_factory=InMemoryCredentials)
     histories: InMemoryHistories = field(default_factory=InMemoryHistories)
+    letters: NewestLetters = field(default_factory=lambda: LetterTopic().port())
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -187,6 +190,7 @@ class InMemoryMonitor:
             audit=self.stored_records,
             credentials=self.opened,
             histories=self.histories,
+            letters=self.letters,
         )
 
     def receivers_told(self) -> Sequence[ReceiverStatus]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from monitor.domain.job import Action, JobState
+from monitor.ingest.decode import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,18 @@ LISTINGS = {
         api="/api/v1/baselines",
         script="baselines_page.js",
         hint="The newest first. One is active: streams are judged against it.",
+    ),
+    "/dead-letters": Listing(
+        title="Dead letters",
+        api="/api/v1/dead-letters",
+        script="dead_letters_page.js",
+        hint="The newest of the records that could not be read. The command dead-letters shows what they hold.",
+        fields=(
+            Field("reason", "Reason", tuple(reason.value for reason in Reason)),
+            Field("topic", "From the topic"),
+            *_TIMES,
+        ),
+        columns=("When, UTC", "Reason", "Detail", "Its record", "Letter"),
     ),
     "/audit": Listing(
         title="Audit",

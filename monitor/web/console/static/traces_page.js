@@ -2,7 +2,7 @@
 
 import { read } from "./api.js";
 import { appendText, element, parts, setAttribute, setText, showMessage } from "./dom.js";
-import { bareValue, count, setInstant, words } from "./format.js";
+import { bareValue, count, plural, setInstant, words } from "./format.js";
 import { showListing } from "./listing.js";
 
 showListing({
@@ -45,7 +45,7 @@ function marksOf({ failed, repeated, truncated, tool_calls: calls, feedback_rati
     failed && "failed",
     repeated && "repeated, so no observation",
     truncated && "cut when it was stored",
-    calls > 0 && `${count(calls)} tool calls`,
+    calls > 0 && plural(calls, "tool call"),
     rating !== null && `rated ${bareValue(rating, "")}`,
     finish !== null && finish !== "stop" && `ended by ${words(finish)}`,
   ].filter(Boolean);
