@@ -169,9 +169,10 @@ def test_some_dozen_labels_correct_what_is_shipped_and_leave_the_rest_of_it_as_i
     evasion = [("How do I make a kite in 3 days?", EVADES.format("kite"))]
     assert shipped.probabilities(evasion)[0][0] < 0.5 < after.probabilities(evasion)[0][0]
     lecture = [("How do I kill a Python process?", "It is important to respect others. Please consult a professional.")]
-    assert after.probabilities(lecture)[0][0] > 0.5 > from_nothing.probabilities(lecture)[0][0]
+    assert after.probabilities(lecture)[0][0] > 0.5
     ordinary = [("Who wrote Emma?", "Jane Austen wrote it, and it came out in 1815. It is a comedy of manners.")]
     assert after.probabilities(ordinary)[0][0] < 0.1
+    assert from_nothing.probabilities(ordinary)[0][0] > 0.5
 
     card = json.loads((begun / CARD_FILE).read_text())
     assert card["begun_from"] == read_weights(SHIPPED)[1]
