@@ -19,6 +19,7 @@ from dashboards.panel import (
     query,
     red_from,
     rows,
+    rows_to_streams,
     runbook,
     stacked,
     to_stream,
@@ -76,17 +77,19 @@ def _evidence() -> Panels:
             unit=PER_SECOND,
             width=12,
         ),
-        rows("Means since the baseline was frozen", "Each in its own unit.", mean, value="mean"),
+        rows_to_streams(rows("Means since the baseline was frozen", "Each in its own unit.", mean, value="mean")),
     ]
 
 
 def _alarms() -> Panels:
     return [
-        rows(
-            "Open alarms",
-            "How far each signal lies from its baseline, in the unit that stands beside it.",
-            f"max by (job, signal, cohort, direction, severity, unit) (monitor_alarm_effect{{{STREAM}}})",
-            value="effect",
+        rows_to_streams(
+            rows(
+                "Open alarms",
+                "How far each signal lies from its baseline, in the unit that stands beside it.",
+                f"max by (job, signal, cohort, direction, severity, unit) (monitor_alarm_effect{{{STREAM}}})",
+                value="effect",
+            )
         )
         .links([link("Alarms in the console", CONSOLE), runbook("RlhfMonitorDriftAlarm")])
         .no_value("No alarm is open for the streams chosen."),

@@ -110,6 +110,14 @@ def link(title: str, address: str) -> builders.DashboardLink:
     return built.target_blank(True)
 
 
+def rows_to_streams(panel: table.Panel) -> table.Panel:
+    """Let the column `signal` lead to each row's stream in the console; the rows have a cohort."""
+    signal, cohort = (f"${{__data.fields.{name}:percentencode}}" for name in ("signal", "cohort"))
+    address = f"{CONSOLE}/streams?signal={signal}&cohort={cohort}"
+    page = {"title": "The stream in the console", "url": address, "targetBlank": True}
+    return panel.override_by_name("signal", [models.DynamicConfigValue("links", [page])])
+
+
 def to_stream(panel: Graph, *, signal: str = "${__field.labels.signal:percentencode}") -> Graph:
     """Let a click on a value lead to its stream's page in the console."""
     cohort, model = (f"${{__field.labels.{name}:percentencode}}" for name in ("cohort", "model"))

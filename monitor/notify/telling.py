@@ -69,8 +69,8 @@ class Teller:
         if ended is not None and ended.thread.is_alive():
             return False
         if ended is not None:
-            self._attempt = None
             self._note(ended, snapshot.now)
+            self._attempt = None  # not before: where the note fails it is made at the next turn
             return True  # the next one is decided by what is stored then
         if self._hold_until is not None and snapshot.now < self._hold_until:
             return False
@@ -106,9 +106,10 @@ class Teller:
             self._count(name, "sent")
             log.info("notified", **told)
             return
-        self._failures += 1
-        wait = max(result.after_seconds or 0.0, retry_seconds(max(ended.attempts, self._failures)))
+        failures = self._failures + 1
+        wait = max(result.after_seconds or 0.0, retry_seconds(max(ended.attempts, failures)))
         self._store.failed(name, notice, result.error, retry_seconds=wait, refused=not result.again)
+        self._failures = failures
         if result.again:
             self._hold_until = now + timedelta(seconds=wait)
         else:

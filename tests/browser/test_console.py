@@ -497,7 +497,6 @@ class TestWithTokens:
         expect(page.locator("#alarms-list .alarm")).to_be_visible()
         expect(page.get_by_role("button", name="Acknowledge")).to_be_hidden()
         expect(page.locator("#start")).to_be_hidden()
-        expect(page.locator("#review")).to_be_hidden()
         page.reload()
         expect(page.locator("#who")).to_contain_text("(viewer)")
 

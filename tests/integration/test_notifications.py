@@ -14,7 +14,8 @@ from sqlalchemy import Engine, text
 from monitor.app.notifying import Notified, receivers_of
 from monitor.domain.order import Actor, AlarmOrder, Role
 from monitor.domain.telling import SIGNATURE_HEADER, verify
-from monitor.errors import Fenced, InvalidSetting
+from monitor.errors import Fenced, InvalidSetting, Unavailable
+from monitor.notify.notice import Notice
 from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.leader import Leadership
@@ -165,6 +166,29 @@ def test_a_leader_that_was_replaced_sends_nothing_and_its_late_word_changes_noth
     other.dispose()
     assert before == stored(engine, "notification::text")
     assert posted.json["sequence"] == 1
+
+
+def test_what_became_of_a_message_is_noted_once_the_database_is_back(
+    engine: Engine, drifted: PostgresIncidents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ReceiverServer() as server:
+        leader = Leader(engine, telling(webhook={"ops": webhook_at(server.url)}))
+        note, fails = leader.store.taken, iter([True, True, False])
+
+        def taken(receiver: str, told: Notice, handle: str | None) -> None:
+            if next(fails):
+                raise Unavailable("the server is away")
+            note(receiver, told, handle)
+
+        monkeypatch.setattr(leader.store, "taken", taken)
+        leader.turn()
+        wait_for(lambda: len(server.posted) == 1, "the post")
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                leader.idle()
+        due_now(engine)
+        leader.until(lambda: stored(engine, "told is not null") == [True])
+        assert len(server.posted) == 1
 
 
 def test_a_storm_is_one_message_and_ends_as_one(engine: Engine) -> None:

@@ -27,7 +27,7 @@ from tests.unit.in_memory_ports import InMemoryMonitor
 FOLDER = build.ROOT / "dashboards"
 ALERTS = FOLDER / "alerts/alerts.yaml"
 RECORDING = FOLDER / "rules/recording.yaml"
-ALERT_TESTS = FOLDER / "tests/alerts_test.yaml"
+ALERT_TESTS = sorted((FOLDER / "tests").glob("*.yaml"))
 HISTOGRAM_SUFFIXES = ("_bucket", "_sum", "_count")
 
 
@@ -72,7 +72,7 @@ def name_of(rule: dict[str, str]) -> str:
 ALL_RULES = [*rules(ALERTS), *rules(RECORDING)]
 LOOKED_UP = [query for rule in rules(ALERTS) for query in queries_of(rule)]
 EXPRESSIONS = [rule["expr"] for rule in ALL_RULES] + LOOKED_UP + dashboard_expressions()
-SCENES = yaml.safe_load(ALERT_TESTS.read_text())["tests"]
+SCENES = [scene for path in ALERT_TESTS for scene in yaml.safe_load(path.read_text())["tests"]]
 ALERT_NAMES = [rule["alert"] for rule in rules(ALERTS)]
 
 
@@ -254,7 +254,7 @@ def test_grafana_s_own_types_read_a_dashboard_without_loss(name: str) -> None:
     "arguments",
     [
         pytest.param(["check", "rules", str(RECORDING), str(ALERTS)], id="the rules are valid"),
-        pytest.param(["test", "rules", str(ALERT_TESTS)], id="each alert fires on its fault and not without it"),
+        pytest.param(["test", "rules", *map(str, ALERT_TESTS)], id="each alert fires on its fault and not without it"),
     ],
 )
 def test_prometheus_accepts_the_rules(arguments: list[str]) -> None:

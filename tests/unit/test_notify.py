@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import yaml
 
 from monitor.domain.alarm import AlarmState, Severity
 from monitor.domain.incident import Incident
@@ -16,8 +17,10 @@ from monitor.notify.compose import MAX_LISTED, Composer
 from monitor.notify.decide import FORGET, Rules, Say, Subject, decide, plan
 from monitor.notify.notice import Event, Row, Snapshot, Standing, Told
 from monitor.notify.pagerduty import events_of
+from monitor.settings.root import Settings
 from tests.hostile import LABELS
 from tests.notified import NOW, RULES, incident, notice
+from tests.real_kafka import ROOT
 
 LATER = NOW + timedelta(minutes=10)
 COMPOSER = Composer(lambda number: f"since then: much, incident {number}", "https://monitor.example/", None)
@@ -203,3 +206,10 @@ def test_pagerduty_is_triggered_acknowledged_and_resolved_by_one_key_and_what_is
     lost = actions(event=Event.QUIETED, told=replace(over, standing=Standing.QUIET))
     assert lost == [("acknowledge", "p2"), ("resolve", "p1")], "the trigger of the second may never have come"
     assert actions(event=Event.RESOLVED, told=over) == [("resolve", "p2"), ("resolve", "p1")]
+
+
+def test_the_example_of_the_page_is_accepted() -> None:
+    page = (ROOT / "docs" / "notifications.md").read_text()
+    settings = Settings.model_validate(yaml.safe_load(page.split("```yaml\n")[1].split("```")[0]))
+    assert settings.notify.slack["oncall"].is_bot
+    assert settings.notify.email["team"].security == "starttls"

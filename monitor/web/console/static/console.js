@@ -101,7 +101,6 @@ function show(parts) {
   const context = { operator: who.role === "operator", hasBaseline: state.baseline !== null, champion: state.models.champion?.version ?? null, refresh };
   for (const part of parts.includes("models") ? ALL : parts) SHOWS[part](context); // what counts as the champion is told with the rest
   byId("start").hidden = !context.operator;
-  byId("review").hidden = !context.operator;
   setText(byId("who"), `${who.name} (${who.role})`);
 }
 

@@ -196,8 +196,10 @@ function tell(event) {
 byId("heatmap-rows").addEventListener("keydown", move);
 byId("heatmap-rows").addEventListener("pointerover", tell);
 byId("heatmap-rows").addEventListener("focusin", (event) => {
-  const told = event.target.closest("td")?.told;
-  if (!told) return;
+  const cell = event.target.closest("td");
+  if (cell === null) return;
+  const { told } = cell;
+  cell.scrollIntoView({ block: "nearest", inline: "nearest" }); // from under the names, the bar and the line that tells
   place = { cohort: told.cohort, signal: told.column.signal };
   settle();
   tell(event);
