@@ -51,6 +51,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_audit_subject"), "audit", ["subject"])
     _create_credentials()
+    _create_kept_answers()
     _create_notifications()
     _create_rollups()
     # Names and covariates hardly shrink: compressing them took an eighth of a checkpoint's work in the server.
@@ -78,6 +79,20 @@ def _create_credentials() -> None:
         postgresql_where=sa.text("kind = 'token' and revoked_at is null"),
     )
     op.create_index(op.f("ix_credential_expires_at"), "credential", ["expires_at"])
+
+
+def _create_kept_answers() -> None:
+    op.create_table(
+        "kept_answer",
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("actor", "role", "key")),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        _now("claimed_at"),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("media_type", sa.Text(), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("actor", "role", "key", name=op.f("pk_kept_answer")),
+    )
+    op.create_index(op.f("ix_kept_answer_claimed_at"), "kept_answer", ["claimed_at"])
 
 
 def _create_rollups() -> None:
@@ -143,6 +158,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_audit_subject"), table_name="audit")
     for column in _NOT_COMPRESSED:
         op.execute(f"alter table log_subject alter column {column} set storage extended")
+    op.drop_table("kept_answer")
     op.drop_table("notification")
     op.drop_table("credential")
     op.drop_table("erasure")

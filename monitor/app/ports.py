@@ -33,6 +33,7 @@ from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.credentials import PostgresCredentials
 from monitor.postgres.days import PostgresDays
 from monitor.postgres.incidents import PostgresIncidents
+from monitor.postgres.kept_answers import PostgresKeptAnswers
 from monitor.postgres.labels import PostgresLabels
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.streams import PostgresFoldStore
@@ -80,6 +81,7 @@ def ports_of(
         agreement=agreement_of(engine, settings),
         probes=probe_reports_of(engine, settings.probes),
         erasures=Erasing.of(engine, settings.retrain),
+        keys=PostgresKeptAnswers(engine),
         traces=PostgresTraces(engine),
         freezes=Baselines(engine, settings),
         audit=PostgresAuditLog(engine),

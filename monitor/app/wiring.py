@@ -23,15 +23,16 @@ from monitor.app.duties import FOLDED, duties_of
 from monitor.app.embedding import open_embedder, require_embeddable
 from monitor.app.estimates import SHOW_SECONDS
 from monitor.app.leader import Leader
-from monitor.app.notifying import notify_duties, receivers_of
+from monitor.app.notifying import notify_duties
 from monitor.app.ports import ports_of
-from monitor.app.probes import probing, require_probes
+from monitor.app.probes import probing
 from monitor.app.processing import MadeParts, processor_of
 from monitor.app.reference import asking_again
 from monitor.app.release import adopt_given_models, release_duties
+from monitor.app.requirements import require_extras
 from monitor.app.retraining import dispatcher_of, job_service_of
 from monitor.app.review import selection_of
-from monitor.app.rules import controller_rules_of, observe_rules_of, require_texts, tolerances_of
+from monitor.app.rules import controller_rules_of, observe_rules_of, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
 from monitor.app.signal_rows import own_names
 from monitor.app.signals import count_answers, refusal_model_of, signals_of
@@ -39,11 +40,8 @@ from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
 from monitor.drift.reask import PairTolerance
 from monitor.errors import Unavailable
-from monitor.extra import require
 from monitor.ingest.dead_letter import KafkaDeadLetters
 from monitor.ingest.kafka import KafkaSource
-from monitor.ingest.kafka_client import client_options
-from monitor.ingest.redact import redaction_of
 from monitor.ingest.route import routes_of
 from monitor.own.failures import Failures
 from monitor.pipeline.backoff import Backoff
@@ -114,7 +112,7 @@ class Daemon:
     """
 
     def __init__(self, settings: Settings) -> None:
-        _require_extras(settings)
+        require_extras(settings)
         require_embeddable(settings)
         self.settings = settings
         more = [ANCHOR] * settings.rewards.is_anchored + [SHADOW] * is_shadowed(settings)
@@ -320,24 +318,6 @@ class Daemon:
         )
         ensemble.on_forward = count_tokens
         return ensemble
-
-
-def _require_extras(settings: Settings) -> None:
-    """Raise `InvalidSetting` for what a setting asks of this process and is not there."""
-    require_probes(settings.probes)
-    require_texts(settings)
-    receivers_of(settings)  # files of secrets and certificates
-    redaction_of(settings.ingest.redaction)
-    client_options(settings.kafka)  # certificates and their keys
-    retrain = settings.retrain
-    if settings.rewards.backend == "huggingface":
-        require("gpu", "torch", "rewards.backend = 'huggingface'")
-    if settings.ingest.embedding.backend == "huggingface":
-        require("gpu", "torch", "ingest.embedding.backend = 'huggingface'")
-    if settings.signals.refusal.is_folder:
-        require("gpu", "torch", "signals.refusal.model, a folder,")
-    if retrain.launcher == "local_process" and (retrain.rules or periodic_rules(retrain)):
-        require("train", "trl", "retrain.rules, retrain.periodic or retrain.refresh_cron, with runs beside the daemon,")
 
 
 def _metrics_of(settings: Settings, registry: CollectorRegistry, leader_seconds: float) -> Metrics:

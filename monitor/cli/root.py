@@ -11,6 +11,7 @@ from monitor import __version__
 from monitor.cli import alarm, daemon, offline, operate
 from monitor.cli.dead_letters import dead_letters
 from monitor.cli.demo import demo
+from monitor.cli.doctor import doctor
 from monitor.cli.erase import erase
 from monitor.cli.models import models
 from monitor.cli.notify import notify
@@ -58,6 +59,7 @@ app.command("decode")(offline.decode)
 app.add_typer(erase, name="erase")
 app.add_typer(dead_letters, name="dead-letters")
 app.command("signals")(signals)
+app.command("doctor")(doctor)
 app.add_typer(tokens, name="tokens")
 app.command("score")(offline.score)
 app.command("backtest")(offline.backtest)

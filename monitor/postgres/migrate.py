@@ -38,7 +38,7 @@ def upgrade(url: str) -> None:
 
 def differences(connection: Connection) -> list[str]:
     """Return in words how the migrated schema differs from the declared one; empty when equal."""
-    found = [] if _revision(connection) == head() else [f"revision {_revision(connection)}; wanted {head()}"]
+    found = [] if revision_of(connection) == head() else [f"revision {revision_of(connection)}; wanted {head()}"]
     partitions = set(connection.execute(_PARTITIONS).scalars())  # they follow their table
     context = MigrationContext.configure(
         connection,
@@ -53,7 +53,7 @@ def differences(connection: Connection) -> list[str]:
 
 def require_current(connection: Connection) -> None:
     """Raise `InvalidSetting` unless the database is at this program's revision."""
-    revision = _revision(connection)
+    revision = revision_of(connection)
     if revision != head():
         raise InvalidSetting(
             f"postgres.url: the database is at revision {revision}; wanted {head()}: run `rlhf-monitor db upgrade`"
@@ -66,7 +66,7 @@ def head() -> str:
     return revision
 
 
-def _revision(connection: Connection) -> str | None:
+def revision_of(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 

@@ -18,6 +18,7 @@ from monitor.telemetry.health import Health
 from monitor.web import problem
 from monitor.web.auth import Gatekeeper, Guard, admit
 from monitor.web.feed import Feed
+from monitor.web.idempotency import Idempotency, Keys
 from monitor.web.middleware import GZIP_BYTES, BodyLimit, ContentTags, HeadAsGet, SecurityHeaders
 from monitor.web.parameters import refuse_unknown_parameters
 from monitor.web.routes import (
@@ -106,6 +107,7 @@ class Ports:
     audit: audit.AuditLog
     credentials: access.CredentialStore
     histories: stream.Histories
+    keys: Keys
     letters: letter.Letters
 
 
@@ -135,6 +137,7 @@ def create_app(
             Middleware(HeadAsGet),
             Middleware(GZipMiddleware, minimum_size=GZIP_BYTES, compresslevel=6),
             Middleware(ContentTags),
+            Middleware(Idempotency, admit=admit),
         ],
     )
     for port in fields(ports):

@@ -48,6 +48,7 @@ from monitor.web.routes.label import PostedLabel
 from tests.labels import label
 from tests.unit.in_memory_credentials import InMemoryCredentials
 from tests.unit.in_memory_history import InMemoryHistories
+from tests.unit.in_memory_keys import InMemoryKeys
 from tests.unit.in_memory_letters import LetterTopic
 from tests.unit.in_memory_records import InMemoryRecords
 from tests.unit.in_memory_reviews import InMemoryReviews
@@ -156,6 +157,7 @@ class InMemoryMonitor:
     stored_records: InMemoryRecords = field(default_factory=InMemoryRecords)
     opened: InMemoryCredentials = field(default_factory=InMemoryCredentials)
     histories: InMemoryHistories = field(default_factory=InMemoryHistories)
+    keys: InMemoryKeys = field(default_factory=InMemoryKeys)
     letters: NewestLetters = field(default_factory=lambda: LetterTopic().port())
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -185,6 +187,7 @@ class InMemoryMonitor:
             probes=self.probed,
             erasures=self,
             signals=self,
+            keys=self.keys,
             traces=self.stored_records,
             freezes=self.stored_records,
             audit=self.stored_records,

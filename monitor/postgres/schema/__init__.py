@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.postgres.schema.access import credential
+from monitor.postgres.schema.access import credential, kept_answer
 from monitor.postgres.schema.drift import (
     alarm,
     baseline,
@@ -88,6 +88,7 @@ __all__ = [
     "job",
     "job_event",
     "job_report",
+    "kept_answer",
     "label",
     "label_block",
     "label_item",

@@ -1,8 +1,18 @@
-"""The table of what opens the API: tokens that operators made, and sessions of people."""
+"""The tables of who may use the API, tokens and sessions, and of changes that are sent twice and made once."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
 
 from monitor.postgres.column import timestamp as _timestamp
 from monitor.postgres.schema.metadata import metadata
@@ -25,4 +35,20 @@ credential = Table(
         "uq_credential_live_token", "name", unique=True, postgresql_where=text("kind = 'token' and revoked_at is null")
     ),
     Index(None, "expires_at"),
+)
+
+# What was answered to changes that their senders named by a key, for a day.
+kept_answer = Table(
+    "kept_answer",
+    metadata,
+    Column("actor", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of path, query and body
+    _timestamp("claimed_at", default_now=True),
+    Column("status", Integer),  # null: the request goes on, or its process ended before it answered
+    Column("media_type", Text),
+    Column("body", LargeBinary),
+    PrimaryKeyConstraint("actor", "role", "key"),
+    Index(None, "claimed_at"),
 )
