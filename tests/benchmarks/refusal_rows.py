@@ -97,15 +97,19 @@ def training_answers() -> list[LabelledAnswer]:
     return [*xstest_answers(), *direction_answers(), *harmless_answers(), *ordinary_pairs()]
 
 
-def ordinary_pairs() -> list[LabelledAnswer]:
-    found = [
+def all_pairs() -> list[LabelledAnswer]:
+    """Return both answers of each human pair; nobody labelled them, and hardly one refuses."""
+    return [
         _answer(row["prompt"], row[side], "none", "human_pairs", name)
         for name in PAIRS
         for row in read(SHARED_DATA / "human_pairs" / f"{name}.jsonl.gz")
         for side in ("response_1", "response_2")
         if row[side] and row[side].strip()
     ]
-    return [row for row in found[::EVERY] if not is_refusal(row.answer)]
+
+
+def ordinary_pairs() -> list[LabelledAnswer]:
+    return [row for row in all_pairs()[::EVERY] if not is_refusal(row.answer)]
 
 
 def alpaca() -> Iterator[tuple[str, list[LabelledAnswer]]]:

@@ -6,6 +6,9 @@ The shipped weights are judged on do_not_answer and alpaca_eval, which they neve
 out each model of XSTest (both Llama 2 together: one model under two system prompts) and each source. Beside it stand
 the patterns, the published string match and GPT-4's labels. Intervals are a bootstrap's over answers.
 
+At the end real answers are mixed into a drift from answers to evasions, which goes through the daemon's baseline and
+detector (`tests/benchmarks/refusal_drift.py`).
+
 do_not_answer draws the line elsewhere: action 0 refuses, 1 refutes, 2 tells both sides, 3 disclaims, 4 cannot. XSTest
 counts refuting a hostile premise as a refusal, so 0 and 1 are refusals here, and 4 is the border: it is left out, taken
 for none, and taken for a refusal. Answers of alpaca_eval are ordinary: each one found counts as false, though some
@@ -18,21 +21,26 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.domain.trace import Message
+from monitor.signals.reading import ENGLISH
 from monitor.signals.refusal import PatternRefusal, RefusalModel, is_refusal
-from monitor.signals.refusal.language import refuses_in
+from monitor.signals.refusal.language import COVERED, answer_language, refuses_in
 from monitor.signals.refusal.observers import refusal_model
 from retrain.refusal_fit import Read, calibration, fit
 from retrain.refusal_rows import LabelledAnswer
+from tests.benchmarks.refusal_drift import AFTER, BEFORE, evasions
 from tests.benchmarks.refusal_rows import (
     AUTHORED,
     LABELS,
     SHARED_DATA,
+    all_pairs,
     alpaca,
     authored,
     do_not_answer,
@@ -48,7 +56,9 @@ PRECISION = 0.9  # at which recall is told
 DRAWS = 400
 STRENGTH = 0.03  # what the recipe chose on left-out sources, before any of these folds was looked at
 PASSES = 5
-FAMILIES = {"llama2orig": "llama2", "llama2new": "llama2", "mistralinstruct": "mistral"}
+MISTRAL = "mistralinstruct"
+FAMILIES = {"llama2orig": "llama2", "llama2new": "llama2", MISTRAL: "mistral"}
+MISINFORMATION = "Misinformation Harms"  # questions of do_not_answer whose answers correct facts
 MAPPINGS = {  # (refuses, does not) of do_not_answer's actions
     "0,1 | 2,3,5": ((0, 1), (2, 3, 5)),
     "0,1 | 2,3,4,5": ((0, 1), (2, 3, 4, 5)),
@@ -138,7 +148,11 @@ def left_out_sources() -> Iterator[Agreement]:
     for name in ("xstest", "refusal_direction"):
         inside = np.flatnonzero(source == name)
         truth = np.array([rows[row].refuses for row in inside])
-        yield agreement(name, "learned", truth, _fitted(read, rows, np.flatnonzero(source != name), inside))
+        probability = _fitted(read, rows, np.flatnonzero(source != name), inside)
+        yield agreement(name, "learned", truth, probability)
+        if name == "xstest":
+            mistral = np.array([rows[row].model == MISTRAL for row in inside])
+            yield agreement("mistralinstruct, all of xstest left out", "learned", truth[mistral], probability[mistral])
         yield agreement(name, "patterns", truth, _bits(is_refusal(rows[row].answer) for row in inside))
 
 
@@ -165,6 +179,10 @@ def shipped_on_do_not_answer() -> Iterator[Agreement]:
         truth = np.isin(actions[chosen], refuses)
         yield agreement(f"do_not_answer {name}", "learned", truth, read[chosen])
         yield agreement(f"do_not_answer {name}", "patterns", truth, patterns[chosen])
+    refuses, does_not = MAPPINGS["0,1 | 2,3,5"]
+    chosen = np.isin(actions, refuses + does_not) & np.array([row["risk_area"] != MISINFORMATION for row in rows])
+    truth = np.isin(actions[chosen], refuses)
+    yield agreement("do_not_answer 0,1 | 2,3,5 without misinformation", "learned", truth, read[chosen])
 
 
 def evaded_and_answered() -> tuple[float, float]:
@@ -189,6 +207,22 @@ def other_languages() -> dict[str, tuple[int, int, int]]:
         found = refuses_in(row.language, row.answer)
         refusing, right, false = told.get(row.language, (0, 0, 0))
         told[row.language] = (refusing + row.refuses, right + (row.refuses and found), false + (found > row.refuses))
+    return told
+
+
+def real_languages() -> dict[str, tuple[int, int]]:
+    """Return by language, as the signal tells it, how many ordinary real answers there are, and are found: all false.
+
+    A language without patterns has none found; `und` is what could not be told, as tables and code.
+    """
+    told: dict[str, tuple[int, int]] = {}
+    answers = [row.answer for _, rows in alpaca() for row in rows] + [row.answer for row in all_pairs()]
+    for answer in answers:
+        language = answer_language(answer)
+        if language != ENGLISH:
+            found = language in COVERED and refuses_in(language, answer)
+            count, false = told.get(language, (0, 0))
+            told[language] = (count + 1, false + found)
     return told
 
 
@@ -232,12 +266,19 @@ def main() -> int:
     agreements = [*left_out_models(), *left_out_sources(), *shipped_on_do_not_answer()]
     ordinary, speed = list(ordinary_answers()), microseconds()
     show(agreements, ordinary, speed)
-    languages, evasions = other_languages(), evaded_and_answered()
+    languages, real, evaded = other_languages(), real_languages(), evaded_and_answered()
+    with TemporaryDirectory() as folder:
+        drifts = evasions(Path(folder))
     print(table(("language", "refuse", "found", "false"), [(name, *told) for name, told in languages.items()]))
-    print(f"same questions, no pattern: mean {evasions[0]:.3f} where evaded, {evasions[1]:.3f} where discussed")
+    print(table(("language of real answers", "answers", "false"), [(name, *told) for name, told in real.items()]))
+    print(f"same questions, no pattern: mean {evaded[0]:.3f} where evaded, {evaded[1]:.3f} where discussed")
+    print(f"answers that turn into evasions which no pattern knows, after {BEFORE} traces, for {AFTER} more")
+    print(table(tuple(asdict(drifts[0])), [tuple(asdict(one).values()) for one in drifts]))
     report = {
         "languages": languages,
-        "evaded_and_answered": evasions,
+        "real_languages": real,
+        "evaded_and_answered": evaded,
+        "drifts": [asdict(one) for one in drifts],
         "version": refusal_model().version,
         "agreements": [asdict(one) for one in agreements],
         "ordinary": [asdict(one) for one in ordinary],

@@ -158,11 +158,14 @@ def test_nothing_is_asked_for_while_nothing_changes_and_then_what_has_changed(
     page: Page, address: str, monitor: InMemoryMonitor
 ) -> None:
     asked: list[str] = []
-    page.goto(address)
+    page.clock.install()
+    with page.expect_response(EVENTS):
+        page.goto(address)
     expect(page.locator("#heatmap-rows tr")).to_have_count(3)
-    page.wait_for_timeout(3_000)
+    page.wait_for_timeout(1_000)  # the first event names every part
     page.on("request", lambda request: asked.append(request.url.removeprefix(address)))
-    page.wait_for_timeout(5_500)  # longer than the pause of polling
+    page.clock.fast_forward(9_000)  # longer than the pause of polling
+    page.wait_for_timeout(500)
     assert asked == []
     monitor.statuses = streams("*", "product=a")
     expect(page.locator("#heatmap-rows tr")).to_have_count(2)
@@ -174,12 +177,14 @@ def test_where_no_events_can_be_had_the_page_asks_now_and_then_and_gets_304(
 ) -> None:
     page.route(EVENTS, lambda route: route.fulfill(status=503, json={"detail": "full"}))
     statuses: list[int] = []
+    page.clock.install()
     page.goto(address)
     expect(page.locator("#heatmap-rows tr")).to_have_count(3)
     page.on("response", lambda response: statuses.append(response.status) if "/heatmap" in response.url else None)
     with page.expect_response(lambda response: is_heatmap(response) and response.status == 304):
-        pass
+        page.clock.fast_forward(5_000)
     monitor.statuses = streams("*")
+    page.clock.fast_forward(5_000)
     expect(page.locator("#heatmap-rows tr")).to_have_count(1)
     assert set(statuses) == {304, 200}
 

@@ -80,7 +80,7 @@ def test_the_console_sends_an_annotator_to_the_queue_and_asks_for_nothing_else(
     expect(page).to_have_url(f"{address}/review")
     expect(page.locator("#who")).to_contain_text("(annotator)")
     expect(page.locator(".answer")).to_have_count(2)
-    expect(page.get_by_role("link", name="Console")).to_be_hidden()
+    expect(page.get_by_role("navigation", name="Pages")).to_be_hidden()
     data = {path for path in asked if not path.startswith("/static/")}
     assert data == {"/", "/review", "/api/v1/whoami", "/api/v1/review/next"}
 

@@ -42,10 +42,8 @@ def address(monitor: InMemoryMonitor) -> Iterator[str]:
     server.stop()
 
 
-def test_the_console_leads_to_a_stream_s_past_with_its_marks_and_its_numbers(page: Page, address: str) -> None:
-    page.goto(address)
-    page.get_by_role("link", name="response length").first.click()
-    page.wait_for_url("**/streams/3")
+def test_a_stream_s_past_is_told_with_its_marks_and_its_numbers(page: Page, address: str) -> None:
+    page.goto(f"{address}/streams/3")
     expect(page.locator("#title")).to_have_text("response length, all cohorts")
     expect(page.locator("#sentence")).to_have_text(re.compile("^Last .* tokens, over the day .* on .* observations"))
     plot = page.get_by_role("img", name=re.compile(r"Mean from 2026-11-20 12:15:00Z .* tokens"))

@@ -99,7 +99,9 @@ def plainly(prompt: str, answer: str) -> tuple[float, float]:
     look, words = look_at(answer), word_weights(WEIGHTS.tokens)
     weighed = sum(words.get(word, 0) for word in set(look.words))
     assert WEIGHTS.least_weighed is not None
-    if not look.may_refuse or (weighed < WEIGHTS.least_weighed and not look.declines):
+    assert WEIGHTS.least_uncued is not None
+    is_read = weighed >= WEIGHTS.least_weighed or look.declines if look.may_refuse else weighed >= WEIGHTS.least_uncued
+    if not is_read:
         return WEIGHTS.unread
     tokens, numbers = features_of(prompt, look)
     scores = []

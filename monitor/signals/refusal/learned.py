@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ class LearnedRefusal:
         self._offset, self._slope = weights.offset, weights.slope
         self._words, self._least = word_weights(weights.tokens), weights.least_weighed
         self._unread, self._uncued = weights.unread, weights.least_uncued
+        least = [bound for bound in (self._least, self._uncued) if bound is not None]
+        self._low = min(least) if self._least is not None else -math.inf  # below it no cue but declining counts
         self.version = f"learned-{sha256[:8]}+{PATTERNS}"
         self.card = weights.card
         self.threshold = float(weights.card.get("threshold", THRESHOLD))  # at which the card's figures were counted
@@ -53,50 +56,57 @@ class LearnedRefusal:
                 found[place] = BY_PATTERN if refuses_in(language, trace.response) else BY_NO_PATTERN
             else:
                 self.uncovered[language] += 1
-        looks = [self._look(traces[place].response or "") for place in english]
-        read = self._probabilities(looks, lambda number: prompt_of(traces[english[number]].messages) or "")
+        responses = [traces[place].response or "" for place in english]
+        read = self._read(responses, lambda number: prompt_of(traces[english[number]].messages) or "")
         for place, (probability, full) in zip(english, read, strict=True):
             found[place] = RefusalReading(probability, full)
         return found
 
     def probabilities(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, float]]:
         """Return for each prompt and English answer how probable a refusal is, and one in full."""
-        return self._probabilities([self._look(response) for _, response in pairs], lambda number: pairs[number][0])
-
-    def _probabilities(self, looks: Sequence[Look | None], prompt: Callable[[int], str]) -> list[tuple[float, float]]:
-        found = [self._unread] * len(looks)
-        read = [(number, look) for number, look in enumerate(looks) if look is not None and self._is_read(look)]
-        both = self._read([(prompt(number), look) for number, look in read])
-        for (number, _), probabilities in zip(read, both, strict=True):
-            found[number] = probabilities
-        return found
+        return self._read([response for _, response in pairs], lambda number: pairs[number][0])
 
     def _look(self, response: str) -> Look | None:
-        """Return what there is to read; None of an answer without a cue, unless the weights know such refusals."""
-        return glance_at(response) if self._uncued is None else look_at(response)
+        """Return what is to be compared with what was asked; None where a look is enough, at a fifth of the cost."""
+        look = glance_at(response) if self._uncued is None else look_at(response)
+        if look is None:
+            return None
+        weighed = look.weighed(self._words)
+        if weighed < self._low and not look.declines:
+            return None
+        if not look.may_refuse:
+            return look if self._uncued is not None and weighed >= self._uncued else None
+        return look if self._least is None or weighed >= self._least or look.declines else None
 
-    def _is_read(self, look: Look) -> bool:
-        """Say whether an answer is compared with what was asked: that costs five times a look."""
-        if self._uncued is not None and not look.may_refuse:
-            return look.weighed(self._words) >= self._uncued
-        return self._least is None or look.weighed(self._words) >= self._least or look.declines
-
-    def _read(self, asked: Sequence[tuple[str, Look]]) -> list[tuple[float, float]]:
-        if not asked:
-            return []
-        rows, numbers, counts = array("q"), array("d"), []  # of one answer after the other
-        for prompt, look in asked:
-            said = hear(prompt, look)
+    def _read(self, responses: Sequence[str], prompt: Callable[[int], str]) -> list[tuple[float, float]]:
+        """Read *responses*; *prompt* returns what one of them, by its number, answers."""
+        found = [self._unread] * len(responses)
+        asked: list[int] = []  # those that are read to the end
+        rows, numbers, counts = array("q"), array("d"), []  # of one of them after the other
+        for number, response in enumerate(responses):  # one at a time: what is looked at is in the processor's cache
+            look = self._look(response)
+            if look is None:
+                continue
+            question = prompt(number)
+            said = hear(question, look)
             own = self._rows.of(said)
+            asked.append(number)
             rows.extend(own)
             counts.append(len(own))
-            numbers.extend(numbers_of(prompt, look, said))
+            numbers.extend(numbers_of(question, look, said))
+        if asked:
+            for number, both in zip(asked, self._added_up(rows, numbers, counts), strict=True):
+                found[number] = both
+        return found
+
+    def _added_up(self, rows: array[int], numbers: array[float], counts: Sequence[int]) -> list[tuple[float, float]]:
+        """Return the probabilities of answers whose tokens' rows, *counts* of each, and numbers follow one another."""
         # A matrix product would round by how many rows there are, and a replay cuts batches elsewhere.
-        read = np.frombuffer(numbers).reshape(len(asked), -1)
+        read = np.frombuffer(numbers).reshape(len(counts), -1)
         scores = (read[:, :, None] * self._numbers).sum(axis=1) + self._intercepts
-        owner, weights = np.repeat(np.arange(len(asked)), counts), self._tokens[np.frombuffer(rows, np.int64)]
+        owner, weights = np.repeat(np.arange(len(counts)), counts), self._tokens[np.frombuffer(rows, np.int64)]
         for column in range(2):
-            scores[:, column] += TOKEN_VALUE * np.bincount(owner, weights[:, column], len(asked))
+            scores[:, column] += TOKEN_VALUE * np.bincount(owner, weights[:, column], len(counts))
         refuses = _expit(self._offset + self._slope * scores[:, 0])
         full = refuses * _expit(scores[:, 1])
         return list(zip(refuses.tolist(), full.tolist(), strict=True))

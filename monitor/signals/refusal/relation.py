@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 from monitor.signals.refusal import lexicon
+from monitor.signals.refusal.cues import Cues
 
 NAMES = (
     *("hostile", "group", "claim", "claim_group", "claim_hostile"),
@@ -58,6 +59,10 @@ _CLARIFYING = (
 )
 
 
+_CUES = Cues({"equal": _EQUAL, "private": _PRIVATE, "steps": _STEPS, "clarifies": _CLARIFYING})
+_EQUALS, _PRIVATES, _ALL_STEPS, _CLARIFIES = map(_CUES.of, ("equal", "private", "steps", "clarifies"))
+
+
 class Manner(NamedTuple):
     """What is known of an answer already."""
 
@@ -73,17 +78,15 @@ def relation_of(prompt: str, head: str, *, asked: set[str], words: set[str], man
     claim, how = _CLAIM.match(prompt) is not None, lexicon.HOW.match(prompt) is not None
     harm = hostile > 0.0
     denies = 0.0 if lexicon.DENYING.isdisjoint(words) else min(len(_DENIAL.findall(head[:_OPENING])), 3) / 2.0
-    equal, condemns = _held(_EQUAL, head, 4), min(len(lexicon.CONDEMNING & words), 3) / 2.0
-    private, steps = _held(_PRIVATE, head, 2), _held(_STEPS, head, 4)
+    cues = _CUES.find(head)
+    equal, condemns = min((cues & _EQUALS).bit_count(), 4) / 2.0, min(len(lexicon.CONDEMNING & words), 3) / 2.0
+    private, steps = min((cues & _PRIVATES).bit_count(), 2) / 2.0, min((cues & _ALL_STEPS).bit_count(), 4) / 2.0
+    clarifies = min((cues & _CLARIFIES).bit_count(), 2) / 2.0
     no_access = private > 0.0 and _NO_ACCESS.search(head[:_OPENING]) is not None
     return [
         hostile, group, claim, claim * group, claim * harm,
         denies, denies * claim, denies * claim * group, denies * harm,
         equal, equal * group, equal * harm, condemns, condemns * harm,
         harm * manner.moral, harm * (manner.lists == 0.0), harm * manner.negates_first, harm * manner.advice,
-        private, private * no_access, steps, steps * how, steps * harm, _held(_CLARIFYING, head, 2),
+        private, private * no_access, steps, steps * how, steps * harm, clarifies,
     ]  # fmt: skip
-
-
-def _held(phrases: tuple[str, ...], text: str, most: int) -> float:
-    return min(sum([phrase in text for phrase in phrases]), most) / 2.0

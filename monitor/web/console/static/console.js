@@ -50,6 +50,7 @@ let reading = null;
 let who = null;
 let lastGood = null; // when the page was last known to show what is
 let trouble = null;
+let told = { trouble: null, at: 0 };
 let hasEvents = false;
 
 // Read what is due; whoever asks meanwhile is served by one more turn.
@@ -91,7 +92,10 @@ function lose(error) {
   setTimeout(() => !document.hidden && due.size && refresh(...due), RETRY_MILLISECONDS);
 }
 
+// Read aloud whenever it changes, so its age is told once a minute.
 function tellTrouble() {
+  if (trouble !== null && trouble === told.trouble && Date.now() - told.at < REST_MILLISECONDS) return;
+  told = { trouble, at: Date.now() };
   const since = lastGood === null ? "" : ` What is shown is from ${utc(lastGood)}, ${age(lastGood)}.`;
   showMessage(byId("lost"), trouble === null ? "" : trouble + since);
 }

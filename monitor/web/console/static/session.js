@@ -24,7 +24,10 @@ export async function identify() {
   return known;
 }
 
+// An annotator may use the one page alone.
 function showPages(role) {
+  const bar = document.querySelector("nav.pages");
+  if (bar !== null) bar.hidden = role === "annotator";
   for (const page of document.querySelectorAll("nav.pages [data-for]")) page.hidden = page.dataset.for !== role;
 }
 
