@@ -71,7 +71,9 @@ class RemoteDesk:
         return read(list[StreamStatus], rows)
 
     def unwatched(self) -> Unwatched:
-        return read(Unwatched, self._api.get("/streams/unwatched"))
+        told = self._api.get("/streams/unwatched")
+        scorers = [(scorer["signal"], scorer["scorer_version"]) for scorer in told["scorers"]]
+        return read(Unwatched, {"cohorts": told["cohorts"], "scorers": scorers})
 
     def anchor(self) -> AnchorStatus | None:
         return find(AnchorStatus, self._api.get("/anchor"))

@@ -20,6 +20,7 @@ from monitor.web.auth import Gatekeeper, Guard, admit
 from monitor.web.feed import Feed
 from monitor.web.idempotency import Idempotency, Keys
 from monitor.web.middleware import GZIP_BYTES, BodyLimit, ContentTags, HeadAsGet, SecurityHeaders
+from monitor.web.openapi import describe_api
 from monitor.web.parameters import refuse_unknown_parameters
 from monitor.web.routes import (
     access,
@@ -161,6 +162,7 @@ def create_app(
     app.include_router(page.router)
     app.include_router(frame.router)
     app.include_router(access.pages)
+    describe_api(app)
     app.mount("/static", StaticFiles(directory=page.CONSOLE / "static"), name="static")
     return app
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
@@ -49,12 +50,26 @@ def answer(status: int, detail: str, headers: dict[str, str] | None = None, **mo
     return Response(json.dumps(content), status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
+def _allowed(request: Request) -> set[str]:
+    """Return the methods of all routes at the request's path: one route alone knows its own."""
+    found: dict[int, set[str]] = {}  # by how many places of the path stand for anything: the fewest tell best
+    described: dict[str, dict[str, object]] = request.app.openapi()["paths"]
+    for template, known in described.items():
+        pattern = "[^/]+".join(map(re.escape, re.split(r"{\w+}", template)))
+        if re.fullmatch(pattern, request.url.path):
+            found.setdefault(template.count("{"), set()).update(method.upper() for method in known)
+    return found[min(found)] if found else {"GET"}
+
+
 def install(app: FastAPI) -> None:
     """Make every error of *app* a problem document."""
 
-    def on_http(_: Request, error: Exception) -> Response:
+    def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return answer(error.status_code, error.detail, dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(sorted(_allowed(request)))
+        return answer(error.status_code, error.detail, headers)
 
     def on_invalid_request(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 from prometheus_client import CollectorRegistry
+from pydantic import AwareDatetime, BeforeValidator
 
 from monitor.telemetry.health import Health
 
@@ -23,4 +25,15 @@ def kept(name: str) -> Any:
 
 State = Annotated[Health, kept("health")]
 Registry = Annotated[CollectorRegistry, kept("registry")]
+
+
+def _written_as_a_date(given: object) -> object:
+    """Refuse numbers, which would be seconds since 1970: nobody means them."""
+    if isinstance(given, str) and not (len(given) >= len("2026-11-22") and given[4] == given[7] == "-"):
+        raise ValueError("write it as 2026-11-22, and a time as 2026-11-22T03:00:00Z")
+    return given
+
+
+Day = Annotated[date, BeforeValidator(_written_as_a_date)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_written_as_a_date)]
 Number = Annotated[int, Path(ge=1, le=MAX_BIGINT)]  # what PostgreSQL's bigint can hold

@@ -18,6 +18,7 @@ from monitor.domain.view import Overview
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.engine import create_engine_for
 from monitor.postgres.views.overview import PostgresOverview
+from monitor.settings.root import Settings
 from tests.integration.kafka_reading import recreate
 from tests.program import Program, Site, running, wait_for
 from tests.real_kafka import RealKafka
@@ -68,6 +69,12 @@ def raised(url: str) -> list[tuple[object, ...]]:
     return shown(rows)
 
 
+ROLLED_UP = (
+    "select sum(observations)::int from stream_rollup join stream using (stream_id)"
+    " where signal = 'response_length' and cohort = '*' and width_seconds = 3600"
+)
+
+
 def overview(daemon: Daemon) -> Overview:
     return PostgresOverview(daemon._engine, kafka_lag=daemon._lag_records).overview()
 
@@ -102,9 +109,11 @@ def test_a_replay_with_hostile_records_counts_each_once_and_raises_the_backtest_
 
     site = Site(kafka, postgres_url)
     site.send([*lines, None])
-    with running(site.settings()) as daemon:
+    kept = Settings(**site.form() | {"retention": {"rollup_days": 0}})  # type: ignore[arg-type]
+    with running(kept) as daemon:  # its traces are older than roll-ups are kept by default
         wait_for(lambda: site.folded() == len(TRACES), "the fold's end")
         wait_for(lambda: overview(daemon).dead_letters.get("empty_record") == 1, "the tombstone")
+        wait_for(lambda: site.query(ROLLED_UP) == [(len(TRACES),)], "the roll-ups")
         seen = overview(daemon)
     reasons = Counter(HOSTILE[number % len(HOSTILE)][0] for number in range(15)) + Counter(["empty_record"])
     assert (seen.traces, seen.duplicates, seen.repeats) == (len(TRACES), 15, 0)

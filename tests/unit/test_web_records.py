@@ -219,3 +219,23 @@ def test_who_is_told_of_incidents_is_shown_to_viewers_with_what_waits(
     (row,) = client.get("/api/v1/notifications", headers=BY_ROLE["viewer"]).json()
     assert (row["receiver"], row["waiting"], row["waiting_seconds"], row["error"]) == ("oncall", 1, 950.0, "HTTP 503")
     assert client.get("/api/v1/notifications", headers=BY_ROLE["annotator"]).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/api/v1/jobs", "GET, POST"), ("/api/v1/baselines/preview", "POST"), ("/api/v1/alarms/1/acknowledge", "POST")],
+)
+def test_a_method_that_a_path_has_not_is_refused_with_those_it_has(client: TestClient, path: str, allowed: str) -> None:
+    refused = client.delete(path)
+    assert (refused.status_code, refused.headers["allow"]) == (405, allowed)
+
+
+def test_a_number_is_no_time_and_every_change_describes_its_key(client: TestClient) -> None:
+    assert client.get("/api/v1/moved?day=0").status_code == 422
+    assert client.get("/api/v1/audit?since=1700000000").status_code == 422
+    described = client.get("/api/openapi.json").json()["paths"]
+    changes = [told["post"] for path, told in described.items() if "post" in told and path.startswith("/api/v1/")]
+    assert len(changes) > 10
+    for change in changes:
+        assert {"400", "401", "403", "411", "413", "422", "429", "500", "503"} <= change["responses"].keys()
+        assert "Idempotency-Key" in [parameter["name"] for parameter in change["parameters"]]

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
 
 from monitor.domain.audit import AuditQuery, AuditRow
 from monitor.web.auth import Operator
 from monitor.web.paging import LINK, NumberedPage
 from monitor.web.routes.trace import STORABLE
-from monitor.web.state import kept
+from monitor.web.state import Instant, kept
 
 router = APIRouter(tags=["audit"])
 MAX_CHARACTERS = 1000
@@ -41,8 +40,8 @@ def list_audit(
     subject: Annotated[
         str | None, Query(max_length=MAX_CHARACTERS, pattern=STORABLE, description="such as `alarm 7`")
     ] = None,
-    since: Annotated[AwareDatetime | None, Query()] = None,
-    until: Annotated[AwareDatetime | None, Query(description="exclusive")] = None,
+    since: Annotated[Instant | None, Query()] = None,
+    until: Annotated[Instant | None, Query(description="exclusive")] = None,
 ) -> Sequence[AuditRow]:
     """List who changed what, and who read the text of a trace; the newest first."""
     wanted = AuditQuery(actor, action, subject, since, until)

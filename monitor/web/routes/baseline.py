@@ -88,7 +88,7 @@ def list_baselines(_: Viewer, freezes: FreezesPort, page: NumberedPage) -> Seque
     return page.give(freezes.baselines(limit=page.wanted, before=page.after), lambda row: row.baseline_id)
 
 
-@router.get("/baselines/{baseline_id}", responses=describe(404))
+@router.get("/baselines/{baseline_id:int}", responses=describe(404))
 def get_baseline_by_number(_: Viewer, freezes: FreezesPort, baseline_id: Number) -> BaselinePage:
     """Return one baseline and what it expects of each signal."""
     summary, laws = freezes.summary(baseline_id), freezes.laws_of(baseline_id)

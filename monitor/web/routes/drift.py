@@ -17,7 +17,7 @@ from monitor.drift.moved import MovedStreams
 from monitor.drift.summary import BaselineLaws
 from monitor.web.auth import Viewer
 from monitor.web.paging import LINK, NamedPage
-from monitor.web.state import kept
+from monitor.web.state import Day, kept
 
 router = APIRouter(tags=["drift"])
 
@@ -41,9 +41,15 @@ class Streams(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class UnwatchedScorer:
+    signal: str
+    scorer_version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unwatched:
     cohorts: tuple[str, ...]
-    scorers: tuple[tuple[str, str], ...]  # signal and scorer version
+    scorers: tuple[UnwatchedScorer, ...]
 
 
 class Days(Protocol):
@@ -79,14 +85,15 @@ def list_streams(_: Viewer, streams: Annotated[Streams, kept("streams")], page: 
 @router.get("/streams/unwatched")
 def get_unwatched(_: Viewer, streams: Annotated[Streams, kept("streams")]) -> Unwatched:
     """Return what was seen, and the active baseline says nothing of: a new baseline would."""
-    return Unwatched(streams.unwatched_cohorts(), streams.unwatched_scorers())
+    scorers = tuple(UnwatchedScorer(*key) for key in streams.unwatched_scorers())
+    return Unwatched(streams.unwatched_cohorts(), scorers)
 
 
 @router.get("/moved")
 def get_moved(
     _: Viewer,
     days: Annotated[Days, kept("days")],
-    day: Annotated[date | None, Query(description="in UTC; without it the last day there is")] = None,
+    day: Annotated[Day | None, Query(description="in UTC; without it the last day there is")] = None,
 ) -> MovedStreams | None:
     """Return which streams moved on a day; null until anything was watched.
 

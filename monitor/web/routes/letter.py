@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
 
 from monitor.ingest.letter import LetterFilter, LetterKey, LetterRow
 from monitor.web.auth import Operator
 from monitor.web.paging import LINK, Page, paged
 from monitor.web.problem import describe
-from monitor.web.state import kept
+from monitor.web.state import Instant, kept
 
 router = APIRouter(tags=["dead letters"])
 Text = Annotated[str | None, Query(max_length=1000)]
@@ -32,8 +31,8 @@ def list_letters(
     *,
     reason: Text = None,
     topic: Annotated[str | None, Query(max_length=1000, description="that the record came from")] = None,
-    since: Annotated[AwareDatetime | None, Query(description="of the letter: when its record was rejected")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="exclusive")] = None,
+    since: Annotated[Instant | None, Query(description="of the letter: when its record was rejected")] = None,
+    until: Annotated[Instant | None, Query(description="exclusive")] = None,
 ) -> Sequence[LetterRow]:
     """List dead letters without what their records held, the newest first.
 

@@ -6,14 +6,13 @@ from datetime import datetime
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
 
 from monitor.domain.history import HistoryRange
 from monitor.drift.history import StreamHistory
 from monitor.errors import NotFound
 from monitor.web.auth import Viewer
 from monitor.web.problem import describe
-from monitor.web.state import Number, kept
+from monitor.web.state import Instant, Number, kept
 
 router = APIRouter(tags=["drift"])
 
@@ -36,9 +35,7 @@ def get_history(
     stream_id: Number,
     *,
     chosen: Annotated[HistoryRange, Query(alias="range", description="how much is told of")] = HistoryRange.DAY,
-    until: Annotated[
-        AwareDatetime | None, Query(description="where it ends, in the traces' time; without it now")
-    ] = None,
+    until: Annotated[Instant | None, Query(description="where it ends, in the traces' time; without it now")] = None,
 ) -> StreamHistory:
     """Return a stream's mean and quantiles over time, its baseline's band, and what happened meanwhile.
 

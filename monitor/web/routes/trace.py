@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter, HTTPException, Path, Query
-from pydantic import AwareDatetime
 
 from monitor.domain.order import Actor, Role
 from monitor.domain.stored_trace import FoundTraces, TraceDetail, TracePlace, TraceQuery, TraceRow
@@ -15,7 +14,7 @@ from monitor.ingest.formats.native import MAX_NAME_CHARACTERS
 from monitor.web.auth import Viewer
 from monitor.web.paging import LINK, Page, paged
 from monitor.web.problem import describe
-from monitor.web.state import kept
+from monitor.web.state import Instant, kept
 
 router = APIRouter(tags=["traces"])
 STORABLE = r"^[^\x00]*$"
@@ -37,9 +36,7 @@ class Traces(Protocol):
 
 TracesPort = Annotated[Traces, kept("traces")]
 Name = Annotated[str | None, Query(min_length=1, max_length=MAX_NAME_CHARACTERS, pattern=STORABLE)]
-Moment = Annotated[
-    AwareDatetime | None, Query(description="of the traces' own time, with its offset: 2026-11-22T03:00:00Z")
-]
+Moment = Annotated[Instant | None, Query(description="of the traces' own time, with its offset: 2026-11-22T03:00:00Z")]
 TraceId = Annotated[
     str, Path(min_length=1, max_length=MAX_NAME_CHARACTERS, pattern=STORABLE, description="as the producer gave it")
 ]
