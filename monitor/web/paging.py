@@ -73,7 +73,11 @@ def paged(key: Any, usual: int, *, most: int = MOST) -> Any:
         limit: int = Query(usual, ge=1, le=most, description="rows at most"),  # `most` is no global: no annotation
         cursor: Annotated[
             str | None,
-            Query(max_length=MAX_CURSOR_CHARACTERS, description="from the `next` link of the page before; opaque"),
+            Query(
+                max_length=MAX_CURSOR_CHARACTERS,
+                pattern=r"^[A-Za-z0-9_-]+$",  # of ASCII alone, so that the longest fits a request's head
+                description="from the `next` link of the page before; opaque",
+            ),
         ] = None,
     ) -> Page[Any]:
         return Page(request, response, limit, None if cursor is None else _unpack(request, cursor, key))

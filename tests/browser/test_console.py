@@ -111,7 +111,7 @@ def test_the_console_says_what_goes_with_the_reward_in_the_latest_traces(
     monitor.together.append(RewardCorrelation.of(("m", "s", "bold"), None, now))
     monitor.together.append(RewardCorrelation.of(("old", "s", "bold"), None, few))
     page.goto(address)
-    told = "Reward goes with: bold +0.60 (baseline not known); response_length +0.60 (baseline +0.10, moved)."
+    told = "Reward goes with: response_length +0.60 (baseline +0.10, moved); bold +0.60 (baseline not known)."
     expect(page.locator("#correlations")).to_have_text(told)
     expect(page.locator("#correlations")).to_have_attribute("data-tone", "warning")
 

@@ -174,7 +174,7 @@ def test_an_answer_that_came_too_late_is_told_kindly_and_the_next_item_stands_th
 ) -> None:
     store_items(engine, range(2), TWO_WANTED)
     log_in(page, address, role="operator")
-    page.get_by_role("link", name="Review queue").click()
+    page.get_by_role("link", name="Review", exact=True).click()
     expect(page.locator("#question")).to_be_focused()
     (item,) = ports.reviews.next_items("somebody-else", limit=1).items
     ports.reviews.answer("somebody-else", AnswerGiven(item.item_id, Answer.FLAG))

@@ -67,7 +67,7 @@ def test_another_policy_answers_the_same_prompts_otherwise(ward: Ward, phase: Ph
     with TroubledServer() as server:
         verdict, note = ward.ask(alarm_id, settings_of(server.url))
     assert verdict is POLICY, note
-    assert server.asked.total() < 250
+    assert server.asked.total() < 300
 
 
 def test_both_answers_are_scored_by_the_same_reward_model(ward: Ward) -> None:
