@@ -61,7 +61,7 @@ def walk(page: Page, url: str) -> None:
     page.screenshot(path=IMAGES / "walk-4-start.png")
     awaited(url, "/api/v1/jobs", answer_of)
     page.goto(f"{url}/jobs")
-    page.get_by_text("promoted").first.wait_for()
+    page.locator(".badge", has_text="promoted").first.wait_for()
     page.screenshot(path=IMAGES / "walk-5-jobs.png")
 
 
