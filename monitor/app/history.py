@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -33,24 +32,19 @@ class RollupStore(Protocol):
 class RollUp:
     """Add the log's next entries to the roll-ups, a step a turn; return whether more is there."""
 
-    def __init__(self, store: RollupStore, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: RollupStore) -> None:
         self._store = store
-        self._clock = clock
-        self._due = clock()
 
     def __call__(self) -> bool:
-        if self._clock() < self._due:
-            return False
         unread = self._store.unread(max_places=STEP_PLACES)
-        if unread is not None:
-            self._store.save(unread, roll_up(unread.seen, since=unread.since))
-        more = unread is not None and unread.more
-        self._due = self._clock() + (0.0 if more else PAUSE_SECONDS)
-        return more
+        if unread is None:
+            return False
+        self._store.save(unread, roll_up(unread.seen, since=unread.since))
+        return unread.more
 
 
 def history_duties(settings: Settings, fenced: Engine) -> list[Duty]:
-    return [Duty("roll_up", 0.0, RollUp(PostgresRollups(fenced, days=settings.retention.rollup_days)))]
+    return [Duty("roll_up", PAUSE_SECONDS, RollUp(PostgresRollups(fenced, days=settings.retention.rollup_days)))]
 
 
 class StreamHistories:

@@ -35,7 +35,7 @@ class Duty:
 
     name: str
     period_seconds: float  # 0: at every turn
-    body: Callable[[], bool | None]  # True: it has more to do at once
+    body: Callable[[], bool | None]  # True: it has more to do at once, whatever the period
 
 
 class Leader:
@@ -66,8 +66,9 @@ class Leader:
             if not self._leads():
                 return False
             if self._clock() >= self._due[duty.name]:
-                more = bool(duty.body()) or more
-                self._due[duty.name] = self._clock() + duty.period_seconds
+                has_more = bool(duty.body())
+                more = more or has_more
+                self._due[duty.name] = self._clock() + (0.0 if has_more else duty.period_seconds)
         return more
 
     def _leads(self) -> bool:

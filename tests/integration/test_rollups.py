@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 
 from monitor.app import history
 from monitor.app.history import PAUSE_SECONDS, RollUp
+from monitor.app.leader import Duty
 from monitor.domain.cohort import OTHER
 from monitor.drift.rollup import roll_up
 from monitor.errors import Fenced
@@ -21,6 +22,7 @@ from monitor.postgres.retention import PostgresRetention, Retention
 from monitor.postgres.rollups import PostgresRollups, decode_sketch
 from monitor.postgres.streams import PostgresFoldStore
 from tests.traces import checkpoint, scored, trace
+from tests.unit.test_leader import leader_of
 
 pytestmark = pytest.mark.postgres
 NOW = datetime.now(UTC).replace(minute=30, second=0, microsecond=0) - timedelta(hours=3)
@@ -130,13 +132,14 @@ def test_what_is_behind_is_caught_up_in_bounded_steps_and_then_looked_for_now_an
     log, now = Log(engine), [0.0]
     for _ in range(3):
         log.write(100)
-    duty = RollUp(PostgresRollups(engine, days=90), clock=lambda: now[0])
-    assert [duty(), duty(), duty(), duty()] == [True, True, False, False]
+    duty = Duty("roll_up", PAUSE_SECONDS, RollUp(PostgresRollups(engine, days=90)))
+    leader = leader_of(duty, clock=lambda: now[0])
+    assert [leader.turn() for _ in range(4)] == [True, True, False, False]
     log.write(100)
-    assert not duty()  # not due yet
+    assert not leader.turn()  # not due yet
     assert sum(row[0] for key, row in log.rolled().items() if key[:2] == ("refusal", "*") and key[3] == 3600) == 300
     now[0] = PAUSE_SECONDS
-    assert not duty()
+    assert not leader.turn()
     assert sum(row[0] for key, row in log.rolled().items() if key[:2] == ("refusal", "*") and key[3] == 3600) == 400
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
@@ -32,7 +34,9 @@ class Clock:
         return self.now
 
 
-def leader_of(*duties: Duty, leadership: InMemoryLeadership | None = None, clock: Clock | None = None) -> Leader:
+def leader_of(
+    *duties: Duty, leadership: InMemoryLeadership | None = None, clock: Callable[[], float] | None = None
+) -> Leader:
     metrics = Metrics(CollectorRegistry())
     return Leader(leadership or InMemoryLeadership(), duties, metrics=metrics, clock=clock or Clock())
 
@@ -62,6 +66,13 @@ def test_a_replica_that_does_not_lead_does_nothing() -> None:
 def test_a_turn_tells_whether_a_duty_has_more_to_do_at_once() -> None:
     assert leader_of(Duty("fold", 0.0, lambda: True), Duty("show", 0.0, lambda: None)).turn() is True
     assert leader_of(Duty("fold", 0.0, lambda: False)).turn() is False
+
+
+def test_a_duty_that_has_more_is_due_at_once_and_after_its_period_when_it_has_none() -> None:
+    left = [True, True, False]
+    leader = leader_of(Duty("rare", 60.0, lambda: left.pop(0)))
+    assert [leader.turn() for _ in range(4)] == [True, True, False, False]
+    assert left == []
 
 
 def test_a_duty_that_could_not_be_done_is_due_at_the_next_turn() -> None:
