@@ -9,6 +9,12 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from prometheus_client import CollectorRegistry
+
+from monitor.telemetry.health import Health
+from monitor.web.app import create_app
+from monitor.web.server import WebServer
+from tests.unit.in_memory_ports import InMemoryMonitor
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -44,6 +50,22 @@ def page(browser: Browser) -> Iterator[Page]:
     yield page
     context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def tokens() -> dict[str, str]:
+    """No token is wanted; a test's own parameter of this name wants some."""
+    return {}
+
+
+@pytest.fixture
+def address(monitor: InMemoryMonitor, tokens: dict[str, str]) -> Iterator[str]:
+    """Where the console of the module's own *monitor* is served."""
+    health = Health(["web"])
+    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens=tokens)
+    server = WebServer(app, host="127.0.0.1", port=0, health=health)
+    yield f"http://127.0.0.1:{server.start()}"
+    server.stop()
 
 
 def is_complaint(message: ConsoleMessage) -> bool:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
-from prometheus_client import CollectorRegistry
 
 from monitor.domain.job import Action, Hold, JobState, PlannedStart
 from monitor.drift.preview import LawChange
 from monitor.drift.summary import SignalSummary
-from monitor.telemetry.health import Health
-from monitor.web.app import create_app
-from monitor.web.server import WebServer
 from tests.unit.in_memory_ports import InMemoryMonitor, stored_alarm
 from tests.unit.in_memory_records import InMemoryRecords
 
@@ -37,21 +32,6 @@ def monitor() -> InMemoryMonitor:
         LawChange("win_rate", "", BEFORE, None, comes_later=True),
     )
     return monitor
-
-
-@pytest.fixture(params=[{}], ids=["open to this machine"])
-def tokens(request: pytest.FixtureRequest) -> dict[str, str]:
-    given: dict[str, str] = request.param
-    return given
-
-
-@pytest.fixture
-def address(monitor: InMemoryMonitor, tokens: dict[str, str]) -> Iterator[str]:
-    health = Health(["web"])
-    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens=tokens)
-    server = WebServer(app, host="127.0.0.1", port=0, health=health)
-    yield f"http://127.0.0.1:{server.start()}"
-    server.stop()
 
 
 def shot(page: Page, name: str) -> None:
@@ -128,7 +108,7 @@ def test_what_was_shown_is_what_is_frozen_or_nothing_is(page: Page, address: str
     assert monitor.stored_records.frozen == []
 
 
-@pytest.mark.parametrize("tokens", [{"view-me": "viewer"}], indirect=True)
+@pytest.mark.parametrize("tokens", [{"view-me": "viewer"}])
 def test_a_viewer_is_offered_none_of_it(page: Page, address: str) -> None:
     page.goto(f"{address}/alarms/7")
     page.get_by_label("Token").fill("view-me")

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from prometheus_client import CollectorRegistry
 
 from monitor.domain.alarm import AlarmKind, AlarmState, ReferenceVerdict, Severity, StoredAlarm
 from monitor.domain.episode import Compared, FrozenBaseline, GivenOrder, Released, ShownAnswer
 from monitor.domain.job import Check, JobState, Verdict
 from monitor.drift.sentence import Levels
-from monitor.telemetry.health import Health
-from monitor.web.app import create_app
-from monitor.web.server import WebServer
 from tests.drifted import Drifted
 from tests.hostile import LABELS, unseen
 from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job, stored_alarm
@@ -70,20 +65,6 @@ def monitor(drifted: Drifted, stored: StoredAlarm) -> InMemoryMonitor:
     monitor.records = replace(monitor.records, baselines=(frozen,), releases=(promoted,), orders=(order,))
     monitor.kept = {2: a_job(2, JobState.FAILED_GATE, alarm_id=7, verdict=VERDICT, reason="alert on response_length")}
     return monitor
-
-
-@pytest.fixture
-def tokens() -> dict[str, str]:
-    return {}
-
-
-@pytest.fixture
-def address(monitor: InMemoryMonitor, tokens: dict[str, str]) -> Iterator[str]:
-    health = Health(["web"])
-    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens=tokens)
-    server = WebServer(app, host="127.0.0.1", port=0, health=health)
-    yield f"http://127.0.0.1:{server.start()}"
-    server.stop()
 
 
 def test_the_page_says_since_when_from_what_to_what_and_under_which_model(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from prometheus_client import CollectorRegistry
 
 from monitor.domain.audit import AuditRow
 from monitor.domain.job import Check, JobState, RunProgress, Verdict
@@ -18,9 +16,6 @@ from monitor.domain.view import BaselineSummary
 from monitor.drift.summary import SignalSummary
 from monitor.runs.lineage import Lineage
 from monitor.runs.model import ModelDetail, Models, RegisteredModel
-from monitor.telemetry.health import Health
-from monitor.web.app import create_app
-from monitor.web.server import WebServer
 from tests.hostile import LABELS, unseen
 from tests.unit.in_memory_letters import LetterTopic, a_letter
 from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job
@@ -56,20 +51,6 @@ def monitor() -> InMemoryMonitor:
         2: a_job(2, JobState.RUNNING, progress="step 120", progress_detail=progress, reason=HOSTILE),
     }
     return monitor
-
-
-@pytest.fixture
-def tokens() -> dict[str, str]:
-    return {}
-
-
-@pytest.fixture
-def address(monitor: InMemoryMonitor, tokens: dict[str, str]) -> Iterator[str]:
-    health = Health(["web"])
-    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens=tokens)
-    server = WebServer(app, host="127.0.0.1", port=0, health=health)
-    yield f"http://127.0.0.1:{server.start()}"
-    server.stop()
 
 
 def test_the_bar_leads_to_the_jobs_with_live_progress_and_the_gate_s_report(

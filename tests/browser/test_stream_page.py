@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,12 +11,8 @@ from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from prometheus_client import CollectorRegistry
 
 from monitor.domain.stream import StreamKey
-from monitor.telemetry.health import Health
-from monitor.web.app import create_app
-from monitor.web.server import WebServer
 from tests.hostile import LABELS, unseen
 from tests.unit.in_memory_history import KEY, a_history
 from tests.unit.in_memory_ports import InMemoryMonitor, stream_status
@@ -31,15 +26,6 @@ def monitor() -> InMemoryMonitor:
     monitor = InMemoryMonitor(statuses=[stream_status(key=KEY, unit="tokens", stream_id=3)])
     monitor.histories.kept = {3: a_history(3), 4: a_history(4, StreamKey("refusal", "dataset=wild", "chat-2", "1"))}
     return monitor
-
-
-@pytest.fixture
-def address(monitor: InMemoryMonitor) -> Iterator[str]:
-    health = Health(["web"])
-    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens={})
-    server = WebServer(app, host="127.0.0.1", port=0, health=health)
-    yield f"http://127.0.0.1:{server.start()}"
-    server.stop()
 
 
 def test_a_stream_s_past_is_told_with_its_marks_and_its_numbers(page: Page, address: str) -> None:
