@@ -12,17 +12,19 @@ const RADIUS = 8; // of a mark's circle
 const COLOURS = { onset: "--warning", warning: "--warning", alert: "--bad", recovery: "--good" };
 
 let plots = [];
+let read = null; // the middle of the point that is read, in seconds; kept while the plots are drawn anew
 
 export function drawPlot(history, marks) {
   const place = byId("plot");
+  const kept = read;
   for (const plot of plots) plot.destroy();
   const data = columnsOf(history);
   const width = Math.max(place.clientWidth, 260);
-  const look = { colour, width, unit: history.unit, history, marks };
+  const look = { colour, width, unit: history.unit, history, marks, kept };
   plots = [new uPlot(meanOptions(look), data.slice(0, 5), place), new uPlot(countOptions(look), [data[0], data[5]], place)];
   setAttribute(place, "aria-label", labelOf(history));
   showKeys(history);
-  showReadout(history, null);
+  if (!data[0].includes(kept)) showReadout(history, null);
   place.onkeydown = (event) => moveCursor(event, data[0], history);
 }
 
@@ -61,7 +63,7 @@ function common({ width, history }) {
 
 function meanOptions(look) {
   const { axis, ...shared } = common(look);
-  const { history, unit, marks } = look;
+  const { history, unit, marks, kept } = look;
   const line = { spanGaps: false, points: { size: 5 } };
   return {
     ...shared,
@@ -80,7 +82,8 @@ function meanOptions(look) {
     hooks: {
       drawClear: [(plot) => drawBand(plot, history.band)],
       draw: [(plot) => marks.forEach((mark, at) => drawMark(plot, mark, marks.slice(0, at)))],
-      setCursor: [(plot) => showReadout(history, plot.cursor.idx ?? null)],
+      ready: [(plot) => plot.data[0].includes(kept) && moveTo(plot, kept)],
+      setCursor: [(plot) => readAt(plot, history)],
     },
   };
 }
@@ -187,6 +190,16 @@ function showReadout({ since, width_seconds: width, points, unit }, index) {
   setText(byId("readout"), `${utc(new Date(point.start))}: mean ${bareValue(point.mean, unit)}, ${spread}, n = ${count(point.observations)}`);
 }
 
+function readAt(plot, history) {
+  const index = plot.cursor.idx ?? null;
+  read = index === null ? null : plot.data[0][index];
+  showReadout(history, index);
+}
+
+function moveTo(plot, seconds) {
+  plot.setCursor({ left: plot.valToPos(seconds, "x"), top: 0 });
+}
+
 // The arrow keys go from point to point, as the pointer does.
 function moveCursor(event, places, history) {
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -195,7 +208,7 @@ function moveCursor(event, places, history) {
   const [plot] = plots;
   const last = Math.round((Date.parse(history.points.at(-1).start) - Date.parse(history.since)) / 1000 / history.width_seconds);
   const index = Math.min(Math.max((plot.cursor.idx ?? last + (step < 0 ? 1 : -1)) + step, 0), places.length - 1);
-  plot.setCursor({ left: plot.valToPos(places[index], "x"), top: 0 });
+  moveTo(plot, places[index]);
 }
 
 function labelOf({ points, band, unit, since, until }) {
