@@ -46,7 +46,7 @@ class Releases(Protocol):
 ReleasesPort = Annotated[Releases, kept("releases")]
 RegistryPort = Annotated[Registry, kept("models")]
 ForRole = Annotated[ModelRole, Query(description="what the models are for")]
-Version = Annotated[str, Path(description="as /api/v1/models tells it")]
+Version = Annotated[str, Path(description="as /api/v1/models tells it", examples=["reward-12"])]
 
 
 @router.get("/models")
