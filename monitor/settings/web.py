@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, StringConstraints, model_validator
+from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 
 from monitor.settings.part import Part
 
@@ -61,6 +62,11 @@ class WebSettings(Part):
     wants_login: bool = Field(
         False, description="serve nobody without a token, where `rlhf-monitor tokens create` alone makes them"
     )
+    metrics_token: SecretStr | None = Field(
+        None,
+        description="bearer token, or `sha256:` and its digest, by which Prometheus reads /metrics, as viewers and"
+        " operators may then; none: /metrics is open to all",
+    )
     oidc: OidcSettings = Field(default_factory=OidcSettings, description="how people log in")
     public_url: str | None = Field(
         None,
@@ -73,6 +79,11 @@ class WebSettings(Part):
         " keeps the name; without one a digest of the token stands there",
     )
 
+    @field_validator("metrics_token")
+    @classmethod
+    def _none_where_empty(cls, given: SecretStr | None) -> SecretStr | None:
+        return given if given is not None and given.get_secret_value() else None
+
     @model_validator(mode="after")
     def _named(self) -> WebSettings:
         if not self.names.keys() <= self.tokens.keys():
@@ -81,9 +92,15 @@ class WebSettings(Part):
 
     @model_validator(mode="after")
     def _digests(self) -> WebSettings:
-        for token in self.tokens:
+        for name, token in self._every_token():
             if token.startswith("sha256:") and HASHED_TOKEN.fullmatch(token) is None:
-                raise ValueError("a key of tokens begins with sha256: and has no 64 hexadecimal digits after it")
+                raise ValueError(f"{name} begins with sha256: and has no 64 hexadecimal digits after it")
+        return self
+
+    @model_validator(mode="after")
+    def _apart(self) -> WebSettings:
+        if self.metrics_token is not None and self.metrics_token.get_secret_value() in self.tokens:
+            raise ValueError("metrics_token is one of tokens, which opens the API too: give Prometheus one of its own")
         return self
 
     @model_validator(mode="after")
@@ -100,10 +117,16 @@ class WebSettings(Part):
             raise ValueError(
                 f"host {self.host!r} is reachable from outside: set web.tokens, web.oidc or web.wants_login first"
             )
-        for token, role in self.tokens.items():
+        for name, token in self._every_token():
             if len(token) < MIN_TOKEN_CHARACTERS and HASHED_TOKEN.fullmatch(token) is None:
                 raise ValueError(
-                    f"host {self.host!r} is reachable from outside, and a token of the role {role!r} is shorter than "
+                    f"host {self.host!r} is reachable from outside, and {name} is shorter than "
                     f"{MIN_TOKEN_CHARACTERS} characters: `openssl rand -hex 16` makes a good one"
                 )
         return self
+
+    def _every_token(self) -> Iterator[tuple[str, str]]:
+        """Yield what to call each token in a message, which must not quote it, and the token."""
+        yield from ((f"a token of the role {role!r}", token) for token, role in self.tokens.items())
+        if self.metrics_token is not None:
+            yield "metrics_token", self.metrics_token.get_secret_value()

@@ -165,6 +165,18 @@ def test_certificates_come_from_their_secrets_into_folders_that_settings_and_var
         assert modes == {0o440}  # libpq refuses a key that others may read
 
 
+def test_the_token_of_metrics_comes_from_one_secret_to_the_daemon_and_to_who_scrapes() -> None:
+    objects = render(CHART / "ci" / "gpu-values.yaml")
+    given = {one["name"]: one for one in worker(objects)["containers"][0]["env"]}["MONITOR_WEB__METRICS_TOKEN"]
+    secret = {"name": "rlhf-monitor-metrics", "key": "token"}
+    assert given["valueFrom"] == {"secretKeyRef": secret}
+    [endpoint] = objects["ServiceMonitor/watch-rlhf-monitor"]["spec"]["endpoints"]
+    assert endpoint["authorization"] == {"credentials": secret}
+    open_to_all = render(CHART / "ci" / "gpu-values.yaml", "--set", "web.metricsSecret.name=")
+    assert "MONITOR_WEB__METRICS_TOKEN" not in names(worker(open_to_all)["containers"][0]["env"])
+    assert "authorization" not in open_to_all["ServiceMonitor/watch-rlhf-monitor"]["spec"]["endpoints"][0]
+
+
 def test_secrets_of_receivers_are_files_where_the_settings_name_them() -> None:
     objects = render(CHART / "ci" / "notify-values.yaml")
     settings = yaml.safe_load(objects["ConfigMap/watch-rlhf-monitor"]["data"]["monitor.yaml"])["notify"]
