@@ -234,6 +234,17 @@ def test_without_an_address_the_runbooks_are_named_by_their_path_in_the_reposito
     assert all((ROOT / url).is_file() for url in urls)
 
 
+@pytest.mark.parametrize("given", ["prometheusRule.runbookUrl", "config.notify.runbooks"])
+def test_the_address_of_the_runbooks_is_given_once_for_alerts_and_the_daemon_s_messages(given: str) -> None:
+    url = "https://wiki.example/runbooks"
+    objects = render(CHART / "ci" / "gpu-values.yaml", "--set", f"prometheusRule.runbookUrl=,{given}={url}/")
+    settings = yaml.safe_load(objects["ConfigMap/watch-rlhf-monitor"]["data"]["monitor.yaml"])
+    assert settings["notify"] == {"runbooks": url}
+    groups = objects["PrometheusRule/watch-rlhf-monitor"]["spec"]["groups"]
+    urls = {rule["annotations"]["runbook_url"] for group in groups for rule in group["rules"] if "alert" in rule}
+    assert {str(Path(found).parent) for found in urls} == {url.replace("//", "/")}
+
+
 def test_prometheus_accepts_the_rules_of_the_chart(tmp_path: Path) -> None:
     if shutil.which("promtool") is None and not in_ci():
         pytest.skip("promtool is not installed: apt-get install prometheus")
@@ -264,6 +275,11 @@ def test_the_dashboards_are_the_repository_s_own_and_lead_to_the_runbooks(runboo
         pytest.param("retrain.kubernetes.enabled=true", "wanted ReadWriteMany", id="runs that cannot share a volume"),
         pytest.param("replicas=0", "replicas", id="no replica"),
         pytest.param("prometheusRule.runbookUrl=runbooks", "runbookUrl", id="runbooks at no address"),
+        pytest.param(
+            "prometheusRule.runbookUrl=https://a.example,config.notify.runbooks=https://b.example",
+            "are one address",
+            id="runbooks at two addresses",
+        ),
         pytest.param("drainSecond=3", "drainSecond", id="a misspelt value"),
         pytest.param("postgres.secret.name=", "postgres.secret.name", id="no database secret"),
         pytest.param("service.type=ExternalName", "service.type", id="a service of another kind"),
