@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 
@@ -14,6 +15,7 @@ from monitor.settings.part import Part
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 MIN_TOKEN_CHARACTERS = 16  # of a token that others than this machine can try
 HASHED_TOKEN = re.compile(r"sha256:[0-9a-fA-F]{64}")
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 RoleName = Literal["viewer", "annotator", "operator"]
 
 
@@ -46,8 +48,28 @@ class OidcSettings(Part):
 
     @model_validator(mode="after")
     def _useful(self) -> OidcSettings:
-        if self.issuer is not None and not self.roles and self.default_role is None:
+        idle = sorted(self.model_fields_set - {"issuer"})
+        if self.issuer is None and idle:
+            raise ValueError(f"{', '.join(idle)} without issuer, so nobody logs in: name the provider, or leave it out")
+        if self.issuer is None:
+            return self
+        if not self.roles and self.default_role is None:
             raise ValueError("nobody could come in: set roles, or default_role")
+        if "role_claim" in self.model_fields_set and not self.roles:
+            raise ValueError("role_claim without roles: nothing is read from it; set roles, or leave it out")
+        if "openid" not in self.scopes:
+            raise ValueError("scopes lacks 'openid', without which a provider tells no identity")
+        if self.client_secret is not None and not self.client_secret.get_secret_value():
+            raise ValueError("client_secret is empty: leave it out for a public client")
+        return self
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> OidcSettings:
+        address = urlsplit(self.issuer or "")
+        if address.scheme == "http" and address.hostname not in LOOPBACK:
+            raise ValueError("issuer is http and not on this machine: what it says of people wants https")
+        if address.scheme == "http" and self.ca_file is not None:
+            raise ValueError("ca_file with an issuer of http, which has no certificate: leave it out")
         return self
 
 
@@ -111,7 +133,7 @@ class WebSettings(Part):
 
     @model_validator(mode="after")
     def _guarded(self) -> WebSettings:
-        if self.host in {"127.0.0.1", "localhost", "::1"}:
+        if self.host in LOOPBACK:
             return self
         if not self.tokens and not self.wants_login and self.oidc.issuer is None:
             raise ValueError(
