@@ -28,7 +28,7 @@ const SLOW_MILLISECONDS = 2000; // between two looks at whether what changes sel
 // What each part reads, all of it at once.
 const READS = {
   counts: () => ({ ready: readiness(), overview: read("/api/v1/overview") }),
-  incidents: () => ({ board: read(boardPath()) }),
+  incidents: () => ({ board: read(boardPath()), asked: boardPath() }),
   streams: () => ({ heatmap: read(heatmapPath()), moved: read("/api/v1/moved") }),
   jobs: () => ({ items: read("/api/v1/jobs?limit=50"), planned: read("/api/v1/jobs/plan"), offers: read("/api/v1/jobs/actions") }),
   models: () => ({
@@ -115,7 +115,7 @@ const SHOWS = {
     showCounts(state.overview);
     document.title = pages ? `(${pages}) rlhf-monitor` : "rlhf-monitor";
   },
-  incidents: (context) => showAlarms(state.board, context),
+  incidents: (context) => showAlarms(state.board, { ...context, asked: state.asked }),
   streams(context) {
     showView(state.heatmap, context);
     showMoved(state.moved);
