@@ -106,9 +106,9 @@ def test_the_commands_show_models_of_both_roles(parts: Parts, monkeypatch: pytes
     url = parts.engine.url.render_as_string(hide_password=False)
     monkeypatch.setenv("MONITOR_POSTGRES__URL", url)
     listed = json.loads(CliRunner().invoke(app, ["models", "list", "--json"]).stdout)
-    assert [(found["role"], found["champion"]["version"]) for found in listed] == [
-        ("reward", "first"),
-        ("policy", champion.version),
+    assert [(found["role"], found["version"], found["state"]) for found in listed] == [
+        ("policy", champion.version, "champion"),
+        ("reward", "first", "champion"),
     ]
     table = CliRunner().invoke(app, ["models", "list", "--role", "policy"]).stdout
     assert champion.version in table
