@@ -124,7 +124,7 @@ def test_a_preview_changes_nothing_and_tells_what_freezing_then_changes(ward: Wa
     assert found(cohort="dataset=coding") == [newer]
     assert found(cohort="dataset=coding", before=newer) == []
     assert found(cohort="dataset=all", signal="response_length") == [newer, older]
-    assert found(signal="reward") == found(policy_model="nobody's") == found(cohort='a" || true') == []
+    assert found(signal="latency") == found(policy_model="nobody's") == found(cohort='a" || true') == []
     done = PostgresAuditLog(engine).audit(AuditQuery(action="baseline.freeze"), limit=10)
     assert [row.subject for row in done] == [f"baseline {second.baseline_id}", f"baseline {first.baseline_id}"]
 
