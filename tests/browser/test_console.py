@@ -20,7 +20,7 @@ from monitor.drift.correlation import RewardCorrelation
 from monitor.drift.daily import DayEvidence, Moved
 from monitor.drift.moved import MovedStreams
 from monitor.own.failures import Failures
-from monitor.runs.model import Models, RegisteredModel
+from monitor.runs.model import ModelState, RegisteredModel
 from monitor.settings.root import Settings
 from monitor.stats.rank_correlation import RankCorrelation
 from tests.hostile import LABELS, names, unseen
@@ -174,8 +174,9 @@ def test_hostile_labels_are_shown_as_visible_text_everywhere(
         run = RunProgress(label, 1, 2, phase=label)
         monitor.kept[number] = a_job(number, JobState.RUNNING, verdict=verdict, progress_detail=run, **texts)
         monitor.history.append((number, JobEvent(NOW, "failed", label, label)))
-    champion, previous, *candidates = (RegisteredModel(label, "b" * 64, NOW, None, None) for label in names()[:7])
-    monitor.registry = Models(champion, previous, tuple(candidates), NOW, names()[0])
+    champion, *others = (RegisteredModel(label, "b" * 64, NOW, None, None) for label in names()[:7])
+    named = replace(champion, state=ModelState.CHAMPION, promoted_at=NOW, promoted_by=names()[0])
+    monitor.registered = [named, *others]
     monitor.frozen = replace(BASELINE, note="".join(LABELS.values()), created_by=names()[0])
     monitor.counts = replace(monitor.counts, dead_letters=dict.fromkeys(names(), 1))
     page.goto(address)
