@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
-from prometheus_client import CollectorRegistry
 
 from monitor.app.signal_rows import SignalRows
 from monitor.domain.alarm import AlarmKind, AlarmState, Decomposition, Direction, ReferenceVerdict, Severity
@@ -25,9 +23,6 @@ from monitor.own.failures import Failures
 from monitor.runs.model import ModelState, RegisteredModel
 from monitor.settings.root import Settings
 from monitor.stats.rank_correlation import RankCorrelation
-from monitor.telemetry.health import Health
-from monitor.web.app import create_app
-from monitor.web.server import WebServer
 from tests.hostile import LABELS, names, unseen
 from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job, stored_alarm, stream_status
 
@@ -48,20 +43,6 @@ FAILED_GATE = Verdict(
 @pytest.fixture
 def monitor() -> InMemoryMonitor:
     return InMemoryMonitor(frozen=BASELINE)
-
-
-@pytest.fixture
-def tokens() -> dict[str, str]:
-    return {}
-
-
-@pytest.fixture
-def address(monitor: InMemoryMonitor, tokens: dict[str, str]) -> Iterator[str]:
-    health = Health(["web"])
-    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens=tokens)
-    server = WebServer(app, host="127.0.0.1", port=0, health=health)
-    yield f"http://127.0.0.1:{server.start()}/"
-    server.stop()
 
 
 def test_the_empty_console_says_what_will_appear(page: Page, address: str, monitor: InMemoryMonitor) -> None:
@@ -271,14 +252,14 @@ def test_an_alert_s_link_leads_to_its_incident_wherever_it_stands_by_now(
     ended = replace(stored_alarm(1, state=AlarmState.RECOVERED), recovered_at=NOW)
     monitor.stored = {1: ended} | {number: stored_alarm(number, incident_id=number) for number in range(2, 12)}
     page.set_viewport_size({"width": 1280, "height": 400})
-    page.goto(f"{address}#incident-11")
+    page.goto(f"{address}/#incident-11")
     expect(page.locator("#incident-11")).to_be_in_viewport()
     expect(page.locator("#incident-11 .members")).to_be_visible()
     expect(page.locator("#incident-2 .members")).not_to_be_visible()
-    page.goto(f"{address}#incident-1")
+    page.goto(f"{address}/#incident-1")
     expect(page.locator("#ended-list #incident-1 .members")).to_be_visible()
     expect(page.locator("#incident-1")).to_be_in_viewport()
-    page.goto(f"{address}#incident-99")
+    page.goto(f"{address}/#incident-99")
     expect(page.locator("#incident-99")).to_have_count(0)
 
 
