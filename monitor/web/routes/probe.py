@@ -26,7 +26,9 @@ class Liveness(BaseModel):
     part: str | None = Field(None, description="that failed for good")
 
 
-_GONE = {503: {"model": Liveness, "description": "A part failed for good; restart the process"}}
+_GONE: dict[int | str, dict[str, Any]] = {
+    503: {"model": Liveness, "description": "A part failed for good; restart the process"}
+}
 _TEXT: dict[str, Any] = {"schema": {"type": "string"}, "example": "# TYPE monitor_traces_total counter\n"}
 _SERIES: dict[int | str, dict[str, Any]] = {
     **describe(401, 403, 429),
