@@ -186,7 +186,7 @@ def test_a_provider_that_is_away_is_said_to_be(oidc: None, postgres_url: str) ->
         login=login_of(settings.web),
     )
     server = WebServer(app, host="127.0.0.1", port=0, health=Health(()))
-    answer = httpx.get(f"http://127.0.0.1:{server.start()}/login")
+    answer = httpx.get(f"http://127.0.0.1:{server.start()}/login", timeout=60.0)
     server.stop()
     engine.dispose()
     assert (answer.status_code, "the provider of log-ins" in answer.text) == (503, True)

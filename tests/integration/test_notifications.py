@@ -33,7 +33,7 @@ from tests.integration.telling import (
     webhook_at,
 )
 from tests.notified import Posted, ReceiverServer, Reply, as_slack, notice
-from tests.program import Site, running, wait_for
+from tests.program import WAIT_SECONDS, Site, running, wait_for
 from tests.real_kafka import Kafka
 from tests.traces import drifting, line
 from tests.watched import watch
@@ -262,7 +262,7 @@ def test_the_daemon_tells_of_a_drift_and_counts_it(kafka: Kafka, postgres_url: s
 def sent(port: int, outcome: str) -> float:
     import httpx
 
-    shown = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10.0).text
+    shown = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=WAIT_SECONDS).text
     wanted = f'monitor_notifications_total{{outcome="{outcome}",receiver="ops"}} '
     return next(float(row.removeprefix(wanted)) for row in shown.splitlines() if row.startswith(wanted))
 

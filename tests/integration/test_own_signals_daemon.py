@@ -9,7 +9,7 @@ import pytest
 
 from monitor.app.wiring import Daemon
 from monitor.settings.root import Settings
-from tests.program import Site, running, wait_for
+from tests.program import WAIT_SECONDS, Site, running, wait_for
 from tests.real_kafka import Kafka
 from tests.traces import line, trace
 
@@ -35,7 +35,7 @@ def lines(first: int, count: int) -> list[bytes]:
 
 
 def get(daemon: Daemon, path: str) -> httpx.Response:
-    return httpx.get(f"http://127.0.0.1:{daemon.port}{path}", timeout=10.0)
+    return httpx.get(f"http://127.0.0.1:{daemon.port}{path}", timeout=WAIT_SECONDS)
 
 
 def stored(site: Site) -> dict[str, set[str]]:
