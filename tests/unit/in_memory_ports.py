@@ -19,7 +19,6 @@ from monitor.domain.erasure import Erasure, ErasureSubject
 from monitor.domain.finding import IncidentBoard, card_of, choose, leads_of
 from monitor.domain.incident import Incident, IncidentDetail, episode_of, sum_up
 from monitor.domain.job import LIVE, Action, Hold, Job, JobState, Offer, PlannedStart
-from monitor.domain.label import Label, LabelOutcome, StoredLabel
 from monitor.domain.order import ORDERS, Actor, AlarmOrder, JobOrder, target_of
 from monitor.domain.release import Announcement, Bake
 from monitor.domain.shadow import Shadow
@@ -41,19 +40,19 @@ from monitor.offline.log import InMemoryLog
 from monitor.own.failures import Failures
 from monitor.postgres.engine import AWAY
 from monitor.probes.report import SuiteReport
-from monitor.runs.model import ModelDetail, ModelRole, Models
+from monitor.runs.model import ModelDetail, ModelPlace, ModelQuery, ModelRole, ModelState, RegisteredModel
 from monitor.settings.root import Settings
 from monitor.web.app import Ports
-from monitor.web.routes.label import PostedLabel
-from tests.labels import label
 from tests.unit.in_memory_credentials import InMemoryCredentials
 from tests.unit.in_memory_history import InMemoryHistories
 from tests.unit.in_memory_keys import InMemoryKeys
+from tests.unit.in_memory_labels import InMemoryLabels
 from tests.unit.in_memory_letters import LetterTopic
 from tests.unit.in_memory_records import InMemoryRecords
 from tests.unit.in_memory_reviews import InMemoryReviews
 
 Row = TypeVar("Row")
+Place = TypeVar("Place", int, ModelPlace)
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
@@ -104,10 +103,10 @@ def a_job(job_id: int = 1, state: JobState = JobState.QUEUED, **changes: object)
     return replace(usual, **changes)  # type: ignore[arg-type]
 
 
-def newest(rows: Iterable[Row], number: Callable[[Row], int], limit: int, before: int | None) -> list[Row]:
-    """Return the rows numbered below *before*, the newest first."""
-    chosen = [row for row in rows if before is None or number(row) < before]
-    return sorted(chosen, key=number, reverse=True)[:limit]
+def newest(rows: Iterable[Row], place: Callable[[Row], Place], limit: int, before: Place | None) -> list[Row]:
+    """Return the rows whose place is below *before*, the newest first."""
+    chosen = [row for row in rows if before is None or place(row) < before]
+    return sorted(chosen, key=place, reverse=True)[:limit]
 
 
 @dataclass
@@ -130,7 +129,7 @@ class InMemoryMonitor:
     shadows: dict[int, Shadow] = field(default_factory=dict)
     baking: dict[int, Bake] = field(default_factory=dict)
     details: dict[str, ModelDetail] = field(default_factory=dict)
-    registry: Models = field(default_factory=lambda: Models(None, None, (), None, None))
+    registered: list[RegisteredModel] = field(default_factory=list)
     records: EpisodeRecords = field(default_factory=lambda: EpisodeRecords((), (), (), (), ()))
     drawn: dict[int, Curves] = field(default_factory=dict)
     explained: dict[int, Explanation] = field(default_factory=dict)
@@ -150,8 +149,7 @@ class InMemoryMonitor:
     lacking: dict[Action, Hold] = field(default_factory=dict)
     probed: InMemoryProbes = field(default_factory=InMemoryProbes)
     observed: SignalRows = field(default_factory=lambda: SignalRows(Settings(), Failures()))
-    posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
-    said: list[Label] = field(default_factory=list)
+    labels: InMemoryLabels = field(default_factory=InMemoryLabels)
     erased: list[Erasure] = field(default_factory=list)
     receivers: list[ReceiverStatus] = field(default_factory=list)
     stored_records: InMemoryRecords = field(default_factory=InMemoryRecords)
@@ -183,7 +181,7 @@ class InMemoryMonitor:
             reviews=self.queue,
             estimates=self,
             agreement=self,
-            labels=self,
+            labels=self.labels.port(),
             probes=self.probed,
             erasures=self,
             signals=self,
@@ -215,16 +213,6 @@ class InMemoryMonitor:
         self._reach()
         return newest(self.erased, lambda one: one.erasure_id or 0, limit, before)
 
-    def post(self, rows: Sequence[bytes], *, actor: Actor) -> Sequence[PostedLabel]:
-        self._reach()
-        self.posted.append((actor, list(rows)))
-        return [PostedLabel(f"l-{number}", LabelOutcome.STORED) for number in range(len(rows))]
-
-    def labels_of(self, trace_id: str, *, limit: int) -> Sequence[StoredLabel]:
-        self._reach()
-        said = self.said or [label(trace_id=trace_id)]
-        return [StoredLabel(one, NOW, None, latest=True) for one in said][:limit]
-
     def overview(self) -> Overview:
         self._reach()
         paging = [incident for incident in self.incidents(states=(), limit=1000) if incident.facts.pages]
@@ -233,8 +221,8 @@ class InMemoryMonitor:
 
     def versions(self) -> dict[str, str]:
         self._reach()
-        streams = (self.statuses, self.registry, self.stored, self.told)
-        models = (self.registry, self.announced, self.frozen, self.anchored, self.together)
+        streams = (self.statuses, self.registered, self.stored, self.told)
+        models = (self.registered, self.announced, self.frozen, self.anchored, self.together)
         told = {"counts": self.overview(), "incidents": self.stored, "streams": streams, "models": models}
         jobs = (self.kept, self.history, self.planned, self.lacking, self.baking)
         return {name: sha256(repr(part).encode()).hexdigest() for name, part in (told | {"jobs": jobs}).items()}
@@ -262,8 +250,8 @@ class InMemoryMonitor:
             )
             for item in live
         ]
-        champion = None if self.registry.champion is None else self.registry.champion.version
-        return Table(self.statuses, alarms, champion=champion).show(view)
+        named = self.models(ModelQuery(ModelRole.REWARD, frozenset({ModelState.CHAMPION})), limit=1)
+        return Table(self.statuses, alarms, champion=named[0].version if named else None).show(view)
 
     def _members(self, incident_id: int) -> list[StoredAlarm]:
         return [item for item in self.stored.values() if item.incident_id == incident_id]
@@ -332,9 +320,9 @@ class InMemoryMonitor:
             None if job is None else JobDetail(job, tuple(event for number, event in self.history if number == job_id))
         )
 
-    def models(self, role: str = ModelRole.REWARD) -> Models:
+    def models(self, wanted: ModelQuery, *, limit: int, before: ModelPlace | None = None) -> Sequence[RegisteredModel]:
         self._reach()
-        return replace(self.registry, role=ModelRole(role))
+        return newest(filter(wanted.admits, self.registered), ModelPlace.of, limit, before)
 
     def model(self, version: str) -> ModelDetail | None:
         self._reach()

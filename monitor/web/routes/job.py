@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -21,7 +21,7 @@ from monitor.web.paging import LINK, NumberedPage, WholePage, span
 from monitor.web.problem import describe
 from monitor.web.routes.alarm import AlarmsPort
 from monitor.web.routes.model import ReleasesPort
-from monitor.web.state import MAX_BIGINT, Number, kept
+from monitor.web.state import MAX_NUMBER, Number, kept
 
 router = APIRouter(tags=["jobs"])
 
@@ -80,6 +80,7 @@ class Jobs(Protocol):
 
 
 JobsPort = Annotated[Jobs, kept("jobs")]
+_PAGE = {"content": {"text/html": {"example": "<!doctype html><title>Job 7: the gate's verdict</title>"}}}
 
 
 class StartJob(BaseModel):
@@ -88,7 +89,7 @@ class StartJob(BaseModel):
     action: Action
     reason: _Reason
     force: bool = Field(False, description="although annotators do not agree or have changed, or the budget is spent")
-    alarm_id: Annotated[int, Field(ge=1, le=MAX_BIGINT)] | None = Field(None, description="the alarm that it answers")
+    alarm_id: Annotated[int, Field(ge=1, le=MAX_NUMBER)] | None = Field(None, description="the alarm that it answers")
 
 
 class Override(BaseModel):
@@ -120,8 +121,8 @@ def list_jobs(
     releases: ReleasesPort,
     page: NumberedPage,
     *,
-    state: JobState | None = None,
-    action: Action | None = None,
+    state: Annotated[JobState | None, Query(description="only those in this state; all without")] = None,
+    action: Annotated[Action | None, Query(description="only those of this action; all without")] = None,
 ) -> Sequence[JobItem]:
     """List jobs, the newest first, with what an operator may ask of each."""
     baking = {bake.job_id: bake for bake in releases.open_bakes()}
@@ -152,7 +153,7 @@ def get_job(_: Viewer, jobs: JobsPort, releases: ReleasesPort, job_id: Number) -
     return JobPage(detail.job, orders, detail.events, bake, releases.shadow(job_id))
 
 
-@router.get("/jobs/{job_id}/report", response_class=HTMLResponse, responses=describe(404))
+@router.get("/jobs/{job_id}/report", response_class=HTMLResponse, responses={**describe(404), 200: _PAGE})
 def get_report(_: Operator, jobs: JobsPort, job_id: Number) -> HTMLResponse:
     """Return the report of the gate's verdict, one page that needs nothing else; it shows prompts and answers."""
     page = jobs.verdict_page(job_id)
@@ -175,10 +176,34 @@ def override_gate(actor: Operator, jobs: JobsPort, job_id: Number, body: Overrid
     return _item(jobs.override(job_id, body.reason, actor=actor))
 
 
-@router.post("/jobs/{job_id}/{order}", responses=describe(404, 409))
-def order_job(actor: Operator, jobs: JobsPort, job_id: Number, order: JobOrder) -> JobItem:
-    """Approve or reject what waits for an operator, cancel what runs, roll back or keep what was promoted."""
-    return _item(jobs.move_job(job_id, order, actor=actor))
+@router.post("/jobs/{job_id}/approve", responses=describe(404, 409))
+def approve_job(actor: Operator, jobs: JobsPort, job_id: Number) -> JobItem:
+    """Let a job run that waits for an operator, or promote what it has made where promotion waits for one."""
+    return _item(jobs.move_job(job_id, JobOrder.APPROVE, actor=actor))
+
+
+@router.post("/jobs/{job_id}/reject", responses=describe(404, 409))
+def reject_job(actor: Operator, jobs: JobsPort, job_id: Number) -> JobItem:
+    """End a job that waits for an operator."""
+    return _item(jobs.move_job(job_id, JobOrder.REJECT, actor=actor))
+
+
+@router.post("/jobs/{job_id}/cancel", responses=describe(404, 409))
+def cancel_job(actor: Operator, jobs: JobsPort, job_id: Number) -> JobItem:
+    """End a job that is queued or runs."""
+    return _item(jobs.move_job(job_id, JobOrder.CANCEL, actor=actor))
+
+
+@router.post("/jobs/{job_id}/rollback", responses=describe(404, 409))
+def roll_back_job(actor: Operator, jobs: JobsPort, job_id: Number) -> JobItem:
+    """Take back what a job has promoted: the champion before it is the champion again."""
+    return _item(jobs.move_job(job_id, JobOrder.ROLLBACK, actor=actor))
+
+
+@router.post("/jobs/{job_id}/keep", responses=describe(404, 409))
+def keep_job(actor: Operator, jobs: JobsPort, job_id: Number) -> JobItem:
+    """Keep what a job has promoted, and so end its bake window."""
+    return _item(jobs.move_job(job_id, JobOrder.KEEP, actor=actor))
 
 
 def _item(job: Job, bake: Bake | None = None) -> JobItem:
