@@ -64,8 +64,7 @@ def _said() -> Panels:
     ]
 
 
-def _people() -> Panels:
-    estimates = f"max by (job, signal, cohort, bound) (monitor_estimate{_CORRECTED})"
+def _win_rate() -> Panels:
     return [
         bounds_dashed(
             lines(
@@ -87,6 +86,12 @@ def _people() -> Panels:
                 width=12,
             )
         ),
+    ]
+
+
+def _people() -> Panels:
+    estimates = f"max by (job, signal, cohort, bound) (monitor_estimate{_CORRECTED})"
+    return [
         *(
             lines(title, description, query(mean_of(signal), "{{job}} {{cohort}}"), unit=units.PercentUnit).no_value(
                 _UNLABELLED
@@ -200,7 +205,7 @@ def _servers() -> Panels:
 def rewards() -> Rows:
     return {
         "What the reward models say": _said(),
-        "What people say": _people(),
+        "What people say": [*_win_rate(), *_people()],
         "The anchor set": _anchor(),
         "Scoring": _scoring(),
         "Scoring servers": _servers(),
