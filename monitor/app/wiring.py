@@ -107,6 +107,16 @@ def http_scorer_of(rewards: RewardsSettings) -> HttpScorer:
     return HttpScorer(ensemble)
 
 
+def optional_parts_of(settings: Settings) -> list[str]:
+    """Return the parts of a daemon that only some settings want."""
+    wanted = {
+        ANCHOR: settings.rewards.is_anchored,
+        SHADOW: is_shadowed(settings),
+        SIGNALS: bool(settings.signals.own),
+    }
+    return [part for part, is_wanted in wanted.items() if is_wanted]
+
+
 class Daemon:
     """Worker, controller candidate, dispatcher and web in one process.
 
@@ -117,9 +127,7 @@ class Daemon:
         require_extras(settings)
         require_embeddable(settings)
         self.settings = settings
-        more = [ANCHOR] * settings.rewards.is_anchored + [SHADOW] * is_shadowed(settings)
-        more += [SIGNALS] * bool(settings.signals.own)
-        self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *more, WEB))
+        self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *optional_parts_of(settings), WEB))
         self.port = 0
         self._registry = _registry(settings.web.public_url)
         leader_seconds = FRESH_SECONDS + settings.drift.fold_seconds
