@@ -15,7 +15,7 @@ from monitor.domain.job import Check, JobState, RunProgress, Verdict
 from monitor.domain.view import BaselineSummary
 from monitor.drift.summary import SignalSummary
 from monitor.runs.lineage import Lineage
-from monitor.runs.model import ModelDetail, Models, RegisteredModel
+from monitor.runs.model import ModelDetail, ModelState, RegisteredModel
 from tests.hostile import LABELS, unseen
 from tests.unit.in_memory_letters import LetterTopic, a_letter
 from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job
@@ -35,9 +35,10 @@ def model(version: str, job_id: int | None = None) -> RegisteredModel:
 @pytest.fixture
 def monitor() -> InMemoryMonitor:
     progress = RunProgress("train", 120, 400, 0.41, 2.0, 140.0)
-    first, second = model("reward-1"), model("reward-2", 2)
+    first = replace(model("reward-1"), state=ModelState.PREVIOUS)
+    second = replace(model("reward-2", 2), state=ModelState.CHAMPION, promoted_at=NOW, promoted_by="ada")
     lineage = Lineage(action="reward_refresh", base_sha256="cd" * 32, champion="reward-1", scorer=None)
-    monitor = InMemoryMonitor(registry=Models(second, first, (), NOW, "ada"))
+    monitor = InMemoryMonitor(registered=[first, second])
     monitor.details = {"reward-2": ModelDetail(second, "/models/2", lineage, f"# Card\n{HOSTILE}")}
     rows = [trace_row(f"t-{number}", cohort=f"c{number % 2}") for number in range(150)]
     monitor.stored_records.rows = [*rows, trace_row(HOSTILE, cohort=HOSTILE, failed=True)]
@@ -157,7 +158,7 @@ def test_an_empty_list_says_so_and_a_database_that_is_away_is_told(
     monitor.kept.clear()
     vars(monitor.letters).update(vars(LetterTopic().port()))
     vars(monitor.stored_records).update(vars(InMemoryRecords()))
-    monitor.registry = Models(None, None, (), None, None)
+    monitor.registered = []
     page.goto(address + path)
     expect(page.locator(".empty").first).to_contain_text(re.compile("appears? here"))
     expect(page.locator("#lost")).to_be_hidden()
