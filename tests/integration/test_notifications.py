@@ -27,6 +27,7 @@ from tests.integration.telling import (
     Leader,
     due_now,
     open_incidents,
+    put_off,
     recover,
     stored,
     telling,
@@ -99,6 +100,7 @@ def test_a_receiver_that_fails_is_told_again_with_the_same_bytes_and_holds_no_ot
         settings = telling(webhook={"bad": webhook_at(bad.url), "good": webhook_at(good.url)})
         leader = Leader(engine, settings)
         leader.until(lambda: stored(engine, "error is not null") == [True, False])
+        put_off(engine)
         leader.until(lambda: stored(engine, "told is not null") == [False, True])
         leader.idle()
         assert (len(bad.posted), len(good.posted)) == (1, 1), "it waits"
@@ -185,7 +187,7 @@ def test_what_became_of_a_message_is_noted_once_the_database_is_back(
         wait_for(lambda: len(server.posted) == 1, "the post")
         for _ in range(2):
             with pytest.raises(Unavailable):
-                leader.idle()
+                leader.until(lambda: False)  # the attempt may take a while to come back
         due_now(engine)
         leader.until(lambda: stored(engine, "told is not null") == [True])
         assert len(server.posted) == 1

@@ -191,16 +191,24 @@ def test_head_holds_no_stream(monitor: Looking) -> None:
         until(lambda: is_open(server.address))
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that stops waits longer than a test does for requests in flight."""
+    monkeypatch.setattr("monitor.web.server._GRACE_SECONDS", 60)
+
+
+@pytest.mark.usefixtures("patient")
 def test_a_server_that_stops_ends_its_streams_at_once(monitor: Looking) -> None:
     with serving(monitor, {}) as server, opened(server.address) as reader:
         reader.event()
         began = time.monotonic()
         server.stop()
-        assert time.monotonic() - began < 4.0  # for requests in flight it would wait five seconds
+        assert time.monotonic() - began < 30.0
         with pytest.raises(EOFError):
             reader.event()
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_stream_that_is_asked_for_while_the_server_stops_does_not_begin(monitor: Looking) -> None:
     arrived = threading.Event()
     with serving(monitor, {}, slow=arrived) as server:
@@ -209,7 +217,7 @@ def test_a_stream_that_is_asked_for_while_the_server_stops_does_not_begin(monito
         assert arrived.wait(WAIT_SECONDS)
         began = time.monotonic()
         server.stop()
-        assert time.monotonic() - began < 4.0
+        assert time.monotonic() - began < 30.0
         asking.join(WAIT_SECONDS)
         assert not asking.is_alive()
 
