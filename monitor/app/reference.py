@@ -18,7 +18,7 @@ from monitor.drift.comparison import Comparison
 from monitor.drift.control import ControlStream
 from monitor.drift.reask import MEASURES, PairTolerance
 from monitor.drift.reasker import Reasker, ReaskMetrics, ReaskRules
-from monitor.errors import Conflict
+from monitor.errors import InvalidSetting
 from monitor.postgres.reask import PostgresReask
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.reference.http import HttpReference, ReferenceEndpoint
@@ -60,7 +60,7 @@ class Reasks:
 
     def reask(self, alarm_id: int, *, actor: Actor) -> int:
         if self.settings.endpoint is None:
-            raise Conflict("drift.reference.endpoint is not set: name a server of the released policy there")
+            raise InvalidSetting("drift.reference.endpoint is not set: name a server of the released policy there")
         store_of(self.settings, self.engine).request(alarm_id, signals=MEASURES, actor=actor)
         return self.settings.max_prompts
 

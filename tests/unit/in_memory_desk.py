@@ -10,7 +10,7 @@ from hashlib import sha256
 from monitor.domain.order import Actor
 from monitor.domain.review import ReviewStatus
 from monitor.domain.trace import Message
-from monitor.errors import Conflict, NotFound
+from monitor.errors import InvalidSetting, NotFound
 from monitor.labels.card import SetCard, SetContent, SetPlace, StoredSet
 from monitor.review.exchange import Exported, Imported, ItemPlace, Read, Taken, Unread
 
@@ -93,7 +93,7 @@ class InMemoryDesk:
 
     def reask(self, alarm_id: int, *, actor: Actor) -> int:
         if alarm_id not in self.askable:
-            raise Conflict("drift.reference.endpoint is not set: name a server of the released policy there")
+            raise InvalidSetting("drift.reference.endpoint is not set: name a server of the released policy there")
         self.done.append((actor.name, "alarm.reask"))
         return 200
 

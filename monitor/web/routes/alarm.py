@@ -80,7 +80,8 @@ class Reasks(Protocol):
     def reask(self, alarm_id: int, *, actor: Actor) -> int:
         """Let the leader ask an alarm's prompts again, and return how many it asks at most; it is kept in the audit.
 
-        Raises `NotFound`, and `Conflict` where nobody can be asked, or the alarm is none of which that tells anything.
+        Raises `NotFound`, `Conflict` where that tells nothing of such an alarm, and `InvalidSetting` where the settings
+        name nobody to ask.
         """
         ...
 
