@@ -11,6 +11,7 @@ const PERIOD_MILLISECONDS = 10_000;
 const EMPTY = {
   reward: "No reward model is registered; length and refusals are watched without one. A promoted candidate appears here.",
   policy: "No policy is registered. One appears here with the first run that trains a policy.",
+  refusal: "No weights that read refusals are registered: patterns or a folder read them, or no daemon has run yet.",
 };
 
 const STATES = ["champion", "previous", "candidate"];
@@ -49,7 +50,7 @@ function update(card, model) {
   const part = parts(card);
   setAttribute(card, "data-role", model.state);
   setText(part.state, model.state);
-  setText(part.served, model.served_as === null ? "" : `served as ${model.served_as}`);
+  setText(part.served, model.served_as === null ? "" : `${model.role === "refusal" ? "reads" : "served"} as ${model.served_as}`);
   setText(part.accuracy, model.role === "reward" ? accuracyOf(model.metrics) : "");
   setTime(part.created, model.created_at);
   setText(part.note, model.promoted_at === null ? "" : `promoted by ${model.promoted_by}, ${model.promoted_at.slice(0, 16).replace("T", " ")}Z`);
