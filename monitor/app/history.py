@@ -11,9 +11,8 @@ from sqlalchemy import Engine
 from monitor.app.leader import Duty
 from monitor.app.signals import signals_of
 from monitor.domain.history import HistoryRange
-from monitor.drift.history import StreamHistory, about, band_in, marks_of, points_of
+from monitor.drift.history import StreamHistory, about, bands_in, marks_of, points_of
 from monitor.drift.rollup import Bucket, BucketKey, roll_up
-from monitor.drift.stored import ActiveBaseline
 from monitor.postgres.rollups import PostgresRollups, Unread
 from monitor.postgres.views.history import PostgresHistory
 from monitor.settings.root import Settings
@@ -53,7 +52,6 @@ class StreamHistories:
     def __init__(self, engine: Engine, signals: SignalSet) -> None:
         self._store = PostgresHistory(engine)
         self._signals = signals
-        self._known: ActiveBaseline | None = None
 
     @classmethod
     def of(cls, engine: Engine, settings: Settings) -> StreamHistories:
@@ -63,11 +61,10 @@ class StreamHistories:
         return self._store.knows(stream_id)
 
     def history(self, stream_id: int, chosen: HistoryRange, *, until: datetime | None) -> StreamHistory | None:
-        found = self._store.stored(stream_id, chosen, until, self._known)
+        found = self._store.stored(stream_id, chosen, until)
         if found is None:
             return None
-        self._known = found.active
-        band, unit = band_in(None if found.active is None else found.active.baseline, found.stream.key)
+        bands, unit = bands_in(found.held, found.stream.key)
         known_unit, meaning = about(self._signals, found.stream.key.signal)
         return StreamHistory(
             stream=found.stream,
@@ -78,7 +75,7 @@ class StreamHistories:
             until=found.until,
             width_seconds=chosen.width_seconds,
             points=points_of(found.buckets, chosen.width_seconds),
-            band=band,
+            bands=bands,
             marks=marks_of(
                 found.alarms,
                 found.baselines,

@@ -54,6 +54,29 @@ class HistoryMark:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldBaseline:
+    """A baseline and the time in which it was the active one, in the traces' time.
+
+    The first one's begins where its window ends: nothing held before it.
+    """
+
+    baseline_id: int
+    since: datetime
+    until: datetime | None  # exclusive; None: it still holds
+    baseline: Baseline  # with the laws of one signal and scorer alone
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBand:
+    """What a baseline let expect of the stream for as long as it was the active one."""
+
+    baseline_id: int
+    since: datetime
+    until: datetime | None  # exclusive; None: it still holds
+    band: Band
+
+
+@dataclass(frozen=True, slots=True)
 class StreamHistory:
     stream: StreamName
     unit: str
@@ -63,7 +86,7 @@ class StreamHistory:
     until: datetime  # exclusive
     width_seconds: int  # of a point
     points: tuple[HistoryPoint, ...]  # oldest first; a stretch without observations has none
-    band: Band | None  # of the active baseline; None: it holds no law for the stream
+    bands: tuple[HeldBand, ...]  # oldest first; a baseline that held no law for the stream has none
     marks: tuple[HistoryMark, ...]  # oldest first
     first: datetime | None  # when the stream's first roll-up that is kept begins, and its last
     last: datetime | None
@@ -98,12 +121,17 @@ def wilson(rate: float, count: int) -> tuple[float, float]:
     return max(middle - room, 0.0), min(middle + room, 1.0)
 
 
-def band_in(baseline: Baseline | None, stream: StreamKey) -> tuple[Band | None, str]:
-    """Return the band of *stream* in *baseline* and its unit; None and nothing where it holds no law for it."""
-    law = None if baseline is None else baseline.get(stream.signal, stream.scorer_version)
-    if law is None:
-        return None, ""
-    return (band_of(law, stream) if law.followed(stream.cohort, stream.policy_model) else None), law.unit
+def bands_in(held: Sequence[HeldBaseline], stream: StreamKey) -> tuple[tuple[HeldBand, ...], str]:
+    """Return the bands of *stream* in the baselines that *held*, oldest first, and its unit; no unit without a law."""
+    bands, unit = [], ""
+    for one in held:
+        law = one.baseline.get(stream.signal, stream.scorer_version)
+        if law is None:
+            continue
+        unit = law.unit
+        if law.followed(stream.cohort, stream.policy_model):
+            bands.append(HeldBand(one.baseline_id, one.since, one.until, band_of(law, stream)))
+    return tuple(bands), unit
 
 
 def about(signals: SignalSet, name: str) -> tuple[str, str]:

@@ -63,6 +63,12 @@ LISTINGS = {
         script="baselines_page.js",
         hint="The newest first. One is active: streams are judged against it.",
     ),
+    "/notifications": Listing(
+        title="Notifications",
+        api="/api/v1/notifications",
+        script="notifications_page.js",
+        hint="Who is told of incidents by the daemon itself, in the order of the settings.",
+    ),
     "/dead-letters": Listing(
         title="Dead letters",
         api="/api/v1/dead-letters",

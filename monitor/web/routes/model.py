@@ -53,7 +53,7 @@ def get_models(_: Viewer, registry: RegistryPort, role: ModelRole = ModelRole.RE
     return registry.models(role)
 
 
-@router.get("/models/{version}", responses=describe(404))
+@router.get("/models/{version:path}", responses=describe(404))
 def get_model(_: Viewer, registry: RegistryPort, version: str) -> ModelDetail:
     """Return one model with its lineage and its card in Markdown."""
     detail = registry.model(version)

@@ -25,5 +25,9 @@ NotifiedPort = Annotated[Notified, kept("notified")]
 
 @router.get("/notifications")
 def list_receivers(_: Viewer, notified: NotifiedPort) -> Sequence[ReceiverStatus]:
-    """Return who is told of incidents; `waiting` counts messages that were tried and not taken, `error` says why."""
+    """Return who is told of incidents; `waiting` counts messages that were tried and not taken, `error` says why.
+
+    `notices` has those messages, `failing_since` when the oldest that failed was first tried. A message that was
+    `refused` is not tried again before a daemon starts anew.
+    """
     return notified.receivers_told()
