@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from monitor.errors import InvalidInput, InvalidSetting
-from monitor.judges.folder import FolderForm, open_folder
+from monitor.judges.folder import open_folder
+from monitor.judges.folder_form import FolderForm
 from monitor.judges.refusal import FolderRefusal
 from monitor.runs.policy import RefusalReader
 from monitor.signals.refusal import PatternRefusal, RefusalModel

@@ -87,6 +87,8 @@ def _create_kept_answers() -> None:
         *(sa.Column(name, sa.Text(), nullable=False) for name in ("actor", "role", "key")),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         _now("claimed_at"),
+        sa.Column("claims", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("made", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("media_type", sa.Text(), nullable=True),
         sa.Column("body", sa.LargeBinary(), nullable=True),

@@ -5,24 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
-from monitor.domain.label import Label, StoredLabel
+from monitor.domain.label import Label, LabelOutcome, StoredLabel
 from monitor.domain.order import Actor, Role
 from monitor.errors import InvalidRow, InvalidRows, InvalidTrace
 from monitor.ingest.decode import DecodeLimits
 from monitor.ingest.formats.native import decode_label
-from monitor.postgres.labels import PostgresLabels
 from monitor.telemetry.intake import LabelCounts
 from monitor.web.routes.label import PostedLabel
 
 FOREIGN = "foreign_annotator"
 
 
+class LabelStore(Protocol):
+    def post(self, labels: Sequence[Label], *, actor: Actor) -> Sequence[LabelOutcome]:
+        """Store *labels* and write one row of the audit; return what became of each."""
+        ...
+
+    def labels_of(self, trace_id: str, *, limit: int) -> Sequence[StoredLabel]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class LabelIntake:
     """`web.routes.label.Labels`: what the topic takes is taken here, and by the same rules."""
 
-    store: PostgresLabels
+    store: LabelStore
     limits: DecodeLimits
     clock: Callable[[], datetime]
     counts: LabelCounts | None = None

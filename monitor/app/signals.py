@@ -13,7 +13,8 @@ from monitor.domain.review import drawing_key
 from monitor.domain.signal import Signal
 from monitor.errors import InvalidSetting
 from monitor.judges.chat import Judge, JudgeOutcome, JudgeRules, Question
-from monitor.judges.folder import FolderForm, open_folder
+from monitor.judges.folder import open_folder
+from monitor.judges.folder_form import FolderForm
 from monitor.judges.refusal import REFUSAL_QUESTION, FolderRefusal, judged_refusals
 from monitor.own.failures import Failures
 from monitor.own.read import own_signals

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from monitor.domain.order import Actor
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -21,7 +23,18 @@ class KeptAnswer:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to make a change under its key."""
+
+    actor: Actor
+    sent: Sent
+    number: int  # a request that took the key over from one that seems to have ended has the next one
+
+
 class KeyUse(Enum):
-    FIRST = auto()  # nobody used the key before: it is taken now
+    """Why a request does not get the key."""
+
     OTHER = auto()  # another request has it
-    UNANSWERED = auto()  # the same request has it, and no answer of its own
+    UNANSWERED = auto()  # the same request has it, and has made nothing so far
+    MADE = auto()  # the same request has it: it made its change, and did not tell its answer

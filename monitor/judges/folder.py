@@ -5,19 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from monitor.domain.trace import Trace, prompt_of
 from monitor.errors import InvalidSetting
+from monitor.judges.folder_form import Floats, FolderForm
 from monitor.runs.artifact import artifact_sha256, short_version
-
-Floats = NDArray[np.float64]
-Reads = Literal["answer", "exchange"]
 
 
 class Classifier(Protocol):
@@ -27,17 +22,6 @@ class Classifier(Protocol):
         A row is a text, or two that are read as a pair.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class FolderForm:
-    """How a folder is read."""
-
-    folder: Path
-    reads: Reads = "answer"  # alone, or what was asked and the answer as a pair of texts
-    max_tokens: int = 512
-    batch_tokens: int = 8192
-    device: str = "auto"
 
 
 class _Config(msgspec.Struct):

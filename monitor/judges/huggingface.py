@@ -11,7 +11,7 @@ import numpy as np
 
 from monitor.errors import InvalidInput
 from monitor.extra import needed
-from monitor.judges.folder import Floats, FolderForm
+from monitor.judges.folder_form import Floats, FolderForm
 from monitor.rewards.huggingface import choose_pad_id, load_encoder, quiet_transformers, resolve_device
 from monitor.rewards.packing import BatchLimits, plan_batches
 

@@ -11,7 +11,8 @@ from monitor.domain.signal import SignalKind
 from monitor.domain.trace import Trace
 from monitor.errors import InvalidInput, InvalidSetting
 from monitor.extra import require
-from monitor.judges.folder import FolderClassifier, FolderForm, open_folder
+from monitor.judges.folder import FolderClassifier, open_folder
+from monitor.judges.folder_form import FolderForm
 from monitor.own.answer import Answer, BatchRead, Failed, number_of
 from monitor.own.texts import text_reader
 from monitor.settings.own import OwnSignal

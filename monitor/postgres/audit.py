@@ -8,6 +8,7 @@ from sqlalchemy import Connection, insert
 
 from monitor.postgres import schema
 from monitor.postgres.document import MAX_TEXT_CHARACTERS, document
+from monitor.postgres.kept_answers import note_made
 from monitor.retraining.records import Author
 
 
@@ -21,6 +22,7 @@ class PostgresAudit:
         short = {name: item[:MAX_TEXT_CHARACTERS] if isinstance(item, str) else item for name, item in detail.items()}
         entry = {"actor": by.name, "role": by.role, "action": action, "subject": subject, "detail": document(short)}
         self._connection.execute(insert(schema.audit).values(entry))
+        note_made(self._connection)
 
 
 def audit_freeze(connection: Connection, baseline_id: int, *, by: str, role: str | None, note: str) -> None:

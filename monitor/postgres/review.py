@@ -12,6 +12,7 @@ from monitor.domain.review import AnswerGiven, Hand, ItemState, Progress, ShownI
 from monitor.errors import Conflict, NotFound
 from monitor.postgres import schema
 from monitor.postgres.engine import transaction
+from monitor.postgres.kept_answers import note_made
 from monitor.postgres.review_answers import hold_item, keep_answer, settle_item, standing_answer, withdraw_answers
 from monitor.postgres.review_criteria import active_criteria
 from monitor.review.queue import TEXT_GONE, QueueRules, answer_of
@@ -117,6 +118,7 @@ class PostgresReviews:
             said = answer_of(given, shown.policy_first)
             how = {"policy_first": shown.policy_first, "criteria_version": shown.criteria_version}
             keep_answer(connection, item, annotator, said, **how)
+            note_made(connection)
             return self._progress(connection, annotator)
 
     def undo(self, annotator: str, item_id: int | None = None) -> TakenBack:
@@ -132,6 +134,7 @@ class PostgresReviews:
             row = withdraw_answers(connection, latest, annotator)
             if row is None:
                 raise Conflict("this answer was taken back at the same time")
+            note_made(connection)
             claim = {"item_id": item.item_id, "policy_first": row.policy_first}
             connection.execute(_CLAIM, self._shown_by(annotator, row.criteria_version) | claim)
             settle_item(connection, item)

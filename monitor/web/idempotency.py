@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from monitor.domain.kept_answer import KeptAnswer, KeyUse, Sent
+from monitor.domain.kept_answer import Claim, KeptAnswer, KeyUse, Sent
 from monitor.domain.order import Actor
 from monitor.errors import Unavailable
 from monitor.web.problem import answer
@@ -33,8 +34,12 @@ KEY_HEADER: dict[str, Any] = {
 }
 _OTHER = "this Idempotency-Key came with another request before: take a new key for each change"
 _UNANSWERED = (
-    "a request with this Idempotency-Key goes on, or its process ended before it answered: try again in a moment,"
-    " and if this stays, look whether the change was made"
+    "a request with this Idempotency-Key goes on, or its process ended before it changed anything: send it again with"
+    " this key, and after a minute it is made anew"
+)
+_MADE = (
+    "this change was made, and its process ended before it answered, or is about to: send it again for the answer, and"
+    " if this stays, look at what was changed"
 )
 _TOLD_ONCE = "this was done, and its answer held a secret that is kept nowhere: revoke what it made, make another"
 
@@ -42,22 +47,28 @@ _TOLD_ONCE = "this was done, and its answer held a secret that is kept nowhere: 
 class Keys(Protocol):
     """Safe from many threads and processes; each may raise `Unavailable`."""
 
-    def claim(self, actor: Actor, sent: Sent) -> KeyUse | KeptAnswer:
-        """Take the key for a first request; else say what became of the request that has it."""
+    def claim(self, actor: Actor, sent: Sent) -> Claim | KeyUse | KeptAnswer:
+        """Take the key for a first request, or from one that has long made nothing; else say what became of that."""
         ...
 
-    def keep(self, actor: Actor, sent: Sent, given: KeptAnswer) -> None: ...
+    def making(self, claim: Claim) -> AbstractContextManager[None]:
+        """Note what is changed within with the key, at once with the change; who has lost the key changes nothing."""
+        ...
 
-    def release(self, actor: Actor, sent: Sent) -> None:
-        """Let the key be used again: nothing was done under it."""
+    def keep(self, claim: Claim, given: KeptAnswer) -> None:
+        """Keep the answer, unless the key was lost."""
+        ...
+
+    def release(self, claim: Claim) -> None:
+        """Let the key be used again, unless something was made under it."""
         ...
 
 
 class Idempotency:
     """Answer a POST whose key was used before as it was answered then.
 
-    The key is taken, the change is made, and then its answer is kept. Where the process dies in between, the key
-    stays taken: whoever asks again is told to look, so nothing is done twice.
+    The key is taken, the change is made and noted in one transaction, and then its answer is kept. Where the process
+    dies before the change, a later request takes the key over; where it dies after, whoever asks again is told so.
     """
 
     def __init__(self, app: ASGIApp, admit: Callable[[Request], Awaitable[Actor]]) -> None:
@@ -92,12 +103,13 @@ class Idempotency:
             except Unavailable as error:
                 await answer(503, error.plain, {"Retry-After": "5"})(scope, receive, send)
                 return
-            if found is not KeyUse.FIRST:
+            if not isinstance(found, Claim):
                 await _replay(found)(scope, receive, send)
                 return
             told = _Told(send)
-            await self._app(scope, receive, told.listen)  # where this raises, the key stays taken
-            await run_in_threadpool(_settle, keys, actor, sent, told.answer(scope["path"]))
+            with keys.making(found):
+                await self._app(scope, receive, told.listen)  # where this raises, the key is lost to a later request
+            await run_in_threadpool(_settle, keys, found, told.answer(scope["path"]))
 
         return answering
 
@@ -124,15 +136,15 @@ class _Told:
         return KeptAnswer(self._status, self._media_type, self._body)
 
 
-def _settle(keys: Keys, actor: Actor, sent: Sent, given: KeptAnswer) -> None:
+def _settle(keys: Keys, claim: Claim, given: KeptAnswer) -> None:
     """Keep the answer, or free the key; the client has its answer, so a database that is away changes nothing."""
     try:
         if given.status in NOTHING_DONE:
-            keys.release(actor, sent)
+            keys.release(claim)
         else:
-            keys.keep(actor, sent, given)
+            keys.keep(claim, given)
     except Unavailable:
-        return  # the key stays taken
+        return  # a change that is made has noted that itself
 
 
 def _replay(found: KeyUse | KeptAnswer) -> Response:
@@ -141,7 +153,7 @@ def _replay(found: KeyUse | KeptAnswer) -> Response:
         return Response(found.body, found.status, headers)
     if found is KeyUse.OTHER:
         return answer(422, _OTHER)
-    return answer(409, _UNANSWERED, {"Retry-After": "1"})
+    return answer(409, _MADE if found is KeyUse.MADE else _UNANSWERED, {"Retry-After": "1"})
 
 
 def _is_change(scope: Scope) -> bool:

@@ -36,4 +36,6 @@ def _written_as_a_date(given: object) -> object:
 
 Day = Annotated[date, BeforeValidator(_written_as_a_date)]
 Instant = Annotated[AwareDatetime, BeforeValidator(_written_as_a_date)]
-Number = Annotated[int, Path(ge=1, le=MAX_BIGINT)]  # what PostgreSQL's bigint can hold
+Number = Annotated[
+    int, Path(ge=1, le=MAX_BIGINT, description="as its listing tells it")
+]  # what PostgreSQL's bigint can hold

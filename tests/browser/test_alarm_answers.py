@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 from monitor.domain.job import Action, Hold, JobState, PlannedStart
 from monitor.drift.preview import LawChange
 from monitor.drift.summary import SignalSummary
+from tests.browser.held import Held
 from tests.unit.in_memory_ports import InMemoryMonitor, stored_alarm
 from tests.unit.in_memory_records import InMemoryRecords
 
@@ -57,7 +58,11 @@ def test_a_job_is_started_for_the_alarm_once_its_plan_was_shown(
     expect(page.locator("#jobs-list")).to_contain_text("#1 dpo")
     [job] = monitor.kept.values()
     assert (job.action, job.alarm_id, job.state) == (Action.DPO, 7, JobState.QUEUED)
+    offers = Held(page, "**/api/v1/jobs/actions")
     page.get_by_role("button", name="Start a job").click()
+    offers.wait()
+    expect(dialog.get_by_label("Action")).to_be_empty()  # what is chosen now would be overruled by what comes
+    offers.give()
     dialog.get_by_label("Action").select_option("dpo")
     dialog.get_by_role("button", name="Start").click()
     expect(dialog.locator("#start-error")).to_contain_text("Not started: job 1 (dpo) is queued")
@@ -93,8 +98,15 @@ def test_what_was_shown_is_what_is_frozen_or_nothing_is(page: Page, address: str
     page.goto(f"{address}/alarms/7")
     page.get_by_role("button", name="Freeze a new baseline").click()
     dialog = page.get_by_role("dialog")
+    dialog.get_by_label("From the last so many traces").fill("200")
+    late = Held(page, "**/api/v1/baselines/preview")
+    dialog.get_by_role("button", name="Show what would change").click()
+    late.wait()
     dialog.get_by_label("From the last so many traces").fill("300")
     dialog.get_by_role("button", name="Show what would change").click()
+    expect(dialog.locator("#preview-told")).to_contain_text("Traces 700 to 999.")
+    late.give()
+    expect(dialog.locator("#preview-told")).to_contain_text("Traces 700 to 999.")
     freeze = dialog.get_by_role("button", name="Freeze", exact=True)
     expect(freeze).to_be_enabled()
     page.route(

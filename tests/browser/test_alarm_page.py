@@ -15,6 +15,7 @@ from monitor.domain.alarm import AlarmKind, AlarmState, ReferenceVerdict, Severi
 from monitor.domain.episode import Compared, FrozenBaseline, GivenOrder, Released, ShownAnswer
 from monitor.domain.job import Check, JobState, Verdict
 from monitor.drift.sentence import Levels
+from tests.browser.held import Held
 from tests.drifted import Drifted
 from tests.hostile import LABELS, unseen
 from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job, stored_alarm
@@ -114,6 +115,11 @@ def test_the_pointer_and_the_arrow_keys_read_the_curves(page: Page, address: str
     last = readout.text_content()
     page.keyboard.press("Home")
     expect(readout).not_to_have_text(last or "")
+    first, width = readout.text_content(), evidence.get_attribute("width")
+    page.set_viewport_size({"width": 800, "height": 900})  # which draws the plots anew, as every look at the alarm does
+    expect(evidence).not_to_have_attribute("width", width or "")
+    expect(evidence).to_be_focused()
+    expect(readout).to_have_text(first or "")
     page.keyboard.press("End")
     expect(readout).to_have_text(last or "")
 
@@ -220,6 +226,7 @@ def test_the_keyboard_alone_leads_from_the_page_to_an_acknowledgement_with_a_not
     page.keyboard.press("Tab")
     expect(page.locator("#acknowledge")).to_be_focused()
     page.keyboard.press("Enter")
+    expect(page.get_by_label("Note, for the history")).to_be_visible()
     page.get_by_label("Note, for the history").focus()
     page.keyboard.type("we roll it back <b>")
     page.keyboard.press("Enter")
@@ -236,6 +243,22 @@ def test_the_keyboard_alone_leads_from_the_page_to_an_acknowledgement_with_a_not
     page.locator("#order-yes").click()
     expect(page.locator("#state")).to_have_text("open")
     expect(page.locator("#reopen")).to_be_hidden()
+
+
+def test_what_was_asked_for_before_an_order_is_not_shown_after_it(page: Page, address: str) -> None:
+    page.clock.install()
+    page.goto(f"{address}/alarms/7")
+    expect(page.locator("#causes-list li").first).to_be_visible()
+    before = Held(page, "**/api/v1/alarms/7/page")
+    while not before.is_made:
+        page.clock.fast_forward(10_000)
+        page.wait_for_timeout(100)
+    page.locator("#acknowledge").click()
+    page.locator("#order-yes").click()
+    expect(page.locator("#state")).to_have_text("acknowledged")
+    before.give()
+    page.wait_for_timeout(500)  # it would be shown by now, until the page looks again
+    assert page.locator("#state").text_content() == "acknowledged"
 
 
 def test_what_was_refused_is_told_in_the_dialog(page: Page, address: str) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from monitor.domain.trace import Message
 from monitor.errors import InvalidInput, InvalidSetting
-from monitor.judges.folder import FolderForm, open_folder
+from monitor.judges.folder import open_folder
+from monitor.judges.folder_form import FolderForm
 from monitor.judges.refusal import FolderRefusal
 from tests.traces import trace
 

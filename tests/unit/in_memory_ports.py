@@ -19,7 +19,6 @@ from monitor.domain.erasure import Erasure, ErasureSubject
 from monitor.domain.finding import IncidentBoard, card_of, choose, leads_of
 from monitor.domain.incident import Incident, IncidentDetail, episode_of, sum_up
 from monitor.domain.job import LIVE, Action, Hold, Job, JobState, Offer, PlannedStart
-from monitor.domain.label import Label, LabelOutcome, StoredLabel
 from monitor.domain.order import ORDERS, Actor, AlarmOrder, JobOrder, target_of
 from monitor.domain.release import Announcement, Bake
 from monitor.domain.shadow import Shadow
@@ -44,11 +43,10 @@ from monitor.probes.report import SuiteReport
 from monitor.runs.model import ModelDetail, ModelRole, Models
 from monitor.settings.root import Settings
 from monitor.web.app import Ports
-from monitor.web.routes.label import PostedLabel
-from tests.labels import label
 from tests.unit.in_memory_credentials import InMemoryCredentials
 from tests.unit.in_memory_history import InMemoryHistories
 from tests.unit.in_memory_keys import InMemoryKeys
+from tests.unit.in_memory_labels import InMemoryLabels
 from tests.unit.in_memory_letters import LetterTopic
 from tests.unit.in_memory_records import InMemoryRecords
 from tests.unit.in_memory_reviews import InMemoryReviews
@@ -150,8 +148,7 @@ class InMemoryMonitor:
     lacking: dict[Action, Hold] = field(default_factory=dict)
     probed: InMemoryProbes = field(default_factory=InMemoryProbes)
     observed: SignalRows = field(default_factory=lambda: SignalRows(Settings(), Failures()))
-    posted: list[tuple[Actor, list[bytes]]] = field(default_factory=list)
-    said: list[Label] = field(default_factory=list)
+    labels: InMemoryLabels = field(default_factory=InMemoryLabels)
     erased: list[Erasure] = field(default_factory=list)
     receivers: list[ReceiverStatus] = field(default_factory=list)
     stored_records: InMemoryRecords = field(default_factory=InMemoryRecords)
@@ -183,7 +180,7 @@ class InMemoryMonitor:
             reviews=self.queue,
             estimates=self,
             agreement=self,
-            labels=self,
+            labels=self.labels.port(),
             probes=self.probed,
             erasures=self,
             signals=self,
@@ -214,16 +211,6 @@ class InMemoryMonitor:
     def erasures(self, *, limit: int, before: int | None = None) -> Sequence[Erasure]:
         self._reach()
         return newest(self.erased, lambda one: one.erasure_id or 0, limit, before)
-
-    def post(self, rows: Sequence[bytes], *, actor: Actor) -> Sequence[PostedLabel]:
-        self._reach()
-        self.posted.append((actor, list(rows)))
-        return [PostedLabel(f"l-{number}", LabelOutcome.STORED) for number in range(len(rows))]
-
-    def labels_of(self, trace_id: str, *, limit: int) -> Sequence[StoredLabel]:
-        self._reach()
-        said = self.said or [label(trace_id=trace_id)]
-        return [StoredLabel(one, NOW, None, latest=True) for one in said][:limit]
 
     def overview(self) -> Overview:
         self._reach()

@@ -100,7 +100,7 @@ def test_a_parameter_that_is_none_is_refused_with_those_there_are_everywhere(cli
         if not path.startswith("/api/v1/"):
             continue
         for method in methods:
-            where = path.replace("{order}", "cancel").replace("{", "").replace("}", "")
+            where = path.replace("{", "").replace("}", "")
             where = "/".join("1" if part.endswith("_id") or part == "version" else part for part in where.split("/"))
             refused = client.request(method, where, params={"stat": "open"}, json=None if method == "get" else {})
             assert (refused.status_code, where) == (422, where)
@@ -206,8 +206,10 @@ def test_the_audit_is_for_operators_and_is_searched_by_who_did_what(
 
 
 def test_labels_of_a_trace_are_paged_with_the_newest_first(client: TestClient, monitor: InMemoryMonitor) -> None:
-    monitor.said = [label(label_id=f"l-{number}", timestamp=NOON + timedelta(seconds=number)) for number in range(5)]
-    found = [[row["label"]["label_id"] for row in page] for page in pages(client, "/api/v1/labels?trace_id=t&limit=2")]
+    monitor.labels.said = [label(number) for number in range(5)]
+    found = [
+        [row["label"]["label_id"] for row in page] for page in pages(client, "/api/v1/labels?trace_id=t-0&limit=2")
+    ]
     assert found == [["l-4", "l-3"], ["l-2", "l-1"], ["l-0"]]
 
 
@@ -223,11 +225,22 @@ def test_who_is_told_of_incidents_is_shown_to_viewers_with_what_waits(
 
 @pytest.mark.parametrize(
     ("path", "allowed"),
-    [("/api/v1/jobs", "GET, POST"), ("/api/v1/baselines/preview", "POST"), ("/api/v1/alarms/1/acknowledge", "POST")],
+    [
+        ("/api/v1/jobs", "GET, POST"),
+        ("/api/v1/baselines/preview", "POST"),
+        ("/api/v1/alarms/1/acknowledge", "POST"),
+        ("/api/v1/jobs/1/approve", "POST"),
+    ],
 )
 def test_a_method_that_a_path_has_not_is_refused_with_those_it_has(client: TestClient, path: str, allowed: str) -> None:
     refused = client.delete(path)
     assert (refused.status_code, refused.headers["allow"]) == (405, allowed)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs/1/promote", "/api/v1/alarms/1/approve", "/api/v1/job"])
+def test_an_order_that_nothing_has_is_not_found(client: TestClient, monitor: InMemoryMonitor, path: str) -> None:
+    monitor.kept = {1: a_job()}
+    assert client.post(path, json={}).status_code == 404
 
 
 def test_a_number_is_no_time_and_every_change_describes_its_key(client: TestClient) -> None:

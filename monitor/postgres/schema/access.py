@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Index,
     Integer,
@@ -46,6 +47,8 @@ kept_answer = Table(
     Column("key", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False),  # SHA-256 of path, query and body
     _timestamp("claimed_at", default_now=True),
+    Column("claims", Integer, nullable=False, server_default="1"),  # requests that had the key, one after another
+    Column("made", Boolean, nullable=False, server_default=text("false")),  # written with the change itself
     Column("status", Integer),  # null: the request goes on, or its process ended before it answered
     Column("media_type", Text),
     Column("body", LargeBinary),

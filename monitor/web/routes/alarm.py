@@ -97,7 +97,10 @@ class Snooze(Noted):
 
 @router.get("/alarms", responses={200: {"headers": LINK}})
 def list_alarms(
-    _: Viewer, alarms: AlarmsPort, page: NumberedPage, state: AlarmState | None = None
+    _: Viewer,
+    alarms: AlarmsPort,
+    page: NumberedPage,
+    state: Annotated[AlarmState | None, Query(description="only those in this state; all without")] = None,
 ) -> Sequence[StoredAlarm]:
     """List alarms, the newest first."""
     found = alarms.alarms(state=state, limit=page.wanted, before=page.after)

@@ -23,16 +23,13 @@ class AuditLog(Protocol):
         ...
 
 
-Text = Annotated[str | None, Query(max_length=MAX_CHARACTERS, pattern=STORABLE)]
-
-
 @router.get("/audit", responses={200: {"headers": LINK}})
 def list_audit(
     _: Operator,
     log: Annotated[AuditLog, kept("audit")],
     page: NumberedPage,
     *,
-    actor: Text = None,
+    actor: Annotated[str | None, Query(max_length=MAX_CHARACTERS, pattern=STORABLE, description="who it was")] = None,
     action: Annotated[
         str | None,
         Query(max_length=MAX_CHARACTERS, pattern=STORABLE, description="whole, or all that begin with it: alarm"),
@@ -40,7 +37,7 @@ def list_audit(
     subject: Annotated[
         str | None, Query(max_length=MAX_CHARACTERS, pattern=STORABLE, description="such as `alarm 7`")
     ] = None,
-    since: Annotated[Instant | None, Query()] = None,
+    since: Annotated[Instant | None, Query(description="inclusive")] = None,
     until: Annotated[Instant | None, Query(description="exclusive")] = None,
 ) -> Sequence[AuditRow]:
     """List who changed what, and who read the text of a trace; the newest first."""

@@ -32,9 +32,9 @@ def list_estimates(
     page: WholePage,
     *,
     signal: Annotated[str | None, Query(max_length=1000, description="win_rate, refusal_rate, ...")] = None,
-    window: Annotated[Literal["day", "week", "release"] | None, Query()] = None,
+    window: Annotated[Literal["day", "week", "release"] | None, Query(description="all of them without")] = None,
     cohort: Annotated[str | None, Query(max_length=1000, description="* for all cohorts together")] = None,
-    policy_model: Annotated[str | None, Query(max_length=1000)] = None,
+    policy_model: Annotated[str | None, Query(max_length=1000, description="its answers alone; all without")] = None,
     past_weeks: Annotated[int, Query(ge=0, le=MAX_PAST_WEEKS, description="before the last one, for a trend")] = 0,
 ) -> Sequence[LabelReport]:
     """Return what labels tell: estimates with intervals, how far the blocks are, and which labels do not count.

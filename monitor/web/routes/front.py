@@ -32,7 +32,7 @@ def view_of(
     cohort: Annotated[Name, Query(description="text in the cohort's name, whatever its case")] = "",
     model: Annotated[Name, Query(description="streams of this policy model alone")] = "",
     retired: Annotated[bool, Query(description="with series that nothing comes to any more")] = False,
-    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+    page: Annotated[int, Query(ge=1, le=1_000_000, description="of cohorts, from 1")] = 1,
     size: Annotated[int, Query(ge=1, le=200, description="cohorts on a page")] = 40,
 ) -> View:
     return View(frozenset(signal), frozenset(state), cohort, model, retired=retired, page=page, size=size)

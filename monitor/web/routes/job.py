@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -120,8 +120,8 @@ def list_jobs(
     releases: ReleasesPort,
     page: NumberedPage,
     *,
-    state: JobState | None = None,
-    action: Action | None = None,
+    state: Annotated[JobState | None, Query(description="only those in this state; all without")] = None,
+    action: Annotated[Action | None, Query(description="only those of this action; all without")] = None,
 ) -> Sequence[JobItem]:
     """List jobs, the newest first, with what an operator may ask of each."""
     baking = {bake.job_id: bake for bake in releases.open_bakes()}
@@ -175,10 +175,34 @@ def override_gate(actor: Operator, jobs: JobsPort, job_id: Number, body: Overrid
     return _item(jobs.override(job_id, body.reason, actor=actor))
 
 
-@router.post("/jobs/{job_id}/{order}", responses=describe(404, 409))
-def order_job(actor: Operator, jobs: JobsPort, job_id: Number, order: JobOrder) -> JobItem:
-    """Approve or reject what waits for an operator, cancel what runs, roll back or keep what was promoted."""
-    return _item(jobs.move_job(job_id, order, actor=actor))
+@router.post("/jobs/{job_id}/approve", responses=describe(404, 409))
+def approve_job(actor: Operator, jobs: JobsPort, job_id: Number) -> JobItem:
+    """Let a job run that waits for an operator, or promote what it has made where promotion waits for one."""
+    return _item(jobs.move_job(job_id, JobOrder.APPROVE, actor=actor))
+
+
+@router.post("/jobs/{job_id}/reject", responses=describe(404, 409))
+def reject_job(actor: Operator, jobs: JobsPort, job_id: Number) -> JobItem:
+    """End a job that waits for an operator."""
+    return _item(jobs.move_job(job_id, JobOrder.REJECT, actor=actor))
+
+
+@router.post("/jobs/{job_id}/cancel", responses=describe(404, 409))
+def cancel_job(actor: Operator, jobs: JobsPort, job_id: Number) -> JobItem:
+    """End a job that is queued or runs."""
+    return _item(jobs.move_job(job_id, JobOrder.CANCEL, actor=actor))
+
+
+@router.post("/jobs/{job_id}/rollback", responses=describe(404, 409))
+def roll_back_job(actor: Operator, jobs: JobsPort, job_id: Number) -> JobItem:
+    """Take back what a job has promoted: the champion before it is the champion again."""
+    return _item(jobs.move_job(job_id, JobOrder.ROLLBACK, actor=actor))
+
+
+@router.post("/jobs/{job_id}/keep", responses=describe(404, 409))
+def keep_job(actor: Operator, jobs: JobsPort, job_id: Number) -> JobItem:
+    """Keep what a job has promoted, and so end its bake window."""
+    return _item(jobs.move_job(job_id, JobOrder.KEEP, actor=actor))
 
 
 def _item(job: Job, bake: Bake | None = None) -> JobItem:

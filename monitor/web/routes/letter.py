@@ -14,7 +14,6 @@ from monitor.web.problem import describe
 from monitor.web.state import Instant, kept
 
 router = APIRouter(tags=["dead letters"])
-Text = Annotated[str | None, Query(max_length=1000)]
 
 
 class Letters(Protocol):
@@ -29,7 +28,7 @@ def list_letters(
     letters: Annotated[Letters, kept("letters")],
     page: Annotated[Page[LetterKey], paged(LetterKey, 100)],
     *,
-    reason: Text = None,
+    reason: Annotated[str | None, Query(max_length=1000, description="one of docs/ingest.md, not_json say")] = None,
     topic: Annotated[str | None, Query(max_length=1000, description="that the record came from")] = None,
     since: Annotated[Instant | None, Query(description="of the letter: when its record was rejected")] = None,
     until: Annotated[Instant | None, Query(description="exclusive")] = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Protocol
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path, Query
 
 from monitor.domain.release import Announcement, Bake
 from monitor.domain.shadow import Shadow
@@ -45,16 +45,18 @@ class Releases(Protocol):
 
 ReleasesPort = Annotated[Releases, kept("releases")]
 RegistryPort = Annotated[Registry, kept("models")]
+ForRole = Annotated[ModelRole, Query(description="what the models are for")]
+Version = Annotated[str, Path(description="as /api/v1/models tells it")]
 
 
 @router.get("/models")
-def get_models(_: Viewer, registry: RegistryPort, role: ModelRole = ModelRole.REWARD) -> Models:
+def get_models(_: Viewer, registry: RegistryPort, role: ForRole = ModelRole.REWARD) -> Models:
     """Return the champion of a role, the model before it, and the newest of the others."""
     return registry.models(role)
 
 
 @router.get("/models/{version:path}", responses=describe(404))
-def get_model(_: Viewer, registry: RegistryPort, version: str) -> ModelDetail:
+def get_model(_: Viewer, registry: RegistryPort, version: Version) -> ModelDetail:
     """Return one model with its lineage and its card in Markdown."""
     detail = registry.model(version)
     if detail is None:

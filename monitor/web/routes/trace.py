@@ -35,7 +35,10 @@ class Traces(Protocol):
 
 
 TracesPort = Annotated[Traces, kept("traces")]
-Name = Annotated[str | None, Query(min_length=1, max_length=MAX_NAME_CHARACTERS, pattern=STORABLE)]
+Name = Annotated[
+    str | None,
+    Query(min_length=1, max_length=MAX_NAME_CHARACTERS, pattern=STORABLE, description="whole; all without it"),
+]
 Moment = Annotated[Instant | None, Query(description="of the traces' own time, with its offset: 2026-11-22T03:00:00Z")]
 TraceId = Annotated[
     str, Path(min_length=1, max_length=MAX_NAME_CHARACTERS, pattern=STORABLE, description="as the producer gave it")

@@ -8,6 +8,7 @@ import { count, plural, value, words } from "./format.js";
 const FEW = 12; // cohorts that are named
 
 let shown = null; // the preview that may be frozen
+let asked = 0; // what was asked for before the window was changed is not shown
 
 export function offerFreeze({ isOperator, refresh }) {
   byId("freeze").hidden = !isOperator;
@@ -30,7 +31,9 @@ function ask(refresh) {
 }
 
 function forget() {
+  asked += 1;
   shown = null;
+  byId("freeze-look").disabled = false;
   byId("preview").hidden = true;
   byId("freeze-yes").disabled = true;
   showMessage(byId("freeze-error"), "");
@@ -39,15 +42,18 @@ function forget() {
 async function look() {
   if (!byId("freeze-form").reportValidity()) return;
   forget();
+  const mine = asked;
   byId("freeze-look").disabled = true;
   try {
-    shown = await change("/api/v1/baselines/preview", { last: Number(byId("freeze-last").value) });
+    const found = await change("/api/v1/baselines/preview", { last: Number(byId("freeze-last").value) });
+    if (mine !== asked) return;
+    shown = found;
     showPreview(shown);
     byId("freeze-yes").disabled = false;
   } catch (refused) {
-    showMessage(byId("freeze-error"), `Nothing to freeze: ${refused.message}`);
+    if (mine === asked) showMessage(byId("freeze-error"), `Nothing to freeze: ${refused.message}`);
   } finally {
-    byId("freeze-look").disabled = false;
+    if (mine === asked) byId("freeze-look").disabled = false;
   }
 }
 

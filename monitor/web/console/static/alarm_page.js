@@ -27,18 +27,23 @@ let told = null;
 let curves = null;
 let explained = null;
 let period = 0;
+let turn = 0;
 let isOperator = false;
 
+// What was asked for before an order was given may come after it, and is not shown.
 async function refresh() {
+  const mine = ++turn;
   try {
     const who = await admit();
     setText(byId("who"), `${who.name} (${who.role})`);
     isOperator = who.role === "operator";
     if (kind === "incident") return await goOn();
-    told = await read(`${path}/page`);
+    const page = await read(`${path}/page`);
+    if (mine !== turn) return;
+    told = page;
     showMessage(byId("lost"), "");
   } catch (error) {
-    return lost(error);
+    return mine === turn ? lost(error) : undefined;
   }
   show();
   if (period++ % CURVES_EVERY !== 0) return;

@@ -20,8 +20,7 @@ export function showPlots(curves, marks, severity) {
   const width = Math.max(byId("plots").clientWidth, 280);
   const frame = { width, x: (place) => LEFT + ((width - LEFT - RIGHT) * (place - curves.first_place)) / Math.max(curves.stop_place - 1 - curves.first_place, 1) };
   const plots = [...(lines.length ? [meanPlot(curves, frame, marks)] : []), ...(evidence ? [evidencePlot(curves, frame, marks)] : [])];
-  byId("plots").replaceChildren(...plots);
-  readOut(curves, frame);
+  readOut(curves, frame, plots);
   showKeys(lines, marks);
   setText(byId("drawn-note"), noteOf(curves, severity));
 }

@@ -6,10 +6,13 @@ import { bareValue, utc } from "./format.js";
 let at = null; // the place that is read, kept while the plots are drawn anew
 let drawn = null;
 
-// Call it with every drawing: `frame.x` gives a place's x, in the plots' own units.
-export function readOut(curves, frame) {
+// Draw the plots, in place of those before: `frame.x` gives a place's x, in the plots' own units.
+export function readOut(curves, frame, plots) {
+  const kept = at; // taking a plot away that has the focus would end its reading
+  const held = [...byId("plots").children].indexOf(document.activeElement);
+  byId("plots").replaceChildren(...plots);
   drawn = { curves, frame, places: placesOf(curves) };
-  for (const plot of byId("plots").querySelectorAll("svg")) {
+  for (const plot of plots) {
     setAttribute(plot, "tabindex", 0);
     plot.onpointermove = (event) => show(placeAt(plot, event));
     plot.onpointerleave = () => document.activeElement !== plot && show(null);
@@ -17,7 +20,8 @@ export function readOut(curves, frame) {
     plot.onfocus = () => show(at ?? drawn.places.at(-1));
     plot.onblur = () => show(null);
   }
-  show(at);
+  show(kept);
+  plots[held]?.focus({ preventScroll: true });
 }
 
 function placesOf({ lines, evidence }) {

@@ -7,6 +7,7 @@ import { words } from "./format.js";
 import { showPlan } from "./plan.js";
 
 let offers = [];
+let asking = 0; // the opening of the dialog whose plan is shown: one that was closed meanwhile tells nothing any more
 
 export function offerStart(alarmId, title, { isOperator, refresh }) {
   byId("retrain").hidden = !isOperator;
@@ -15,7 +16,9 @@ export function offerStart(alarmId, title, { isOperator, refresh }) {
 
 async function ask(alarmId, title, refresh) {
   const dialog = byId("start");
+  const mine = ++asking;
   showMessage(byId("start-error"), "");
+  byId("start-action").replaceChildren(); // nothing is chosen before it is known what may be: the answer would overrule it
   byId("start-reason").value = `alarm ${alarmId}: ${title}`.slice(0, byId("start-reason").maxLength);
   byId("start-force").checked = false;
   byId("start-yes").disabled = true;
@@ -28,12 +31,13 @@ async function ask(alarmId, title, refresh) {
   dialog.showModal();
   try {
     const [planned, offered] = await Promise.all([read("/api/v1/jobs/plan"), read("/api/v1/jobs/actions")]);
+    if (mine !== asking) return;
     offers = offered;
     showPlan(planned);
     showMessage(byId("plan-empty"), byId("plan-list").childElementCount ? "" : "No rule and no calendar would start anything now.");
     showActions();
   } catch (error) {
-    showMessage(byId("start-error"), `What would start cannot be told: ${error.message}`);
+    if (mine === asking) showMessage(byId("start-error"), `What would start cannot be told: ${error.message}`);
   }
 }
 
@@ -67,7 +71,6 @@ async function carryOut(dialog, alarmId, refresh) {
     byId("told").focus({ preventScroll: true });
   } catch (refused) {
     showMessage(byId("start-error"), `Not started: ${refused.message}`);
-  } finally {
     byId("start-yes").disabled = false;
   }
 }

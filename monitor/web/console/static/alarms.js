@@ -55,8 +55,8 @@ export function showUntold(receivers) {
 }
 
 // Once: where the reader goes from there is theirs. What is not among the first, or has ended since, is asked for.
-function showSought({ refresh }) {
-  if (sought === null) return;
+function showSought({ refresh, asked }) {
+  if (sought === null || asked !== boardPath()) return; // the rest is being read
   const card = byId(sought);
   if (card === null && (!byId("alarms-ended").checked || limit !== MANY)) {
     byId("alarms-ended").checked = true;

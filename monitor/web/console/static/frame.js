@@ -15,11 +15,12 @@ export function keepFresh(refresh, milliseconds) {
       const who = await admit();
       setText(byId("who"), `${who.name} (${who.role})`);
       await refresh(who, () => mine === turn);
+      if (mine !== turn) return;
       lastGood = new Date();
       showMessage(byId("lost"), "");
     } catch (error) {
       if (error.status === 401) return askAgain(error.message).then(once);
-      tell(error);
+      if (mine === turn) tell(error);
     }
   }
   async function loop() {

@@ -89,4 +89,7 @@ box.addEventListener("input", () => {
     hasTyped = true;
   }, PAUSE_MILLISECONDS);
 });
-addEventListener("popstate", () => (box.value = currentView().cohort));
+addEventListener("popstate", () => {
+  clearTimeout(typing); // what was typed belongs to the view that was left
+  box.value = currentView().cohort;
+});

@@ -96,8 +96,9 @@ async function showMembers(card) {
   let members;
   try {
     ({ alarms: members } = await read(`/api/v1/incidents/${told.incident_id}`));
+    if (card.told.told !== told) return; // it has changed since, and is read anew
   } catch (lost) {
-    showMessage(part.error, `The alarms cannot be read: ${lost.message}`);
+    if (card.told.told === told) showMessage(part.error, `The alarms cannot be read: ${lost.message}`);
     return;
   }
   reconcile(part.members, members.slice(0, MOST), {

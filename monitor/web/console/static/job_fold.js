@@ -59,10 +59,12 @@ async function showHistory(fold) {
   fold.shown = version;
   try {
     const { events, shadow } = await read(`/api/v1/jobs/${id}`);
+    if (fold.shown !== version) return; // it has changed since, and is read anew
     showMessage(part.shadow, shadow === null ? "" : shadowOf(shadow));
     reconcile(part.events, events, { key: (event, index) => index, create: createEvent, update: updateEvent });
     showMessage(part.unread, "");
   } catch (refused) {
+    if (fold.shown !== version) return;
     fold.shown = null;
     showMessage(part.unread, `The history cannot be read: ${refused.message}`);
   }
