@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Engine, and_, func, null, or_, select, update
 from sqlalchemy import Row as SqlRow
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from monitor.domain.incident import Incident, VerdictWait
@@ -86,7 +87,7 @@ class PostgresNotifications:
         column = TABLE.c
         waiting = select(TABLE).where(column.pending_since.is_not(None)).order_by(column.pending_since, column.subject)
         taken = select(column.receiver, column.told_at, column.incident_id).where(column.told_at.is_not(None))
-        newest = taken.distinct(column.receiver).order_by(column.receiver, column.told_at.desc())
+        newest = taken.ext(distinct_on(column.receiver)).order_by(column.receiver, column.told_at.desc())
         with transaction(self._engine) as connection:
             now = connection.execute(select(func.clock_timestamp())).scalar_one()
             told = {row.receiver: row for row in connection.execute(newest)}

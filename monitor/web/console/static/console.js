@@ -28,11 +28,7 @@ const SLOW_MILLISECONDS = 2000; // between two looks at whether what changes sel
 // What each part reads, all of it at once.
 const READS = {
   counts: () => ({ ready: readiness(), overview: read("/api/v1/overview") }),
-<<<<<<< HEAD
-  incidents: () => ({ board: read(boardPath()), receivers: read("/api/v1/notifications") }),
-=======
-  incidents: () => ({ board: read(boardPath()), asked: boardPath() }),
->>>>>>> main
+  incidents: () => ({ board: read(boardPath()), asked: boardPath(), receivers: read("/api/v1/notifications") }),
   streams: () => ({ heatmap: read(heatmapPath()), moved: read("/api/v1/moved") }),
   jobs: () => ({ items: read("/api/v1/jobs?limit=50"), planned: read("/api/v1/jobs/plan"), offers: read("/api/v1/jobs/actions") }),
   models: () => ({
@@ -119,14 +115,10 @@ const SHOWS = {
     showCounts(state.overview);
     document.title = pages ? `(${pages}) rlhf-monitor` : "rlhf-monitor";
   },
-<<<<<<< HEAD
   incidents(context) {
-    showAlarms(state.board, context);
+    showAlarms(state.board, { ...context, asked: state.asked });
     showUntold(state.receivers);
   },
-=======
-  incidents: (context) => showAlarms(state.board, { ...context, asked: state.asked }),
->>>>>>> main
   streams(context) {
     showView(state.heatmap, context);
     showMoved(state.moved);
