@@ -106,12 +106,25 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
+{{/* Where the runbooks are served, for alerts, dashboards and the daemon's own messages; empty: nowhere. */}}
+{{- define "rlhf-monitor.runbooks" -}}
+{{- $rule := .Values.prometheusRule.runbookUrl | trimSuffix "/" -}}
+{{- $own := dig "notify" "runbooks" "" .Values.config | default "" | trimSuffix "/" -}}
+{{- if and $rule $own (ne $rule $own) -}}
+{{- fail (printf "prometheusRule.runbookUrl=%s and config.notify.runbooks=%s are one address; wanted one of them" $rule $own) -}}
+{{- end -}}
+{{- $rule | default $own -}}
+{{- end -}}
+
 {{/* The settings file: the user's, with what the chart itself decides on top. */}}
 {{- define "rlhf-monitor.config" -}}
 {{- $own := dict
       "drain_seconds" .Values.drainSeconds
       "web" (dict "host" "0.0.0.0" "port" .Values.web.port)
       "retrain" (dict "folder" .Values.retrain.mountPath) -}}
+{{- with include "rlhf-monitor.runbooks" . -}}
+{{- $_ := set $own "notify" (dict "runbooks" .) -}}
+{{- end -}}
 {{- $files := dict -}}
 {{- with .Values.kafka.tls -}}
 {{- $folder := include "rlhf-monitor.tlsPath" "kafka" -}}

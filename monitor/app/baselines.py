@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from sqlalchemy import Engine
 
 from monitor.app.rules import null_rule_of
-from monitor.domain.baseline import TraceWindow, window_bounds
+from monitor.domain.baseline import BaselineQuery, TraceWindow, window_bounds
 from monitor.domain.order import Actor
 from monitor.domain.view import BaselineSummary
 from monitor.drift.baseline import Baseline
@@ -31,8 +31,8 @@ class Baselines:
         self._rule = null_rule_of(settings)
         self._freezing = threading.Lock()  # a window takes memory, and a processor
 
-    def baselines(self, *, limit: int, before: int | None = None) -> Sequence[BaselineSummary]:
-        return self._views.baselines(limit=limit, before=before)
+    def baselines(self, wanted: BaselineQuery, *, limit: int, before: int | None = None) -> Sequence[BaselineSummary]:
+        return self._views.baselines(wanted, limit=limit, before=before)
 
     def summary(self, baseline_id: int) -> BaselineSummary | None:
         return self._views.summary(baseline_id)

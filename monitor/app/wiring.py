@@ -178,6 +178,7 @@ class Daemon:
             raise self.health.failure.exception
 
     def _open_web(self) -> WebServer:
+        secret = self.settings.web.metrics_token
         app = create_app(
             ports_of(
                 self._engine,
@@ -192,6 +193,7 @@ class Daemon:
             names=self.settings.web.names,
             login=login_of(self.settings.web),
             wants_login=self.settings.web.wants_login,
+            metrics_token=secret.get_secret_value() if secret is not None else None,
         )
         server = WebServer(app, host=self.settings.web.host, port=self.settings.web.port, health=self.health)
         self.port = server.start()

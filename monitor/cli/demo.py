@@ -25,6 +25,7 @@ from monitor.domain.alarm import AlarmKind, ReferenceVerdict
 from monitor.domain.cohort import ALL
 from monitor.domain.job import Action, JobState
 from monitor.domain.text import for_terminal
+from monitor.runs.model import ModelQuery, ModelRole, ModelState
 from monitor.signals.estimand import WIN_RATE
 
 if TYPE_CHECKING:
@@ -371,14 +372,13 @@ class Story:
         self._stage.heading("11. Promotion")
         if job.state is not JobState.PROMOTED:
             raise Missed(f"job {job.job_id} is {job.state}, and was not promoted")
-        models = self._stage.ports.models.models()
-        assert models.champion is not None
-        assert models.previous is not None
-        self._stage.say(f"champion {models.champion.version} took the place of {models.previous.version}")
+        named = ModelQuery(ModelRole.REWARD, frozenset({ModelState.CHAMPION, ModelState.PREVIOUS}))
+        champion, previous = sorted(self._stage.ports.models.models(named, limit=2), key=lambda model: model.state)
+        self._stage.say(f"champion {champion.version} took the place of {previous.version}")
 
     def _watch_new_scorer(self) -> None:
-        champion = self._stage.ports.models.models().champion
-        assert champion is not None
+        named = ModelQuery(ModelRole.REWARD, frozenset({ModelState.CHAMPION}))
+        (champion,) = self._stage.ports.models.models(named, limit=1)
 
         def scored() -> bool:
             return any(status.key.scorer_version == champion.version for status in self._stage.ports.streams.streams())

@@ -10,7 +10,7 @@ from monitor.cli.database import operator
 from monitor.cli.desk import FollowedJob, Unwatched
 from monitor.domain.alarm import AlarmState, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
-from monitor.domain.baseline import TraceWindow
+from monitor.domain.baseline import BaselineQuery, TraceWindow
 from monitor.domain.erasure import Erasure, ErasureSubject
 from monitor.domain.incident import Incident, IncidentDetail
 from monitor.domain.job import Action, Job, PlannedStart
@@ -18,7 +18,7 @@ from monitor.domain.order import AlarmOrder, JobOrder
 from monitor.domain.release import Announcement
 from monitor.domain.stream import StreamStatus
 from monitor.domain.view import BaselineSummary
-from monitor.runs.model import ModelDetail, ModelRole, Models
+from monitor.runs.model import ModelDetail, ModelQuery, RegisteredModel
 from monitor.settings.root import Settings
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ class LocalDesk:
 
         return PostgresStreams(self._engine).baseline()
 
-    def baselines(self, *, limit: int) -> Sequence[BaselineSummary]:
-        return self._baselines().baselines(limit=limit)
+    def baselines(self, wanted: BaselineQuery, *, limit: int) -> Sequence[BaselineSummary]:
+        return self._baselines().baselines(wanted, limit=limit)
 
     def laws(self) -> BaselineLaws | None:
         return self._streams().laws()
@@ -144,10 +144,10 @@ class LocalDesk:
     def override(self, job_id: int, reason: str) -> Job:
         return self._jobs().override(job_id, reason, actor=operator())
 
-    def models(self, role: ModelRole) -> Models:
+    def models(self, wanted: ModelQuery, *, limit: int) -> Sequence[RegisteredModel]:
         from monitor.postgres.registry import RewardRegistry
 
-        return RewardRegistry(self._engine).models(role)
+        return RewardRegistry(self._engine).models(wanted, limit=limit)
 
     def model(self, version: str) -> ModelDetail | None:
         from monitor.postgres.registry import RewardRegistry

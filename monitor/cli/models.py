@@ -12,7 +12,7 @@ from monitor.cli.desk import open_desk
 from monitor.cli.table import announcement_table, model_table
 from monitor.cli.terminal import say, show_json, show_table
 from monitor.errors import NotFound
-from monitor.runs.model import ModelRole
+from monitor.runs.model import ModelQuery, ModelRole, ModelState
 
 models = typer.Typer(help="Registered models.", no_args_is_help=True)
 
@@ -21,15 +21,19 @@ models = typer.Typer(help="Registered models.", no_args_is_help=True)
 def models_list(
     role: Annotated[ModelRole | None, typer.Option("--role", help="Of this role alone.")] = None,
     *,
+    state: Annotated[
+        list[ModelState] | None, typer.Option("--state", help="Only those that stand so; may be repeated.")
+    ] = None,
+    limit: Rows = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show the champions, those before them, and the newest candidates."""
+    """Show the registered models, the newest first, and which of them are champions."""
     with open_desk() as desk:
-        found = [desk.models(one) for one in (ModelRole if role is None else (role,))]
+        found = desk.models(ModelQuery(role, frozenset(state or ())), limit=limit)
     if as_json:
-        show_json([asdict(of_role) for of_role in found])
-    elif not any(of_role.champion or of_role.candidates for of_role in found):
-        say("no model is registered")
+        show_json([asdict(model) for model in found])
+    elif not found:
+        say("no such model is registered" if role or state else "no model is registered")
     else:
         show_table(model_table(found))
 

@@ -16,7 +16,7 @@ from monitor.cli.desk import open_desk
 from monitor.cli.explanation import explanation_lines, law_lines, law_table
 from monitor.cli.table import anchor_line, correlation_table, job_table, moved_table, plan_table, stream_table
 from monitor.cli.terminal import MAX_NUMBER, plain, say, show_json, show_table
-from monitor.domain.baseline import TraceWindow
+from monitor.domain.baseline import BaselineQuery, TraceWindow
 from monitor.domain.job import Action, Job
 from monitor.domain.order import JobOrder
 from monitor.errors import NotFound
@@ -79,14 +79,25 @@ def baseline_freeze(
 
 
 @baseline.command("list")
-def baseline_list(limit: Rows = 20, *, as_json: AsJson = False) -> None:
-    """Show every baseline there was, newest first."""
+def baseline_list(
+    limit: Rows = 20,
+    *,
+    signal: Annotated[str | None, typer.Option("--signal", help="Only those with a law of it.")] = None,
+    policy_model: Annotated[
+        str | None, typer.Option("--policy-model", help="Only those with a law of it; *: of any other.")
+    ] = None,
+    cohort: Annotated[str | None, typer.Option("--cohort", help="Only those with a law of it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the baselines there were, newest first; one law of each is of all that is named."""
+    wanted = BaselineQuery(signal, policy_model, cohort)
     with open_desk() as desk:
-        found = desk.baselines(limit=limit)
+        found = desk.baselines(wanted, limit=limit)
     if as_json:
         show_json([asdict(row) for row in found])
     elif not found:
-        say("no baseline is frozen yet: `baseline freeze` makes one")
+        nothing = "no baseline is frozen yet: `baseline freeze` makes one"
+        say(nothing if wanted.is_open else "no baseline has such a law")
     else:
         show_table(baseline_table(found))
 

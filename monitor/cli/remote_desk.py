@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from monitor.cli.desk import FollowedJob, Unwatched
 from monitor.cli.http import Api
 from monitor.domain.alarm import AlarmState, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
-from monitor.domain.baseline import TraceWindow
+from monitor.domain.baseline import BaselineQuery, TraceWindow
 from monitor.domain.erasure import Erasure, ErasureSubject
 from monitor.domain.incident import Incident, IncidentDetail
 from monitor.domain.job import Action, Job, PlannedStart
@@ -31,7 +32,7 @@ from monitor.errors import InvalidInput
 from monitor.labels.agreement import AgreementReport
 from monitor.labels.report import LabelReport
 from monitor.probes.report import SuiteReport
-from monitor.runs.model import ModelDetail, ModelRole, Models
+from monitor.runs.model import ModelDetail, ModelQuery, RegisteredModel
 
 ALL_ROWS = 1_000_000
 _Told = TypeVar("_Told")
@@ -87,8 +88,8 @@ class RemoteDesk:
     def baseline(self) -> BaselineSummary | None:
         return find(BaselineSummary, self._api.get("/baseline"))
 
-    def baselines(self, *, limit: int) -> Sequence[BaselineSummary]:
-        return read(list[BaselineSummary], self._api.rows("/baselines", limit=limit))
+    def baselines(self, wanted: BaselineQuery, *, limit: int) -> Sequence[BaselineSummary]:
+        return read(list[BaselineSummary], self._api.rows("/baselines", limit=limit, **asdict(wanted)))
 
     def laws(self) -> BaselineLaws | None:
         return find(BaselineLaws, self._api.get("/baseline/laws"))
@@ -124,8 +125,9 @@ class RemoteDesk:
     def override(self, job_id: int, reason: str) -> Job:
         return read(Job, self._api.post(f"/jobs/{job_id}/override", {"reason": reason})["job"])
 
-    def models(self, role: ModelRole) -> Models:
-        return read(Models, self._api.get("/models", role=role))
+    def models(self, wanted: ModelQuery, *, limit: int) -> Sequence[RegisteredModel]:
+        rows = self._api.rows("/models", limit=limit, role=wanted.role, state=sorted(wanted.states))
+        return read(list[RegisteredModel], rows)
 
     def model(self, version: str) -> ModelDetail | None:
         return find(ModelDetail, self._api.find(f"/models/{quote(version, safe='')}"))

@@ -17,7 +17,7 @@ from monitor.domain.job import Hold, Job, JobState, PlannedStart, RunProgress
 from monitor.domain.release import Announcement
 from monitor.domain.stream import StreamStatus
 from monitor.notify.notice import ReceiverStatus
-from monitor.runs.model import Models
+from monitor.runs.model import RegisteredModel
 from monitor.signals.input_shift import INPUT_SHIFT
 
 if TYPE_CHECKING:
@@ -207,16 +207,13 @@ def plan_table(planned: Iterable[PlannedStart]) -> Table:
     return table
 
 
-def model_table(found: Iterable[Models]) -> Table:
+def model_table(found: Iterable[RegisteredModel]) -> Table:
     table = Table("version", "role", "is", "job", "served as", "accuracy", "registered")
-    for models in found:
-        named = {"champion": models.champion, "previous": models.previous}
-        shown = [(place, model) for place, model in named.items() if model is not None]
-        for place, model in [*shown, *(("candidate", model) for model in models.candidates)]:
-            accuracy = "-" if model.metrics is None else f"{model.metrics.accuracy:.1%}"
-            job = "-" if model.job_id is None else str(model.job_id)
-            names = model.version, models.role.value, place, job, model.served_as or "-"
-            _add(table, *names, accuracy, moment(model.created_at))
+    for model in found:
+        accuracy = "-" if model.metrics is None else f"{model.metrics.accuracy:.1%}"
+        job = "-" if model.job_id is None else str(model.job_id)
+        names = model.version, model.role.value, model.state.value, job, model.served_as or "-"
+        _add(table, *names, accuracy, moment(model.created_at))
     return table
 
 

@@ -26,6 +26,19 @@ class TraceWindow:
     stop: int | None = None  # exclusive; None: all there are
 
 
+@dataclass(frozen=True, slots=True)
+class BaselineQuery:
+    """Which baselines are looked for: those with a law of all that is named; of anything without names."""
+
+    signal: str | None = None
+    policy_model: str | None = None
+    cohort: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self == BaselineQuery()
+
+
 def window_bounds(window: TraceWindow, traces: int) -> tuple[int, int]:
     """Return the numbers of the first trace of *window*, and of the one after it, among *traces* stored."""
     last, first, stop = window.last, window.first, window.stop

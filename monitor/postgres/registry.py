@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, Engine, RowMapping, Select, delete, func, null, select, text, update
+from sqlalchemy import Connection, Engine, RowMapping, Select, case, delete, func, null, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from monitor.domain.job import JobState
@@ -17,11 +17,10 @@ from monitor.retraining.records import Author, Pointer, Registration
 from monitor.runs.artifact import Artifact
 from monitor.runs.calibration import ScorerCalibration
 from monitor.runs.lineage import Lineage
-from monitor.runs.model import ModelDetail, ModelRole, Models, RegisteredModel
+from monitor.runs.model import ModelDetail, ModelPlace, ModelQuery, ModelRole, ModelState, RegisteredModel
 from monitor.runs.result import PairMetrics, RewardResult
 
 REWARD = RewardResult.role
-SHOWN_MODELS = 50
 REGISTRY_LOCK = 0x524C4846_07  # a row lock cannot guard a role that has no row yet
 
 
@@ -47,29 +46,22 @@ class RewardRegistry:
         with transaction(self._engine) as connection:
             return {ModelRole(row.role): row.promoted_at for row in connection.execute(query)}
 
-    def models(self, role: str = REWARD) -> Models:
-        """Return the champion of *role*, the one before it, and the newest of the others."""
-        this = select(schema.registry).where(schema.registry.c.role == role)
-        of_role = schema.reward_model.c.role == role
-        newest = select(schema.reward_model).where(of_role).order_by(schema.reward_model.c.created_at.desc())
+    def models(self, wanted: ModelQuery, *, limit: int, before: ModelPlace | None = None) -> Sequence[RegisteredModel]:
+        """Return the newest first, those that stand before *before* where it is given."""
+        model = schema.reward_model.c
+        query = _MODELS.order_by(model.created_at.desc(), model.version.desc()).limit(limit)
+        if wanted.role is not None:
+            query = query.where(model.role == wanted.role)
+        if wanted.states:
+            query = query.where(_STATE.in_(wanted.states))
+        if before is not None:
+            query = query.where(tuple_(model.created_at, model.version) < tuple_(*before))
         with transaction(self._engine) as connection:
-            pointer = connection.execute(this).mappings().one_or_none()
-            rows = connection.execute(newest.limit(SHOWN_MODELS)).mappings().all()
-            named = [pointer["version"], pointer["previous_version"]] if pointer else []
-            chosen = connection.execute(newest.where(schema.reward_model.c.version.in_(named))).mappings().all()
-        by_version = {row["version"]: _model(row) for row in chosen}
-        return Models(
-            champion=by_version.get(pointer["version"]) if pointer else None,
-            previous=by_version.get(pointer["previous_version"]) if pointer else None,
-            candidates=tuple(_model(row) for row in rows if row["version"] not in named),
-            promoted_at=pointer["promoted_at"] if pointer else None,
-            promoted_by=pointer["promoted_by"] if pointer else None,
-            role=ModelRole(role),
-        )
+            return [_model(row) for row in connection.execute(query).mappings()]
 
     def model(self, version: str) -> ModelDetail | None:
         """Return a model of whatever role, with where it comes from."""
-        query = select(schema.reward_model).where(schema.reward_model.c.version == version)
+        query = _MODELS.where(schema.reward_model.c.version == version)
         with transaction(self._engine) as connection:
             row = connection.execute(query).mappings().one_or_none()
         if row is None:
@@ -179,6 +171,17 @@ class PostgresRegistry:
 
 
 _NAMED = schema.registry.c.version == schema.reward_model.c.version
+_STATE = case(
+    (_NAMED, ModelState.CHAMPION.value),
+    (schema.registry.c.previous_version == schema.reward_model.c.version, ModelState.PREVIOUS.value),
+    else_=ModelState.CANDIDATE.value,
+)
+_MODELS = select(
+    schema.reward_model,
+    _STATE.label("state"),
+    case((_NAMED, schema.registry.c.promoted_at)).label("promoted_at"),
+    case((_NAMED, schema.registry.c.promoted_by)).label("promoted_by"),
+).outerjoin(schema.registry, schema.registry.c.role == schema.reward_model.c.role)
 
 
 def replaced_scorers(connection: Connection) -> frozenset[str]:
@@ -201,4 +204,7 @@ def _model(row: RowMapping) -> RegisteredModel:
         metrics=msgspec.convert(row["metrics"], PairMetrics, strict=False) if row["metrics"] else None,
         role=ModelRole(row["role"]),
         served_as=row["served_as"],
+        state=ModelState(row["state"]),
+        promoted_at=row["promoted_at"],
+        promoted_by=row["promoted_by"],
     )

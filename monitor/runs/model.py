@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from monitor.runs.calibration import ScorerCalibration
 from monitor.runs.lineage import Lineage
@@ -18,6 +19,14 @@ class ModelRole(StrEnum):
     POLICY = "policy"
 
 
+class ModelState(StrEnum):
+    """Where a model stands in its role."""
+
+    CHAMPION = "champion"  # it serves
+    PREVIOUS = "previous"  # it served before; a roll-back puts it back
+    CANDIDATE = "candidate"  # any other
+
+
 @dataclass(frozen=True, slots=True)
 class RegisteredModel:
     version: str
@@ -27,6 +36,9 @@ class RegisteredModel:
     metrics: PairMetrics | None  # on held-out pairs; None where it was never judged, and of a policy
     role: ModelRole = ModelRole.REWARD
     served_as: str | None = None  # a policy's policy_model in traces; None for one that was never promoted
+    state: ModelState = ModelState.CANDIDATE
+    promoted_at: datetime | None = None  # of a champion; None for others
+    promoted_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +53,22 @@ class ModelDetail:
 
 
 @dataclass(frozen=True, slots=True)
-class Models:
-    """The models of one role: who serves now, who did before, who waits."""
+class ModelQuery:
+    """Which models are looked for; all of them without a role and states."""
 
-    champion: RegisteredModel | None
-    previous: RegisteredModel | None
-    candidates: tuple[RegisteredModel, ...]  # newest first
-    promoted_at: datetime | None
-    promoted_by: str | None
-    role: ModelRole = ModelRole.REWARD
+    role: ModelRole | None = None
+    states: frozenset[ModelState] = frozenset()
+
+    def admits(self, model: RegisteredModel) -> bool:
+        return self.role in {None, model.role} and (not self.states or model.state in self.states)
+
+
+class ModelPlace(NamedTuple):
+    """Where a model stands in a listing; ascending as models were registered."""
+
+    created_at: datetime
+    version: str
+
+    @classmethod
+    def of(cls, model: RegisteredModel) -> ModelPlace:
+        return cls(model.created_at, model.version)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, StringConstraints, model_validator
+from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 
 from monitor.settings.part import Part
 
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 MIN_TOKEN_CHARACTERS = 16  # of a token that others than this machine can try
 HASHED_TOKEN = re.compile(r"sha256:[0-9a-fA-F]{64}")
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 RoleName = Literal["viewer", "annotator", "operator"]
 
 
@@ -45,8 +48,28 @@ class OidcSettings(Part):
 
     @model_validator(mode="after")
     def _useful(self) -> OidcSettings:
-        if self.issuer is not None and not self.roles and self.default_role is None:
+        idle = sorted(self.model_fields_set - {"issuer"})
+        if self.issuer is None and idle:
+            raise ValueError(f"{', '.join(idle)} without issuer, so nobody logs in: name the provider, or leave it out")
+        if self.issuer is None:
+            return self
+        if not self.roles and self.default_role is None:
             raise ValueError("nobody could come in: set roles, or default_role")
+        if "role_claim" in self.model_fields_set and not self.roles:
+            raise ValueError("role_claim without roles: nothing is read from it; set roles, or leave it out")
+        if "openid" not in self.scopes:
+            raise ValueError("scopes lacks 'openid', without which a provider tells no identity")
+        if self.client_secret is not None and not self.client_secret.get_secret_value():
+            raise ValueError("client_secret is empty: leave it out for a public client")
+        return self
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> OidcSettings:
+        address = urlsplit(self.issuer or "")
+        if address.scheme == "http" and address.hostname not in LOOPBACK:
+            raise ValueError("issuer is http and not on this machine: what it says of people wants https")
+        if address.scheme == "http" and self.ca_file is not None:
+            raise ValueError("ca_file with an issuer of http, which has no certificate: leave it out")
         return self
 
 
@@ -61,6 +84,11 @@ class WebSettings(Part):
     wants_login: bool = Field(
         False, description="serve nobody without a token, where `rlhf-monitor tokens create` alone makes them"
     )
+    metrics_token: SecretStr | None = Field(
+        None,
+        description="bearer token, or `sha256:` and its digest, by which Prometheus reads /metrics, as viewers and"
+        " operators may then; none: /metrics is open to all",
+    )
     oidc: OidcSettings = Field(default_factory=OidcSettings, description="how people log in")
     public_url: str | None = Field(
         None,
@@ -73,6 +101,11 @@ class WebSettings(Part):
         " keeps the name; without one a digest of the token stands there",
     )
 
+    @field_validator("metrics_token")
+    @classmethod
+    def _none_where_empty(cls, given: SecretStr | None) -> SecretStr | None:
+        return given if given is not None and given.get_secret_value() else None
+
     @model_validator(mode="after")
     def _named(self) -> WebSettings:
         if not self.names.keys() <= self.tokens.keys():
@@ -81,9 +114,15 @@ class WebSettings(Part):
 
     @model_validator(mode="after")
     def _digests(self) -> WebSettings:
-        for token in self.tokens:
+        for name, token in self._every_token():
             if token.startswith("sha256:") and HASHED_TOKEN.fullmatch(token) is None:
-                raise ValueError("a key of tokens begins with sha256: and has no 64 hexadecimal digits after it")
+                raise ValueError(f"{name} begins with sha256: and has no 64 hexadecimal digits after it")
+        return self
+
+    @model_validator(mode="after")
+    def _apart(self) -> WebSettings:
+        if self.metrics_token is not None and self.metrics_token.get_secret_value() in self.tokens:
+            raise ValueError("metrics_token is one of tokens, which opens the API too: give Prometheus one of its own")
         return self
 
     @model_validator(mode="after")
@@ -94,16 +133,22 @@ class WebSettings(Part):
 
     @model_validator(mode="after")
     def _guarded(self) -> WebSettings:
-        if self.host in {"127.0.0.1", "localhost", "::1"}:
+        if self.host in LOOPBACK:
             return self
         if not self.tokens and not self.wants_login and self.oidc.issuer is None:
             raise ValueError(
                 f"host {self.host!r} is reachable from outside: set web.tokens, web.oidc or web.wants_login first"
             )
-        for token, role in self.tokens.items():
+        for name, token in self._every_token():
             if len(token) < MIN_TOKEN_CHARACTERS and HASHED_TOKEN.fullmatch(token) is None:
                 raise ValueError(
-                    f"host {self.host!r} is reachable from outside, and a token of the role {role!r} is shorter than "
+                    f"host {self.host!r} is reachable from outside, and {name} is shorter than "
                     f"{MIN_TOKEN_CHARACTERS} characters: `openssl rand -hex 16` makes a good one"
                 )
         return self
+
+    def _every_token(self) -> Iterator[tuple[str, str]]:
+        """Yield what to call each token in a message, which must not quote it, and the token."""
+        yield from ((f"a token of the role {role!r}", token) for token, role in self.tokens.items())
+        if self.metrics_token is not None:
+            yield "metrics_token", self.metrics_token.get_secret_value()

@@ -121,10 +121,12 @@ def create_app(
     names: Mapping[str, str] = MappingProxyType({}),
     login: access.Login | None = None,
     wants_login: bool = False,
+    metrics_token: str | None = None,
 ) -> FastAPI:
     """Return the app; *tokens* maps a bearer token to its role, and *names* some of them to their holder.
 
-    Without tokens, *login* and *wants_login*, everybody is let in: the app must be bound to loopback then.
+    Without tokens, *login* and *wants_login*, everybody is let in: the app must be bound to loopback then. Without
+    *metrics_token* everybody reads /metrics.
     """
     app = FastAPI(
         title="rlhf-monitor",
@@ -147,7 +149,7 @@ def create_app(
     app.state.registry = registry
     app.state.feed = Feed(lambda: {**ports.versions.versions(), "health": readiness_of(health)})
     app.state.login = login
-    guard = Guard(tokens, names, wants_login, None if login is None else login.session_cookie)
+    guard = Guard(tokens, names, wants_login, None if login is None else login.session_cookie, metrics_token)
     app.state.gatekeeper = Gatekeeper(guard, RememberedCredentials(ports.credentials))
     problem.install(app)
     api = APIRouter(

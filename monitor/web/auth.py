@@ -37,6 +37,7 @@ class Guard:
     names: Mapping[str, str]  # of the same tokens -> their holder
     wants_login: bool = False  # even where there are no tokens here
     session_cookie: str | None = None  # its name, where people log in
+    metrics_token: str | None = None  # of whoever scrapes; None: /metrics is open to all
 
 
 class Gatekeeper:
@@ -71,6 +72,17 @@ class Gatekeeper:
         if session := self.session_of(request):
             return self._visitor(request, session)
         raise HTTPException(401, "no token was sent: log in, or send one as `Authorization: Bearer TOKEN`", _CHALLENGE)
+
+    def admit_scraper(self, request: Request, credentials: HTTPAuthorizationCredentials | None) -> None:
+        """Refuse whoever has neither the token of /metrics, where there is one, nor the right to read the rates."""
+        if self._guard.metrics_token is None:
+            return
+        given = "" if credentials is None else credentials.credentials
+        if given and digest_of(given.encode("latin-1")) == _digest(self._guard.metrics_token):
+            return
+        if not self.wants_token:  # everybody is let in elsewhere, and the settings want this shut
+            raise HTTPException(401, "/metrics wants web.metrics_token as `Authorization: Bearer TOKEN`", _CHALLENGE)
+        _require(self.admit(request, credentials), Role.VIEWER)
 
     def session_of(self, request: Request) -> str | None:
         """Return the secret of the session that the browser sent; None without one."""
@@ -137,6 +149,13 @@ def identify(request: Request, credentials: Annotated[HTTPAuthorizationCredentia
     """Return who asks; 401, 403 or 429 where that cannot be told."""
     gatekeeper: Gatekeeper = request.app.state.gatekeeper
     return gatekeeper.admit(request, credentials)
+
+
+def identify_scraper(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> None:
+    gatekeeper: Gatekeeper = request.app.state.gatekeeper
+    gatekeeper.admit_scraper(request, credentials)
 
 
 async def admit(request: Request) -> Actor:

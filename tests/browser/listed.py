@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from monitor.domain.audit import AuditRow
 from monitor.domain.job import Check, JobState, RunProgress, Verdict
 from monitor.domain.view import BaselineSummary
 from monitor.notify.notice import Event, ReceiverStatus, Waiting
 from monitor.runs.lineage import Lineage
-from monitor.runs.model import ModelDetail, Models, RegisteredModel
+from monitor.runs.model import ModelDetail, ModelState, RegisteredModel
 from tests.hostile import LABELS
 from tests.unit.in_memory_letters import LetterTopic, a_letter
 from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job
@@ -24,9 +26,10 @@ def model(version: str, job_id: int | None = None) -> RegisteredModel:
 
 def fill_listings(monitor: InMemoryMonitor) -> None:
     progress = RunProgress("train", 120, 400, 0.41, 2.0, 140.0)
-    first, second = model("reward-1"), model("reward-2", 2)
+    first = replace(model("reward-1"), state=ModelState.PREVIOUS)
+    second = replace(model("reward-2", 2), state=ModelState.CHAMPION, promoted_at=NOW, promoted_by="ada")
     lineage = Lineage(action="reward_refresh", base_sha256="cd" * 32, champion="reward-1", scorer=None)
-    monitor.registry = Models(second, first, (), NOW, "ada")
+    monitor.registered = [first, second]
     monitor.details = {"reward-2": ModelDetail(second, "/models/2", lineage, f"# Card\n{HOSTILE}")}
     rows = [trace_row(f"t-{number}", cohort=f"c{number % 2}") for number in range(150)]
     monitor.stored_records.rows = [*rows, trace_row(HOSTILE, cohort=HOSTILE, failed=True)]

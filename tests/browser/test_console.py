@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
-from prometheus_client import CollectorRegistry
 
 from monitor.app.signal_rows import SignalRows
 from monitor.domain.alarm import AlarmKind, AlarmState, Decomposition, Direction, ReferenceVerdict, Severity
@@ -22,12 +20,9 @@ from monitor.drift.correlation import RewardCorrelation
 from monitor.drift.daily import DayEvidence, Moved
 from monitor.drift.moved import MovedStreams
 from monitor.own.failures import Failures
-from monitor.runs.model import Models, RegisteredModel
+from monitor.runs.model import ModelState, RegisteredModel
 from monitor.settings.root import Settings
 from monitor.stats.rank_correlation import RankCorrelation
-from monitor.telemetry.health import Health
-from monitor.web.app import create_app
-from monitor.web.server import WebServer
 from tests.hostile import LABELS, names, unseen
 from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job, stored_alarm, stream_status
 
@@ -48,20 +43,6 @@ FAILED_GATE = Verdict(
 @pytest.fixture
 def monitor() -> InMemoryMonitor:
     return InMemoryMonitor(frozen=BASELINE)
-
-
-@pytest.fixture
-def tokens() -> dict[str, str]:
-    return {}
-
-
-@pytest.fixture
-def address(monitor: InMemoryMonitor, tokens: dict[str, str]) -> Iterator[str]:
-    health = Health(["web"])
-    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens=tokens)
-    server = WebServer(app, host="127.0.0.1", port=0, health=health)
-    yield f"http://127.0.0.1:{server.start()}/"
-    server.stop()
 
 
 def test_the_empty_console_says_what_will_appear(page: Page, address: str, monitor: InMemoryMonitor) -> None:
@@ -193,8 +174,9 @@ def test_hostile_labels_are_shown_as_visible_text_everywhere(
         run = RunProgress(label, 1, 2, phase=label)
         monitor.kept[number] = a_job(number, JobState.RUNNING, verdict=verdict, progress_detail=run, **texts)
         monitor.history.append((number, JobEvent(NOW, "failed", label, label)))
-    champion, previous, *candidates = (RegisteredModel(label, "b" * 64, NOW, None, None) for label in names()[:7])
-    monitor.registry = Models(champion, previous, tuple(candidates), NOW, names()[0])
+    champion, *others = (RegisteredModel(label, "b" * 64, NOW, None, None) for label in names()[:7])
+    named = replace(champion, state=ModelState.CHAMPION, promoted_at=NOW, promoted_by=names()[0])
+    monitor.registered = [named, *others]
     monitor.frozen = replace(BASELINE, note="".join(LABELS.values()), created_by=names()[0])
     monitor.counts = replace(monitor.counts, dead_letters=dict.fromkeys(names(), 1))
     page.goto(address)
@@ -270,14 +252,14 @@ def test_an_alert_s_link_leads_to_its_incident_wherever_it_stands_by_now(
     ended = replace(stored_alarm(1, state=AlarmState.RECOVERED), recovered_at=NOW)
     monitor.stored = {1: ended} | {number: stored_alarm(number, incident_id=number) for number in range(2, 12)}
     page.set_viewport_size({"width": 1280, "height": 400})
-    page.goto(f"{address}#incident-11")
+    page.goto(f"{address}/#incident-11")
     expect(page.locator("#incident-11")).to_be_in_viewport()
     expect(page.locator("#incident-11 .members")).to_be_visible()
     expect(page.locator("#incident-2 .members")).not_to_be_visible()
-    page.goto(f"{address}#incident-1")
+    page.goto(f"{address}/#incident-1")
     expect(page.locator("#ended-list #incident-1 .members")).to_be_visible()
     expect(page.locator("#incident-1")).to_be_in_viewport()
-    page.goto(f"{address}#incident-99")
+    page.goto(f"{address}/#incident-99")
     expect(page.locator("#incident-99")).to_have_count(0)
 
 

@@ -14,7 +14,6 @@ from playwright.sync_api import Browser, Page, expect
 from monitor.domain.audit import AuditRow
 from monitor.drift.summary import SignalSummary
 from monitor.notify.notice import ReceiverStatus
-from monitor.runs.model import Models
 from tests.browser.listed import HOSTILE, PATHS, fill_listings
 from tests.hostile import unseen
 from tests.unit.in_memory_letters import LetterTopic
@@ -170,7 +169,7 @@ def test_an_empty_list_says_so_and_a_database_that_is_away_is_told(
     monitor.receivers.clear()
     vars(monitor.letters).update(vars(LetterTopic().port()))
     vars(monitor.stored_records).update(vars(InMemoryRecords()))
-    monitor.registry = Models(None, None, (), None, None)
+    monitor.registered = []
     page.goto(address + path)
     expect(page.locator(".empty").first).to_contain_text(re.compile("appears? here"))
     expect(page.locator("#lost")).to_be_hidden()

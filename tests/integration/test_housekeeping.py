@@ -15,6 +15,7 @@ from monitor.domain.order import JobOrder
 from monitor.errors import Conflict
 from monitor.postgres import schema
 from monitor.retraining.dispatcher import Step
+from monitor.runs.model import ModelPlace, ModelQuery, ModelState
 from monitor.runs.spec import read_spec
 from tests.integration.job_parts import OPERATOR, Parts, drive, prefer
 from tests.real_kafka import in_ci
@@ -112,8 +113,12 @@ def test_candidates_beyond_those_that_are_kept_are_removed_with_their_registrati
         parts.start()
         drive(dispatcher, Step.JUDGED)
     assert attempts(parts) == ["job-3/attempt-1", "job-4/attempt-1"]
-    kept = {model.version for model in parts.registry.models().candidates}
-    assert kept == {parts.job(3).candidate_version, parts.job(4).candidate_version}
+    candidates = ModelQuery(states=frozenset({ModelState.CANDIDATE}))
+    (newest,) = parts.registry.models(candidates, limit=1)
+    (older,) = parts.registry.models(candidates, limit=9, before=ModelPlace.of(newest))
+    assert (newest.version, older.version) == (parts.job(4).candidate_version, parts.job(3).candidate_version)
+    (champion,) = parts.registry.models(ModelQuery(), limit=9, before=ModelPlace.of(older))
+    assert champion.state is ModelState.CHAMPION
     with pytest.raises(Conflict, match=r"were removed, as retrain\.keep_candidates says"):
         parts.service.override(1, "the old pairs are stale", actor=OPERATOR)
     assert parts.service.override(3, "the old pairs are stale", actor=OPERATOR).state is JobState.PROMOTED

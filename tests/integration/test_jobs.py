@@ -15,7 +15,7 @@ from monitor.errors import Conflict, InvalidInput, NotFound
 from monitor.postgres import schema
 from monitor.postgres.views.jobs import running_progress
 from monitor.retraining.dispatcher import Step
-from monitor.runs.model import ModelRole
+from monitor.runs.model import ModelQuery, ModelRole, ModelState
 from monitor.runs.result import RunResult
 from tests.integration.job_parts import (
     LAUNCH,
@@ -43,12 +43,11 @@ def test_a_job_started_by_hand_trains_passes_the_gate_and_becomes_the_champion(p
     assert champion is not None
     assert champion.version == job.candidate_version == parts.registry.champion_version()
     assert parts.baselines.planned == [champion.version]
-    models = parts.registry.models()
-    assert models.champion is not None
-    assert models.champion.metrics is not None
-    assert models.previous is not None
-    assert (models.champion.metrics.accuracy, models.previous.version) == (0.8, "first")
-    assert parts.registry.promoted() == {ModelRole.REWARD: models.promoted_at}
+    named, previous = parts.registry.models(ModelQuery(), limit=10)
+    assert (named.state, previous.state, previous.version) == (ModelState.CHAMPION, ModelState.PREVIOUS, "first")
+    assert named.metrics is not None
+    assert (named.metrics.accuracy, named.promoted_by, previous.promoted_at) == (0.8, "dispatcher", None)
+    assert parts.registry.promoted() == {ModelRole.REWARD: named.promoted_at}
     assert ("ada", "operator", "job.start") in parts.audit()
     assert ("dispatcher", "daemon", "reward_model.promote") in parts.audit()
 
@@ -158,7 +157,7 @@ def test_a_candidate_whose_bytes_are_not_the_reported_ones_is_refused(parts: Par
     assert job.state is JobState.FAILED
     assert job.error is not None
     assert job.error.startswith("the candidate's files hash to")
-    assert parts.registry.models().candidates == ()
+    assert parts.registry.models(ModelQuery(), limit=10) == []
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from monitor.app.baselines import Baselines
 from monitor.demo.traffic import NORMAL
 from monitor.domain.audit import AuditQuery
-from monitor.domain.baseline import TraceWindow
+from monitor.domain.baseline import BaselineQuery, TraceWindow
 from monitor.domain.order import Actor, Role
 from monitor.domain.stored_trace import TracePlace, TraceQuery
 from monitor.drift.preview import FreezePreview, LawChange
@@ -100,7 +100,7 @@ def test_a_preview_changes_nothing_and_tells_what_freezing_then_changes(ward: Wa
     seen = baselines.preview(TraceWindow(last=300))
     assert (seen.first_trace, seen.stop_trace, seen.instead_of) == (300, 600, first.baseline_id)
     assert (seen.cohorts_added, seen.cohorts_lost) == (("dataset=coding",), ())
-    assert baselines.baselines(limit=10)[0] == first
+    assert baselines.baselines(BaselineQuery(), limit=10)[0] == first
     length = change_of(seen, "response_length")
     assert length.before is not None
     assert length.after is not None
@@ -113,8 +113,18 @@ def test_a_preview_changes_nothing_and_tells_what_freezing_then_changes(ward: Wa
     laws = baselines.laws_of(second.baseline_id)
     assert laws is not None
     assert {law.signal: law.mean for law in laws.signals}["response_length"] == length.after.mean
-    assert [row.active for row in baselines.baselines(limit=10)] == [True, False]
-    assert [row.baseline_id for row in baselines.baselines(limit=10, before=second.baseline_id)] == [first.baseline_id]
+    assert [row.active for row in baselines.baselines(BaselineQuery(), limit=10)] == [True, False]
+
+    def found(before: int | None = None, **names: str) -> list[int]:
+        return [row.baseline_id for row in baselines.baselines(BaselineQuery(**names), limit=10, before=before)]
+
+    older, newer = first.baseline_id, second.baseline_id
+    assert found(before=newer) == [older]
+    assert found(signal="response_length", policy_model="*") == found() == [newer, older]
+    assert found(cohort="dataset=coding") == [newer]
+    assert found(cohort="dataset=coding", before=newer) == []
+    assert found(cohort="dataset=all", signal="response_length") == [newer, older]
+    assert found(signal="latency") == found(policy_model="nobody's") == found(cohort='a" || true') == []
     done = PostgresAuditLog(engine).audit(AuditQuery(action="baseline.freeze"), limit=10)
     assert [row.subject for row in done] == [f"baseline {second.baseline_id}", f"baseline {first.baseline_id}"]
 
@@ -127,5 +137,5 @@ def test_a_window_that_is_not_there_is_refused_and_nothing_is_frozen(ward: Ward,
     baselines = Baselines(engine, Settings())
     with pytest.raises(InvalidInput, match="the last 601 traces are not among the 600 stored"):
         baselines.freeze(TraceWindow(last=601), actor=ADA)
-    assert baselines.baselines(limit=1) == []
+    assert baselines.baselines(BaselineQuery(), limit=1) == []
     assert PostgresFoldStore(engine).active() is None

@@ -17,7 +17,7 @@ from monitor.postgres.engine import transaction
 from monitor.postgres.registry import replaced_scorers
 from monitor.retraining.records import Author
 from monitor.runs.artifact import Artifact, policy_artifact
-from monitor.runs.model import ModelRole
+from monitor.runs.model import ModelQuery, ModelRole, ModelState
 from monitor.runs.policy import POLICY
 from monitor.settings.policy import PolicySettings
 from monitor.settings.retrain import RetrainSettings
@@ -74,16 +74,14 @@ def test_a_promoted_policy_leaves_the_ensembles_alone_and_rolls_back_to_the_one_
     scorer, first = parts.adopt_champion(), adopt_policy(parts)
     job_id = passed_policy(parts.engine, parts.folder / "candidate", "the second", first)
     assert parts.service.move_job(job_id, JobOrder.APPROVE, actor=OPERATOR).state is JobState.PROMOTED
-    policies, rewards = parts.registry.models(POLICY), parts.registry.models()
-    assert policies.champion is not None
-    assert policies.previous is not None
-    assert policies.champion.served_as == f"policy-{policies.champion.version}"
-    assert policies.previous.version == first.version
-    assert rewards.champion is not None
-    assert (rewards.champion.version, rewards.previous, rewards.candidates) == (scorer.version, None, ())
+    champion, previous = parts.registry.models(ModelQuery(ModelRole.POLICY), limit=10)
+    assert (champion.state, champion.served_as) == (ModelState.CHAMPION, f"policy-{champion.version}")
+    assert (previous.state, previous.version) == (ModelState.PREVIOUS, first.version)
+    (reward,) = parts.registry.models(ModelQuery(ModelRole.REWARD), limit=10)
+    assert (reward.state, reward.version) == (ModelState.CHAMPION, scorer.version)
     with transaction(parts.engine) as connection:
         assert replaced_scorers(connection) == frozenset(), "no policy is a scorer"
-    detail = parts.registry.model(policies.champion.version)
+    detail = parts.registry.model(champion.version)
     assert detail is not None
     assert detail.lineage is not None
     assert detail.lineage.recipe == {"beta": 0.1}
@@ -108,9 +106,9 @@ def test_the_commands_show_models_of_both_roles(parts: Parts, monkeypatch: pytes
     url = parts.engine.url.render_as_string(hide_password=False)
     monkeypatch.setenv("MONITOR_POSTGRES__URL", url)
     listed = json.loads(CliRunner().invoke(app, ["models", "list", "--json"]).stdout)
-    assert [(found["role"], found["champion"]["version"]) for found in listed] == [
-        ("reward", "first"),
-        ("policy", champion.version),
+    assert [(found["role"], found["version"], found["state"]) for found in listed] == [
+        ("policy", champion.version, "champion"),
+        ("reward", "first", "champion"),
     ]
     table = CliRunner().invoke(app, ["models", "list", "--role", "policy"]).stdout
     assert champion.version in table

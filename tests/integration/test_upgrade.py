@@ -35,6 +35,7 @@ from monitor.postgres.migrate import differences, upgrade
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.overview import PostgresOverview
+from monitor.runs.model import ModelQuery, ModelState
 from tests.watched import rules_of
 
 pytestmark = pytest.mark.postgres
@@ -180,8 +181,8 @@ def test_an_upgrade_keeps_every_trace_its_time_and_the_baseline_s_texts(
     file = PostgresBaselineTraces(engine).export(tmp_path / "window.jsonl")
     assert file is not None
     assert file.rows == 600 - repeats
-    models = RewardRegistry(engine).models()
-    assert (models.champion and models.champion.version, models.previous and models.previous.version) == ("v2", "v1")
+    named = {model.state: model.version for model in RewardRegistry(engine).models(ModelQuery(), limit=10)}
+    assert named == {ModelState.CHAMPION: "v2", ModelState.PREVIOUS: "v1"}
 
 
 def test_a_worker_of_the_previous_release_fails_at_once_on_an_upgraded_database(

@@ -40,7 +40,7 @@ from monitor.offline.log import InMemoryLog
 from monitor.own.failures import Failures
 from monitor.postgres.engine import AWAY
 from monitor.probes.report import SuiteReport
-from monitor.runs.model import ModelDetail, ModelRole, Models
+from monitor.runs.model import ModelDetail, ModelPlace, ModelQuery, ModelRole, ModelState, RegisteredModel
 from monitor.settings.root import Settings
 from monitor.web.app import Ports
 from tests.unit.in_memory_credentials import InMemoryCredentials
@@ -52,6 +52,7 @@ from tests.unit.in_memory_records import InMemoryRecords
 from tests.unit.in_memory_reviews import InMemoryReviews
 
 Row = TypeVar("Row")
+Place = TypeVar("Place", int, ModelPlace)
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
@@ -102,10 +103,10 @@ def a_job(job_id: int = 1, state: JobState = JobState.QUEUED, **changes: object)
     return replace(usual, **changes)  # type: ignore[arg-type]
 
 
-def newest(rows: Iterable[Row], number: Callable[[Row], int], limit: int, before: int | None) -> list[Row]:
-    """Return the rows numbered below *before*, the newest first."""
-    chosen = [row for row in rows if before is None or number(row) < before]
-    return sorted(chosen, key=number, reverse=True)[:limit]
+def newest(rows: Iterable[Row], place: Callable[[Row], Place], limit: int, before: Place | None) -> list[Row]:
+    """Return the rows whose place is below *before*, the newest first."""
+    chosen = [row for row in rows if before is None or place(row) < before]
+    return sorted(chosen, key=place, reverse=True)[:limit]
 
 
 @dataclass
@@ -128,7 +129,7 @@ class InMemoryMonitor:
     shadows: dict[int, Shadow] = field(default_factory=dict)
     baking: dict[int, Bake] = field(default_factory=dict)
     details: dict[str, ModelDetail] = field(default_factory=dict)
-    registry: Models = field(default_factory=lambda: Models(None, None, (), None, None))
+    registered: list[RegisteredModel] = field(default_factory=list)
     records: EpisodeRecords = field(default_factory=lambda: EpisodeRecords((), (), (), (), ()))
     drawn: dict[int, Curves] = field(default_factory=dict)
     explained: dict[int, Explanation] = field(default_factory=dict)
@@ -220,8 +221,8 @@ class InMemoryMonitor:
 
     def versions(self) -> dict[str, str]:
         self._reach()
-        streams = (self.statuses, self.registry, self.stored, self.told)
-        models = (self.registry, self.announced, self.frozen, self.anchored, self.together)
+        streams = (self.statuses, self.registered, self.stored, self.told)
+        models = (self.registered, self.announced, self.frozen, self.anchored, self.together)
         told = {"counts": self.overview(), "incidents": self.stored, "streams": streams, "models": models}
         jobs = (self.kept, self.history, self.planned, self.lacking, self.baking)
         return {name: sha256(repr(part).encode()).hexdigest() for name, part in (told | {"jobs": jobs}).items()}
@@ -249,8 +250,8 @@ class InMemoryMonitor:
             )
             for item in live
         ]
-        champion = None if self.registry.champion is None else self.registry.champion.version
-        return Table(self.statuses, alarms, champion=champion).show(view)
+        named = self.models(ModelQuery(ModelRole.REWARD, frozenset({ModelState.CHAMPION})), limit=1)
+        return Table(self.statuses, alarms, champion=named[0].version if named else None).show(view)
 
     def _members(self, incident_id: int) -> list[StoredAlarm]:
         return [item for item in self.stored.values() if item.incident_id == incident_id]
@@ -319,9 +320,9 @@ class InMemoryMonitor:
             None if job is None else JobDetail(job, tuple(event for number, event in self.history if number == job_id))
         )
 
-    def models(self, role: str = ModelRole.REWARD) -> Models:
+    def models(self, wanted: ModelQuery, *, limit: int, before: ModelPlace | None = None) -> Sequence[RegisteredModel]:
         self._reach()
-        return replace(self.registry, role=ModelRole(role))
+        return newest(filter(wanted.admits, self.registered), ModelPlace.of, limit, before)
 
     def model(self, version: str) -> ModelDetail | None:
         self._reach()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import UTC, date, datetime
 
 from monitor.domain.audit import AuditQuery, AuditRow
-from monitor.domain.baseline import TraceWindow, window_bounds
+from monitor.domain.baseline import BaselineQuery, TraceWindow, window_bounds
 from monitor.domain.order import Actor
 from monitor.domain.stored_trace import (
     FoundTraces,
@@ -59,6 +59,7 @@ class InMemoryRecords:
     stored: int = 1000  # traces
     laws: tuple[LawChange, ...] = ()  # that a preview tells
     expected: tuple[SignalSummary, ...] = ()  # of every baseline
+    followed: dict[int, tuple[tuple[str, str, str], ...]] = field(default_factory=dict)  # signal, policy model, cohort
 
     def traces(self, query: TraceQuery, *, limit: int, after: TracePlace | None = None) -> FoundTraces:
         numbered = [(TracePlace(row.stored_on, 1, number), row) for number, row in enumerate(self.rows)][::-1]
@@ -87,8 +88,15 @@ class InMemoryRecords:
         self.note(actor, "trace.read", f"trace {trace_id}")
         return replace(found, text=SAID)
 
-    def baselines(self, *, limit: int, before: int | None = None) -> Sequence[BaselineSummary]:
-        return [row for row in self.frozen[::-1] if before is None or row.baseline_id < before][:limit]
+    def baselines(self, wanted: BaselineQuery, *, limit: int, before: int | None = None) -> Sequence[BaselineSummary]:
+        names = astuple(wanted)
+        found = [
+            row
+            for row in self.frozen[::-1]
+            if (before is None or row.baseline_id < before)
+            and (wanted.is_open or any(_fits(names, law) for law in self.followed.get(row.baseline_id, ())))
+        ]
+        return found[:limit]
 
     def summary(self, baseline_id: int) -> BaselineSummary | None:
         return next((row for row in self.frozen if row.baseline_id == baseline_id), None)
@@ -130,3 +138,7 @@ class InMemoryRecords:
     def note(self, actor: Actor, action: str, subject: str) -> None:
         row = AuditRow(len(self.audited) + 1, NOON, actor.name, actor.role, action, subject, {})
         self.audited.append(row)
+
+
+def _fits(names: tuple[str | None, ...], law: tuple[str, ...]) -> bool:
+    return all(name in {None, of} for name, of in zip(names, law, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import certifi
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
@@ -11,8 +12,9 @@ from prometheus_client import CollectorRegistry
 from monitor.access.credential import AWAY_SECONDS, FRESH_SECONDS, Holder, RememberedCredentials, digest_of
 from monitor.access.oidc import Client, OidcProvider, PendingLogin
 from monitor.access.person import LoginRefused, Person, RoleRules
+from monitor.app.access import login_of
 from monitor.domain.order import Actor, Role
-from monitor.errors import Unavailable
+from monitor.errors import InvalidSetting, Unavailable
 from monitor.settings.web import OidcSettings, WebSettings
 from monitor.telemetry.health import Health
 from monitor.web.app import create_app
@@ -177,8 +179,6 @@ def test_nobody_logs_in_where_no_provider_is_named() -> None:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"oidc": {"issuer": "https://id.example"}}, "nobody could come in"),
-        ({"oidc": {"issuer": "https://id.example", "default_role": "viewer"}}, "oidc wants public_url"),
         ({"tokens": {"sha256:12": "viewer"}}, "64 hexadecimal digits"),
         ({"host": "0.0.0.0"}, "set web.tokens, web.oidc or web.wants_login first"),
     ],
@@ -187,6 +187,62 @@ def test_settings_that_let_nobody_or_everybody_in_are_refused(settings: dict[str
     with pytest.raises(ValueError, match=named):
         WebSettings.model_validate(settings)
     assert OidcSettings().issuer is None
+
+
+HTTPS = {"issuer": "https://id.example/realms/main", "roles": {"ops": "operator"}}
+PUBLIC = "https://monitor.example"
+
+
+@pytest.mark.parametrize(
+    ("oidc", "public_url", "refused"),
+    [
+        pytest.param({}, None, None, id="no log-in"),
+        pytest.param(HTTPS, PUBLIC, None, id="a public client"),
+        pytest.param(HTTPS | {"client_secret": "s", "client_id": "c"}, PUBLIC, None, id="a confidential client"),
+        pytest.param(HTTPS | {"default_role": "viewer"}, PUBLIC, None, id="roles, and one for all others"),
+        pytest.param({"issuer": "https://id.example", "default_role": "viewer"}, PUBLIC, None, id="one role for all"),
+        pytest.param(HTTPS | {"role_claim": "realm_access.roles"}, PUBLIC, None, id="a claim within another"),
+        pytest.param(HTTPS | {"scopes": ["openid"]}, PUBLIC, None, id="fewer scopes"),
+        pytest.param(HTTPS | {"issuer": "http://127.0.0.1:9"}, "http://localhost:8080", None, id="on this machine"),
+        pytest.param(HTTPS | {"ca_file": certifi.where()}, PUBLIC, None, id="an authority of one's own"),
+        pytest.param(HTTPS | {"ca_file": "ca.pem"}, PUBLIC, "ca_file = 'ca.pem'", id="an authority that is not there"),
+        pytest.param(HTTPS, None, "oidc wants public_url", id="nowhere to come back to"),
+        pytest.param({"issuer": "https://id.example"}, PUBLIC, "nobody could come in", id="no role for anybody"),
+        pytest.param({"roles": {"ops": "operator"}}, PUBLIC, "roles without issuer", id="roles and no provider"),
+        pytest.param({"default_role": "viewer"}, PUBLIC, "default_role without issuer", id="a role and no provider"),
+        pytest.param({"client_secret": "s"}, PUBLIC, "client_secret without issuer", id="a secret and no provider"),
+        pytest.param(HTTPS | {"client_secret": ""}, PUBLIC, "client_secret is empty", id="an empty secret"),
+        pytest.param(HTTPS | {"client_id": ""}, PUBLIC, "client_id", id="no client"),
+        pytest.param(HTTPS | {"scopes": ["profile"]}, PUBLIC, "scopes lacks 'openid'", id="not OpenID Connect"),
+        pytest.param(HTTPS | {"name_claims": []}, PUBLIC, "name_claims", id="no name"),
+        pytest.param(HTTPS | {"roles": {"ops": "admin"}}, PUBLIC, "'viewer', 'annotator' or 'operator'", id="no role"),
+        pytest.param(
+            {"issuer": "https://id.example", "default_role": "viewer", "role_claim": "groups"},
+            PUBLIC,
+            "role_claim without roles",
+            id="a claim that nobody reads",
+        ),
+        pytest.param(HTTPS | {"issuer": "id.example"}, PUBLIC, "issuer", id="a provider without its scheme"),
+        pytest.param(HTTPS | {"issuer": "http://id.example"}, PUBLIC, "wants https", id="a provider in the clear"),
+        pytest.param(
+            HTTPS | {"issuer": "http://localhost:9", "ca_file": "ca.pem"},
+            PUBLIC,
+            "ca_file with an issuer of http",
+            id="an authority of no certificate",
+        ),
+        pytest.param(HTTPS | {"session_hours": 0}, PUBLIC, "session_hours", id="a session without time"),
+        pytest.param(HTTPS | {"secret": "s"}, PUBLIC, "secret", id="a misspelt setting"),
+    ],
+)
+def test_log_ins_are_set_so_that_somebody_can_come_in_and_nothing_is_idle(
+    oidc: dict[str, object], public_url: str | None, refused: str | None
+) -> None:
+    given = {"oidc": oidc, "public_url": public_url}
+    if refused is None:
+        assert (login_of(WebSettings.model_validate(given)) is not None) is bool(oidc)
+        return
+    with pytest.raises((ValueError, InvalidSetting), match=refused):  # a file is read where the way in is made
+        login_of(WebSettings.model_validate(given))
 
 
 def session_of(browser: TestClient, role: Role) -> str:

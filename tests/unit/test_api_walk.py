@@ -140,8 +140,9 @@ def test_every_answer_is_one_that_the_description_has(walk: Walk) -> None:
         answer = client.request(method, **sent)
         told = f"step {step}: {method} {path} {sent}: {answer.status_code} {answer.text[:300]}"
         matches = answer.headers.get("content-type", "").partition(";")[0]
-        if answer.status_code == 404 and answer.json().get("detail") == "Not Found":
-            continue  # the path itself is none, as with a slash in a number's place
+        if answer.status_code in {404, 405} and answer.json().get("detail") in {"Not Found", "Method Not Allowed"}:
+            assert answer.status_code == 404 or "%2F" in sent["url"], told
+            continue  # the path is none, or another one, as with a slash in a number's place
         assert str(answer.status_code) in operation["responses"], told
         assert answer.status_code < 500, told
         statuses[answer.status_code] += 1

@@ -26,10 +26,13 @@ def test_every_service_leans_on_services_configs_and_volumes_that_are_there() ->
             assert (ROOT / source).is_dir() if source.startswith(".") else source in COMPOSE["volumes"], source
 
 
-def test_the_daemon_accepts_the_settings_that_compose_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scrape", ["", "another-long-random-token"])
+def test_the_daemon_accepts_the_settings_that_compose_gives_it(monkeypatch: pytest.MonkeyPatch, scrape: str) -> None:
     for name, value in SERVICES["monitor"]["environment"].items():
-        monkeypatch.setenv(name, re.sub(r"\$\{MONITOR_TOKEN[^}]*\}", "a-long-random-token", value))
+        given = re.sub(r"\$\{MONITOR_TOKEN[^}]*\}", "a-long-random-token", value)
+        monkeypatch.setenv(name, re.sub(r"\$\{METRICS_TOKEN:-\}", scrape, given))
     settings = load_settings()
+    assert (settings.web.metrics_token is None) is (scrape == "")
     assert settings.web.tokens == {"a-long-random-token": "operator"}
     assert settings.kafka.bootstrap_servers == "kafka:9092"
 
@@ -38,6 +41,7 @@ def test_every_embedded_configuration_is_yaml() -> None:
     contents = {name: yaml.safe_load(config["content"]) for name, config in COMPOSE["configs"].items()}
     scraped = contents["prometheus"]["scrape_configs"][0]
     assert scraped["static_configs"] == [{"targets": ["monitor:8080"]}]
+    assert scraped["authorization"] == {"credentials": "${METRICS_TOKEN:-none}"}
     assert f'up{{job="{scraped["job_name"]}"}}' in (ROOT / "dashboards" / "alerts" / "alerts.yaml").read_text()
     assert contents["grafana-datasource"]["datasources"][0]["url"] == "http://prometheus:9090"
 

@@ -165,6 +165,18 @@ def test_certificates_come_from_their_secrets_into_folders_that_settings_and_var
         assert modes == {0o440}  # libpq refuses a key that others may read
 
 
+def test_the_token_of_metrics_comes_from_one_secret_to_the_daemon_and_to_who_scrapes() -> None:
+    objects = render(CHART / "ci" / "gpu-values.yaml")
+    given = {one["name"]: one for one in worker(objects)["containers"][0]["env"]}["MONITOR_WEB__METRICS_TOKEN"]
+    secret = {"name": "rlhf-monitor-metrics", "key": "token"}
+    assert given["valueFrom"] == {"secretKeyRef": secret}
+    [endpoint] = objects["ServiceMonitor/watch-rlhf-monitor"]["spec"]["endpoints"]
+    assert endpoint["authorization"] == {"credentials": secret}
+    open_to_all = render(CHART / "ci" / "gpu-values.yaml", "--set", "web.metricsSecret.name=")
+    assert "MONITOR_WEB__METRICS_TOKEN" not in names(worker(open_to_all)["containers"][0]["env"])
+    assert "authorization" not in open_to_all["ServiceMonitor/watch-rlhf-monitor"]["spec"]["endpoints"][0]
+
+
 def test_secrets_of_receivers_are_files_where_the_settings_name_them() -> None:
     objects = render(CHART / "ci" / "notify-values.yaml")
     settings = yaml.safe_load(objects["ConfigMap/watch-rlhf-monitor"]["data"]["monitor.yaml"])["notify"]
@@ -222,6 +234,17 @@ def test_without_an_address_the_runbooks_are_named_by_their_path_in_the_reposito
     assert all((ROOT / url).is_file() for url in urls)
 
 
+@pytest.mark.parametrize("given", ["prometheusRule.runbookUrl", "config.notify.runbooks"])
+def test_the_address_of_the_runbooks_is_given_once_for_alerts_and_the_daemon_s_messages(given: str) -> None:
+    url = "https://wiki.example/runbooks"
+    objects = render(CHART / "ci" / "gpu-values.yaml", "--set", f"prometheusRule.runbookUrl=,{given}={url}/")
+    settings = yaml.safe_load(objects["ConfigMap/watch-rlhf-monitor"]["data"]["monitor.yaml"])
+    assert settings["notify"] == {"runbooks": url}
+    groups = objects["PrometheusRule/watch-rlhf-monitor"]["spec"]["groups"]
+    urls = {rule["annotations"]["runbook_url"] for group in groups for rule in group["rules"] if "alert" in rule}
+    assert {str(Path(found).parent) for found in urls} == {url.replace("//", "/")}
+
+
 def test_prometheus_accepts_the_rules_of_the_chart(tmp_path: Path) -> None:
     if shutil.which("promtool") is None and not in_ci():
         pytest.skip("promtool is not installed: apt-get install prometheus")
@@ -252,6 +275,11 @@ def test_the_dashboards_are_the_repository_s_own_and_lead_to_the_runbooks(runboo
         pytest.param("retrain.kubernetes.enabled=true", "wanted ReadWriteMany", id="runs that cannot share a volume"),
         pytest.param("replicas=0", "replicas", id="no replica"),
         pytest.param("prometheusRule.runbookUrl=runbooks", "runbookUrl", id="runbooks at no address"),
+        pytest.param(
+            "prometheusRule.runbookUrl=https://a.example,config.notify.runbooks=https://b.example",
+            "are one address",
+            id="runbooks at two addresses",
+        ),
         pytest.param("drainSecond=3", "drainSecond", id="a misspelt value"),
         pytest.param("postgres.secret.name=", "postgres.secret.name", id="no database secret"),
         pytest.param("service.type=ExternalName", "service.type", id="a service of another kind"),

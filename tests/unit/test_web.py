@@ -55,10 +55,12 @@ def health() -> Health:
     return Health(["postgres"])
 
 
-def client_of(monitor: InMemoryMonitor, health: Health, tokens: Mapping[str, str], host: str) -> TestClient:
+def client_of(
+    monitor: InMemoryMonitor, health: Health, tokens: Mapping[str, str], host: str, *, scrape: str | None = None
+) -> TestClient:
     registry = CollectorRegistry()
     Metrics(registry)
-    app = create_app(monitor.ports(), health=health, registry=registry, tokens=tokens)
+    app = create_app(monitor.ports(), health=health, registry=registry, tokens=tokens, metrics_token=scrape)
     return TestClient(app, base_url=f"http://{host}", raise_server_exceptions=False)
 
 
@@ -127,6 +129,30 @@ def test_probes_and_metrics_are_open_and_the_api_is_not(guarded: TestClient) -> 
     for token in ({}, bearer("guess"), {"Authorization": "Basic cnVuLW1lOg=="}):
         refused = guarded.get("/api/v1/streams", headers=token)
         assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "token", "status"),
+    [
+        pytest.param(TOKENS, None, 401, id="nobody without one"),
+        pytest.param(TOKENS, "guess", 401, id="not by an unknown one"),
+        pytest.param(TOKENS, "scrape-me", 200, id="Prometheus"),
+        pytest.param(TOKENS, "view-me", 200, id="who may read the rates anyway"),
+        pytest.param(TOKENS, "label-me", 403, id="no annotator"),
+        pytest.param({}, "scrape-me", 200, id="Prometheus on this machine"),
+        pytest.param({}, None, 401, id="nobody else on this machine"),
+    ],
+)
+@pytest.mark.parametrize("scrape", ["scrape-me", f"sha256:{sha256(b'scrape-me').hexdigest()}"], ids=["plain", "digest"])
+def test_a_token_shuts_metrics_but_for_whom_it_is_meant(
+    health: Health, tokens: Mapping[str, str], token: str | None, status: int, scrape: str
+) -> None:
+    client = client_of(InMemoryMonitor(), health, tokens, "127.0.0.1:8080", scrape=scrape)
+    answer = client.get("/metrics", headers={} if token is None else bearer(token))
+    assert (answer.status_code, "monitor_traces_total" in answer.text) == (status, status == 200)
+    assert client.get("/healthz").status_code == 200
+    if tokens and token == "scrape-me":
+        assert client.get("/api/v1/streams", headers=bearer(token)).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -403,8 +429,7 @@ def test_a_client_hears_that_postgresql_is_away_and_the_log_alone_where_it_was_l
 
 def test_what_is_not_there_yet_is_null_and_not_an_error(local: TestClient) -> None:
     assert local.get("/api/v1/baseline").json() is None
-    assert local.get("/api/v1/models").json()["champion"] is None
-    assert local.get("/api/v1/models?role=policy").json()["role"] == "policy"
+    assert local.get("/api/v1/models").json() == []
     assert local.get("/api/v1/models/v1").status_code == 404
 
 

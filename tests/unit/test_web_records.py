@@ -11,11 +11,14 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 
+from monitor.domain.episode import Compared, ShownAnswer
 from monitor.domain.order import Actor, Role
 from monitor.domain.stream import StreamKey
 from monitor.notify.notice import ReceiverStatus
+from monitor.runs.model import ModelRole, ModelState, RegisteredModel
 from monitor.telemetry.health import Health
 from monitor.web.app import create_app
+from monitor.web.paging import MAX_CURSOR_CHARACTERS
 from tests.labels import label
 from tests.unit.in_memory_ports import InMemoryMonitor, a_job, stored_alarm, stream_status
 from tests.unit.in_memory_records import NOON, SAID, trace_row
@@ -74,6 +77,58 @@ def test_streams_come_a_page_at_a_time_by_name(client: TestClient, monitor: InMe
     monitor.statuses = [stream_status(key=key) for key in keys]
     found = [[row["key"]["cohort"] for row in page] for page in pages(client, "/api/v1/streams?limit=3")]
     assert found == [["*", "a", "b"], ["c"]]
+
+
+def test_models_are_found_by_role_and_state_and_come_a_page_at_a_time(
+    client: TestClient, monitor: InMemoryMonitor
+) -> None:
+    first = RegisteredModel("v-0", "ab" * 32, NOON, None, None)
+    monitor.registered = [replace(first, version=f"v-{number}") for number in range(5)]
+    monitor.registered[1] = replace(monitor.registered[1], state=ModelState.CHAMPION, promoted_by="ada")
+    monitor.registered[2] = replace(monitor.registered[2], role=ModelRole.POLICY)
+
+    def found(query: str) -> list[list[str]]:
+        return [[row["version"] for row in page] for page in pages(client, f"/api/v1/models?limit=2&{query}")]
+
+    assert found("") == [["v-4", "v-3"], ["v-2", "v-1"], ["v-0"]]
+    assert found("role=reward&state=candidate") == [["v-4", "v-3"], ["v-0"]]
+    assert found("state=champion&state=previous") == [["v-1"]]
+    refused = client.get("/api/v1/models?kind=reward").json()["detail"]
+    assert refused.endswith("there are cursor, limit, role, state")
+
+
+def test_baselines_are_found_by_what_their_laws_are_of(client: TestClient, monitor: InMemoryMonitor) -> None:
+    for _ in range(3):
+        client.post("/api/v1/baselines", json={"last": 400})
+    monitor.stored_records.followed = {
+        1: (("refusal", "chat-1", "billing"),),
+        2: (("refusal", "chat-2", "coding"), ("reward", "chat-2", "billing")),
+        3: (("refusal", "chat-2", "billing"),),
+    }
+
+    def found(query: str) -> list[list[int]]:
+        return [[row["baseline_id"] for row in page] for page in pages(client, f"/api/v1/baselines?limit=1&{query}")]
+
+    assert found("") == [[3], [2], [1]]
+    assert found("cohort=billing&signal=refusal") == [[3], [1]]
+    assert found("policy_model=chat-2") == [[3], [2]]
+    assert found("signal=reward&cohort=coding") == [[]]
+
+
+def test_answers_and_receivers_are_listings_like_the_others(client: TestClient, monitor: InMemoryMonitor) -> None:
+    monitor.stored = {1: stored_alarm(1)}
+    shown = [ShownAnswer(f"t-{number}", 1.0, None, None, None, cut=False) for number in range(3)]
+    monitor.compared = {1: tuple(Compared(one, 0.5, ()) for one in shown)}
+    monitor.receivers = [ReceiverStatus(name, "slack", "alert", 0, 0.0, None, None) for name in ("b", "c", "a")]
+    answers = pages(client, "/api/v1/alarms/1/answers?limit=2")
+    assert [[row["example"]["trace_id"] for row in page] for page in answers] == [["t-0", "t-1"], ["t-2"]]
+    receivers = pages(client, "/api/v1/notifications?limit=2")
+    assert [[row["receiver"] for row in page] for page in receivers] == [["b", "c"], ["a"]]
+    for path in ("/api/v1/alarms/1/answers", "/api/v1/notifications", "/api/v1/models", "/api/v1/baselines"):
+        refused = client.get(path, params={"cursor": "a" * (MAX_CURSOR_CHARACTERS + 1)})
+        assert refused.status_code == 422
+        assert f"at most {MAX_CURSOR_CHARACTERS} characters" in refused.json()["detail"]
+        assert len(refused.text) < 500
 
 
 def test_what_the_settings_order_keeps_its_order_over_pages(client: TestClient) -> None:

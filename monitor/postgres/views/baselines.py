@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 
 from monitor.domain.alarm import AlarmState
+from monitor.domain.baseline import BaselineQuery
 from monitor.domain.view import BaselineSummary
 from monitor.drift.baseline import Baseline
 from monitor.drift.stored import ActiveBaseline
 from monitor.postgres import schema
+from monitor.postgres.document import storable_text
 from monitor.postgres.engine import transaction
 from monitor.postgres.log import trace_numbers
 
@@ -21,11 +25,13 @@ class PostgresBaselineViews:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def baselines(self, *, limit: int, before: int | None = None) -> Sequence[BaselineSummary]:
+    def baselines(self, wanted: BaselineQuery, *, limit: int, before: int | None = None) -> Sequence[BaselineSummary]:
         """Return the newest first, those numbered below *before* where it is given."""
-        older = [] if before is None else [schema.baseline.c.baseline_id < before]
+        which = [] if before is None else [schema.baseline.c.baseline_id < before]
+        if not wanted.is_open:
+            which.append(_with_law(wanted))
         with transaction(self._engine) as connection:
-            return summaries(connection, *older, limit=limit)
+            return summaries(connection, *which, limit=limit)
 
     def summary(self, baseline_id: int) -> BaselineSummary | None:
         with transaction(self._engine) as connection:
@@ -49,6 +55,16 @@ class PostgresBaselineViews:
         live = table.state.in_([state for state in AlarmState if state.is_live]), table.baseline_id.is_not(None)
         with transaction(self._engine) as connection:
             return int(connection.execute(select(func.count()).select_from(schema.alarm).where(*live)).scalar_one())
+
+
+def _with_law(wanted: BaselineQuery) -> ColumnElement[bool]:
+    """Return the condition that one of a baseline's laws is of all that is *wanted*."""
+    fits = {name: storable_text(value) for name, value in asdict(wanted).items() if value is not None}
+    of_stream = " && ".join(f"@.{name} == ${name}" for name in ("policy_model", "cohort") if name in fits)
+    path = "$.signals[*]" + (" ? (@.signal == $signal)" if "signal" in fits else "")
+    path += f".strata[*] ? ({of_stream})" if of_stream else ""
+    named = cast(literal(fits, JSONB), JSONB)
+    return func.jsonb_path_exists(schema.baseline.c.content, cast(path, JSONPATH), named)
 
 
 def summaries(connection: Connection, *which: ColumnElement[bool], limit: int) -> list[BaselineSummary]:

@@ -17,7 +17,7 @@ from monitor.drift.curve import Curves
 from monitor.drift.explain import Explanation
 from monitor.errors import NotFound
 from monitor.web.auth import Operator, Viewer
-from monitor.web.paging import LINK, NumberedPage
+from monitor.web.paging import LINK, NumberedPage, WholePage, span
 from monitor.web.problem import describe
 from monitor.web.state import Number, kept
 
@@ -151,16 +151,16 @@ def get_curves(_: Viewer, alarms: AlarmsPort, pages: PagesPort, alarm_id: Number
     return pages.curves(alarm_id)
 
 
-@router.get("/alarms/{alarm_id}/answers", responses=describe(404))
-def get_answers(_: Operator, pages: PagesPort, alarm_id: Number) -> Sequence[Compared]:
-    """Return the most telling answers since the onset beside the baseline's to prompts like theirs.
+@router.get("/alarms/{alarm_id}/answers", responses={**describe(404), 200: {"headers": LINK}})
+def list_answers(_: Operator, pages: PagesPort, alarm_id: Number, page: WholePage) -> Sequence[Compared]:
+    """List the most telling answers since the onset beside the baseline's to prompts like theirs.
 
     For operators alone: it shows what users asked, as redaction has left it, 4,000 characters of each text.
     """
     found = pages.answers(alarm_id)
     if found is None:
         raise NotFound(f"there is no alarm {alarm_id}: /api/v1/alarms lists them")
-    return found
+    return span(page, found)
 
 
 @router.post("/alarms/{alarm_id}/acknowledge", responses=describe(404, 409))

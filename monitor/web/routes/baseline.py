@@ -9,7 +9,7 @@ from typing import Annotated, Protocol
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from monitor.domain.baseline import TraceWindow
+from monitor.domain.baseline import BaselineQuery, TraceWindow
 from monitor.domain.order import Actor
 from monitor.domain.view import BaselineSummary
 from monitor.drift.preview import FreezePreview
@@ -19,6 +19,7 @@ from monitor.web.auth import Operator, Viewer
 from monitor.web.paging import LINK, NumberedPage
 from monitor.web.problem import describe
 from monitor.web.routes.alarm import Note
+from monitor.web.routes.trace import Name
 from monitor.web.state import MAX_BIGINT, Number, kept
 
 router = APIRouter(tags=["baselines"])
@@ -26,7 +27,7 @@ MAX_WINDOW_TRACES = 200_000  # that one request may freeze; the terminal has tim
 
 
 class Freezes(Protocol):
-    def baselines(self, *, limit: int, before: int | None = None) -> Sequence[BaselineSummary]:
+    def baselines(self, wanted: BaselineQuery, *, limit: int, before: int | None = None) -> Sequence[BaselineSummary]:
         """Return the newest first, those numbered below *before* where it is given."""
         ...
 
@@ -83,9 +84,22 @@ class BaselinePage:
 
 
 @router.get("/baselines", responses={200: {"headers": LINK}})
-def list_baselines(_: Viewer, freezes: FreezesPort, page: NumberedPage) -> Sequence[BaselineSummary]:
-    """List every baseline, the newest first; one is active."""
-    return page.give(freezes.baselines(limit=page.wanted, before=page.after), lambda row: row.baseline_id)
+def list_baselines(
+    _: Viewer,
+    freezes: FreezesPort,
+    page: NumberedPage,
+    *,
+    signal: Name = None,
+    policy_model: Name = None,
+    cohort: Name = None,
+) -> Sequence[BaselineSummary]:
+    """List every baseline, the newest first; one is active.
+
+    With filters, those of which one law is of all that they name. `*` is the law for policy models that the window
+    never saw.
+    """
+    wanted = BaselineQuery(signal, policy_model, cohort)
+    return page.give(freezes.baselines(wanted, limit=page.wanted, before=page.after), lambda row: row.baseline_id)
 
 
 @router.get("/baselines/{baseline_id:int}", responses=describe(404))

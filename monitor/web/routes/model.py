@@ -10,9 +10,9 @@ from fastapi import APIRouter, Path, Query
 from monitor.domain.release import Announcement, Bake
 from monitor.domain.shadow import Shadow
 from monitor.errors import NotFound
-from monitor.runs.model import ModelDetail, ModelRole, Models
+from monitor.runs.model import ModelDetail, ModelPlace, ModelQuery, ModelRole, ModelState, RegisteredModel
 from monitor.web.auth import Viewer
-from monitor.web.paging import LINK, Numbered, NumberedPage, paged
+from monitor.web.paging import LINK, Numbered, NumberedPage, Page, paged
 from monitor.web.problem import describe
 from monitor.web.state import kept
 
@@ -20,8 +20,8 @@ router = APIRouter(tags=["models"])
 
 
 class Registry(Protocol):
-    def models(self, role: ModelRole = ModelRole.REWARD) -> Models:
-        """Return the champion of *role*, the one before it, and the newest of the others."""
+    def models(self, wanted: ModelQuery, *, limit: int, before: ModelPlace | None = None) -> Sequence[RegisteredModel]:
+        """Return the newest first, those that stand before *before* where it is given."""
         ...
 
     def model(self, version: str) -> ModelDetail | None: ...
@@ -45,14 +45,21 @@ class Releases(Protocol):
 
 ReleasesPort = Annotated[Releases, kept("releases")]
 RegistryPort = Annotated[Registry, kept("models")]
-ForRole = Annotated[ModelRole, Query(description="what the models are for")]
 Version = Annotated[str, Path(description="as /api/v1/models tells it")]
 
 
-@router.get("/models")
-def get_models(_: Viewer, registry: RegistryPort, role: ForRole = ModelRole.REWARD) -> Models:
-    """Return the champion of a role, the model before it, and the newest of the others."""
-    return registry.models(role)
+@router.get("/models", responses={200: {"headers": LINK}})
+def list_models(
+    _: Viewer,
+    registry: RegistryPort,
+    page: Annotated[Page[ModelPlace], paged(ModelPlace, 100)],
+    *,
+    role: Annotated[ModelRole | None, Query(description="only those of this role; of each without")] = None,
+    state: Annotated[Sequence[ModelState], Query(description="only those that stand so; all without")] = (),
+) -> Sequence[RegisteredModel]:
+    """List models, the newest first; of each role one is the champion, and one may be the one before it."""
+    found = registry.models(ModelQuery(role, frozenset(state)), limit=page.wanted, before=page.after)
+    return page.give(found, ModelPlace.of)
 
 
 @router.get("/models/{version:path}", responses=describe(404))

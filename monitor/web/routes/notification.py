@@ -9,6 +9,7 @@ from fastapi import APIRouter
 
 from monitor.notify.notice import ReceiverStatus
 from monitor.web.auth import Viewer
+from monitor.web.paging import LINK, WholePage, span
 from monitor.web.state import kept
 
 router = APIRouter(tags=["notifications"])
@@ -23,11 +24,11 @@ class Notified(Protocol):
 NotifiedPort = Annotated[Notified, kept("notified")]
 
 
-@router.get("/notifications")
-def list_receivers(_: Viewer, notified: NotifiedPort) -> Sequence[ReceiverStatus]:
-    """Return who is told of incidents; `waiting` counts messages that were tried and not taken, `error` says why.
+@router.get("/notifications", responses={200: {"headers": LINK}})
+def list_receivers(_: Viewer, notified: NotifiedPort, page: WholePage) -> Sequence[ReceiverStatus]:
+    """List who is told of incidents; `waiting` counts messages that were tried and not taken, `error` says why.
 
     `notices` has those messages, `failing_since` when the oldest that failed was first tried. A message that was
     `refused` is not tried again before a daemon starts anew.
     """
-    return notified.receivers_told()
+    return span(page, notified.receivers_told())

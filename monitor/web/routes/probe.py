@@ -1,12 +1,14 @@
-"""What Kubernetes and Prometheus ask; open to all."""
+"""What Kubernetes and Prometheus ask; open to all, but for /metrics where a token is wanted."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel
 
+from monitor.web.auth import identify_scraper
+from monitor.web.problem import describe
 from monitor.web.state import Registry, State
 
 router = APIRouter(tags=["probes"])
@@ -34,7 +36,9 @@ def readyz(health: State) -> JSONResponse:
     return JSONResponse({"ready": ready, "parts": parts}, status_code=200 if ready else 503)
 
 
-@router.get("/metrics", response_class=Response)
+@router.get(
+    "/metrics", response_class=Response, responses=describe(401, 403, 429), dependencies=[Depends(identify_scraper)]
+)
 def metrics(request: Request, registry: Registry) -> Response:
     """Expose the series as Prometheus text, or as OpenMetrics where the scraper accepts it."""
     encode, media_type = choose_encoder(request.headers.get("accept", ""))

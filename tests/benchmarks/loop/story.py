@@ -21,7 +21,7 @@ from monitor.domain.release import BakeState
 from monitor.retraining import launchers
 from monitor.retraining.launchers.local_process import LocalProcessLauncher
 from monitor.runs.artifact import HashedFile, file_sha256
-from monitor.runs.model import ModelRole
+from monitor.runs.model import ModelQuery, ModelRole, ModelState
 from monitor.runs.result import RESULT_FILE, RewardResult, read_result
 from monitor.runs.spec import RunSpec, write_spec
 from tests.benchmarks.loop.questions import ASKED_FOR, HABITS, WORSE, questions, sycophancy_suite
@@ -314,8 +314,8 @@ def turn_bad(bench: Bench) -> None:
         found = f"{bake.state} after {seen}: {bake.reason}"
         bench.tell(phase, "served wrongly", found, good=bake.state is BakeState.ROLLED_BACK)
         _hear(bench, stand, phase, "policy.rolled_back")
-        champion = stand.ports.models.models(ModelRole.POLICY).champion
-        assert champion is not None
+        named = ModelQuery(ModelRole.POLICY, frozenset({ModelState.CHAMPION}))
+        (champion,) = stand.ports.models.models(named, limit=1)
         again = champion.job_id is None
         bench.tell(phase, "champion", "the first one again" if again else f"{champion.version}", good=again)
 

@@ -7,7 +7,7 @@ import { age, utc } from "./format.js";
 import { follow } from "./feed.js";
 import { heatmapPath, showView } from "./heatmap_view.js";
 import { showJobs, showOffers, wireStartForm } from "./jobs.js";
-import { showBaseline, showChips, showCounts, showModels } from "./models.js";
+import { showBaseline, showChips, showCounts, showModels, readModels } from "./models.js";
 import { showPolicies } from "./policies.js";
 import { showMoved } from "./moved.js";
 import { showPlan } from "./plan.js";
@@ -32,8 +32,8 @@ const READS = {
   streams: () => ({ heatmap: read(heatmapPath()), moved: read("/api/v1/moved") }),
   jobs: () => ({ items: read("/api/v1/jobs?limit=50"), planned: read("/api/v1/jobs/plan"), offers: read("/api/v1/jobs/actions") }),
   models: () => ({
-    models: read("/api/v1/models"),
-    policies: read("/api/v1/models?role=policy"),
+    models: readModels("reward"),
+    policies: readModels("policy"),
     announcements: read("/api/v1/announcements?limit=1"),
     baseline: read("/api/v1/baseline"),
     anchor: read("/api/v1/anchor"),
@@ -102,7 +102,7 @@ function tellTrouble() {
 
 function show(parts) {
   if (!("baseline" in state && "board" in state)) return; // the first turn reads everything
-  const context = { operator: who.role === "operator", hasBaseline: state.baseline !== null, champion: state.models.champion?.version ?? null, refresh };
+  const context = { operator: who.role === "operator", hasBaseline: state.baseline !== null, champion: state.models.find((model) => model.state === "champion")?.version ?? null, refresh };
   for (const part of parts.includes("models") ? ALL : parts) SHOWS[part](context); // what counts as the champion is told with the rest
   byId("start").hidden = !context.operator;
   setText(byId("who"), `${who.name} (${who.role})`);

@@ -1,17 +1,20 @@
 // The reward models, the baseline, and the counts and chips at the top of the page.
 
+import { read } from "./api.js";
 import { byId, element, parts, reconcile, setAttribute, setText, showMessage } from "./dom.js";
 import { age, count, plural, setTime } from "./format.js";
 
 const NO_MODEL = "No reward model is registered; length and refusals are watched without one. A promoted candidate appears here.";
 
-export function showModels({ champion, previous, candidates }, anchor, correlations) {
-  const known = new Set([champion?.version, previous?.version]);
-  const rows = [
-    ...(champion ? [{ role: "champion", ...champion }] : []),
-    ...(previous ? [{ role: "previous", ...previous }] : []),
-    ...candidates.filter(({ version }) => !known.has(version)).slice(0, 5).map((model) => ({ role: "candidate", ...model })),
-  ];
+const FEW = 5; // candidates
+
+// The champion of a role, the model before it, and the newest of the others.
+export async function readModels(role) {
+  const which = ["state=champion", "state=previous", `state=candidate&limit=${FEW}`];
+  return (await Promise.all(which.map((query) => read(`/api/v1/models?role=${role}&${query}`)))).flat();
+}
+
+export function showModels(rows, anchor, correlations) {
   showMessage(byId("models-empty"), rows.length ? "" : NO_MODEL);
   reconcile(byId("models-list"), rows, { key: (row) => row.version, create: createModel, update: updateModel });
   showMessage(byId("anchor"), anchor === null ? "" : anchorOf(anchor));
@@ -47,7 +50,7 @@ function createModel() {
   return element(
     "li",
     {},
-    element("div", { class: "title" }, element("span", { class: "badge", "data-part": "role" }), element("strong", { class: "name", "data-part": "version" })),
+    element("div", { class: "title" }, element("span", { class: "badge", "data-part": "state" }), element("strong", { class: "name", "data-part": "version" })),
     element("p", { class: "note", "data-part": "accuracy" }),
     element("p", { class: "note" }, element("time", { "data-part": "created" })),
   );
@@ -55,8 +58,8 @@ function createModel() {
 
 function updateModel(row, model) {
   const part = parts(row);
-  setAttribute(row, "data-role", model.role);
-  setText(part.role, model.role);
+  setAttribute(row, "data-role", model.state);
+  setText(part.state, model.state);
   setText(part.version, model.version);
   setText(part.accuracy, accuracyOf(model.metrics));
   setTime(part.created, model.created_at);

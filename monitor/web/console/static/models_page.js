@@ -13,19 +13,17 @@ const EMPTY = {
   policy: "No policy is registered. One appears here with the first run that trains a policy.",
 };
 
+const STATES = ["champion", "previous", "candidate"];
+
 let sought = new URLSearchParams(location.search).get("version"); // whose lineage the URL opens
 
 async function refresh(_, isLatest) {
-  const found = await Promise.all(Object.keys(EMPTY).map((role) => read(`/api/v1/models?role=${role}`)));
-  if (isLatest()) for (const models of found) show(models);
+  const found = await Promise.all(Object.keys(EMPTY).map((role) => read(`/api/v1/models?role=${role}&limit=1000`)));
+  if (isLatest()) Object.keys(EMPTY).forEach((role, index) => show(role, found[index]));
 }
 
-function show({ role, champion, previous, candidates, promoted_at: at, promoted_by: by }) {
-  const rows = [
-    ...(champion ? [{ ...champion, standing: "champion", note: `promoted by ${by}`, since: at }] : []),
-    ...(previous ? [{ ...previous, standing: "previous", note: "", since: null }] : []),
-    ...candidates.map((model) => ({ ...model, standing: "candidate", note: "", since: null })),
-  ];
+function show(role, models) {
+  const rows = STATES.flatMap((state) => models.filter((model) => model.state === state));
   setText(byId(`${role}-tally`), rows.length ? plural(rows.length, "model") : "");
   showMessage(byId(`${role}-empty`), rows.length ? "" : EMPTY[role]);
   reconcile(byId(`${role}-list`), rows, { key: ({ version }) => version, create, update });
@@ -38,7 +36,7 @@ function create({ version, job_id: job, sha256 }) {
   return element(
     "li",
     { class: "card", id: `model-${version}` },
-    element("div", { class: "title" }, element("span", { class: "badge", "data-part": "standing" }), element("strong", { class: "name" }, version), element("span", { class: "note", "data-part": "served" })),
+    element("div", { class: "title" }, element("span", { class: "badge", "data-part": "state" }), element("strong", { class: "name" }, version), element("span", { class: "note", "data-part": "served" })),
     element("p", { class: "note", "data-part": "accuracy" }),
     element("p", { class: "note" }, "registered ", element("time", { "data-part": "created" }), ...(job === null ? [", named by the settings"] : [" by ", element("a", { href: `/jobs#job-${job}` }, `job #${job}`)])),
     element("p", { class: "note", "data-part": "note" }),
@@ -49,12 +47,12 @@ function create({ version, job_id: job, sha256 }) {
 
 function update(card, model) {
   const part = parts(card);
-  setAttribute(card, "data-role", model.standing);
-  setText(part.standing, model.standing);
+  setAttribute(card, "data-role", model.state);
+  setText(part.state, model.state);
   setText(part.served, model.served_as === null ? "" : `served as ${model.served_as}`);
   setText(part.accuracy, model.role === "reward" ? accuracyOf(model.metrics) : "");
   setTime(part.created, model.created_at);
-  setText(part.note, model.since === null ? "" : `${model.note}, ${model.since.slice(0, 16).replace("T", " ")}Z`);
+  setText(part.note, model.promoted_at === null ? "" : `promoted by ${model.promoted_by}, ${model.promoted_at.slice(0, 16).replace("T", " ")}Z`);
 }
 
 // A model never changes once it is registered, except that its card is written anew when it is promoted.

@@ -3,14 +3,7 @@
 import { byId, element, parts, reconcile, setAttribute, setText, showMessage } from "./dom.js";
 import { age, plural, setTime } from "./format.js";
 
-const FEW = 5; // candidates
-
-export function showPolicies({ champion, previous, candidates }, told) {
-  const rows = [
-    ...(champion ? [{ place: "champion", ...champion }] : []),
-    ...(previous ? [{ place: "previous", ...previous }] : []),
-    ...candidates.slice(0, FEW).map((policy) => ({ place: "candidate", ...policy })),
-  ];
+export function showPolicies(rows, told) {
   byId("policies").hidden = rows.length === 0;
   reconcile(byId("policies-list"), rows, { key: ({ version }) => version, create: createPolicy, update: updatePolicy });
   showMessage(byId("policies-told"), told === null ? "" : toldOf(told));
@@ -30,7 +23,7 @@ function createPolicy() {
   return element(
     "li",
     {},
-    element("div", { class: "title" }, element("span", { class: "badge", "data-part": "place" }), element("strong", { class: "name", "data-part": "version" })),
+    element("div", { class: "title" }, element("span", { class: "badge", "data-part": "state" }), element("strong", { class: "name", "data-part": "version" })),
     element("p", { class: "note", "data-part": "served" }),
     element("p", { class: "note" }, element("time", { "data-part": "created" })),
   );
@@ -38,8 +31,8 @@ function createPolicy() {
 
 function updatePolicy(row, policy) {
   const part = parts(row);
-  setAttribute(row, "data-role", policy.place);
-  setText(part.place, policy.place);
+  setAttribute(row, "data-role", policy.state);
+  setText(part.state, policy.state);
   setText(part.version, policy.version);
   setText(part.served, policy.served_as === null ? "never promoted" : `served as ${policy.served_as}`);
   setTime(part.created, policy.created_at);
