@@ -61,9 +61,9 @@ class HeldBaseline:
     """
 
     baseline_id: int
+    revision: int
     since: datetime
     until: datetime | None  # exclusive; None: it still holds
-    baseline: Baseline  # with the laws of one signal and scorer alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +121,12 @@ def wilson(rate: float, count: int) -> tuple[float, float]:
     return max(middle - room, 0.0), min(middle + room, 1.0)
 
 
-def bands_in(held: Sequence[HeldBaseline], stream: StreamKey) -> tuple[tuple[HeldBand, ...], str]:
-    """Return the bands of *stream* in the baselines that *held*, oldest first, and its unit; no unit without a law."""
-    bands, unit = [], ""
-    for one in held:
-        law = one.baseline.get(stream.signal, stream.scorer_version)
-        if law is None:
-            continue
-        unit = law.unit
-        if law.followed(stream.cohort, stream.policy_model):
-            bands.append(HeldBand(one.baseline_id, one.since, one.until, band_of(law, stream)))
-    return tuple(bands), unit
+def band_in(baseline: Baseline, stream: StreamKey) -> tuple[Band | None, str]:
+    """Return the band of *stream* in *baseline* and its unit; None and nothing where it holds no law for it."""
+    law = baseline.get(stream.signal, stream.scorer_version)
+    if law is None:
+        return None, ""
+    return (band_of(law, stream) if law.followed(stream.cohort, stream.policy_model) else None), law.unit
 
 
 def about(signals: SignalSet, name: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Page, expect
 from monitor.domain.audit import AuditRow
 from monitor.drift.summary import SignalSummary
 from monitor.notify.notice import ReceiverStatus
-from tests.browser.listed import HOSTILE, PATHS, fill_listings
+from monitor.runs.model import ModelDetail, ModelRole
+from tests.browser.listed import HOSTILE, PATHS, fill_listings, model
 from tests.hostile import unseen
 from tests.unit.in_memory_letters import LetterTopic
 from tests.unit.in_memory_ports import InMemoryMonitor
@@ -53,14 +54,49 @@ def test_the_bar_leads_to_the_jobs_with_live_progress_and_the_gate_s_report(
 
 def test_a_model_s_lineage_leads_to_the_champion_it_was_judged_against(page: Page, address: str) -> None:
     page.goto(f"{address}/models")
-    expect(page.locator("#reward-list > li")).to_have_count(2)
-    page.locator("#reward-list #model-reward-2 summary").focus()
+    expect(page.locator("#rows > li")).to_have_count(2)
+    page.locator("#model-reward-2 summary").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#reward-list #model-reward-2 .facts")).to_contain_text("Judged againstreward-1")
-    expect(page.locator("#reward-list #model-reward-2 .read")).to_contain_text("# Card")
-    page.locator("#reward-list #model-reward-2 .facts a").click()
-    page.wait_for_url("**/models?version=reward-1#model-reward-1")
-    expect(page.locator("#reward-list #model-reward-1 details")).to_have_attribute("open", "")
+    expect(page.locator("#model-reward-2 .facts")).to_contain_text("Judged againstreward-1")
+    expect(page.locator("#model-reward-2 .read")).to_contain_text("# Card")
+    page.locator("#model-reward-2 .facts a").click()
+    page.wait_for_url("**/models#model-reward-1")
+    expect(page.locator("#model-reward-1 details")).to_have_attribute("open", "")
+
+
+def test_models_and_baselines_come_a_page_at_a_time_and_the_url_holds_what_is_looked_for(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    tried = [replace(model(f"org/try {number:03d}"), role=ModelRole.POLICY) for number in range(120)]
+    monitor.registered += tried
+    monitor.details["org/try 005"] = ModelDetail(tried[5], "/models/5", None, None)
+    page.goto(f"{address}/models")
+    expect(page.locator("#rows > li")).to_have_count(100)
+    page.get_by_role("link", name="The next page").click()
+    expect(page.locator("#rows > li")).to_have_count(22)
+    page.get_by_label("Role").select_option("reward")
+    page.get_by_label("State").select_option("champion")
+    page.get_by_role("button", name="Show", exact=True).click()
+    page.wait_for_url("**/models?role=reward&state=champion")
+    expect(page.locator("#rows > li")).to_have_id("model-reward-2")
+    expect(page.locator("#rows > li")).to_contain_text("championreward-2reward model")
+    page.goto(f"{address}/models#model-{quote('org/try 005')}")  # further down than the first page
+    expect(page.locator("#rows > li").first).to_have_id("model-org/try 005")
+    expect(page.locator("#rows > li").first).to_contain_text("No lineage: the settings named it.")
+    expect(page.locator("#rows > li")).to_have_count(101)
+    records = monitor.stored_records
+    records.frozen = [replace(records.frozen[0], baseline_id=number) for number in range(1, 131)]
+    records.followed = {7: (("refusal", "chat-2", "dataset=wild"),), 9: (("refusal", "chat-3", "dataset=wild"),)}
+    page.goto(f"{address}/baselines")
+    page.get_by_role("link", name="The next page").click()
+    expect(page.locator("#baseline-1")).to_be_visible()
+    page.get_by_label("Signal").fill("refusal")
+    page.get_by_label("Cohort").fill("dataset=wild")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/baselines?signal=refusal&cohort=dataset%3Dwild")
+    expect(page.locator("#rows > li strong")).to_have_text(["Baseline 9", "Baseline 7"])
+    page.goto(f"{address}/baselines?policy_model=none")
+    expect(page.locator("#empty")).to_have_text("Nothing is like that. Fewer filters show more.")
 
 
 def test_a_baseline_tells_which_laws_are_of_another_window_than_its_own(
@@ -151,7 +187,7 @@ def test_hostile_text_is_text_and_nothing_is_wider_than_a_phone(browser: Browser
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
         page = context.new_page()
         page.goto(address + path)
-        expect(page.locator("#rows > *, .lineages > li").first).to_be_visible()
+        expect(page.locator("#rows > *").first).to_be_visible()
         assert [text for text in page.locator("body, body *").all_text_contents() if unseen(text)] == []
         assert page.evaluate("window.owned") is None
         assert page.locator("main img, main [onload], main [onerror]").count() == 0

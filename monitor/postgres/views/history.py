@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -42,7 +43,8 @@ _MODELS = text(  # of its signal and cohort, by their first observations that ar
 )
 # The clock's time of freezing, less how far the traces that came next lay behind the clock.
 _FROZEN = text(
-    "select baseline_id, stop_place, created_at - coalesce((select e.created_at - e.last_timestamp from log_entry e"
+    "select baseline_id, revision, stop_place,"
+    " created_at - coalesce((select e.created_at - e.last_timestamp from log_entry e"
     "   where e.source = 'traces' and e.first_place >= b.stop_place and e.created_at > b.created_at"
     "   order by e.first_place limit 1), interval '0') as since from baseline b order by baseline_id"
 )
@@ -114,29 +116,35 @@ class PostgresHistory:
                 baselines=tuple(baselines_between(connection, begin, end)),
                 releases=tuple(releases_between(connection, begin, end)),
                 models=tuple((row.policy_model, row.first.astimezone(UTC)) for row in models),
-                held=tuple(_held(connection, name.key, begin, end)),
+                held=tuple(_held(connection, begin, end)),
             )
 
+    def laws(self, baselines: Sequence[int], key: StreamKey) -> list[tuple[int, Baseline]]:
+        """Return *baselines* by number, each with its laws for *key*'s signal and scorer alone.
 
-def _held(connection: Connection, key: StreamKey, begin: datetime, end: datetime) -> list[HeldBaseline]:
+        Those of an earlier release, whose laws cannot be read, are left out.
+        """
+        if not baselines:
+            return []
+        chosen = msgspec.json.encode({"signal": key.signal, "scorer_version": key.scorer_version}).decode()
+        with transaction(self._engine) as connection:
+            rows = connection.execute(_LAWS, {"ids": list(baselines), "key": chosen}).all()
+        content = {"prompts": None, "window_days": 1.0}
+        return [
+            (row.baseline_id, Baseline.from_json(row.first_place, row.stop_place, content | {"signals": row.laws}))
+            for row in rows
+        ]
+
+
+def _held(connection: Connection, begin: datetime, end: datetime) -> list[HeldBaseline]:
     frozen = connection.execute(_FROZEN).all()
     since = [row.since.astimezone(UTC) for row in frozen]
     for moment in connection.execute(MOMENTS, {"places": [row.stop_place - 1 for row in frozen[:1]]}):
         since[0] = moment_of(int.from_bytes(moment.timestamp, "little", signed=True))
-    numbers = [row.baseline_id for row in frozen]
-    spans = list(zip(numbers, since, [*since[1:], None], strict=False))
-    inside = [one for one in spans if one[1] < end and (one[2] is None or max(one[1], begin) < one[2])][-MAX_BANDS:]
-    chosen = {"signal": key.signal, "scorer_version": key.scorer_version}
-    rows = connection.execute(_LAWS, {"ids": [one[0] for one in inside], "key": msgspec.json.encode(chosen).decode()})
-    laws = {row.baseline_id: row for row in rows}
-    return [
-        HeldBaseline(number, start, stop, _with_laws(laws[number])) for number, start, stop in inside if number in laws
-    ]
-
-
-def _with_laws(row: Row[Any]) -> Baseline:
-    content = {"signals": row.laws, "prompts": None, "window_days": 1.0}
-    return Baseline.from_json(row.first_place, row.stop_place, content)
+    spans = zip(frozen, since, [*since[1:], None], strict=False)
+    held = [HeldBaseline(row.baseline_id, row.revision, start, stop) for row, start, stop in spans]
+    inside = [one for one in held if one.since < end and (one.until is None or max(one.since, begin) < one.until)]
+    return inside[-MAX_BANDS:]
 
 
 def _bucket(row: Row[Any]) -> Bucket:
