@@ -13,8 +13,9 @@ from monitor.app.signals import signals_of
 from monitor.domain.history import HistoryRange
 from monitor.domain.stream import StreamKey
 from monitor.drift.curve import Band
-from monitor.drift.history import HeldBand, HeldBaseline, StreamHistory, about, band_in, marks_of, points_of
+from monitor.drift.history import HeldBand, StreamHistory, about, band_in, marks_of, points_of
 from monitor.drift.rollup import Bucket, BucketKey, roll_up
+from monitor.drift.stored import HeldBaseline
 from monitor.postgres.rollups import PostgresRollups, Unread
 from monitor.postgres.views.history import PostgresHistory
 from monitor.settings.root import Settings

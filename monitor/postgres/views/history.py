@@ -16,8 +16,8 @@ from monitor.domain.history import FINE, MAX_MARKS, HistoryRange, StreamName
 from monitor.domain.observation import moment_of
 from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline
-from monitor.drift.history import HeldBaseline
 from monitor.drift.rollup import Bucket
+from monitor.drift.stored import HeldBaseline
 from monitor.postgres import schema
 from monitor.postgres.alarm_row import stored_alarm
 from monitor.postgres.engine import transaction
