@@ -225,6 +225,7 @@ def traffic() -> list[bytes | None]:
     ]
 
 
+@pytest.mark.timeout(900)  # of its many waits each may take two minutes
 def test_a_dpo_job_is_promoted_once_though_program_and_run_are_killed_in_every_state(
     world: World, webhook: ReceiverServer, answered: Event, tmp_path: Path
 ) -> None:
