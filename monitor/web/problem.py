@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from monitor.errors import Conflict, InvalidInput, InvalidRow, InvalidRows, NotFound, Unavailable
+from monitor.errors import Conflict, InvalidInput, InvalidRow, InvalidRows, InvalidSetting, NotFound, Unavailable
 
 log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -23,6 +23,7 @@ _SHOWN_CHARACTERS = 100
 _STATUSES: dict[type[Exception], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
+    InvalidSetting: HTTPStatus.CONFLICT,  # of this monitor: whoever asks can change nothing about it
     InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
@@ -35,11 +36,11 @@ class Problem(BaseModel):
 
 
 def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return OpenAPI's `responses` for the errors a route answers with."""
+    """Return OpenAPI's `responses` for the errors a route answers with; `describe_api` adds what they refer to."""
     return {
         status: {
             "description": HTTPStatus(status).phrase,
-            "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in statuses
     }

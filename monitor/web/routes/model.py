@@ -45,7 +45,7 @@ class Releases(Protocol):
 
 ReleasesPort = Annotated[Releases, kept("releases")]
 RegistryPort = Annotated[Registry, kept("models")]
-Version = Annotated[str, Path(description="as /api/v1/models tells it")]
+Version = Annotated[str, Path(description="as /api/v1/models tells it", examples=["reward-12"])]
 
 
 @router.get("/models", responses={200: {"headers": LINK}})
@@ -62,7 +62,7 @@ def list_models(
     return page.give(found, ModelPlace.of)
 
 
-@router.get("/models/{version}", responses=describe(404))
+@router.get("/models/{version:path}", responses=describe(404))
 def get_model(_: Viewer, registry: RegistryPort, version: Version) -> ModelDetail:
     """Return one model with its lineage and its card in Markdown."""
     detail = registry.model(version)
