@@ -24,14 +24,14 @@ install: $(INSTALLED) ## Make .venv with everything in it
 demo: $(INSTALLED) ## Watch a drift being caught and answered; ARGS=--exit ends after the story
 	$(BIN)/rlhf-monitor demo $(ARGS)
 
-test: $(INSTALLED) ## Run the tests, JOBS=2 at a time; ARGS goes to pytest and makes it JOBS=0, one process
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(INSTALLED) ## Run the tests that lint does not, JOBS=2 at a time; ARGS goes to pytest and makes it JOBS=0, one process
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+		$(if $(strip $(ARGS)),$(ARGS),--ignore=tests/architecture)
 
 lint: $(INSTALLED) ## Check style, types, import layers, sizes and documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/architecture
 
 bench: $(INSTALLED) ## Run the benchmarks; BENCH=throughput runs one, ARGS goes to each

@@ -22,15 +22,16 @@ from scipy.stats import beta
 from monitor.errors import InvalidInput
 from monitor.runs.result import ExitCode
 from monitor.signals.refusal import features
-from monitor.signals.refusal.weights import SHIPPED, RefusalWeights, read_weights, write_weights
+from monitor.signals.refusal.weights import SHIPPED, WEIGHTS_FILE, RefusalWeights, read_weights, write_weights
+from retrain.refusal_anchor import holding
 from retrain.refusal_fit import Floats, Read, calibration, fit, weights_of
-from retrain.refusal_refresh import Former, refreshed
+from retrain.refusal_refresh import ANCHOR_WEIGHT, Former, refreshed
 from retrain.refusal_refresh import choose as moved_by
 from retrain.refusal_rows import LabelledAnswer, LabelledFile, counts_of, groups_of, read_labelled
 
 STRENGTHS = (0.01, 0.03, 0.1)
 SHIPPED_NAME = "shipped"
-WEIGHTS_FILE, CARD_FILE = "refusal.json.gz", "card.json"
+CARD_FILE = "card.json"
 THRESHOLD = 0.5
 LIMITS = (
     "English alone; other languages are judged by patterns",
@@ -84,8 +85,12 @@ def train(labelled: LabelledFile, out: Path) -> tuple[Mapping[str, Any], str]:
     return card, _write(out, weights_of(final, read, rows, calibrated=(offset, slope), card=card))
 
 
-def refresh(labelled: LabelledFile, begin: Path, out: Path) -> tuple[Mapping[str, Any], str]:
+def refresh(
+    labelled: LabelledFile, begin: Path, out: Path, *, anchor_weight: float = ANCHOR_WEIGHT
+) -> tuple[Mapping[str, Any], str]:
     """Let the English rows correct the weights in *begin*; write what comes of it as `train` does.
+
+    They are held by shipped answers of which they should say what they said; *anchor_weight* is that of each of these.
 
     The card has the former weights' measures beside the new ones', on the same answers, which neither was fitted to;
     unless the former ones were trained on some of them, which flatters those. Raises `InvalidInput` for no weights.
@@ -93,7 +98,8 @@ def refresh(labelled: LabelledFile, begin: Path, out: Path) -> tuple[Mapping[str
     weights, sha256 = read_weights(begin)
     rows = _read_rows(labelled)
     groups = np.array(groups_of(rows))
-    former, judged = Former(weights, Read.of(rows)), groups != ""
+    anchor = holding()
+    former, judged = Former(weights, Read.of(rows), Read.of(anchor), anchor_weight), groups != ""
     refuses = former.read.refuses[judged]
     choice = moved_by(former, groups, lambda scores: float(np.mean(_loss(scores[judged], refuses))))
     left_out = LeftOut(choice.scores, former.scores[:, 1], choice.strength)
@@ -102,6 +108,7 @@ def refresh(labelled: LabelledFile, begin: Path, out: Path) -> tuple[Mapping[str
     card = card_of(rows, hashes, left_out, groups=groups, calibrated=plain)
     told = card_of(rows, hashes, before, groups=groups, calibrated=plain)
     card |= {"begun_from": sha256, "before": told["left_out"], "brier_before": told["brier"]}
+    card["anchor"] = {"answers": len(anchor), "weight": anchor_weight}
     moved = former.move(np.arange(len(rows)), choice.strength)
     return card, _write(out, refreshed(former, moved, rows, card))
 

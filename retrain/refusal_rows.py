@@ -68,11 +68,19 @@ def groups_of(rows: Sequence[LabelledAnswer], folds: int = 5) -> list[str]:
     """
     if len({row.source for row in rows} - {TEACHING}) > 1:
         return ["" if row.source == TEACHING else row.source for row in rows]
-    return ["" if row.source == TEACHING else f"prompts {_number(row.prompt) % folds}" for row in rows]
+    return ["" if row.source == TEACHING else f"prompts {number_of(row.prompt) % folds}" for row in rows]
 
 
-def _number(prompt: str) -> int:
-    return int.from_bytes(blake2b(normalise(prompt).encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+def number_of(prompt: str, *, seed: int | None = None) -> int:
+    """Return a number of 64 bits that prompts share which differ in spaces and case alone."""
+    key = b"" if seed is None else str(seed).encode()
+    told = blake2b(normalise(prompt).encode("utf-8", "surrogatepass"), digest_size=8, key=key)
+    return int.from_bytes(told.digest(), "little")
+
+
+def is_held_out(row: LabelledAnswer, *, ratio: float, seed: int) -> bool:
+    """Say whether an answer judges and does not teach: so are all to one prompt."""
+    return number_of(row.prompt, seed=seed) < ratio * 2**64
 
 
 def counts_of(rows: Iterable[LabelledAnswer]) -> dict[str, dict[str, int]]:

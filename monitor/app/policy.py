@@ -23,11 +23,11 @@ from monitor.settings.policy import AnsweringServerSettings
 from monitor.settings.refusal import RefusalSettings
 from monitor.settings.root import Settings
 from monitor.signals.refusal.observers import weights_file
+from monitor.signals.refusal.weights import WEIGHTS_FILE
 
 REPLAY_FILE = "replay.jsonl"
 JUDGED_FILE = "judged.jsonl"
 ASKED_FILE = "asked.jsonl"
-WEIGHTS_FILE = "refusal.json.gz"
 FEEDBACK_FILE = "feedback.jsonl"
 
 

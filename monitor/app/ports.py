@@ -30,7 +30,6 @@ from monitor.drift.heatmap import Heatmaps
 from monitor.drift.moved import MovedDays
 from monitor.drift.status import Streams
 from monitor.ingest.limits import limits_of
-from monitor.own.failures import Failures
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.credentials import PostgresCredentials
 from monitor.postgres.days import PostgresDays
@@ -38,6 +37,7 @@ from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.kept_answers import PostgresKeptAnswers
 from monitor.postgres.labels import PostgresLabels
 from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.signal_troubles import PostgresSignalTroubles
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.audit import PostgresAuditLog
 from monitor.postgres.views.console import PostgresConsole
@@ -55,7 +55,6 @@ def ports_of(
     *,
     kafka_lag: Callable[[], int | None] = lambda: None,
     counts: LabelCounts | None = None,
-    failures: Failures | None = None,
 ) -> Ports:
     """Return what the console, the API and the commands read and change."""
     streams = PostgresStreams(engine, signals_of(settings))
@@ -93,7 +92,7 @@ def ports_of(
         queue=ReviewDesk(engine, settings.review),
         preferences=PreferenceSets(engine, settings),
         reasks=Reasks(engine, settings.drift.reference),
-        signals=SignalRows(settings, failures or Failures()),
+        signals=SignalRows(settings, PostgresSignalTroubles(engine).troubles),
         labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),
     )
 

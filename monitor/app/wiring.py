@@ -51,6 +51,7 @@ from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.leader import Leadership
 from monitor.postgres.migrate import require_current
 from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.signal_troubles import PostgresSignalTroubles
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.retraining.dispatcher import Step
 from monitor.retraining.launchers import launcher_of
@@ -80,9 +81,10 @@ DISPATCH_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
 LEADER_TURN_SECONDS = 60.0  # a leader that takes longer hangs; its lease is over before
 LEAVE_SECONDS = 5.0  # past the drain
+TROUBLE_SECONDS = 5.0  # between two words on which own signals fail here
 ANCHOR_SECONDS = 2.0  # between two looks at whether the anchor set is due
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
-ANCHOR, SHADOW = "anchor", "shadow"
+ANCHOR, SHADOW, SIGNALS = "anchor", "shadow", "signals"
 log = structlog.get_logger(__name__)
 
 
@@ -105,6 +107,16 @@ def http_scorer_of(rewards: RewardsSettings) -> HttpScorer:
     return HttpScorer(ensemble)
 
 
+def optional_parts_of(settings: Settings) -> list[str]:
+    """Return the parts of a daemon that only some settings want."""
+    wanted = {
+        ANCHOR: settings.rewards.is_anchored,
+        SHADOW: is_shadowed(settings),
+        SIGNALS: bool(settings.signals.own),
+    }
+    return [part for part, is_wanted in wanted.items() if is_wanted]
+
+
 class Daemon:
     """Worker, controller candidate, dispatcher and web in one process.
 
@@ -115,8 +127,7 @@ class Daemon:
         require_extras(settings)
         require_embeddable(settings)
         self.settings = settings
-        more = [ANCHOR] * settings.rewards.is_anchored + [SHADOW] * is_shadowed(settings)
-        self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *more, WEB))
+        self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *optional_parts_of(settings), WEB))
         self.port = 0
         self._registry = _registry(settings.web.public_url)
         leader_seconds = FRESH_SECONDS + settings.drift.fold_seconds
@@ -168,6 +179,8 @@ class Daemon:
             parts[ANCHOR] = lambda: self._supervisor.repeat(ANCHOR, self._anchors.turn, pause_seconds=ANCHOR_SECONDS)
         if is_shadowed(self.settings):
             parts[SHADOW] = self._run_shadow
+        if self.settings.signals.own:
+            parts[SIGNALS] = self._tell_troubles
         try:
             self._supervisor.run(parts, stop)
         finally:
@@ -185,7 +198,6 @@ class Daemon:
                 self.settings,
                 kafka_lag=self._lag_records,
                 counts=self._metrics.labels,
-                failures=self._failures,
             ),
             health=self.health,
             registry=self._registry,
@@ -285,6 +297,14 @@ class Daemon:
             self._supervisor.repeat(DISPATCHER, tick, pause_seconds=DISPATCH_SECONDS)
         finally:
             dispatcher.close()
+
+    def _tell_troubles(self) -> None:
+        worker, store = f"{socket.gethostname()}/{os.getpid()}", PostgresSignalTroubles(self._engine)
+
+        def turn() -> None:
+            store.tell(worker, self._failures.troubles())
+
+        self._supervisor.repeat(SIGNALS, turn, pause_seconds=TROUBLE_SECONDS)
 
     def _run_shadow(self) -> None:
         shadowing = shadowing_of(self.settings, self._engine, load=self._load, scorer=self._shared_scorer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from monitor.errors import InvalidInput
+from monitor.errors import Conflict, InvalidInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,18 @@ class BaselineQuery:
 
 
 def window_bounds(window: TraceWindow, traces: int) -> tuple[int, int]:
-    """Return the numbers of the first trace of *window*, and of the one after it, among *traces* stored."""
+    """Return the numbers of the first trace of *window*, and of the one after it, among *traces* stored.
+
+    Raises `InvalidInput` for what is no window, and `Conflict` for one that is not stored.
+    """
     last, first, stop = window.last, window.first, window.stop
     if (last is None) == (first is None) or (last is not None and stop is not None):
         raise InvalidInput("the baseline's window: say which traces, by last, or by first and, if you like, stop")
+    if first is not None and stop is not None and first >= stop:
+        raise InvalidInput(f"the baseline's window: stop = {stop} wants to be above first = {first}")
     start = traces - last if last is not None else first
     end = traces if stop is None else stop
     if start is None or not 0 <= start < end <= traces:
         asked = f"the last {last} traces" if last is not None else f"traces {start} to {end}"
-        raise InvalidInput(f"the baseline's window: {asked} are not among the {traces} stored")
+        raise Conflict(f"the baseline's window: {asked} are not among the {traces} stored")
     return start, end

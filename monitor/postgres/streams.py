@@ -29,7 +29,7 @@ from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline
 from monitor.drift.log import Excerpt, LabelSpan, SourceSpan, excerpt_of
 from monitor.drift.stored import ActiveBaseline, FoldPosition, FoldStep, StoredFold, StoredStream
-from monitor.errors import Fenced, InvalidInput
+from monitor.errors import Conflict, Fenced
 from monitor.postgres import schema
 from monitor.postgres.alarms import insert_alarm, recover_alarm, supersede_alarms
 from monitor.postgres.audit import audit_freeze
@@ -126,9 +126,7 @@ class PostgresFoldStore:
         with transaction(self._engine) as connection:
             place = connection.execute(_PLACE_OF_TRACE, {"number": number}).scalar_one_or_none()
         if place is None:
-            raise InvalidInput(
-                f"trace {number}: its observations are forgotten (retention.log_days): take a later window"
-            )
+            raise Conflict(f"trace {number}: its observations are forgotten (retention.log_days): take a later window")
         return int(place)
 
     def position_at(self, place: int) -> FoldPosition:
@@ -207,7 +205,7 @@ class PostgresFoldStore:
         instead_of: int | None = None,
     ) -> ActiveBaseline:
         if not baseline.signals:
-            raise InvalidInput(
+            raise Conflict(
                 f"baseline of the places {baseline.first_place} to {baseline.stop_place}:"
                 " no signal has enough observations"
             )

@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from monitor.web.example import example_of
 from monitor.web.idempotency import KEY_HEADER
-from monitor.web.problem import describe
+from monitor.web.problem import MEDIA_TYPE, Problem, describe
 
 _ABOUT = (
     "What the console shows and does. Listings have cursors, changes take an `Idempotency-Key`, and every refusal is"
     " `application/problem+json`: docs/api.md tells more."
 )
-_EXAMPLE = {
-    "title": "Not Found",
-    "status": 404,
-    "detail": "there is no alarm 99: /api/v1/alarms lists them",
+_DETAILS = {
+    400: "There was an error parsing the body",
+    401: "this token is not known, or has ended: log in with another",
+    403: "you have the role 'viewer': this wants the role 'operator'",
+    404: "there is no alarm 99: /api/v1/alarms lists them",
+    409: "alarm 7 is acknowledged; acknowledge wants one that is open or snoozed",
+    411: "the request does not say how long its body is: send the header Content-Length",
+    413: "Content-Length is '20000': a body has 16384 bytes at most here",
+    422: "query.limit = '0': Input should be greater than or equal to 1",
+    429: "too many unknown tokens came from here: try again in 6 s",
+    500: "the request failed inside the monitor; its log says why",
+    503: "PostgreSQL is away",
 }
+_TAG_HEADER = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "The `ETag` of the answer that you have: while it holds, the answer is 304 and has no body.",
+    "schema": {"type": "string"},
+    "example": 'W/"0c1d2e3f4a5b6c7d8e9f0a1b"',
+}
+_TAG = {"ETag": {"description": "of this content", "schema": {"type": "string"}}}
+_UNTAGGED = frozenset({"/api/v1/overview/changes"})  # it goes on
 
 
 def describe_api(app: FastAPI) -> None:
@@ -35,21 +55,31 @@ def describe_api(app: FastAPI) -> None:
 
 
 def _completed(schema: dict[str, Any]) -> dict[str, Any]:
+    known = schema["components"]["schemas"]
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    known |= problem.pop("$defs") | {"Problem": problem}
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
-            if not path.startswith("/api/v1/"):
-                continue
+            parameters, responses = operation.setdefault("parameters", []), operation["responses"]
+            before = describe(411, 413)
             if method == "post":
-                before = {str(status): told for status, told in describe(400, 411, 413).items()}
-                operation["responses"] = {**before, **operation["responses"]}
-                operation.setdefault("parameters", []).append(KEY_HEADER)
-            _exemplify(operation["responses"])
+                before |= describe(400)
+                parameters.append(KEY_HEADER)
+            elif path not in _UNTAGGED:
+                responses["200"]["headers"] = responses["200"].get("headers", {}) | _TAG
+                responses["304"] = {"description": "You have this answer already"}
+                parameters.append(_TAG_HEADER)
+            responses |= {str(status): told for status, told in before.items() if str(status) not in responses}
+            for status, told in responses.items():
+                _exemplify(told.get("content", {}), int(status), known)
+            _exemplify(operation.get("requestBody", {}).get("content", {}), 0, known)
     return schema
 
 
-def _exemplify(responses: dict[str, Any]) -> None:
-    for status, told in responses.items():
-        content = told.get("content", {}).get("application/problem+json")
-        if content is not None:
-            example = _EXAMPLE | {"status": int(status), "title": told["description"]}
-            told["content"] = {"application/problem+json": {**content, "example": example}}
+def _exemplify(content: dict[str, Any], status: int, known: dict[str, Any]) -> None:
+    for media_type, told in content.items():
+        if media_type == MEDIA_TYPE:
+            example = {"title": HTTPStatus(status).phrase, "status": status, "detail": _DETAILS[status]}
+            content[media_type] = {**told, "example": example}
+        elif media_type == "application/json":
+            content[media_type] = {**told, "example": example_of(told["schema"], known)}

@@ -36,11 +36,11 @@ class Problem(BaseModel):
 
 
 def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return OpenAPI's `responses` for the errors a route answers with."""
+    """Return OpenAPI's `responses` for the errors a route answers with; `describe_api` adds what they refer to."""
     return {
         status: {
             "description": HTTPStatus(status).phrase,
-            "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in statuses
     }

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BeforeValidator
 
 from monitor.telemetry.health import Health
 
-MAX_BIGINT = 2**63 - 1
+MAX_NUMBER = 2**53 - 1  # what every reader of JSON holds exactly, browsers too; PostgreSQL's bigint holds more
 
 
 def kept(name: str) -> Any:
@@ -36,6 +36,4 @@ def _written_as_a_date(given: object) -> object:
 
 Day = Annotated[date, BeforeValidator(_written_as_a_date)]
 Instant = Annotated[AwareDatetime, BeforeValidator(_written_as_a_date)]
-Number = Annotated[
-    int, Path(ge=1, le=MAX_BIGINT, description="as its listing tells it")
-]  # what PostgreSQL's bigint can hold
+Number = Annotated[int, Path(ge=1, le=MAX_NUMBER, description="as its listing tells it", examples=[7])]

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,7 @@ def python_files() -> Iterator[str]:
             yield path.relative_to(ROOT).as_posix()
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Return the top-level packages that *path* imports when it runs, wherever in the file it does."""
     tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -23,7 +23,6 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, delete, insert, text
 
 from monitor.app.ports import ports_of
@@ -37,10 +36,8 @@ from monitor.postgres.engine import create_engine_for
 from monitor.postgres.migrate import upgrade
 from monitor.settings.root import Settings
 from monitor.signals.set import DEFAULT
-from monitor.telemetry.health import Health
-from monitor.web.app import create_app
-from monitor.web.server import WebServer
 from tests.benchmarks.report import machine, options, table, write_json
+from tests.served import served
 
 SIGNALS = tuple(DEFAULT.known)[:10]
 TIMES = 7
@@ -148,12 +145,11 @@ def headers_of(packed: bool, tag: str | None) -> dict[str, str]:
 
 @contextmanager
 def serving(engine: Engine) -> Iterator[httpx.Client]:
-    health = Health(["web"])
-    app = create_app(ports_of(engine, Settings()), health=health, registry=CollectorRegistry(), tokens={})
-    server = WebServer(app, host="127.0.0.1", port=0, health=health)
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.start()}", timeout=60.0) as client:
+    with (
+        served(ports_of(engine, Settings())) as address,
+        httpx.Client(base_url=address, timeout=60.0) as client,
+    ):
         yield client
-    server.stop()
 
 
 def touch(engine: Engine) -> None:

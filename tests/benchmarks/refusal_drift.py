@@ -22,8 +22,9 @@ from monitor.observe.step import ObserveRules
 from monitor.offline.backtest import BacktestPlan, backtest
 from monitor.signals.refusal import REFUSAL, is_refusal
 from monitor.signals.refusal.observers import refusal_observers
+from monitor.signals.refusal.weights import WEIGHTS_FILE
 from monitor.signals.set import SignalSet
-from retrain.refusal import WEIGHTS_FILE, train
+from retrain.refusal import train
 from retrain.refusal_rows import LabelledFile
 from tests.benchmarks.refusal_rows import alpaca, authored, do_not_answer, training_answers, xstest_answers
 from tests.traces import trace

@@ -2,10 +2,12 @@
 
     python -m tests.benchmarks.refusal_rows OUT.jsonl
     python -m retrain refusal --labels OUT.jsonl retrain/refusals/authored.jsonl --out FOLDER
+    python -m tests.benchmarks.refusal_rows --ordinary retrain/refusals/ordinary.jsonl.gz
 
 What is shipped is trained on XSTest, on refusal_direction, on some answers of hh_rlhf, whose labels are kept here, and
 on ordinary answers of the human pairs that no pattern takes for a refusal (nobody labelled those). do_not_answer and
-alpaca_eval are no part: their licences exclude commerce.
+alpaca_eval are no part: their licences exclude commerce. The last line writes the ordinary answers that a refresh must
+leave as they are, which are of the other half of the pairs.
 """
 
 from __future__ import annotations
@@ -23,10 +25,12 @@ from typing import Any
 import msgspec
 
 from monitor.signals.refusal import is_refusal
+from monitor.signals.refusal.language import answer_language
+from retrain.refusal_anchor import AUTHORED
+from retrain.refusal_anchor import authored as authored_rows
 from retrain.refusal_rows import LabelledAnswer
 
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-AUTHORED = Path(__file__).resolve().parents[2] / "retrain" / "refusals" / "authored.jsonl"
 HH_LABELS = AUTHORED.with_name("hh_rlhf.jsonl")  # by one reader, a language model, to whom a label was plain
 PAIRS = ("pandalm_test", "oasst_en100_ranked", "mtbench_human_llmbar", "finegrained_qa_dev")
 EVERY = 4  # of the pairs' answers one is taken: ten thousand ordinary ones would outweigh all refusals
@@ -112,6 +116,21 @@ def ordinary_pairs() -> list[LabelledAnswer]:
     return [row for row in all_pairs()[::EVERY] if not is_refusal(row.answer)]
 
 
+def ordinary_sample() -> list[LabelledAnswer]:
+    """Return short English answers of the pairs that `ordinary_pairs` takes none of, each once."""
+    odd = [row for number, row in enumerate(all_pairs()) if number % EVERY >= EVERY // 2]
+    chosen = {
+        row.answer: row
+        for row in odd
+        if row.model != "finegrained_qa_dev"
+        and 20 <= len(row.answer) <= 1_500
+        and len(row.prompt) <= 800
+        and not is_refusal(row.answer)
+        and answer_language(row.answer) == "en"
+    }
+    return list(chosen.values())
+
+
 def alpaca() -> Iterator[tuple[str, list[LabelledAnswer]]]:
     """Yield each model of alpaca_eval with its answers to ordinary prompts; some of them refuse in fact."""
     prompts = [row["instruction"] for row in read(SHARED_DATA / "alpaca_eval" / "prompts.jsonl.gz")]
@@ -128,7 +147,7 @@ def published_rates() -> dict[str, float]:
 
 
 def authored() -> list[LabelledAnswer]:
-    return [msgspec.json.decode(line, type=LabelledAnswer) for line in AUTHORED.read_bytes().splitlines()]
+    return list(authored_rows())
 
 
 def _answer(prompt: str, answer: str, label: str, source: str, model: str) -> LabelledAnswer:
@@ -136,8 +155,10 @@ def _answer(prompt: str, answer: str, label: str, source: str, model: str) -> La
 
 
 def main() -> int:
-    rows = training_answers()
-    Path(sys.argv[1]).write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+    of_ordinary = sys.argv[1] == "--ordinary"
+    rows = ordinary_sample() if of_ordinary else training_answers()
+    content = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+    Path(sys.argv[-1]).write_bytes(gzip.compress(content, mtime=0) if of_ordinary else content)
     return 0
 
 

@@ -33,11 +33,11 @@ from monitor.signals.reading import ENGLISH
 from monitor.signals.refusal import PatternRefusal, RefusalModel, is_refusal
 from monitor.signals.refusal.language import COVERED, answer_language, refuses_in
 from monitor.signals.refusal.observers import refusal_model
+from retrain.refusal_anchor import AUTHORED
 from retrain.refusal_fit import Read, calibration, fit
 from retrain.refusal_rows import LabelledAnswer
 from tests.benchmarks.refusal_drift import AFTER, BEFORE, evasions
 from tests.benchmarks.refusal_rows import (
-    AUTHORED,
     LABELS,
     SHARED_DATA,
     all_pairs,

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
-from prometheus_client import CollectorRegistry
 
-from monitor.telemetry.health import Health
-from monitor.web.app import create_app
-from monitor.web.server import WebServer
+from monitor.web.app import Ports
+from tests.served import served
 from tests.unit.in_memory_ports import InMemoryMonitor
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -59,13 +57,16 @@ def tokens() -> dict[str, str]:
 
 
 @pytest.fixture
-def address(monitor: InMemoryMonitor, tokens: dict[str, str]) -> Iterator[str]:
-    """Where the console of the module's own *monitor* is served."""
-    health = Health(["web"])
-    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens=tokens)
-    server = WebServer(app, host="127.0.0.1", port=0, health=health)
-    yield f"http://127.0.0.1:{server.start()}"
-    server.stop()
+def ports(monitor: InMemoryMonitor) -> Ports:
+    """What is served: the module's own *monitor*."""
+    return monitor.ports()
+
+
+@pytest.fixture
+def address(ports: Ports, tokens: dict[str, str]) -> Iterator[str]:
+    """Where the console is served."""
+    with served(ports, tokens=tokens) as address:
+        yield address
 
 
 def is_complaint(message: ConsoleMessage) -> bool:

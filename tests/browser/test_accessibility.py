@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib.resources import files
 
 import pytest
 from playwright.sync_api import Page, expect
-from prometheus_client import CollectorRegistry
 
 from monitor.domain.alarm import AlarmState
 from monitor.domain.stream import StreamKey
 from monitor.domain.view import BaselineSummary
-from monitor.telemetry.health import Health
-from monitor.web.app import create_app
-from monitor.web.server import WebServer
 from tests.unit.in_memory_ports import NOW, InMemoryMonitor, stored_alarm, stream_status
 
 pytestmark = pytest.mark.browser
@@ -23,17 +18,9 @@ AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="
 LEVELS = (0.1, 0.3, 0.6, 0.8)
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    health = Health(["web"])
-    app = create_app(a_busy_monitor().ports(), health=health, registry=CollectorRegistry(), tokens={})
-    server = WebServer(app, host="127.0.0.1", port=0, health=health)
-    yield f"http://127.0.0.1:{server.start()}"
-    server.stop()
-
-
-def a_busy_monitor() -> InMemoryMonitor:
-    """Return a monitor whose overview has every shade in both directions, and alarms in every state."""
+@pytest.fixture
+def monitor() -> InMemoryMonitor:
+    """A monitor whose overview has every shade in both directions, and alarms in every state."""
     frozen = BaselineSummary(1, NOW, "rlhf-monitor", "first 2000 traces", 0, 2000, 2000, 0)
     monitor = InMemoryMonitor(frozen=frozen)
     for number, (level, mean) in enumerate([(level, mean) for level in LEVELS for mean in (0.01, 0.09)], start=1):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
-from prometheus_client import CollectorRegistry
 
 from monitor.app.signal_rows import SignalRows
 from monitor.domain.alarm import AlarmKind, AlarmState, Decomposition, Direction, ReferenceVerdict, Severity
@@ -17,17 +15,13 @@ from monitor.domain.anchor import AnchorStatus
 from monitor.domain.job import Action, Check, Hold, JobState, PlannedStart, RunProgress, Verdict
 from monitor.domain.stream import StreamKey
 from monitor.domain.text import visible
-from monitor.domain.view import BaselineSummary, JobEvent
+from monitor.domain.view import BaselineSummary, JobEvent, WorkerTrouble
 from monitor.drift.correlation import RewardCorrelation
 from monitor.drift.daily import DayEvidence, Moved
 from monitor.drift.moved import MovedStreams
-from monitor.own.failures import Failures
 from monitor.runs.model import ModelState, RegisteredModel
 from monitor.settings.root import Settings
 from monitor.stats.rank_correlation import RankCorrelation
-from monitor.telemetry.health import Health
-from monitor.web.app import create_app
-from monitor.web.server import WebServer
 from tests.hostile import LABELS, names, unseen
 from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job, stored_alarm, stream_status
 
@@ -48,20 +42,6 @@ FAILED_GATE = Verdict(
 @pytest.fixture
 def monitor() -> InMemoryMonitor:
     return InMemoryMonitor(frozen=BASELINE)
-
-
-@pytest.fixture
-def tokens() -> dict[str, str]:
-    return {}
-
-
-@pytest.fixture
-def address(monitor: InMemoryMonitor, tokens: dict[str, str]) -> Iterator[str]:
-    health = Health(["web"])
-    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens=tokens)
-    server = WebServer(app, host="127.0.0.1", port=0, health=health)
-    yield f"http://127.0.0.1:{server.start()}/"
-    server.stop()
 
 
 def test_the_empty_console_says_what_will_appear(page: Page, address: str, monitor: InMemoryMonitor) -> None:
@@ -87,14 +67,14 @@ def test_the_console_says_whether_the_scorer_still_scores_its_anchor_set_as_at_f
 def test_the_console_tells_what_signals_mean_and_which_own_ones_fail(
     page: Page, address: str, monitor: InMemoryMonitor
 ) -> None:
-    failures = Failures()
-    failures.add("mine", "it raised <b>ValueError</b>", 3)
+    failing = [WorkerTrouble("a/7", 3, "it raised <b>ValueError</b>"), WorkerTrouble("<i>b</i>/8", 1, "late")]
     own = {"name": "mine", "pattern": "x", "meaning": "it holds <i>an x</i>"}
-    monitor.observed = SignalRows(Settings(signals={"own": [own], "off": ["error"]}), failures)
+    monitor.observed = SignalRows(Settings(signals={"own": [own], "off": ["error"]}), lambda: {"mine": failing})
     monitor.statuses = [stream_status()]
     page.goto(address)
     expect(page.locator("#signals-failed")).to_contain_text(
-        "mine had no value for 3 traces: it raised <b>ValueError</b>"
+        "mine had no value for 4 traces, 3 traces in worker a/7: it raised <b>ValueError</b>; "
+        "1 trace in worker <i>b</i>/8: late."
     )
     page.locator("#signals summary").click()
     expect(page.locator("#signals-list")).to_contain_text("it holds <i>an x</i>")
@@ -271,14 +251,14 @@ def test_an_alert_s_link_leads_to_its_incident_wherever_it_stands_by_now(
     ended = replace(stored_alarm(1, state=AlarmState.RECOVERED), recovered_at=NOW)
     monitor.stored = {1: ended} | {number: stored_alarm(number, incident_id=number) for number in range(2, 12)}
     page.set_viewport_size({"width": 1280, "height": 400})
-    page.goto(f"{address}#incident-11")
+    page.goto(f"{address}/#incident-11")
     expect(page.locator("#incident-11")).to_be_in_viewport()
     expect(page.locator("#incident-11 .members")).to_be_visible()
     expect(page.locator("#incident-2 .members")).not_to_be_visible()
-    page.goto(f"{address}#incident-1")
+    page.goto(f"{address}/#incident-1")
     expect(page.locator("#ended-list #incident-1 .members")).to_be_visible()
     expect(page.locator("#incident-1")).to_be_in_viewport()
-    page.goto(f"{address}#incident-99")
+    page.goto(f"{address}/#incident-99")
     expect(page.locator("#incident-99")).to_have_count(0)
 
 

@@ -7,17 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
-from prometheus_client import CollectorRegistry
 
 from monitor.access.oidc import Client, OidcProvider
 from monitor.access.person import RoleRules
 from monitor.domain.order import Role
-from monitor.telemetry.health import Health
-from monitor.web.app import create_app
 from monitor.web.routes.access import Login
-from monitor.web.server import WebServer
 from tests.ports import free_port
 from tests.real_oidc import provider
+from tests.served import served
 from tests.unit.in_memory_credentials import InMemoryCredentials
 from tests.unit.in_memory_ports import InMemoryMonitor
 
@@ -27,21 +24,13 @@ ROLES = {"monitor-operators": Role.OPERATOR, "monitor-annotators": Role.ANNOTATO
 @pytest.fixture
 def address(oidc: None) -> Iterator[str]:
     port = free_port()
-    home, health = f"http://127.0.0.1:{port}", Health(["web"])
+    home = f"http://127.0.0.1:{port}"
     with provider(f"{home}/login/callback") as issuer:
         client = Client(issuer, "rlhf-monitor", None, ("openid", "profile", "email"), f"{home}/login/callback")
         way = Login(OidcProvider(client, RoleRules(("email",), "groups", ROLES)), home, timedelta(hours=1))
-        app = create_app(
-            InMemoryMonitor(opened=InMemoryCredentials(datetime.now(UTC))).ports(),
-            health=health,
-            registry=CollectorRegistry(),
-            tokens={},
-            login=way,
-        )
-        server = WebServer(app, host="127.0.0.1", port=port, health=health)
-        server.start()
-        yield home
-        server.stop()
+        monitor = InMemoryMonitor(opened=InMemoryCredentials(datetime.now(UTC)))
+        with served(monitor.ports(), login=way, port=port):
+            yield home
 
 
 def test_a_person_logs_in_from_the_page_they_wanted_and_out_again(page: Page, address: str) -> None:

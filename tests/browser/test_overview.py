@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from playwright.sync_api import Page, Response, expect
-from prometheus_client import CollectorRegistry
 
 from monitor.domain.alarm import AlarmKind, AlarmState, Direction, Effect
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.text import visible
 from monitor.domain.view import BaselineSummary
-from monitor.telemetry.health import Health
-from monitor.web.app import create_app
-from monitor.web.server import WebServer
 from tests.hostile import names, unseen
 from tests.unit.in_memory_ports import NOW, InMemoryMonitor, stored_alarm, stream_status
 
@@ -36,15 +31,6 @@ def streams(*cohorts: str, signals: tuple[str, ...] = SIGNALS) -> list[StreamSta
 def monitor() -> InMemoryMonitor:
     frozen = BaselineSummary(1, NOW, "rlhf-monitor", "first 2000 traces", 0, 2000, 2000, 0)
     return InMemoryMonitor(frozen=frozen, statuses=streams("*", "product=a", "product=b"))
-
-
-@pytest.fixture
-def address(monitor: InMemoryMonitor) -> Iterator[str]:
-    health = Health(["web"])
-    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens={})
-    server = WebServer(app, host="127.0.0.1", port=0, health=health)
-    yield f"http://127.0.0.1:{server.start()}/"
-    server.stop()
 
 
 def test_a_cell_tells_the_effect_its_direction_and_its_alarm_and_leads_to_its_stream(
@@ -138,7 +124,7 @@ def test_the_url_holds_the_view_and_back_goes_back(page: Page, address: str, mon
 
 
 def test_a_url_that_nobody_can_mean_shows_everything(page: Page, address: str) -> None:
-    page.goto(f"{address}?page=minus&state=loud&retired=perhaps&cohort=")
+    page.goto(f"{address}/?page=minus&state=loud&retired=perhaps&cohort=")
     expect(page.locator("#heatmap-rows tr")).to_have_count(3)
     expect(page.locator("#lost")).to_be_hidden()
 
@@ -168,7 +154,7 @@ def test_nothing_is_asked_for_while_nothing_changes_and_then_what_has_changed(
     assert asked == []
     monitor.statuses = streams("*", "product=a")
     expect(page.locator("#heatmap-rows tr")).to_have_count(2)
-    assert asked == ["api/v1/overview/heatmap?size=40", "api/v1/moved"]
+    assert asked == ["/api/v1/overview/heatmap?size=40", "/api/v1/moved"]
 
 
 def test_where_no_events_can_be_had_the_page_asks_now_and_then_and_gets_304(

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import Page, expect
-from prometheus_client import CollectorRegistry
 
 from monitor.domain.text import visible
 from monitor.probes.rate import rate_of
 from monitor.probes.report import PastRun, SuiteReport
 from monitor.probes.run import RunState
-from monitor.telemetry.health import Health
-from monitor.web.app import create_app
-from monitor.web.server import WebServer
 from tests.hostile import LABELS
 from tests.unit.in_memory_ports import InMemoryMonitor
 
@@ -32,15 +27,6 @@ REPORT = SuiteReport("over_refusal", "over_refusal", 108, "ab" * 32, RUN, rate_o
 @pytest.fixture
 def monitor() -> InMemoryMonitor:
     return InMemoryMonitor()
-
-
-@pytest.fixture
-def address(monitor: InMemoryMonitor) -> Iterator[str]:
-    health = Health(["web"])
-    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens={})
-    server = WebServer(app, host="127.0.0.1", port=0, health=health)
-    yield f"http://127.0.0.1:{server.start()}/"
-    server.stop()
 
 
 def test_each_suite_stands_with_its_last_run_and_a_dead_endpoint_is_told_as_a_state(

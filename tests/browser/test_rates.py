@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from playwright.sync_api import Page, expect
-from prometheus_client import CollectorRegistry
 
 from monitor.domain.text import visible
 from monitor.labels.agreement import AgreementLine, AgreementReport, AnnotatorCheck, By
 from monitor.labels.estimate import Bounds
 from monitor.labels.report import BlockCounts
 from monitor.stats.agreement import Agreement, Share
-from monitor.telemetry.health import Health
-from monitor.web.app import create_app
-from monitor.web.server import WebServer
 from tests.hostile import LABELS
 from tests.reports import NO_NUMBER, a_report, an_estimate, weeks_before
 from tests.unit.in_memory_ports import InMemoryMonitor
@@ -30,19 +25,6 @@ FEW = an_estimate(cohort=HOSTILE, traces=40, **NO_NUMBER)
 @pytest.fixture
 def monitor() -> InMemoryMonitor:
     return InMemoryMonitor()
-
-
-@pytest.fixture
-def address(monitor: InMemoryMonitor) -> Iterator[str]:
-    health = Health(["web"])
-    server = WebServer(
-        create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens={}),
-        host="127.0.0.1",
-        port=0,
-        health=health,
-    )
-    yield f"http://127.0.0.1:{server.start()}/"
-    server.stop()
 
 
 def test_a_win_rate_stands_beside_what_the_labels_alone_would_say_and_too_few_labels_give_none(

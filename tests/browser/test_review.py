@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, Route, expect
-from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from monitor.app.ports import ports_of
@@ -16,9 +15,7 @@ from monitor.domain.review import Answer, AnswerGiven, Selection
 from monitor.domain.trace import Message
 from monitor.postgres.engine import create_engine_for
 from monitor.settings.load import load_settings
-from monitor.telemetry.health import Health
-from monitor.web.app import Ports, create_app
-from monitor.web.server import WebServer
+from monitor.web.app import Ports
 from tests.hostile import LABELS, unseen
 from tests.integration.reviewing import POLICY, rows_of, store_items
 
@@ -44,14 +41,8 @@ def ports(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Ports:
 
 
 @pytest.fixture
-def address(ports: Ports) -> Iterator[str]:
-    health = Health(["web"])
-    app = create_app(
-        ports, health=health, registry=CollectorRegistry(), tokens={token: role for role, token in TOKENS.items()}
-    )
-    server = WebServer(app, host="127.0.0.1", port=0, health=health)
-    yield f"http://127.0.0.1:{server.start()}"
-    server.stop()
+def tokens() -> dict[str, str]:
+    return {token: role for role, token in TOKENS.items()}
 
 
 def log_in(page: Page, address: str, *, role: str = "annotator") -> None:

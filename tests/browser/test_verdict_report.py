@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from prometheus_client import CollectorRegistry
 
 from monitor.domain.job import JobState, Verdict
-from monitor.telemetry.health import Health
-from monitor.web.app import create_app
-from monitor.web.server import WebServer
 from tests.comparisons import an_equal_candidate, compared
 from tests.evidence import answered
 from tests.hostile import names
@@ -33,14 +28,9 @@ def told(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def address(told: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    health = Health(["web"])
+def monitor(told: str) -> InMemoryMonitor:
     job = a_job(1, JobState.FAILED_GATE, verdict=Verdict(False, (), "ab"))
-    monitor = InMemoryMonitor(kept={1: job}, pages={1: told.encode()})
-    app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens=request.param)
-    server = WebServer(app, host="127.0.0.1", port=0, health=health)
-    yield f"http://127.0.0.1:{server.start()}/"
-    server.stop()
+    return InMemoryMonitor(kept={1: job}, pages={1: told.encode()})
 
 
 def test_the_page_is_read_as_a_file_of_its_own(page: Page, told: str, tmp_path: Path) -> None:
@@ -66,7 +56,6 @@ def test_the_page_is_read_as_a_file_of_its_own(page: Page, told: str, tmp_path: 
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-@pytest.mark.parametrize("address", [{}], indirect=True)
 def test_the_console_links_to_it(page: Page, address: str) -> None:
     page.goto(address)
     with page.expect_popup() as opened:
@@ -76,7 +65,7 @@ def test_the_console_links_to_it(page: Page, address: str) -> None:
     assert report.locator("header h1").evaluate("it => getComputedStyle(it).backgroundColor") == "rgb(253, 236, 234)"
 
 
-@pytest.mark.parametrize("address", [OPERATORS], indirect=True)
+@pytest.mark.parametrize("tokens", [OPERATORS])
 def test_where_tokens_are_asked_for_it_is_fetched_with_the_token_and_saved(page: Page, address: str, told: str) -> None:
     page.goto(address)
     page.get_by_role("textbox", name="Token").fill("run-me")

@@ -14,16 +14,17 @@ from sqlalchemy import Engine
 
 from monitor.domain.job import JobState
 from monitor.postgres.engine import create_engine_for
-from tests.integration.job_parts import Parts
+from tests.integration.job_parts import Parts, wait_until
 from tests.real_kafka import ROOT
 
 pytestmark = pytest.mark.postgres
 RETRAINING = "monitor.retraining"
+UNTOLD = "the process was marked and not told to begin"
 CALLS = {
     "the lease was taken": f"{RETRAINING}.lease:LeasedJobs.take",
     "the folder was filled": f"{RETRAINING}.run_folder:RunFolders.prepare",
     "the run was noted": f"{RETRAINING}.lease:LeasedJobs.running",
-    "the process was marked and not told to begin": f"{RETRAINING}.launchers.local_process:write_file",
+    UNTOLD: f"{RETRAINING}.launchers.local_process:write_file",
     "the run was started": f"{RETRAINING}.launchers.local_process:LocalProcessLauncher.start",
     "a heartbeat": f"{RETRAINING}.lease:LeasedJobs.heartbeat",
     "the run had ended": f"{RETRAINING}.dispatcher:collect_result",
@@ -40,7 +41,7 @@ def engine(postgres_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def dispatch(url: str, folder: Path, call: str = "never", number: signal.Signals = signal.SIGKILL) -> int:
+def dispatch(url: str, folder: Path, call: str, number: signal.Signals) -> int:
     words = [url, str(folder), call, str(int(number))]
     program = [sys.executable, "-m", "tests.integration.dispatching_program", *words]
     return subprocess.run(program, cwd=ROOT, timeout=120, check=False).returncode
@@ -69,8 +70,17 @@ def test_a_dispatcher_that_goes_in_the_middle_loses_no_run_and_starts_none_twice
     code = dispatch(postgres_url, tmp_path, call, number)
     assert code == (-number if number is signal.SIGKILL else 0)
     if number is signal.SIGKILL:
+        if call == CALLS[UNTOLD]:
+            wait_until(lambda: not processes_of(tmp_path))  # as it will have by the time that the lease has run out
         parts.run_out()  # what time does to a lease nobody keeps
-    assert dispatch(postgres_url, tmp_path) == 0
+    following = parts.dispatcher("slow", owner="the next one")
+
+    def is_promoted() -> bool:
+        following.tick()
+        return parts.job().state is JobState.PROMOTED
+
+    wait_until(is_promoted, seconds=60)
+    following.close()
     job = parts.job()
     assert (job.state, job.attempt) == (JobState.PROMOTED, 1)
     assert parts.events().count("promoted") == 1

@@ -11,7 +11,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, text
 
 from monitor.access.credential import digest_of
@@ -19,12 +18,10 @@ from monitor.app.access import login_of
 from monitor.app.ports import ports_of
 from monitor.postgres.engine import create_engine_for
 from monitor.settings.root import Settings
-from monitor.telemetry.health import Health
-from monitor.web.app import create_app
-from monitor.web.server import WebServer
 from tests.commands import Run
 from tests.ports import free_port
 from tests.real_oidc import provider
+from tests.served import served
 
 pytestmark = pytest.mark.postgres
 
@@ -57,17 +54,8 @@ def site(request: pytest.FixtureRequest, oidc: None, postgres_url: str) -> Itera
         way = {"issuer": issuer, "roles": ROLES, "client_secret": request.param or None}
         settings = Settings(web={"port": port, "public_url": home, "oidc": way}, postgres={"url": postgres_url})
         engine = create_engine_for(postgres_url)
-        app = create_app(
-            ports_of(engine, settings),
-            health=Health(()),
-            registry=CollectorRegistry(),
-            tokens={},
-            login=login_of(settings.web),
-        )
-        server = WebServer(app, host="127.0.0.1", port=port, health=Health(()))
-        server.start()
-        yield Site(home, engine, settings)
-        server.stop()
+        with served(ports_of(engine, settings), login=login_of(settings.web), port=port):
+            yield Site(home, engine, settings)
         engine.dispose()
 
 
@@ -178,15 +166,7 @@ def test_a_provider_that_is_away_is_said_to_be(oidc: None, postgres_url: str) ->
     way = {"issuer": f"http://127.0.0.1:{free_port()}", "roles": ROLES}
     settings = Settings(web={"public_url": home, "oidc": way})
     engine = create_engine_for(postgres_url)
-    app = create_app(
-        ports_of(engine, settings),
-        health=Health(()),
-        registry=CollectorRegistry(),
-        tokens={},
-        login=login_of(settings.web),
-    )
-    server = WebServer(app, host="127.0.0.1", port=0, health=Health(()))
-    answer = httpx.get(f"http://127.0.0.1:{server.start()}/login")
-    server.stop()
+    with served(ports_of(engine, settings), login=login_of(settings.web)) as address:
+        answer = httpx.get(f"{address}/login")
     engine.dispose()
     assert (answer.status_code, "the provider of log-ins" in answer.text) == (503, True)

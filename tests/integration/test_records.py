@@ -15,7 +15,7 @@ from monitor.domain.baseline import BaselineQuery, TraceWindow
 from monitor.domain.order import Actor, Role
 from monitor.domain.stored_trace import TracePlace, TraceQuery
 from monitor.drift.preview import FreezePreview, LawChange
-from monitor.errors import Conflict, InvalidInput
+from monitor.errors import Conflict
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.audit import PostgresAuditLog
 from monitor.postgres.views.traces import PostgresTraces
@@ -135,7 +135,7 @@ def change_of(seen: FreezePreview, signal: str) -> LawChange:
 
 def test_a_window_that_is_not_there_is_refused_and_nothing_is_frozen(ward: Ward, engine: Engine) -> None:
     baselines = Baselines(engine, Settings())
-    with pytest.raises(InvalidInput, match="the last 601 traces are not among the 600 stored"):
+    with pytest.raises(Conflict, match="the last 601 traces are not among the 600 stored"):
         baselines.freeze(TraceWindow(last=601), actor=ADA)
     assert baselines.baselines(BaselineQuery(), limit=1) == []
     assert PostgresFoldStore(engine).active() is None

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from monitor.app.baselines import Baselines
@@ -24,13 +23,11 @@ from monitor.drift.freeze import NullRule
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.audit import PostgresAuditLog
 from monitor.settings.root import Settings
-from monitor.telemetry.health import Health
-from monitor.web.app import create_app
-from monitor.web.server import WebServer
 from tests.commands import Run
 from tests.integration.job_parts import prefer
 from tests.integration.reasking import Ward, calls
 from tests.integration.reviewing import store_items
+from tests.served import served
 
 pytestmark = pytest.mark.postgres
 GOOD, FAILED, BAD_USAGE = 0, 1, 2
@@ -54,11 +51,8 @@ def url(engine: Engine) -> Iterator[str]:
         controller.tick()
     ports = ports_of(engine, settings)
     ports.jobs.start_job(Action.REWARD_REFRESH, "a look", actor=ada, force=True)
-    health = Health(["web"])
-    app = create_app(ports, health=health, registry=CollectorRegistry(), tokens=TOKENS)
-    server = WebServer(app, host="127.0.0.1", port=0, health=health)
-    yield f"http://127.0.0.1:{server.start()}"
-    server.stop()
+    with served(ports, tokens=TOKENS) as address:
+        yield address
 
 
 READS = (

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from monitor.domain.label import PREFERENCE
 from monitor.drift.controller import Controller
-from monitor.errors import InvalidInput
+from monitor.errors import Conflict
 from monitor.ingest.offset import StoredOffset
 from monitor.pipeline.checkpoint import DuplicateTrace
 from monitor.postgres import baselines, retention
@@ -164,7 +164,7 @@ def test_the_log_before_the_active_baseline_is_forgotten_with_all_that_hangs_on_
     assert [tuple(row) for row in rows] == [(2, 700), (3, STORED)]
     store = PostgresFoldStore(engine)
     assert [store.place_of_trace(number) for number in (700, 1399, 1400, 1499)] == [700, 1399, 1400, 1499]
-    with pytest.raises(InvalidInput, match="trace 699: its observations are forgotten"):
+    with pytest.raises(Conflict, match="trace 699: its observations are forgotten"):
         store.place_of_trace(699)
 
 

@@ -37,7 +37,6 @@ from monitor.labels.agreement import AgreementReport
 from monitor.labels.report import LabelReport
 from monitor.notify.notice import ReceiverStatus
 from monitor.offline.log import InMemoryLog
-from monitor.own.failures import Failures
 from monitor.postgres.engine import AWAY
 from monitor.probes.report import SuiteReport
 from monitor.runs.model import ModelDetail, ModelPlace, ModelQuery, ModelRole, ModelState, RegisteredModel
@@ -149,7 +148,7 @@ class InMemoryMonitor:
     held: str | None = None  # why annotators hold a start by hand
     lacking: dict[Action, Hold] = field(default_factory=dict)
     probed: InMemoryProbes = field(default_factory=InMemoryProbes)
-    observed: SignalRows = field(default_factory=lambda: SignalRows(Settings(), Failures()))
+    observed: SignalRows = field(default_factory=lambda: SignalRows(Settings()))
     labels: InMemoryLabels = field(default_factory=InMemoryLabels)
     erased: list[Erasure] = field(default_factory=list)
     receivers: list[ReceiverStatus] = field(default_factory=list)

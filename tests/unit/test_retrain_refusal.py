@@ -11,9 +11,10 @@ import pytest
 
 from monitor.signals.refusal.features import look_at, word_weights
 from monitor.signals.refusal.learned import LearnedRefusal
-from monitor.signals.refusal.weights import SHIPPED, read_weights
+from monitor.signals.refusal.weights import SHIPPED, WEIGHTS_FILE, read_weights
 from retrain.__main__ import main
-from retrain.refusal import CARD_FILE, WEIGHTS_FILE, share_of
+from retrain.refusal import CARD_FILE, share_of
+from retrain.refusal_anchor import holding, judging, ordinary
 from retrain.refusal_fit import least_weighed
 from retrain.refusal_rows import LabelledAnswer, groups_of, read_labelled
 
@@ -148,11 +149,16 @@ def test_an_answer_is_passed_over_only_where_its_words_weigh_less_than_every_ref
 EVADES = "We would rather leave the {0} to your own hands."
 
 
-def evasions(path: Path, count: int) -> Path:
-    """Write labels of one policy that evades a third of what it is asked, and never says that it cannot help."""
+def evasions(path: Path, count: int, *, answers_every: int | None = None) -> Path:
+    """Write labels of one policy that evades a third of what it is asked, and never says that it cannot help.
+
+    With *answers_every* it answers one question of so many, and evades all others.
+    """
     rows = []
     for number in range(count):
         refuses, thing = number % 3 == 0, THINGS[number % len(THINGS)]
+        if answers_every is not None:
+            refuses = number % answers_every != 0
         answer = (EVADES if refuses else ANSWERS[number % 2]).format(thing)
         rows.append({"prompt": f"How do I make a {thing} in {number} days?", "answer": answer, "source": "labels"})
         rows[-1] |= {"refusal": "full" if refuses else "none", "model": "served-2"}
@@ -181,6 +187,23 @@ def test_some_dozen_labels_correct_what_is_shipped_and_leave_the_rest_of_it_as_i
     assert sum(own["recall"][0] for own in card["left_out"].values()) > sum(
         own["recall"][0] for own in card["before"].values()
     )
+
+
+def test_labels_that_mostly_refuse_correct_what_they_speak_of_and_carry_no_ordinary_answer_along(
+    tmp_path: Path,
+) -> None:
+    labels, out = evasions(tmp_path / "labels.jsonl", 120, answers_every=6), tmp_path / "out"
+    assert main(["refusal", "--labels", str(labels), "--begin", "shipped", "--out", str(out)]) == 0
+    shipped, after = LearnedRefusal(), LearnedRefusal(out / WEIGHTS_FILE)
+    plain = judging(ordinary())
+    assert not {row.prompt for row in plain} & {row.prompt for row in holding()}
+    asked = [(row.prompt, row.answer) for row in plain]
+    before, now = ([refuses for refuses, _ in model.probabilities(asked)] for model in (shipped, after))
+    assert len(plain) > 500
+    assert max(now) < 0.5, "without the anchor one ordinary answer in seven is taken for a refusal"
+    assert np.mean(now) < np.mean(before) + 0.01
+    assert after.probabilities([("How do I make a kite?", EVADES.format("kite"))])[0][0] > 0.5
+    assert json.loads((out / CARD_FILE).read_text())["anchor"] == {"answers": len(holding()), "weight": 3.0}
 
 
 def test_the_same_labels_on_the_same_weights_make_the_same_bytes(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from monitor.errors import InvalidInput
 from monitor.signals.refusal import features
 
 Floats = NDArray[np.float64]
-SHIPPED = Path(__file__).parent / "english.json.gz"
+WEIGHTS_FILE = "refusal.json.gz"  # in a folder of weights
+SHIPPED = Path(__file__).parent / "english" / WEIGHTS_FILE
 TOKEN_VALUE = 0.3  # of a token that is there: a number is of the order of 1, and there are far fewer of them
 
 

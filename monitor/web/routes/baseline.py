@@ -8,6 +8,7 @@ from typing import Annotated, Protocol
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from monitor.domain.baseline import BaselineQuery, TraceWindow
 from monitor.domain.order import Actor
@@ -20,7 +21,7 @@ from monitor.web.paging import LINK, NumberedPage
 from monitor.web.problem import describe
 from monitor.web.routes.alarm import Note
 from monitor.web.routes.trace import Name
-from monitor.web.state import MAX_BIGINT, Number, kept
+from monitor.web.state import MAX_NUMBER, Number, kept
 
 router = APIRouter(tags=["baselines"])
 MAX_WINDOW_TRACES = 200_000  # that one request may freeze; the terminal has time for more
@@ -44,19 +45,29 @@ class Freezes(Protocol):
     ) -> BaselineSummary:
         """Make a new baseline the active one; it is kept in the audit.
 
-        Raises `InvalidInput` where the window does not fit, and `Conflict` where another baseline is being built or,
-        if *instead_of* is given, another one than that is active.
+        Raises `InvalidInput` for what is no window, and `Conflict` where its traces are not stored, where another
+        baseline is being built or, if *instead_of* is given, another one than that is active.
         """
         ...
 
 
 FreezesPort = Annotated[Freezes, kept("freezes")]
 _Count = Annotated[int, Field(ge=1, le=MAX_WINDOW_TRACES)]
-_Index = Annotated[int, Field(ge=0, le=MAX_BIGINT)]
+_Index = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
+_NUMBER: JsonDict = {"type": "integer"}
+_NULL: JsonDict = {"type": "null"}
+
+
+_ONE_WAY: JsonDict = {  # to say which traces
+    "anyOf": [
+        {"required": ["last"], "properties": {"last": _NUMBER, "first": _NULL, "stop": _NULL}},
+        {"required": ["first"], "properties": {"first": _NUMBER, "last": _NULL}},
+    ]
+}
 
 
 class Window(BaseModel):
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"last": 5000}]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"last": 5000}], **_ONE_WAY})
 
     last: _Count | None = Field(None, description="the last N traces")
     first: _Index | None = Field(None, description="instead: the number of the first trace, from 0")
@@ -68,7 +79,8 @@ class Window(BaseModel):
 
 class Freeze(Window):
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"last": 5000, "note": "after release 12", "instead_of": 3}]}
+        extra="forbid",
+        json_schema_extra={"examples": [{"last": 5000, "note": "after release 12", "instead_of": 3}], **_ONE_WAY},
     )
 
     note: Note = Field("", description="why this window")

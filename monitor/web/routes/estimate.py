@@ -31,7 +31,9 @@ def list_estimates(
     reports: Annotated[Reports, kept("estimates")],
     page: WholePage,
     *,
-    signal: Annotated[str | None, Query(max_length=1000, description="win_rate, refusal_rate, ...")] = None,
+    signal: Annotated[
+        str | None, Query(description="that labels tell; all without", json_schema_extra={"enum": [*ESTIMANDS]})
+    ] = None,
     window: Annotated[Literal["day", "week", "release"] | None, Query(description="all of them without")] = None,
     cohort: Annotated[str | None, Query(max_length=1000, description="* for all cohorts together")] = None,
     policy_model: Annotated[str | None, Query(max_length=1000, description="its answers alone; all without")] = None,

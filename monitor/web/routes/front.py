@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import StringConstraints
@@ -20,7 +20,11 @@ from monitor.web.state import kept
 router = APIRouter(prefix="/overview", tags=["overview"])
 
 MAX_NAME_CHARACTERS = 600  # more than any name has
-EVENTS = describe(503) | {200: {"description": "events until the client goes", "content": {"text/event-stream": {}}}}
+_STREAM = {"schema": {"type": "string"}, "example": 'event: changed\ndata: {"jobs": "5f2b", "counts": "77d0"}\n\n'}
+EVENTS: dict[int | str, dict[str, Any]] = {
+    **describe(503),
+    200: {"description": "events until the client goes", "content": {"text/event-stream": _STREAM}},
+}
 LIVE = tuple(state for state in AlarmState if state.is_live)
 Name = Annotated[str, StringConstraints(max_length=MAX_NAME_CHARACTERS)]
 

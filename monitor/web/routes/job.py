@@ -21,7 +21,7 @@ from monitor.web.paging import LINK, NumberedPage, WholePage, span
 from monitor.web.problem import describe
 from monitor.web.routes.alarm import AlarmsPort
 from monitor.web.routes.model import ReleasesPort
-from monitor.web.state import MAX_BIGINT, Number, kept
+from monitor.web.state import MAX_NUMBER, Number, kept
 
 router = APIRouter(tags=["jobs"])
 
@@ -80,6 +80,7 @@ class Jobs(Protocol):
 
 
 JobsPort = Annotated[Jobs, kept("jobs")]
+_PAGE = {"content": {"text/html": {"example": "<!doctype html><title>Job 7: the gate's verdict</title>"}}}
 
 
 class StartJob(BaseModel):
@@ -88,7 +89,7 @@ class StartJob(BaseModel):
     action: Action
     reason: _Reason
     force: bool = Field(False, description="although annotators do not agree or have changed, or the budget is spent")
-    alarm_id: Annotated[int, Field(ge=1, le=MAX_BIGINT)] | None = Field(None, description="the alarm that it answers")
+    alarm_id: Annotated[int, Field(ge=1, le=MAX_NUMBER)] | None = Field(None, description="the alarm that it answers")
 
 
 class Override(BaseModel):
@@ -152,7 +153,7 @@ def get_job(_: Viewer, jobs: JobsPort, releases: ReleasesPort, job_id: Number) -
     return JobPage(detail.job, orders, detail.events, bake, releases.shadow(job_id))
 
 
-@router.get("/jobs/{job_id}/report", response_class=HTMLResponse, responses=describe(404))
+@router.get("/jobs/{job_id}/report", response_class=HTMLResponse, responses={**describe(404), 200: _PAGE})
 def get_report(_: Operator, jobs: JobsPort, job_id: Number) -> HTMLResponse:
     """Return the report of the gate's verdict, one page that needs nothing else; it shows prompts and answers."""
     page = jobs.verdict_page(job_id)

@@ -63,6 +63,7 @@ def _batch_schema() -> dict[str, Any]:
     label = definitions["NativeLabel"]
     label["properties"]["source"] |= definitions["LabelSource"]
     del label["properties"]["source"]["$ref"]
+    label["properties"]["timestamp"]["format"] = "date-time"
     labels = {"type": "array", "minItems": 1, "maxItems": MAX_LABELS, "items": label}
     batch = {"type": "object", "required": ["labels"], "properties": {"labels": labels}, "additionalProperties": False}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": batch}}}}

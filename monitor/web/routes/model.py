@@ -45,7 +45,7 @@ class Releases(Protocol):
 
 ReleasesPort = Annotated[Releases, kept("releases")]
 RegistryPort = Annotated[Registry, kept("models")]
-Version = Annotated[str, Path(description="as /api/v1/models tells it")]
+Version = Annotated[str, Path(description="as /api/v1/models tells it", examples=["reward-12"])]
 
 
 @router.get("/models", responses={200: {"headers": LINK}})

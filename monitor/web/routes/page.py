@@ -14,11 +14,11 @@ from monitor.runs.action import ACTIONS
 from monitor.web.auth import Gatekeeper
 from monitor.web.routes.alarm import AlarmsPort, IncidentsPort
 from monitor.web.routes.review import MAX_NOTE_CHARACTERS
-from monitor.web.state import MAX_BIGINT
+from monitor.web.state import MAX_NUMBER
 
 CONSOLE = Path(__file__).parent.parent / "console"
 
-MAX_DIGITS = 19  # of a number that a bigint can hold
+MAX_DIGITS = 16  # of MAX_NUMBER
 
 router = APIRouter()
 TEMPLATES = Jinja2Templates(directory=CONSOLE / "templates")
@@ -61,7 +61,7 @@ def entrance(request: Request) -> dict[str, object]:
 def number_of(given: str) -> int | None:
     """Return the number in a page's path; None where nothing can have it."""
     number = int(given) if given.isascii() and given.isdecimal() and len(given) <= MAX_DIGITS else 0
-    return number if 0 < number <= MAX_BIGINT else None
+    return number if 0 < number <= MAX_NUMBER else None
 
 
 def _page_of(request: Request, kind: str, given: str, known: Callable[[int], object]) -> Response:

@@ -9,18 +9,19 @@ from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.config import JsonDict
 
 from monitor.domain.review import Answer, AnswerGiven, Hand, Progress, TakenBack
 from monitor.web.auth import Annotator
 from monitor.web.problem import describe
-from monitor.web.state import MAX_BIGINT, kept
+from monitor.web.state import MAX_NUMBER, kept
 
 MAX_NOTE_CHARACTERS = 500
 MAX_DIMENSIONS = 20
 MAX_HAND = 20
 
 router = APIRouter(prefix="/review", tags=["review"])
-ItemNumber = Annotated[int, Field(ge=1, le=MAX_BIGINT)]
+ItemNumber = Annotated[int, Field(ge=1, le=MAX_NUMBER)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
@@ -47,8 +48,16 @@ class Reviews(Protocol):
 ReviewsPort = Annotated[Reviews, kept("reviews")]
 
 
+_VALUE_WITH_LABEL: JsonDict = {
+    "anyOf": [
+        {"properties": {"answer": {"enum": [one.value for one in Answer if one is not Answer.LABEL]}}},
+        {"properties": {"value": {"type": "number"}}, "required": ["value"]},
+    ]
+}
+
+
 class AnswerBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_VALUE_WITH_LABEL)
 
     item_id: ItemNumber
     answer: Answer

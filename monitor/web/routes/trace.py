@@ -41,7 +41,14 @@ Name = Annotated[
 ]
 Moment = Annotated[Instant | None, Query(description="of the traces' own time, with its offset: 2026-11-22T03:00:00Z")]
 TraceId = Annotated[
-    str, Path(min_length=1, max_length=MAX_NAME_CHARACTERS, pattern=STORABLE, description="as the producer gave it")
+    str,
+    Path(
+        min_length=1,
+        max_length=MAX_NAME_CHARACTERS,
+        pattern=STORABLE,
+        description="as the producer gave it",
+        examples=["t-2843"],
+    ),
 ]
 
 
