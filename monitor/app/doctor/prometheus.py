@@ -52,10 +52,7 @@ RECORDS = frozenset(
         "monitor:kafka_lag:sum",
     }
 )
-_ADVICE = {
-    "recording rules": "load dashboards/rules/recording.yaml by its rule_files, or set prometheusRule.enabled in the chart",
-    "alerts": "load dashboards/alerts/alerts.yaml by its rule_files, or set prometheusRule.enabled in the chart",
-}
+_FILES = {"recording rules": "rules/recording.yaml", "alerts": "alerts/alerts.yaml"}
 
 
 def check_prometheus(url: str) -> Iterator[Finding]:
@@ -98,7 +95,8 @@ def _loaded(kind: str, wanted: frozenset[str], rules: dict[str, Any]) -> Finding
     missing = sorted(wanted - rules.keys())
     if missing:
         shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        return fail(kind, f"{len(missing)} of {len(wanted)} are not loaded: {shown}", _ADVICE[kind])
+        advice = f"load dashboards/{_FILES[kind]} by its rule_files, or set prometheusRule.enabled in the chart"
+        return fail(kind, f"{len(missing)} of {len(wanted)} are not loaded: {shown}", advice)
     ill = sorted(name for name in wanted if rules[name].get("health") == "err")
     if ill:
         why = rules[ill[0]].get("lastError") or "it does not say why"
