@@ -58,14 +58,14 @@ def provider(redirect_uri: str, *, secret: str = "", port: int | None = None) ->
         yield issuer
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(START_SECONDS)
 
 
 def _await(url: str, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + START_SECONDS
     while True:
         try:
-            urllib.request.urlopen(url, timeout=5).close()
+            urllib.request.urlopen(url, timeout=START_SECONDS).close()
         except OSError:
             if time.monotonic() > until or process.poll() is not None:
                 raise
