@@ -16,10 +16,12 @@ from monitor.app.history import StreamHistories
 from monitor.app.labels import LabelIntake
 from monitor.app.letters import NewestLetters
 from monitor.app.notifying import Notified
+from monitor.app.preferences import PreferenceSets
 from monitor.app.probes import probe_reports_of
+from monitor.app.reference import Reasks
 from monitor.app.release import Released
 from monitor.app.retraining import agreement_of, job_service_of
-from monitor.app.review import reviews_of
+from monitor.app.review import ReviewDesk, reviews_of
 from monitor.app.rules import controller_rules_of
 from monitor.app.signal_rows import SignalRows
 from monitor.app.signals import signals_of
@@ -87,6 +89,9 @@ def ports_of(
         credentials=PostgresCredentials(engine),
         histories=StreamHistories.of(engine, settings),
         letters=NewestLetters.of(settings.kafka),
+        queue=ReviewDesk(engine, settings.review),
+        preferences=PreferenceSets(engine, settings),
+        reasks=Reasks(engine, settings.drift.reference),
         signals=SignalRows(settings, PostgresSignalTroubles(engine).troubles),
         labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),
     )

@@ -19,6 +19,8 @@ from monitor.notify.notice import Notice
 from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.leader import Leadership
+from monitor.postgres.views.console import PostgresConsole
+from monitor.postgres.views.overview import PostgresOverview
 from monitor.settings.notify import MailReceiver, PagerDutyReceiver, SlackReceiver, WebhookReceiver
 from monitor.telemetry.notify import OUTCOMES
 from tests.commands import Run
@@ -95,6 +97,7 @@ def test_a_receiver_that_fails_is_told_again_with_the_same_bytes_and_holds_no_ot
     engine: Engine, drifted: PostgresIncidents
 ) -> None:
     answers = iter([Reply(503, b"not \x1b[2J now"), Reply(502), Reply(204, b"")])
+    before = versions(engine)
     with ReceiverServer() as good, ReceiverServer(lambda _: next(answers)) as bad:
         settings = telling(webhook={"bad": webhook_at(bad.url), "good": webhook_at(good.url)})
         leader = Leader(engine, settings)
@@ -107,11 +110,20 @@ def test_a_receiver_that_fails_is_told_again_with_the_same_bytes_and_holds_no_ot
             ("bad", 1, r"HTTP 503 not \x1b[2J now"),
             ("good", 0, None),
         ]
+        (waits,) = told[0].notices
+        assert (waits.event, waits.attempts, waits.error) == ("opened", 1, told[0].error)
+        assert (waits.since, waits.incident_id, told[0].told_of) == (told[0].failing_since, told[1].told_of, None)
+        assert versions(engine) != before
         for error in ("HTTP 502 ok", None):  # by leaders that begin anew: who waits after a failure waits in each
             due_now(engine)
             Leader(engine, settings).until(lambda wanted=error: stored(engine, "error")[0] == wanted)  # type: ignore[misc]
     assert (len(bad.posted), len({posted.body for posted in bad.posted})) == (3, 1)
     assert stored(engine, "told is not null") == [True, True]
+
+
+def versions(engine: Engine) -> str:
+    """Return by what the overview knows that its incidents have changed, or whom they could not be told to."""
+    return PostgresConsole(engine, PostgresOverview(engine, kafka_lag=lambda: None)).versions()["incidents"]
 
 
 def test_a_receiver_that_asks_for_time_gets_it(engine: Engine, drifted: PostgresIncidents) -> None:

@@ -43,6 +43,7 @@ from monitor.runs.model import ModelDetail, ModelPlace, ModelQuery, ModelRole, M
 from monitor.settings.root import Settings
 from monitor.web.app import Ports
 from tests.unit.in_memory_credentials import InMemoryCredentials
+from tests.unit.in_memory_desk import InMemoryDesk
 from tests.unit.in_memory_history import InMemoryHistories
 from tests.unit.in_memory_keys import InMemoryKeys
 from tests.unit.in_memory_labels import InMemoryLabels
@@ -156,6 +157,7 @@ class InMemoryMonitor:
     histories: InMemoryHistories = field(default_factory=InMemoryHistories)
     keys: InMemoryKeys = field(default_factory=InMemoryKeys)
     letters: NewestLetters = field(default_factory=lambda: LetterTopic().port())
+    desk: InMemoryDesk = field(default_factory=InMemoryDesk)
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -191,6 +193,9 @@ class InMemoryMonitor:
             credentials=self.opened,
             histories=self.histories,
             letters=self.letters,
+            queue=self.desk,
+            preferences=self.desk,
+            reasks=self.desk,
         )
 
     def receivers_told(self) -> Sequence[ReceiverStatus]:

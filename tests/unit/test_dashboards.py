@@ -215,6 +215,15 @@ def test_a_panel_for_a_signal_shows_it_in_its_unit() -> None:
 
 
 @pytest.mark.parametrize("title", PANELS)
+def test_a_panel_relies_on_nothing_that_grafana_adds(title: str) -> None:
+    """It shows values from 80 on in red where a panel has no limits of its own, and puts a blank before a suffix."""
+    panel = PANELS[title]
+    coloured = panel["type"] == "bargauge" or panel.get("options", {}).get("colorMode", "none") != "none"
+    assert not coloured or "thresholds" in panel["fieldConfig"]["defaults"]
+    assert '"suffix: ' not in json.dumps(panel)
+
+
+@pytest.mark.parametrize("title", PANELS)
 def test_a_panel_leads_to_runbooks_that_are_there(title: str) -> None:
     for link in PANELS[title].get("links", []):
         if link["title"].startswith("Runbook: "):
