@@ -26,7 +26,7 @@ from monitor.postgres.migrate import upgrade
 from monitor.settings.root import Settings
 from tests.other_machine import OtherMachine
 from tests.ports import free_port
-from tests.program import WAIT_SECONDS, Site, running, wait_for
+from tests.program import Site, running, wait_for
 from tests.real_kafka import EmbeddedKafka, Kafka
 from tests.real_prometheus import Alerting, alerting, serving
 from tests.traces import drifting, line
@@ -92,7 +92,7 @@ def fires(told: Alerting, alert: str) -> bool:
 
 
 def scrape(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=WAIT_SECONDS) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
         text: str = answer.read().decode()
     return text
 
