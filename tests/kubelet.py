@@ -215,7 +215,7 @@ def _kill(container: Container, ends_as: str | None = None) -> None:
     for pid in [container.process.pid, *_descendants(container.process.pid)]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    container.process.wait(60)
+    container.process.wait(10)
 
 
 def _descendants(pid: int) -> list[int]:

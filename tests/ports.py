@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 
 _FIRST, _LAST = 20_000, 32_000  # below those that the kernel gives out, on Linux 32768 and up
 _given: set[int] = set()
-_turn = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_turns = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 
 def free_port() -> int:
@@ -19,7 +16,7 @@ def free_port() -> int:
     """
     chance = random.SystemRandom()
     while True:
-        port = chance.randrange(_FIRST + _turn, _LAST, _turns)  # two processes that test at once never give the same
+        port = chance.randint(_FIRST, _LAST)
         with socket.socket() as held:
             try:
                 held.bind(("127.0.0.1", port))

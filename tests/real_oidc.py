@@ -58,14 +58,14 @@ def provider(redirect_uri: str, *, secret: str = "", port: int | None = None) ->
         yield issuer
     finally:
         process.terminate()
-        process.wait(START_SECONDS)
+        process.wait(10)
 
 
 def _await(url: str, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + START_SECONDS
     while True:
         try:
-            urllib.request.urlopen(url, timeout=START_SECONDS).close()
+            urllib.request.urlopen(url, timeout=5).close()
         except OSError:
             if time.monotonic() > until or process.poll() is not None:
                 raise

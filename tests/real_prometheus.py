@@ -72,14 +72,14 @@ class Alerting:
 
     def is_inhibited(self, **labels: str) -> bool:
         """Say whether Alertmanager holds an alert with *labels* back, since another tells of its cause."""
-        with urllib.request.urlopen(f"{self.manager_url}/api/v2/alerts", timeout=60) as answer:
+        with urllib.request.urlopen(f"{self.manager_url}/api/v2/alerts", timeout=5) as answer:
             alerts = json.load(answer)
         held = [alert for alert in alerts if alert["status"]["inhibitedBy"]]
         return any(labels.items() <= alert["labels"].items() for alert in held)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         address = f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
-        with urllib.request.urlopen(address, timeout=60) as answer:
+        with urllib.request.urlopen(address, timeout=5) as answer:
             result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         return result
 
@@ -180,4 +180,4 @@ def running_program(log: Path, *command: str) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(10)

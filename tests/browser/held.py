@@ -1,20 +1,12 @@
-"""Requests that a test catches: those it lets fail, and answers that come after those to later requests."""
+"""Answers that come after those to later requests."""
 
 from __future__ import annotations
 
 from playwright.sync_api import APIResponse, Page, Route
 
 
-def catch_requests(page: Page) -> None:
-    """Have the browser hand its requests over before a page is there; switched on later, it lets the next one slip."""
-    page.route("**/nothing-is-here", Route.continue_)
-
-
 class Held:
-    """The first answer to what *pattern* matches: made when it is asked for, and given when the test says so.
-
-    It wants `catch_requests` first.
-    """
+    """The first answer to what *pattern* matches: made when it is asked for, and given when the test says so."""
 
     def __init__(self, page: Page, pattern: str) -> None:
         self._page = page

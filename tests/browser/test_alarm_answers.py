@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from monitor.domain.job import Action, Hold, JobState, PlannedStart
 from monitor.drift.preview import LawChange
 from monitor.drift.summary import SignalSummary
-from tests.browser.held import Held, catch_requests
+from tests.browser.held import Held
 from tests.unit.in_memory_ports import InMemoryMonitor, stored_alarm
 from tests.unit.in_memory_records import InMemoryRecords
 
@@ -43,7 +43,6 @@ def shot(page: Page, name: str) -> None:
 def test_a_job_is_started_for_the_alarm_once_its_plan_was_shown(
     page: Page, address: str, monitor: InMemoryMonitor
 ) -> None:
-    catch_requests(page)
     page.goto(f"{address}/alarms/7")
     page.get_by_role("button", name="Start a job").click()
     dialog = page.get_by_role("dialog")
@@ -96,7 +95,6 @@ def test_a_baseline_is_frozen_once_what_would_change_was_shown(
 
 
 def test_what_was_shown_is_what_is_frozen_or_nothing_is(page: Page, address: str, monitor: InMemoryMonitor) -> None:
-    catch_requests(page)
     page.goto(f"{address}/alarms/7")
     page.get_by_role("button", name="Freeze a new baseline").click()
     dialog = page.get_by_role("dialog")

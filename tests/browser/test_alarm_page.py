@@ -15,7 +15,7 @@ from monitor.domain.alarm import AlarmKind, AlarmState, ReferenceVerdict, Severi
 from monitor.domain.episode import Compared, FrozenBaseline, GivenOrder, Released, ShownAnswer
 from monitor.domain.job import Check, JobState, Verdict
 from monitor.drift.sentence import Levels
-from tests.browser.held import Held, catch_requests
+from tests.browser.held import Held
 from tests.drifted import Drifted
 from tests.hostile import LABELS, unseen
 from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job, stored_alarm
@@ -247,7 +247,6 @@ def test_the_keyboard_alone_leads_from_the_page_to_an_acknowledgement_with_a_not
 
 def test_what_was_asked_for_before_an_order_is_not_shown_after_it(page: Page, address: str) -> None:
     page.clock.install()
-    catch_requests(page)
     page.goto(f"{address}/alarms/7")
     expect(page.locator("#causes-list li").first).to_be_visible()
     before = Held(page, "**/api/v1/alarms/7/page")

@@ -16,7 +16,6 @@ from monitor.domain.trace import Message
 from monitor.postgres.engine import create_engine_for
 from monitor.settings.load import load_settings
 from monitor.web.app import Ports
-from tests.browser.held import catch_requests
 from tests.hostile import LABELS, unseen
 from tests.integration.reviewing import POLICY, rows_of, store_items
 
@@ -136,14 +135,13 @@ def test_what_was_answered_without_a_network_is_sent_once_and_in_order(
         route.abort()
 
     page.on("dialog", lambda dialog: dialog.accept())  # leaving with answers on their way is asked about
-    catch_requests(page)
     store_items(engine, range(6))
     log_in(page, f"{address}/review")
     expect(page.locator("#question")).to_be_focused()
     page.route("**/review/answers", lose_the_reply)
     page.keyboard.press("1")
     expect(page.locator("#sending")).to_have_text("1 answer kept here, to be sent again")
-    page.unroute("**/review/answers")
+    page.unroute_all()
     expect(page.locator("#sending")).to_be_hidden()
     page.route("**/review/*", lambda route: route.abort())
     for key in "122":
@@ -154,7 +152,7 @@ def test_what_was_answered_without_a_network_is_sent_once_and_in_order(
     assert rows_of(engine, "review_verdict", "item_id") == [(1,)]
     page.reload()
     expect(page.locator("#sending")).to_contain_text("2 answers kept here")
-    page.unroute("**/review/*")
+    page.unroute_all()
     page.evaluate("dispatchEvent(new Event('online'))")
     expect(page.locator("#answered")).to_have_text("3 answered today")
     expect(page.locator("#lost")).to_be_hidden()

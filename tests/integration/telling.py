@@ -78,12 +78,6 @@ def due_now(engine: Engine) -> None:
         connection.execute(text("update notification set retry_at = now()"))
 
 
-def put_off(engine: Engine) -> None:
-    """Let the next attempt after a failure be an hour away, so that no machine is too slow to see that it waits."""
-    with transaction(engine) as connection:
-        connection.execute(text("update notification set retry_at = now() + interval '1 hour' where error is not null"))
-
-
 def recover(engine: Engine) -> None:
     """End every incident with its alarms."""
     with transaction(engine) as connection:

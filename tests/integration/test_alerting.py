@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.app.doctor.http import check_prometheus
 from monitor.app.wiring import Daemon
 from monitor.demo.broker import EmbeddedBroker
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.domain.alarm import Alarm
+from monitor.domain.checkup import Outcome
 from monitor.domain.incident import told_by
 from monitor.domain.order import Actor, AlarmOrder, Role
 from monitor.postgres.alarms import PostgresAlarms
@@ -24,7 +26,7 @@ from monitor.postgres.migrate import upgrade
 from monitor.settings.root import Settings
 from tests.other_machine import OtherMachine
 from tests.ports import free_port
-from tests.program import WAIT_SECONDS, Site, running, wait_for
+from tests.program import Site, running, wait_for
 from tests.real_kafka import EmbeddedKafka, Kafka
 from tests.real_prometheus import Alerting, alerting, serving
 from tests.traces import drifting, line
@@ -90,7 +92,7 @@ def fires(told: Alerting, alert: str) -> bool:
 
 
 def scrape(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=WAIT_SECONDS) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
         text: str = answer.read().decode()
     return text
 
@@ -111,6 +113,7 @@ def test_a_stopped_postgresql_is_told_as_critical_though_staging_is_well_and_res
     with running(settings) as daemon, telling(daemon, tmp_path) as told:
         receiver = told.receiver
         before = len(receiver.find("firing", namespace="prod"))
+        assert [found.outcome for found in check_prometheus(told.url)] == [Outcome.OK] * 4, "rules, alerts, scrapes"
         own_postgres.stop()
         site.send([line(item) for item in TRACES])  # more than a worker holds in memory
         wait_for(lambda: bool(receiver.find("firing", **dependency)), "the alert of the dependency")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 import torch
 from prometheus_client import CollectorRegistry
@@ -46,7 +47,7 @@ from monitor.settings.rewards import AnchorSettings, RewardsSettings
 from monitor.telemetry.metrics import AnchorOutcome, Metrics
 from tests import program
 from tests.integration.test_serve_rewards import build, serving
-from tests.program import fetch, running, wait_for
+from tests.program import running, wait_for
 from tests.real_kafka import RealKafka
 from tests.traces import GivenRewards, checkpoint, line, scored, trace
 from tests.watched import rules_of
@@ -483,15 +484,15 @@ def test_a_daemon_scores_its_anchors_and_tells_a_policy_that_changed_on_its_own(
         wait_for(lambda: daemon.port > 0, "the API")
         url = f"http://127.0.0.1:{daemon.port}"
         scoring = 'monitor_anchor_scorings_total{outcome="stored"} 1.0'
-        wait_for(lambda: scoring in fetch(f"{url}/metrics").text, "the first scoring")
-        wait_for(lambda: 'measure="root_mean_square"' in fetch(f"{url}/metrics").text, "the shift")
+        wait_for(lambda: scoring in httpx.get(f"{url}/metrics").text, "the first scoring")
+        wait_for(lambda: 'measure="root_mean_square"' in httpx.get(f"{url}/metrics").text, "the shift")
         site.send([line(answered(number, words=("refund", "days"))) for number in range(500, 1100)])
         judged = "select count(*) from alarm where signal = 'reward' and scorer_verdict = 'policy_changed'"
         wait_for(lambda: site.query(judged) > [(0,)], "the verdict")
         stored = "select value from running_total where name = 'traces'"
         wait_for(lambda: site.query(stored) == [(1100,)], "all traces")  # the verdict may come before the last of them
-        alarms = fetch(f"{url}/api/v1/alarms").json()
-        ready = fetch(f"{url}/readyz").json()
+        alarms = httpx.get(f"{url}/api/v1/alarms").json()
+        ready = httpx.get(f"{url}/readyz").json()
     told = [alarm for alarm in alarms if alarm["scorer_verdict"] == "policy_changed"]
     assert "root mean square" in told[0]["scorer_note"]
     assert "anchor" in str(ready)

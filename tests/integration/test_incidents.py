@@ -261,5 +261,5 @@ def test_an_order_waits_for_the_step_that_is_being_stored(engine: Engine, incide
         with engine.connect() as watching:
             wait_for(lambda: bool(watching.execute(waiting).scalar_one()), "the order that waits")
         assert [item.incident_id for item in incidents.open_incidents()] == [incident.incident_id]
-    order.join(60)
+    order.join(10)
     assert incidents.open_incidents() == ()

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from kafka.admin import (
     ACL,
@@ -33,7 +34,7 @@ from monitor.settings.root import Settings
 from tests.certificates import Certificate
 from tests.commands import Run
 from tests.integration.kafka_reading import InMemoryOffsets, patiently, produce, read_until, wait_until
-from tests.program import Site, fetch, running
+from tests.program import Site, running
 from tests.real_kafka import fetch_libraries, in_ci
 from tests.secured_kafka import PASSWORD, SCRAM, USER, SecuredKafka
 from tests.traces import line, trace
@@ -328,11 +329,11 @@ def test_the_daemon_says_why_it_waits_and_goes_on_when_the_certificate_is_mended
         wait_until(lambda: daemon.port > 0, lambda: time.sleep(0.05))
         address = f"http://127.0.0.1:{daemon.port}"
         told = "Kafka refuses this client's certificate (kafka.ssl_certfile)"
-        wait_until(lambda: fetch(f"{address}/readyz").json()["parts"]["worker"] == told, lambda: time.sleep(0.1))
-        assert fetch(f"{address}/readyz").status_code == 503
-        assert fetch(f"{address}/healthz").status_code == 200
+        wait_until(lambda: httpx.get(f"{address}/readyz").json()["parts"]["worker"] == told, lambda: time.sleep(0.1))
+        assert httpx.get(f"{address}/readyz").status_code == 503
+        assert httpx.get(f"{address}/healthz").status_code == 200
         good = secured.authority.issue("daemon-renewed")
         mine.keyfile.write_bytes(good.keyfile.read_bytes())
         mine.certfile.write_bytes(good.certfile.read_bytes())
         wait_until(lambda: site.count("trace") == 1, lambda: time.sleep(0.1))
-        wait_until(lambda: fetch(f"{address}/readyz").status_code == 200, lambda: time.sleep(0.1))
+        wait_until(lambda: httpx.get(f"{address}/readyz").status_code == 200, lambda: time.sleep(0.1))

@@ -255,7 +255,7 @@ def test_while_the_api_server_is_away_nothing_is_lost_or_doubled(trouble: str, j
         time.sleep(0.2)  # what was asked last is old by now
         with pytest.raises(Unavailable, match="Kubernetes did not"):
             dispatcher.tick()
-        assert time.monotonic() - began < 40
+        assert time.monotonic() - began < 10
     finally:
         plane.start_api() if trouble == "stop" else plane.resume_api()
     drive(dispatcher, Step.PROMOTED)

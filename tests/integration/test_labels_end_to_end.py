@@ -35,7 +35,7 @@ from monitor.signals.estimand import REWARD_ACCURACY, WIN_RATE, WIN_RATE_LC
 from tests.blocks import told_in
 from tests.labels import wire
 from tests.ports import free_port
-from tests.program import WAIT_SECONDS, Program, Site, running, wait_for
+from tests.program import Program, Site, running, wait_for
 from tests.real_kafka import RealKafka
 from tests.traces import START, line, trace
 
@@ -96,7 +96,7 @@ class LabelledSite(Site):
 
 def answered(request: urllib.request.Request) -> bool:
     try:
-        with urllib.request.urlopen(request, timeout=WAIT_SECONDS) as answer:
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return len(json.loads(answer.read())) > 0
     except (URLError, ConnectionError, TimeoutError):
         return False

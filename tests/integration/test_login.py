@@ -167,6 +167,6 @@ def test_a_provider_that_is_away_is_said_to_be(oidc: None, postgres_url: str) ->
     settings = Settings(web={"public_url": home, "oidc": way})
     engine = create_engine_for(postgres_url)
     with served(ports_of(engine, settings), login=login_of(settings.web)) as address:
-        answer = httpx.get(f"{address}/login", timeout=60.0)
+        answer = httpx.get(f"{address}/login")
     engine.dispose()
     assert (answer.status_code, "the provider of log-ins" in answer.text) == (503, True)

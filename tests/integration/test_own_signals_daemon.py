@@ -14,7 +14,7 @@ from monitor.own.failures import Trouble
 from monitor.postgres.engine import create_engine_for
 from monitor.postgres.signal_troubles import PostgresSignalTroubles
 from monitor.settings.root import Settings
-from tests.program import WAIT_SECONDS, Site, running, wait_for
+from tests.program import Site, running, wait_for
 from tests.real_kafka import Kafka
 from tests.traces import line, trace
 
@@ -40,7 +40,7 @@ def lines(first: int, count: int) -> list[bytes]:
 
 
 def get(daemon: Daemon, path: str) -> httpx.Response:
-    return httpx.get(f"http://127.0.0.1:{daemon.port}{path}", timeout=WAIT_SECONDS)
+    return httpx.get(f"http://127.0.0.1:{daemon.port}{path}", timeout=10.0)
 
 
 def signals(daemon: Daemon) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ import random
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from monitor.domain.job import Action
@@ -19,10 +20,10 @@ from monitor.runs.policy import POLICY
 from monitor.settings.policy import AnnouncementSettings, BakeSettings, PolicySettings, ShadowSettings
 from tests.integration.released import passed_job, passed_policy, policy_folder, reward_result
 from tests.integration.test_serve_rewards import build
-from tests.program import Site, fetch, running, wait_for
+from tests.notified import ReceiverServer
+from tests.program import Site, running, wait_for
 from tests.real_kafka import Kafka
 from tests.traces import line, trace
-from tests.webhook_server import WebhookServer
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
 SECRET = "a secret of the two alone"
@@ -41,7 +42,7 @@ def test_a_shadow_is_cast_and_a_policy_s_promotion_is_told_and_bakes(
     kafka: Kafka, postgres_url: str, tmp_path: Path
 ) -> None:
     site = Site(kafka, postgres_url, reward_model=build(tmp_path / "champion", range(1)) / "member-0")
-    with WebhookServer() as server:
+    with ReceiverServer() as server:
         policy = PolicySettings(model=policy_folder(tmp_path / "policy", "the first"), served_as="chat-1", name="chat")
         told = AnnouncementSettings(webhook=server.url, webhook_secret=SECRET)
         usual = site.settings()
@@ -69,20 +70,17 @@ def test_a_shadow_is_cast_and_a_policy_s_promotion_is_told_and_bakes(
             serve = json.loads(server.posted[0].body)["serve"]
             verify(SECRET, server.posted[0].body, server.posted[0].headers[SIGNATURE_HEADER], now=time.time())
             address = f"http://127.0.0.1:{daemon.port}"
-            baking = fetch(f"{address}/api/v1/bakes").json()
+            baking = httpx.get(f"{address}/api/v1/bakes").json()
             assert {(bake["role"], bake["observed_as"], bake["state"]) for bake in baking} == {
                 ("reward", "refreshed", "baking"),
                 ("policy", serve["policy_model"], "baking"),
             }
             wait_for(lambda: daemon._scorer.version() == "refreshed", "the ensemble in use")
             site.send(answers(40, 60, policy_model=serve["policy_model"]))
-            wait_for(
-                lambda: fetch(f"{address}/api/v1/bakes").json() == [],
-                "both windows' good end",
-            )
+            wait_for(lambda: httpx.get(f"{address}/api/v1/bakes").json() == [], "both windows' good end")
             assert set(site.query("select role, state from bake")) == {("reward", "passed"), ("policy", "passed")}
-            shown = fetch(f"{address}/metrics").text
+            shown = httpx.get(f"{address}/metrics").text
             assert 'monitor_announcements_waiting{channel="webhook"} 0.0' in shown
             assert 'monitor_bakes{role="policy",state="baking"} 0.0' in shown
-            assert fetch(f"{address}/readyz").json()["parts"]["shadow"] == ""
+            assert httpx.get(f"{address}/readyz").json()["parts"]["shadow"] == ""
             engine.dispose()

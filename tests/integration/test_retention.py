@@ -133,7 +133,7 @@ def test_a_window_that_takes_long_to_write_is_exported_whole_though_an_idle_tran
     def end_idle_ones(connection: Connection) -> None:
         connection.execute(text("set local idle_in_transaction_session_timeout = '1s'"))
 
-    monkeypatch.setattr(baselines, "EXPORT_ROWS", 10)  # a thirtieth of the second, where nothing else is done
+    monkeypatch.setattr(baselines, "EXPORT_ROWS", 50)
     monkeypatch.setattr("msgspec.json.encode", slow)
     file = PostgresBaselineTraces(engine).export(tmp_path / "window.jsonl")
     assert file is not None

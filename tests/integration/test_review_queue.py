@@ -75,7 +75,7 @@ def test_two_annotators_who_race_share_the_work_and_never_do_the_same(engine: En
     def work(annotator: str) -> None:
         queue = queue_of(engine)
         try:
-            together.wait(60)
+            together.wait(10)
             while items := queue.next_items(annotator, limit=3).items:
                 for item in items:
                     queue.answer(annotator, label(item.item_id))

@@ -31,7 +31,7 @@ from monitor.rewards.huggingface import load_ensemble
 from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
 from tests.ports import free_port
-from tests.program import WAIT_SECONDS, Site, running, wait_for
+from tests.program import Site, running, wait_for
 from tests.real_kafka import RealKafka
 from tests.traces import line, trace
 
@@ -343,7 +343,7 @@ def test_the_command_serves_until_it_is_told_to_end(plain: Path, tmp_path: Path)
 
 def answers(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=WAIT_SECONDS).status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
     except httpx.TransportError:
         return False
 

@@ -16,7 +16,7 @@ from monitor.telemetry.metrics import Metrics
 from tests.parts import SECOND, START_NS
 from tests.unit.memory import Bench, InMemoryCheckpoints, ScriptedSource
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 10.0
 TOPIC = ("traces", 0)
 ANSWER = [{"role": "assistant", "parts": [{"type": "text", "content": "A."}], "finish_reason": "stop"}]
 ASKED = [{"role": "user", "parts": [{"type": "text", "content": "Q?"}]}]

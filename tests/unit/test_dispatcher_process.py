@@ -22,7 +22,7 @@ from monitor.settings.policy import AnsweringServerSettings, PolicySettings
 from monitor.settings.retrain import RetrainSettings
 
 SLEEPS = "import time; time.sleep(60)"
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 20
 
 Start = Callable[[str], LocalProcess]
 

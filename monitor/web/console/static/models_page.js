@@ -7,6 +7,8 @@ import { showListing } from "./listing.js";
 import { accuracyOf } from "./models.js";
 import { shortVersion } from "./stream.js";
 
+const ROLES = { reward: "reward model", refusal: "refusal classifier" };
+
 let sought = soughtModel(); // that a link names, until it was shown
 let apart = null; // the same where this page of the list has it not: it stands above
 let shown = null; // the listing's context
@@ -39,7 +41,7 @@ function createCard({ version, role, job_id: job, sha256 }) {
   return element(
     "li",
     { class: "card", id: `model-${version}` },
-    element("div", { class: "title" }, element("span", { class: "badge", "data-part": "state" }), element("strong", { class: "name version" }, version), element("span", { class: "note" }, role === "reward" ? "reward model" : role), element("span", { class: "note", "data-part": "served" })),
+    element("div", { class: "title" }, element("span", { class: "badge", "data-part": "state" }), element("strong", { class: "name version" }, version), element("span", { class: "note" }, ROLES[role] ?? role), element("span", { class: "note", "data-part": "served" })),
     element("p", { class: "note", "data-part": "accuracy" }),
     element("p", { class: "note" }, "registered ", element("time", { "data-part": "created" }), ...(job === null ? [", named by the settings"] : [" by ", element("a", { href: `/jobs#job-${job}` }, `job #${job}`)])),
     element("p", { class: "note", "data-part": "note" }),
@@ -52,7 +54,7 @@ function updateCard(card, model) {
   const part = parts(card);
   setAttribute(card, "data-role", model.state);
   setText(part.state, model.state);
-  setText(part.served, model.served_as === null ? "" : `served as ${model.served_as}`);
+  setText(part.served, model.served_as === null ? "" : `${model.role === "refusal" ? "reads" : "served"} as ${model.served_as}`);
   setText(part.accuracy, model.role === "reward" ? accuracyOf(model.metrics) : "");
   setTime(part.created, model.created_at);
   setText(part.note, model.promoted_at === null ? "" : `promoted by ${model.promoted_by}, ${model.promoted_at.slice(0, 16).replace("T", " ")}Z`);
