@@ -85,6 +85,7 @@ class Failed:
 
 
 Deliver = Callable[[Notice, str | None], Taken | Failed]  # with the handle of the message that is to be edited
+Find = Callable[[Notice, str | None], Taken | None]  # what an earlier attempt has left there; None: nothing, or unknown
 
 
 @dataclass(frozen=True, slots=True)

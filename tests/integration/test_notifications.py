@@ -34,7 +34,7 @@ from tests.integration.telling import (
     telling,
     webhook_at,
 )
-from tests.notified import Posted, ReceiverServer, Reply, as_slack, notice
+from tests.notified import Posted, ReceiverServer, Reply, SlackRoom, notice
 from tests.program import Site, running, wait_for
 from tests.real_kafka import Kafka
 from tests.traces import drifting, line
@@ -219,17 +219,24 @@ def test_a_storm_is_one_message_and_ends_as_one(engine: Engine) -> None:
     assert stored(engine, "closed") == [True] * 31
 
 
-def test_the_bot_s_message_is_found_again_by_the_next_leader(engine: Engine, drifted: PostgresIncidents) -> None:
-    with ReceiverServer(as_slack) as server:
+@pytest.mark.parametrize(("reads", "posts"), [(True, 1), (False, 2)], ids=["by its metadata", "unless it may not read"])
+def test_the_bot_s_message_is_found_again_by_the_next_leader(
+    engine: Engine, drifted: PostgresIncidents, reads: bool, posts: int
+) -> None:
+    room = SlackRoom(reads=reads)
+    with ReceiverServer(room) as server:
         settings = telling(slack={"room": {"token": "xoxb", "channel": "C0123456789", "api": server.url}})
-        Leader(engine, settings).until(lambda: len(server.posted) == 1)
-        wait_for(lambda: len(server.posted) == 1, "the post")
+        Leader(engine, settings).turn()  # which ends before it notes what became of it
+        wait_for(lambda: len(room.messages) == 1, "the post")
         due_now(engine)
-        leader = Leader(engine, settings)  # the one before never noted what became of it
-        leader.until(lambda: stored(engine, "handle") == ["C0123456789/1763780400.000100"])
+        Leader(engine, settings).until(lambda: stored(engine, "handle") == [f"C0123456789/1763780400.{posts:06d}"])
         recover(engine)
-        Leader(engine, settings).until(lambda: any("update" in posted.path for posted in server.posted))
-    assert server.posted[-1].json["channel"] == "C0123456789"
+        Leader(engine, settings).turn()  # the end is said in the thread, and not noted either
+        wait_for(lambda: len(room.messages) == posts + 1, "the end")
+        due_now(engine)
+        Leader(engine, settings).until(lambda: stored(engine, "closed") == [True])
+    assert len(room.messages) == (2 if reads else 4)
+    assert {said["channel"] for said in room.messages} == {"C0123456789"}
 
 
 def test_a_test_message_says_what_came_back(
