@@ -119,6 +119,11 @@ def test_a_run_that_is_killed_begins_again_and_corrects_the_shipped_weights_alon
     assert result.lineage.recipe == {"held_out_ratio": 0.25, "split_seed": 0, "anchor_weight": 3.0}
     assert result.lineage.champion == given.version
 
+    page = parts.service.verdict_page(job)
+    assert page is not None
+    assert b"plausible_labels" in page
+    assert b"judged answers" in page
+
     drive(refreshing.dispatcher, Step.PROMOTED)
     promoted = {model.state: model for model in parts.registry.models(ModelQuery(ModelRole.REFUSAL), limit=9)}
     assert promoted[ModelState.PREVIOUS].version == given.version
