@@ -65,7 +65,8 @@ def number(title: str, description: str, expression: str, *, unit: str = units.S
 def bars(title: str, description: str, asked: prometheus.Dataquery, *, width: int = 12) -> bargauge.Panel:
     """Return shares of one, now."""
     panel = bargauge.Panel().reduce_options(_last()).orientation(looks.VizOrientation.HORIZONTAL)
-    panel.display_mode(looks.BarGaugeDisplayMode.BASIC).show_unfilled(True).min(0).max(1)
+    # An empty rest would reach into the place of the number, and a full bar look like four fifths.
+    panel.display_mode(looks.BarGaugeDisplayMode.BASIC).show_unfilled(False).min(0).max(1)
     framed = _framed(panel, title, description, unit=units.Short, width=width, height=8)
     return framed.with_target(asked.instant().ref_id(_ref(0)))
 

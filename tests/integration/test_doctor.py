@@ -10,9 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from monitor.app.doctor.http import ALERTS, check_prometheus
 from monitor.app.doctor.loading import check_loading
 from monitor.app.doctor.models import check_folder
-from monitor.app.doctor.prometheus import ALERTS, check_prometheus
 from monitor.demo.models import build_tiny_base
 from monitor.domain.checkup import Finding, Outcome
 from monitor.settings.kafka import KafkaSettings

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from starlette.routing import Match
 
 from dashboards import build
-from monitor.app.doctor import prometheus
+from monitor.app.doctor import http as prometheus
 from monitor.telemetry.declaration import Kind
 from monitor.telemetry.health import Health
 from monitor.telemetry.series import SERIES

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from monitor.app.doctor.database import check_database
+from monitor.app.doctor.http import check_prometheus
 from monitor.app.doctor.kafka import check_kafka
 from monitor.app.doctor.loading import check_loading
 from monitor.app.doctor.machine import check_disk, check_extras, check_tokens
 from monitor.app.doctor.models import check_models
-from monitor.app.doctor.prometheus import check_prometheus
 from monitor.domain.checkup import Finding, fail, ok
 from monitor.errors import InvalidSetting, Unavailable
 from monitor.postgres.checkup import read_offsets

@@ -1,4 +1,4 @@
-"""Prometheus: reached, scraping this release, and with the rules and alerts that come with it."""
+"""Prometheus, asked over HTTP: it scrapes this release, and has the rules and alerts that come with it."""
 
 from __future__ import annotations
 
