@@ -16,6 +16,7 @@ def open_incidents() -> table.Panel:
             "Alarms of one cause, with how many are live; the number leads to the console.",
             f"max by (namespace, job, incident, kind, severity) (monitor_incident_members{ALL})",
             value="alarms",
+            first=("incident", "severity", "kind", "Value"),
         )
         .override_by_name("incident", [models.DynamicConfigValue("links", [page])])
         .links([runbook("RlhfMonitorDriftAlarm"), runbook("RlhfMonitorIncidentWarning")])
@@ -23,11 +24,12 @@ def open_incidents() -> table.Panel:
     )
 
 
-def nearest() -> bargauge.Panel:
-    evidence = f"topk(15, max by (job, signal, cohort) (monitor_stream_evidence_log{ALL}))"
+def nearest(*, width: int = 12) -> bargauge.Panel:
+    evidence = f"topk(8, max by (job, signal, cohort) (monitor_stream_evidence_log{ALL}))"
     panel = bars(
         "Nearest to an alarm",
-        "The fifteen streams with the most evidence, log e / log A; at 1 the stream alarms.",
+        "The eight streams with the most evidence, log e / log A; at 1 the stream alarms.",
         query(evidence, "{{job}} {{signal}} {{cohort}}"),
+        width=width,
     )
     return red_from(to_stream(panel), 1)

@@ -13,9 +13,12 @@ from dashboards.panel import (
     PER_SECOND,
     STREAM,
     Panels,
+    baseline_behind,
+    bounds_dashed,
     by_unit,
     lines,
     link,
+    listed,
     query,
     red_from,
     rows,
@@ -23,6 +26,7 @@ from dashboards.panel import (
     runbook,
     stacked,
     to_stream,
+    yes_or_no,
 )
 from dashboards.window import windowed_mean
 
@@ -34,10 +38,10 @@ def _signals() -> Panels:
     """Return a panel that Grafana repeats for each signal chosen, so that no two units share an axis."""
     mean = windowed_mean(f'{STREAM},model=~"$model"', "job, cohort, model, unit")
     panel = to_stream(
-        by_unit(
+        baseline_behind(
             lines(
                 "$signal",
-                "The mean over the window chosen above, beside the baseline's with two standard errors.",
+                "The mean over the window chosen above, beside the baseline's with two standard errors, in grey.",
                 query(mean, "{{job}} {{cohort}} {{model}} ({{unit}})"),
                 query(
                     f"max by (job, cohort, bound, unit) (monitor_stream_baseline{{{STREAM}}})",
@@ -48,7 +52,7 @@ def _signals() -> Panels:
         ),
         signal="${signal:percentencode}",
     )
-    return [panel.repeat("signal").repeat_direction("h").max_per_row(2)]
+    return [by_unit(panel).repeat("signal").repeat_direction("h").max_per_row(2)]
 
 
 def _evidence() -> Panels:
@@ -56,28 +60,40 @@ def _evidence() -> Panels:
     return [
         red_from(
             to_stream(
-                lines(
-                    "Evidence",
-                    "log e / log A by stream; at 1 the stream alarms.",
-                    query(f"max by (job, signal, cohort) (monitor_stream_evidence_log{{{STREAM}}})", _STREAM),
-                    width=12,
+                listed(
+                    lines(
+                        "Evidence",
+                        "log e / log A by stream; at 1 the stream alarms.",
+                        query(f"max by (job, signal, cohort) (monitor_stream_evidence_log{{{STREAM}}})", _STREAM),
+                        width=12,
+                    )
                 )
             ),
             1,
         ),
         nearest(),
-        lines(
-            "Observations",
-            "Folded in a second, of each signal chosen, by policy model.",
-            query(
-                f'sum by (job, signal, model) (rate(monitor_stream_observations_total{{{STREAM},model=~"$model"}}'
-                "[$window]))",
-                "{{job}} {{signal}} {{model}}",
-            ),
-            unit=PER_SECOND,
-            width=12,
+        listed(
+            lines(
+                "Observations",
+                "Folded in a second, of each signal chosen, by policy model.",
+                query(
+                    f'sum by (job, signal, model) (rate(monitor_stream_observations_total{{{STREAM},model=~"$model"}}'
+                    "[$window]))",
+                    "{{job}} {{signal}} {{model}}",
+                ),
+                unit=PER_SECOND,
+                width=12,
+            )
         ),
-        rows_to_streams(rows("Means since the baseline was frozen", "Each in its own unit.", mean, value="mean")),
+        rows_to_streams(
+            rows(
+                "Means since the baseline was frozen",
+                "Each in its own unit.",
+                mean,
+                value="mean",
+                first=("signal", "cohort", "Value", "unit"),
+            )
+        ),
     ]
 
 
@@ -89,15 +105,21 @@ def _alarms() -> Panels:
                 "How far each signal lies from its baseline, in the unit that stands beside it.",
                 f"max by (job, signal, cohort, direction, severity, unit) (monitor_alarm_effect{{{STREAM}}})",
                 value="effect",
+                first=("signal", "cohort", "severity", "direction", "Value", "unit"),
             )
         )
         .links([link("Alarms in the console", CONSOLE), runbook("RlhfMonitorDriftAlarm")])
         .no_value("No alarm is open for the streams chosen."),
         open_incidents(),
-        lines(
-            "Open alarms by signal",
-            "Drift alarms that nobody has acknowledged or snoozed.",
-            query(f"max by (job, signal, severity) (monitor_alarms_open{ALL}) > 0", "{{job}} {{signal}} {{severity}}"),
+        listed(
+            lines(
+                "Open alarms by signal",
+                "Drift alarms that nobody has acknowledged or snoozed.",
+                query(
+                    f"max by (job, signal, severity) (monitor_alarms_open{ALL}) > 0", "{{job}} {{signal}} {{severity}}"
+                ),
+                width=24,
+            )
         ).no_value("No alarm is open."),
     ]
 
@@ -108,6 +130,7 @@ def _fold() -> Panels:
             "Traces to be folded",
             "Grows where the controller stalls.",
             query(f"max by (job) (monitor_fold_lag_traces{ALL})", "{{job}}"),
+            width=12,
         ).links([runbook("RlhfMonitorFoldStalled")]),
         red_from(
             lines(
@@ -115,6 +138,7 @@ def _fold() -> Panels:
                 "Age of the oldest one on PostgreSQL's server; 0 where none does.",
                 query(f"max by (job) (monitor_placement_blocked_seconds{ALL})", "{{job}}"),
                 unit=units.Seconds,
+                width=12,
             ),
             300,
         ).links([runbook("RlhfMonitorPlacementBlocked")]),
@@ -146,21 +170,28 @@ def _probes() -> Panels:
     none = "No suite of probes has run: probes.endpoint is not set."
     since = f"time() - min by (job, suite) (monitor_probe_last_run_timestamp_seconds{ALL})"
     panels = [
-        lines(
-            "Rates of probes",
-            "Of seven days, with intervals of 95%: refusals of harmless questions, compliance with harmful requests,"
-            " answers that go with the asker's view (one half: not swayed), right ones, wins against the baseline's.",
-            query(
-                f"max by (job, suite, signal, bound) (monitor_probe_rate{_INTERVAL})",
-                "{{job}} {{suite}} {{signal}} {{bound}}",
-            ),
-            unit=units.PercentUnit,
-            width=24,
+        bounds_dashed(
+            listed(
+                lines(
+                    "Rates of probes",
+                    "Of seven days, with intervals of 95%: refusals of harmless questions, compliance with harmful"
+                    " requests, answers that go with the asker's view (one half: not swayed), right ones, wins against"
+                    " the baseline's.",
+                    query(
+                        f"max by (job, suite, signal, bound) (monitor_probe_rate{_INTERVAL})",
+                        "{{job}} {{suite}} {{signal}} {{bound}}",
+                    ),
+                    unit=units.PercentUnit,
+                    width=24,
+                )
+            )
         ),
-        lines(
-            "Endpoint answered",
-            "1 where the last run of the suite was answered, 0 where the endpoint was away: that is no drift.",
-            query(f"min by (job, suite) (monitor_probe_answered{ALL})", "{{job}} {{suite}}"),
+        yes_or_no(
+            lines(
+                "Endpoint answered",
+                "1 where the last run of the suite was answered, 0 where the endpoint was away: that is no drift.",
+                query(f"min by (job, suite) (monitor_probe_answered{ALL})", "{{job}} {{suite}}"),
+            )
         ).links([runbook("RlhfMonitorProbesUnanswered")]),
         lines(
             "Runs of probes",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.panel import ALL, Panels, lines, query, red_from, runbook
+from dashboards.panel import ALL, Panels, lines, listed, query, red_from, runbook, yes_or_no
 
 
 def health() -> Panels:
@@ -13,14 +13,20 @@ def health() -> Panels:
     )
     return [
         red_from(silence, 1).links([runbook("RlhfMonitorSilence")]),
-        lines(
-            "Dependencies",
-            "1 where every process has had an answer in the last 30 seconds.",
-            query(f"min by (job, dependency) (monitor_dependency_up{ALL})", "{{job}} {{dependency}}"),
+        yes_or_no(
+            lines(
+                "Dependencies",
+                "1 where every process has had an answer in the last 30 seconds.",
+                query(f"min by (job, dependency) (monitor_dependency_up{ALL})", "{{job}} {{dependency}}"),
+            )
         ).links([runbook("RlhfMonitorDependencyDown")]),
-        lines(
-            "Parts",
-            "1 where every process says that its part is ready.",
-            query(f"min by (job, part) (monitor_part_ready{ALL})", "{{job}} {{part}}"),
+        yes_or_no(
+            listed(
+                lines(
+                    "Parts",
+                    "1 where every process says that its part is ready.",
+                    query(f"min by (job, part) (monitor_part_ready{ALL})", "{{job}} {{part}}"),
+                )
+            )
         ).links([runbook("RlhfMonitorPartNotReady")]),
     ]

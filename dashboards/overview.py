@@ -81,6 +81,7 @@ def _wrong() -> Panels:
             "Of Prometheus, by the rules in dashboards/alerts; the name leads to what to do.",
             f'ALERTS{{{HERE},alertname=~"RlhfMonitor.*",alertstate="firing"}}',
             value=None,
+            first=("alertname", "severity"),
         )
         .override_by_name("alertname", [models.DynamicConfigValue("links", [alert])])
         .no_value("No alert fires, or the rules are not loaded."),
@@ -97,7 +98,6 @@ def _told() -> Panels:
                 f'sum by (job, receiver) (3600 * rate(monitor_notifications_total{{{HERE},outcome="sent"}}[1h]))',
                 "{{job}} {{receiver}}",
             ),
-            width=12,
         ).no_value("No receiver is set in notify."),
         red_from(
             lines(
@@ -105,7 +105,6 @@ def _told() -> Panels:
                 "For how long a receiver has not taken a message.",
                 query(f"max by (job, receiver) (monitor_notification_wait_seconds{ALL})", "{{job}} {{receiver}}"),
                 unit=units.Seconds,
-                width=12,
             ),
             900,
         )
@@ -116,7 +115,7 @@ def _told() -> Panels:
 
 def _watched() -> Panels:
     watched = {
-        "response_length": ("Length of answers", "Mean over the window chosen above.", "suffix: tokens"),
+        "response_length": ("Length of answers", "Mean over the window chosen above.", "suffix:tokens"),
         "refusal": ("Refusals", "Share of the answers over the window that refuse.", units.PercentUnit),
         "reward_win": (
             "Answers that the reward models prefer",
@@ -137,10 +136,12 @@ def overview() -> Rows:
         "Processes of each; two releases while one is rolled out.",
         f"count by (namespace, job, version, python) (monitor_build_info{ALL})",
         value="processes",
+        first=("version", "python", "Value"),
+        width=8,
     )
     return {
         "": _now(),
-        "What is wrong": [*_wrong(), *_told()],
-        "What is watched": _watched(),
-        "Whether it runs": [*health(), nearest(), release],
+        "What is wrong": _wrong(),
+        "What is watched": [*_watched(), nearest(width=24)],
+        "Whether it runs": [*health(), *_told(), release],
     }

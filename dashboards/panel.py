@@ -23,7 +23,9 @@ SERVERS = '{namespace=~"$namespace"}'  # `serve-rewards` is a scrape job of its 
 
 CONSOLE = "${console:raw}"  # `web.public_url`, as the program itself exports it
 RUNBOOKS = "${runbooks:raw}"
-PER_SECOND = "suffix:/s"
+PER_SECOND = "suffix:/s"  # Grafana puts a blank before it
+
+_DASHED = models.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [10, 10]})
 
 Panels = Sequence[Builder[models.Panel]]
 Graph = TypeVar("Graph", timeseries.Panel, stat.Panel, bargauge.Panel, table.Panel)
@@ -54,8 +56,8 @@ def lines(
 
 
 def number(title: str, description: str, expression: str, *, unit: str = units.Short, width: int = 4) -> stat.Panel:
-    """Return one number of now."""
-    panel = stat.Panel().reduce_options(_last()).color_mode(looks.BigValueColorMode.VALUE)
+    """Return one number of now, in no colour: Grafana's own thresholds would show any from 80 on in red."""
+    panel = stat.Panel().reduce_options(_last()).color_mode(looks.BigValueColorMode.NONE)
     framed = _framed(panel, title, description, unit=unit, width=width, height=4)
     return framed.with_target(query(expression).instant().ref_id(_ref(0)))
 
@@ -63,17 +65,25 @@ def number(title: str, description: str, expression: str, *, unit: str = units.S
 def bars(title: str, description: str, asked: prometheus.Dataquery, *, width: int = 12) -> bargauge.Panel:
     """Return shares of one, now."""
     panel = bargauge.Panel().reduce_options(_last()).orientation(looks.VizOrientation.HORIZONTAL)
-    panel.display_mode(looks.BarGaugeDisplayMode.BASIC).show_unfilled(True).min(0).max(1)
+    # An empty rest would reach into the place of the number, and a full bar look like four fifths.
+    panel.display_mode(looks.BarGaugeDisplayMode.BASIC).show_unfilled(False).min(0).max(1)
     framed = _framed(panel, title, description, unit=units.Short, width=width, height=8)
     return framed.with_target(asked.instant().ref_id(_ref(0)))
 
 
-def rows(title: str, description: str, expression: str, *, value: str | None, width: int = 12) -> table.Panel:
-    """Return a line for each series of now: its labels, and its value under the heading *value* unless that is None."""
-    hidden = {"Time": True, "Value": value is None}
+def rows(
+    title: str, description: str, expression: str, *, value: str | None, first: Sequence[str], width: int = 12
+) -> table.Panel:
+    """Return a line for each series of now: its labels, and its value under the heading *value* unless that is None.
+
+    The columns *first* stand first, with "Value" for the value's, then the other labels by name.
+    """
+    hidden = {"Time": True, "__name__": True, "alertstate": True, "Value": value is None}
     renamed = {} if value is None else {"Value": value}
-    options = {"excludeByName": hidden, "renameByName": renamed, "indexByName": {}}
-    framed = _framed(table.Panel(), title, description, unit=units.Short, width=width, height=8)
+    order = {name: place for place, name in enumerate(first)}
+    options = {"excludeByName": hidden, "renameByName": renamed, "indexByName": order}
+    panel = table.Panel().min_width(60)  # unless said, 150: columns on the right would be out of sight
+    framed = _framed(panel, title, description, unit=units.Short, width=width, height=8)
     framed.with_target(query(expression).instant().format(PromQueryFormat.TABLE).ref_id(_ref(0)))
     return framed.with_transformation(models.DataTransformerConfig(id_val="organize", options=options))
 
@@ -82,11 +92,38 @@ def red_from(panel: Graph, limit: float) -> Graph:
     """Show values from *limit* on in red, with a line where there is an axis."""
     if isinstance(panel, timeseries.Panel):
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(looks.GraphThresholdsStyleMode.LINE))
+    if isinstance(panel, stat.Panel):
+        panel.color_mode(looks.BigValueColorMode.VALUE)
     return panel.thresholds(_steps(("green", None), ("red", limit)))
 
 
 def red_below(panel: stat.Panel, limit: float) -> stat.Panel:
-    return panel.thresholds(_steps(("red", None), ("green", limit)))
+    return panel.color_mode(looks.BigValueColorMode.VALUE).thresholds(_steps(("red", None), ("green", limit)))
+
+
+def listed(panel: timeseries.Panel) -> timeseries.Panel:
+    """Name the series beside the graph: below it, many of them would leave it no height."""
+    legend = common.VizLegendOptions().display_mode(looks.LegendDisplayMode.LIST)
+    return panel.legend(legend.placement(looks.LegendPlacement.RIGHT).show_legend(True))
+
+
+def bounds_dashed(panel: timeseries.Panel) -> timeseries.Panel:
+    """Tell the edges of intervals from what lies between them."""
+    return panel.override_by_regexp(
+        "/(lower|upper)/", [_DASHED, models.DynamicConfigValue("custom.showPoints", "never")]
+    )
+
+
+def baseline_behind(panel: timeseries.Panel) -> timeseries.Panel:
+    """Show the baseline in grey, its bounds dashed and without a name of their own."""
+    grey = models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": "text"})
+    unnamed = models.DynamicConfigValue("custom.hideFrom", {"legend": True, "tooltip": False, "viz": False})
+    panel.override_by_regexp("/ baseline /", [grey, models.DynamicConfigValue("custom.showPoints", "never")])
+    return panel.override_by_regexp("/ baseline (lower|upper) /", [_DASHED, unnamed])
+
+
+def yes_or_no(panel: timeseries.Panel) -> timeseries.Panel:
+    return panel.min(0).max(1)
 
 
 def stacked(panel: timeseries.Panel) -> timeseries.Panel:
@@ -95,7 +132,7 @@ def stacked(panel: timeseries.Panel) -> timeseries.Panel:
 
 def by_unit(panel: timeseries.Panel) -> timeseries.Panel:
     """Show each series in the unit that its name ends with, in brackets."""
-    for name, unit in (("ratio", units.PercentUnit), ("ms", units.Milliseconds), ("tokens", "suffix: tokens")):
+    for name, unit in (("ratio", units.PercentUnit), ("ms", units.Milliseconds), ("tokens", "suffix:tokens")):
         panel.override_by_regexp(rf"/\({name}\)$/", [models.DynamicConfigValue("unit", unit)])
     return panel
 

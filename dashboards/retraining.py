@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.models import units
 
 from dashboards.frame import Rows
-from dashboards.panel import ALL, CONSOLE, HERE, Panels, lines, link, number, query, runbook
+from dashboards.panel import ALL, CONSOLE, HERE, Panels, lines, link, query, runbook
 
 _NO_RUN = "No run is under way, or it has told nothing yet."
 
@@ -17,7 +17,7 @@ def _jobs() -> Panels:
             "Jobs by state",
             "All jobs so far, final states included.",
             query(f"max by (job, action, status) (monitor_jobs{ALL}) > 0", "{{job}} {{action}} {{status}}"),
-            width=16,
+            width=12,
         )
         .links(
             [
@@ -33,6 +33,7 @@ def _jobs() -> Panels:
             "Time since each role's model was promoted, or rolled back to.",
             query(since, "{{job}} {{role}}"),
             unit=units.Seconds,
+            width=6,
         )
         .links([link("Models in the console", f"{CONSOLE}/models")])
         .no_value("No model was promoted yet."),
@@ -40,16 +41,9 @@ def _jobs() -> Panels:
             "GPU hours of a week",
             "What runs took in the last seven days, beside what they may take where that is limited.",
             query(f"max by (job, count) (monitor_job_gpu_hours{ALL})", "{{job}} {{count}}"),
-            unit="suffix: h",
-            width=12,
+            unit="suffix:h",
+            width=6,
         ).links([runbook("RlhfMonitorGpuHoursSpent")]),
-        number(
-            "Reward model promoted",
-            "How long ago the last one was.",
-            f"1000 * max(monitor_last_refresh_timestamp_seconds{ALL} > 0)",
-            unit=units.DateTimeFromNow,
-            width=12,
-        ).no_value("No reward model was promoted yet."),
     ]
 
 
@@ -60,32 +54,29 @@ def _run() -> Panels:
             "Share of its optimizer steps that it has taken.",
             query(f"max by (job, action) (monitor_job_progress_ratio{ALL})", "{{job}} {{action}}"),
             unit=units.PercentUnit,
-            width=6,
         ),
         lines(
             "Steps",
             "Taken, and in all.",
             query(f"max by (job, action, count) (monitor_job_steps{ALL})", "{{job}} {{action}} {{count}}"),
-            width=6,
         ),
         lines(
             "Loss",
             "In the action's own terms.",
             query(f"max by (job, action) (monitor_job_loss{ALL})", "{{job}} {{action}}"),
-            width=6,
         ),
         lines(
             "Time left",
             "Until the training under way ends, at its rate.",
             query(f"max by (job, action) (monitor_job_left_seconds{ALL})", "{{job}} {{action}}"),
             unit=units.Seconds,
-            width=6,
+            width=12,
         ),
         lines(
             "Speed",
             "Optimizer steps a second, of late.",
             query(f"max by (job, action) (monitor_job_steps_per_second{ALL})", "{{job}} {{action}}"),
-            width=6,
+            width=12,
         ),
     ]
     return [panel.no_value(_NO_RUN) for panel in panels]
@@ -97,9 +88,11 @@ def _promotions() -> Panels:
         lines(
             "Bake windows",
             "Promotions in which an alarm still counts, by where they stand.",
-            query(f"max by (job, role, state) (monitor_bakes{ALL})", "{{job}} {{role}} {{state}}"),
+            query(f"max by (job, role, state) (monitor_bakes{ALL}) > 0", "{{job}} {{role}} {{state}}"),
             width=6,
-        ).links([runbook("RlhfMonitorBakeAsks")]),
+        )
+        .links([runbook("RlhfMonitorBakeAsks")])
+        .no_value("No bake window is open."),
         lines(
             "Traces of the new version",
             "Seen in the bake window, and wanted.",

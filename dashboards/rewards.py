@@ -12,6 +12,7 @@ from dashboards.panel import (
     RATE,
     SERVERS,
     Panels,
+    bounds_dashed,
     lines,
     query,
     runbook,
@@ -63,25 +64,34 @@ def _said() -> Panels:
     ]
 
 
+def _win_rate() -> Panels:
+    return [
+        bounds_dashed(
+            lines(
+                "Win rate",
+                "How often people prefer the answer to its reference, over a week, with its interval of 95%."
+                " Missing where labels are too few.",
+                query(f"max by (job, cohort, bound) (monitor_win_rate{_INTERVAL})", "{{job}} {{cohort}} {{bound}}"),
+                unit=units.PercentUnit,
+                width=12,
+            )
+        ),
+        bounds_dashed(
+            lines(
+                "Win rate: what the labels alone would say",
+                "Over all cohorts: the interval, that of the labels alone (classical), the one that holds however often"
+                " one looks (anytime), and what the reward models alone say (opinion).",
+                query(f"max by (job, bound) (monitor_win_rate{_ROLL_UP})", "{{job}} {{bound}}"),
+                unit=units.PercentUnit,
+                width=12,
+            )
+        ),
+    ]
+
+
 def _people() -> Panels:
     estimates = f"max by (job, signal, cohort, bound) (monitor_estimate{_CORRECTED})"
     return [
-        lines(
-            "Win rate",
-            "How often people prefer the answer to its reference, over a week, with its interval of 95%."
-            " Missing where labels are too few.",
-            query(f"max by (job, cohort, bound) (monitor_win_rate{_INTERVAL})", "{{job}} {{cohort}} {{bound}}"),
-            unit=units.PercentUnit,
-            width=12,
-        ),
-        lines(
-            "Win rate: what the labels alone would say",
-            "Over all cohorts: the interval, that of the labels alone (classical), the one that holds however often"
-            " one looks (anytime), and what the reward models alone say (opinion).",
-            query(f"max by (job, bound) (monitor_win_rate{_ROLL_UP})", "{{job}} {{bound}}"),
-            unit=units.PercentUnit,
-            width=12,
-        ),
         *(
             lines(title, description, query(mean_of(signal), "{{job}} {{cohort}}"), unit=units.PercentUnit).no_value(
                 _UNLABELLED
@@ -94,13 +104,15 @@ def _people() -> Panels:
             query(f"max by (job, cohort) (monitor_win_rate_labels{_COHORTS})", "{{job}} {{cohort}}"),
             width=12,
         ),
-        lines(
-            "Other rates that labels tell",
-            "Refusals as people see them, beside the refusal model's own rate (opinion), and the win rate without what"
-            " length explains, over a week.",
-            query(estimates, "{{job}} {{signal}} {{cohort}} {{bound}}"),
-            unit=units.PercentUnit,
-            width=12,
+        bounds_dashed(
+            lines(
+                "Other rates that labels tell",
+                "Refusals as people see them, beside the refusal model's own rate (opinion), and the win rate without"
+                " what length explains, over a week.",
+                query(estimates, "{{job}} {{signal}} {{cohort}} {{bound}}"),
+                unit=units.PercentUnit,
+                width=12,
+            )
         ),
     ]
 
@@ -154,7 +166,7 @@ def _scoring() -> Panels:
 
 
 def _servers() -> Panels:
-    none = "No `serve-rewards` is scraped."
+    none = "No serve-rewards is scraped."
     rows = "monitor_serve_batch_rows"
     panels = [
         lines(
@@ -193,7 +205,7 @@ def _servers() -> Panels:
 def rewards() -> Rows:
     return {
         "What the reward models say": _said(),
-        "What people say": _people(),
+        "What people say": [*_win_rate(), *_people()],
         "The anchor set": _anchor(),
         "Scoring": _scoring(),
         "Scoring servers": _servers(),

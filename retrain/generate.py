@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from monitor.domain.trace import Message
@@ -18,9 +19,10 @@ from retrain.chat import EncodedExample, PolicyEncoder, load_policy_encoder
 from retrain.language_model import load_policy, padded
 
 Prompt = Sequence[Message]
-MOST_ROWS = {"cuda": 128, "cpu": 32}  # in a batch; a CPU gains little by more, and waits for the longest of them
+MOST_ROWS = {"cuda": 128, "cpu": 64}  # in a batch; a CPU gains nothing by more, and waits for the longest of them
 MOST_ROOM = 3  # quarters of what the policy can read that an answer may take; the prompt keeps the rest
 READ_TOKENS = 2_048  # padded, in a forward pass that reads: its logits are as wide as the vocabulary
+LEAST_DRAWN = 2.0**-24  # an exponential of 32 bits may be 0, which would choose its token whatever the policy says
 _NO_LIMIT = 1 << 30
 
 
@@ -118,7 +120,7 @@ class TransformersPolicy:
         self, rows: Sequence[list[int]], numbers: Sequence[int], decoding: Decoding, *, room: int
     ) -> Iterator[Answer]:
         ids, mask = padded(rows, self._encoder.pad_id, self._model.device, left=True)
-        noise = [_OwnNoise(decoding, numbers)] if decoding.temperature > 0.0 else []
+        noise = [OwnNoise(decoding, numbers, self._encoder.ends)] if decoding.temperature > 0.0 else []
         with torch.inference_mode():
             output = self._model.generate(
                 input_ids=ids,
@@ -146,17 +148,28 @@ class TransformersPolicy:
             ]
 
 
-class _OwnNoise(LogitsProcessor):  # type: ignore[misc]
-    """Makes the largest logit a draw at the temperature: Gumbel noise, from a generator of each row's own."""
+class OwnNoise(LogitsProcessor):  # type: ignore[misc]
+    """Makes the largest logit a draw at the temperature: Gumbel noise, from a generator of each row's own.
 
-    def __init__(self, decoding: Decoding, numbers: Sequence[int]) -> None:
+    A row that has ended draws no more: what follows is padding. For one call of `generate`.
+    """
+
+    def __init__(self, decoding: Decoding, numbers: Sequence[int], ends: Collection[int]) -> None:
         self._temperature = decoding.temperature
-        states = [np.random.SeedSequence((decoding.seed, number)).generate_state(1, np.uint64) for number in numbers]
-        self._draws = [torch.Generator().manual_seed(int(state[0] >> np.uint64(1))) for state in states]
+        self._ends = torch.tensor(sorted(ends))
+        self._draws = dict(enumerate(np.random.default_rng((decoding.seed, number)) for number in numbers))
+        self._drawn: NDArray[np.float32] | None = None
 
-    def __call__(self, _ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        drawn = torch.stack([torch.empty(scores.shape[1]).exponential_(generator=draw) for draw in self._draws])
-        return scores.float() / self._temperature - drawn.to(scores.device).log()
+    def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        if self._drawn is None:
+            self._drawn = np.ones(tuple(scores.shape), np.float32)
+        else:  # the last id of the first call is the prompt's
+            for row in torch.isin(ids[:, -1].cpu(), self._ends).nonzero().flatten().tolist():
+                self._draws.pop(row, None)
+        for row, draw in self._draws.items():
+            draw.standard_exponential(dtype=np.float32, out=self._drawn[row])
+        np.maximum(self._drawn, LEAST_DRAWN, out=self._drawn)
+        return scores.float() / self._temperature - torch.from_numpy(self._drawn).to(scores.device).log()
 
 
 def count_tokens(folder: Path, texts: Sequence[str]) -> list[int]:

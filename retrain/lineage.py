@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel
 
-from monitor.runs.artifact import HashedFile, artifact_sha256
+from monitor.domain.job import Action
+from monitor.runs.artifact import HashedFile, artifact_sha256, file_sha256
 from monitor.runs.lineage import Lineage
 from monitor.runs.spec import RunSpec
 
@@ -19,9 +20,17 @@ LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "
 
 
 def lineage_of(
-    spec: RunSpec, recipe: BaseModel, *, seeds: Mapping[str, int] | None = None, devices: str | None = None
+    spec: RunSpec,
+    recipe: BaseModel,
+    *,
+    seeds: Mapping[str, int] | None = None,
+    files: Mapping[str, Path] | None = None,
+    devices: str | None = None,
 ) -> Lineage:
-    """Return what made the candidate of *spec*; *seeds* stand beside the spec's own and the recipe's."""
+    """Return what made the candidate of *spec*.
+
+    *seeds* stand beside the spec's own and the recipe's, and *files*, by purpose, beside those that it was given.
+    """
     used = recipe.model_dump()
     split = {"split": used["split_seed"]} if "split_seed" in used else {}
     return Lineage(
@@ -29,7 +38,7 @@ def lineage_of(
         base_sha256=artifact_sha256(Path(spec.base_model)),
         champion=spec.champion.version if spec.champion is not None else None,
         scorer=spec.policy.scorer.version if spec.policy is not None else None,
-        data=data_hashes(spec),
+        data=data_hashes(spec) | {name: file_sha256(path) for name, path in (files or {}).items()},
         recipe=used,
         seeds={"run": spec.seed, **split, **(seeds or {})},
         code_version=_version(PACKAGE),
@@ -45,7 +54,7 @@ def library_versions() -> dict[str, str]:
 
 def data_hashes(spec: RunSpec) -> dict[str, str]:
     """Return the hash of each file that the run is given, by its purpose."""
-    hashes = {"preferences": spec.preferences.sha256}
+    hashes = {"labels" if spec.action == Action.REFUSAL_REFRESH else "preferences": spec.preferences.sha256}
     if spec.rescore is not None:
         hashes["rescore"] = spec.rescore.sha256
     if spec.policy is not None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
+from monitor.domain.job import Action
 from monitor.errors import InvalidInput
 from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256
 from monitor.runs.policy import RefusalReader
 from monitor.runs.spec import RunSpec, read_spec
+from monitor.signals.refusal.weights import WEIGHTS_FILE
 from retrain.refusal_reader import open_refusals
 
 
@@ -17,8 +19,9 @@ def load_spec(path: Path) -> RunSpec:
     spec = read_spec(path)
     if spec.seed < 0:
         raise InvalidInput(f"{path}: seed = {spec.seed}; wanted 0 or more")
-    if not (Path(spec.base_model) / "config.json").is_file():
-        raise InvalidInput(f"{path}: base_model = {spec.base_model!r}; wanted a folder with a Hugging Face model")
+    wanted, what = _base_of(spec.action)
+    if not (Path(spec.base_model) / wanted).is_file():
+        raise InvalidInput(f"{path}: base_model = {spec.base_model!r}; wanted a folder with {what}")
     _verify_file(spec.preferences, "preferences")
     if spec.rescore is not None:
         _verify_file(spec.rescore, "rescore")
@@ -39,6 +42,13 @@ def load_spec(path: Path) -> RunSpec:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InvalidInput(f"output = {spec.output!r} is not empty; wanted an empty folder or none")
     return spec
+
+
+def _base_of(action: Action) -> tuple[str, str]:
+    """Return the file that the base's folder must have, and what the folder is, for people."""
+    if action is Action.REFUSAL_REFRESH:
+        return WEIGHTS_FILE, f"{WEIGHTS_FILE}, the weights that labels are to correct"
+    return "config.json", "a Hugging Face model"
 
 
 def _verify_refusals(reader: RefusalReader | None) -> None:

@@ -133,6 +133,23 @@ def as_slack(posted: Posted) -> Reply:
     return Reply(body=json.dumps({"ok": True, "channel": "C0123456789", "ts": ts}).encode())
 
 
+class SlackRoom:
+    """Answers as Slack's methods do, and keeps what was posted; *reads*: the bot may read the channel's history."""
+
+    def __init__(self, *, reads: bool) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self._reads = reads
+
+    def __call__(self, posted: Posted) -> Reply:
+        if "/conversations." in posted.path:
+            refused = {"ok": False, "error": "missing_scope"}
+            return Reply(body=json.dumps({"ok": True, "messages": self.messages} if self._reads else refused).encode())
+        if posted.path.endswith("chat.postMessage"):
+            self.messages.insert(0, posted.json | {"ts": f"1763780400.{len(self.messages) + 1:06d}"})
+        ts = posted.json.get("ts", self.messages[0]["ts"])
+        return Reply(body=json.dumps({"ok": True, "channel": "C0123456789", "ts": ts}).encode())
+
+
 class MailServer:
     """A real SMTP server that keeps what it took; *refuse* is its answer to every message."""
 

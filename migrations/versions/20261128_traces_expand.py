@@ -54,6 +54,13 @@ def upgrade() -> None:
     _create_kept_answers()
     _create_notifications()
     _create_rollups()
+    op.create_table(
+        "signal_trouble",
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("worker", "signal", "why")),
+        sa.Column("failures", sa.BigInteger(), nullable=False),
+        _now("told_at"),
+        sa.PrimaryKeyConstraint("worker", "signal", name=op.f("pk_signal_trouble")),
+    )
     # Names and covariates hardly shrink: compressing them took an eighth of a checkpoint's work in the server.
     for column in _NOT_COMPRESSED:
         op.execute(f"alter table log_subject alter column {column} set storage external")
@@ -155,7 +162,7 @@ def _create_notifications() -> None:
 
 
 def downgrade() -> None:
-    for table in ("rollup_position", "stream_rollup", "stream"):
+    for table in ("signal_trouble", "rollup_position", "stream_rollup", "stream"):
         op.drop_table(table)
     op.drop_index(op.f("ix_audit_subject"), table_name="audit")
     for column in _NOT_COMPRESSED:

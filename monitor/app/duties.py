@@ -15,7 +15,7 @@ from monitor.app.leader import Duty, FoldLog, StartJobs, WatchIncidents, WatchPl
 from monitor.app.retraining import ShowAgreement, agreement_of
 from monitor.app.review import PLAN_SECONDS, TIDY_SECONDS, PlanReview, TidyReview
 from monitor.app.rules import block_rule_of, feedback_rule_of, wait_of
-from monitor.app.signals import signals_of
+from monitor.app.signals import refusals_of, signals_of
 from monitor.app.watch import WatchArrivals
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.correlation import KEPT_SECONDS, Correlations, gauges_of
@@ -82,8 +82,10 @@ def watch_of(
     )
 
 
-def versions_of(engine: Engine, rules: ControllerRules) -> VersionLaws:
+def versions_of(engine: Engine, rules: ControllerRules, edition: Callable[[], object] = lambda: None) -> VersionLaws:
     """Return what gives signals and versions that came after the baseline their laws.
+
+    *edition* changes with who reads a signal, where that may be while the program runs.
 
     Those that hang on prompt and answer alone are read again; others wait for their first traces, as many as make the
     first baseline.
@@ -92,7 +94,8 @@ def versions_of(engine: Engine, rules: ControllerRules) -> VersionLaws:
     again = rule.signals.only({signal.name for signal in rule.signals.observers if signal.of_texts})
     others, traces = rule.signals.of_traces - again.of_traces, rules.baseline_traces or FIRST_TRACES
     first = FirstLaws(PostgresFirstTraces(engine), rule, others, traces)
-    return VersionLaws(PostgresVersions(engine), again.rows, rule, signals=again.of_traces, first=first)
+    store, names = PostgresVersions(engine), again.of_traces
+    return VersionLaws(store, again.rows, rule, signals=names, first=first, edition=edition)
 
 
 def done(body: Callable[[], object]) -> Callable[[], None]:
@@ -147,7 +150,8 @@ def duties_of(
 ) -> list[Duty]:
     """Return what one replica does for all, in the order of a turn; every write goes through *fenced*."""
     log_store = PostgresFoldStore(fenced)
-    versions = versions_of(fenced, rules)
+    refusals = refusals_of(settings)
+    versions = versions_of(fenced, rules, lambda: refusals.version)
     controller = Controller(log_store, rules, versions=versions)
     store = PostgresCheckpoints(fenced, group_id=settings.kafka.group_id, max_cohorts=settings.ingest.max_cohorts)
     alarms, models = PostgresAlarms(fenced), RewardRegistry(engine)

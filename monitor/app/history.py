@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -11,15 +11,18 @@ from sqlalchemy import Engine
 from monitor.app.leader import Duty
 from monitor.app.signals import signals_of
 from monitor.domain.history import HistoryRange
-from monitor.drift.history import StreamHistory, about, band_in, marks_of, points_of
+from monitor.domain.stream import StreamKey
+from monitor.drift.curve import Band
+from monitor.drift.history import HeldBand, StreamHistory, about, band_in, marks_of, points_of
 from monitor.drift.rollup import Bucket, BucketKey, roll_up
-from monitor.drift.stored import ActiveBaseline
+from monitor.drift.stored import HeldBaseline
 from monitor.postgres.rollups import PostgresRollups, Unread
 from monitor.postgres.views.history import PostgresHistory
 from monitor.settings.root import Settings
 from monitor.signals.set import SignalSet
 
 STEP_PLACES = 20_000  # of the log in one turn: what is behind is caught up in so many at a time
+MAX_KNOWN = 5000  # bands that are kept, of a stream in a baseline each
 PAUSE_SECONDS = 10.0  # between two steps where all is read: each writes every stream's row once
 
 
@@ -53,7 +56,7 @@ class StreamHistories:
     def __init__(self, engine: Engine, signals: SignalSet) -> None:
         self._store = PostgresHistory(engine)
         self._signals = signals
-        self._known: ActiveBaseline | None = None
+        self._known: dict[tuple[int, int, StreamKey], tuple[Band | None, str]] = {}
 
     @classmethod
     def of(cls, engine: Engine, settings: Settings) -> StreamHistories:
@@ -63,11 +66,10 @@ class StreamHistories:
         return self._store.knows(stream_id)
 
     def history(self, stream_id: int, chosen: HistoryRange, *, until: datetime | None) -> StreamHistory | None:
-        found = self._store.stored(stream_id, chosen, until, self._known)
+        found = self._store.stored(stream_id, chosen, until)
         if found is None:
             return None
-        self._known = found.active
-        band, unit = band_in(None if found.active is None else found.active.baseline, found.stream.key)
+        bands, unit = self._bands(found.held, found.stream.key)
         known_unit, meaning = about(self._signals, found.stream.key.signal)
         return StreamHistory(
             stream=found.stream,
@@ -78,7 +80,7 @@ class StreamHistories:
             until=found.until,
             width_seconds=chosen.width_seconds,
             points=points_of(found.buckets, chosen.width_seconds),
-            band=band,
+            bands=bands,
             marks=marks_of(
                 found.alarms,
                 found.baselines,
@@ -91,3 +93,16 @@ class StreamHistories:
             last=found.last,
             related=found.related,
         )
+
+    def _bands(self, held: Sequence[HeldBaseline], stream: StreamKey) -> tuple[tuple[HeldBand, ...], str]:
+        """Return the bands of *stream* and its unit; a baseline is read once for as long as nothing is added to it."""
+        if len(self._known) > MAX_KNOWN:
+            self._known.clear()
+        names = {one.baseline_id: (one.baseline_id, one.revision, stream) for one in held}
+        found = {number: self._known[name] for number, name in names.items() if name in self._known}
+        for number, baseline in self._store.laws([number for number in names if number not in found], stream):
+            found[number] = self._known[names[number]] = band_in(baseline, stream)
+        units = [found[one.baseline_id][1] for one in held if one.baseline_id in found]
+        told = [(one, found.get(one.baseline_id, (None, ""))[0]) for one in held]
+        bands = (HeldBand(one.baseline_id, one.since, one.until, band) for one, band in told if band is not None)
+        return tuple(bands), next((unit for unit in reversed(units) if unit), "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -51,10 +51,13 @@ def _receivers(settings: Settings) -> Iterator[Receiver]:
         posting = WebhookSender(url, signing, hook.timeout_seconds, _ca(key, hook))
         yield _receiver(name, "webhook", hook, posting.deliver, update=hook.update_seconds)
     for name, slack in notify.slack.items():
-        deliver, update = _slack(f"notify.slack.{name}", slack), slack.update_seconds
+        sender, update = _slack(f"notify.slack.{name}", slack), slack.update_seconds
         if update is None:
             update = BOT_UPDATE_SECONDS if slack.is_bot else POSTING_UPDATE_SECONDS
-        yield _receiver(name, "slack", slack, deliver, update=update, hears=EVERYTHING if slack.is_bot else POSTED)
+        told = _receiver(
+            name, "slack", slack, sender.deliver, update=update, hears=EVERYTHING if slack.is_bot else POSTED
+        )
+        yield replace(told, find=sender.find) if isinstance(sender, SlackBotSender) else told
     for name, pager in notify.pagerduty.items():
         key = f"notify.pagerduty.{name}"
         routing_key = secret_of(f"{key}.routing_key", pager.routing_key, pager.routing_key_file)
@@ -85,12 +88,12 @@ def _receiver(
     return Receiver(name, kind, rules, deliver, given.timeout_seconds)
 
 
-def _slack(key: str, given: SlackReceiver) -> Deliver:
+def _slack(key: str, given: SlackReceiver) -> SlackWebhookSender | SlackBotSender:
     if given.channel is None:
         url = secret_of(f"{key}.url", given.url, given.url_file)
-        return SlackWebhookSender(url, given.timeout_seconds, _ca(key, given)).deliver
+        return SlackWebhookSender(url, given.timeout_seconds, _ca(key, given))
     token = secret_of(f"{key}.token", given.token, given.token_file)
-    return SlackBotSender(token, given.channel, given.timeout_seconds, given.api, _ca(key, given)).deliver
+    return SlackBotSender(token, given.channel, given.timeout_seconds, given.api, _ca(key, given))
 
 
 def _mail(key: str, given: MailReceiver) -> MailSender:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from monitor.app.signals import refusal_model_of
+from monitor.app.signals import refusal_model_of, refusals_of
 from monitor.app.temperature import ScorerTemperatures
 from monitor.domain.job import Action
 from monitor.errors import InvalidInput
@@ -22,6 +22,8 @@ from monitor.runs.result import RewardResult
 from monitor.settings.policy import AnsweringServerSettings
 from monitor.settings.refusal import RefusalSettings
 from monitor.settings.root import Settings
+from monitor.signals.refusal import CurrentRefusals
+from monitor.signals.refusal.learned import LearnedRefusal
 from monitor.signals.refusal.observers import weights_file
 from monitor.signals.refusal.weights import WEIGHTS_FILE
 
@@ -65,7 +67,7 @@ class PolicyMaterial:
             asked=self._texts.asked(folder / ASKED_FILE, job_id, limit=prompts) if prompts else None,
             feedback=self._feedback(folder) if action is Action.KTO else None,
             suites=copy_suites(folder, {**PACKAGED, **self._settings.probes.suites}),
-            refusals=refusal_reader_of(folder, self._settings.signals.refusal),
+            refusals=refusal_reader_of(folder, self._settings.signals.refusal, refusals_of(self._settings)),
             champion_server=_server(policy.champion_server),
             candidate_server=_server(policy.candidate_server),
         )
@@ -77,9 +79,13 @@ class PolicyMaterial:
         return found
 
 
-def refusal_reader_of(folder: Path, settings: RefusalSettings) -> RefusalReader:
-    """Return who reads refusals in a run, as it reads those of production; weights in a file go into *folder*."""
-    model = refusal_model_of(settings)
+def refusal_reader_of(folder: Path, settings: RefusalSettings, current: CurrentRefusals | None = None) -> RefusalReader:
+    """Return who reads refusals in a run, as it reads those of production; weights in a file go into *folder*.
+
+    *current* is whoever reads them there now; None: whom the settings name.
+    """
+    promoted = None if current is None else current.file
+    model = refusal_model_of(settings) if promoted is None else LearnedRefusal(promoted)
     if settings.is_folder:
         assert isinstance(settings.model, Path)
         sha256, read = artifact_sha256(settings.model), settings.classifier
@@ -92,7 +98,7 @@ def refusal_reader_of(folder: Path, settings: RefusalSettings) -> RefusalReader:
             batch_tokens=read.batch_tokens,
         )
         return RefusalReader(version=model.version, threshold=model.threshold, folder=told)
-    source, weights = weights_file(str(settings.model)), None
+    source, weights = promoted or weights_file(str(settings.model)), None
     if source is not None:
         target = folder / WEIGHTS_FILE
         shutil.copyfile(source, target)

@@ -14,12 +14,14 @@ from monitor.app.estimates import estimates_of
 from monitor.app.explaining import AlarmPages
 from monitor.app.history import StreamHistories
 from monitor.app.labels import LabelIntake
-from monitor.app.letters import NewestLetters
+from monitor.app.letters import LetterDesk, NewestLetters
 from monitor.app.notifying import Notified
+from monitor.app.preferences import PreferenceSets
 from monitor.app.probes import probe_reports_of
+from monitor.app.reference import Reasks
 from monitor.app.release import Released
 from monitor.app.retraining import agreement_of, job_service_of
-from monitor.app.review import reviews_of
+from monitor.app.review import ReviewDesk, reviews_of
 from monitor.app.rules import controller_rules_of
 from monitor.app.signal_rows import SignalRows
 from monitor.app.signals import signals_of
@@ -28,7 +30,6 @@ from monitor.drift.heatmap import Heatmaps
 from monitor.drift.moved import MovedDays
 from monitor.drift.status import Streams
 from monitor.ingest.limits import limits_of
-from monitor.own.failures import Failures
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.credentials import PostgresCredentials
 from monitor.postgres.days import PostgresDays
@@ -36,6 +37,7 @@ from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.kept_answers import PostgresKeptAnswers
 from monitor.postgres.labels import PostgresLabels
 from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.signal_troubles import PostgresSignalTroubles
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.audit import PostgresAuditLog
 from monitor.postgres.views.console import PostgresConsole
@@ -53,7 +55,6 @@ def ports_of(
     *,
     kafka_lag: Callable[[], int | None] = lambda: None,
     counts: LabelCounts | None = None,
-    failures: Failures | None = None,
 ) -> Ports:
     """Return what the console, the API and the commands read and change."""
     streams = PostgresStreams(engine, signals_of(settings))
@@ -88,7 +89,11 @@ def ports_of(
         credentials=PostgresCredentials(engine),
         histories=StreamHistories.of(engine, settings),
         letters=NewestLetters.of(settings.kafka),
-        signals=SignalRows(settings, failures or Failures()),
+        letter_desk=LetterDesk(engine, settings.kafka),
+        queue=ReviewDesk(engine, settings.review),
+        preferences=PreferenceSets(engine, settings),
+        reasks=Reasks(engine, settings.drift.reference),
+        signals=SignalRows(settings, PostgresSignalTroubles(engine).troubles),
         labels=LabelIntake(PostgresLabels(engine), limits_of(settings.ingest), lambda: datetime.now(UTC), counts),
     )
 

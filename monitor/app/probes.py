@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from monitor.app.leader import Duty
 from monitor.app.reference import reference_of
-from monitor.app.signals import refusal_model_of
+from monitor.app.signals import refusals_of
 from monitor.app.temperature import ScorerTemperatures
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message
@@ -106,7 +106,7 @@ def probing(settings: Settings, engine: Engine, *, scorer: SharedScorer, metrics
             suites_of(probes),
             rules=rules_of(probes),
             wins=Wins(score, lambda: scorer.current() is not None, ScorerTemperatures(engine, settings.rewards)),
-            refusals=refusal_model_of(settings.signals.refusal),
+            refusals=refusals_of(settings),
             metrics=metrics,
         )
         yield [

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 
 from sqlalchemy import Engine
 
 from monitor.app.leader import Duty
+from monitor.domain.order import Actor
 from monitor.domain.score import Reward
 from monitor.domain.trace import Message
 from monitor.drift.comparison import Comparison
 from monitor.drift.control import ControlStream
-from monitor.drift.reask import PairTolerance
+from monitor.drift.reask import MEASURES, PairTolerance
 from monitor.drift.reasker import Reasker, ReaskMetrics, ReaskRules
+from monitor.errors import InvalidSetting
 from monitor.postgres.reask import PostgresReask
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.reference.http import HttpReference, ReferenceEndpoint
@@ -46,6 +49,20 @@ def reference_of(
 
 def store_of(settings: ReferenceSettings, engine: Engine) -> PostgresReask:
     return PostgresReask(engine, daily_requests=settings.daily_requests, daily_tokens=settings.daily_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Reasks:
+    """`web.routes.alarm.Reasks`, and the command's."""
+
+    engine: Engine
+    settings: ReferenceSettings
+
+    def reask(self, alarm_id: int, *, actor: Actor) -> int:
+        if self.settings.endpoint is None:
+            raise InvalidSetting("drift.reference.endpoint is not set: name a server of the released policy there")
+        store_of(self.settings, self.engine).request(alarm_id, signals=MEASURES, actor=actor)
+        return self.settings.max_prompts
 
 
 RELEASE_SECONDS = 10.0

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import Engine
 
 from monitor.app.leader import Duty
+from monitor.app.refusals import adopt_weights
 from monitor.app.retraining import releases_of
 from monitor.app.rules import wait_of
 from monitor.domain.alarm import Severity
@@ -128,6 +129,7 @@ def adopt_given_models(engine: Engine, settings: Settings) -> None:
     Raises `InvalidSetting` where a model is wanted and none is named, or one is named that cannot be used.
     """
     models, releases = RewardRegistry(engine), releases_of(engine, settings)
+    adopt_weights(settings, models, releases)
     if settings.rewards.backend == "huggingface" and models.champion_version() is None:
         artifact = _given_ensemble(settings)
         if releases.adopt(artifact, by=_BY):

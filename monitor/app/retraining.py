@@ -12,6 +12,7 @@ from math import inf
 from sqlalchemy import Engine
 
 from monitor.app.policy import PolicyMaterial
+from monitor.app.refusals import no_weights
 from monitor.app.rules import null_rule_of, verdicts_of
 from monitor.app.temperature import ScorerTemperatures
 from monitor.drift.rescore import RescoredBaselines
@@ -20,6 +21,7 @@ from monitor.labels.pairs import PairRules
 from monitor.postgres.agreement import PostgresAgreement
 from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.preferences import PostgresPreferences
+from monitor.postgres.refusal_rows import PostgresRefusalRows
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.work import PostgresTransactions
 from monitor.retraining.dispatcher import Dispatcher
@@ -100,7 +102,14 @@ def pair_rules_of(settings: Settings) -> PairRules:
 
 def job_service_of(engine: Engine, settings: Settings) -> JobService:
     begin, raters = PostgresTransactions(engine, pair_rules_of(settings)), agreement_of(engine, settings).raters
-    return JobService(begin, releases_of(engine, settings), settings.retrain, raters, verdicts=verdicts_of(settings))
+    return JobService(
+        begin,
+        releases_of(engine, settings),
+        settings.retrain,
+        raters,
+        verdicts=verdicts_of(settings),
+        no_weights=no_weights(settings),
+    )
 
 
 def releases_of(engine: Engine, settings: Settings) -> Releases:
@@ -119,6 +128,7 @@ def dispatcher_of(engine: Engine, settings: Settings, *, owner: str) -> Dispatch
         baseline=PostgresBaselineTraces(engine),
         registry=RewardRegistry(engine),
         policy=PolicyMaterial(engine, settings),
+        refusals=PostgresRefusalRows(engine),
         scored_tokens=settings.rewards.max_tokens,
     )
     return Dispatcher(

@@ -7,7 +7,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import Engine
 
-from monitor.domain.review import SelectionPlan, drawing_key
+from monitor.domain.review import ReviewStatus, SelectionPlan, drawing_key
 from monitor.observe.selection import SelectionRule
 from monitor.postgres.review import PostgresReviews
 from monitor.postgres.review_files import PostgresReviewFiles
@@ -49,9 +49,19 @@ def reviews_of(engine: Engine, settings: ReviewSettings) -> BlindReviews:
     return BlindReviews(PostgresReviews(engine, rules), rules.key)
 
 
-def review_files_of(engine: Engine, settings: ReviewSettings) -> PostgresReviewFiles:
-    """Return the queue as files for other tools use it."""
-    return PostgresReviewFiles(engine, queue_rules_of(settings))
+class ReviewDesk:
+    """`web.routes.queue.Queue`, and the commands': how the queue stands, and its items for other tools."""
+
+    def __init__(self, engine: Engine, settings: ReviewSettings) -> None:
+        files = PostgresReviewFiles(engine, queue_rules_of(settings))
+        self.export, self.take_all = files.export, files.take_all
+        self._items = PostgresReviewItems(engine)
+        self._plans = PostgresPlans(engine, SelectionPlan())
+        self._daily_budget = settings.daily_budget
+
+    def status(self) -> ReviewStatus:
+        items = self._items
+        return ReviewStatus(items.counts(), items.answers(), self._plans.latest(), self._daily_budget)
 
 
 def queue_rules_of(settings: ReviewSettings) -> QueueRules:

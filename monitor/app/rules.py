@@ -31,6 +31,7 @@ from monitor.observe.texts import TextRule
 from monitor.retraining.cause import Verdicts
 from monitor.runs.action import ACTIONS
 from monitor.runs.policy import POLICY
+from monitor.runs.refusal import REFUSAL
 from monitor.settings.root import Settings
 from monitor.signals.set import SignalSet
 from monitor.signals.user_feedback import FEEDBACK
@@ -75,8 +76,8 @@ def require_texts(settings: Settings) -> None:
         actions = [("rules", rule.action) for rule in retrain.rules]
         actions += [("periodic", rule.action) for rule in retrain.periodic]
         for name, action in actions:
-            if ACTIONS[action].result.role == POLICY:
-                wanted = f"{action} is trained and judged on stored prompts"
+            if ACTIONS[action].result.role in {POLICY, REFUSAL}:
+                wanted = f"{action} is trained and judged on stored texts"
                 raise InvalidSetting(f"retrain.{name}: {wanted}, and {found} stores none")
     less = {
         "review": "nothing can be shown" if keep == "none" else "what is drawn for review keeps its texts",

@@ -1,11 +1,12 @@
-"""The signals as operators see them: what each means, where it comes from, and how often it failed here."""
+"""The signals as operators see them: what each means, where it comes from, and in which worker it fails."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 from monitor.app.signals import signals_of
 from monitor.domain.signal import Signal
-from monitor.domain.view import SignalRow
-from monitor.own.failures import Failures, Trouble
+from monitor.domain.view import SignalRow, WorkerTrouble
 from monitor.settings.root import Settings
 from monitor.signals.table import OPTIONAL_SIGNALS, TRACE_SIGNALS
 
@@ -14,19 +15,22 @@ def own_names(settings: Settings) -> list[str]:
     return [own.name for own in settings.signals.own]
 
 
-class SignalRows:
-    """Every signal that there is; what failed is told of this process alone."""
+Troubles = Callable[[], Mapping[str, Sequence[WorkerTrouble]]]
 
-    def __init__(self, settings: Settings, failures: Failures) -> None:
-        self._signals, self._failures = signals_of(settings), failures
+
+class SignalRows:
+    """Every signal that there is, and what *troubles* says of the own ones."""
+
+    def __init__(self, settings: Settings, troubles: Troubles = dict) -> None:
+        self._signals, self._troubles = signals_of(settings), troubles
         self._own = {own.name: own.source for own in settings.signals.own}
 
     def signals(self) -> tuple[SignalRow, ...]:
-        troubles = self._failures.troubles()
+        troubles = self._troubles() if self._own else {}
         every = {signal.name: signal for signal in (*TRACE_SIGNALS, *OPTIONAL_SIGNALS, *self._signals.known.values())}
-        return tuple(self._row(signal, troubles.get(signal.name, Trouble(0, ""))) for signal in every.values())
+        return tuple(self._row(signal, tuple(troubles.get(signal.name, ()))) for signal in every.values())
 
-    def _row(self, signal: Signal, trouble: Trouble) -> SignalRow:
+    def _row(self, signal: Signal, troubles: tuple[WorkerTrouble, ...]) -> SignalRow:
         return SignalRow(
             name=signal.name,
             kind=signal.kind,
@@ -35,8 +39,8 @@ class SignalRows:
             origin=self._origin(signal),
             is_on=signal.name in self._signals.known,
             version=self._signals.versions.get(signal.name),
-            failures=trouble.failures,
-            last_failure=trouble.last or None,
+            failures=sum(trouble.failures for trouble in troubles),
+            troubles=troubles,
         )
 
     def _origin(self, signal: Signal) -> str:

@@ -24,7 +24,7 @@ from monitor.settings.refusal import RefusalSettings
 from monitor.settings.root import Settings
 from monitor.settings.signals import SignalSettings
 from monitor.signals.cost import Price
-from monitor.signals.refusal import FULL_REFUSAL, REFUSAL, REFUSAL_JUDGED, RefusalModel
+from monitor.signals.refusal import FULL_REFUSAL, REFUSAL, REFUSAL_JUDGED, CurrentRefusals, RefusalModel
 from monitor.signals.refusal.observers import RefusalObservers, refusal_model, uncovered_answers
 from monitor.signals.set import BatchObserver, SignalSet, choose
 from monitor.telemetry.answers import AnswerCounts, Registry
@@ -44,7 +44,8 @@ def signals_of(settings: Settings, failures: Failures | None = None) -> SignalSe
     )
     observers: dict[Signal, BatchObserver] = dict(chosen.observers)
     refusal = settings.signals.refusal
-    read = refusal_observers_of(refusal)
+    observed = RefusalObservers(refusals_of(settings).pinned)
+    read = {REFUSAL: observed.refusal, FULL_REFUSAL: observed.full_refusal}
     observers |= {signal: observe for signal, observe in read.items() if signal in observers}
     if refusal.is_folder and read.keys() & observers.keys():
         refusal_model_of(refusal)  # a label that the folder does not have stops the start
@@ -65,16 +66,19 @@ def _name_unpriced(model: str) -> None:
     log.warning("model_without_price", policy_model=model, hint="signals.prices has no pattern that fits it")
 
 
+def refusals_of(settings: Settings) -> CurrentRefusals:
+    """Return who says that an answer refuses, in this process on this database: one for all who read."""
+    return _current(settings.signals.refusal, settings.postgres.url.get_secret_value())
+
+
 @cache
-def refusal_observers_of(settings: RefusalSettings) -> Mapping[Signal, BatchObserver]:
-    """Return what observes each signal of refusals, by one reading of a batch."""
-    observers = RefusalObservers(partial(refusal_model_of, settings))
-    return {REFUSAL: observers.refusal, FULL_REFUSAL: observers.full_refusal}
+def _current(settings: RefusalSettings, _database: str) -> CurrentRefusals:
+    return CurrentRefusals(partial(refusal_model_of, settings))
 
 
 @cache
 def refusal_model_of(settings: RefusalSettings) -> RefusalModel:
-    """Return who says that an answer refuses."""
+    """Return whom the settings name."""
     if not settings.is_folder:
         return refusal_model(str(settings.model))
     assert isinstance(settings.model, Path)
@@ -100,7 +104,7 @@ def refusal_judge_of(settings: Settings) -> Judge | None:
 
 def count_answers(settings: Settings, registry: Registry) -> None:
     """Export what becomes of answers that are judged, and how many the refusal model cannot read."""
-    counts = AnswerCounts(registry, lambda: uncovered_answers(refusal_model_of(settings.signals.refusal)))
+    counts = AnswerCounts(registry, lambda: uncovered_answers(refusals_of(settings).pinned()))
     count_judgements(settings, counts.count_judged)
 
 

@@ -28,6 +28,7 @@ from monitor.app.ports import ports_of
 from monitor.app.probes import probing
 from monitor.app.processing import MadeParts, processor_of
 from monitor.app.reference import asking_again
+from monitor.app.refusals import followed_of, no_weights
 from monitor.app.release import adopt_given_models, release_duties
 from monitor.app.requirements import require_extras
 from monitor.app.retraining import dispatcher_of, job_service_of
@@ -35,7 +36,7 @@ from monitor.app.review import selection_of
 from monitor.app.rules import controller_rules_of, observe_rules_of, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
 from monitor.app.signal_rows import own_names
-from monitor.app.signals import count_answers, refusal_model_of, signals_of
+from monitor.app.signals import count_answers, refusals_of, signals_of
 from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
 from monitor.drift.reask import PairTolerance
@@ -51,6 +52,7 @@ from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.leader import Leadership
 from monitor.postgres.migrate import require_current
 from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.signal_troubles import PostgresSignalTroubles
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.retraining.dispatcher import Step
 from monitor.retraining.launchers import launcher_of
@@ -80,9 +82,10 @@ DISPATCH_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
 LEADER_TURN_SECONDS = 60.0  # a leader that takes longer hangs; its lease is over before
 LEAVE_SECONDS = 5.0  # past the drain
+TROUBLE_SECONDS = 5.0  # between two words on which own signals fail here
 ANCHOR_SECONDS = 2.0  # between two looks at whether the anchor set is due
 WORKER, CONTROLLER, DISPATCHER, REWARDS, WEB = "worker", "controller", "dispatcher", "rewards", "web"
-ANCHOR, SHADOW = "anchor", "shadow"
+ANCHOR, SHADOW, SIGNALS, REFUSALS = "anchor", "shadow", "signals", "refusals"
 log = structlog.get_logger(__name__)
 
 
@@ -105,6 +108,17 @@ def http_scorer_of(rewards: RewardsSettings) -> HttpScorer:
     return HttpScorer(ensemble)
 
 
+def optional_parts_of(settings: Settings) -> list[str]:
+    """Return the parts of a daemon that only some settings want."""
+    wanted = {
+        ANCHOR: settings.rewards.is_anchored,
+        SHADOW: is_shadowed(settings),
+        SIGNALS: bool(settings.signals.own),
+        REFUSALS: no_weights(settings) is None,
+    }
+    return [part for part, is_wanted in wanted.items() if is_wanted]
+
+
 class Daemon:
     """Worker, controller candidate, dispatcher and web in one process.
 
@@ -115,8 +129,7 @@ class Daemon:
         require_extras(settings)
         require_embeddable(settings)
         self.settings = settings
-        more = [ANCHOR] * settings.rewards.is_anchored + [SHADOW] * is_shadowed(settings)
-        self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *more, WEB))
+        self.health = Health((WORKER, CONTROLLER, DISPATCHER, REWARDS, *optional_parts_of(settings), WEB))
         self.port = 0
         self._registry = _registry(settings.web.public_url)
         leader_seconds = FRESH_SECONDS + settings.drift.fold_seconds
@@ -135,6 +148,7 @@ class Daemon:
         with transaction(self._engine) as connection:
             require_current(connection)
         self._models = RewardRegistry(self._engine)
+        self._refusals = followed_of(settings, self._models)
         self._scorer = (
             http_scorer_of(settings.rewards)
             if settings.rewards.backend == "http"
@@ -157,6 +171,7 @@ class Daemon:
         """Serve until *stop* or the first failure; raises that failure after leaving in order."""
         if self.settings.rewards.backend == "huggingface":  # the first trace is scored; servers are waited for
             self._follow()
+        self._follow_refusals()
         web = self._open_web()
         parts = {
             WORKER: self._run_worker,
@@ -164,10 +179,16 @@ class Daemon:
             DISPATCHER: self._run_dispatcher,
             REWARDS: lambda: self._supervisor.repeat(REWARDS, self._follow, pause_seconds=FOLLOW_SECONDS),
         }
+        if self._refusals is not None:
+            parts[REFUSALS] = lambda: self._supervisor.repeat(
+                REFUSALS, self._follow_refusals, pause_seconds=FOLLOW_SECONDS
+            )
         if self.settings.rewards.is_anchored:
             parts[ANCHOR] = lambda: self._supervisor.repeat(ANCHOR, self._anchors.turn, pause_seconds=ANCHOR_SECONDS)
         if is_shadowed(self.settings):
             parts[SHADOW] = self._run_shadow
+        if self.settings.signals.own:
+            parts[SIGNALS] = self._tell_troubles
         try:
             self._supervisor.run(parts, stop)
         finally:
@@ -185,7 +206,6 @@ class Daemon:
                 self.settings,
                 kafka_lag=self._lag_records,
                 counts=self._metrics.labels,
-                failures=self._failures,
             ),
             health=self.health,
             registry=self._registry,
@@ -250,7 +270,7 @@ class Daemon:
         )
         again, tolerance = settings.drift.reference, PairTolerance(tolerances_of(settings))
         scorer, metrics = self._shared_scorer, self._reference_metrics
-        refusals = refusal_model_of(settings.signals.refusal)
+        refusals = refusals_of(settings).pinned()  # who asks again keeps to one, until the next start
         fresh_seconds = FRESH_SECONDS + settings.drift.fold_seconds
         shown = ProbeMetrics(self._registry, leader_seconds=fresh_seconds + SHOW_SECONDS)
         with (
@@ -286,12 +306,25 @@ class Daemon:
         finally:
             dispatcher.close()
 
+    def _tell_troubles(self) -> None:
+        worker, store = f"{socket.gethostname()}/{os.getpid()}", PostgresSignalTroubles(self._engine)
+
+        def turn() -> None:
+            store.tell(worker, self._failures.troubles())
+
+        self._supervisor.repeat(SIGNALS, turn, pause_seconds=TROUBLE_SECONDS)
+
     def _run_shadow(self) -> None:
         shadowing = shadowing_of(self.settings, self._engine, load=self._load, scorer=self._shared_scorer)
         try:
             self._supervisor.repeat(SHADOW, shadowing.turn, pause_seconds=SHADOW_SECONDS)
         finally:
             shadowing.close()
+
+    def _follow_refusals(self) -> None:
+        trouble = None if self._refusals is None else self._refusals.follow()
+        if trouble is not None:
+            raise Unavailable(trouble, plain="the promoted refusal model cannot be used; the one before it reads")
 
     def _follow(self) -> None:
         if self.settings.rewards.backend == "none":

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.database import open_database, operator
 from monitor.cli.desk import open_desk
 from monitor.cli.table import alarm_lines, incident_lines, incident_table, stored_alarm_table
 from monitor.cli.terminal import MAX_NUMBER, say, show_json, show_table
 from monitor.domain.alarm import AlarmState
 from monitor.domain.order import AlarmOrder
-from monitor.errors import InvalidSetting, NotFound
+from monitor.errors import NotFound
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -82,15 +81,9 @@ def alarms_reopen(alarm_id: AlarmNumber, *, note: Note = "") -> None:
 @alarms.command("reask")
 def alarms_reask(alarm_id: AlarmNumber) -> None:
     """Let the leader ask the released policy an alarm's prompts again, or more of them."""
-    from monitor.app.reference import store_of
-    from monitor.drift.reask import MEASURES
-
-    with open_database() as (engine, settings):
-        reference = settings.drift.reference
-        if reference.endpoint is None:
-            raise InvalidSetting("drift.reference.endpoint is not set: name a server of the released policy there")
-        store_of(reference, engine).request(alarm_id, signals=MEASURES, actor=operator())
-    say(f"alarm {alarm_id}: up to {reference.max_prompts} more prompts are asked; `alarms show` tells the verdict")
+    with open_desk() as desk:
+        most = desk.reask(alarm_id)
+    say(f"alarm {alarm_id}: up to {most} more prompts are asked; `alarms show` tells the verdict")
 
 
 @incidents.command("list")

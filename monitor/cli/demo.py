@@ -284,7 +284,8 @@ class Story:
         )
         pairs = [encode_preference(pair) for pair in script.new_pairs(now)]
         self._stage.player.play(script.PREFERENCES_TOPIC, pairs, per_second=1e9)
-        self._stage.play("drifted traffic", drifted, script.DRIFTED_RECORDS, until=lambda: bool(self._stage.alerts()))
+        rate, seen = script.DRIFTED_PER_SECOND, lambda: bool(self._stage.alerts())
+        self._stage.play("drifted traffic", drifted, script.DRIFTED_RECORDS, per_second=rate, until=seen)
         self._stage.until(lambda: bool(self._stage.alerts()), FOLD_SECONDS, "an alarm")
         self._stage.settle()
         self._stage.heading("7. The incident")

@@ -40,9 +40,16 @@ class Stage:
         self.player: Player
         self.stop: threading.Event
         self.failure: BaseException | None = None  # of a part that runs in a thread
+        self._played = 0  # records of traces
 
     def play(
-        self, what: str, records: Iterable[bytes], total: int, *, until: Callable[[], bool] = lambda: False
+        self,
+        what: str,
+        records: Iterable[bytes],
+        total: int,
+        *,
+        per_second: float | None = None,
+        until: Callable[[], bool] = lambda: False,
     ) -> None:
         from monitor.demo import script
 
@@ -54,10 +61,10 @@ class Stage:
                 self.check()
                 return until()
 
-            self.player.play(
+            self._played += self.player.play(
                 script.TRACES_TOPIC,
                 records,
-                per_second=script.PER_SECOND,
+                per_second=per_second or script.PER_SECOND,
                 until=ended,
                 played=lambda sent: bar.update(task, completed=sent),
             )
@@ -77,15 +84,12 @@ class Stage:
         ]
 
     def settle(self) -> None:
-        """Wait until what was played is stored and folded: the counts stand still over two seconds."""
-        seen, since = -1, time.monotonic()
+        """Wait until every record that was played is stored, as what it is, and folded; nothing may trickle beside."""
 
         def settled() -> bool:
-            nonlocal seen, since
-            overview = self.ports.overview.overview()
-            if overview.traces != seen or overview.fold_lag_traces:
-                seen, since = overview.traces, time.monotonic()
-            return time.monotonic() - since > 2.0
+            seen = self.ports.overview.overview()
+            stored = seen.traces + seen.duplicates + sum(seen.dead_letters.values()) + sum(seen.skipped.values())
+            return stored >= self._played and not seen.fold_lag_traces
 
         self.until(settled, FOLD_SECONDS, "the traffic to be stored and folded")
 

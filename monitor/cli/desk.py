@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from monitor.access.credential import Credential
 from monitor.cli.server import chosen
 from monitor.domain.alarm import AlarmState, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
@@ -15,11 +17,15 @@ from monitor.domain.baseline import BaselineQuery, TraceWindow
 from monitor.domain.erasure import Erasure, ErasureSubject
 from monitor.domain.incident import Incident, IncidentDetail
 from monitor.domain.job import Action, Job, PlannedStart
-from monitor.domain.order import AlarmOrder, JobOrder
+from monitor.domain.order import AlarmOrder, JobOrder, Role
 from monitor.domain.release import Announcement, Bake
+from monitor.domain.review import ReviewStatus
 from monitor.domain.shadow import Shadow
 from monitor.domain.stream import StreamStatus
 from monitor.domain.view import BaselineSummary, JobDetail
+from monitor.notify.notice import ReceiverStatus
+from monitor.review.exchange import Exported, Imported, Read
+from monitor.runs.artifact import HashedFile
 from monitor.runs.model import ModelDetail, ModelQuery, RegisteredModel
 
 if TYPE_CHECKING:
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from monitor.drift.preview import FreezePreview
     from monitor.drift.summary import BaselineLaws
     from monitor.labels.agreement import AgreementReport
+    from monitor.labels.card import StoredSet
     from monitor.labels.report import LabelReport
     from monitor.probes.report import SuiteReport
 
@@ -40,6 +47,12 @@ class FollowedJob:
     detail: JobDetail
     bake: Bake | None
     shadow: Shadow | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    token: str  # the secret; it is told this once
+    kept: Credential
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +99,17 @@ class Desk(Protocol):
     def estimates(self, signal: str) -> Sequence[LabelReport]: ...
     def agreement(self) -> AgreementReport: ...
     def probes(self) -> Sequence[SuiteReport]: ...
+    def reask(self, alarm_id: int) -> int: ...
+    def receivers(self) -> Sequence[ReceiverStatus]: ...
+    def review_status(self) -> ReviewStatus: ...
+    def review_items(self, *, every: bool, limit: int) -> Sequence[Exported]: ...
+    def take_answers(self, answers: Read) -> Imported: ...
+    def preference_sets(self, *, limit: int) -> Sequence[StoredSet]: ...
+    def preference_set(self, sha256_start: str) -> StoredSet: ...
+    def export_preferences(self, file: Path, sha256_start: str | None) -> HashedFile: ...
+    def create_token(self, name: str, role: Role, days: int | None) -> NewToken: ...
+    def credentials(self, *, ended: bool, limit: int) -> Sequence[Credential]: ...
+    def revoke(self, credential_id: int) -> None: ...
     def erase(self, subject: ErasureSubject, *, dry_run: bool) -> Erasure: ...
     def erasures(self, *, limit: int) -> Sequence[Erasure]: ...
 

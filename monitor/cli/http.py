@@ -62,7 +62,8 @@ class Api:
     def post(self, path: str, body: Mapping[str, object] | None = None) -> Any:
         """Ask for a change; sent again where no answer came, and made once all the same."""
         headers = {"Idempotency-Key": str(uuid4()), "X-Requested-With": "rlhf-monitor"}
-        return self._ask("POST", path, json=body or {}, headers=headers).json()
+        answer = self._ask("POST", path, json=body or {}, headers=headers)
+        return answer.json() if answer.content else None
 
     def greet(self) -> None:
         """Raise where the server does not know the token, or is of another release."""

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitor.access.credential import Credential
 from monitor.cli.database import operator
-from monitor.cli.desk import FollowedJob, Unwatched
+from monitor.cli.desk import FollowedJob, NewToken, Unwatched
 from monitor.domain.alarm import AlarmState, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.baseline import BaselineQuery, TraceWindow
 from monitor.domain.erasure import Erasure, ErasureSubject
 from monitor.domain.incident import Incident, IncidentDetail
 from monitor.domain.job import Action, Job, PlannedStart
-from monitor.domain.order import AlarmOrder, JobOrder
+from monitor.domain.order import AlarmOrder, JobOrder, Role
 from monitor.domain.release import Announcement
+from monitor.domain.review import ReviewStatus
 from monitor.domain.stream import StreamStatus
 from monitor.domain.view import BaselineSummary
+from monitor.notify.notice import ReceiverStatus
+from monitor.review.exchange import Exported, Imported, Read
+from monitor.runs.artifact import HashedFile
 from monitor.runs.model import ModelDetail, ModelQuery, RegisteredModel
 from monitor.settings.root import Settings
 
@@ -26,6 +32,8 @@ if TYPE_CHECKING:
 
     from monitor.app.baselines import Baselines
     from monitor.app.erasure import Erasing
+    from monitor.app.preferences import PreferenceSets
+    from monitor.app.review import ReviewDesk
     from monitor.drift.correlation import RewardCorrelation
     from monitor.drift.explain import Explanation
     from monitor.drift.moved import MovedStreams
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
     from monitor.drift.status import Streams
     from monitor.drift.summary import BaselineLaws
     from monitor.labels.agreement import AgreementReport
+    from monitor.labels.card import StoredSet
     from monitor.labels.report import LabelReport
     from monitor.probes.report import SuiteReport
     from monitor.retraining.service import JobService
@@ -174,6 +183,52 @@ class LocalDesk:
 
         return probe_reports_of(self._engine, self._settings.probes).reports()
 
+    def reask(self, alarm_id: int) -> int:
+        from monitor.app.reference import Reasks
+
+        return Reasks(self._engine, self._settings.drift.reference).reask(alarm_id, actor=operator())
+
+    def receivers(self) -> Sequence[ReceiverStatus]:
+        from monitor.app.notifying import Notified
+
+        return Notified.of(self._engine, self._settings).receivers_told()
+
+    def review_status(self) -> ReviewStatus:
+        return self._review().status()
+
+    def review_items(self, *, every: bool, limit: int) -> Sequence[Exported]:
+        return [item for _, item in self._review().export(every=every, limit=limit, actor=operator())]
+
+    def take_answers(self, answers: Read) -> Imported:
+        return self._review().take_all(answers, actor=operator())
+
+    def preference_sets(self, *, limit: int) -> Sequence[StoredSet]:
+        return self._preferences().sets(limit=limit)
+
+    def preference_set(self, sha256_start: str) -> StoredSet:
+        return self._preferences().find(sha256_start)
+
+    def export_preferences(self, file: Path, sha256_start: str | None) -> HashedFile:
+        return self._preferences().export(file, sha256_start)
+
+    def create_token(self, name: str, role: Role, days: int | None) -> NewToken:
+        from monitor.access.credential import digest_of, new_secret
+        from monitor.postgres.credentials import PostgresCredentials
+
+        secret, lifetime = new_secret(), None if days is None else timedelta(days=days)
+        store = PostgresCredentials(self._engine)
+        return NewToken(secret, store.create_token(digest_of(secret.encode()), name, role, lifetime, by=operator()))
+
+    def credentials(self, *, ended: bool, limit: int) -> Sequence[Credential]:
+        from monitor.postgres.credentials import PostgresCredentials
+
+        return PostgresCredentials(self._engine).credentials(ended=ended, limit=limit)
+
+    def revoke(self, credential_id: int) -> None:
+        from monitor.postgres.credentials import PostgresCredentials
+
+        PostgresCredentials(self._engine).revoke(credential_id, by=operator())
+
     def erase(self, subject: ErasureSubject, *, dry_run: bool) -> Erasure:
         erasing = self._erasing()
         return erasing.count(subject, actor=operator()) if dry_run else erasing.erase(subject, actor=operator())
@@ -197,6 +252,16 @@ class LocalDesk:
         from monitor.app.retraining import job_service_of
 
         return job_service_of(self._engine, self._settings)
+
+    def _review(self) -> ReviewDesk:
+        from monitor.app.review import ReviewDesk
+
+        return ReviewDesk(self._engine, self._settings.review)
+
+    def _preferences(self) -> PreferenceSets:
+        from monitor.app.preferences import PreferenceSets
+
+        return PreferenceSets(self._engine, self._settings)
 
     def _erasing(self) -> Erasing:
         from monitor.app.erasure import Erasing

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from monitor.cli.alarm import AsJson
-from monitor.cli.database import open_database
+from monitor.cli.desk import open_desk
+from monitor.cli.server import refuse_remote
 from monitor.cli.table import receiver_table
 from monitor.cli.terminal import say, show_json, show_table
 from monitor.errors import NotFound
@@ -19,10 +20,8 @@ notify = typer.Typer(help="Who is told of incidents by the daemon itself.", no_a
 @notify.command("status")
 def notify_status(as_json: AsJson = False) -> None:
     """Show each receiver of the settings: when it last took a message, and what it has not taken."""
-    from monitor.app.notifying import Notified
-
-    with open_database() as (engine, settings):
-        found = Notified.of(engine, settings).receivers_told()
+    with open_desk() as desk:
+        found = desk.receivers()
     if as_json:
         show_json([asdict(one) for one in found])
     elif not found:
@@ -40,6 +39,7 @@ def notify_test(
     from monitor.notify.notice import Failed
     from monitor.settings.load import load_settings
 
+    refuse_remote("`notify test` sends from this machine")
     answers = send_test(load_settings(), receiver)
     if not answers:
         named = "no receiver" if receiver is None else f"no receiver {receiver!r}"

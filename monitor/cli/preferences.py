@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitor.cli.alarm import AsJson, Rows
-from monitor.cli.database import open_database
+from monitor.cli.desk import open_desk
 from monitor.cli.table import preference_set_table
 from monitor.cli.terminal import plain, say, show_json, show_table
 
 if TYPE_CHECKING:
-    from monitor.postgres.preference_sets import StoredSet
+    from monitor.labels.card import StoredSet
 
 preferences = typer.Typer(help="What runs have learnt from.", no_args_is_help=True)
 
@@ -23,10 +23,8 @@ preferences = typer.Typer(help="What runs have learnt from.", no_args_is_help=Tr
 @preferences.command("list")
 def preferences_list(limit: Rows = 20, *, as_json: AsJson = False) -> None:
     """Show the sets of pairs that runs were given, newest first."""
-    from monitor.postgres.preference_sets import PostgresPreferenceSets
-
-    with open_database() as (engine, _):
-        found = PostgresPreferenceSets(engine).sets(limit=limit)
+    with open_desk() as desk:
+        found = desk.preference_sets(limit=limit)
     if as_json:
         show_json([asdict(stored) for stored in found])
     elif not found:
@@ -40,10 +38,8 @@ def preferences_show(
     sha256: Annotated[str, typer.Argument(help="The set's hash, or how it begins.")], *, as_json: AsJson = False
 ) -> None:
     """Show a set's data card: what it holds, where that comes from, and what was left out."""
-    from monitor.postgres.preference_sets import PostgresPreferenceSets
-
-    with open_database() as (engine, _):
-        stored = PostgresPreferenceSets(engine).find(sha256)
+    with open_desk() as desk:
+        stored = desk.preference_set(sha256)
     if as_json:
         show_json(asdict(stored))
         return
@@ -59,16 +55,8 @@ def preferences_export(
     ] = None,
 ) -> None:
     """Write pairs to a file: the same bytes that a run was given, or those that a run would be given now."""
-    from monitor.app.retraining import pair_rules_of
-    from monitor.postgres.preference_sets import PostgresPreferenceSets
-    from monitor.postgres.preferences import PostgresPreferences
-
-    with open_database() as (engine, settings):
-        if sha256 is not None:
-            sets = PostgresPreferenceSets(engine)
-            written = sets.write(sets.find(sha256), file)
-        else:
-            written = PostgresPreferences(engine, pair_rules_of(settings)).export(file, file.with_suffix(".card.json"))
+    with open_desk() as desk:
+        written = desk.export_preferences(file, sha256)
     say(f"{file}: {written.rows} pairs, sha256 {written.sha256}")
 
 

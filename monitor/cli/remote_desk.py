@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+import msgspec
 from pydantic import TypeAdapter, ValidationError
 
-from monitor.cli.desk import FollowedJob, Unwatched
+from monitor.access.credential import Credential
+from monitor.cli.desk import FollowedJob, NewToken, Unwatched
 from monitor.cli.http import Api
 from monitor.domain.alarm import AlarmState, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
@@ -19,8 +24,9 @@ from monitor.domain.baseline import BaselineQuery, TraceWindow
 from monitor.domain.erasure import Erasure, ErasureSubject
 from monitor.domain.incident import Incident, IncidentDetail
 from monitor.domain.job import Action, Job, PlannedStart
-from monitor.domain.order import AlarmOrder, JobOrder
+from monitor.domain.order import AlarmOrder, JobOrder, Role
 from monitor.domain.release import Announcement
+from monitor.domain.review import ReviewStatus
 from monitor.domain.stream import StreamStatus
 from monitor.domain.view import BaselineSummary, JobDetail, SignalRow
 from monitor.drift.correlation import RewardCorrelation
@@ -30,11 +36,16 @@ from monitor.drift.preview import FreezePreview
 from monitor.drift.summary import BaselineLaws
 from monitor.errors import InvalidInput
 from monitor.labels.agreement import AgreementReport
+from monitor.labels.card import SetContent, StoredSet
 from monitor.labels.report import LabelReport
+from monitor.notify.notice import ReceiverStatus
 from monitor.probes.report import SuiteReport
+from monitor.review.exchange import Exported, Imported, Read, Returned, Taken, Unread
+from monitor.runs.artifact import HashedFile, file_sha256
 from monitor.runs.model import ModelDetail, ModelQuery, RegisteredModel
 
 ALL_ROWS = 1_000_000
+MOST_ANSWERS, MOST_BYTES = 1000, 1_000_000  # of one request that brings answers
 _Told = TypeVar("_Told")
 
 
@@ -147,12 +158,77 @@ class RemoteDesk:
     def signals(self) -> Sequence[SignalRow]:
         return read(list[SignalRow], self._api.rows("/signals", limit=ALL_ROWS))
 
+    def reask(self, alarm_id: int) -> int:
+        return read(int, self._api.post(f"/alarms/{alarm_id}/reask")["max_prompts"])
+
+    def receivers(self) -> Sequence[ReceiverStatus]:
+        return read(list[ReceiverStatus], self._api.rows("/notifications", limit=ALL_ROWS))
+
+    def review_status(self) -> ReviewStatus:
+        return read(ReviewStatus, self._api.get("/review/status"))
+
+    def review_items(self, *, every: bool, limit: int) -> Sequence[Exported]:
+        rows = self._api.rows("/review/items", limit=limit, all="true" if every else None)
+        return msgspec.convert(rows, list[Exported])
+
+    def take_answers(self, answers: Read) -> Imported:
+        outcomes, refusals = Counter[Taken](), []
+        readable = [one for one in answers if isinstance(one, Returned)]
+        for unread in (one for one in answers if isinstance(one, Unread)):
+            outcomes[Taken.REFUSED] += 1
+            refusals.append(f"{unread.place}: {unread.reason}")
+        for batch in _batches([msgspec.to_builtins(one) for one in readable]):
+            told = read(Imported, self._api.post("/review/import", {"answers": batch}))
+            outcomes.update(told.outcomes)
+            refusals += told.refusals
+        return Imported({outcome: outcomes[outcome] for outcome in Taken}, tuple(refusals))
+
+    def preference_sets(self, *, limit: int) -> Sequence[StoredSet]:
+        return read(list[StoredSet], self._api.rows("/preferences", limit=limit))
+
+    def preference_set(self, sha256_start: str) -> StoredSet:
+        return read(StoredSet, self._api.get(f"/preferences/{quote(sha256_start, safe='')}"))
+
+    def export_preferences(self, file: Path, sha256_start: str | None) -> HashedFile:
+        told = read(SetContent, self._api.get("/preferences/content", sha256=sha256_start))
+        file.write_text(told.lines, encoding="utf-8", newline="")
+        if told.card is not None:
+            file.with_suffix(".card.json").write_text(told.card, encoding="utf-8", newline="")
+        found = file_sha256(file)
+        if found != told.sha256:
+            raise InvalidInput(f"{file} hashes to {found}; the server exported {told.sha256}: export it again")
+        return HashedFile(str(file.resolve()), told.sha256, told.rows)
+
+    def create_token(self, name: str, role: Role, days: int | None) -> NewToken:
+        return read(NewToken, self._api.post("/tokens", {"name": name, "role": role, "days": days}))
+
+    def credentials(self, *, ended: bool, limit: int) -> Sequence[Credential]:
+        return read(list[Credential], self._api.rows("/tokens", limit=limit, ended="true" if ended else None))
+
+    def revoke(self, credential_id: int) -> None:
+        self._api.post(f"/tokens/{credential_id}/revoke")
+
     def erase(self, subject: ErasureSubject, *, dry_run: bool) -> Erasure:
         body = {"kind": subject.kind, "name": subject.name, "dry_run": dry_run}
         return read(Erasure, self._api.post("/erasures", body))
 
     def erasures(self, *, limit: int) -> Sequence[Erasure]:
         return read(list[Erasure], self._api.rows("/erasures", limit=limit))
+
+
+def _batches(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Yield *rows* in batches that one request may carry."""
+    batch: list[Any] = []
+    size = 0
+    for row in rows:
+        length = len(json.dumps(row))
+        if batch and (len(batch) == MOST_ANSWERS or size + length > MOST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(row)
+        size += length + 2
+    if batch:
+        yield batch
 
 
 def find(kind: type[_Told], answer: Any) -> _Told | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,8 +10,10 @@ from typing import Annotated
 import typer
 
 from monitor.cli.agreement import agreement
+from monitor.cli.alarm import AsJson
 from monitor.cli.database import open_database, operator
-from monitor.cli.terminal import complain, plain, say
+from monitor.cli.desk import open_desk
+from monitor.cli.terminal import complain, plain, say, show_json
 from monitor.domain.label import PREFERENCE
 from monitor.domain.review import Criteria
 from monitor.errors import InvalidInput, NotFound
@@ -35,15 +38,14 @@ Format = Annotated[Tool, typer.Option("--format", help="Whose files.")]
 
 
 @review.command("status")
-def review_status() -> None:
+def review_status(as_json: AsJson = False) -> None:
     """Show how many items wait, what was answered in a day, and how often a trace is drawn."""
-    from monitor.domain.review import SelectionPlan
-    from monitor.postgres.review_items import PostgresReviewItems
-    from monitor.postgres.review_plan import PostgresPlans
-
-    with open_database() as (engine, settings):
-        items, answers = PostgresReviewItems(engine).counts(), PostgresReviewItems(engine).answers()
-        plan = PostgresPlans(engine, SelectionPlan()).latest()
+    with open_desk() as desk:
+        found = desk.review_status()
+    if as_json:
+        show_json(asdict(found))
+        return
+    items, answers, plan = found.items, found.answers, found.plan
     say(f"items: {items['open']} open; of the last seven days {items['done']} done, {items['missing']} missing")
     say(f"answers in 24 hours: {', '.join(f'{count} {answer}' for answer, count in answers.items())}")
     if plan is None:
@@ -53,7 +55,7 @@ def review_status() -> None:
     if plan.disagreement_above is not None:
         above = f"where the reward models disagree by more than {plan.disagreement_above:.3g}"
         say(f"drawn: one trace in {1 / plan.disputed:.0f} {above}")
-    say(f"budget: {settings.review.daily_budget} items a day")
+    say(f"budget: {found.daily_budget} items a day")
 
 
 @review.command("refusals")
@@ -90,11 +92,10 @@ def review_export(
     limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_EXPORTED, help="Items at most.")] = 1000,
 ) -> None:
     """Write items to a file in which people judge them elsewhere: blind there too."""
-    from monitor.app.review import review_files_of
     from monitor.review.formats import FORMATS
 
-    with open_database() as (engine, settings):
-        items = list(review_files_of(engine, settings.review).export(every=every, limit=limit))
+    with open_desk() as desk:
+        items = desk.review_items(every=every, limit=limit)
     if not items:
         raise NotFound("there is no item to export: `review status` tells how many wait")
     try:
@@ -112,8 +113,7 @@ def review_import(
     tool: Format,
 ) -> None:
     """Take the answers out of a file; what was taken before changes nothing. Exit 1 where any was refused."""
-    from monitor.app.review import review_files_of
-    from monitor.postgres.review_files import Taken
+    from monitor.review.exchange import Taken
     from monitor.review.formats import FORMATS
 
     try:
@@ -121,21 +121,26 @@ def review_import(
     except OSError as error:
         raise InvalidInput(f"{file}: cannot be read: {error.strerror}") from None
     answers = FORMATS[tool].read(content)
-    with open_database() as (engine, settings):
-        files = review_files_of(engine, settings.review)
-        counts = files.take_all(answers, lambda reason: complain(f"{file}: {reason}"))
-    say(f"answers: {', '.join(f'{counts[outcome]} {outcome}' for outcome in Taken)}")
-    if counts[Taken.REFUSED]:
+    with open_desk() as desk:
+        done = desk.take_answers(answers)
+    for reason in done.refusals:
+        complain(f"{file}: {reason}")
+    say(f"answers: {', '.join(f'{done.outcomes[outcome]} {outcome}' for outcome in Taken)}")
+    if done.outcomes[Taken.REFUSED]:
         raise typer.Exit(1)
 
 
 @criteria.command("list")
-def criteria_list() -> None:
+def criteria_list(as_json: AsJson = False) -> None:
     """Show every version; the one in force is marked."""
     from monitor.postgres.review_criteria import PostgresCriteria
 
     with open_database() as (engine, _):
         versions = PostgresCriteria(engine).versions()
+    if as_json:
+        names = ("in_force", "created_at", "created_by")
+        show_json([asdict(known) | dict(zip(names, told, strict=True)) for known, *told in versions])
+        return
     for known, is_active, created_at, created_by in versions:
         in_force = ", in force" if is_active else ""
         say(f"{known.version}: {len(known.text)} characters, by {created_by} on {plain(created_at)}{in_force}")

@@ -27,9 +27,7 @@ from monitor.cli.tokens import tokens
 from monitor.cli.winrate import winrate
 
 # What no server can do for somebody; other commands say so where they come to it.
-HERE = frozenset(
-    {"run", "serve-rewards", "demo", "db", "doctor", "decode", "score", "backtest", "preferences", "tokens"}
-)
+HERE = frozenset({"run", "serve-rewards", "demo", "db", "doctor", "decode", "score", "backtest"})
 
 app = typer.Typer(
     name="rlhf-monitor",

@@ -20,10 +20,9 @@ def signals(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
     server = chosen()
     if server is None:
         from monitor.app.signal_rows import SignalRows
-        from monitor.own.failures import Failures
         from monitor.settings.load import load_settings
 
-        rows = SignalRows(load_settings(), Failures()).signals()
+        rows = SignalRows(load_settings()).signals()  # what fails is known to the daemon
     else:
         from monitor.cli.http import open_api
         from monitor.cli.remote_desk import RemoteDesk

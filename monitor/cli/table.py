@@ -23,7 +23,7 @@ from monitor.signals.input_shift import INPUT_SHIFT
 if TYPE_CHECKING:
     from monitor.drift.correlation import RewardCorrelation
     from monitor.drift.daily import Moved  # brings scipy, which takes seconds to import
-    from monitor.postgres.preference_sets import StoredSet
+    from monitor.labels.card import StoredSet
 
 MAX_PROGRESS_CHARACTERS = 90
 

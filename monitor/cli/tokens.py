@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monitor.cli.alarm import AsJson
-from monitor.cli.database import open_database, operator
+from monitor.cli.desk import open_desk
 from monitor.cli.table import moment
-from monitor.cli.terminal import cell, complain, say, show_json, show_table
+from monitor.cli.terminal import MAX_NUMBER, cell, complain, say, show_json, show_table
 from monitor.domain.order import Role
 from monitor.errors import InvalidInput
 
@@ -29,18 +28,14 @@ def create(
     days: Annotated[int, typer.Option("--days", min=0, max=3660, help="Until it ends; 0: never.")] = 90,
 ) -> None:
     """Make a token and print it, alone on stdout: it is told this once."""
-    from monitor.access.credential import digest_of, new_secret
     from monitor.access.person import MAX_NAME_CHARACTERS
-    from monitor.postgres.credentials import PostgresCredentials
 
     if not name.isprintable() or not 0 < len(name) <= MAX_NAME_CHARACTERS:
         raise InvalidInput(f"--name {name!r}: wanted 1 to {MAX_NAME_CHARACTERS} characters that can be printed")
-    secret = new_secret()
-    lifetime = timedelta(days=days) if days else None
-    with open_database() as (engine, _):
-        made = PostgresCredentials(engine).create_token(digest_of(secret.encode()), name, role, lifetime, by=operator())
-    complain(f"token {made.credential_id}, {role.value}, of {name!r}: {_end_of(made)}")
-    say(secret)
+    with open_desk() as desk:
+        made = desk.create_token(name, role, days or None)
+    complain(f"token {made.kept.credential_id}, {role.value}, of {name!r}: {_end_of(made.kept)}")
+    say(made.token)
 
 
 @tokens.command("list")
@@ -53,10 +48,8 @@ def list_all(
     """List tokens and sessions, the newest first; those of the settings are not among them."""
     from rich.table import Table
 
-    from monitor.postgres.credentials import PostgresCredentials
-
-    with open_database() as (engine, _):
-        found = PostgresCredentials(engine).credentials(ended=ended, limit=limit)
+    with open_desk() as desk:
+        found = desk.credentials(ended=ended, limit=limit)
     if as_json:
         show_json([asdict(one) for one in found])
         return
@@ -72,12 +65,10 @@ def list_all(
 
 
 @tokens.command("revoke")
-def revoke(number: Annotated[int, typer.Argument(min=1, help="As `tokens list` tells it.")]) -> None:
+def revoke(number: Annotated[int, typer.Argument(min=1, max=MAX_NUMBER, help="As `tokens list` tells it.")]) -> None:
     """End a token or a session; within five seconds no daemon takes it any more."""
-    from monitor.postgres.credentials import PostgresCredentials
-
-    with open_database() as (engine, _):
-        PostgresCredentials(engine).revoke(number, by=operator())
+    with open_desk() as desk:
+        desk.revoke(number)
     say(f"{number} is revoked")
 
 

@@ -14,7 +14,8 @@ from monitor.demo.traffic import DRIFTED, LAUNCH, NORMAL, traffic
 from monitor.domain.trace import Preference
 
 TRACES_TOPIC, PREFERENCES_TOPIC, DEAD_LETTERS_TOPIC = "traces", "preferences", "traces.dead-letters"
-PER_SECOND = 250.0
+PER_SECOND = 350.0
+DRIFTED_PER_SECOND = 200.0  # what is sent until the alarm is seen is work for those who wait for it
 TRICKLE_PER_SECOND = 20.0
 STEP = timedelta(seconds=2)  # between two traces, in their own time
 BASELINE_TRACES = 2000
@@ -35,7 +36,7 @@ SEED = 11
 POLICY_NAME = "assistant"
 POLICY_PAIRS = 200  # of people's, at least, before the policy is trained
 REPLAYED_PROMPTS = 300  # answers are drawn: of 100, two equal policies differ in length by 15% now and then
-BAKE_TRACES, BAKE_PER_SECOND = 400, 120.0
+BAKE_TRACES, BAKE_PER_SECOND = 400, 240.0
 WEBHOOK_SECRET = "demo"  # noqa: S105 - of a server that lives as long as the demo
 
 

@@ -12,6 +12,7 @@ class Action(StrEnum):
     REWARD_REFRESH = "reward_refresh"
     DPO = "dpo"  # of a policy, from preference pairs
     KTO = "kto"  # of a policy, from thumbs
+    REFUSAL_REFRESH = "refusal_refresh"  # of the model that reads refusals, from labels
 
 
 class JobState(StrEnum):

@@ -128,6 +128,16 @@ class Hand:
 
 
 @dataclass(frozen=True, slots=True)
+class ReviewStatus:
+    """How the queue stands."""
+
+    items: Mapping[str, int]  # by `ItemState`: the open ones, and the others of the last seven days
+    answers: Mapping[str, int]  # of the last day, by `Answer`
+    plan: SelectionPlan | None  # None until the leader has planned
+    daily_budget: int  # items
+
+
+@dataclass(frozen=True, slots=True)
 class TakenBack:
     """An answer that was undone: its item again, as it was shown."""
 

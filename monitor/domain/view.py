@@ -30,6 +30,15 @@ class Overview:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerTrouble:
+    """How often an own signal had no value in one process though asked for one, and why last."""
+
+    worker: str  # host and process
+    failures: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class SignalRow:
     """A signal as operators see it."""
 
@@ -40,8 +49,8 @@ class SignalRow:
     origin: str  # default, optional, another source, or an own one's
     is_on: bool
     version: str | None  # of an own one: the settings say it
-    failures: int  # traces for which an own one had no value though asked for one, in this process
-    last_failure: str | None
+    failures: int  # traces for which an own one had no value though asked for one, in the workers that run
+    troubles: tuple[WorkerTrouble, ...]  # the same by worker, the most failures first
 
 
 @dataclass(frozen=True, slots=True)

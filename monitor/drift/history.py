@@ -54,6 +54,16 @@ class HistoryMark:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldBand:
+    """What a baseline let expect of the stream for as long as it was the active one."""
+
+    baseline_id: int
+    since: datetime
+    until: datetime | None  # exclusive; None: it still holds
+    band: Band
+
+
+@dataclass(frozen=True, slots=True)
 class StreamHistory:
     stream: StreamName
     unit: str
@@ -63,7 +73,7 @@ class StreamHistory:
     until: datetime  # exclusive
     width_seconds: int  # of a point
     points: tuple[HistoryPoint, ...]  # oldest first; a stretch without observations has none
-    band: Band | None  # of the active baseline; None: it holds no law for the stream
+    bands: tuple[HeldBand, ...]  # oldest first; a baseline that held no law for the stream has none
     marks: tuple[HistoryMark, ...]  # oldest first
     first: datetime | None  # when the stream's first roll-up that is kept begins, and its last
     last: datetime | None
@@ -98,9 +108,9 @@ def wilson(rate: float, count: int) -> tuple[float, float]:
     return max(middle - room, 0.0), min(middle + room, 1.0)
 
 
-def band_in(baseline: Baseline | None, stream: StreamKey) -> tuple[Band | None, str]:
+def band_in(baseline: Baseline, stream: StreamKey) -> tuple[Band | None, str]:
     """Return the band of *stream* in *baseline* and its unit; None and nothing where it holds no law for it."""
-    law = None if baseline is None else baseline.get(stream.signal, stream.scorer_version)
+    law = baseline.get(stream.signal, stream.scorer_version)
     if law is None:
         return None, ""
     return (band_of(law, stream) if law.followed(stream.cohort, stream.policy_model) else None), law.unit

@@ -23,6 +23,19 @@ class ActiveBaseline:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldBaseline:
+    """A baseline and the time in which it was the active one, in the traces' time.
+
+    The first one's begins where its window ends: nothing held before it.
+    """
+
+    baseline_id: int
+    revision: int
+    since: datetime
+    until: datetime | None  # exclusive; None: it still holds
+
+
+@dataclass(frozen=True, slots=True)
 class WindowTrace:
     cohort: str
     policy_model: str

@@ -96,12 +96,15 @@ class VersionLaws:
         *,
         signals: Collection[str],
         first: FirstLaws | None = None,
+        edition: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """*edition* changes with whom *read* asks, where another may take its place while this program runs."""
         self.signals, self._first = frozenset(signals), first
         self.reasons: dict[Key, str] = {}  # why a version that was seen has no law
         self._tried: dict[Key, float] = {}  # when that was found
         self._store, self._read, self._rule, self._clock = store, read, rule, clock
+        self._edition, self._known_edition = edition, edition()
         self._baseline_id: int | None = None
         self._reading: _Reading | None = None
         self._strange: dict[Key, float] = {}  # since when
@@ -118,6 +121,8 @@ class VersionLaws:
         if active.baseline_id != self._baseline_id:
             self._baseline_id, self._reading, self._ended = active.baseline_id, None, frozenset()
             self.reasons, self._tried, self._strange, self._seen = {}, {}, {}, {}
+        if self._edition() != self._known_edition:  # what was strange may be its version, and half of a reading is not
+            self._known_edition, self._reading, self._strange = self._edition(), None, {}
         known, now = {law.key for law in active.baseline.signals}, self._clock()
         versions = self._store.latest_versions()
         if self._first is not None:
@@ -159,6 +164,8 @@ class VersionLaws:
         while True:
             kept = self._store.kept_traces(active.baseline_id, after=reading.next_place, limit=SLICE_TRACES)
             self._take(reading, kept)
+            if self._edition() != self._known_edition:
+                return []  # the next look begins anew
             if len(kept) < SLICE_TRACES:
                 break
             if self._clock() >= until:

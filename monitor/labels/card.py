@@ -6,8 +6,9 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from hashlib import blake2b, sha256
+from typing import NamedTuple
 
 from monitor.domain.label import LabelSource
 from monitor.labels.pairs import Pair, PairRules, PairSet
@@ -48,6 +49,34 @@ class SetCard:
     raw_agreement: float | None  # of two annotators of one of them, how often they say the same
     min_agreement: float  # by which rules
     ai_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSet:
+    card: SetCard
+    created_at: datetime
+    jobs: tuple[int, ...]  # whose last run was given it
+
+
+class SetPlace(NamedTuple):
+    """Where a set stands in a listing; ascending as runs were given them."""
+
+    created_at: datetime
+    sha256: str
+
+    @classmethod
+    def of(cls, stored: StoredSet) -> SetPlace:
+        return cls(stored.created_at, stored.card.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class SetContent:
+    """What a run was given, or would be given now."""
+
+    sha256: str  # of `lines` in UTF-8
+    rows: int
+    lines: str  # JSON Lines, a pair each
+    card: str | None  # JSON; None for a set that a run was given, which keeps its own
 
 
 def pair_line(pair: Pair, text: PairText) -> str:

@@ -85,6 +85,7 @@ class Failed:
 
 
 Deliver = Callable[[Notice, str | None], Taken | Failed]  # with the handle of the message that is to be edited
+Find = Callable[[Notice, str | None], Taken | None]  # what an earlier attempt has left there; None: nothing, or unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,21 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A notice that its receiver has not taken."""
+
+    subject: str  # incident-12, storm-12
+    incident_id: int  # of a storm its first
+    event: Event
+    title: str
+    since: datetime  # when it was first tried
+    attempts: int
+    retry_at: datetime | None
+    refused: bool  # for good, so that only a daemon that starts anew tries it again
+    error: str | None  # of the last attempt; None: the first one is on its way
+
+
+@dataclass(frozen=True, slots=True)
 class ReceiverStatus:
     """How telling goes, by receiver, as people see it."""
 
@@ -128,5 +144,8 @@ class ReceiverStatus:
     severity: str
     waiting: int  # notices that it has not taken
     waiting_seconds: float  # since the oldest of them was first tried; 0 without any
-    told_at: datetime | None
+    told_at: datetime | None  # when it took the last one
     error: str | None  # of the last attempt of what waits
+    told_of: int | None = None  # the incident that the last one was about, of a storm its first
+    failing_since: datetime | None = None  # when the oldest that failed was first tried
+    notices: tuple[Waiting, ...] = ()  # what waits, the oldest first; of many the first

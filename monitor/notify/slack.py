@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from monitor.domain.text import for_slack
 from monitor.notify.http import Answer, Secret, judged, post
@@ -19,6 +20,9 @@ PASSING = {
 }  # fmt: skip
 GONE = {"message_not_found", "cant_update_message", "edit_window_closed"}
 API = "https://slack.com/api"
+JSON, FORM = "application/json; charset=utf-8", "application/x-www-form-urlencoded"  # reading methods take forms
+CLOCK_SECONDS = 300.0  # by which Slack's clock may differ from ours
+MOST_LOOKED_AT = 999  # messages since the notice; Slack gives no more at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,11 @@ class SlackWebhookSender:
 
 @dataclass(frozen=True, slots=True)
 class SlackBotSender:
-    """Posts one message a subject, and edits it. What is to be heard anew, and its end, is said in its thread too."""
+    """Posts one message a subject, and edits it. What is to be heard anew, and its end, is said in its thread too.
+
+    Slack knows no key by which a message that is sent twice is one. So each has one in its metadata, and `find` looks
+    whether an attempt before has posted it.
+    """
 
     token: Secret
     channel: str
@@ -57,32 +65,67 @@ class SlackBotSender:
             return Taken("edited")
         loud = notice.event is not Event.RESOLVED
         reply = {"channel": channel, "thread_ts": ts, "reply_broadcast": loud, "text": for_slack(notice.title)}
-        said = self._call("chat.postMessage", reply | _QUIET_LINKS)
+        said = self._call("chat.postMessage", reply | _QUIET_LINKS | _named(notice))
         return said if isinstance(said, Failed) else Taken("edited, and said in its thread")
 
     def _first(self, notice: Notice) -> Taken | Failed:
-        answer = self._call("chat.postMessage", message_of(notice) | {"channel": self.channel})
+        answer = self._call("chat.postMessage", message_of(notice) | {"channel": self.channel} | _named(notice))
         if isinstance(answer, Failed):
             return answer
         return Taken(f"posted in {answer['channel']}", handle=f"{answer['channel']}/{answer['ts']}")
 
+    def find(self, notice: Notice, handle: str | None) -> Taken | None:
+        """Return the message that an attempt before has posted; None where there is none, or Slack does not show it.
+
+        Reading wants the scope channels:history, or groups:history of a private channel.
+        """
+        channel, _, thread = (handle or f"{self.channel}/").partition("/")
+        asked = {
+            "channel": channel,
+            "oldest": f"{notice.at.timestamp() - CLOCK_SECONDS:.6f}",
+            "limit": str(MOST_LOOKED_AT),
+            "include_all_metadata": "true",
+        }
+        method = "conversations.replies" if thread else "conversations.history"
+        answer = self._send(method, urlencode(asked | ({"ts": thread} if thread else {})).encode(), FORM)
+        if isinstance(answer, Failed):
+            return None
+        for message in answer.json().get("messages") or ():
+            named = (message.get("metadata") or {}).get("event_payload") or {}
+            if named.get("key") == notice.idempotency_key:
+                known = None if thread else f"{channel}/{message['ts']}"
+                return Taken("posted by an attempt before", handle=known)
+        return None
+
     def _call(self, method: str, arguments: dict[str, Any]) -> dict[str, Any] | Failed:
-        answer = post(
-            lambda: f"{self.api.rstrip('/')}/{method}",
-            json.dumps(arguments, ensure_ascii=False).encode(),
-            {"Content-Type": "application/json; charset=utf-8", "Authorization": f"Bearer {self.token()}"},
-            timeout_seconds=self.timeout_seconds,
-            ca=self.ca,
-            secrets=[self.token],
-        )
-        said = judged(answer, [self.token])
-        if isinstance(said, Failed) or not isinstance(answer, Answer):
-            return said if isinstance(said, Failed) else Failed("no answer", again=True)
+        answer = self._send(method, json.dumps(arguments, ensure_ascii=False).encode(), JSON)
+        if isinstance(answer, Failed):
+            return answer
         told = answer.json()
         if told.get("ok") is True and {"channel", "ts"} <= told.keys():
             return dict(told)
         error = str(told.get("error", "no JSON of Slack's"))
         return Failed(error, again=error in PASSING or "error" not in told, after_seconds=answer.retry_after)
+
+    def _send(self, method: str, body: bytes, media_type: str) -> Answer | Failed:
+        """Return what Slack says to *method*, be it yes or no."""
+        answer = post(
+            lambda: f"{self.api.rstrip('/')}/{method}",
+            body,
+            {"Content-Type": media_type, "Authorization": f"Bearer {self.token()}"},
+            timeout_seconds=self.timeout_seconds,
+            ca=self.ca,
+            secrets=[self.token],
+        )
+        said = judged(answer, [self.token])
+        if isinstance(said, Failed):
+            return said
+        assert isinstance(answer, Answer)
+        return answer
+
+
+def _named(notice: Notice) -> dict[str, Any]:
+    return {"metadata": {"event_type": "rlhf_monitor_notice", "event_payload": {"key": notice.idempotency_key}}}
 
 
 def message_of(notice: Notice) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import structlog
 from monitor.domain.telling import retry_seconds
 from monitor.notify.compose import Composer
 from monitor.notify.decide import Rules, Say, plan
-from monitor.notify.notice import Deliver, Failed, Notice, Row, Snapshot, Taken
+from monitor.notify.notice import Deliver, Failed, Find, Notice, Row, Snapshot, Taken
 
 LEASE_MARGIN_SECONDS = 30.0  # past an attempt's own time, in which another leader leaves it alone
 log = structlog.get_logger(__name__)
@@ -44,6 +44,7 @@ class Receiver:
     rules: Rules
     deliver: Deliver
     timeout_seconds: float
+    find: Find | None = None  # of one that knows no key by which a message that comes twice is one
 
 
 class Teller:
@@ -95,7 +96,7 @@ class Teller:
         lease = self.receiver.timeout_seconds + LEASE_MARGIN_SECONDS
         kept = self._store.begin(say.row, notice, joined, lease_seconds=lease)
         attempts = say.row.attempts + 1 if say.again else 1
-        self._attempt = _Attempt(kept, attempts, say.row.handle, self.receiver.deliver)
+        self._attempt = _Attempt(kept, attempts, say.row.handle, self.receiver)
 
     def _note(self, ended: _Attempt, now: datetime) -> None:
         name, notice, result = self.receiver.name, ended.notice, ended.result
@@ -119,18 +120,20 @@ class Teller:
 
 
 class _Attempt:
-    def __init__(self, notice: Notice, attempts: int, handle: str | None, deliver: Deliver) -> None:
+    def __init__(self, notice: Notice, attempts: int, handle: str | None, receiver: Receiver) -> None:
         self.notice = notice
         self.attempts = attempts
         self.result: Taken | Failed = Failed("it did not end", again=True)
         self._handle = handle
-        self._deliver = deliver
+        self._receiver = receiver
         self.thread = threading.Thread(target=self._run, name="notifying", daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
         try:
-            self.result = self._deliver(self.notice, self._handle)
+            find = self._receiver.find if self.attempts > 1 else None
+            found = None if find is None else find(self.notice, self._handle)
+            self.result = found or self._receiver.deliver(self.notice, self._handle)
         except Exception as error:  # noqa: BLE001 - told again, and shown: a thread has nobody to raise to
             self.result = Failed(f"{type(error).__name__}", again=True)  # its text may hold a secret
 

@@ -8,15 +8,17 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Engine, and_, func, null, or_, select, update
 from sqlalchemy import Row as SqlRow
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from monitor.domain.incident import Incident, VerdictWait
-from monitor.notify.notice import Notice, ReceiverStatus, Row, Snapshot, Standing, Told
+from monitor.notify.notice import Notice, ReceiverStatus, Row, Snapshot, Standing, Told, Waiting
 from monitor.postgres import schema
 from monitor.postgres.document import clean, document
 from monitor.postgres.engine import transaction
 from monitor.postgres.incidents import LIVE, PostgresIncidents, incident_of
 
+MAX_SHOWN = 20  # of the notices that one receiver has not taken
 MAX_INCIDENTS = 1000  # the newest that are looked at; more are told of once some have ended
 TABLE = schema.notification
 
@@ -83,17 +85,32 @@ class PostgresNotifications:
     def status(self, receivers: Sequence[tuple[str, str, str]]) -> list[ReceiverStatus]:
         """Return how telling goes to each of *receivers*: name, kind and severity."""
         column = TABLE.c
-        waiting = column.pending_since.is_not(None)
-        since = func.extract("epoch", func.clock_timestamp() - func.min(column.pending_since).filter(waiting))
-        last = func.array_agg(column.error).filter(and_(waiting, column.error.is_not(None)))
-        query = select(column.receiver, func.count().filter(waiting), since, func.max(column.told_at), last)
+        waiting = select(TABLE).where(column.pending_since.is_not(None)).order_by(column.pending_since, column.subject)
+        taken = select(column.receiver, column.told_at, column.incident_id).where(column.told_at.is_not(None))
+        newest = taken.ext(distinct_on(column.receiver)).order_by(column.receiver, column.told_at.desc())
         with transaction(self._engine) as connection:
-            found = {row[0]: row for row in connection.execute(query.group_by(column.receiver))}
-        told = []
+            now = connection.execute(select(func.clock_timestamp())).scalar_one()
+            told = {row.receiver: row for row in connection.execute(newest)}
+            pending = [row_of(row) for row in connection.execute(waiting)]
+        found = []
         for name, kind, severity in receivers:
-            _, count, seconds, at, errors = found.get(name, (name, 0, None, None, None))
-            told.append(ReceiverStatus(name, kind, severity, count, float(seconds or 0.0), at, (errors or [None])[-1]))
-        return told
+            rows = [row for row in pending if row.receiver == name]
+            failed = [row for row in rows if row.error is not None]
+            since = [row.pending_since for row in rows if row.pending_since is not None]
+            status = ReceiverStatus(
+                receiver=name,
+                kind=kind,
+                severity=severity,
+                waiting=len(rows),
+                waiting_seconds=max((now - since[0]).total_seconds(), 0.0) if since else 0.0,
+                told_at=told[name].told_at if name in told else None,
+                error=failed[-1].error if failed else None,
+                told_of=told[name].incident_id if name in told else None,
+                failing_since=failed[0].pending_since if failed else None,
+                notices=tuple(map(_waiting, rows[:MAX_SHOWN])),
+            )
+            found.append(status)
+        return found
 
     def _ended(self, receiver: str, notice: Notice, **values: Any) -> None:
         over = notice.told.standing is Standing.OVER
@@ -135,3 +152,19 @@ def row_of(row: SqlRow[Any]) -> Row:
     told = None if row.told is None else msgspec.convert(row.told, Told)
     pending = None if row.pending is None else msgspec.convert(row.pending, Notice)
     return Row(**values | {"told": told, "pending": pending})
+
+
+def _waiting(row: Row) -> Waiting:
+    assert row.pending is not None
+    assert row.pending_since is not None
+    return Waiting(
+        subject=row.subject,
+        incident_id=row.incident_id,
+        event=row.pending.event,
+        title=row.pending.title,
+        since=row.pending_since,
+        attempts=row.attempts,
+        retry_at=row.retry_at,
+        refused=row.refused,
+        error=row.error,
+    )

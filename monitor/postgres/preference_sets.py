@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from monitor.errors import InvalidInput, NotFound
-from monitor.labels.card import SetCard
+from monitor.labels.card import SetCard, SetPlace, StoredSet
 from monitor.postgres.copy import driver_of
 from monitor.postgres.document import document
 from monitor.postgres.engine import transaction
@@ -40,22 +38,17 @@ _SETS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSet:
-    card: SetCard
-    created_at: datetime
-    jobs: tuple[int, ...]  # whose last run was given it
-
-
 class PostgresPreferenceSets:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def sets(self, *, limit: int) -> Sequence[StoredSet]:
-        """Return the newest sets first."""
-        query = text(f"{_SETS} order by created_at desc, sha256 limit :limit")
+    def sets(self, *, limit: int, before: SetPlace | None = None) -> Sequence[StoredSet]:
+        """Return the newest sets first, those that stand before *before* where it is given."""
+        older = "" if before is None else " where (created_at, sha256) < (:created_at, :sha256)"
+        query = text(f"{_SETS}{older} order by created_at desc, sha256 desc limit :limit")
+        chosen = {"limit": limit} | ({} if before is None else before._asdict())
         with transaction(self._engine) as connection:
-            return [_stored(row) for row in connection.execute(query, {"limit": limit}).mappings()]
+            return [_stored(row) for row in connection.execute(query, chosen).mappings()]
 
     def find(self, sha256_start: str) -> StoredSet:
         """Return the set whose hash begins so; raise `NotFound` or `InvalidInput` where that is not one set."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from monitor.domain.trace import Message, prompt_of
 from monitor.labels.refusals import RefusalRow, refusals_of
 from monitor.postgres.engine import transaction
 from monitor.postgres.labels import COLUMNS, label_of
-from monitor.postgres.preferences import PostgresPreferences
+from monitor.postgres.preferences import PostgresPreferences, read_new
 from monitor.runs.artifact import HashedFile
 from monitor.signals.refusal.language import answer_language
 
@@ -25,6 +26,11 @@ _LABELS = text(
 _TEXTS = text(
     "select trace_id, messages, response, policy_model from preference_text where trace_id = any(:trace_ids)"
     " order by trace_id"
+)
+
+_COUNT = text(
+    "select count(*) from preference_text where trace_id = any(:trace_ids) and (cast(:since as timestamptz) is null"
+    " or trace_id in (select trace_id from label where kind = 'refusal' and received_at > :since))"
 )
 
 
@@ -46,6 +52,15 @@ class PostgresRefusalRows:
                 digest.update(line)
                 count += 1
         return HashedFile(str(path.absolute()), digest.hexdigest(), count)
+
+
+def count_refusals(connection: Connection, since: datetime | None) -> int:
+    """Count by the rules by which an export chooses, over the answers of which there are labels since."""
+    while read_new(connection):
+        pass
+    judged = refusals_of(map(label_of, connection.execute(_LABELS)))
+    asked = {"trace_ids": list(judged), "since": since}
+    return int(connection.execute(_COUNT, asked).scalar_one())
 
 
 def _rows(connection: Connection) -> Iterator[RefusalRow]:

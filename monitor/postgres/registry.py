@@ -18,6 +18,7 @@ from monitor.runs.artifact import Artifact
 from monitor.runs.calibration import ScorerCalibration
 from monitor.runs.lineage import Lineage
 from monitor.runs.model import ModelDetail, ModelPlace, ModelQuery, ModelRole, ModelState, RegisteredModel
+from monitor.runs.refusal import REFUSAL
 from monitor.runs.result import PairMetrics, RewardResult
 
 REWARD = RewardResult.role
@@ -150,7 +151,8 @@ class PostgresRegistry:
             .correlate(schema.reward_model)
             .scalar_subquery()
         )
-        query = select(func.coalesce(taken, model.created_at)).join(schema.registry, _NAMED)
+        given = null() if role == REFUSAL else model.created_at  # those weights learnt from no label of this database
+        query = select(func.coalesce(taken, given)).select_from(schema.reward_model).join(schema.registry, _NAMED)
         return self._connection.execute(query.where(schema.registry.c.role == role)).scalar_one_or_none()
 
     def candidates(self, role: str) -> Sequence[str]:

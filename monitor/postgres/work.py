@@ -20,6 +20,7 @@ from monitor.postgres.jobs import PostgresJobs
 from monitor.postgres.policy_texts import count_thumbs
 from monitor.postgres.preference_sets import keep_set
 from monitor.postgres.preferences import count_pairs
+from monitor.postgres.refusal_rows import count_refusals
 from monitor.postgres.registry import PostgresRegistry
 from monitor.postgres.shadow import PostgresShadows
 from monitor.runs.artifact import HashedFile
@@ -63,6 +64,9 @@ class _Preferences:
 
     def count_thumbs_since(self, time: datetime | None) -> int:
         return count_thumbs(self._connection, time)
+
+    def count_refusals_since(self, time: datetime | None) -> int:
+        return count_refusals(self._connection, time)
 
     def keep_set(self, file: HashedFile, card: Path) -> None:
         keep_set(self._connection, file, card)

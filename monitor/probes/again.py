@@ -12,7 +12,7 @@ import structlog
 from monitor.probes.judge import counts_refusals, judge_all
 from monitor.probes.run import Answered, Finished, OpenRun, finish, version_of
 from monitor.probes.suite import Suite
-from monitor.signals.refusal import RefusalModel
+from monitor.signals.refusal import RefusalModel, pinned
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +72,8 @@ class Again:
 
     def step(self, suite: Suite) -> bool:
         """Judge one earlier run of *suite* again where its series is new; False where nothing is left to judge."""
-        version = version_of(suite, self.refusals)
+        reader = pinned(self.refusals)
+        version = version_of(suite, reader)
         key = suite.name, version
         if key in self._settled or not counts_refusals(suite.kind):
             return False
@@ -84,19 +85,19 @@ class Again:
                 return False
             reading = self._reading[key] = _Reading(ids, len(ids))
         if reading.waiting and reading.outcomes < self.least_outcomes:
-            self._take(suite, version, reading)
+            self._take(suite, reader, reading)
             return True
         self._end(suite, version, reading)
         return False
 
-    def _take(self, suite: Suite, version: str, reading: _Reading) -> None:
+    def _take(self, suite: Suite, reader: RefusalModel, reading: _Reading) -> None:
         run = self.store.kept_run(reading.waiting.pop(0))
-        items = suite.by_id()
+        items, version = suite.by_id(), version_of(suite, reader)
         kept = [one for one in run.answers if one.item_id in items]
         texts = [(suite, items[one.item_id], one.answer or "") for one in kept]
         answered = [
             Answered(items[one.item_id], one.answer, None if one.answer is None else outcome, version, one.at)
-            for one, outcome in zip(kept, judge_all(texts, self.refusals), strict=True)
+            for one, outcome in zip(kept, judge_all(texts, reader), strict=True)
         ]
         ended = finish(OpenRun(run.run_id, suite.name, suite.sha256), suite, answered, policy_model=run.policy_model)
         if ended.entry is not None:

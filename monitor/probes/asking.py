@@ -13,7 +13,7 @@ from monitor.domain.trace import Message
 from monitor.probes.judge import judge
 from monitor.probes.run import Answered, now, version_of
 from monitor.probes.suite import Item, Suite
-from monitor.signals.refusal import RefusalModel
+from monitor.signals.refusal import RefusalModel, pinned
 
 ATTEMPTS = 3  # of one item, where the server is away or fails
 PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
@@ -39,8 +39,9 @@ Judge = Callable[[Item, str], tuple[float | None, str]]  # the outcome of an ans
 
 def judge_of(suite: Suite, refusals: RefusalModel) -> Judge:
     """Return what judges the answers to *suite*, refusals by their model."""
-    version = version_of(suite, refusals)
-    return lambda item, answer: (judge(suite, item, answer, refusals), version)
+    reader = pinned(refusals)  # all of a run is judged by one
+    version = version_of(suite, reader)
+    return lambda item, answer: (judge(suite, item, answer, reader), version)
 
 
 @dataclass(frozen=True, slots=True)

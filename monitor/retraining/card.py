@@ -9,6 +9,7 @@ from monitor.domain.text import for_markdown
 from monitor.runs.artifact import Artifact
 from monitor.runs.lineage import Lineage
 from monitor.runs.policy import PolicyResult
+from monitor.runs.refusal import REFUSAL, RefusalResult
 from monitor.runs.result import RewardResult, RunResult
 
 SEPARATOR = " | "
@@ -34,7 +35,8 @@ def model_card(
 
 def adopted_card(artifact: Artifact, role: str, served_as: str | None) -> str:
     """Return the card of a first champion: the settings named it, so nothing is known of its making."""
-    named = "" if served_as is None else f" Its traces name it {for_markdown(served_as)}."
+    by = "Its traces name it" if role != REFUSAL else "It reads as"
+    named = "" if served_as is None else f" {by} {for_markdown(served_as)}."
     lines = [f"# {role.capitalize()} model {artifact.version}", "", f"Named by the settings.{named}", ""]
     return "\n".join([*lines, *_files(artifact)]) + "\n"
 
@@ -59,6 +61,11 @@ def _training(result: RunResult) -> Iterator[str]:
             "log ratio of lengths": _number(report.length_change),
             "steps": report.steps,
         }
+    elif isinstance(result, RefusalResult):
+        refusing = f"{result.held_out}, of which {result.held_out_refusing} refuse"
+        facts |= {"reads as": result.reads_as, "labels learnt from": result.labels, "labels held out": refusing}
+        for one in result.comparisons:
+            facts[one.name] = f"{one.candidate:.4g} on {one.items}, before {one.champion:.4g}"
     elif isinstance(result, RewardResult):
         found = result.candidate_metrics
         facts |= {

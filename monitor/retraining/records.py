@@ -12,6 +12,7 @@ from monitor.domain.job import LIVE, Action, Hold, Job, JobState, RunProgress, V
 from monitor.runs.artifact import Artifact
 from monitor.runs.calibration import ScorerCalibration
 from monitor.runs.lineage import Lineage
+from monitor.runs.refusal import RefusalResult
 from monitor.runs.result import PairMetrics, RewardResult, RunResult
 from monitor.runs.spec import RunSpec
 from monitor.stats.agreement import Agreement, Turnover
@@ -109,6 +110,7 @@ class Registration:
             job_id=job_id,
             lineage=result.lineage,
             card=card,
+            served_as=result.reads_as if isinstance(result, RefusalResult) else None,
             calibration=result.calibration if isinstance(result, RewardResult) else None,
         )
 

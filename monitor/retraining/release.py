@@ -151,16 +151,23 @@ class Releases:
             payload = promotion_payload(serve=serve, instead_of=instead_of, reason=note, by=by.name)
             work.announcements.add(job.job_id, ROLLED_BACK, pointer.version, payload)
         else:
-            work.alarms.hand_over(pointer.version, pointer.previous, role=role)
+            former, serves = (_observed_as(work, one, role) for one in (pointer.version, pointer.previous))
+            work.alarms.hand_over(former, serves, role=role)
         work.registry.keep_card(pointer.version, _card(work, record))
         detail = {"job_id": job.job_id, "champion": pointer.previous, "note": note, "alarm_id": alarm_id}
         work.audit.record(f"{role}_model.roll_back", pointer.version, by=by, detail=detail)
         return after
 
     def adopt(
-        self, artifact: Artifact, *, by: Author, role: str = RewardResult.role, served_as: str | None = None
+        self,
+        artifact: Artifact,
+        *,
+        by: Author,
+        role: str = RewardResult.role,
+        served_as: str | None = None,
+        instead_of: str | None = None,
     ) -> bool:
-        """Make *artifact* the first champion of *role*; say whether there was none before.
+        """Make *artifact* the champion of *role* where none is, or that is *instead_of*; say whether it was made so.
 
         *served_as* is what a policy's traces name it; None: as one that is promoted here.
         """
@@ -168,13 +175,20 @@ class Releases:
             served_as = self._settings.policy.served_name(artifact.version)
         with self._begin() as work:
             work.registry.hold()
-            if work.registry.pointer(role) is not None:
+            pointer = work.registry.pointer(role)
+            if (pointer.version if pointer is not None else None) != instead_of:
                 return False
             card = adopted_card(artifact, role, served_as)
             register(work, Registration(artifact=artifact, role=role, served_as=served_as, card=card))
-            work.registry.point(role, Pointer(artifact.version, None), by=by)
+            work.registry.point(role, Pointer(artifact.version, instead_of), by=by)
             work.audit.record(f"{role}_model.adopt", artifact.version, by=by, detail={})
             return True
+
+    def move(self, artifact: Artifact, *, role: str, served_as: str) -> None:
+        """Note where a model that the settings name lies now."""
+        with self._begin() as work:
+            card = adopted_card(artifact, role, served_as)
+            register(work, Registration(artifact=artifact, role=role, served_as=served_as, card=card))
 
     def settle(self, work: UnitOfWork, bake: Bake) -> None:
         """Let a policy whose bake ended well take the former's place for good: the former's alarms are answered."""
@@ -229,9 +243,10 @@ class Releases:
             raise _BaselineMoved
         work.registry.keep_card(candidate, _card(work, record))
         work.bakes.end_others(result.role, job.job_id)
-        observed_as = self._announce(work, after, previous, by=by, note=note) if result.role == POLICY else candidate
-        traces = self._settings.bake.traces
-        former = work.registry.served_as(previous) if previous is not None and result.role == POLICY else previous
+        if result.role == POLICY:
+            self._announce(work, after, previous, by=by, note=note)
+        observed_as, traces = _observed_as(work, candidate, result.role), self._settings.bake.traces
+        former = None if previous is None else _observed_as(work, previous, result.role)
         if traces:
             work.bakes.begin(
                 job.job_id,
@@ -245,12 +260,11 @@ class Releases:
             work.alarms.hand_over(former, observed_as, role=result.role)
         return after.job
 
-    def _announce(self, work: UnitOfWork, record: JobRecord, previous: str | None, *, by: Author, note: str) -> str:
-        """Write who is to be told what of a promoted policy; return the name that its traces will have."""
+    def _announce(self, work: UnitOfWork, record: JobRecord, previous: str | None, *, by: Author, note: str) -> None:
+        """Write who is to be told what of a promoted policy, and keep the name that its traces will have."""
         job, result = record.job, _result(record)
         version = result.candidate.version
-        name = self._settings.policy.served_name(version)
-        work.registry.serve_as(version, name)
+        work.registry.serve_as(version, self._settings.policy.served_name(version))
         payload = promotion_payload(
             serve=_named(work, version),
             instead_of=None if previous is None else _named(work, previous),
@@ -261,7 +275,6 @@ class Releases:
             card=_card(work, record),
         )
         work.announcements.add(job.job_id, PROMOTED, version, payload)
-        return name
 
 
 def register(work: UnitOfWork, model: Registration) -> None:
@@ -275,6 +288,11 @@ def _named(work: UnitOfWork, version: str) -> dict[str, Any]:
     artifact = work.registry.artifact(version)
     assert artifact is not None, f"the registry points at {version}, which is not registered"
     return named_policy(artifact, work.registry.served_as(version))
+
+
+def _observed_as(work: UnitOfWork, version: str, role: str) -> str:
+    """Return what the observations of a model are known by: a policy's name, and the version of a scorer."""
+    return version if role == RewardResult.role else work.registry.served_as(version) or version
 
 
 def _card(work: UnitOfWork, record: JobRecord) -> str:

@@ -18,6 +18,7 @@ from monitor.runs.action import ACTIONS
 from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256
 from monitor.runs.heads import backbone_of
 from monitor.runs.policy import POLICY, PolicyInputs, PolicyResult
+from monitor.runs.refusal import REFUSAL
 from monitor.runs.result import RESULT_FILE, Failure, RewardResult, RunResult, read_result
 from monitor.runs.spec import SPEC_FILE, RunSpec, read_spec, write_spec
 from monitor.settings.retrain import RetrainSettings
@@ -25,6 +26,7 @@ from monitor.settings.retrain import RetrainSettings
 PREFERENCES_FILE = "preferences.jsonl"
 CARD_FILE = "preferences-card.json"
 RESCORE_FILE = "rescore.jsonl"
+REFUSALS_FILE = "refusals.jsonl"
 OUTPUT_FOLDER = "output"
 INPUTS_FOLDER, CHECKPOINTS_FOLDER = "inputs", "checkpoints"  # of a job: they outlive its attempts
 
@@ -32,6 +34,12 @@ INPUTS_FOLDER, CHECKPOINTS_FOLDER = "inputs", "checkpoints"  # of a job: they ou
 class PreferencePairs(Protocol):
     def export(self, path: Path, card: Path) -> HashedFile:
         """Write the pairs a run learns from, as `RunSpec.preferences` describes them, and their data card."""
+        ...
+
+
+class JudgedAnswers(Protocol):
+    def export(self, path: Path) -> HashedFile:
+        """Write the answers that people judged for refusals, a `labels.refusals.RefusalRow` a line."""
         ...
 
 
@@ -62,10 +70,12 @@ class RunFolders:
         baseline: BaselineTraces,
         registry: ChampionSource,
         policy: PolicyMaterial | None = None,
+        refusals: JudgedAnswers | None = None,
         scored_tokens: int | None = None,
     ) -> None:
         self._settings = settings
         self._policy = policy
+        self._refusals = refusals
         self._scored_tokens = scored_tokens
         self._preferences = preferences
         self._baseline = baseline
@@ -103,7 +113,7 @@ class RunFolders:
 
         Another champion asks for another training, and so for the data of now; so does a judge that is gone.
         """
-        folder = self.of_job(job_id) / INPUTS_FOLDER
+        folder, role = self.of_job(job_id) / INPUTS_FOLDER, ACTIONS[action].result.role
         with suppress(InvalidInput):  # there is none, or another release wrote it
             kept = read_spec(folder / SPEC_FILE)
             if kept.champion == champion and all(Path(judge.path).is_dir() for judge in _judges(kept)):
@@ -116,8 +126,8 @@ class RunFolders:
                 action=action,
                 base_model="",
                 champion=champion,
-                preferences=self._preferences.export(folder / PREFERENCES_FILE, folder / CARD_FILE),
-                preferences_card=str(folder / CARD_FILE),
+                preferences=self._learnt_from(folder, action),
+                preferences_card=None if role == REFUSAL else str(folder / CARD_FILE),
                 rescore=None,
                 recipe={},
                 seed=job_id,
@@ -130,6 +140,13 @@ class RunFolders:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return given
+
+    def _learnt_from(self, folder: Path, action: Action) -> HashedFile:
+        if ACTIONS[action].result.role != REFUSAL:
+            return self._preferences.export(folder / PREFERENCES_FILE, folder / CARD_FILE)
+        if self._refusals is None:
+            raise InvalidInput(f"{action}: nobody writes the answers that people judged; wanted a daemon that does")
+        return self._refusals.export(folder / REFUSALS_FILE)
 
     def _material(self, folder: Path, job_id: int, action: Action) -> PolicyInputs | None:
         of_policy = ACTIONS[action].result.role == POLICY
@@ -171,11 +188,12 @@ def read_recipe(path: Path | None, setting: str = "retrain.recipe") -> dict[str,
 
 def _recipe_of(action: Action, settings: RetrainSettings) -> tuple[Path | None, str]:
     """Return the action's recipe and the setting that names it."""
-    of_policies = {
+    others = {
         Action.DPO: (settings.policy.recipe, "retrain.policy.recipe"),
         Action.KTO: (settings.policy.kto_recipe, "retrain.policy.kto_recipe"),
+        Action.REFUSAL_REFRESH: (settings.refusal_recipe, "retrain.refusal_recipe"),
     }
-    return of_policies.get(action, (settings.recipe, "retrain.recipe"))
+    return others.get(action, (settings.recipe, "retrain.recipe"))
 
 
 def _defaults_of(action: Action, settings: RetrainSettings) -> dict[str, float | int | str | bool]:
@@ -230,6 +248,10 @@ def _base_model(role: str, settings: RetrainSettings, champion: Artifact | None)
     if role == POLICY:
         if champion is None:
             raise InvalidInput("no policy to train: wanted retrain.policy.model, the folder of the one that is served")
+        return champion.path
+    if role == REFUSAL:
+        if champion is None:
+            raise InvalidInput("no weights to correct: wanted signals.refusal.model = learned, or a file of weights")
         return champion.path
     if settings.base_model is not None:
         return str(settings.base_model.resolve())

@@ -22,8 +22,11 @@ from monitor.retraining.trigger import hold_raters
 from monitor.retraining.work import Transactions, UnitOfWork, lock_job, move
 from monitor.runs.action import ACTIONS
 from monitor.runs.policy import POLICY
+from monitor.runs.refusal import REFUSAL
 from monitor.runs.result import RewardResult
 from monitor.settings.retrain import RetrainSettings
+
+_NOT_BY_PAIRS = frozenset({Action.KTO, Action.REFUSAL_REFRESH})  # so agreement on preferences does not hold them
 
 
 class JobService:
@@ -37,11 +40,14 @@ class JobService:
         raters: Callable[[], RaterFacts] = RaterFacts,
         *,
         verdicts: Verdicts = NO_VERDICTS,
+        no_weights: str | None = None,
     ) -> None:
+        """*no_weights* says why no refusal model is followed that a refresh could correct; None where one is."""
         self._begin = begin
         self._releases = releases
         self._settings = settings
         self._raters = raters
+        self._no_weights = no_weights
         self._planner = Planner(settings, verdicts)
 
     def launch(self, launch: Launch, *, reason: str, actor: str) -> Job | Hold:
@@ -74,7 +80,7 @@ class JobService:
 
         Quiet hours, cooldown and back-off are for what starts by itself: here somebody has decided.
         """
-        raters = RaterFacts() if action is Action.KTO else self._raters()
+        raters = RaterFacts() if action in _NOT_BY_PAIRS else self._raters()
         return hold_raters(raters, self._settings.raters) or hold_budget(
             self._settings.budget, self.trigger_facts(action).runs, datetime.now(UTC)
         )
@@ -156,6 +162,9 @@ class JobService:
             taken = work.registry.pairs_taken_at(ACTIONS[action].result.role) if action in ACTIONS else None
             if action is Action.KTO:  # learns from users' thumbs, whatever annotators make of pairs
                 return LearningFacts(work.preferences.count_thumbs_since(taken), RaterFacts(), "answers with a thumb")
+            if action is Action.REFUSAL_REFRESH:
+                judged = work.preferences.count_refusals_since(taken)
+                return LearningFacts(judged, RaterFacts(), "answers judged for refusals")
             pairs = work.preferences.count_since(taken)
         return LearningFacts(pairs, self._raters())
 
@@ -194,7 +203,11 @@ class JobService:
         """Say what no run of *action* can do without, and is not there."""
         if action not in ACTIONS:
             return Hold("unsupported_action", f"{action} runs are not available; wanted {', '.join(ACTIONS)}")
-        if ACTIONS[action].result.role != POLICY:
+        role = ACTIONS[action].result.role
+        if role == REFUSAL and (self._no_weights or work.registry.pointer(role) is None):
+            why = self._no_weights or "no weights are registered; a daemon does so at its start"
+            return Hold("no_weights", f"{action}: {why}")
+        if role != POLICY:
             return None
         if self._settings.policy.model is None and work.registry.pointer(POLICY) is None:
             return Hold(

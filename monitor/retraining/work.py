@@ -188,6 +188,10 @@ class Preferences(Protocol):
         """Return how many answers whose text is kept were given a thumb since."""
         ...
 
+    def count_refusals_since(self, time: datetime | None) -> int:
+        """Return how many answers whose text is kept people judged for refusals since; all of them for None."""
+        ...
+
     def keep_set(self, file: HashedFile, card: Path) -> None:
         """Keep the pairs that a run is given, and their data card, so that both can be told by the file's hash."""
         ...

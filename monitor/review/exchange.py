@@ -6,7 +6,9 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from hashlib import blake2b
+from typing import NamedTuple
 
 from monitor.domain.label import FULL, PREFERENCE, REFUSAL
 from monitor.domain.review import Answer
@@ -57,6 +59,29 @@ class Unread:
 
     place: str
     reason: str
+
+
+class Taken(StrEnum):
+    """What became of an answer that came back."""
+
+    NEW = "new"
+    KNOWN = "known"  # it came before, or a later one did
+    REFUSED = "refused"  # it cannot be read, or belongs to no item
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of answers that came back."""
+
+    outcomes: Mapping[Taken, int]
+    refusals: tuple[str, ...]  # where each stood, and why
+
+
+class ItemPlace(NamedTuple):
+    """Where an item stands in what is exported; ascending as items are to be judged."""
+
+    priority: float
+    item_id: int
 
 
 Read = Sequence[Returned | Unread]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from monitor.domain.job import Action
 from monitor.runs.policy import PolicyResult
+from monitor.runs.refusal import RefusalResult
 from monitor.runs.result import RewardResult, RunResult
 
 
@@ -23,4 +24,5 @@ ACTIONS: Mapping[Action, ActionKind] = {
     Action.REWARD_REFRESH: ActionKind(RewardResult, "retrain.train_reward", "monitor.retraining.gate.reward"),
     Action.DPO: ActionKind(PolicyResult, "retrain.train_dpo", "monitor.retraining.gate.policy"),
     Action.KTO: ActionKind(PolicyResult, "retrain.train_kto", "monitor.retraining.gate.policy"),
+    Action.REFUSAL_REFRESH: ActionKind(RefusalResult, "retrain.train_refusal", "monitor.retraining.gate.refusal"),
 }

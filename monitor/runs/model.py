@@ -17,6 +17,7 @@ class ModelRole(StrEnum):
 
     REWARD = "reward"
     POLICY = "policy"
+    REFUSAL = "refusal"  # the weights that read refusals
 
 
 class ModelState(StrEnum):
@@ -35,7 +36,7 @@ class RegisteredModel:
     job_id: int | None  # None for a model the settings named
     metrics: PairMetrics | None  # on held-out pairs; None where it was never judged, and of a policy
     role: ModelRole = ModelRole.REWARD
-    served_as: str | None = None  # a policy's policy_model in traces; None for one that was never promoted
+    served_as: str | None = None  # a policy's policy_model in traces; the version in the series of weights
     state: ModelState = ModelState.CANDIDATE
     promoted_at: datetime | None = None  # of a champion; None for others
     promoted_by: str | None = None

@@ -25,13 +25,16 @@ class RunSpec:
     who chose so, and `strength`, 0 to 1, how clearly, by labels that are graded; `judgements` are [source, id, digest].
     What comes after the timestamp may be absent.
 
+    A `refusal_refresh` learns from judged answers instead, as `labels.refusals.RefusalRow` has them, and its base is a
+    folder of weights.
+
     `rescore` rows: {"index", "messages", "response", "reference_response"}: the baseline window's traces, to be
     scored by the candidate.
     """
 
     job_id: int
     action: Action
-    base_model: str  # a folder: what each new member is fine-tuned from
+    base_model: str  # a folder: what the training begins from
     champion: Artifact | None
     preferences: HashedFile
     rescore: HashedFile | None

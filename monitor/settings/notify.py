@@ -47,7 +47,9 @@ class WebhookReceiver(ReceiverSettings):
 class SlackReceiver(ReceiverSettings):
     url: SecretStr | None = Field(None, description="an incoming webhook; each word is a message of its own")
     url_file: Path | None = Field(None, description="file that holds the URL")
-    token: SecretStr | None = Field(None, description="a bot's token (chat:write); one message is edited")
+    token: SecretStr | None = Field(
+        None, description="a bot's token (chat:write, channels:history); one message is edited"
+    )
     token_file: Path | None = Field(None, description="file that holds the token")
     channel: str | None = Field(
         None, min_length=1, max_length=80, description="of the bot, its id as C0123456789; it must be a member"

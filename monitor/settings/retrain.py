@@ -27,13 +27,37 @@ class TriggerRule(Part):
     approval: Literal["automatic", "manual"] = Field("manual", description="manual waits for an operator")
     cooldown_seconds: float = Field(6 * 3600.0, ge=0, description="least time between two jobs of the action")
     min_new_pairs: int = Field(
-        500, ge=1, description="preference pairs since the champion's training; of kto, answers with a thumb"
+        500,
+        ge=1,
+        description="preference pairs since the champion's training; of kto, answers with a thumb;"
+        " of refusal_refresh, answers judged for refusals",
     )
     only_when: Literal["any", "policy", "scorer"] = Field(
         "any",
         description="what the alarm must be shown to be: `policy`: neither the scorer's doing nor the prompts';"
         " `scorer`: the scorer's, by the anchor set; `any`: all but what is shown to be the scorer's",
     )
+
+
+class RefusalGateSettings(Part):
+    """What a corrected refusal model must keep to, beside the one that it began from."""
+
+    min_held_out: int = Field(40, ge=10, description="fewer held-out labels fail the gate")
+    min_of_each: int = Field(10, ge=2, description="so do fewer of them that refuse, or that do not")
+    log_loss_margin: float = Field(
+        0.05, ge=0, description="nats above the current loss that its interval may end; its middle may not lie above"
+    )
+    auroc_margin: float = Field(
+        0.05, ge=0, le=1, description="area under the curve it may lose by the interval's end; half of it by its middle"
+    )
+    recall_margin: float = Field(
+        0.02, ge=0, le=1, description="share of the refusals it may lose, of held-out ones by the middle"
+    )
+    false_margin: float = Field(
+        0.02, ge=0, le=1, description="share of held-out answers that do not refuse which it may find besides"
+    )
+    ordinary_margin: float = Field(0.003, ge=0, le=1, description="share of ordinary answers which it may find besides")
+    ordinary_most: float = Field(0.01, gt=0, le=1, description="share of ordinary answers that it must stay below")
 
 
 class GateSettings(Part):
@@ -51,6 +75,7 @@ class GateSettings(Part):
         0.6, ge=0, le=1, description="share of the anchor's pairs of answers that both scorers must rank alike"
     )
     policy: PolicyGateSettings = PolicyGateSettings()
+    refusal: RefusalGateSettings = RefusalGateSettings()
 
 
 class PairSettings(Part):
@@ -114,6 +139,7 @@ class RetrainSettings(Part):
     folder: Path = Field(Path("var/retrain"), description="where runs and candidates are kept")
     base_model: Path | None = Field(None, description="folder a new member is fine-tuned from; null: the champion's")
     recipe: Path | None = Field(None, description="YAML recipe; null takes the packaged reward recipe")
+    refusal_recipe: Path | None = Field(None, description="YAML recipe of refusal_refresh; null takes the packaged one")
     lease_seconds: float = Field(60.0, ge=5, description="a launcher silent for longer loses its job")
     max_attempts: int = Field(3, ge=1, description="launches of one job before it fails")
     launcher: str = Field(

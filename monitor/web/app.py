@@ -39,7 +39,9 @@ from monitor.web.routes import (
     model,
     notification,
     page,
+    preference,
     probe,
+    queue,
     review,
     signal,
     stream,
@@ -58,8 +60,10 @@ _API = (
     job,
     model,
     review,
+    queue,
     estimate,
     label,
+    preference,
     letter,
     agreement,
     suite,
@@ -110,6 +114,10 @@ class Ports:
     histories: stream.Histories
     keys: Keys
     letters: letter.Letters
+    letter_desk: letter.LetterDesk
+    queue: queue.Queue
+    preferences: preference.Preferences
+    reasks: alarm.Reasks
 
 
 def create_app(

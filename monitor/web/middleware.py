@@ -16,7 +16,10 @@ from monitor.web.problem import answer
 
 MAX_BODY_BYTES = 16_384
 GZIP_BYTES = 1000  # of an answer; a shorter one fits into one packet as it is
-LONG_BODIES: Mapping[str, int] = {"/api/v1/labels": 1_048_576}  # bytes, of those who are known
+LONG_BODIES: Mapping[str, int] = {
+    "/api/v1/labels": 1_048_576,
+    "/api/v1/review/import": 1_048_576,
+}  # bytes, of those who are known
 _PRIVATE = ("/api/", "/login")  # what no browser and no proxy may keep on a disk
 _SECURITY_HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (

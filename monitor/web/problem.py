@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from monitor.errors import Conflict, InvalidInput, InvalidRow, InvalidRows, NotFound, Unavailable
+from monitor.errors import Conflict, InvalidInput, InvalidRow, InvalidRows, InvalidSetting, NotFound, Unavailable
 
 log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -23,6 +23,7 @@ _SHOWN_CHARACTERS = 100
 _STATUSES: dict[type[Exception], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
+    InvalidSetting: HTTPStatus.CONFLICT,  # of this monitor: whoever asks can change nothing about it
     InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 

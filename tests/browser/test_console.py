@@ -15,11 +15,10 @@ from monitor.domain.anchor import AnchorStatus
 from monitor.domain.job import Action, Check, Hold, JobState, PlannedStart, RunProgress, Verdict
 from monitor.domain.stream import StreamKey
 from monitor.domain.text import visible
-from monitor.domain.view import BaselineSummary, JobEvent
+from monitor.domain.view import BaselineSummary, JobEvent, WorkerTrouble
 from monitor.drift.correlation import RewardCorrelation
 from monitor.drift.daily import DayEvidence, Moved
 from monitor.drift.moved import MovedStreams
-from monitor.own.failures import Failures
 from monitor.runs.model import ModelState, RegisteredModel
 from monitor.settings.root import Settings
 from monitor.stats.rank_correlation import RankCorrelation
@@ -68,14 +67,14 @@ def test_the_console_says_whether_the_scorer_still_scores_its_anchor_set_as_at_f
 def test_the_console_tells_what_signals_mean_and_which_own_ones_fail(
     page: Page, address: str, monitor: InMemoryMonitor
 ) -> None:
-    failures = Failures()
-    failures.add("mine", "it raised <b>ValueError</b>", 3)
+    failing = [WorkerTrouble("a/7", 3, "it raised <b>ValueError</b>"), WorkerTrouble("<i>b</i>/8", 1, "late")]
     own = {"name": "mine", "pattern": "x", "meaning": "it holds <i>an x</i>"}
-    monitor.observed = SignalRows(Settings(signals={"own": [own], "off": ["error"]}), failures)
+    monitor.observed = SignalRows(Settings(signals={"own": [own], "off": ["error"]}), lambda: {"mine": failing})
     monitor.statuses = [stream_status()]
     page.goto(address)
     expect(page.locator("#signals-failed")).to_contain_text(
-        "mine had no value for 3 traces: it raised <b>ValueError</b>"
+        "mine had no value for 4 traces, 3 traces in worker a/7: it raised <b>ValueError</b>; "
+        "1 trace in worker <i>b</i>/8: late."
     )
     page.locator("#signals summary").click()
     expect(page.locator("#signals-list")).to_contain_text("it holds <i>an x</i>")

@@ -6,51 +6,29 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from monitor.domain.audit import AuditRow
-from monitor.domain.job import Check, JobState, RunProgress, Verdict
-from monitor.domain.view import BaselineSummary
 from monitor.drift.summary import SignalSummary
-from monitor.runs.lineage import Lineage
-from monitor.runs.model import ModelDetail, ModelState, RegisteredModel
-from tests.hostile import LABELS, unseen
-from tests.unit.in_memory_letters import LetterTopic, a_letter
-from tests.unit.in_memory_ports import NOW, InMemoryMonitor, a_job
-from tests.unit.in_memory_records import NOON, InMemoryRecords, trace_row
+from monitor.notify.notice import ReceiverStatus
+from monitor.runs.model import ModelDetail, ModelRole
+from tests.browser.listed import HOSTILE, PATHS, fill_listings, model
+from tests.hostile import unseen
+from tests.unit.in_memory_letters import LetterTopic
+from tests.unit.in_memory_ports import InMemoryMonitor
+from tests.unit.in_memory_records import NOON, InMemoryRecords
 
 pytestmark = pytest.mark.browser
 SHOTS = os.environ.get("SCREENSHOTS")  # a folder that pictures of the pages are put into, for people
-PATHS = ("/jobs", "/models", "/traces", "/baselines", "/dead-letters", "/audit")
-VERDICT = Verdict(False, (Check("calibration", False, 0.14, 0.05, 0.05, "0.14 against 0.05"),), "ab" * 32)
-HOSTILE = "".join(LABELS.values())
-
-
-def model(version: str, job_id: int | None = None) -> RegisteredModel:
-    return RegisteredModel(version, "ab" * 32, NOW, job_id, None)
 
 
 @pytest.fixture
 def monitor() -> InMemoryMonitor:
-    progress = RunProgress("train", 120, 400, 0.41, 2.0, 140.0)
-    first = replace(model("reward-1"), state=ModelState.PREVIOUS)
-    second = replace(model("reward-2", 2), state=ModelState.CHAMPION, promoted_at=NOW, promoted_by="ada")
-    lineage = Lineage(action="reward_refresh", base_sha256="cd" * 32, champion="reward-1", scorer=None)
-    monitor = InMemoryMonitor(registered=[first, second])
-    monitor.details = {"reward-2": ModelDetail(second, "/models/2", lineage, f"# Card\n{HOSTILE}")}
-    rows = [trace_row(f"t-{number}", cohort=f"c{number % 2}") for number in range(150)]
-    monitor.stored_records.rows = [*rows, trace_row(HOSTILE, cohort=HOSTILE, failed=True)]
-    monitor.stored_records.frozen = [BaselineSummary(1, NOON, "ada", HOSTILE, 0, 900, 900, 0)]
-    monitor.stored_records.audited = [
-        AuditRow(1, NOON, HOSTILE, "operator", "alarm.snooze", "alarm 7", {"note": HOSTILE})
-    ]
-    monitor.letters = LetterTopic([a_letter(1, detail=HOSTILE), a_letter(2, reason=HOSTILE)]).port()
-    monitor.kept = {
-        1: a_job(1, JobState.FAILED_GATE, verdict=VERDICT),
-        2: a_job(2, JobState.RUNNING, progress="step 120", progress_detail=progress, reason=HOSTILE),
-    }
+    monitor = InMemoryMonitor()
+    fill_listings(monitor)
     return monitor
 
 
@@ -76,14 +54,49 @@ def test_the_bar_leads_to_the_jobs_with_live_progress_and_the_gate_s_report(
 
 def test_a_model_s_lineage_leads_to_the_champion_it_was_judged_against(page: Page, address: str) -> None:
     page.goto(f"{address}/models")
-    expect(page.locator("#reward-list > li")).to_have_count(2)
-    page.locator("#reward-list #model-reward-2 summary").focus()
+    expect(page.locator("#rows > li")).to_have_count(2)
+    page.locator("#model-reward-2 summary").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#reward-list #model-reward-2 .facts")).to_contain_text("Judged againstreward-1")
-    expect(page.locator("#reward-list #model-reward-2 .read")).to_contain_text("# Card")
-    page.locator("#reward-list #model-reward-2 .facts a").click()
-    page.wait_for_url("**/models?version=reward-1#model-reward-1")
-    expect(page.locator("#reward-list #model-reward-1 details")).to_have_attribute("open", "")
+    expect(page.locator("#model-reward-2 .facts")).to_contain_text("Judged againstreward-1")
+    expect(page.locator("#model-reward-2 .read")).to_contain_text("# Card")
+    page.locator("#model-reward-2 .facts a").click()
+    page.wait_for_url("**/models#model-reward-1")
+    expect(page.locator("#model-reward-1 details")).to_have_attribute("open", "")
+
+
+def test_models_and_baselines_come_a_page_at_a_time_and_the_url_holds_what_is_looked_for(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    tried = [replace(model(f"org/try {number:03d}"), role=ModelRole.POLICY) for number in range(120)]
+    monitor.registered += tried
+    monitor.details["org/try 005"] = ModelDetail(tried[5], "/models/5", None, None)
+    page.goto(f"{address}/models")
+    expect(page.locator("#rows > li")).to_have_count(100)
+    page.get_by_role("link", name="The next page").click()
+    expect(page.locator("#rows > li")).to_have_count(22)
+    page.get_by_label("Role").select_option("reward")
+    page.get_by_label("State").select_option("champion")
+    page.get_by_role("button", name="Show", exact=True).click()
+    page.wait_for_url("**/models?role=reward&state=champion")
+    expect(page.locator("#rows > li")).to_have_id("model-reward-2")
+    expect(page.locator("#rows > li")).to_contain_text("championreward-2reward model")
+    page.goto(f"{address}/models#model-{quote('org/try 005')}")  # further down than the first page
+    expect(page.locator("#rows > li").first).to_have_id("model-org/try 005")
+    expect(page.locator("#rows > li").first).to_contain_text("No lineage: the settings named it.")
+    expect(page.locator("#rows > li")).to_have_count(101)
+    records = monitor.stored_records
+    records.frozen = [replace(records.frozen[0], baseline_id=number) for number in range(1, 131)]
+    records.followed = {7: (("refusal", "chat-2", "dataset=wild"),), 9: (("refusal", "chat-3", "dataset=wild"),)}
+    page.goto(f"{address}/baselines")
+    page.get_by_role("link", name="The next page").click()
+    expect(page.locator("#baseline-1")).to_be_visible()
+    page.get_by_label("Signal").fill("refusal")
+    page.get_by_label("Cohort").fill("dataset=wild")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/baselines?signal=refusal&cohort=dataset%3Dwild")
+    expect(page.locator("#rows > li strong")).to_have_text(["Baseline 9", "Baseline 7"])
+    page.goto(f"{address}/baselines?policy_model=none")
+    expect(page.locator("#empty")).to_have_text("Nothing is like that. Fewer filters show more.")
 
 
 def test_a_baseline_tells_which_laws_are_of_another_window_than_its_own(
@@ -125,7 +138,7 @@ def test_filters_and_the_page_stand_in_the_url_and_unknown_ones_are_refused(page
 
 def test_what_was_said_is_read_on_request_and_the_audit_keeps_who_read_it(page: Page, address: str) -> None:
     page.goto(f"{address}/traces?trace_id=t-149")
-    page.locator("#rows summary").first.focus()
+    page.locator("#rows .unfold").first.focus()
     page.keyboard.press("Enter")
     expect(page.locator("#rows .facts")).to_contain_text("refusal0 (1)")
     page.get_by_role("button", name="Read what was said in t-149").click()
@@ -135,13 +148,46 @@ def test_what_was_said_is_read_on_request_and_the_audit_keeps_who_read_it(page: 
     expect(page.get_by_role("link", name="trace t-149")).to_have_attribute("href", "/traces?trace_id=t-149")
 
 
+def test_a_link_to_a_long_and_hostile_name_is_whole(page: Page, address: str, monitor: InMemoryMonitor) -> None:
+    monitor.stored_records.audited = [AuditRow(1, NOON, "ada", "operator", "trace.read", f"trace {HOSTILE}", {})]
+    page.goto(f"{address}/audit")
+    link = page.locator("#rows a")
+    expect(link).to_contain_text("more characters")
+    assert unquote((link.get_attribute("href") or "").removeprefix("/traces?trace_id=")) == HOSTILE
+
+
+def test_a_receiver_that_fails_is_told_of_on_the_overview_and_what_waits_for_it_on_its_page(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    page.goto(address)
+    expect(page.locator("#untold")).to_contain_text("oncall cannot be told since 2026-11-21 12:00:00Z: ")
+    page.locator("#untold").get_by_role("link", name="What waits").click()
+    page.wait_for_url("**/notifications")
+    cards = page.locator("#rows > li")
+    expect(cards.first).to_contain_text(
+        re.compile("fails.*oncall.*slack, hears of alerts.*Fails since 2026-11-21 12:00")
+    )
+    expect(cards.first.get_by_role("link", name="incident 6")).to_have_attribute("href", "/incidents/6")
+    waiting = cards.first.locator(".waits li")
+    expect(waiting).to_contain_text(re.compile("opened; tried 3 times since 2026-11-21 12:00:00Z.*; again 2026-11-21"))
+    expect(waiting.get_by_role("link")).to_have_attribute("href", "/incidents/7")
+    expect(cards.last).to_contain_text("team")
+    expect(cards.last).to_contain_text("It took no message yet.")
+    monitor.receivers = [ReceiverStatus("oncall", "slack", "alert", 0, 0.0, NOON, None, 7)]
+    expect(cards).to_have_count(1, timeout=60_000)
+    expect(cards.first).to_have_attribute("data-state", "good")
+    page.goto(address)
+    expect(page.locator("#alarms-empty")).to_be_visible()
+    expect(page.locator("#untold")).to_be_hidden()
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_hostile_text_is_text_and_nothing_is_wider_than_a_phone(browser: Browser, address: str, path: str) -> None:
     for width, scheme in ((390, "dark"), (1280, "light")):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
         page = context.new_page()
         page.goto(address + path)
-        expect(page.locator("#rows > *, .lineages > li").first).to_be_visible()
+        expect(page.locator("#rows > *").first).to_be_visible()
         assert [text for text in page.locator("body, body *").all_text_contents() if unseen(text)] == []
         assert page.evaluate("window.owned") is None
         assert page.locator("main img, main [onload], main [onerror]").count() == 0
@@ -156,6 +202,7 @@ def test_an_empty_list_says_so_and_a_database_that_is_away_is_told(
     page: Page, address: str, monitor: InMemoryMonitor, path: str
 ) -> None:
     monitor.kept.clear()
+    monitor.receivers.clear()
     vars(monitor.letters).update(vars(LetterTopic().port()))
     vars(monitor.stored_records).update(vars(InMemoryRecords()))
     monitor.registered = []
@@ -179,7 +226,7 @@ class TestWithTokens:
         page.goto(f"{address}/traces?trace_id=t-149")
         page.get_by_role("textbox", name="Token").fill("view-me")
         page.keyboard.press("Enter")
-        page.locator("#rows summary").first.click()
+        page.locator("#rows .unfold").first.click()
         expect(page.locator("#rows .facts")).to_contain_text("refusal")
         expect(page.get_by_role("button", name="Read what was said")).to_have_count(0)
         expect(page.get_by_role("link", name="Audit")).to_be_hidden()

@@ -13,6 +13,7 @@ from monitor.domain.alarm import AlarmKind, AlarmState, Direction, Effect
 from monitor.domain.stream import StreamKey, StreamStatus
 from monitor.domain.text import visible
 from monitor.domain.view import BaselineSummary
+from monitor.notify.notice import ReceiverStatus
 from tests.hostile import names, unseen
 from tests.unit.in_memory_ports import NOW, InMemoryMonitor, stored_alarm, stream_status
 
@@ -232,6 +233,28 @@ def test_a_thousand_cohorts_by_ten_signals_fit_on_pages_of_a_hundred_kilobytes(
     expect(page.locator("#heatmap-tally")).to_have_text("1,000 cohorts")
     assert 20_000 < len(answered.value.body()) < 100_000  # unpacked
     assert page.evaluate("document.documentElement.scrollHeight") < 3_500
+    page.locator("#heatmap-rows tr").last.locator("td a").last.focus()
+    expect(page.locator("#heatmap-rows tr").last.locator("td").last).to_be_in_viewport(ratio=0.9)
+    expect(page.locator("#heatmap-columns th").last).to_be_in_viewport(ratio=0.9)  # which signal it is
+    page.locator("#heatmap-rows tr").nth(20).locator("td a").last.focus()
+    cell, head = (page.locator(f"#heatmap-{name}").bounding_box() for name in ("rows tr:nth-child(21)", "columns"))
+    assert cell is not None
+    assert head is not None
+    assert cell["y"] >= head["y"] + head["height"] - 3, "not under the head"
+
+
+def test_a_phone_s_first_screen_says_what_drifted_by_how_much_under_which_model_and_since_when(
+    page: Page, address: str, monitor: InMemoryMonitor
+) -> None:
+    monitor.stored = {1: stored_alarm(1, stream=StreamKey("response_length", "*", "assistant-v2-2026-11", "1"))}
+    monitor.receivers = [ReceiverStatus("oncall", "slack", "alert", 1, 60.0, NOW, "HTTP 503", 6, NOW)]
+    page.set_viewport_size({"width": 390, "height": 620})  # of 844, less what the browser takes
+    page.goto(address)
+    card = page.locator("#incident-1")
+    for part in ("onset", "moved", "model", "effect"):
+        expect(card.locator(f"[data-part={part}]").first).to_be_in_viewport(ratio=1)
+    expect(card.locator("[data-part=model]")).to_have_text("assistant-v2-2026-11")
+    expect(page.locator("#untold")).to_be_in_viewport(ratio=1)
 
 
 def test_an_incident_with_more_than_its_card_holds_says_so(page: Page, address: str, monitor: InMemoryMonitor) -> None:

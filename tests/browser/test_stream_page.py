@@ -45,6 +45,22 @@ def test_a_stream_s_past_is_told_with_its_marks_and_its_numbers(page: Page, addr
     expect(page.locator("#keys")).to_contain_text("95 % interval of the rate")
 
 
+def test_each_baseline_s_band_is_drawn_over_the_time_in_which_it_held(page: Page, address: str) -> None:
+    page.add_init_script(
+        "window.filled = []; const fill = CanvasRenderingContext2D.prototype.fillRect;"
+        "CanvasRenderingContext2D.prototype.fillRect = function (...at) { filled.push(at); fill.apply(this, at); }"
+    )
+    page.goto(f"{address}/streams/3")
+    expect(page.locator("#plot canvas")).to_have_count(2)
+    expect(page.locator("#readout")).to_contain_text("; baseline 3 accepts 141 to 181")
+    spans = {(left, left + width) for left, _, width, _ in page.evaluate("window.filled")}
+    (start, edge), (same, end) = sorted(spans)
+    assert edge == pytest.approx(same)
+    assert (edge - start) / (end - start) == pytest.approx(3.75 / 24, rel=0.05)  # it was frozen 20 hours before noon
+    page.locator("#plot .u-over").first.hover(position={"x": 20, "y": 60})
+    expect(page.locator("#readout")).to_contain_text("; baseline 2 accepts 120 to 160")
+
+
 def test_the_url_holds_the_range_and_the_keyboard_reads_single_points(page: Page, address: str) -> None:
     page.goto(f"{address}/streams/3")
     page.get_by_role("link", name="6 hours").click()
@@ -52,7 +68,9 @@ def test_the_url_holds_the_range_and_the_keyboard_reads_single_points(page: Page
     expect(page.locator("#ranges [aria-current]")).to_have_text("6 hours")
     expect(page.locator("#plot canvas")).to_have_count(2)
     page.locator("#plot").focus()
-    expect(page.locator("#readout")).to_have_text(re.compile(r"^2026-11-21 11:55:00Z: mean .* 99 % .* n = \d"))
+    expect(page.locator("#readout")).to_have_text(
+        re.compile(r"^2026-11-21 11:55:00Z: mean .* 99 % .* n = \d+; baseline 3 accepts 141 to 181$")
+    )
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
     expect(page.locator("#readout")).to_contain_text("2026-11-21 11:50:00Z")

@@ -18,6 +18,7 @@ from monitor.domain.order import Actor, Role
 from monitor.postgres import schema
 from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.preferences import PostgresPreferences
+from monitor.postgres.refusal_rows import PostgresRefusalRows
 from monitor.postgres.registry import RewardRegistry
 from monitor.postgres.work import PostgresTransactions
 from monitor.retraining.dispatcher import Dispatcher, Step
@@ -77,6 +78,7 @@ class Parts:
         owner: str = "one",
         host: str = "here",
         launcher: Launcher | None = None,
+        refusals: PostgresRefusalRows | None = None,
         **changes: Any,
     ) -> Dispatcher:
         values = {"folder": self.folder / "runs", "base_model": self.folder / "base", "max_attempts": 2}
@@ -86,6 +88,7 @@ class Parts:
             preferences=PostgresPreferences(self.engine),
             baseline=PostgresBaselineTraces(self.engine),
             registry=self.registry,
+            refusals=refusals,
         )
         launcher = launcher or LocalProcessLauncher(
             command=(sys.executable, str(PROGRAM), outcome), grace_seconds=5, silence_seconds=0.5, host=lambda: host

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from msgspec.structs import replace as changed
 from sqlalchemy import Engine, text
 
+from monitor.app.baselines import Baselines
 from monitor.app.explaining import AlarmPages
 from monitor.app.history import StreamHistories
 from monitor.demo.traffic import DRIFTED, NORMAL
 from monitor.domain.alarm import AlarmKind, StoredAlarm
+from monitor.domain.baseline import TraceWindow
 from monitor.domain.episode import EventKind
 from monitor.domain.history import HistoryRange
+from monitor.domain.observation import moment_of
 from monitor.domain.order import Actor, AlarmOrder, Role
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.fold import FoldRules
@@ -26,7 +29,9 @@ from monitor.postgres.engine import transaction
 from monitor.postgres.rollups import PostgresRollups
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.alarm_page import MOMENTS
+from monitor.postgres.views.history import PostgresHistory
 from monitor.postgres.views.streams import PostgresStreams
+from monitor.settings.root import Settings
 from monitor.signals.set import DEFAULT
 from tests.integration.reasking import Ward, calls
 
@@ -146,8 +151,9 @@ def test_the_stream_s_past_goes_to_the_alarm_s_time_beside_its_band_with_what_ha
     found = told.history(page.stream_id, HistoryRange.WEEK, until=stored.alarm.timestamp)
     assert found is not None
     assert (found.stream.key, found.unit) == (stored.alarm.stream, "tokens")
-    assert found.band is not None
-    assert found.points[-1].mean > found.band.accepted_upper
+    (held,) = found.bands
+    assert (held.since, held.until) == (window_end(engine), None)
+    assert found.points[-1].mean > held.band.accepted_upper
     assert sum(point.observations for point in found.points) == 750  # all of the second model's: points are hours
     assert all(point.p10 is not None and point.p10 <= point.mean <= point.p99 for point in found.points)  # type: ignore[operator]
     marks = {mark.kind: mark for mark in found.marks}
@@ -158,3 +164,35 @@ def test_the_stream_s_past_goes_to_the_alarm_s_time_beside_its_band_with_what_ha
     assert told.history(page.stream_id + 1000, HistoryRange.DAY, until=None) is None
     listed = {status.key: status.stream_id for status in Streams(PostgresStreams(engine)).streams()}
     assert listed[stored.alarm.stream] == page.stream_id
+
+
+def test_each_baseline_s_band_goes_over_the_traces_that_came_while_it_was_the_active_one(
+    engine: Engine, stored: StoredAlarm
+) -> None:
+    store = PostgresRollups(engine, days=0)
+    while (unread := store.unread(max_places=500)) is not None:
+        store.save(unread, roll_up(unread.seen, since=unread.since))
+    frozen = Baselines(engine, Settings()).freeze(TraceWindow(last=500), actor=Actor("ana", Role.OPERATOR))
+    new = calls(LONGER, "billing", 250, first=2250, seed=2250)
+    Ward(engine, offset=2250).write([changed(trace, policy_model="assistant-v2") for trace in new])
+    PostgresFoldStore(engine).place_entries()
+    told = StreamHistories(engine, DEFAULT)
+    number = PostgresHistory(engine).number_of(stored.alarm.stream)
+    assert number is not None
+    found = told.history(number, HistoryRange.WEEK, until=new[-1].timestamp)
+    assert found is not None
+    first, second = found.bands
+    assert (first.until, second.until, second.baseline_id) == (second.since, None, frozen.baseline_id)
+    assert abs(second.since - new[-1].timestamp) < timedelta(seconds=60), "the traces' time, not the clock's"
+    assert second.band.mean > first.band.accepted_upper
+    before = told.history(number, HistoryRange.HOURS, until=first.since + timedelta(minutes=1))
+    assert before is not None
+    assert [band.baseline_id for band in before.bands] == [first.baseline_id]
+
+
+def window_end(engine: Engine) -> datetime:
+    """Return the time of the last trace of the only baseline's window."""
+    with transaction(engine) as connection:
+        stop = connection.execute(text("select stop_place from baseline")).scalar_one()
+        (moment,) = connection.execute(MOMENTS, {"places": [stop - 1]})
+    return moment_of(int.from_bytes(moment.timestamp, "little", signed=True))

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from monitor.demo.policies import build_tiny_policy
 from monitor.domain.trace import Message
 from monitor.errors import InvalidInput
-from retrain.generate import Answer, Decoding, TransformersPolicy
+from retrain.generate import Answer, Decoding, OwnNoise, TransformersPolicy
 
 TEXT = "open the settings of your account and choose the card then press the button below it"
 WORDS = TEXT.split(" ")
@@ -37,6 +37,23 @@ def test_an_answer_does_not_depend_on_those_it_is_generated_with(folder: Path, t
     assert told[-1] == len(ASKED)
     other = policy.answer(ASKED, Decoding(16, temperature, seed=5, batch_tokens=16_384))
     assert (other == together) is (temperature == 0.0)
+
+
+def test_a_draw_is_of_the_policy_s_law_at_the_temperature_and_a_row_that_has_ended_draws_no_more() -> None:
+    rows, end = 4000, 3
+    noise = OwnNoise(Decoding(16, 2.0, seed=4, batch_tokens=1), range(rows), {end})
+    logits = torch.tensor([2.0, 0.0, 1.0, -1.0])
+    wanted = torch.softmax(logits / 2.0, 0)
+    ids = torch.full((rows, 1), end)  # a prompt may end with what ends an answer
+    for _ in range(2):
+        drawn = noise(ids, logits.repeat(rows, 1))
+        shares = torch.bincount(drawn.argmax(1), minlength=4) / rows
+        assert (shares - wanted).abs().max() < 0.04, "five standard errors"
+        ids = torch.zeros((rows, 1), dtype=torch.long)
+    before = noise(ids, logits.repeat(rows, 1))
+    ids[: rows // 2] = end
+    changed = (noise(ids, logits.repeat(rows, 1)) != before).all(1)
+    assert changed.tolist() == [False] * (rows // 2) + [True] * (rows // 2)
 
 
 def test_a_long_prompt_and_a_long_limit_stay_within_what_the_policy_can_read(folder: Path) -> None:

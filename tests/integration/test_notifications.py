@@ -19,6 +19,8 @@ from monitor.notify.notice import Notice
 from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.leader import Leadership
+from monitor.postgres.views.console import PostgresConsole
+from monitor.postgres.views.overview import PostgresOverview
 from monitor.settings.notify import MailReceiver, PagerDutyReceiver, SlackReceiver, WebhookReceiver
 from monitor.telemetry.notify import OUTCOMES
 from tests.commands import Run
@@ -32,7 +34,7 @@ from tests.integration.telling import (
     telling,
     webhook_at,
 )
-from tests.notified import Posted, ReceiverServer, Reply, as_slack, notice
+from tests.notified import Posted, ReceiverServer, Reply, SlackRoom, notice
 from tests.program import Site, running, wait_for
 from tests.real_kafka import Kafka
 from tests.traces import drifting, line
@@ -95,6 +97,7 @@ def test_a_receiver_that_fails_is_told_again_with_the_same_bytes_and_holds_no_ot
     engine: Engine, drifted: PostgresIncidents
 ) -> None:
     answers = iter([Reply(503, b"not \x1b[2J now"), Reply(502), Reply(204, b"")])
+    before = versions(engine)
     with ReceiverServer() as good, ReceiverServer(lambda _: next(answers)) as bad:
         settings = telling(webhook={"bad": webhook_at(bad.url), "good": webhook_at(good.url)})
         leader = Leader(engine, settings)
@@ -107,11 +110,20 @@ def test_a_receiver_that_fails_is_told_again_with_the_same_bytes_and_holds_no_ot
             ("bad", 1, r"HTTP 503 not \x1b[2J now"),
             ("good", 0, None),
         ]
+        (waits,) = told[0].notices
+        assert (waits.event, waits.attempts, waits.error) == ("opened", 1, told[0].error)
+        assert (waits.since, waits.incident_id, told[0].told_of) == (told[0].failing_since, told[1].told_of, None)
+        assert versions(engine) != before
         for error in ("HTTP 502 ok", None):  # by leaders that begin anew: who waits after a failure waits in each
             due_now(engine)
             Leader(engine, settings).until(lambda wanted=error: stored(engine, "error")[0] == wanted)  # type: ignore[misc]
     assert (len(bad.posted), len({posted.body for posted in bad.posted})) == (3, 1)
     assert stored(engine, "told is not null") == [True, True]
+
+
+def versions(engine: Engine) -> str:
+    """Return by what the overview knows that its incidents have changed, or whom they could not be told to."""
+    return PostgresConsole(engine, PostgresOverview(engine, kafka_lag=lambda: None)).versions()["incidents"]
 
 
 def test_a_receiver_that_asks_for_time_gets_it(engine: Engine, drifted: PostgresIncidents) -> None:
@@ -207,17 +219,24 @@ def test_a_storm_is_one_message_and_ends_as_one(engine: Engine) -> None:
     assert stored(engine, "closed") == [True] * 31
 
 
-def test_the_bot_s_message_is_found_again_by_the_next_leader(engine: Engine, drifted: PostgresIncidents) -> None:
-    with ReceiverServer(as_slack) as server:
+@pytest.mark.parametrize(("reads", "posts"), [(True, 1), (False, 2)], ids=["by its metadata", "unless it may not read"])
+def test_the_bot_s_message_is_found_again_by_the_next_leader(
+    engine: Engine, drifted: PostgresIncidents, reads: bool, posts: int
+) -> None:
+    room = SlackRoom(reads=reads)
+    with ReceiverServer(room) as server:
         settings = telling(slack={"room": {"token": "xoxb", "channel": "C0123456789", "api": server.url}})
-        Leader(engine, settings).until(lambda: len(server.posted) == 1)
-        wait_for(lambda: len(server.posted) == 1, "the post")
+        Leader(engine, settings).turn()  # which ends before it notes what became of it
+        wait_for(lambda: len(room.messages) == 1, "the post")
         due_now(engine)
-        leader = Leader(engine, settings)  # the one before never noted what became of it
-        leader.until(lambda: stored(engine, "handle") == ["C0123456789/1763780400.000100"])
+        Leader(engine, settings).until(lambda: stored(engine, "handle") == [f"C0123456789/1763780400.{posts:06d}"])
         recover(engine)
-        Leader(engine, settings).until(lambda: any("update" in posted.path for posted in server.posted))
-    assert server.posted[-1].json["channel"] == "C0123456789"
+        Leader(engine, settings).turn()  # the end is said in the thread, and not noted either
+        wait_for(lambda: len(room.messages) == posts + 1, "the end")
+        due_now(engine)
+        Leader(engine, settings).until(lambda: stored(engine, "closed") == [True])
+    assert len(room.messages) == (2 if reads else 4)
+    assert {said["channel"] for said in room.messages} == {"C0123456789"}
 
 
 def test_a_test_message_says_what_came_back(

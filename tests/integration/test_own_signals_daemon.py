@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import Any
 
 import httpx
 import pytest
 
 from monitor.app.wiring import Daemon
+from monitor.own.failures import Trouble
+from monitor.postgres.engine import create_engine_for
+from monitor.postgres.signal_troubles import PostgresSignalTroubles
 from monitor.settings.root import Settings
 from tests.program import Site, running, wait_for
 from tests.real_kafka import Kafka
@@ -38,6 +43,10 @@ def get(daemon: Daemon, path: str) -> httpx.Response:
     return httpx.get(f"http://127.0.0.1:{daemon.port}{path}", timeout=10.0)
 
 
+def signals(daemon: Daemon) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in get(daemon, "/api/v1/signals").json()}
+
+
 def stored(site: Site) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for signal, version in site.query("select distinct signal, scorer_version from observation_batch"):
@@ -52,7 +61,16 @@ def test_own_signals_are_stored_followed_and_named_where_they_fail(kafka: Kafka,
         site.send(lines(0, 600))
         wait_for(lambda: site.folded() == 600, "the fold")
         streams = {row["key"]["signal"]: row for row in get(daemon, "/api/v1/streams").json()}
-        rows = {row["name"]: row for row in get(daemon, "/api/v1/signals").json()}
+        wait_for(lambda: signals(daemon)["broken"]["failures"] == 600, "what fails")
+        engine = create_engine_for(postgres_url)
+        others = PostgresSignalTroubles(engine)
+        others.tell("other/1", {"broken": Trouble(7, "a str is no number")})
+        others.tell("gone/2", {"broken": Trouble(9, "a str is no number")})
+        site.query(
+            "update signal_trouble set told_at = now() - interval '2 minutes' where worker = 'gone/2' returning 1"
+        )
+        engine.dispose()
+        rows = signals(daemon)
         metrics = get(daemon, "/metrics").text
         assert daemon.health.ready()[0]
     assert {"names_acme", "words", "has_mail", "error"} <= streams.keys()
@@ -60,8 +78,12 @@ def test_own_signals_are_stored_followed_and_named_where_they_fail(kafka: Kafka,
     assert streams["names_acme"]["mean"] == pytest.approx(1 / 3, abs=0.03)
     assert streams["has_mail"]["mean"] == 0.0, "addresses are taken out before own signals read"
     assert not {"broken", "leaving"} & stored(site).keys()
-    assert (rows["broken"]["failures"], rows["broken"]["last_failure"]) == (600, "a str is no number")
-    assert rows["leaving"]["last_failure"] == "it raised SystemExit"
+    told = [(one["worker"], one["failures"], one["why"]) for one in rows["broken"]["troubles"]]
+    assert told == [
+        (f"{socket.gethostname()}/{os.getpid()}", 600, "a str is no number"),
+        ("other/1", 7, "a str is no number"),
+    ]
+    assert [one["why"] for one in rows["leaving"]["troubles"]] == ["it raised SystemExit"]
     assert rows["names_acme"]["meaning"] == "the answer names Acme"
     assert 'monitor_signal_failures_total{signal="broken"} 600.0' in metrics
     assert 'monitor_signal_failures_total{signal="names_acme"} 0.0' in metrics

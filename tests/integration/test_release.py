@@ -50,7 +50,8 @@ def test_the_policy_that_the_settings_name_becomes_the_first_champion_once(parts
     detail = parts.registry.model(champion.version)
     assert detail is not None
     assert (detail.model.role, detail.model.served_as, detail.lineage) == (ModelRole.POLICY, "chat-1", None)
-    assert parts.audit() == [("settings", "daemon", "policy_model.adopt")]
+    adopted = [("settings", "daemon", f"{role}_model.adopt") for role in ("refusal", "policy")]
+    assert parts.audit() == adopted
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_bytes_of_one_role_are_not_registered_under_another(parts: Parts) -> Non
         parts.releases.adopt(champion, by=Author("ada", "operator"))
 
 
-def test_the_commands_show_models_of_both_roles(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_show_models_of_every_role(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     parts.adopt_champion()
     champion = adopt_policy(parts)
     url = parts.engine.url.render_as_string(hide_password=False)
@@ -108,6 +109,7 @@ def test_the_commands_show_models_of_both_roles(parts: Parts, monkeypatch: pytes
     listed = json.loads(CliRunner().invoke(app, ["models", "list", "--json"]).stdout)
     assert [(found["role"], found["version"], found["state"]) for found in listed] == [
         ("policy", champion.version, "champion"),
+        ("refusal", parts.registry.champion_version(ModelRole.REFUSAL), "champion"),
         ("reward", "first", "champion"),
     ]
     table = CliRunner().invoke(app, ["models", "list", "--role", "policy"]).stdout

@@ -24,7 +24,9 @@ from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.audit import PostgresAuditLog
 from monitor.settings.root import Settings
 from tests.commands import Run
+from tests.integration.job_parts import prefer
 from tests.integration.reasking import Ward, calls
+from tests.integration.reviewing import store_items
 from tests.served import served
 
 pytestmark = pytest.mark.postgres
@@ -82,6 +84,14 @@ READS = (
     "probes list --json",
     "review agreement --json",
     "erase list --json",
+    "baseline list --signal response_length --json",
+    "models list --state champion",
+    "tokens list",
+    "tokens list --ended --json",
+    "preferences list --json",
+    "review status",
+    "review status --json",
+    "notify status --json",
     "signals --json",
 )
 
@@ -120,6 +130,58 @@ def test_what_is_ordered_over_http_is_done_and_named_in_the_audit(
     assert '"state": "cancelled"' in listed
 
 
+def test_a_token_is_made_over_http_opens_the_server_and_is_ended(run: Run, url: str) -> None:
+    made = run("tokens", "create", "--name", "ci", "--role", "viewer", "--days", "0", "--server", url, TOKEN=OPERATOR)
+    assert (made.code, "never ends" in made.err) == (GOOD, True)
+    secret = made.out.strip()
+    assert run("jobs", "list", "--server", url, TOKEN=secret).code == GOOD
+    assert run("tokens", "list", "--server", url, TOKEN=secret).code == FAILED
+    (listed,) = json.loads(run("tokens", "list", "--json", "--server", url, TOKEN=OPERATOR).out)
+    number = str(listed["credential_id"])
+    assert run("tokens", "revoke", number, "--server", url, TOKEN=OPERATOR).out == f"{number} is revoked\n"
+    assert run("jobs", "list", "--server", url, TOKEN=secret).code == BAD_USAGE
+    again = run("tokens", "revoke", number, "--server", url, TOKEN=OPERATOR)
+    assert (again.code, "was revoked before" in again.err) == (FAILED, True)
+
+
+def test_files_are_the_same_over_http_and_the_audit_keeps_who_took_and_brought_texts(
+    run: Run, url: str, postgres_url: str, engine: Engine, tmp_path: Path
+) -> None:
+    store_items(engine, range(12))
+    prefer(engine, "p-1")
+    here, there = tmp_path / "here", tmp_path / "there"
+    for name, words in (("items", "review export --format jsonl"), ("pairs.jsonl", "preferences export")):
+        for folder in (here, there):
+            folder.mkdir(exist_ok=True)
+        local = run(*words.split(), here / name, POSTGRES__URL=postgres_url)
+        remote = run(*words.split(), there / name, "--server", url, TOKEN=OPERATOR)
+        assert (remote.code, remote.out) == (local.code, local.out.replace(str(here), str(there))), remote.err
+    files = sorted(file.name for file in here.iterdir())
+    assert files == ["items", "pairs.card.json", "pairs.jsonl"]
+    assert [(there / name).read_bytes() for name in files] == [(here / name).read_bytes() for name in files]
+    assert (here / "pairs.jsonl").read_text()
+    lines = [json.loads(line) | {"annotator": "ada", "value": 1} for line in (there / "items").read_text().splitlines()]
+    (there / "judged").write_text("\n".join([*map(json.dumps, lines), "no line"]))
+    brought = [
+        run("review", "import", there / "judged", "--format", "jsonl", "--server", url, TOKEN=OPERATOR)
+        for _ in range(2)
+    ]
+    assert [done.out for done in brought] == [
+        "answers: 12 new, 0 known, 1 refused\n",
+        "answers: 0 new, 12 known, 1 refused\n",
+    ]
+    assert "judged: line 13: " in brought[0].err
+    assert run("review", "export", there / "x", "--format", "jsonl", "--server", url, TOKEN=VIEWER).code == FAILED
+    asked = run("alarms", "reask", "1", "--server", url, TOKEN=OPERATOR)
+    assert (asked.code, "drift.reference.endpoint is not set" in asked.err) == (FAILED, True)
+    log = PostgresAuditLog(engine)
+    kept = [(row.action, row.actor.partition("-")[0]) for row in log.audit(AuditQuery(action="review"), limit=10)]
+    assert kept[:2] == [("review.import", "operator")] * 2
+    assert ("review.export", "operator") in kept
+    (read,) = log.audit(AuditQuery(action="preferences"), limit=10)
+    assert read.detail == {"pairs": 1, "kept": False}
+
+
 def test_a_refusal_names_the_server_and_what_was_wanted(run: Run, url: str) -> None:
     def refused(*words: str, **variables: str) -> tuple[int, str]:
         done = run(*words, **variables)
@@ -143,6 +205,6 @@ def test_a_refusal_names_the_server_and_what_was_wanted(run: Run, url: str) -> N
 def test_what_works_on_the_database_alone_says_so(run: Run, url: str, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text(f"{OPERATOR}\n")
-    for words in ("review status", "alarms reask 1", "preferences list", "dead-letters list", "db check", "score x"):
+    for words in ("review gold t 1", "review criteria list", "notify test", "db check", "score x"):
         done = run(*words.split(), "--server", url, "--token-file", token)
         assert (done.code, words, "without --server and MONITOR_SERVER" in done.err) == (BAD_USAGE, words, True)

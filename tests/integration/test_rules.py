@@ -105,7 +105,12 @@ def test_a_policy_s_actions_are_held_until_there_is_one_and_a_judge_for_it(parts
     with pytest.raises(Conflict, match=r"dpo: no_policy: .*retrain\.policy\.model"):
         parts.service.start_job(Action.DPO, "by hand", actor=OPERATOR, force=True)
     lacking = {offer.action: offer.lacks and offer.lacks.reason for offer in parts.service.offers()}
-    assert lacking == {Action.REWARD_REFRESH: None, Action.DPO: "no_policy", Action.KTO: "no_policy"}
+    assert lacking == {
+        Action.REWARD_REFRESH: None,
+        Action.DPO: "no_policy",
+        Action.KTO: "no_policy",
+        Action.REFUSAL_REFRESH: "no_weights",
+    }
     named = parts.ruled_by(rules=rules, policy={"model": parts.folder})
     assert {one.decision for one in named.plan()} == {"no_scorer"}
     parts.adopt_champion()

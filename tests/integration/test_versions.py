@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -75,10 +75,16 @@ class Site:
         self.offset, self.seconds = 0, 0.0
         self.lead(reads_plain)
 
-    def lead(self, read: Reader, *, signals: Sequence[str] = (REFUSAL.name,)) -> None:
+    def lead(
+        self,
+        read: Reader,
+        *,
+        signals: Sequence[str] = (REFUSAL.name,),
+        edition: Callable[[], object] = lambda: None,
+    ) -> None:
         """Let a leader take over whose program reads traces by *read*."""
         store, clock = PostgresVersions(self.engine), lambda: self.seconds
-        self.versions = VersionLaws(store, read, RULES.null_rule, signals=signals, clock=clock)
+        self.versions = VersionLaws(store, read, RULES.null_rule, signals=signals, edition=edition, clock=clock)
         self.controller = Controller(self.log, RULES, versions=self.versions, clock=clock)
 
     def write(self, traces: Sequence[Trace], read: Reader, *, lead: bool = True) -> None:
@@ -190,6 +196,28 @@ def test_a_slow_reading_takes_several_turns_and_a_new_leader_begins_it_again(
     for _ in range(BASELINE // versions.SLICE_TRACES + 1):
         site.turn()
     assert site.active().baseline.get(REFUSAL.name, NEW) is not None
+    assert site.observations(NEW) == 30
+
+
+def test_a_reader_that_is_exchanged_while_the_leader_runs_reads_the_whole_window_by_itself(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versions, "SLICE_SECONDS", -1.0)
+    reads, slices = [reads_plain], BASELINE // versions.SLICE_TRACES
+
+    def reading(traces: Sequence[Trace]) -> Sequence[Sequence[Observation]]:
+        return reads[0](traces)
+
+    site.lead(reading, edition=lambda: reads[0])
+    site.write(answers(1200, 30), reads_all)  # by another worker, which was quicker
+    for _ in range(slices // 2):
+        site.turn()
+    reads[0] = reads_all
+    for _ in range(slices + 2):
+        site.turn()
+    law = site.active().baseline.get(REFUSAL.name, NEW)
+    assert law is not None
+    assert sum(row.observations for row in law.strata) == BASELINE
     assert site.observations(NEW) == 30
 
 

@@ -12,7 +12,7 @@ from monitor.domain.history import FINE, HistoryRange, StreamName
 from monitor.domain.observation import Series, batch_of
 from monitor.domain.stream import StreamKey
 from monitor.drift.curve import Band
-from monitor.drift.history import HistoryMark, StreamHistory, points_of
+from monitor.drift.history import HeldBand, HistoryMark, StreamHistory, points_of
 from monitor.drift.rollup import Bucket, Seen, roll_up
 from monitor.errors import Unavailable
 from monitor.postgres.engine import AWAY
@@ -70,6 +70,15 @@ def buckets(key: StreamKey = KEY, *, hours: int = 24, per_hour: int = 60) -> lis
     return [(datetime.fromtimestamp(at, UTC), bucket) for at, bucket in sorted(rolled.items())]
 
 
+def bands_of(key: StreamKey) -> tuple[HeldBand, ...]:
+    """Return two: the second was frozen 20 hours before noon."""
+    earlier, active = Band(140.0, 136.0, 144.0, 120.0, 160.0), Band(160.0, 155.0, 166.0, 141.0, 181.0)
+    if key.signal == "refusal":
+        earlier, active = Band(0.08, 0.07, 0.09, 0.06, 0.1), Band(0.05, 0.04, 0.06, 0.03, 0.07)
+    frozen = NOON - timedelta(hours=20)
+    return HeldBand(2, NOON - timedelta(days=9), frozen, earlier), HeldBand(3, frozen, None, active)
+
+
 def a_history(stream_id: int = 3, key: StreamKey = KEY, **changes: object) -> StreamHistory:
     """Return a day up to noon."""
     points = points_of(buckets(key), HistoryRange.DAY.width_seconds)
@@ -93,7 +102,7 @@ def a_history(stream_id: int = 3, key: StreamKey = KEY, **changes: object) -> St
         until=NOON,
         width_seconds=HistoryRange.DAY.width_seconds,
         points=points,
-        band=Band(160.0, 155.0, 166.0, 141.0, 181.0) if key.signal != "refusal" else Band(0.05, 0.04, 0.06, 0.03, 0.07),
+        bands=bands_of(key),
         marks=marks,
         first=NOON - timedelta(days=1),
         last=NOON - timedelta(minutes=5),

@@ -37,13 +37,13 @@ from monitor.labels.agreement import AgreementReport
 from monitor.labels.report import LabelReport
 from monitor.notify.notice import ReceiverStatus
 from monitor.offline.log import InMemoryLog
-from monitor.own.failures import Failures
 from monitor.postgres.engine import AWAY
 from monitor.probes.report import SuiteReport
 from monitor.runs.model import ModelDetail, ModelPlace, ModelQuery, ModelRole, ModelState, RegisteredModel
 from monitor.settings.root import Settings
 from monitor.web.app import Ports
 from tests.unit.in_memory_credentials import InMemoryCredentials
+from tests.unit.in_memory_desk import InMemoryDesk
 from tests.unit.in_memory_history import InMemoryHistories
 from tests.unit.in_memory_keys import InMemoryKeys
 from tests.unit.in_memory_labels import InMemoryLabels
@@ -148,7 +148,7 @@ class InMemoryMonitor:
     held: str | None = None  # why annotators hold a start by hand
     lacking: dict[Action, Hold] = field(default_factory=dict)
     probed: InMemoryProbes = field(default_factory=InMemoryProbes)
-    observed: SignalRows = field(default_factory=lambda: SignalRows(Settings(), Failures()))
+    observed: SignalRows = field(default_factory=lambda: SignalRows(Settings()))
     labels: InMemoryLabels = field(default_factory=InMemoryLabels)
     erased: list[Erasure] = field(default_factory=list)
     receivers: list[ReceiverStatus] = field(default_factory=list)
@@ -157,6 +157,7 @@ class InMemoryMonitor:
     histories: InMemoryHistories = field(default_factory=InMemoryHistories)
     keys: InMemoryKeys = field(default_factory=InMemoryKeys)
     letters: NewestLetters = field(default_factory=lambda: LetterTopic().port())
+    desk: InMemoryDesk = field(default_factory=InMemoryDesk)
     away: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -192,6 +193,10 @@ class InMemoryMonitor:
             credentials=self.opened,
             histories=self.histories,
             letters=self.letters,
+            letter_desk=self.desk,
+            queue=self.desk,
+            preferences=self.desk,
+            reasks=self.desk,
         )
 
     def receivers_told(self) -> Sequence[ReceiverStatus]:

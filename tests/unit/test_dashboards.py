@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from starlette.routing import Match
 
 from dashboards import build
+from monitor.app.doctor import http as prometheus
 from monitor.telemetry.declaration import Kind
 from monitor.telemetry.health import Health
 from monitor.telemetry.series import SERIES
@@ -43,6 +44,11 @@ PANELS = {
     if panel["type"] != "row"
 }
 UNITS = {series.name: series.unit for series in SERIES}
+
+
+def test_doctor_looks_for_the_rules_and_alerts_that_come_with_this_release() -> None:
+    assert {rule["alert"] for rule in rules(ALERTS)} == prometheus.ALERTS
+    assert {rule["record"] for rule in rules(RECORDING)} == prometheus.RECORDS
 
 
 def expressions_of(panel: dict[str, Any]) -> list[str]:
@@ -212,6 +218,15 @@ def test_a_panel_for_a_signal_shows_it_in_its_unit() -> None:
     shown = {item["matcher"]["options"]: item["properties"][0]["value"] for item in panel["fieldConfig"]["overrides"]}
     assert shown["/\\(ratio\\)$/"] == "percentunit"
     assert all(target["legendFormat"].endswith("({{unit}})") for target in panel["targets"])
+
+
+@pytest.mark.parametrize("title", PANELS)
+def test_a_panel_relies_on_nothing_that_grafana_adds(title: str) -> None:
+    """It shows values from 80 on in red where a panel has no limits of its own, and puts a blank before a suffix."""
+    panel = PANELS[title]
+    coloured = panel["type"] == "bargauge" or panel.get("options", {}).get("colorMode", "none") != "none"
+    assert not coloured or "thresholds" in panel["fieldConfig"]["defaults"]
+    assert '"suffix: ' not in json.dumps(panel)
 
 
 @pytest.mark.parametrize("title", PANELS)

@@ -13,6 +13,7 @@ from monitor.app.signal_rows import SignalRows
 from monitor.app.signals import signals_of
 from monitor.domain.signal import SignalKind
 from monitor.domain.trace import Message, Trace
+from monitor.domain.view import WorkerTrouble
 from monitor.errors import InvalidSetting
 from monitor.observe.gather import gather
 from monitor.own.failures import Failures, Trouble
@@ -237,12 +238,11 @@ def test_two_signals_of_one_name_are_refused_and_own_ones_may_be_named_in_rules(
 
 def test_operators_see_what_each_signal_means_where_it_comes_from_and_that_it_failed() -> None:
     settings = settings_of({"name": "mine", "pattern": "x", "meaning": "it holds an x"}, off=["error"])
-    failures = Failures()
-    failures.add("mine", "it raised ValueError", 3)
-    rows = {row.name: row for row in SignalRows(settings, failures).signals()}
+    failing = [WorkerTrouble("a/7", 3, "it raised ValueError"), WorkerTrouble("b/8", 1, "a str is no number")]
+    rows = {row.name: row for row in SignalRows(settings, lambda: {"mine": failing}).signals()}
     mine = rows["mine"]
-    assert (mine.meaning, mine.origin, mine.is_on, mine.failures) == ("it holds an x", "own: pattern", True, 3)
-    assert mine.last_failure == "it raised ValueError"
+    assert (mine.meaning, mine.origin, mine.is_on, mine.failures) == ("it holds an x", "own: pattern", True, 4)
+    assert mine.troubles == tuple(failing)
     assert (rows["error"].is_on, rows["refusal"].is_on, rows["reward"].origin) == (False, True, "another source")
 
 

@@ -12,7 +12,7 @@ from monitor.app.signals import signals_of
 from monitor.domain.trace import Message, Trace
 from monitor.errors import InvalidInput
 from monitor.settings.root import Settings
-from monitor.signals.refusal import FULL_REFUSAL, REFUSAL, PatternRefusal, RefusalReading
+from monitor.signals.refusal import FULL_REFUSAL, REFUSAL, CurrentRefusals, PatternRefusal, RefusalReading
 from monitor.signals.refusal.features import DENSE, features_of, look_at
 from monitor.signals.refusal.learned import LearnedRefusal
 from monitor.signals.refusal.observers import RefusalObservers, refusal_model, uncovered_answers
@@ -191,6 +191,19 @@ def test_both_signals_come_of_one_reading_of_a_batch() -> None:
     assert (refuses.signal, full.signal) == (REFUSAL.name, FULL_REFUSAL.name)
     assert full.value <= refuses.value
     assert len(batches) == 1
+
+
+def test_a_batch_is_read_by_one_model_though_another_takes_its_place_meanwhile(tmp_path: Path) -> None:
+    current = CurrentRefusals(PatternRefusal)
+    observers, batch = RefusalObservers(current.pinned), [asked("?", REFUSED)]
+    [first] = observers.refusal(batch)
+    current.follow(LearnedRefusal(), SHIPPED)
+    [second], [later] = observers.full_refusal(batch), observers.refusal([asked("?", REFUSED)])
+    assert first is not None
+    assert second is not None
+    assert later is not None
+    assert (first.scorer_version, second.scorer_version) == ("patterns-1", "patterns-1")
+    assert later.scorer_version == current.version == refusal_model().version
 
 
 def test_the_settings_choose_who_reads(tmp_path: Path) -> None:

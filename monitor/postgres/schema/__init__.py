@@ -15,7 +15,7 @@ from monitor.postgres.schema.drift import (
     notification,
     watch_state,
 )
-from monitor.postgres.schema.history import rollup_position, stream, stream_rollup
+from monitor.postgres.schema.history import rollup_position, signal_trouble, stream, stream_rollup
 from monitor.postgres.schema.label import (
     criteria,
     estimate_day,
@@ -120,6 +120,7 @@ __all__ = [
     "running_total",
     "score",
     "shadow_score",
+    "signal_trouble",
     "stored_trace",
     "stream",
     "stream_rollup",

@@ -55,3 +55,14 @@ rollup_position = Table(
     Column("name", Text, primary_key=True),
     Column("next_sequence", BigInteger, nullable=False),  # of the log's first entry that is not in them yet
 )
+
+# What fails of the own signals in each process; one that has ended tells it no more.
+signal_trouble = Table(
+    "signal_trouble",
+    metadata,
+    Column("worker", Text, primary_key=True),
+    Column("signal", Text, primary_key=True),
+    Column("why", Text, nullable=False),
+    Column("failures", BigInteger, nullable=False),
+    _timestamp("told_at", default_now=True),
+)

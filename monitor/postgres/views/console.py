@@ -44,7 +44,9 @@ _VERSIONS = text(
     "  (select sum(hashtextextended(b::text, 0)) from bake b) as bakes,"
     "  (select sum(hashtextextended(r::text, 0)) from registry r) as registry,"
     "  (select concat_ws('/', count(*), max(created_at)) from reward_model) as models,"
-    "  (select sum(hashtextextended(d::text, 0)) from announcement_delivery d) as told"
+    "  (select sum(hashtextextended(d::text, 0)) from announcement_delivery d) as told,"
+    "  (select concat_ws('/', count(*), min(pending_since)) from notification where error is not null and not closed)"
+    "   as untold"
 )
 
 
@@ -61,7 +63,7 @@ class PostgresConsole:
         incidents = (found.incidents, found.alarms, found.last_incident)
         return {
             "counts": _digest(counts),
-            "incidents": _digest(incidents),
+            "incidents": _digest(incidents, found.untold),
             "streams": _digest(found.streams, incidents, found.registry),
             "jobs": _digest(found.jobs, found.last_event, found.bakes, found.last_incident),
             "models": _digest(found.registry, found.models, found.told, (found.streams or "").split("/")[:2]),

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Engine, Row, or_, select, text
 
 from monitor.domain.alarm import StoredAlarm
 from monitor.domain.episode import FrozenBaseline, Released
 from monitor.domain.history import FINE, MAX_MARKS, HistoryRange, StreamName
+from monitor.domain.observation import moment_of
 from monitor.domain.stream import StreamKey
+from monitor.drift.baseline import Baseline
 from monitor.drift.rollup import Bucket
-from monitor.drift.stored import ActiveBaseline
+from monitor.drift.stored import HeldBaseline
 from monitor.postgres import schema
 from monitor.postgres.alarm_row import stored_alarm
 from monitor.postgres.engine import transaction
 from monitor.postgres.rollups import decode_sketch
-from monitor.postgres.streams import active_baseline
-from monitor.postgres.views.alarm_page import baselines_between, releases_between
+from monitor.postgres.views.alarm_page import MOMENTS, baselines_between, releases_between
 
 MAX_RELATED = 200
+MAX_BANDS = 20  # baselines in one range, the newest
 _KEY = ("signal", "cohort", "policy_model", "scorer_version")
 _BUCKETS = text(
     "select start, observations, total, low, high, sketch from stream_rollup where stream_id = :stream_id"
@@ -36,6 +40,18 @@ _MODELS = text(  # of its signal and cohort, by their first observations that ar
     "   where r.stream_id = s.stream_id and width_seconds = :width)) as first"
     "   from stream s where signal = :signal and cohort = :cohort group by s.policy_model) began"
     " where first >= :since and first < :until order by first"
+)
+# The clock's time of freezing, less how far the traces that came next lay behind the clock.
+_FROZEN = text(
+    "select baseline_id, revision, stop_place,"
+    " created_at - coalesce((select e.created_at - e.last_timestamp from log_entry e"
+    "   where e.source = 'traces' and e.first_place >= b.stop_place and e.created_at > b.created_at"
+    "   order by e.first_place limit 1), interval '0') as since from baseline b order by baseline_id"
+)
+_LAWS = text(
+    "select baseline_id, first_place, stop_place, jsonb_path_query_array(content, '$.signals[*] ?"
+    " (@.signal == $signal && @.scorer_version == $scorer_version)', cast(:key as jsonb)) as laws"
+    " from baseline where baseline_id = any(:ids) and jsonb_typeof(content) = 'object'"  # not of an earlier release
 )
 _SERVER_NOW = text("select now()")
 
@@ -55,7 +71,7 @@ class StoredHistory:
     baselines: tuple[FrozenBaseline, ...]
     releases: tuple[Released, ...]
     models: tuple[tuple[str, datetime], ...]
-    active: ActiveBaseline | None
+    held: tuple[HeldBaseline, ...]  # that were the active one then, oldest first
 
 
 class PostgresHistory:
@@ -76,9 +92,7 @@ class PostgresHistory:
         with transaction(self._engine) as connection:
             return _name(connection, stream_id) is not None
 
-    def stored(
-        self, stream_id: int, chosen: HistoryRange, until: datetime | None, known: ActiveBaseline | None
-    ) -> StoredHistory | None:
+    def stored(self, stream_id: int, chosen: HistoryRange, until: datetime | None) -> StoredHistory | None:
         """Return what is stored of a stream up to *until*, or to now; None where there is no such stream."""
         with transaction(self._engine) as connection:
             name = _name(connection, stream_id)
@@ -102,8 +116,35 @@ class PostgresHistory:
                 baselines=tuple(baselines_between(connection, begin, end)),
                 releases=tuple(releases_between(connection, begin, end)),
                 models=tuple((row.policy_model, row.first.astimezone(UTC)) for row in models),
-                active=active_baseline(connection, known),
+                held=tuple(_held(connection, begin, end)),
             )
+
+    def laws(self, baselines: Sequence[int], key: StreamKey) -> list[tuple[int, Baseline]]:
+        """Return *baselines* by number, each with its laws for *key*'s signal and scorer alone.
+
+        Those of an earlier release, whose laws cannot be read, are left out.
+        """
+        if not baselines:
+            return []
+        chosen = msgspec.json.encode({"signal": key.signal, "scorer_version": key.scorer_version}).decode()
+        with transaction(self._engine) as connection:
+            rows = connection.execute(_LAWS, {"ids": list(baselines), "key": chosen}).all()
+        content = {"prompts": None, "window_days": 1.0}
+        return [
+            (row.baseline_id, Baseline.from_json(row.first_place, row.stop_place, content | {"signals": row.laws}))
+            for row in rows
+        ]
+
+
+def _held(connection: Connection, begin: datetime, end: datetime) -> list[HeldBaseline]:
+    frozen = connection.execute(_FROZEN).all()
+    since = [row.since.astimezone(UTC) for row in frozen]
+    for moment in connection.execute(MOMENTS, {"places": [row.stop_place - 1 for row in frozen[:1]]}):
+        since[0] = moment_of(int.from_bytes(moment.timestamp, "little", signed=True))
+    spans = zip(frozen, since, [*since[1:], None], strict=False)
+    held = [HeldBaseline(row.baseline_id, row.revision, start, stop) for row, start, stop in spans]
+    inside = [one for one in held if one.since < end and (one.until is None or max(one.since, begin) < one.until)]
+    return inside[-MAX_BANDS:]
 
 
 def _bucket(row: Row[Any]) -> Bucket:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from monitor.runs.artifact import artifact_sha256, file_sha256
 from monitor.runs.policy import PolicyResult
+from monitor.runs.refusal import REFUSAL
 from monitor.runs.result import RESULT_FILE, RunResult
 from monitor.runs.spec import SPEC_FILE, RunSpec
 
@@ -36,7 +37,8 @@ def list_files(folder: Path, spec: RunSpec, result: RunResult) -> Iterator[Evide
     for name, purpose in ((SPEC_FILE, "what was asked for"), (RESULT_FILE, "what the run reports")):
         if (folder / name).is_file():
             yield EvidenceFile(purpose, str(folder / name), file_sha256(folder / name))
-    given = {"preference pairs": spec.preferences, "the baseline's traces": spec.rescore}
+    learnt = "judged answers" if result.role == REFUSAL else "preference pairs"
+    given = {learnt: spec.preferences, "the baseline's traces": spec.rescore}
     models = {"champion": spec.champion, "candidate": result.candidate}
     if spec.policy is not None:
         given |= {"replayed prompts": spec.policy.replay, "prompts of the alarm": spec.policy.asked}

@@ -27,6 +27,7 @@ from monitor.retraining.report.forest import draw_forest
 from monitor.runs.evidence import AnsweredPrompt, read_evidence
 from monitor.runs.file import read_object
 from monitor.runs.policy import PolicyResult
+from monitor.runs.refusal import RefusalResult
 from monitor.runs.result import RewardResult, RunResult
 from monitor.runs.spec import RunSpec
 
@@ -150,6 +151,8 @@ def _figures(result: RunResult) -> Iterator[tuple[str, Mapping[str, object]]]:
     if isinstance(result, PolicyResult):
         yield "Training", asdict(result.training)
         yield "Refusals of both sides", {"read by": result.refusals}
+    elif isinstance(result, RefusalResult):
+        yield "Training", {"learnt from": result.labels, "held out": result.held_out, "reads as": result.reads_as}
     elif isinstance(result, RewardResult):
         metrics = {"candidate": result.candidate_metrics, "champion": result.champion_metrics}
         for side, found in metrics.items():

@@ -1,5 +1,6 @@
 """Whether an answer declines what it was asked: read by one of several models."""
 
+from monitor.signals.refusal.current import CurrentRefusals, pinned
 from monitor.signals.refusal.patterns import PatternRefusal, is_refusal
 from monitor.signals.refusal.reading import (
     FULL_REFUSAL,
@@ -17,10 +18,12 @@ __all__ = [
     "REFUSAL",
     "REFUSAL_JUDGED",
     "THRESHOLD",
+    "CurrentRefusals",
     "PatternRefusal",
     "RefusalModel",
     "RefusalReading",
     "counted_by",
     "is_refusal",
+    "pinned",
     "read_answers",
 ]

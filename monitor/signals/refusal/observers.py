@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -29,33 +31,37 @@ def weights_file(chosen: str) -> Path | None:
     return None if chosen == BY_PATTERNS else SHIPPED if chosen == LEARNED else Path(chosen)
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    traces: Sequence[Trace]
+    version: str
+    readings: Sequence[RefusalReading | None]
+
+
 class RefusalObservers:
-    """Reads a batch once, however many of the signals are on."""
+    """Reads a batch once, by one model, however many of the signals are on."""
 
     def __init__(self, model: Callable[[], RefusalModel]) -> None:
-        """*model* is asked for when traces come: a file of weights is read by those alone who observe."""
+        """*model* is asked for with each batch of traces: another one may be in its place by then."""
         self._model = model
-        self._last: tuple[Sequence[Trace], Sequence[RefusalReading | None]] | None = None
+        self._last = threading.local()  # a batch is read in one thread, and another thread may read another
 
     def refusal(self, traces: Sequence[Trace]) -> list[Observation | None]:
-        version = self._model().version
-        return [
-            None if seen is None else Observation(REFUSAL.name, version, seen.probability)
-            for seen in self._read(traces)
-        ]
+        return self._observe(traces, REFUSAL, lambda reading: reading.probability)
 
     def full_refusal(self, traces: Sequence[Trace]) -> list[Observation | None]:
-        version = self._model().version
-        return [
-            None if seen is None else Observation(FULL_REFUSAL.name, version, seen.full) for seen in self._read(traces)
-        ]
+        return self._observe(traces, FULL_REFUSAL, lambda reading: reading.full)
 
-    def _read(self, traces: Sequence[Trace]) -> Sequence[RefusalReading | None]:
-        last = self._last  # taken once: another thread may read another batch meanwhile
-        if last is None or last[0] is not traces:
-            last = traces, self._model().read(traces)
-            self._last = last
-        return last[1]
+    def _observe(
+        self, traces: Sequence[Trace], signal: Signal, value: Callable[[RefusalReading], float]
+    ) -> list[Observation | None]:
+        batch: _Batch | None = getattr(self._last, "batch", None)
+        if batch is None or batch.traces is not traces:
+            model = self._model()
+            batch = self._last.batch = _Batch(traces, model.version, model.read(traces))
+        return [
+            None if seen is None else Observation(signal.name, batch.version, value(seen)) for seen in batch.readings
+        ]
 
 
 def refusal_observers(chosen: str = LEARNED) -> Mapping[Signal, Reader]:

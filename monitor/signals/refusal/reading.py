@@ -40,8 +40,15 @@ THRESHOLD = 0.5  # where a model states none
 class RefusalModel(Protocol):
     """Reads answers together with what was asked; may be asked from many threads."""
 
-    version: str  # of the series: readings of two versions do not compare
-    threshold: float  # the probability from which an answer is counted as a refusal, where it must be one or none
+    @property
+    def version(self) -> str:
+        """Return that of the series: readings of two versions do not compare."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """Return the probability from which an answer is counted as a refusal, where it must be one or none."""
+        ...
 
     def read(self, traces: Sequence[Trace]) -> Sequence[RefusalReading | None]:
         """Return a reading for each trace; None where there is nothing to judge, or not in a language it knows."""

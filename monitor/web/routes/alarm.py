@@ -76,6 +76,16 @@ class Incidents(Protocol):
         ...
 
 
+class Reasks(Protocol):
+    def reask(self, alarm_id: int, *, actor: Actor) -> int:
+        """Let the leader ask an alarm's prompts again, and return how many it asks at most; it is kept in the audit.
+
+        Raises `NotFound`, `Conflict` where that tells nothing of such an alarm, and `InvalidSetting` where the settings
+        name nobody to ask.
+        """
+        ...
+
+
 AlarmsPort = Annotated[Alarms, kept("alarms")]
 PagesPort = Annotated[AlarmPages, kept("pages")]
 IncidentsPort = Annotated[Incidents, kept("incidents")]
@@ -83,6 +93,11 @@ States = Annotated[Sequence[AlarmState], Query(description="only those in one of
 
 
 Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class Asked(BaseModel):
+    alarm_id: int
+    max_prompts: int = Field(description="that are asked at most, beside those that were")
 
 
 class Noted(BaseModel):
@@ -180,6 +195,12 @@ def snooze_alarm(actor: Operator, alarms: AlarmsPort, alarm_id: Number, body: Sn
 def reopen_alarm(actor: Operator, alarms: AlarmsPort, alarm_id: Number, body: Noted | None = None) -> StoredAlarm:
     note = body.note if body is not None else ""
     return alarms.order_alarm(alarm_id, AlarmOrder.REOPEN, actor=actor, note=note)
+
+
+@router.post("/alarms/{alarm_id}/reask", responses=describe(404, 409))
+def reask(actor: Operator, reasks: Annotated[Reasks, kept("reasks")], alarm_id: Number) -> Asked:
+    """Let the leader ask the released policy an alarm's prompts again, or more of them; the alarm tells the verdict."""
+    return Asked(alarm_id=alarm_id, max_prompts=reasks.reask(alarm_id, actor=actor))
 
 
 @router.get("/incidents", responses={200: {"headers": LINK}})

@@ -29,11 +29,6 @@ def stream_page(request: Request, histories: HistoriesPort, stream_id: str) -> R
     return _framed(request, "stream.html", number=number)
 
 
-@router.get("/models", response_class=HTMLResponse, include_in_schema=False)
-def models_page(request: Request) -> Response:
-    return _framed(request, "models.html")
-
-
 def listing_page(request: Request) -> Response:
     """Return the page of the listing that stands at this path."""
     return _framed(request, "listing.html", listing=LISTINGS[request.url.path])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from monitor.domain.job import Action, JobState
 from monitor.ingest.decode import Reason
+from monitor.runs.model import ModelRole, ModelState
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,32 @@ LISTINGS = {
         ),
         columns=("Trace", "Its time, UTC", "Cohort", "Policy model", "Tokens", "Latency", "Marks"),
     ),
+    "/models": Listing(
+        title="Models",
+        api="/api/v1/models",
+        script="models_page.js",
+        hint="The newest first. Of each role one is the champion.",
+        fields=(
+            Field("role", "Role", tuple(role.value for role in ModelRole)),
+            Field("state", "State", tuple(state.value for state in ModelState)),
+        ),
+    ),
     "/baselines": Listing(
         title="Baselines",
         api="/api/v1/baselines",
         script="baselines_page.js",
-        hint="The newest first. One is active: streams are judged against it.",
+        hint="The newest first. Streams are judged against the active one. Filters find those with a law of all named.",
+        fields=(
+            Field("signal", "Signal", example="response_length"),
+            Field("policy_model", "Policy model"),
+            Field("cohort", "Cohort", example="dataset=wild"),
+        ),
+    ),
+    "/notifications": Listing(
+        title="Notifications",
+        api="/api/v1/notifications",
+        script="notifications_page.js",
+        hint="Who is told of incidents by the daemon itself, in the order of the settings.",
     ),
     "/dead-letters": Listing(
         title="Dead letters",

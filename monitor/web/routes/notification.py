@@ -26,5 +26,9 @@ NotifiedPort = Annotated[Notified, kept("notified")]
 
 @router.get("/notifications", responses={200: {"headers": LINK}})
 def list_receivers(_: Viewer, notified: NotifiedPort, page: WholePage) -> Sequence[ReceiverStatus]:
-    """List who is told of incidents; `waiting` counts messages that were tried and not taken, `error` says why."""
+    """List who is told of incidents; `waiting` counts messages that were tried and not taken, `error` says why.
+
+    `notices` has those messages, `failing_since` when the oldest that failed was first tried. A message that was
+    `refused` is not tried again before a daemon starts anew.
+    """
     return span(page, notified.receivers_told())

@@ -23,7 +23,7 @@ class Signals(Protocol):
 def list_signals(_: Viewer, signals: Annotated[Signals, kept("signals")], page: WholePage) -> Sequence[SignalRow]:
     """List every signal that there is, be it on or off: what it means, and where it comes from.
 
-    `failures` counts the traces for which one of `signals.own` had no value though it was asked for one, in the process
-    that answers; `last_failure` says why, the last time.
+    `failures` counts the traces for which one of `signals.own` had no value though it was asked for one, in the workers
+    that run. `troubles` has the same by worker, with why it was the last time. Every replica answers alike.
     """
     return span(page, signals.signals())

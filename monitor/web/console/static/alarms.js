@@ -1,7 +1,7 @@
 // The incidents: those that page in full, then a line each of warnings and of what was acknowledged, snoozed or ended.
 
 import { byId, reconcile, setText, showMessage } from "./dom.js";
-import { count, plural, words } from "./format.js";
+import { count, plural, utc, words } from "./format.js";
 import { createCard, updateCard } from "./incident_card.js";
 
 const ALL_QUIET = "No stream has drifted. An incident appears here with what moved, its onset and its likely cause.";
@@ -45,6 +45,13 @@ export function showAlarms({ cards, totals }, context) {
   byId("alarms-more").hidden = left === 0 && limit === FEW;
   setText(byId("alarms-more"), limit === FEW ? `Show ${count(left)} more` : `Show the first ${FEW} of each`);
   showSought(context);
+}
+
+// Who should have been told of these incidents by the daemon itself, and was not.
+export function showUntold(receivers) {
+  const failing = receivers.filter(({ error }) => error !== null);
+  byId("untold").hidden = failing.length === 0;
+  setText(byId("untold-who"), failing.map(({ receiver, failing_since: since, error }) => `${receiver} cannot be told since ${utc(new Date(since))}: ${error}.`).join(" "));
 }
 
 // Once: where the reader goes from there is theirs. What is not among the first, or has ended since, is asked for.

@@ -2,7 +2,7 @@
 
 import { read } from "./api.js";
 import { element, parts, setAttribute, setText } from "./dom.js";
-import { count, plural, setTime, value, words } from "./format.js";
+import { bareValue, count, plural, setTime, value, words } from "./format.js";
 import { showListing } from "./listing.js";
 import { shortVersion } from "./stream.js";
 
@@ -68,8 +68,8 @@ function tableOf(signals) {
       element("th", { scope: "row" }, words(law.signal)),
       cell("Scorer", shortVersion(law.scorer_version), "name version"),
       cell("Observations", count(law.observations), "number"),
-      cell("Mean", `${value(law.mean, law.unit)} ± ${value(2 * law.standard_error, law.unit)}`, "number"),
-      cell("Accepted", `−${value(law.tolerance_down, law.unit)} to +${value(law.tolerance_up, law.unit)}`, "number"),
+      cell("Mean", `${bareValue(law.mean, law.unit)} ± ${value(2 * law.standard_error, law.unit)}`, "number"),
+      cell("Accepted", `−${bareValue(law.tolerance_down, law.unit)} to +${value(law.tolerance_up, law.unit)}`, "number"),
       cell("Explained by", law.uses === "mean" ? "nothing" : `${words(law.uses)}, ${(100 * law.r2).toFixed(0)} %`),
       cell("Made from", originOf(law)),
       cell("Unsteady cohorts", law.unsteady.map((cohort) => (cohort === "*" ? "all cohorts" : cohort)).join(", ") || "none", "name"),

@@ -1,7 +1,7 @@
 // The console's first page: each part is read when the server says that it has changed, or now and then where it cannot say so.
 
 import { read, readiness } from "./api.js";
-import { boardPath, showAlarms, wireAlarms } from "./alarms.js";
+import { boardPath, showAlarms, showUntold, wireAlarms } from "./alarms.js";
 import { byId, setText, showMessage } from "./dom.js";
 import { age, utc } from "./format.js";
 import { follow } from "./feed.js";
@@ -28,7 +28,7 @@ const SLOW_MILLISECONDS = 2000; // between two looks at whether what changes sel
 // What each part reads, all of it at once.
 const READS = {
   counts: () => ({ ready: readiness(), overview: read("/api/v1/overview") }),
-  incidents: () => ({ board: read(boardPath()), asked: boardPath() }),
+  incidents: () => ({ board: read(boardPath()), asked: boardPath(), receivers: read("/api/v1/notifications") }),
   streams: () => ({ heatmap: read(heatmapPath()), moved: read("/api/v1/moved") }),
   jobs: () => ({ items: read("/api/v1/jobs?limit=50"), planned: read("/api/v1/jobs/plan"), offers: read("/api/v1/jobs/actions") }),
   models: () => ({
@@ -115,7 +115,10 @@ const SHOWS = {
     showCounts(state.overview);
     document.title = pages ? `(${pages}) rlhf-monitor` : "rlhf-monitor";
   },
-  incidents: (context) => showAlarms(state.board, { ...context, asked: state.asked }),
+  incidents(context) {
+    showAlarms(state.board, { ...context, asked: state.asked });
+    showUntold(state.receivers);
+  },
   streams(context) {
     showView(state.heatmap, context);
     showMoved(state.moved);

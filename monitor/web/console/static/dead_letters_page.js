@@ -23,7 +23,7 @@ function createRow({ letter, written_at: at, reason, detail, source, attempts, b
     element("th", { scope: "row" }, words(reason)),
     element("td", { class: "long name" }, detail),
     element("td", { class: "name", "data-label": "Its record" }, element("code", {}, source), element("span", { class: "note" }, ` ${bareValue(bytes, "")} bytes`)),
-    element("td", { class: "name", "data-label": "Letter" }, element("code", {}, letter), element("span", { class: "note" }, [attempts ? ` ${plural(attempts, "replay")} before` : "", flaw === null ? "" : ` ${HELD[flaw]}`].join(""))),
+    element("td", { class: "name", "data-label": "Letter" }, element("code", {}, letter), element("span", { class: "note" }, " ", [attempts ? `${plural(attempts, "replay")} before` : "", flaw === null ? "" : HELD[flaw]].filter(Boolean).join("; "))),
   );
   setInstant(parts(row).at, at);
   return row;

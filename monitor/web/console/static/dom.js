@@ -3,6 +3,7 @@
 import { legible, visible } from "./text.js";
 
 const SVG = "http://www.w3.org/2000/svg";
+const READ = new Set(["alt", "aria-label", "data-label", "placeholder", "title"]); // attributes that people read; the browser takes the others whole, as they are
 
 // Make an element. Attributes that are null or false are left out; children are nodes or text.
 export function element(tag, attributes = {}, ...children) {
@@ -25,7 +26,8 @@ export function setAttribute(node, name, value) {
     if (node.hasAttribute(name)) node.removeAttribute(name);
     return;
   }
-  const shown = value === true ? "" : visible(String(value));
+  const given = value === true ? "" : String(value);
+  const shown = READ.has(name) ? visible(given) : given;
   if (node.getAttribute(name) !== shown) node.setAttribute(name, shown);
 }
 

@@ -199,7 +199,8 @@ byId("heatmap-rows").addEventListener("focusin", (event) => {
   const cell = event.target.closest("td");
   if (cell === null) return;
   const { told } = cell;
-  cell.scrollIntoView({ block: "nearest", inline: "nearest" }); // from under the names, the bar and the line that tells
+  byId("heatmap-table").parentElement.scrollIntoView({ block: "nearest" }); // with its head, between the bar and the line that tells
+  cell.scrollIntoView({ block: "nearest", inline: "nearest" }); // from under the head and the names
   place = { cohort: told.cohort, signal: told.column.signal };
   settle();
   tell(event);

@@ -8,9 +8,11 @@ const PERIOD_MILLISECONDS = 10_000;
 const asked = new URLSearchParams(location.search);
 const isFiltered = [...asked.keys()].some((name) => name !== "cursor" && name !== "limit");
 
-// `create(row, context)` and `update(node, row, context)` make the rows of `path`; the context has who looks, and `refresh`.
-export function showListing({ path, key, create, update, empty, milliseconds = PERIOD_MILLISECONDS, after = () => {} }) {
+// `create(row, context)` and `update(node, row, context)` make the rows of `path`; the context has who looks, `refresh`, and
+// `redraw`, which shows what was read last anew. `unfold(rows)` may add rows of the page's own.
+export function showListing({ path, key, create, update, empty, milliseconds = PERIOD_MILLISECONDS, unfold = (rows) => rows, after = () => {} }) {
   wireFilters();
+  let draw = null; // of the latest rows
   const refresh = keepFresh(async (who, isLatest) => {
     const query = asked.toString();
     const { rows, next } = await readPage(query === "" ? path : `${path}?${query}`).catch((error) => {
@@ -18,10 +20,11 @@ export function showListing({ path, key, create, update, empty, milliseconds = P
       throw error;
     });
     if (!isLatest()) return;
-    const context = { operator: who.role === "operator", who, refresh: () => refresh() };
+    const context = { operator: who.role === "operator", who, refresh: () => refresh(), redraw: () => draw() };
+    draw = () => reconcile(byId("rows"), unfold(rows), { key, create: (row) => create(row, context), update: (node, row) => update(node, row, context) });
     showMessage(byId("empty"), rows.length ? "" : next !== null ? "Nothing in this part; the next page looks further back." : isFiltered || asked.has("cursor") ? "Nothing is like that. Fewer filters show more." : empty);
     if (byId("table") !== null) byId("table").hidden = rows.length === 0;
-    reconcile(byId("rows"), rows, { key, create: (row) => create(row, context), update: (node, row) => update(node, row, context) });
+    draw();
     byId("first").hidden = !asked.has("cursor");
     byId("next").hidden = next === null;
     if (next !== null) byId("next").href = `?${next}`;

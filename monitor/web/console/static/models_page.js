@@ -1,42 +1,47 @@
-// The page of all registered models: who serves, who did, who waits, and where each comes from.
+// The page of registered models: who serves, who did, who waits, and where each comes from.
 
 import { read } from "./api.js";
-import { appendText, byId, element, parts, reconcile, setAttribute, setText, showMessage } from "./dom.js";
-import { plural, setTime, words } from "./format.js";
-import { keepFresh } from "./frame.js";
+import { appendText, element, parts, setAttribute, setText } from "./dom.js";
+import { setTime, words } from "./format.js";
+import { showListing } from "./listing.js";
 import { accuracyOf } from "./models.js";
 import { shortVersion } from "./stream.js";
 
-const PERIOD_MILLISECONDS = 10_000;
-const EMPTY = {
-  reward: "No reward model is registered; length and refusals are watched without one. A promoted candidate appears here.",
-  policy: "No policy is registered. One appears here with the first run that trains a policy.",
-};
+const ROLES = { reward: "reward model", refusal: "refusal classifier" };
 
-const STATES = ["champion", "previous", "candidate"];
+let sought = soughtModel(); // that a link names, until it was shown
+let apart = null; // the same where this page of the list has it not: it stands above
+let shown = null; // the listing's context
 
-let sought = new URLSearchParams(location.search).get("version"); // whose lineage the URL opens
+showListing({
+  path: "/api/v1/models",
+  key: ({ version }) => version,
+  create: createCard,
+  update: updateCard,
+  unfold: (rows) => (apart === null || rows.some(({ version }) => version === apart.version) ? rows : [apart, ...rows]),
+  empty: "No model is registered; length and refusals are watched without one. A candidate of a run appears here, and a reward model that the settings name.",
+  after: (_, context) => {
+    shown = context;
+    showSought();
+  },
+});
 
-async function refresh(_, isLatest) {
-  const found = await Promise.all(Object.keys(EMPTY).map((role) => read(`/api/v1/models?role=${role}&limit=1000`)));
-  if (isLatest()) Object.keys(EMPTY).forEach((role, index) => show(role, found[index]));
+addEventListener("hashchange", () => {
+  sought = soughtModel();
+  showSought();
+});
+
+function soughtModel() {
+  return location.hash.startsWith("#model-") ? decodeURIComponent(location.hash.slice("#model-".length)) : null;
 }
 
-function show(role, models) {
-  const rows = STATES.flatMap((state) => models.filter((model) => model.state === state));
-  setText(byId(`${role}-tally`), rows.length ? plural(rows.length, "model") : "");
-  showMessage(byId(`${role}-empty`), rows.length ? "" : EMPTY[role]);
-  reconcile(byId(`${role}-list`), rows, { key: ({ version }) => version, create, update });
-}
-
-function create({ version, job_id: job, sha256 }) {
-  const fold = element("details", { "data-part": "fold" }, element("summary", {}, "Lineage and card"), element("div", { "data-part": "told" }));
+function createCard({ version, role, job_id: job, sha256 }) {
+  const fold = element("details", { "data-part": "fold" }, element("summary", {}, "Lineage and card"), element("div", { class: "unfolded", "data-part": "told" }));
   fold.addEventListener("toggle", () => fold.open && showDetail(fold, version));
-  if (version === sought) fold.open = true;
   return element(
     "li",
     { class: "card", id: `model-${version}` },
-    element("div", { class: "title" }, element("span", { class: "badge", "data-part": "state" }), element("strong", { class: "name" }, version), element("span", { class: "note", "data-part": "served" })),
+    element("div", { class: "title" }, element("span", { class: "badge", "data-part": "state" }), element("strong", { class: "name version" }, version), element("span", { class: "note" }, ROLES[role] ?? role), element("span", { class: "note", "data-part": "served" })),
     element("p", { class: "note", "data-part": "accuracy" }),
     element("p", { class: "note" }, "registered ", element("time", { "data-part": "created" }), ...(job === null ? [", named by the settings"] : [" by ", element("a", { href: `/jobs#job-${job}` }, `job #${job}`)])),
     element("p", { class: "note", "data-part": "note" }),
@@ -45,14 +50,28 @@ function create({ version, job_id: job, sha256 }) {
   );
 }
 
-function update(card, model) {
+function updateCard(card, model) {
   const part = parts(card);
   setAttribute(card, "data-role", model.state);
   setText(part.state, model.state);
-  setText(part.served, model.served_as === null ? "" : `served as ${model.served_as}`);
+  setText(part.served, model.served_as === null ? "" : `${model.role === "refusal" ? "reads" : "served"} as ${model.served_as}`);
   setText(part.accuracy, model.role === "reward" ? accuracyOf(model.metrics) : "");
   setTime(part.created, model.created_at);
   setText(part.note, model.promoted_at === null ? "" : `promoted by ${model.promoted_by}, ${model.promoted_at.slice(0, 16).replace("T", " ")}Z`);
+}
+
+async function showSought() {
+  if (sought === null || shown === null) return;
+  const version = sought;
+  sought = null;
+  if (document.getElementById(`model-${version}`) === null) {
+    apart = await read(`/api/v1/models/${encodeURIComponent(version)}`).then(({ model }) => model, () => null);
+    shown.redraw();
+  }
+  const card = document.getElementById(`model-${version}`);
+  if (card === null) return;
+  card.querySelector("details").open = true;
+  card.scrollIntoView();
 }
 
 // A model never changes once it is registered, except that its card is written anew when it is promoted.
@@ -86,11 +105,9 @@ function lineageOf({ action, base_sha256: base, champion, scorer, data, recipe, 
 }
 
 function linked(version) {
-  return element("a", { href: `?version=${encodeURIComponent(version)}#model-${encodeURIComponent(version)}` }, shortVersion(version));
+  return element("a", { href: `/models#model-${encodeURIComponent(version)}` }, shortVersion(version));
 }
 
 function named(pairs, shown) {
   return Object.entries(pairs).map(([name, text]) => `${words(name)} ${shown(text)}`).join(", ");
 }
-
-keepFresh(refresh, PERIOD_MILLISECONDS);

@@ -29,6 +29,7 @@ function showPages(role) {
   const bar = document.querySelector("nav.pages");
   if (bar !== null) bar.hidden = role === "annotator";
   for (const page of document.querySelectorAll("nav.pages [data-for]")) page.hidden = page.dataset.for !== role;
+  bar?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }); // a phone's bar shows a part of them
 }
 
 // A session cannot be seen from here: whether there is one, the server says.

@@ -29,12 +29,16 @@ function showSignals(rows) {
   const on = rows.filter(({ is_on: isOn }) => isOn);
   for (const { name, meaning } of rows) meanings.set(name, meaning);
   const failed = on.filter(({ failures }) => failures > 0);
-  const told = failed.map(({ name, failures, last_failure: why }) => `${name} had no value for ${plural(failures, "trace")}: ${why}`);
-  showMessage(byId("signals-failed"), told.length ? `In this process ${told.join("; ")}.` : "");
+  showMessage(byId("signals-failed"), failed.length ? `${failed.map(troubleText).join(". ")}.` : "");
   byId("signals").hidden = on.length === 0;
   setText(byId("signals-tally"), plural(on.length, "signal"));
   setText(byId("signals-off"), on.length < rows.length ? `${rows.length - on.length} more are off` : "");
   reconcile(byId("signals-list"), on, { key: ({ name }) => name, create: createItem, update: updateItem });
+}
+
+function troubleText({ name, failures, troubles }) {
+  const told = troubles.map(({ worker, failures: count, why }) => `${plural(count, "trace")} in worker ${worker}: ${why}`);
+  return `${name} had no value for ${told.length > 1 ? `${plural(failures, "trace")}, ` : ""}${told.join("; ")}`;
 }
 
 function createItem() {

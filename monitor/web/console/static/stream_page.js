@@ -25,7 +25,7 @@ async function refresh(_, isLatest) {
 }
 
 function show() {
-  const { stream, points, unit, band } = history;
+  const { stream, points, unit } = history;
   const { key } = stream;
   const marks = history.marks.map((mark, at) => ({ ...mark, letter: LETTERS[at - Math.max(history.marks.length - LETTERS.length, 0)] ?? "" }));
   setText(byId("title"), `${words(key.signal)}, ${cohortOf(key)}`);
@@ -38,16 +38,17 @@ function show() {
   setText(byId("span"), `${utc(new Date(history.since))} to ${utc(new Date(history.until))}`);
   showTurns(history);
   showMarks(marks);
-  showNumbers(points, unit, band);
+  showNumbers(points, unit);
   showRelated(history.related);
 }
 
-function sentenceOf({ points, unit, band, range: told }) {
+function sentenceOf({ points, unit, bands, range: told }) {
   if (points.length === 0) return "";
   const last = points.at(-1);
   const sum = points.reduce((all, { observations }) => all + observations, 0);
   const mean = points.reduce((all, point) => all + point.mean * point.observations, 0) / sum;
-  const usual = band === null ? "" : `; the baseline's mean is ${value(band.mean, unit)}`;
+  const held = bands.at(-1);
+  const usual = held === undefined ? "" : `; the mean of baseline ${held.baseline_id} is ${value(held.band.mean, unit)}`;
   return `Last ${value(last.mean, unit)}, over ${RANGES[told] === "day" || RANGES[told] === "week" ? "the " : ""}${RANGES[told]} ${value(mean, unit)} on ${count(sum)} observations${usual}.`;
 }
 

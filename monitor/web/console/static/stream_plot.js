@@ -1,4 +1,4 @@
-// A stream over time: mean, quantiles, the baseline's band, marks, and below it how many observations there were.
+// A stream over time: mean, quantiles, each baseline's band while it held, marks, and below it how many observations there were.
 
 import uPlot from "./vendor/uplot-1.6.32/uPlot.esm.js";
 
@@ -69,7 +69,7 @@ function meanOptions(look) {
     ...shared,
     height: look.width < NARROW ? HEIGHT * 0.8 : HEIGHT,
     padding: [24, 22, 0, 0],
-    scales: { ...shared.scales, y: { range: (_, low, high) => room(low, high, history.band) } },
+    scales: { ...shared.scales, y: { range: (_, low, high) => room(low, high, history.bands) } },
     axes: [{ ...axis, values: timesOf }, { ...axis, size: 60, values: (_, values) => values.map((each) => bareValue(each, unit)) }],
     series: [
       {},
@@ -80,7 +80,7 @@ function meanOptions(look) {
     ],
     bands: [{ series: [1, 2], fill: mixed("--muted", 0.22) }],
     hooks: {
-      drawClear: [(plot) => drawBand(plot, history.band)],
+      drawClear: [(plot) => history.bands.forEach((held) => drawBand(plot, held))],
       draw: [(plot) => marks.forEach((mark, at) => drawMark(plot, mark, marks.slice(0, at)))],
       ready: [(plot) => plot.data[0].includes(kept) && moveTo(plot, kept)],
       setCursor: [(plot) => readAt(plot, history)],
@@ -114,21 +114,22 @@ function timesOf(_, splits) {
   });
 }
 
-function room(low, high, band) {
-  const values = [low, high, ...(band === null ? [] : [band.accepted_lower, band.accepted_upper])].filter((each) => each !== null && Number.isFinite(each));
+function room(low, high, bands) {
+  const values = [low, high, ...bands.flatMap(({ band }) => [band.accepted_lower, band.accepted_upper])].filter((each) => each !== null && Number.isFinite(each));
   const [least, most] = [Math.min(...values), Math.max(...values)];
   const spare = 0.06 * Math.max(most - least, Math.abs(most) * 0.02, 1e-6);
   return [least >= 0 ? Math.max(least - spare, 0) : least - spare, most + spare];
 }
 
-function drawBand(plot, band) {
-  if (band === null) return;
-  const { left, width } = plot.bbox;
+function drawBand(plot, { since, until, band }) {
+  const { min, max } = plot.scales.x;
+  const x = (at, end) => plot.valToPos(at === null ? end : Math.min(Math.max(Date.parse(at) / 1000, min), max), "x", true);
   const y = (each) => plot.valToPos(each, "y", true);
+  const [left, right] = [x(since, min), x(until, max)];
   const context = plot.ctx;
   const rectangle = (lower, upper, fill) => {
     context.fillStyle = fill;
-    context.fillRect(left, y(upper), width, Math.max(y(lower) - y(upper), 1));
+    context.fillRect(left, y(upper), right - left, Math.max(y(lower) - y(upper), 1));
   };
   context.save();
   rectangle(band.accepted_lower, band.accepted_upper, mixed("--accent", 0.08));
@@ -138,12 +139,12 @@ function drawBand(plot, band) {
   for (const edge of [band.accepted_lower, band.accepted_upper]) {
     context.beginPath();
     context.moveTo(left, y(edge));
-    context.lineTo(left + width, y(edge));
+    context.lineTo(right, y(edge));
     context.stroke();
   }
   rectangle(band.lower, band.upper, colour("--band"));
   context.fillStyle = colour("--accent");
-  context.fillRect(left, y(band.mean), width, 1);
+  context.fillRect(left, y(band.mean), right - left, 1);
   context.restore();
 }
 
@@ -182,12 +183,18 @@ function drawLetter(context, { x, y, letter, ratio }) {
   context.fillText(letter, x, y);
 }
 
-function showReadout({ since, width_seconds: width, points, unit }, index) {
+function showReadout({ since, width_seconds: width, points, unit, bands }, index) {
   const start = index === null ? null : Date.parse(since) / 1000 + index * width;
   const point = start === null ? points.at(-1) : points.find((each) => Date.parse(each.start) / 1000 === start);
   if (point === undefined) return setText(byId("readout"), `${utc(new Date(start * 1000))}: no observation`);
   const spread = point.p10 === null ? `95 % interval ${bareValue(point.lower, unit)} to ${bareValue(point.upper, unit)}` : `10 % ${bareValue(point.p10, unit)}, median ${bareValue(point.p50, unit)}, 90 % ${bareValue(point.p90, unit)}, 99 % ${bareValue(point.p99, unit)}`;
-  setText(byId("readout"), `${utc(new Date(point.start))}: mean ${bareValue(point.mean, unit)}, ${spread}, n = ${count(point.observations)}`);
+  const held = bandAt(bands, Date.parse(point.start) + (width * 1000) / 2);
+  const usual = held === undefined ? "" : `; baseline ${held.baseline_id} accepts ${bareValue(held.band.accepted_lower, unit)} to ${bareValue(held.band.accepted_upper, unit)}`;
+  setText(byId("readout"), `${utc(new Date(point.start))}: mean ${bareValue(point.mean, unit)}, ${spread}, n = ${count(point.observations)}${usual}`);
+}
+
+function bandAt(bands, milliseconds) {
+  return bands.find(({ since, until }) => Date.parse(since) <= milliseconds && (until === null || milliseconds < Date.parse(until)));
 }
 
 function readAt(plot, history) {
@@ -211,19 +218,19 @@ function moveCursor(event, places, history) {
   moveTo(plot, places[index]);
 }
 
-function labelOf({ points, band, unit, since, until }) {
+function labelOf({ points, bands, unit, since, until }) {
   const means = points.map(({ mean }) => mean);
-  const usual = band === null ? "" : `; the baseline's is ${bareValue(band.mean, unit)}`;
+  const usual = bands.map(({ baseline_id: id, band }) => `; baseline ${id} has ${bareValue(band.mean, unit)}`).join("");
   return `Mean from ${utc(new Date(since))} to ${utc(new Date(until))}: ${bareValue(Math.min(...means), unit)} to ${value(Math.max(...means), unit)}, last ${value(means.at(-1), unit)}${usual}. The arrow keys read single points.`;
 }
 
-function showKeys({ band, points, width_seconds: width }) {
+function showKeys({ bands, points, width_seconds: width }) {
   const isRate = points[0].p10 === null;
   const each = width < 3600 ? `${width / 60} minutes` : width === 3600 ? "an hour" : `${width / 3600} hours`;
   const keys = [
     ["line-0", `mean of ${each}`],
     ...(isRate ? [["quantiles", "95 % interval of the rate"]] : [["median", "median"], ["quantiles", "10 % to 90 % of the observations"]]),
-    ...(band === null ? [] : [["band", "the baseline's mean, two standard errors to either side"], ["accepted", "what is accepted beyond"]]),
+    ...(bands.length ? [["band", "the baseline's mean while it held, two standard errors to either side"], ["accepted", "what is accepted beyond"]] : []),
   ];
   reconcile(byId("keys"), keys, {
     key: ([kind, text]) => `${kind} ${text}`,

@@ -5,17 +5,25 @@ import { appendText, element, parts, setAttribute, setText, showMessage } from "
 import { bareValue, count, plural, setInstant, words } from "./format.js";
 import { showListing } from "./listing.js";
 
+const COLUMNS = 7;
+const unfolded = new Set(); // traces whose values stand in a row of their own, under the trace's
+
 showListing({
   path: "/api/v1/traces",
-  key: ({ trace_id: id }) => id,
-  create: createRow,
-  update: updateRow,
+  key: ({ trace_id: id, isDetail }) => JSON.stringify([id, isDetail]),
+  create: (row, context) => (row.isDetail ? createDetail(row, context) : createRow(row, context)),
+  update: (node, row) => row.isDetail || updateRow(node, row),
+  unfold: (rows) => rows.flatMap((row) => [row, ...(unfolded.has(row.trace_id) ? [{ trace_id: row.trace_id, isDetail: true }] : [])]),
   empty: "No trace is stored yet. They appear here as the worker reads them.",
 });
 
-function createRow({ trace_id: id }, { operator }) {
-  const fold = element("details", {}, element("summary", {}, element("code", {}, id)), element("div", { class: "unfolded", "data-part": "told" }));
-  fold.addEventListener("toggle", () => fold.open && showDetail(fold, id, operator));
+function createRow({ trace_id: id }, { redraw }) {
+  const fold = element("button", { type: "button", class: "unfold", "aria-expanded": "false" }, element("code", {}, id));
+  fold.addEventListener("click", () => {
+    if (!unfolded.delete(id)) unfolded.add(id);
+    setAttribute(fold, "aria-expanded", String(unfolded.has(id)));
+    redraw();
+  });
   const cell = (label, part, name = null) => element("td", { "data-label": label, "data-part": part, class: name });
   return element(
     "tr",
@@ -51,9 +59,13 @@ function marksOf({ failed, repeated, truncated, tool_calls: calls, feedback_rati
   ].filter(Boolean);
 }
 
-async function showDetail(fold, id, operator) {
-  const place = parts(fold).told;
-  if (place.childElementCount) return;
+function createDetail({ trace_id: id }, { operator }) {
+  const place = element("div", { class: "unfolded" }, element("p", { class: "empty" }, "Reading…"));
+  showDetail(place, id, operator);
+  return element("tr", {}, element("td", { class: "long", colspan: COLUMNS }, place));
+}
+
+async function showDetail(place, id, operator) {
   try {
     const { scores, observations } = await read(`/api/v1/traces/${encodeURIComponent(id)}`);
     const facts = [
@@ -64,7 +76,6 @@ async function showDetail(fold, id, operator) {
     place.replaceChildren(facts.length ? list : element("p", { class: "empty" }, "It has no value of any signal."), ...(operator ? [textOf(id)] : []));
   } catch (refused) {
     place.replaceChildren(element("p", { class: "error" }, `It cannot be read: ${refused.message}`));
-    fold.addEventListener("toggle", () => place.replaceChildren(), { once: true });
   }
 }
 
