@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
@@ -12,14 +13,22 @@ from monitor.cli.terminal import say, show_json
 from monitor.domain.checkup import Outcome
 
 
-def doctor(as_json: AsJson = False) -> None:
-    """Check settings, packages, tokens, database, brokers, topics, models and disk; exit 1 where anything fails."""
+def doctor(
+    *,
+    prometheus: Annotated[
+        str | None,
+        typer.Option("--prometheus", metavar="URL", help="See what it has loaded. [default: web.prometheus_url]"),
+    ] = None,
+    loads: Annotated[bool, typer.Option("--load/--no-load", help="Load each model, which takes its memory.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Check settings, packages, tokens, database, brokers, topics, Prometheus, models and disk; exit 1 on a failure."""
     from monitor.app.doctor.checks import all_findings
 
     refuse_remote("`doctor` looks at this machine")
     failed = 0
     told = []
-    for finding in all_findings():
+    for finding in all_findings(prometheus=prometheus, loads=loads):
         failed += finding.outcome is Outcome.FAIL
         told.append(asdict(finding))
         if not as_json:

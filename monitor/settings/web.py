@@ -95,6 +95,11 @@ class WebSettings(Part):
         pattern=r"^https?://[^\s\"'<>?#]+$",
         description="where people reach the console, say https://monitor.example: alerts link to their incident there",
     )
+    prometheus_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s?#@]+$",
+        description="Prometheus, which `doctor` asks whether it scrapes the monitor and has its rules; none: not asked",
+    )
     names: dict[str, Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=PRINTABLE)]] = Field(
         default_factory=dict,
         description="bearer token -> its holder, as labels and the audit name them; a person who gets a new token"

@@ -8,10 +8,20 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Request
 from prometheus_client import CollectorRegistry
 from pydantic import AwareDatetime, BeforeValidator
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from monitor.telemetry.health import Health
 
 MAX_NUMBER = 2**53 - 1  # what every reader of JSON holds exactly, browsers too; PostgreSQL's bigint holds more
+
+
+class NameConvertor(PathConvertor):
+    """A name in a path as its maker wrote it, `{id:name}`: slashes and line ends too."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("name", NameConvertor())
 
 
 def kept(name: str) -> Any:

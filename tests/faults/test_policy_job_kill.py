@@ -37,11 +37,11 @@ from monitor.runs.progress import PROGRESS_FILE, read_progress
 from monitor.runs.result import RESULT_FILE, read_result
 from tests.compared_policies import build, build_scorer, prompts, write_lines
 from tests.faults.test_dispatcher_kill import processes_of
+from tests.notified import ReceiverServer, Reply
 from tests.policies import preference_rows
 from tests.program import Program, Site
 from tests.real_kafka import RealKafka
 from tests.traces import line, trace
-from tests.webhook_server import WebhookServer
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
 ADA = Actor("ada", Role.OPERATOR)
@@ -183,13 +183,13 @@ def answered() -> Event:
 
 
 @pytest.fixture
-def webhook(answered: Event) -> Iterator[WebhookServer]:
-    with WebhookServer(lambda _number: 200 if answered.wait(WAIT_SECONDS) else 503) as server:
+def webhook(answered: Event) -> Iterator[ReceiverServer]:
+    with ReceiverServer(lambda _: Reply(200 if answered.wait(WAIT_SECONDS) else 503)) as server:
         yield server
 
 
 @pytest.fixture
-def world(kafka: RealKafka, postgres_url: str, webhook: WebhookServer, tmp_path: Path) -> Iterator[World]:
+def world(kafka: RealKafka, postgres_url: str, webhook: ReceiverServer, tmp_path: Path) -> Iterator[World]:
     build(tmp_path / "policy", "champion")
     for kind in SUITES:
         write_lines(tmp_path / f"{kind}.jsonl", [row | {"kind": kind} for own, row, _ in prompts() if own == kind])
@@ -225,8 +225,9 @@ def traffic() -> list[bytes | None]:
     ]
 
 
+@pytest.mark.timeout(900)  # of its many waits each may take two minutes
 def test_a_dpo_job_is_promoted_once_though_program_and_run_are_killed_in_every_state(
-    world: World, webhook: WebhookServer, answered: Event, tmp_path: Path
+    world: World, webhook: ReceiverServer, answered: Event, tmp_path: Path
 ) -> None:
     """The program is dispatcher and leader at once; after each kill the next one begins where that one was."""
     world.site.send(traffic())

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.app.doctor.http import check_prometheus
 from monitor.app.wiring import Daemon
 from monitor.demo.broker import EmbeddedBroker
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.domain.alarm import Alarm
+from monitor.domain.checkup import Outcome
 from monitor.domain.incident import told_by
 from monitor.domain.order import Actor, AlarmOrder, Role
 from monitor.postgres.alarms import PostgresAlarms
@@ -111,6 +113,7 @@ def test_a_stopped_postgresql_is_told_as_critical_though_staging_is_well_and_res
     with running(settings) as daemon, telling(daemon, tmp_path) as told:
         receiver = told.receiver
         before = len(receiver.find("firing", namespace="prod"))
+        assert [found.outcome for found in check_prometheus(told.url)] == [Outcome.OK] * 4, "rules, alerts, scrapes"
         own_postgres.stop()
         site.send([line(item) for item in TRACES])  # more than a worker holds in memory
         wait_for(lambda: bool(receiver.find("firing", **dependency)), "the alert of the dependency")

@@ -33,8 +33,8 @@ from monitor.settings.rewards import RewardsSettings
 from monitor.settings.root import Settings
 from tests.integration.job_parts import OPERATOR, Parts, wait_until
 from tests.integration.released import passed_policy, policy_folder
+from tests.notified import ReceiverServer, Reply
 from tests.real_kafka import Kafka
-from tests.webhook_server import WebhookServer
 
 pytestmark = pytest.mark.postgres
 SECRET = "a secret of the two alone"
@@ -87,7 +87,7 @@ def test_a_promotion_and_its_roll_back_are_posted_in_order_with_all_that_serving
     parts: Parts, promoted: int
 ) -> None:
     parts.service.move_job(promoted, JobOrder.ROLLBACK, actor=OPERATOR)
-    with WebhookServer() as server:
+    with ReceiverServer() as server:
         tell_until(teller_of(parts.engine, settings_for(server.url), Channel.WEBHOOK), lambda: len(server.posted) == 2)
     first, second = (json.loads(posted.body) for posted in server.posted)
     champion = parts.registry.champion(POLICY)
@@ -111,7 +111,7 @@ def test_a_promotion_and_its_roll_back_are_posted_in_order_with_all_that_serving
 
 
 def test_a_signature_holds_for_its_secret_its_body_and_its_time_alone(parts: Parts, promoted: int) -> None:
-    with WebhookServer() as server:
+    with ReceiverServer() as server:
         tell_until(teller_of(parts.engine, settings_for(server.url), Channel.WEBHOOK), lambda: len(server.posted) == 1)
     body, signature, now = server.posted[0].body, server.posted[0].headers[SIGNATURE_HEADER], time.time()
     with pytest.raises(InvalidInput, match="not signed with this secret"):
@@ -130,7 +130,8 @@ def test_a_listener_that_refuses_is_asked_again_with_the_same_bytes_until_it_tak
 ) -> None:
     monkeypatch.setenv("MONITOR_POSTGRES__URL", parts.engine.url.render_as_string(hide_password=False))
     log = AnnouncementLog(parts.engine)
-    with WebhookServer(lambda number: (503, 302, 204)[number - 1]) as server:
+    replies = iter([Reply(503, b"not \x1b[2J today"), Reply(302, headers={"Location": "/elsewhere"}), Reply(204, b"")])
+    with ReceiverServer(lambda _: next(replies)) as server:
         teller = teller_of(parts.engine, settings_for(server.url), Channel.WEBHOOK)
         tell_until(teller, lambda: len(log.announcements(limit=1)[0].deliveries) == 1)
         (delivery,) = log.announcements(limit=1)[0].deliveries
@@ -158,7 +159,7 @@ def test_a_listener_that_refuses_is_asked_again_with_the_same_bytes_until_it_tak
 
 def test_a_listener_that_is_slow_holds_no_turn_up(parts: Parts, promoted: int) -> None:
     released = threading.Event()
-    with WebhookServer(lambda _: 200 if released.wait(60) else 500) as server:
+    with ReceiverServer(lambda _: Reply(200 if released.wait(60) else 500)) as server:
         teller = teller_of(parts.engine, settings_for(server.url), Channel.WEBHOOK)
         began = time.monotonic()
         for _ in range(20):
@@ -174,7 +175,7 @@ def test_a_leader_that_is_killed_between_the_post_and_its_note_has_it_told_twice
     parts: Parts, promoted: int
 ) -> None:
     url = parts.engine.url.render_as_string(hide_password=False)
-    with WebhookServer() as server:
+    with ReceiverServer() as server:
         killed = subprocess.Popen([sys.executable, str(KILLED), url, server.url])
         wait_until(lambda: len(server.posted) == 1)
         killed.kill()

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from monitor.app.doctor.http import ALERTS, check_prometheus
+from monitor.app.doctor.loading import check_loading
 from monitor.app.doctor.models import check_folder
-from monitor.domain.checkup import Outcome
+from monitor.demo.models import build_tiny_base
+from monitor.domain.checkup import Finding, Outcome
 from monitor.settings.kafka import KafkaSettings
+from monitor.settings.root import Settings
 from tests.commands import Run
 from tests.ports import free_port
-from tests.real_kafka import Kafka
+from tests.program import wait_for
+from tests.real_kafka import Kafka, in_ci
+from tests.real_prometheus import running_program
 
 GOOD, FAILED = 0, 1
 SECRET = "correct-horse-battery"
@@ -57,6 +65,9 @@ def test_what_is_well_is_told_so_and_what_is_not_with_what_to_do(
     assert found["kafka"][1].startswith("1 broker by PLAINTEXT")
     assert found[f"topic {topic}"] == ("ok", "1 partitions, 0 records unread, records are kept for 168 h")
     assert found[f"topic {config.dead_letter_topic}"] == ("ok", "letters can be written")
+    assert found["refusal weights"][0] == "ok"
+    assert re.fullmatch(r"model \S+ is loaded and has read an answer, \d+\.\d s", found["refusal weights"][1])
+    assert "refusal weights" not in told(run("doctor", "--json", "--no-load", **site).out)
     assert found["tokens"] == (
         "warn",
         "easy to guess: number 1 (viewer) of web.tokensmake others: `openssl rand -hex 16`, or `rlhf-monitor tokens"
@@ -67,6 +78,32 @@ def test_what_is_well_is_told_so_and_what_is_not_with_what_to_do(
     for said in (done.out, plainly.out, lacking.out):
         assert SECRET not in said
         assert "aaaaaaaa" not in said
+
+
+@pytest.mark.prometheus
+def test_a_prometheus_without_rules_is_told_what_to_load_and_one_that_is_away_where_to_look(tmp_path: Path) -> None:
+    if shutil.which("prometheus") is None:
+        assert not in_ci(), "prometheus is not installed"
+        pytest.skip("prometheus is not installed: apt-get install prometheus")
+    port = free_port()
+    url = f"http://nobody:{SECRET}@127.0.0.1:{port}"
+    (away,) = check_prometheus(url)
+    assert (away.outcome, away.found) == (Outcome.FAIL, "it cannot be asked: ConnectError")
+    (tmp_path / "prometheus.yml").write_text("global: {evaluation_interval: 500ms}")
+    command = [
+        "prometheus",
+        f"--config.file={tmp_path}/prometheus.yml",
+        f"--storage.tsdb.path={tmp_path}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--web.enable-lifecycle",
+    ]
+    with running_program(tmp_path / "log", *command):
+        wait_for(lambda: next(check_prometheus(url)).outcome is Outcome.OK, "Prometheus")
+        reached, scraping, records, alerts = check_prometheus(url)
+        assert reached.about == f"Prometheus http://127.0.0.1:{port}"
+        assert (scraping.outcome, records.outcome, alerts.outcome) == (Outcome.FAIL, Outcome.FAIL, Outcome.FAIL)
+        assert alerts.found.startswith(f"{len(ALERTS)} of {len(ALERTS)} are not loaded: RlhfMonitorAnchorOld, ")
+        assert "load dashboards/alerts/alerts.yaml" in alerts.advice
 
 
 @pytest.mark.kafka
@@ -149,3 +186,24 @@ def test_a_folder_whose_weights_were_cut_off_is_found_by_its_header(tmp_path: Pa
     weights.write_bytes(whole)
     assert check_folder("member", tmp_path).found.startswith("config.json or tokenizer.json: ")
     assert check_folder("member", tmp_path / "none").outcome is Outcome.FAIL
+
+
+def test_an_ensemble_is_loaded_on_the_device_and_timed_and_one_that_breaks_is_a_failure(
+    tmp_path: Path,
+) -> None:
+    for number in range(2):
+        build_tiny_base(tmp_path / "whole" / f"member-{number}", ["one two three"], seed=number)
+
+    def loaded(folder: Path, device: str = "cpu") -> Finding:
+        rewards = {"backend": "huggingface", "models": [str(folder)], "device": device}
+        reward, refusal = check_loading(Settings.model_validate({"rewards": rewards}), None)
+        assert (reward.about, refusal.about, refusal.outcome) == ("reward ensemble", "refusal weights", Outcome.OK)
+        return reward
+
+    found = loaded(tmp_path / "whole")
+    assert found.outcome is Outcome.OK
+    assert re.fullmatch(r"scorer \S+ is loaded on cpu and has scored an answer, \d+\.\d s", found.found)
+    assert "'tpu' is not known" in loaded(tmp_path / "whole", "tpu").found
+    weights = tmp_path / "whole/member-1/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    assert loaded(tmp_path / "whole").outcome is Outcome.FAIL

@@ -62,10 +62,9 @@ def test_every_command_that_shows_labels_shows_them_as_text(run: Run, watched: s
     listed = json.loads(run("alarms", "list", "--json", "--limit", 10_000).out)
     assert {alarm["alarm"]["stream"]["policy_model"] for alarm in listed} - {"*"} == set(NAMES)
     told = ""
-    # One of each: there are as many for every cohort, whose names are the models'.
-    for alarm in {
-        (each["alarm"]["stream"]["policy_model"], each["alarm"]["stream"]["signal"]): each for each in listed
-    }.values():
+    # One of each model and of each signal: there are as many for every cohort, whose names are the models'.
+    of_each = {each["alarm"]["stream"][part]: each for part in ("policy_model", "signal") for each in listed}
+    for alarm in of_each.values():
         done = run("alarms", "explain", alarm["alarm_id"])
         assert is_sound(done)
         told += done.out

@@ -20,10 +20,10 @@ from monitor.runs.policy import POLICY
 from monitor.settings.policy import AnnouncementSettings, BakeSettings, PolicySettings, ShadowSettings
 from tests.integration.released import passed_job, passed_policy, policy_folder, reward_result
 from tests.integration.test_serve_rewards import build
+from tests.notified import ReceiverServer
 from tests.program import Site, running, wait_for
 from tests.real_kafka import Kafka
 from tests.traces import line, trace
-from tests.webhook_server import WebhookServer
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
 SECRET = "a secret of the two alone"
@@ -42,7 +42,7 @@ def test_a_shadow_is_cast_and_a_policy_s_promotion_is_told_and_bakes(
     kafka: Kafka, postgres_url: str, tmp_path: Path
 ) -> None:
     site = Site(kafka, postgres_url, reward_model=build(tmp_path / "champion", range(1)) / "member-0")
-    with WebhookServer() as server:
+    with ReceiverServer() as server:
         policy = PolicySettings(model=policy_folder(tmp_path / "policy", "the first"), served_as="chat-1", name="chat")
         told = AnnouncementSettings(webhook=server.url, webhook_secret=SECRET)
         usual = site.settings()

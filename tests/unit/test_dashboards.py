@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from starlette.routing import Match
 
 from dashboards import build
+from monitor.app.doctor import http as prometheus
 from monitor.telemetry.declaration import Kind
 from monitor.telemetry.health import Health
 from monitor.telemetry.series import SERIES
@@ -43,6 +44,11 @@ PANELS = {
     if panel["type"] != "row"
 }
 UNITS = {series.name: series.unit for series in SERIES}
+
+
+def test_doctor_looks_for_the_rules_and_alerts_that_come_with_this_release() -> None:
+    assert {rule["alert"] for rule in rules(ALERTS)} == prometheus.ALERTS
+    assert {rule["record"] for rule in rules(RECORDING)} == prometheus.RECORDS
 
 
 def expressions_of(panel: dict[str, Any]) -> list[str]:

@@ -201,12 +201,12 @@ def test_traces_are_found_by_what_is_known_of_them_and_no_text_is_shown(
 def test_a_text_is_read_by_operators_alone_and_each_reading_is_kept(
     client: TestClient, monitor: InMemoryMonitor, role: str, plain: int, text: int
 ) -> None:
-    monitor.stored_records.rows = [trace_row("run/7 ü")]
-    path, headers = "/api/v1/traces/run%2F7%20%C3%BC", BY_ROLE[role]
+    monitor.stored_records.rows = [trace_row("run/7\n ü\n")]
+    path, headers = "/api/v1/traces/run%2F7%0A%20%C3%BC%0A", BY_ROLE[role]
     known, read = client.get(path, headers=headers), client.get(f"{path}?text=true", headers=headers)
     assert (known.status_code, read.status_code) == (plain, text)
     kept = monitor.stored_records.audited
-    assert [(row.action, row.subject) for row in kept] == [("trace.read", "trace run/7 ü")] * (text == 200)
+    assert [(row.action, row.subject) for row in kept] == [("trace.read", "trace run/7\n ü\n")] * (text == 200)
     if text == 200:
         assert known.json()["text"] is None
         assert read.json()["text"]["messages"] == [{"role": "user", "content": SAID.messages[0].content}]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from monitor.app.doctor.database import check_database
+from monitor.app.doctor.http import check_prometheus
 from monitor.app.doctor.kafka import check_kafka
+from monitor.app.doctor.loading import check_loading
 from monitor.app.doctor.machine import check_disk, check_extras, check_tokens
 from monitor.app.doctor.models import check_models
 from monitor.domain.checkup import Finding, fail, ok
@@ -18,8 +20,11 @@ from monitor.settings.load import load_settings
 from monitor.settings.root import config_file
 
 
-def all_findings() -> Iterator[Finding]:
-    """Yield what is found, a part after the other; a part that cannot be asked does not keep the others from it."""
+def all_findings(*, prometheus: str | None = None, loads: bool = True) -> Iterator[Finding]:
+    """Yield what is found, a part after the other; a part that cannot be asked does not keep the others from it.
+
+    Where *prometheus* is given, it takes the place of the settings' one; without *loads* no model is loaded.
+    """
     try:
         settings = load_settings()
         file = config_file()
@@ -47,5 +52,10 @@ def all_findings() -> Iterator[Finding]:
         finally:
             engine.dispose()
     yield from check_kafka(settings.kafka, offsets)
+    url = prometheus or settings.web.prometheus_url
+    if url is not None:
+        yield from check_prometheus(url)
     yield from check_models(settings, champion)
+    if loads:
+        yield from check_loading(settings, champion)
     yield from check_disk(settings.retrain)

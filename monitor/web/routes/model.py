@@ -62,7 +62,7 @@ def list_models(
     return page.give(found, ModelPlace.of)
 
 
-@router.get("/models/{version:path}", responses=describe(404))
+@router.get("/models/{version:name}", responses=describe(404))
 def get_model(_: Viewer, registry: RegistryPort, version: Version) -> ModelDetail:
     """Return one model with its lineage and its card in Markdown."""
     detail = registry.model(version)

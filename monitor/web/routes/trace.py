@@ -76,7 +76,7 @@ def list_traces(
     return found.traces
 
 
-@router.get("/traces/{trace_id:path}", responses=describe(404))
+@router.get("/traces/{trace_id:name}", responses=describe(404))
 def get_trace(
     actor: Viewer,
     traces: TracesPort,
