@@ -99,7 +99,7 @@ def test_a_letter_is_shown_whole_and_a_replay_is_asked_for_before_it_is_made(
     told = client.get("/api/v1/dead-letters/dead:0:1").json()
     assert (b64decode(told["value_base64"]), told["row"]["first"]) == (b"what a user said", "traces:0:1")
     assert client.get("/api/v1/dead-letters/dead:0:9").status_code == 404
-    assert client.get("/api/v1/dead-letters/none").status_code == 422
+    assert client.get("/api/v1/dead-letters/none:x:1").status_code == 422
     order = {"reason": "not_utf8", "dry_run": True}
     tried = client.post("/api/v1/dead-letters/replay", json=order).json()
     assert tried == {"records": {"traces": 1}, "held": {}, "written": 0}

@@ -9,6 +9,7 @@ from typing import Annotated, Protocol
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from monitor.domain.order import Actor
 from monitor.ingest.letter import Letter, LetterFilter, LetterKey, LetterRow, Place, Replay, place_of
@@ -21,6 +22,15 @@ MAX_REPLAYED = 10_000  # letters that one request looks through
 MAX_NAMED = 100
 _PLACE: JsonDict = {"pattern": "^[^:]+:[0-9]{1,18}:[0-9]{1,18}$", "examples": ["traces.dead-letters:0:7"]}
 router = APIRouter(tags=["dead letters"])
+
+
+class _PlaceInPath(StringConvertor):
+    """Tells a letter's place from the other words under /dead-letters."""
+
+    regex = "[^/]*:[^/]*"
+
+
+register_url_convertor("place", _PlaceInPath())
 
 
 class Letters(Protocol):
@@ -75,7 +85,7 @@ class ReplayOrder(BaseModel):
 DeskPort = Annotated[LetterDesk, kept("letter_desk")]
 
 
-@router.get("/dead-letters/{letter}", responses=describe(404))
+@router.get("/dead-letters/{letter:place}", responses=describe(404))
 def get_letter(
     actor: Operator,
     desk: DeskPort,
