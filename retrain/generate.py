@@ -19,7 +19,7 @@ from retrain.chat import EncodedExample, PolicyEncoder, load_policy_encoder
 from retrain.language_model import load_policy, padded
 
 Prompt = Sequence[Message]
-MOST_ROWS = {"cuda": 128, "cpu": 64}  # in a batch; a CPU gains nothing by more, and waits for the longest of them
+MOST_ROWS = {"cuda": 128, "cpu": 32}  # in a batch; a CPU gains nothing by more, and waits for the longest of them
 MOST_ROOM = 3  # quarters of what the policy can read that an answer may take; the prompt keeps the rest
 READ_TOKENS = 2_048  # padded, in a forward pass that reads: its logits are as wide as the vocabulary
 LEAST_DRAWN = 2.0**-24  # an exponential of 32 bits may be 0, which would choose its token whatever the policy says

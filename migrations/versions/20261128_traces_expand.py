@@ -138,7 +138,7 @@ def _create_notifications() -> None:
         "notification",
         sa.Column("receiver", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("incident_id", sa.BigInteger(), nullable=False),
+        sa.Column("incident_id", sa.BigInteger(), nullable=True),
         sa.Column("storm", sa.Text(), nullable=True),
         sa.Column("sequence", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("told", JSONB(), nullable=True),

@@ -1,16 +1,25 @@
-"""The newest dead letters for a page, read from their topic now and then."""
+"""Dead letters: the newest for a page, read now and then; one with its record; and the way back to their topics."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import inf
 
-from monitor.ingest.kafka_letters import KafkaLetters
-from monitor.ingest.letter import Letter, LetterFilter, LetterKey, LetterRow
+from sqlalchemy import Engine
+
+from monitor.domain.order import Actor
+from monitor.errors import Conflict, InvalidInput, Unavailable
+from monitor.ingest.kafka_letters import KafkaLetters, KafkaReplay
+from monitor.ingest.letter import Flaw, Letter, LetterFilter, LetterKey, LetterRow, Place, Replay, ReplayPlan
+from monitor.ingest.route import routes_of
+from monitor.postgres.audit import PostgresAudit
+from monitor.postgres.engine import transaction
+from monitor.retraining.records import Author
 from monitor.settings.kafka import KafkaSettings
 
 READ_RECORDS = 1000  # of each partition, the newest; the command line reads them all
@@ -42,3 +51,76 @@ class NewestLetters:
                 self._known, self._due = bare, self._clock() + KEPT_SECONDS
             known = self._known
         return [(letter.sort_key, row) for letter, row in known if wanted.admits(letter)]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedReplay:
+    places: Sequence[Place]  # of letters, the oldest first
+    records: Mapping[str, int]  # by the topic they go to
+    held: Mapping[Flaw, int]
+
+
+def read_letter(kafka: KafkaSettings, place: Place) -> Letter:
+    with closing(KafkaLetters(kafka)) as letters:
+        return next(letters.at([place]))
+
+
+def plan_replay(kafka: KafkaSettings, wanted: LetterFilter, *, limit: int | None, most: int) -> PlannedReplay:
+    """Choose among all letters; raise `InvalidInput` where more than *most* would have to be looked at."""
+    plan = ReplayPlan(wanted, {route.topic for route in routes_of(kafka)})
+    with closing(KafkaLetters(kafka)) as letters:
+        for letter in letters.read(wanted.since):
+            plan.add(letter)
+            if len(plan) > most:
+                raise InvalidInput(f"more than {most:,} letters: narrow them with --since")
+        places = plan.chosen(limit)
+        counts = Counter(letter.source.topic for letter in letters.at(places)) if places else Counter[str]()
+    return PlannedReplay(places, dict(sorted(counts.items())), {flaw: n for flaw, n in plan.held.items() if n})
+
+
+def write_replay(
+    engine: Engine, kafka: KafkaSettings, planned: PlannedReplay, told: Mapping[str, object], *, actor: Actor
+) -> int:
+    """Write what is *planned*, and return how many records that were; the audit keeps what was *told* to choose it."""
+    with closing(KafkaLetters(kafka)) as letters, closing(KafkaReplay(kafka)) as replay:
+        with transaction(engine) as connection:  # a row that stands before anything is written to Kafka
+            by, detail = Author(actor.name, actor.role), {"records": planned.records, **told}
+            PostgresAudit(connection).record("dead_letters.replay", letters.topic, by=by, detail=detail)
+        try:
+            replay.write(letters.at(planned.places))
+        except Unavailable as error:
+            raise Unavailable(
+                f"{error}; {replay.written} of {len(planned.places)} records are written."
+                " Replay them again: what counts already counts once"
+            ) from error
+        return replay.written
+
+
+class LetterDesk:
+    """`web.routes.letter.LetterDesk`; may be asked from many threads."""
+
+    def __init__(self, engine: Engine, kafka: KafkaSettings) -> None:
+        self._engine, self._kafka = engine, kafka
+        self._replaying = threading.Lock()
+
+    def letter(self, place: Place, *, actor: Actor) -> Letter:
+        found = read_letter(self._kafka, place)
+        with transaction(self._engine) as connection:
+            by = Author(actor.name, actor.role)
+            PostgresAudit(connection).record("dead_letters.read", f"letter {place}", by=by, detail={})
+        return found
+
+    def replay(
+        self, wanted: LetterFilter, *, limit: int | None, most: int, actor: Actor, dry_run: bool = False
+    ) -> Replay:
+        if not self._replaying.acquire(blocking=False):
+            raise Conflict("letters are being replayed already: try again when that is done")
+        try:
+            planned = plan_replay(self._kafka, wanted, limit=limit, most=most)
+            written = 0
+            if planned.places and not dry_run:
+                told = {"filter": wanted.told(), "limit": limit}
+                written = write_replay(self._engine, self._kafka, planned, told, actor=actor)
+        finally:
+            self._replaying.release()
+        return Replay(planned.records, planned.held, written)

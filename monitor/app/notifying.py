@@ -155,7 +155,10 @@ def notify_duties(settings: Settings, metrics: NotifyMetrics, fenced: Engine) ->
     names = [receiver.name for receiver in receivers]
     metrics.expect(names)
     store, composer = PostgresNotifications(fenced, wait_of(settings)), composer_of(settings, fenced)
-    tellers = [Teller(receiver, store, composer, metrics.count) for receiver in receivers]
+    tellers = [
+        Teller(one, store, composer, metrics.count, others=[name for name in names if name != one.name])
+        for one in receivers
+    ]
 
     def tell() -> bool:
         snapshot = store.read(names)

@@ -14,7 +14,7 @@ from monitor.app.estimates import estimates_of
 from monitor.app.explaining import AlarmPages
 from monitor.app.history import StreamHistories
 from monitor.app.labels import LabelIntake
-from monitor.app.letters import NewestLetters
+from monitor.app.letters import LetterDesk, NewestLetters
 from monitor.app.notifying import Notified
 from monitor.app.preferences import PreferenceSets
 from monitor.app.probes import probe_reports_of
@@ -89,6 +89,7 @@ def ports_of(
         credentials=PostgresCredentials(engine),
         histories=StreamHistories.of(engine, settings),
         letters=NewestLetters.of(settings.kafka),
+        letter_desk=LetterDesk(engine, settings.kafka),
         queue=ReviewDesk(engine, settings.review),
         preferences=PreferenceSets(engine, settings),
         reasks=Reasks(engine, settings.drift.reference),

@@ -48,7 +48,7 @@ def adopt_weights(settings: Settings, registry: RewardRegistry, releases: Releas
         return
     champion = registry.champion(REFUSAL)
     try:
-        given = _given(settings)
+        given = given_weights(settings)
         served_as = LearnedRefusal(Path(given.path) / WEIGHTS_FILE).version
     except InvalidInput as error:
         raise InvalidSetting(f"signals.refusal.model: {error}") from None
@@ -84,7 +84,7 @@ def _is_made_of(given: Artifact, champion: Artifact, registry: RewardRegistry, s
     return detail.model.sha256 == given.sha256
 
 
-def _given(settings: Settings) -> Artifact:
+def given_weights(settings: Settings) -> Artifact:
     """Return the folder of the weights that the settings name; a file's own is made in `retrain.folder`."""
     file = weights_file(str(settings.signals.refusal.model))
     assert file is not None
@@ -117,6 +117,7 @@ class FollowedRefusals:
 
     registry: RewardRegistry
     current: CurrentRefusals
+    given: Artifact  # the weights of the settings, where they lie on this machine
     version: str | None = None  # of the registry, that reads now
 
     def follow(self) -> str | None:
@@ -130,10 +131,11 @@ class FollowedRefusals:
         champion = self.registry.champion(REFUSAL)
         if champion is None:
             return None
-        file = Path(champion.path) / WEIGHTS_FILE
+        folder = Path(self.given.path if champion.sha256 == self.given.sha256 else champion.path)
+        file = folder / WEIGHTS_FILE
         try:
-            if artifact_sha256(Path(champion.path)) != champion.sha256:
-                raise InvalidInput(f"{champion.path} is not what was registered, or is not there")
+            if artifact_sha256(folder) != champion.sha256:
+                raise InvalidInput(f"{folder} is not what was registered, or is not there")
             self.current.follow(LearnedRefusal(file), file)
         except InvalidInput as error:
             log.error("weights_not_followed", version=wanted, error=str(error))
@@ -145,4 +147,6 @@ class FollowedRefusals:
 
 def followed_of(settings: Settings, registry: RewardRegistry) -> FollowedRefusals | None:
     """Return what follows the promoted weights; None where the settings let others read."""
-    return None if no_weights(settings) is not None else FollowedRefusals(registry, refusals_of(settings))
+    if no_weights(settings) is not None:
+        return None
+    return FollowedRefusals(registry, refusals_of(settings), given_weights(settings))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +14,7 @@ from rich.table import Table
 from monitor.cli.table import moment
 from monitor.cli.terminal import cell
 from monitor.errors import InvalidInput
-from monitor.ingest.letter import Flaw, Letter
+from monitor.ingest.letter import Flaw, Letter, LetterRow
 
 MAX_SHOWN_BYTES = 4_000  # of a value
 AGO = re.compile(r"(\d{1,6})([mhd])")
@@ -40,28 +42,20 @@ def time_of(text: str | None, option: str, now: datetime) -> datetime | None:
         raise InvalidInput(f"{option} {text!r}: wanted 90m, 2h, 3d, or a moment such as 2026-11-22T14:00Z") from None
 
 
-def letter_row(letter: Letter) -> dict[str, Any]:
-    """Return what JSON tells of *letter*, its value aside."""
-    return {
-        "letter": str(letter.place),
-        "written_at": letter.written_at,
-        "reason": letter.reason,
-        "detail": letter.detail,
-        "source": str(letter.source),
-        "source_timestamp": None if letter.source_ms is None else datetime.fromtimestamp(letter.source_ms / 1000, UTC),
-        "attempts": letter.attempts,
-        "first": str(letter.first),
-        "bytes": len(letter.value),
+def letter_json(letter: Letter) -> dict[str, Any]:
+    """Return all that JSON tells of *letter*."""
+    return asdict(LetterRow.of(letter)) | {
         "key": None if letter.key is None else letter.key.decode(errors="backslashreplace"),
-        "cannot_be_replayed": letter.flaw,
+        "headers": [[name, value.decode(errors="backslashreplace")] for name, value in letter.headers],
+        "value_base64": b64encode(letter.value).decode(),
     }
 
 
-def letter_table(letters: Iterable[Letter]) -> Table:
+def letter_table(letters: Iterable[LetterRow]) -> Table:
     table = Table("letter", "written", "reason", "record", "replayed", "bytes", "detail")
-    for letter in letters:
-        told = str(letter.place), moment(letter.written_at), letter.reason, str(letter.source)
-        table.add_row(*map(cell, (*told, str(letter.attempts or ""), str(len(letter.value)), letter.detail)))
+    for row in letters:
+        told = row.letter, moment(row.written_at), row.reason, row.source
+        table.add_row(*map(cell, (*told, str(row.attempts or ""), str(row.bytes), row.detail)))
     return table
 
 

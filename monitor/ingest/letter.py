@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -86,6 +86,7 @@ class LetterRow:
     source: str  # where the record stood
     source_timestamp: datetime | None
     attempts: int  # how often it was replayed before
+    first: str  # where the record stood that was rejected first
     bytes: int  # of the record's value
     cannot_be_replayed: Flaw | None
 
@@ -100,6 +101,7 @@ class LetterRow:
             source=str(letter.source),
             source_timestamp=told,
             attempts=letter.attempts,
+            first=str(letter.first),
             bytes=len(letter.value),
             cannot_be_replayed=letter.flaw,
         )
@@ -163,6 +165,15 @@ class ReplayPlan:
             elif is_wanted:
                 found.append((written_ms, place))
         return [place for _, place in sorted(found)[:limit]]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What is written back to its topics, or would be."""
+
+    records: Mapping[str, int]  # by topic
+    held: Mapping[Flaw, int]  # letters that are not among them, and why
+    written: int  # records; 0 where it was only asked for
 
 
 def letter_of(record: Record) -> Letter | None:

@@ -16,7 +16,7 @@ MAX_LISTED = 20  # incidents of a storm that are named
 MAX_TITLE_CHARACTERS = 200
 MAX_LINE_CHARACTERS = 600
 MAX_CAUSES = 2
-RUNBOOKS = "dashboards/runbooks"
+RUNBOOKS, FAILS = "dashboards/runbooks", "RlhfMonitorNotificationsFail"
 _SILENCES = {AlarmKind.NO_DATA, AlarmKind.SCORER_SILENT, AlarmKind.PRODUCER_STALLED}
 
 
@@ -30,6 +30,8 @@ class Composer:
 
     def notice(self, say: Say, now: datetime) -> Notice:
         """Return the message that *say* decides, the next of its row."""
+        if say.subject.receiver is not None:
+            return self._on_receiver(say, say.subject.receiver, now)
         subject, incidents = say.subject, say.subject.incidents
         one = incidents[0] if len(incidents) == 1 else None
         lines = self._lines_of(one) if one is not None else [line_of(each) for each in incidents[:MAX_LISTED]]
@@ -50,6 +52,33 @@ class Composer:
             incidents=tuple(each.incident_id for each in incidents),
         )
 
+    def _on_receiver(self, say: Say, receiver: str, now: datetime) -> Notice:
+        failing, loud = say.subject.failing, "ALERT" if say.told.severity == Severity.ALERT else "warning"
+        if failing is None:
+            title = f"[over] {receiver} takes messages again, or nothing waits for it any more"
+            lines = ["`rlhf-monitor notify status` says which; `rlhf-monitor notify test` tries it"]
+        else:
+            title = f"[{loud}] {receiver} takes no messages of rlhf-monitor"
+            waits = f"{failing.waiting} {'message waits' if failing.waiting == 1 else 'messages wait'} for it"
+            lines = [
+                f"{waits} since {failing.since.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {failing.error}",
+                "what it was not told: `rlhf-monitor incidents list`",
+            ]
+        return Notice(
+            subject=say.subject.name,
+            key=say.subject.key,
+            sequence=say.row.sequence + 1,
+            event=say.event,
+            told=say.told,
+            state="failing" if failing is not None else "over",
+            title=cut(title, MAX_TITLE_CHARACTERS),
+            lines=tuple(cut(visible(line), MAX_LINE_CHARACTERS) for line in lines),
+            link=self._link(None),
+            runbook=f"{(self.runbooks or RUNBOOKS).rstrip('/')}/{FAILS}.md",
+            at=now,
+            incidents=(),
+        )
+
     def test(self, now: datetime) -> Notice:
         """Return a message by which people see that a receiver is reached."""
         return Notice(
@@ -62,7 +91,7 @@ class Composer:
             title="test message of rlhf-monitor: nothing has happened",
             lines=("somebody asked by `rlhf-monitor notify test` whether this receiver is reached",),
             link=self._link(None),
-            runbook=f"{(self.runbooks or RUNBOOKS).rstrip('/')}/RlhfMonitorNotificationsFail.md",
+            runbook=f"{(self.runbooks or RUNBOOKS).rstrip('/')}/{FAILS}.md",
             at=now,
             incidents=(),
         )

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from monitor.domain.alarm import AlarmState, Severity
 from monitor.domain.incident import RANK, Incident
-from monitor.notify.notice import Event, Row, Snapshot, Standing, Told
+from monitor.notify.notice import Event, Failing, Row, Snapshot, Standing, Told
 
 FORGET = timedelta(hours=24)  # an end that nobody took for so long is not told any more
 STORM = "storm-"
@@ -29,14 +29,18 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What one message is about: an incident, or a storm of them."""
+    """What one message is about: an incident, a storm of them, or another receiver."""
 
     name: str
     incidents: tuple[Incident, ...]
+    receiver: str | None = None
+    failing: Failing | None = None  # how that receiver fails; None: it takes messages again
 
     @property
     def key(self) -> str:
-        """Return what no other monitor calls one of its own: a database that is made anew counts from 1 again."""
+        """Return what no other monitor calls an incident of its own: a database made anew counts from 1 again."""
+        if not self.incidents:
+            return f"rlhf-monitor-{self.name}"
         first = self.incidents[0]
         return f"rlhf-monitor-{self.name}-{int(first.created_at.timestamp() * 1e6):x}"
 
@@ -135,11 +139,11 @@ def plan(snapshot: Snapshot, receiver: str, rules: Rules) -> list[Say]:
         row = rows.get(name) or Row(receiver, name, incidents[0].incident_id)
         wanted.append(decide(row, Subject(name, incidents), rules, snapshot.now))
     said = _gathered([say for say in wanted if say is not None], rows, snapshot, rules)
-    return sorted(said, key=lambda say: (not say.event.is_loud, say.row.attempts, say.row.incident_id))
+    return sorted(said, key=lambda say: (not say.event.is_loud, say.row.attempts, say.row.incident_id or 0))
 
 
 def _members(name: str, rows: Mapping[str, Row], snapshot: Snapshot) -> tuple[Incident, ...]:
-    numbers = sorted(row.incident_id for row in rows.values() if row.storm == name)
+    numbers = sorted(row.incident_id or 0 for row in rows.values() if row.storm == name)
     return tuple(snapshot.incidents[number] for number in numbers if number in snapshot.incidents)
 
 

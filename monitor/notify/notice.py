@@ -68,6 +68,16 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Failing:
+    """How a receiver takes nothing."""
+
+    since: datetime  # the oldest message that waits was first tried
+    error: str
+    waiting: int  # messages
+    severity: Severity  # the highest of what waits
+
+
+@dataclass(frozen=True, slots=True)
 class Taken:
     """A receiver has it."""
 
@@ -94,7 +104,7 @@ class Row:
 
     receiver: str
     subject: str
-    incident_id: int  # of a storm its first
+    incident_id: int | None  # of a storm its first; None where it is about another receiver
     storm: str | None = None  # the subject that tells of it instead
     sequence: int = 0
     told: Told | None = None
@@ -124,8 +134,8 @@ class Snapshot:
 class Waiting:
     """A notice that its receiver has not taken."""
 
-    subject: str  # incident-12, storm-12
-    incident_id: int  # of a storm its first
+    subject: str  # incident-12, storm-12, receiver-ops
+    incident_id: int | None  # of a storm its first; None where it is about another receiver
     event: Event
     title: str
     since: datetime  # when it was first tried

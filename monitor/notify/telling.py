@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -13,6 +13,7 @@ import structlog
 from monitor.domain.telling import retry_seconds
 from monitor.notify.compose import Composer
 from monitor.notify.decide import Rules, Say, plan
+from monitor.notify.failing import plan_others
 from monitor.notify.notice import Deliver, Failed, Find, Notice, Row, Snapshot, Taken
 
 LEASE_MARGIN_SECONDS = 30.0  # past an attempt's own time, in which another leader leaves it alone
@@ -54,8 +55,17 @@ class Teller:
     leader ends between the two: at least once, with the same bytes and key.
     """
 
-    def __init__(self, receiver: Receiver, store: Store, composer: Composer, count: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        receiver: Receiver,
+        store: Store,
+        composer: Composer,
+        count: Callable[[str, str], None],
+        *,
+        others: Collection[str] = (),
+    ) -> None:
         self.receiver = receiver
+        self._others = others  # receivers whose failing it tells
         self._store = store
         self._composer = composer
         self._count = count
@@ -75,7 +85,8 @@ class Teller:
             return True  # the next one is decided by what is stored then
         if self._hold_until is not None and snapshot.now < self._hold_until:
             return False
-        for say in plan(snapshot, self.receiver.name, self.receiver.rules):
+        name = self.receiver.name
+        for say in (*plan(snapshot, name, self.receiver.rules), *plan_others(snapshot, name, self._others)):
             if self._is_due(say, snapshot.now):
                 self._begin(say, snapshot.now)
                 break

@@ -37,7 +37,8 @@ class PostgresNotifications:
         with transaction(self._engine) as connection:
             now = connection.execute(select(func.clock_timestamp())).scalar_one()
             incidents = _incidents(connection, receivers)
-            of_those = and_(TABLE.c.receiver.in_(receivers), TABLE.c.incident_id.in_(incidents))
+            known = or_(TABLE.c.incident_id.in_(incidents), TABLE.c.incident_id.is_(None))
+            of_those = and_(TABLE.c.receiver.in_(receivers), known)
             rows = tuple(row_of(row) for row in connection.execute(select(TABLE).where(of_those)))
         held = {number for number, one in incidents.items() if one.facts.state == "open" and number not in shown}
         return Snapshot(now, incidents, frozenset(held), rows)

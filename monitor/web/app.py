@@ -114,6 +114,7 @@ class Ports:
     histories: stream.Histories
     keys: Keys
     letters: letter.Letters
+    letter_desk: letter.LetterDesk
     queue: queue.Queue
     preferences: preference.Preferences
     reasks: alarm.Reasks

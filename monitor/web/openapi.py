@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -38,6 +39,24 @@ _TAG_HEADER = {
     "example": 'W/"0c1d2e3f4a5b6c7d8e9f0a1b"',
 }
 _TAG = {"ETag": {"description": "of this content", "schema": {"type": "string"}}}
+# Where an answer tells what stands in other paths: method and path, and the place of each parameter in the body.
+_TOLD_BY: dict[tuple[str, str], dict[str, str]] = {
+    ("get", "/api/v1/alarms"): {"alarm_id": "/0/alarm_id"},
+    ("post", "/api/v1/alarms/{alarm_id}/acknowledge"): {"alarm_id": "/alarm_id"},
+    ("post", "/api/v1/alarms/{alarm_id}/snooze"): {"alarm_id": "/alarm_id"},
+    ("get", "/api/v1/incidents"): {"incident_id": "/0/incident_id"},
+    ("get", "/api/v1/incidents/{incident_id}"): {"alarm_id": "/alarms/0/alarm_id"},
+    ("get", "/api/v1/jobs"): {"job_id": "/0/job/job_id"},
+    ("post", "/api/v1/jobs"): {"job_id": "/job/job_id"},
+    ("post", "/api/v1/jobs/{job_id}/approve"): {"job_id": "/job/job_id"},
+    ("get", "/api/v1/baselines"): {"baseline_id": "/0/baseline_id"},
+    ("post", "/api/v1/baselines"): {"baseline_id": "/baseline_id"},
+    ("get", "/api/v1/models"): {"version": "/0/version"},
+    ("get", "/api/v1/streams"): {"stream_id": "/0/stream_id"},
+    ("get", "/api/v1/traces"): {"trace_id": "/0/trace_id"},
+    ("get", "/api/v1/tokens"): {"credential_id": "/0/credential_id"},
+    ("post", "/api/v1/tokens"): {"credential_id": "/kept/credential_id"},
+}
 _UNTAGGED = frozenset({"/api/v1/overview/changes"})  # it goes on
 
 
@@ -58,6 +77,7 @@ def _completed(schema: dict[str, Any]) -> dict[str, Any]:
     known = schema["components"]["schemas"]
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     known |= problem.pop("$defs") | {"Problem": problem}
+    schema["paths"]["/metrics"]["get"]["security"].append({})  # where no token is set for it
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
             parameters, responses = operation.setdefault("parameters", []), operation["responses"]
@@ -73,7 +93,19 @@ def _completed(schema: dict[str, Any]) -> dict[str, Any]:
             for status, told in responses.items():
                 _exemplify(told.get("content", {}), int(status), known)
             _exemplify(operation.get("requestBody", {}).get("content", {}), 0, known)
+    for (method, path), places in _TOLD_BY.items():
+        _link(schema["paths"], schema["paths"][path][method], places)
     return schema
+
+
+def _link(paths: dict[str, Any], source: dict[str, Any], places: Mapping[str, str]) -> None:
+    """Lead from what *source* answers to every operation whose path wants what stands in one of *places*."""
+    links = source["responses"]["201" if "201" in source["responses"] else "200"].setdefault("links", {})
+    for parameter, place in places.items():
+        for path, methods in paths.items():
+            for target in methods.values() if f"{{{parameter}}}" in path else ():
+                name = target["operationId"]
+                links[name] = {"operationId": name, "parameters": {parameter: f"$response.body#{place}"}}
 
 
 def _exemplify(content: dict[str, Any], status: int, known: dict[str, Any]) -> None:

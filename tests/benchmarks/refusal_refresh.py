@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.signals.refusal.weights import RefusalWeights
+from retrain.refusal_anchor import holding
 from retrain.refusal_fit import Chosen, Read, calibration, fit, weights_of
 from retrain.refusal_refresh import Former, choose
 from retrain.refusal_rows import LabelledAnswer, groups_of
@@ -51,12 +52,12 @@ def trained_on(rows: list[LabelledAnswer]) -> RefusalWeights:
 
 def draws(weights: RefusalWeights, rows: list[LabelledAnswer], labels: int) -> Iterator[list[tuple[float, float]]]:
     """Yield F1 and log loss of the three, on the answers that were not drawn as labels."""
-    read, rng = Read.of(rows), np.random.default_rng(0)
+    read, anchor, rng = Read.of(rows), Read.of(holding()), np.random.default_rng(0)
     for _ in range(DRAWS):
         order = rng.permutation(len(rows))
         taken, rest = order[:labels], order[labels:]
-        former, wanted = Former(weights, read), read.refuses[rest]
-        given = Former(weights, Read.of([rows[place] for place in taken]))
+        former, wanted = Former(weights, read, anchor), read.refuses[rest]
+        given = Former(weights, Read.of([rows[place] for place in taken]), anchor)
         groups = np.array(groups_of([rows[place] for place in taken]))
         chosen = choose(given, groups, lambda scores, own=given: log_loss(scores, own.read.refuses))  # type: ignore[misc]
         begun = former.refusing(former.move(taken, chosen.strength), rest)

@@ -41,9 +41,11 @@ class Leader:
         self.store = PostgresNotifications(self.engine, NO_WAIT)
         self.counted: list[tuple[str, str]] = []
         composer = composer_of(self.settings, self.engine)
+        receivers = receivers_of(self.settings)
+        names = {one.name for one in receivers}
         self.tellers = [
-            Teller(receiver, self.store, composer, lambda *told: self.counted.append(told))
-            for receiver in receivers_of(self.settings)
+            Teller(one, self.store, composer, lambda *told: self.counted.append(told), others=names - {one.name})
+            for one in receivers
         ]
 
     def turn(self) -> None:

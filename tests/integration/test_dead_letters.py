@@ -17,6 +17,7 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.structs import TopicPartition
 
 from monitor.app.letters import NewestLetters
+from monitor.app.ports import ports_of
 from monitor.ingest.decode import DecodeLimits
 from monitor.ingest.formats.native import FORMAT as NATIVE
 from monitor.ingest.kafka_letters import KafkaLetters
@@ -24,11 +25,13 @@ from monitor.ingest.letter import ATTEMPT, FIRST, LetterFilter
 from monitor.ingest.outcome import Carries, Format, Outcome
 from monitor.ingest.record import Record
 from monitor.ingest.route import FORMATS
+from monitor.postgres.engine import create_engine_for
 from monitor.settings.root import Settings
 from tests.commands import Done, Run
 from tests.otlp_site import OtlpSite, scripted_answers, spans_of
 from tests.program import Site, running, wait_for
 from tests.real_kafka import Kafka
+from tests.served import served
 from tests.traces import line, trace
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
@@ -218,7 +221,8 @@ def test_letters_are_listed_by_reason_topic_and_time_the_newest_first(site: Site
         wait_for(lambda: set_aside(site) == 2, "another letter")
     newest, oldest = letters.listed()
     assert [newest["reason"], oldest["reason"]] == ["not_utf8", "not_json"]
-    assert (newest["source"], newest["key"], newest["bytes"]) == (f"{site.traces}:1:0", "key", 1)
+    assert (newest["source"], newest["bytes"]) == (f"{site.traces}:1:0", 1)
+    assert json.loads(letters("show", newest["letter"], "--json").out)["key"] == "key"
     assert letters.listed("--limit", 1) == [newest]
     assert letters.listed("--reason", "not_json", "--topic", site.traces) == [oldest]
     assert letters.listed("--topic", site.preferences) == []
@@ -251,6 +255,44 @@ def test_a_letter_is_shown_without_a_character_that_a_terminal_obeys_and_its_byt
     assert (missing.code, missing.err.count("\n")) == (1, 1)
     assert "there is no letter" in missing.err
     assert letters("show", f"{site.traces}:0:0").code == 1
+
+
+def test_over_http_letters_are_what_they_are_on_the_topic_and_who_read_or_replayed_them_is_kept(
+    site: Site, letters: Letters, run: Run, tmp_path: Path
+) -> None:
+    with running(settings_of(site, max_response_characters=100)):
+        site.send([line(trace(1), response=LONG), ATTACK], partition=0)
+        wait_for(lambda: set_aside(site) == 2, "two letters")
+    engine = create_engine_for(site.postgres_url)
+    tokens = {"a-viewer-of-the-site": "viewer", "an-operator-of-the-site": "operator"}
+    with served(ports_of(engine, settings_of(site)), tokens=tokens) as url:
+
+        def there(*words: object, by: str = "an-operator-of-the-site") -> Done:
+            return run("dead-letters", *words, "--server", url, TOKEN=by)
+
+        place = letters.listed("--reason", "not_utf8")[0]["letter"]
+        for words in (
+            ("list",),
+            ("list", "--json", "--limit", 1),
+            ("list", "--reason", "not_utf8", "--since", "30m", "--json"),
+            ("show", place),
+            ("show", place, "--json"),
+            ("replay", place, "--dry-run"),
+        ):
+            here, asked = letters(*words), there(*words)
+            assert (words, asked.code, asked.out, asked.err) == (words, 0, here.out, "")
+        assert there("show", place, "--out", tmp_path / "record").code == 0
+        assert (tmp_path / "record").read_bytes() == ATTACK
+        assert there("show", f"{site.dead_letters}:0:99").code == 1
+        assert there("list", by="a-viewer-of-the-site").code == 1
+        done = there("replay", "--reason", "response_too_long", "--yes")
+        assert (done.code, done.out) == (0, f"1 records are written: 1 to {site.traces}\n")
+    engine.dispose()
+    kept = site.query("select action, role, detail->'records' from audit where action like 'dead%' order by audit_id")
+    assert [row[:2] for row in kept[:3]] == [("dead_letters.read", "operator")] * 3
+    assert kept[3:] == [("dead_letters.replay", "operator", {site.traces: 1})]
+    with running(settings_of(site)):
+        wait_for(lambda: site.count("trace") == 1, "the trace")
 
 
 def test_what_is_forged_or_no_letter_at_all_reaches_no_other_topic(site: Site, letters: Letters) -> None:

@@ -114,11 +114,24 @@ def test_a_receiver_that_fails_is_told_again_with_the_same_bytes_and_holds_no_ot
         assert (waits.event, waits.attempts, waits.error) == ("opened", 1, told[0].error)
         assert (waits.since, waits.incident_id, told[0].told_of) == (told[0].failing_since, told[1].told_of, None)
         assert versions(engine) != before
+        with transaction(engine) as connection:
+            connection.execute(
+                text("update notification set pending_since = now() - interval '3 min' where error != ''")
+            )
+        leader.until(lambda: len(good.posted) == 2, "that the other is told")
+        leader.idle()
         for error in ("HTTP 502 ok", None):  # by leaders that begin anew: who waits after a failure waits in each
             due_now(engine)
             Leader(engine, settings).until(lambda wanted=error: stored(engine, "error")[0] == wanted)  # type: ignore[misc]
+        Leader(engine, settings).until(lambda: len(good.posted) == 3, "that it takes messages again")
+        leader.idle()
     assert (len(bad.posted), len({posted.body for posted in bad.posted})) == (3, 1)
-    assert stored(engine, "told is not null") == [True, True]
+    opened, over = (posted.json for posted in good.posted[1:])
+    assert (opened["event"], opened["severity"], opened["incidents"]) == ("incident.opened", "alert", [])
+    assert opened["title"] == "[ALERT] bad takes no messages of rlhf-monitor"
+    assert opened["lines"][0].endswith(r"UTC: HTTP 503 not \x1b[2J now")
+    assert (over["event"], over["key"]) == ("incident.resolved", opened["key"])
+    assert stored(engine, "told is not null") == [True, True, True]
 
 
 def versions(engine: Engine) -> str:

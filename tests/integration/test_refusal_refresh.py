@@ -12,7 +12,7 @@ import pytest
 from msgspec import structs
 from sqlalchemy import Engine, text
 
-from monitor.app.refusals import adopt_weights
+from monitor.app.refusals import FollowedRefusals, adopt_weights
 from monitor.domain.job import Action, JobState
 from monitor.domain.label import REFUSAL, Label
 from monitor.domain.trace import Message, Trace
@@ -28,8 +28,9 @@ from monitor.retraining.service import JobService
 from monitor.runs.model import ModelQuery, ModelRole, ModelState
 from monitor.runs.refusal import REFUSAL as ROLE
 from monitor.runs.refusal import RefusalResult
-from monitor.settings.retrain import RetrainSettings, TriggerRule
+from monitor.settings.retrain import PeriodicRule, RetrainSettings, TriggerRule
 from monitor.settings.root import Settings
+from monitor.signals.refusal import CurrentRefusals, PatternRefusal
 from monitor.signals.refusal.learned import LearnedRefusal
 from monitor.signals.refusal.weights import SHIPPED, WEIGHTS_FILE, read_weights, write_weights
 from tests.integration.job_parts import OPERATOR, Parts, drive
@@ -74,8 +75,8 @@ class Refreshing:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        settings = Settings.model_validate({"retrain": {"folder": str(parts.folder / "runs")}})
-        adopt_weights(settings, parts.registry, parts.releases)
+        self.settings = Settings.model_validate({"retrain": {"folder": str(parts.folder / "runs")}})
+        adopt_weights(self.settings, parts.registry, parts.releases)
         launcher = LocalProcessLauncher(grace_seconds=5, silence_seconds=0.5, host=lambda: "here")
         self.dispatcher = parts.dispatcher(launcher=launcher, refusals=PostgresRefusalRows(parts.engine))
 
@@ -96,6 +97,12 @@ def test_a_run_that_is_killed_begins_again_and_corrects_the_shipped_weights_alon
     given = parts.registry.champion(ROLE)
     assert given is not None
     assert Path(given.path) == SHIPPED.parent
+    followed = FollowedRefusals(parts.registry, CurrentRefusals(PatternRefusal), given)
+    moved(parts)  # as another machine registers it, whose release lies elsewhere
+    assert followed.follow() is None
+    assert followed.current.version == LearnedRefusal().version
+    adopt_weights(refreshing.settings, parts.registry, parts.releases)
+    assert parts.registry.champion(ROLE) == given, "where this release lies now"
     job = refreshing.start()
     drive(refreshing.dispatcher, Step.STARTED)
     os.kill(parts.pids()[-1], signal.SIGKILL)
@@ -112,25 +119,30 @@ def test_a_run_that_is_killed_begins_again_and_corrects_the_shipped_weights_alon
     assert result.lineage.recipe == {"held_out_ratio": 0.25, "split_seed": 0, "anchor_weight": 3.0}
     assert result.lineage.champion == given.version
 
+    page = parts.service.verdict_page(job)
+    assert page is not None
+    assert b"plausible_labels" in page
+    assert b"judged answers" in page
+
     drive(refreshing.dispatcher, Step.PROMOTED)
     promoted = {model.state: model for model in parts.registry.models(ModelQuery(ModelRole.REFUSAL), limit=9)}
     assert promoted[ModelState.PREVIOUS].version == given.version
     assert promoted[ModelState.CHAMPION].served_as == result.reads_as
     champion = promoted[ModelState.CHAMPION].version
     assert LearnedRefusal(Path(result.candidate.path) / WEIGHTS_FILE).version == result.reads_as
-    settings = Settings.model_validate({"retrain": {"folder": str(parts.folder / "runs")}})
-    with parts.engine.begin() as connection:
-        connection.execute(text("update reward_model set path = '/gone' where job_id is null"))
+    settings = refreshing.settings
     adopt_weights(settings, parts.registry, parts.releases)
-    detail = parts.registry.model(given.version)
-    assert detail is not None
-    assert detail.path == given.path, "where this release lies now"
     assert parts.registry.champion_version(ROLE) == champion, "a start leaves what was promoted"
     named = settings.model_copy(
         update={"signals": settings.signals.model_validate({"refusal": {"model": str(write_other(parts.folder))}})}
     )
     adopt_weights(named, parts.registry, parts.releases)
     assert parts.registry.champion_version(ROLE) not in {champion, given.version}, "named by settings"
+
+
+def moved(parts: Parts) -> None:
+    with parts.engine.begin() as connection:
+        connection.execute(text("update reward_model set path = '/gone' where job_id is null"))
 
 
 def write_other(folder: Path) -> Path:
@@ -170,6 +182,20 @@ def test_a_rule_waits_for_weights_an_alarm_and_enough_labels_that_are_new(parts:
     judge(parts.engine, [asked(number) for number in range(7)], lambda number: number % 3 == 0)
     facts = ruled.learning_facts(Action.REFUSAL_REFRESH)
     assert (facts.new, facts.what) == (7, "answers judged for refusals"), "the shipped weights learnt from none of them"
+
+    def due(min_new: int) -> JobService:
+        line = PeriodicRule(cron="* * * * *", action=Action.REFUSAL_REFRESH, min_new_pairs=min_new, approval="manual")
+        calendar = parts.ruled_by(periodic=[line])
+        calendar.follow_calendar()
+        with parts.engine.begin() as connection:
+            connection.execute(text("update calendar set since = since - interval '1 hour'"))
+        return calendar
+
+    [held] = due(8).start_due()
+    assert (held.decision, held.detail) == ("too_few_pairs", "7 new answers judged for refusals; wanted 8")
+    [started] = due(7).start_due()
+    assert started.decision == "launch", started
+    assert parts.job().state is JobState.AWAITING_APPROVAL
 
 
 @pytest.mark.kafka

@@ -205,6 +205,6 @@ def test_a_refusal_names_the_server_and_what_was_wanted(run: Run, url: str) -> N
 def test_what_works_on_the_database_alone_says_so(run: Run, url: str, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text(f"{OPERATOR}\n")
-    for words in ("review gold t 1", "review criteria list", "notify test", "dead-letters list", "db check", "score x"):
+    for words in ("review gold t 1", "review criteria list", "notify test", "db check", "score x"):
         done = run(*words.split(), "--server", url, "--token-file", token)
         assert (done.code, words, "without --server and MONITOR_SERVER" in done.err) == (BAD_USAGE, words, True)

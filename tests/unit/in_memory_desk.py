@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from monitor.domain.order import Actor
 from monitor.domain.review import ReviewStatus
 from monitor.domain.trace import Message
 from monitor.errors import InvalidSetting, NotFound
+from monitor.ingest.letter import Letter, LetterFilter, Place, Replay
 from monitor.labels.card import SetCard, SetContent, SetPlace, StoredSet
 from monitor.review.exchange import Exported, Imported, ItemPlace, Read, Taken, Unread
 
@@ -48,6 +50,7 @@ class InMemoryDesk:
     items: list[Exported] = field(default_factory=list)
     taken: dict[str, str] = field(default_factory=dict)  # the annotator, by an item's token
     kept_sets: list[StoredSet] = field(default_factory=list)
+    dead: list[Letter] = field(default_factory=list)
     askable: frozenset[int] = frozenset()  # alarms
     done: list[tuple[str, str]] = field(default_factory=list)  # by whom, and what
 
@@ -90,6 +93,21 @@ class InMemoryDesk:
             return SetContent(sha256(b"").hexdigest(), 0, "", "{}")
         found = self.find(sha256_start)
         return SetContent(found.card.sha256, 1, f'{{"preference_id": "p-{found.jobs[0]}"}}\n', None)
+
+    def letter(self, place: Place, *, actor: Actor) -> Letter:
+        self.done.append((actor.name, "dead_letters.read"))
+        found = next((one for one in self.dead if one.place == place), None)
+        if found is None:
+            raise NotFound(f"there is no letter {place}")
+        return found
+
+    def replay(
+        self, wanted: LetterFilter, *, limit: int | None, most: int, actor: Actor, dry_run: bool = False
+    ) -> Replay:
+        chosen = [one for one in self.dead if wanted.admits(one)][:limit]
+        if not dry_run:
+            self.done.append((actor.name, "dead_letters.replay"))
+        return Replay(Counter(one.source.topic for one in chosen), {}, 0 if dry_run else len(chosen))
 
     def reask(self, alarm_id: int, *, actor: Actor) -> int:
         if alarm_id not in self.askable:

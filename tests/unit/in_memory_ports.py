@@ -193,6 +193,7 @@ class InMemoryMonitor:
             credentials=self.opened,
             histories=self.histories,
             letters=self.letters,
+            letter_desk=self.desk,
             queue=self.desk,
             preferences=self.desk,
             reasks=self.desk,

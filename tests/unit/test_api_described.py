@@ -78,3 +78,7 @@ def test_what_the_description_refers_to_is_in_it(described: dict[str, Any]) -> N
     told = set(references(described))
     assert "#/components/schemas/Problem" in told
     assert told == {f"#/components/schemas/{name}" for name in described["components"]["schemas"]} & told
+    answers = [told for _, one in operations(described) for told in one["responses"].values()]
+    links = [link for answer in answers for link in answer.get("links", {}).values()]
+    assert {link["operationId"] for link in links} <= {one["operationId"] for _, one in operations(described)}
+    assert len(links) > 50

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
@@ -9,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from monitor.telemetry.health import Health
 from monitor.web.app import create_app
 from tests.unit.in_memory_desk import a_set, an_item
+from tests.unit.in_memory_letters import a_letter
 from tests.unit.in_memory_ports import InMemoryMonitor
 
 TOKENS = {"view-me": "viewer", "label-me": "annotator", "run-me": "operator"}
@@ -22,6 +25,7 @@ def monitor() -> InMemoryMonitor:
     monitor.desk.items = [an_item(number) for number in range(3)]
     monitor.desk.kept_sets = [a_set(number) for number in range(3)]
     monitor.desk.askable = frozenset({7})
+    monitor.desk.dead = [a_letter(1), a_letter(2, reason="not_utf8")]
     return monitor
 
 
@@ -40,6 +44,8 @@ def client(monitor: InMemoryMonitor) -> TestClient:
         (("GET", "/preferences", None), {"viewer", "operator"}),
         (("GET", "/preferences/content", None), {"operator"}),
         (("POST", "/alarms/7/reask", None), {"operator"}),
+        (("GET", "/dead-letters/dead:0:1", None), {"operator"}),
+        (("POST", "/dead-letters/replay", {"letters": ["dead:0:1"]}), {"operator"}),
     ],
     ids=lambda given: given[1] if isinstance(given, tuple) else "",
 )
@@ -85,3 +91,20 @@ def test_a_set_is_found_by_how_its_hash_begins_and_an_alarm_that_nobody_can_ask_
     assert client.get("/api/v1/preferences/ffffffff").status_code == 404
     assert client.post("/api/v1/alarms/8/reask").status_code == 409
     assert client.post("/api/v1/alarms/7/reask").json() == {"alarm_id": 7, "max_prompts": 200}
+
+
+def test_a_letter_is_shown_whole_and_a_replay_is_asked_for_before_it_is_made(
+    client: TestClient, monitor: InMemoryMonitor
+) -> None:
+    told = client.get("/api/v1/dead-letters/dead:0:1").json()
+    assert (b64decode(told["value_base64"]), told["row"]["first"]) == (b"what a user said", "traces:0:1")
+    assert client.get("/api/v1/dead-letters/dead:0:9").status_code == 404
+    assert client.get("/api/v1/dead-letters/none").status_code == 422
+    order = {"reason": "not_utf8", "dry_run": True}
+    tried = client.post("/api/v1/dead-letters/replay", json=order).json()
+    assert tried == {"records": {"traces": 1}, "held": {}, "written": 0}
+    assert "dead_letters.replay" not in {what for _, what in monitor.desk.done}
+    made = client.post("/api/v1/dead-letters/replay", json=order | {"dry_run": False}).json()
+    assert made["written"] == 1
+    assert client.post("/api/v1/dead-letters/replay", json={"letters": ["x"]}).status_code == 422
+    assert client.post("/api/v1/dead-letters/replay", json={"limit": 10_001}).status_code == 422

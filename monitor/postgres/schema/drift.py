@@ -187,8 +187,8 @@ notification = Table(
     "notification",
     metadata,
     Column("receiver", Text, nullable=False),
-    Column("subject", Text, nullable=False),  # incident-12, storm-12
-    Column("incident_id", BigInteger, ForeignKey("incident.incident_id"), nullable=False),  # of a storm its first
+    Column("subject", Text, nullable=False),  # incident-12, storm-12, receiver-ops
+    Column("incident_id", BigInteger, ForeignKey("incident.incident_id")),  # of a storm its first; of a receiver none
     Column("storm", Text),  # the subject that tells of it instead
     Column("sequence", Integer, nullable=False, server_default="0"),  # of the last message
     Column("told", JSONB),  # `notify.notice.Told`

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from monitor.domain.label import LabelOutcome, StoredLabel
 from monitor.domain.order import Actor
 from monitor.errors import InvalidInput, InvalidTrace
-from monitor.ingest.decode import parse_json
+from monitor.ingest.decode import MAX_DIMENSIONS, parse_json
 from monitor.ingest.formats.native import MAX_NAME_CHARACTERS, NativeLabel
 from monitor.web.auth import Annotator, Viewer
 from monitor.web.paging import LINK, MOST, WHOLE, Named, paged
@@ -58,12 +58,21 @@ async def _body(request: Request) -> bytes:
     return await request.body()
 
 
+_STORABLE = {"pattern": r"^[^\x00]*$"}
+
+
 def _batch_schema() -> dict[str, Any]:
     definitions = msgspec.json.schema(NativeLabel)["$defs"]
     label = definitions["NativeLabel"]
     label["properties"]["source"] |= definitions["LabelSource"]
     del label["properties"]["source"]["$ref"]
     label["properties"]["timestamp"]["format"] = "date-time"
+    for field in label["properties"].values():
+        for option in (field, *field.get("anyOf", ())):
+            if option.get("type") == "object":
+                option |= {"maxProperties": MAX_DIMENSIONS, "propertyNames": option["propertyNames"] | _STORABLE}
+            elif option.get("type") == "string" and "format" not in option and "enum" not in option:
+                option.setdefault("pattern", _STORABLE["pattern"])
     labels = {"type": "array", "minItems": 1, "maxItems": MAX_LABELS, "items": label}
     batch = {"type": "object", "required": ["labels"], "properties": {"labels": labels}, "additionalProperties": False}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": batch}}}}

@@ -5,7 +5,7 @@ Nothing here tells which answer is the policy's, which policy it is, or why an i
 
 from __future__ import annotations
 
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -69,7 +69,10 @@ class AnswerBody(BaseModel):
     seconds: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
     note: Annotated[str, StringConstraints(max_length=MAX_NOTE_CHARACTERS)] = ""
     dimensions: dict[_Name, Share] = Field(
-        default_factory=dict, max_length=MAX_DIMENSIONS, description="judged apart, each as `value` is"
+        default_factory=dict,
+        max_length=MAX_DIMENSIONS,
+        description="judged apart, each as `value` is",
+        json_schema_extra={"additionalProperties": False, "propertyNames": {"minLength": 1, "maxLength": 100}},
     )
 
 
@@ -83,7 +86,19 @@ class Answered(BaseModel):
     progress: Progress
 
 
-@router.get("/next")
+_THEN: dict[int | str, dict[str, Any]] = {
+    200: {
+        "links": {
+            "answer": {
+                "operationId": "answer_api_v1_review_answers_post",
+                "requestBody": {"item_id": "$response.body#/items/0/item_id", "answer": "skip"},
+            }
+        }
+    }
+}
+
+
+@router.get("/next", responses=_THEN)
 def next_items(
     actor: Annotator,
     reviews: ReviewsPort,

@@ -38,17 +38,22 @@ function updateCard(card, { waiting, told_at: at, told_of: of, error, failing_si
   part.none.hidden = at !== null;
   part.told.hidden = at === null;
   setTime(part.at, at);
-  setText(part.of, `incident ${of}`);
-  setAttribute(part.of, "href", `/incidents/${of}`);
+  setText(part.of, of === null ? "another receiver" : `incident ${of}`);
+  setAttribute(part.of, "href", pageOf(of));
   showMessage(part.tally, waiting ? `${plural(waiting, "message")} not taken${waiting > notices.length ? `, the first ${notices.length} of them` : ""}:` : "");
   reconcile(part.notices, notices, { key: ({ subject }) => subject, create: createNotice, update: (row, notice) => updateNotice(row, notice, error) });
+}
+
+// Where a message's subject is shown: an incident, or this page, where it is another receiver.
+function pageOf(incident) {
+  return incident === null ? "/notifications" : `/incidents/${incident}`;
 }
 
 function createNotice({ incident_id: id }) {
   return element(
     "li",
     {},
-    element("span", { class: "name" }, element("a", { href: `/incidents/${id}`, "data-part": "title" })),
+    element("span", { class: "name" }, element("a", { href: pageOf(id), "data-part": "title" })),
     element("p", { class: "note" }, element("span", { "data-part": "tried" }), " ", element("time", { "data-part": "since" }), element("span", { "data-part": "again" }), " ", element("time", { "data-part": "retry" })),
     element("p", { class: "error", "data-part": "error" }),
   );
