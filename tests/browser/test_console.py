@@ -417,8 +417,8 @@ def test_all_that_holds_a_rule_is_told_with_its_end_and_what_an_action_lacks_can
     )
     page.get_by_text("Start a job by hand").click()
     options = page.locator("#start-action option")
-    expect(options).to_have_text(["reward_refresh", "dpo", "kto: no policy"])
-    assert [option.is_disabled() for option in options.all()] == [False, False, True]
+    expect(options).to_have_text(["reward_refresh", "dpo", "kto: no policy", "refusal_refresh"])
+    assert [option.is_disabled() for option in options.all()] == [False, False, True, False]
 
 
 def test_a_start_without_a_reason_asks_for_one(page: Page, address: str) -> None:
