@@ -50,6 +50,7 @@ from tests.integration.released import passed_policy
 from tests.integration.reviewing import store_items
 from tests.labels import label, wire
 from tests.traces import drifting
+from tests.unit.in_memory_desk import InMemoryDesk
 from tests.unit.in_memory_letters import LetterTopic, a_letter
 from tests.watched import watch
 
@@ -162,7 +163,9 @@ def app_of(engine: Engine) -> Any:
 
     A check that sends wrong tokens wants 401 of each: what the bound itself does, test_access shows.
     """
-    ports = replace(ports_of(engine, Settings()), letters=LetterTopic([a_letter(number) for number in range(5)]).port())
+    dead = [a_letter(number) for number in range(5)]
+    stored = ports_of(engine, Settings())
+    ports = replace(stored, letters=LetterTopic(dead).port(), letter_desk=InMemoryDesk(dead=dead))
     registry = CollectorRegistry()
     Metrics(registry)
     app = create_app(ports, health=Health([]), registry=registry, tokens=TOKENS)

@@ -196,7 +196,7 @@ def test_hostile_labels_are_shown_as_visible_text_everywhere(
     assert page.evaluate("window.owned") is None
     assert page.locator("main img, main [onload], main [onerror]").count() == 0
     links = page.locator("main a[href]").evaluate_all("links => links.map((link) => link.getAttribute('href'))")
-    assert all(re.fullmatch(r"/api/v1/jobs/\d+/report|/(alarms|streams)/\d+", link) for link in links)
+    assert all(re.fullmatch(r"/api/v1/jobs/\d+/report|/(alarms|streams)/\d+|/notifications", link) for link in links)
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 

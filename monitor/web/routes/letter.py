@@ -8,6 +8,7 @@ from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from monitor.domain.order import Actor
 from monitor.ingest.letter import Letter, LetterFilter, LetterKey, LetterRow, Place, Replay, place_of
@@ -18,6 +19,7 @@ from monitor.web.state import Instant, kept
 
 MAX_REPLAYED = 10_000  # letters that one request looks through
 MAX_NAMED = 100
+_PLACE: JsonDict = {"pattern": "^[^:]+:[0-9]{1,18}:[0-9]{1,18}$", "examples": ["traces.dead-letters:0:7"]}
 router = APIRouter(tags=["dead letters"])
 
 
@@ -59,7 +61,7 @@ class LetterContent(BaseModel):
 class ReplayOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    letters: list[Annotated[str, Field(max_length=300)]] = Field(
+    letters: list[Annotated[str, Field(max_length=300, json_schema_extra=_PLACE)]] = Field(
         default_factory=list, max_length=MAX_NAMED, description="by their places, topic:partition:offset; all without"
     )
     reason: Annotated[str, Field(max_length=1000)] | None = None
@@ -77,7 +79,9 @@ DeskPort = Annotated[LetterDesk, kept("letter_desk")]
 def get_letter(
     actor: Operator,
     desk: DeskPort,
-    letter: Annotated[str, Path(max_length=300, description="its place, as its listing tells it")],
+    letter: Annotated[
+        str, Path(max_length=300, description="its place, as its listing tells it", json_schema_extra=_PLACE)
+    ],
 ) -> LetterContent:
     """Return a letter with what its record held; the audit keeps who read it."""
     found = desk.letter(place_of(letter), actor=actor)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Path, Query
+from pydantic.config import JsonDict
 
 from monitor.domain.order import Actor
 from monitor.labels.card import SetContent, SetPlace, StoredSet
@@ -16,6 +17,7 @@ from monitor.web.state import kept
 
 MAX_CHARACTERS = 64  # of a SHA-256
 HASH = r"^[0-9a-fA-F]*$"
+_BEGINNING: JsonDict = {"minLength": 6, "examples": ["9f86d081"]}
 router = APIRouter(tags=["preferences"])
 
 
@@ -54,7 +56,10 @@ def get_content(
     sha256: Annotated[
         str | None,
         Query(
-            max_length=MAX_CHARACTERS, pattern=HASH, description="of a set, or how it begins; the next run's without"
+            max_length=MAX_CHARACTERS,
+            pattern=HASH,
+            json_schema_extra=_BEGINNING,
+            description="of a set, or how it begins; the next run's without",
         ),
     ] = None,
 ) -> SetContent:
@@ -69,7 +74,15 @@ def get_content(
 def get_set(
     _: Viewer,
     preferences: PreferencesPort,
-    sha256: Annotated[str, Path(max_length=MAX_CHARACTERS, pattern=HASH, description="of the set, or how it begins")],
+    sha256: Annotated[
+        str,
+        Path(
+            max_length=MAX_CHARACTERS,
+            pattern=HASH,
+            json_schema_extra=_BEGINNING,
+            description="of the set, or how it begins",
+        ),
+    ],
 ) -> StoredSet:
     """Return a set's data card: what it holds, where that comes from, and what was left out."""
     return preferences.find(sha256)
