@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from monitor.cli.alarm import AsJson
-from monitor.cli.desk import open_desk
+from monitor.cli.open_desk import open_desk
 from monitor.cli.terminal import cell, say, show_json, show_table
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.desk import open_desk
+from monitor.cli.open_desk import open_desk
 from monitor.cli.table import alarm_lines, incident_lines, incident_table, stored_alarm_table
 from monitor.cli.terminal import MAX_NUMBER, say, show_json, show_table
 from monitor.domain.alarm import AlarmState

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from monitor.access.credential import Credential
-from monitor.cli.server import chosen
 from monitor.domain.alarm import AlarmState, StoredAlarm
 from monitor.domain.anchor import AnchorStatus
 from monitor.domain.baseline import BaselineQuery, TraceWindow
@@ -112,21 +110,3 @@ class Desk(Protocol):
     def revoke(self, credential_id: int) -> None: ...
     def erase(self, subject: ErasureSubject, *, dry_run: bool) -> Erasure: ...
     def erasures(self, *, limit: int) -> Sequence[Erasure]: ...
-
-
-@contextmanager
-def open_desk() -> Iterator[Desk]:
-    """Open the server that was chosen, and else the database, for the block."""
-    server = chosen()
-    if server is None:
-        from monitor.cli.database import open_database
-        from monitor.cli.local_desk import LocalDesk
-
-        with open_database() as (engine, settings):
-            yield LocalDesk(engine, settings)
-    else:
-        from monitor.cli.http import open_api
-        from monitor.cli.remote_desk import RemoteDesk
-
-        with open_api(server) as api:
-            yield RemoteDesk(api)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitor.cli.alarm import AsJson
-from monitor.cli.desk import open_desk
+from monitor.cli.open_desk import open_desk
 from monitor.cli.table import moment
 from monitor.cli.terminal import cell, complain, say, show_json, show_table
 from monitor.errors import InvalidInput

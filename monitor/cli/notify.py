@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from monitor.cli.alarm import AsJson
-from monitor.cli.desk import open_desk
+from monitor.cli.open_desk import open_desk
 from monitor.cli.server import refuse_remote
 from monitor.cli.table import receiver_table
 from monitor.cli.terminal import say, show_json, show_table

@@ -12,8 +12,8 @@ import typer
 from monitor.cli.alarm import AlarmNumber, AsJson, Rows, alarms, find_alarm
 from monitor.cli.baseline_table import baseline_table, law_change_table, preview_lines
 from monitor.cli.database import open_database
-from monitor.cli.desk import open_desk
 from monitor.cli.explanation import explanation_lines, law_lines, law_table
+from monitor.cli.open_desk import open_desk
 from monitor.cli.table import anchor_line, correlation_table, job_table, moved_table, plan_table, stream_table
 from monitor.cli.terminal import MAX_NUMBER, plain, say, show_json, show_table
 from monitor.domain.baseline import BaselineQuery, TraceWindow

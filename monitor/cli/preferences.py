@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitor.cli.alarm import AsJson, Rows
-from monitor.cli.desk import open_desk
+from monitor.cli.open_desk import open_desk
 from monitor.cli.table import preference_set_table
 from monitor.cli.terminal import plain, say, show_json, show_table
 

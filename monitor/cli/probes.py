@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from monitor.cli.alarm import AsJson
-from monitor.cli.desk import open_desk
+from monitor.cli.open_desk import open_desk
 from monitor.cli.server import chosen
 from monitor.cli.table import moment
 from monitor.cli.terminal import cell, complain, say, show_json, show_table

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from monitor.cli.desk import open_desk
+from monitor.cli.open_desk import open_desk
 from monitor.cli.operate import JobNumber
 from monitor.cli.server import refuse_remote
 from monitor.cli.terminal import say

@@ -12,7 +12,7 @@ import typer
 from monitor.cli.agreement import agreement
 from monitor.cli.alarm import AsJson
 from monitor.cli.database import open_database, operator
-from monitor.cli.desk import open_desk
+from monitor.cli.open_desk import open_desk
 from monitor.cli.terminal import complain, plain, say, show_json
 from monitor.domain.label import PREFERENCE
 from monitor.domain.review import Criteria

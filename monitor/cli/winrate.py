@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from monitor.cli.alarm import AsJson
-from monitor.cli.desk import open_desk
+from monitor.cli.open_desk import open_desk
 from monitor.cli.terminal import cell, say, show_json, show_table
 from monitor.signals.estimand import WIN_RATE, WIN_RATE_LC
 

@@ -196,7 +196,7 @@ def test_hostile_labels_are_shown_as_visible_text_everywhere(
     assert page.evaluate("window.owned") is None
     assert page.locator("main img, main [onload], main [onerror]").count() == 0
     links = page.locator("main a[href]").evaluate_all("links => links.map((link) => link.getAttribute('href'))")
-    assert all(re.fullmatch(r"/api/v1/jobs/\d+/report|/(alarms|streams)/\d+", link) for link in links)
+    assert all(re.fullmatch(r"/api/v1/jobs/\d+/report|/(alarms|streams)/\d+|/notifications", link) for link in links)
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
@@ -417,8 +417,8 @@ def test_all_that_holds_a_rule_is_told_with_its_end_and_what_an_action_lacks_can
     )
     page.get_by_text("Start a job by hand").click()
     options = page.locator("#start-action option")
-    expect(options).to_have_text(["reward_refresh", "dpo", "kto: no policy"])
-    assert [option.is_disabled() for option in options.all()] == [False, False, True]
+    expect(options).to_have_text(["reward_refresh", "dpo", "kto: no policy", "refusal_refresh"])
+    assert [option.is_disabled() for option in options.all()] == [False, False, True, False]
 
 
 def test_a_start_without_a_reason_asks_for_one(page: Page, address: str) -> None:
