@@ -26,6 +26,11 @@ class Reply:
 Trouble = Callable[[int, str], Reply | None]  # by the request's number and its last message; None: the policy answers
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # a busy machine accepts late, and whom the queue has no room for asks again in a second
+
+
 class TroubledServer:
     """Counts what it is asked, by the prompt's last message, and what of it the policy answered."""
 
@@ -36,8 +41,7 @@ class TroubledServer:
         self.trouble = trouble
         self._policy = PolicyServer(phase, seed=1)
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -119,6 +120,7 @@ class _Flight:
     alarm_id: int
     pair: Pair
     answer: Future[Compared]
+    sent: float  # by the clock
 
 
 class Reasker:
@@ -145,6 +147,7 @@ class Reasker:
         self._flying: dict[tuple[int, int], _Flight] = {}  # by alarm and rank
         self._failed: Counter[tuple[int, int]] = Counter()
         self._pause = 0.0  # 0: the server answers
+        self._pause_began = -math.inf
         self._not_before = 0.0
         self._candidates: dict[int, _Candidates] = {}
 
@@ -174,7 +177,7 @@ class Reasker:
             failed = answer.outcome is AnswerOutcome.FAILED
             self._failed[key] += failed
             if answer.outcome is AnswerOutcome.UNAVAILABLE or (failed and self._failed[key] < ATTEMPTS):
-                self._wait(answer)
+                self._wait(answer, sent=flight.sent)
                 continue
             self._pause = 0.0
             self._failed.pop(key, None)
@@ -184,8 +187,11 @@ class Reasker:
         for flight in landed:
             del self._flying[flight.alarm_id, flight.pair.rank]
 
-    def _wait(self, answer: ReferenceAnswer) -> None:
-        self._pause = min(max(2.0 * self._pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+    def _wait(self, answer: ReferenceAnswer, *, sent: float) -> None:
+        """Send nothing for a while, for longer each time; all that were on their way together fail as one."""
+        if sent >= self._pause_began:
+            self._pause = min(max(2.0 * self._pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+            self._pause_began = self._clock()
         pause = max(self._pause, answer.retry_after_seconds or 0.0)
         self._not_before = max(self._not_before, self._clock() + pause)
         log.warning("reference_waits", outcome=answer.outcome, reason=answer.detail, seconds=pause)
@@ -284,7 +290,7 @@ class Reasker:
             if kept is None:
                 gone.append((alarm_id, replace(pair, outcome=AnswerOutcome.NO_TEXT)))
                 continue
-            self._flying[alarm_id, pair.rank] = _Flight(alarm_id, pair, self._comparison.start(kept))
+            self._flying[alarm_id, pair.rank] = _Flight(alarm_id, pair, self._comparison.start(kept), self._clock())
         if gone:
             self._store.record(gone, tokens=0)
         return None

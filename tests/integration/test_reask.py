@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, text
+from structlog.testing import capture_logs
 
 from monitor.app.reference import asking_again
 from monitor.demo.traffic import DRIFTED, NORMAL, Phase
@@ -88,8 +89,11 @@ def test_where_nothing_came_after_the_alarm_its_own_window_is_asked_and_pays_for
     assert 60 < server.asked.total() <= 300  # those that had no part in the alarm would need some 30
 
 
+BUSY = Reply(429, headers={"Retry-After": "0"})
+
+
 def busy(number: int, _prompt: str) -> Reply | None:
-    return Reply(429, headers={"Retry-After": "0"}) if number % 40 == 3 else None
+    return BUSY if number % 40 == 3 else None
 
 
 def failing(number: int, _prompt: str) -> Reply | None:
@@ -110,6 +114,16 @@ def test_what_the_server_did_not_take_is_asked_again(
     assert server.asked.total() > server.answered.total()
 
 
+def test_requests_that_are_refused_together_are_one_failure(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.drift.reasker.FIRST_PAUSE_SECONDS", 0.05)
+    drift(ward, CHANGED)
+    alarm_id = ward.raise_alarm(onset=BASELINE, place=BASELINE + 200)
+    with capture_logs() as logs, TroubledServer(trouble=lambda number, _: BUSY if number <= 8 else None) as server:
+        verdict, note = ward.ask(alarm_id, settings_of(server.url, concurrency=8))
+    assert verdict is POLICY, note
+    assert [entry["seconds"] for entry in logs if entry["event"] == "reference_waits"] == [0.05] * 8
+
+
 GARBAGE = [
     pytest.param(Reply(200, b"<html>"), "garbled", id="no JSON"),
     pytest.param(Reply(200, b'{"choices": []}'), "garbled", id="no choice"),
@@ -125,7 +139,8 @@ GARBAGE = [
 def test_what_is_no_answer_is_counted_and_decides_nothing(ward: Ward, reply: Reply, outcome: str) -> None:
     drift(ward, CHANGED, traces=300)
     alarm_id = ward.raise_alarm(onset=BASELINE, place=BASELINE + 200)
-    settings = settings_of("", endpoint="http://127.0.0.1:9", max_prompts=20, timeout_seconds=0.3)
+    seconds = 0.3 if reply.seconds else 60.0
+    settings = settings_of("", endpoint="http://127.0.0.1:9", max_prompts=20, timeout_seconds=seconds)
     with TroubledServer(trouble=lambda _number, _prompt: reply) as server:
         verdict, note = ward.ask(alarm_id, settings.model_copy(update={"endpoint": server.url, "model": "assistant"}))
     assert verdict is UNDECIDED

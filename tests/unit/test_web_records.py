@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -155,8 +156,8 @@ def test_a_parameter_that_is_none_is_refused_with_those_there_are_everywhere(cli
         if not path.startswith("/api/v1/"):
             continue
         for method in methods:
-            where = path.replace("{", "").replace("}", "")
-            where = "/".join("1" if part.endswith("_id") or part == "version" else part for part in where.split("/"))
+            named = dict.fromkeys(re.findall(r"{(\w+)}", path), 1)
+            where = path.format(**(named | {"letter": "traces:0:1"}))
             refused = client.request(method, where, params={"stat": "open"}, json=None if method == "get" else {})
             assert (refused.status_code, where) == (422, where)
             assert "query.stat: no such parameter" in refused.json()["detail"]
