@@ -33,6 +33,7 @@ from monitor.app.release import adopt_given_models, release_duties
 from monitor.app.requirements import require_extras
 from monitor.app.retraining import dispatcher_of, job_service_of
 from monitor.app.review import selection_of
+from monitor.app.rewards import load_rewards
 from monitor.app.rules import controller_rules_of, observe_rules_of, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
 from monitor.app.signal_rows import own_names
@@ -336,21 +337,11 @@ class Daemon:
             self._metrics.confirm_reached(Dependency.REWARDS)
 
     def _load(self, artifact: Artifact) -> HuggingFaceEnsemble:
-        from monitor.rewards.huggingface import load_ensemble  # noqa: PLC0415 - torch takes seconds to import
-
         def count_tokens(real: int, padded: int) -> None:
             self._metrics.count_scored_tokens(real)
             self._metrics.observe_reward_batch(padded)
 
-        rewards = self.settings.rewards
-        ensemble = load_ensemble(
-            [Path(artifact.path)],
-            device=rewards.device,
-            max_tokens=rewards.max_tokens,
-            batch_tokens=rewards.batch_tokens,
-            beta=rewards.lower_beta,
-            version=artifact.version,
-        )
+        ensemble = load_rewards(self.settings.rewards, [Path(artifact.path)], version=artifact.version)
         ensemble.on_forward = count_tokens
         return ensemble
 

@@ -39,8 +39,8 @@ class RewardService:
     """
 
     def __init__(self, settings: Settings, folders: Sequence[Path]) -> None:
+        from monitor.app.rewards import load_rewards
         from monitor.rewards.folders import member_hashes
-        from monitor.rewards.huggingface import load_ensemble
         from monitor.rewards.scoring import PART, ScoringThread
         from monitor.rewards.served import ServedEnsemble
         from monitor.telemetry.health import Health
@@ -48,18 +48,11 @@ class RewardService:
 
         if not folders:
             raise InvalidSetting("no reward model is named: give folders as arguments, or in rewards.models")
-        rewards = settings.rewards
         self.settings = settings
         self.port = 0
         self.health = Health((PART, "web"))
         self._metrics = ServingMetrics()
-        ensemble = load_ensemble(
-            folders,
-            device=rewards.device,
-            max_tokens=rewards.max_tokens,
-            batch_tokens=rewards.batch_tokens,
-            beta=rewards.lower_beta,
-        )
+        ensemble = load_rewards(settings.rewards, folders)
         hashes = [sha256 for folder in folders for sha256 in member_hashes(folder)]
         self._served = ServedEnsemble(ensemble, name=settings.serve.model, member_sha256=hashes)
         self._thread = ScoringThread(self._served, health=self.health, metrics=self._metrics)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from monitor.app.rewards import load_rewards
 from monitor.app.signals import refusal_model_of
 from monitor.domain.checkup import Finding, fail, ok
 from monitor.domain.trace import Message, Trace
@@ -40,15 +41,7 @@ def _timed(about: str, use: Callable[[], str]) -> Finding:
 
 
 def _reward(rewards: RewardsSettings, folders: tuple[Path, ...]) -> str:
-    from monitor.rewards.huggingface import load_ensemble  # noqa: PLC0415 - torch takes seconds to import
-
-    ensemble = load_ensemble(
-        folders,
-        device=rewards.device,
-        max_tokens=rewards.max_tokens,
-        batch_tokens=rewards.batch_tokens,
-        beta=rewards.lower_beta,
-    )
+    ensemble = load_rewards(rewards, folders)
     (reward,) = ensemble.score([(ASKED, ANSWERED)])
     if reward is None:
         raise ValueError("it is loaded, and could not score an answer")
