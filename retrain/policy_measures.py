@@ -25,6 +25,7 @@ from monitor.stats.comparison import (
     win_difference_by_people,
 )
 from monitor.stats.length_control import shortened
+from retrain.compared import compared
 
 Floats = NDArray[np.float64]
 Compare = Callable[["Both"], Difference | None]
@@ -146,17 +147,7 @@ def _comparison(
         told = "; ".join(filter(None, [why, *details]))
         nothing = dict.fromkeys(("candidate", "champion", "difference", "lower", "upper"), 0.0)
         return Comparison(name=name, cohort=cohort, items=0, detail=told, **nothing)
-    return Comparison(
-        name=name,
-        cohort=cohort,
-        items=found.items,
-        candidate=found.candidate,
-        champion=found.champion,
-        difference=found.difference,
-        lower=found.lower,
-        upper=found.upper,
-        detail="; ".join(filter(None, details)),
-    )
+    return compared(name, found, cohort=cohort, detail="; ".join(filter(None, details)))
 
 
 def _of_rates(both: Both) -> Difference | None:

@@ -21,6 +21,7 @@ from monitor.signals.refusal.weights import WEIGHTS_FILE, read_weights
 from monitor.stats.auroc import auroc, auroc_difference
 from monitor.stats.comparison import Difference, paired_difference
 from retrain.artifacts import describe_artifact, staged_folder
+from retrain.compared import compared
 from retrain.lineage import lineage_of
 from retrain.progress import Progress
 from retrain.recipe import change_packaged
@@ -106,7 +107,7 @@ def compare(
         measures.ORDINARY: _shares(candidate, champion, plain),
         measures.KNOWN: _shares(candidate, champion, known),
     }
-    return tuple(_comparison(name, one) for name, one in told.items() if one is not None), (own.lower, own.upper)
+    return tuple(compared(name, one) for name, one in told.items() if one is not None), (own.lower, own.upper)
 
 
 def _read(model: LearnedRefusal, rows: Sequence[LabelledAnswer]) -> Floats:
@@ -133,16 +134,3 @@ def _share(
 
 def _clusters(rows: Sequence[LabelledAnswer]) -> list[str]:
     return [str(number_of(row.prompt)) for row in rows]
-
-
-def _comparison(name: str, found: Difference) -> Comparison:
-    return Comparison(
-        name=name,
-        cohort=None,
-        items=found.items,
-        candidate=found.candidate,
-        champion=found.champion,
-        difference=found.difference,
-        lower=found.lower,
-        upper=found.upper,
-    )
