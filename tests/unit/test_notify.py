@@ -213,7 +213,7 @@ def test_what_two_monitors_tell_of_receivers_of_one_name_is_told_apart() -> None
     def keys(first_failed: Any) -> list[str]:
         """Return the keys under which a monitor tells that its receiver `ops` fails, is well, and fails again."""
         waits = row(pending=notice(), pending_since=first_failed, error="HTTP 403", refused=True)
-        known, found = Row("pager", "receiver-ops", None), []
+        known, found = Row("pager", "receiver-ops", None), list[str]()
         for rows, now in ([waits], NOW), ([], LATER), ([replace(waits, pending_since=LATER)], LATER):
             (say,) = plan_others(Snapshot(now, {}, frozenset(), (*rows, known)), "pager", ["ops"])
             made = COMPOSER.notice(say, now)
