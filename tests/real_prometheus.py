@@ -146,7 +146,8 @@ def alerting(folder: Path, targets: Mapping[str, int]) -> Iterator[Alerting]:
         leaving.enter_context(
             running_program(folder / "prometheus.log", "prometheus", f"--config.file={folder}/prometheus.yml",
                             f"--storage.tsdb.path={folder}/prometheus", f"--web.listen-address=127.0.0.1:{prometheus}",
-                            "--query.lookback-delta=5s", "--rules.alert.resend-delay=1s")
+                            # Alertmanager takes for resolved what is not sent again for four delays.
+                            "--query.lookback-delta=30s", "--rules.alert.resend-delay=10s")
         )  # fmt: skip
         yield Alerting(receiver, f"http://127.0.0.1:{prometheus}", f"http://127.0.0.1:{manager}")
 
