@@ -17,7 +17,8 @@ FAILED = {"error": "429", "output_tokens": None}
 
 
 def outer(**changes: Any) -> Part:
-    return call(**{"scope": "framework", **COUNTED} | changes)
+    told: dict[str, Any] = {"scope": "framework", **COUNTED}
+    return call(**told | changes)
 
 
 def inner(span: str = "i", **changes: Any) -> Part:
