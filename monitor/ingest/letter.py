@@ -30,6 +30,7 @@ class Flaw(StrEnum):
     WITHHELD = "withheld"  # `ingest.redaction` kept its contents back
     UNREADABLE = "unreadable"  # the client could not take the record apart, so its bytes are not there
     NOT_READ = "not_read"  # no setting reads its topic any more, so nobody would read the replay
+    ERASED = "erased"  # it names a conversation or a user that was erased after its record came
     REPLACED = "replaced"  # a later letter stands for the same record: it was replayed, and was bad again
 
 

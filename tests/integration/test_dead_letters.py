@@ -16,8 +16,11 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.structs import TopicPartition
 
+from monitor.app.erasure import Erasing
 from monitor.app.letters import NewestLetters
 from monitor.app.ports import ports_of
+from monitor.domain.erasure import ErasureSubject, SubjectKind
+from monitor.domain.order import Actor, Role
 from monitor.ingest.decode import DecodeLimits
 from monitor.ingest.formats.native import FORMAT as NATIVE
 from monitor.ingest.kafka_letters import KafkaLetters
@@ -202,9 +205,11 @@ def test_the_page_s_letters_are_the_newest_records_of_each_partition(site: Site,
         site.send([b"{", b"[", b"}"], partition=0)
         site.send([b"\xff"], partition=1)
         wait_for(lambda: set_aside(site) == 4, "four letters")
-    shown = NewestLetters.of(settings_of(site).kafka).letters(LetterFilter())
+    engine = create_engine_for(site.postgres_url)
+    shown = NewestLetters.of(engine, settings_of(site).kafka).letters(LetterFilter())
+    engine.dispose()
     assert {row.letter for _, row in shown} == {row["letter"] for row in letters.listed()}
-    with closing(KafkaLetters(settings_of(site).kafka)) as topic:
+    with closing(KafkaLetters(settings_of(site).kafka, {})) as topic:
         newest = {letter.place.partition: letter.place.offset for letter in topic.newest(1)}
     ends: dict[int, int] = {}
     for (_, partition, offset), _ in shown:
@@ -293,6 +298,36 @@ def test_over_http_letters_are_what_they_are_on_the_topic_and_who_read_or_replay
     assert kept[3:] == [("dead_letters.replay", "operator", {site.traces: 1})]
     with running(settings_of(site)):
         wait_for(lambda: site.count("trace") == 1, "the trace")
+
+
+def test_letters_of_whoever_was_erased_show_nothing_of_their_records_and_are_not_replayed(
+    site: Site, letters: Letters
+) -> None:
+    engine = create_engine_for(site.postgres_url)
+    subject = ErasureSubject(SubjectKind.USER, "u-7")
+    with running(settings_of(site, max_response_characters=100)):
+        mine, other = line(trace(1), response=LONG, user_id="u-7"), line(trace(2), response=LONG, user_id="u-8")
+        site.send([mine, other, b'{"user_id": "u-7", "response": "cut of'])
+        wait_for(lambda: set_aside(site) == 3, "three letters")
+        Erasing.of(engine, settings_of(site).retrain).erase(subject, actor=Actor("ada", Role.OPERATOR))
+        site.send([mine])
+        wait_for(lambda: set_aside(site) == 4, "a letter of what came later")
+    rows = letters.listed()
+    assert [row["cannot_be_replayed"] for row in rows].count("erased") == 2
+    hidden = [row for row in rows if row["cannot_be_replayed"] == "erased"]
+    for row in hidden:
+        shown = letters("show", row["letter"])
+        assert (row["bytes"], row["detail"]) == (0, "")
+        assert ("cannot be replayed: erased" in shown.out, "u-7" in shown.out, "cut of" in shown.out) == (
+            True,
+            False,
+            False,
+        )
+        assert letters("replay", row["letter"], "--yes").code == 1
+    done = letters("replay", "--yes")
+    assert f"2 records are written: 2 to {site.traces}" in done.out
+    assert "held back: 2 letters that are of conversations or users that were erased" in done.out
+    engine.dispose()
 
 
 def test_what_is_forged_or_no_letter_at_all_reaches_no_other_topic(site: Site, letters: Letters) -> None:
