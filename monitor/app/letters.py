@@ -20,6 +20,7 @@ from monitor.ingest.route import routes_of
 from monitor.postgres.audit import PostgresAudit
 from monitor.postgres.engine import transaction
 from monitor.postgres.erasure import PostgresErasures
+from monitor.postgres.replays import PostgresReplays
 from monitor.retraining.records import Author
 from monitor.settings.kafka import KafkaSettings
 
@@ -90,10 +91,8 @@ def write_replay(
     engine: Engine, kafka: KafkaSettings, planned: PlannedReplay, told: Mapping[str, object], *, actor: Actor
 ) -> int:
     """Write what is *planned*, and return how many records that were; the audit keeps what was *told* to choose it."""
-    with open_letters(engine, kafka) as letters, closing(KafkaReplay(kafka)) as replay:
-        with transaction(engine) as connection:  # a row that stands before anything is written to Kafka
-            by, detail = Author(actor.name, actor.role), {"records": planned.records, **told}
-            PostgresAudit(connection).record("dead_letters.replay", letters.topic, by=by, detail=detail)
+    token = PostgresReplays(engine).begin(kafka.dead_letter_topic, planned.records, told, actor=actor)
+    with open_letters(engine, kafka) as letters, closing(KafkaReplay(kafka, token)) as replay:
         try:
             replay.write(letter for letter in letters.at(planned.places) if letter.flaw is None)  # some erased since
         except Unavailable as error:

@@ -130,7 +130,9 @@ class KafkaLetters:
 class KafkaReplay:
     """Writes letters' records back to the topics that they came from."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, token: str) -> None:
+        """*token* shows whoever reads the records that they are this replay's."""
+        self._token = token
         options = client_options(settings) | {
             "acks": "all",
             "enable_idempotence": False,  # a record twice is recognised by its trace's id
@@ -168,7 +170,7 @@ class KafkaReplay:
             letter.source.topic,
             letter.value,
             letter.key,
-            headers=letter.replayed_headers,
+            headers=letter.replayed_headers(self._token),
             partition=letter.source.partition if letter.source.partition in there else None,
             timestamp_ms=letter.source_ms,
         )

@@ -24,11 +24,12 @@ from monitor.domain.order import Actor, Role
 from monitor.ingest.decode import DecodeLimits
 from monitor.ingest.formats.native import FORMAT as NATIVE
 from monitor.ingest.kafka_letters import KafkaLetters
-from monitor.ingest.letter import ATTEMPT, FIRST, LetterFilter
+from monitor.ingest.letter import ATTEMPT, FIRST, TOKEN, LetterFilter
 from monitor.ingest.outcome import Carries, Format, Outcome
 from monitor.ingest.record import Record
 from monitor.ingest.route import FORMATS
 from monitor.postgres.engine import create_engine_for
+from monitor.postgres.replays import PostgresReplays
 from monitor.settings.root import Settings
 from tests.commands import Done, Run
 from tests.otlp_site import OtlpSite, scripted_answers, spans_of
@@ -132,15 +133,26 @@ def test_a_letter_that_is_good_now_counts_once_however_often_it_is_replayed(site
     assert (done.code, done.out) == (0, f"3 records are written: 3 to {site.traces}\n")
     first, again = records(site, site.traces, 1)[0], records(site, site.traces, 1)[5]
     assert (again.key, again.value, again.timestamp) == (first.key, first.value, first.timestamp)
-    assert list(again.headers) == [*first.headers, (ATTEMPT, b"1"), (FIRST, f"{site.traces}:1:0".encode())]
+    *told, (name, token) = again.headers
+    assert told == [*first.headers, (ATTEMPT, b"1"), (FIRST, f"{site.traces}:1:0".encode())]
+    assert name == TOKEN
     with running(settings_of(site)):
         wait_for(lambda: site.count("trace") == 4, "the traces")
         assert letters("replay", "--reason", "response_too_long", "--yes").code == 0
         wait_for(lambda: duplicates(site) == 3, "the second replay")
     assert (site.count("trace"), set_aside(site)) == (4, 4)
     audited = site.query("select actor <> '', action, subject, detail from audit where action like 'dead%'")
-    detail = {"records": {site.traces: 3}, "filter": {"reason": "response_too_long"}, "limit": None}
-    assert audited == [(True, "dead_letters.replay", site.dead_letters, detail)] * 2
+    for _, action, subject, detail in audited:
+        assert (action, subject, len(detail.pop("key_sha256"))) == ("dead_letters.replay", site.dead_letters, 64)
+        assert detail == {"records": {site.traces: 3}, "filter": {"reason": "response_too_long"}, "limit": None}
+    assert [known for known, *_ in audited] == [True, True]
+    engine = create_engine_for(site.postgres_url)
+    number, _, secret = token.decode().partition("-")
+    replays = PostgresReplays(engine)
+    assert replays.written(token.decode()) == {site.traces: 3}
+    for forged in ("", "7", f"{number}-", f"{number}-{secret[:-1]}", f"{int(number) + 1}-{secret}", f"x-{secret}"):
+        assert replays.written(forged) == {}
+    engine.dispose()
 
 
 def test_a_letter_that_is_still_bad_becomes_one_again_with_its_attempts_and_stops_no_worker(

@@ -15,7 +15,18 @@ from monitor.cli.letter import letter_lines, time_of
 from monitor.errors import InvalidInput, InvalidTrace
 from monitor.ingest.dead_letter import DeadLetter, dead_letter
 from monitor.ingest.erased import hide_erased
-from monitor.ingest.letter import ATTEMPT, FIRST, Flaw, Letter, LetterFilter, Place, ReplayPlan, letter_of, place_of
+from monitor.ingest.letter import (
+    ATTEMPT,
+    FIRST,
+    TOKEN,
+    Flaw,
+    Letter,
+    LetterFilter,
+    Place,
+    ReplayPlan,
+    letter_of,
+    place_of,
+)
 from monitor.ingest.record import Record
 
 NOW = datetime(2026, 11, 22, 14, tzinfo=UTC)
@@ -47,7 +58,7 @@ def letter(record: Record | None = None, offset: int = 0, *, minutes: float = 0.
 
 def replayed(told: Letter, offset: int) -> Record:
     """Return the record that a replay of *told* writes, at *offset*."""
-    headers = tuple(told.replayed_headers)
+    headers = tuple(told.replayed_headers("7-ab"))
     return Record(told.source.topic, told.source.partition, offset, told.key, told.value, headers, NOW_MS)
 
 
@@ -57,7 +68,8 @@ def test_a_letter_tells_what_was_written_and_gives_the_record_back_as_it_was() -
     assert (told.place, told.written_at, told.source_ms) == (Place("dead", 0, 0), NOW, NOW_MS - 5_000)
     assert (told.key, told.value, told.headers, told.flaw) == (b"key", b"{", (("trace", b"a"),), None)
     assert (told.attempts, told.first) == (0, told.source)
-    assert told.replayed_headers == [("trace", b"a"), (ATTEMPT, b"1"), (FIRST, b"traces:3:17")]
+    proof = (TOKEN, b"7-ab")
+    assert told.replayed_headers("7-ab") == [("trace", b"a"), (ATTEMPT, b"1"), (FIRST, b"traces:3:17"), proof]
 
 
 def test_headers_of_the_producer_s_own_that_are_called_as_ours_are_stay_its_own() -> None:
@@ -110,8 +122,8 @@ def test_a_replay_that_is_bad_again_counts_its_attempts_and_names_the_record_it_
     for attempt in (1, 2, 3):
         told = letter(replayed(told, 100 + attempt))
         assert (told.attempts, told.source.offset, told.first) == (attempt, 100 + attempt, Place("traces", 3, 17))
-    assert dict(told.replayed_headers)[ATTEMPT] == b"4"
-    assert [name for name, _ in told.replayed_headers].count(ATTEMPT) == 1
+    again = told.replayed_headers("8-cd")
+    assert (dict(again)[ATTEMPT], dict(again)[TOKEN], len(again)) == (b"4", b"8-cd", 3)
 
 
 @pytest.mark.parametrize(
