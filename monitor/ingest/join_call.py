@@ -133,6 +133,8 @@ def assemble(call: Call, agreed: Callable[[str], str | None], now: datetime) -> 
     if model is None:
         if not call.has_span:
             return SkipReason.UNJOINED
+        if _first(parts, "error") is not None:
+            return SkipReason.NO_MODEL
         return InvalidTrace(Reason.MISSING_FIELD, "model = absent; wanted the model that answered or was asked")
     response = first if first.response is not None and not first.truncated else _answer(parts)
     messages, is_cut = _prompt(parts)
