@@ -10,6 +10,7 @@ from monitor.ingest.formats.genai_indexed import numbered
 from monitor.ingest.formats.otlp_wire import Attributes
 
 KIND = "openinference.span.kind"
+_PARAMETERS = ("llm.invocation_parameters",)
 _LONGEST_COUNT = 500
 _RESPONSE_ID = re.compile(r'\{\s*"id":\s*"([^"\\]+)"')
 
@@ -67,10 +68,10 @@ def told_by_response(attributes: Attributes) -> tuple[str | None, str | None]:
 
 
 def requested_model(attributes: Attributes) -> str | None:
-    """Return the model that was asked for, which stands in the request alone where a call failed."""
-    for name in ("llm.invocation_parameters", "input.value"):
+    """Return the model that was asked for: of a call that failed it stands in the request alone."""
+    for name in _PARAMETERS if "llm.model_name" in attributes else (*_PARAMETERS, "input.value"):
         found = load(attributes.get(name))[0]
-        if isinstance(found, dict) and (model := word(found.get("model"))):
+        if isinstance(found, dict) and (model := word(found.get("model")) or word(found.get("model_name"))):
             return model
     return None
 
@@ -101,6 +102,8 @@ def _read_request(value: Any, chat: Chat) -> None:
     if not isinstance(request, dict):
         chat.ask(request)
     else:
-        chat.ask(next((request[name] for name in ("messages", "input", "prompt", "contents") if name in request), None))
+        asked = next((request[name] for name in ("messages", "input", "prompt", "contents") if name in request), None)
+        if "messages" not in request or not isinstance(asked, list) or not all(isinstance(each, str) for each in asked):
+            chat.ask(asked)  # else it is what Python shows of objects
         if "instructions" in request or "system" in request:
             chat.instruct(request.get("instructions") or request.get("system"))
