@@ -13,7 +13,12 @@ REDACTED = frozenset({"redacted", "redacted-by-litellm"})  # what stands where a
 _TEXT_TYPES = frozenset({"text", "input_text", "output_text", "refusal"})
 _RESULT_TYPES = frozenset({"tool_call_response", "tool_result", "tool-result", "function_call_output"})
 _THOUGHT_TYPES = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
+_THOUGHTS = '{"reasoningContent": {'  # OpenLLMetry writes Bedrock's thoughts as a text
+_THOUGHTS_AS_TEXT = _THOUGHTS.replace('"', '\\"')
 _CALL_TYPES = frozenset({"tool_call", "tool-call", "tool_use", "function_call"})
+_PART_TYPES = _TEXT_TYPES | _RESULT_TYPES | _CALL_TYPES
+_PART_TYPES |= {"thinking", "redacted_thinking", "reasoning", "image", "image_url", "input_image", "document", "file"}
+_PART_TYPES |= {"input_file", "audio", "input_audio", "video", "video_url", "blob", "uri"}
 
 
 class Chat(Struct, gc=False):
@@ -55,6 +60,18 @@ class Chat(Struct, gc=False):
         calls = any(isinstance(each, dict) and each.get("tool_calls") for each in asked)
         if calls or any(content for _, content in messages):  # roles alone say nothing
             self.messages += messages
+
+    def parts(self, value: Any) -> Any:
+        """Return a message's content: a text, or parts that were written as JSON."""
+        if not isinstance(value, str) or not value.startswith('[{"') or '"type"' not in value:
+            return value
+        found, cut = load(value)
+        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+            return value
+        if any(word(each.get("type")) not in _PART_TYPES for each in (found[:-1] if cut else found)):
+            return value  # an answer in JSON
+        self.truncated = self.truncated or cut
+        return found
 
     def instruct(self, value: Any) -> None:
         """Read *value* as instructions, which stand before all messages."""
@@ -108,7 +125,7 @@ class PlainMessage(Struct, gc=False, forbid_unknown_fields=True):
 
 def read_plain(value: Any) -> list[PlainMessage] | None:
     """Read *value* where it is JSON of plain messages: at a third of the cost of reading just anything."""
-    if not isinstance(value, str) or not value.startswith('[{"role"'):
+    if not isinstance(value, str) or not value.startswith('[{"role"') or _THOUGHTS_AS_TEXT in value:
         return None
     try:
         return _PLAIN.decode(value)
@@ -225,7 +242,8 @@ def _part(part: Any, *, results: bool) -> str | None:
         return word(part)
     kind = word(part.get("type", "text"))
     if kind in _TEXT_TYPES:
-        return next((text for name in ("content", "text", "refusal") if (text := word(part.get(name)))), None)
+        text = next((text for name in ("content", "text", "refusal") if (text := word(part.get(name)))), None)
+        return None if text is not None and text.startswith(_THOUGHTS) else text
     if results and kind in _RESULT_TYPES:
         return _result(next((part[name] for name in ("response", "result", "output", "content") if name in part), None))
     return None
