@@ -39,6 +39,9 @@ ONE = {
     "a model that one asked for and the other has the answer of": (
         outer(model="phi", request_model=None), inner(model="phi-2", request_model="phi"),
     ),
+    "the same texts, although the span of the stream ended early": (
+        outer(end_ns=START_NS + 1), inner(start_ns=START_NS + 5, end_ns=START_NS + 9),
+    ),
     "a model that one does not tell": (outer(), inner(model=None)),
 }  # fmt: skip
 TWO = {
@@ -47,7 +50,7 @@ TWO = {
     "other counts": (outer(), inner(output_tokens=3)),
     "other models": (outer(), inner(model="gpt-2")),
     "one failed": (outer(), inner(error="429")),
-    "one ends after the other": (outer(), inner(end_ns=START_NS + 2 * SECOND)),
+    "one ends after the other, with another answer": (outer(), inner(end_ns=START_NS + 2 * SECOND, response="B.")),
     "nothing to compare": (outer(output_tokens=None, response=None, tool_calls=1), inner()),
 }
 

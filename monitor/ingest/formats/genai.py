@@ -154,7 +154,7 @@ def _told(attributes: Attributes, asker: Asker, chat: Chat) -> dict[str, Any]:
     if KIND in attributes:
         answered_by, answer = told_by_response(attributes)
         model, response_id = answered_by or model, response_id or answer
-    if request_model is None and KIND in attributes and "llm.model_name" not in attributes:
+    if request_model is None and KIND in attributes:
         request_model = requested_model(attributes)
     input_tokens, output_tokens = count(attributes, _INPUT_TOKENS), count(attributes, _OUTPUT_TOKENS)
     output_type, output_schema = asked_form(attributes)

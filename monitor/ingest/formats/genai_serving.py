@@ -11,6 +11,7 @@ from monitor.ingest.formats.output_form import output_form, schema_text
 
 _FIRST_TOKEN_SECONDS = (
     "gen_ai.response.time_to_first_chunk",  # OpenTelemetry's
+    "gen_ai.client.operation.time_to_first_chunk",  # Pydantic AI's
     "gen_ai.server.time_to_first_token",
     "gen_ai.latency.time_to_first_token",  # vLLM's
 )

@@ -10,7 +10,9 @@ from monitor.ingest.formats.genai_indexed import numbered
 from monitor.ingest.formats.otlp_wire import Attributes
 
 KIND = "openinference.span.kind"
+_PARAMETERS = ("llm.invocation_parameters",)
 _LONGEST_COUNT = 500
+_LONGEST_BEGINNING = 200  # of a response, before its choices
 _RESPONSE_ID = re.compile(r'\{\s*"id":\s*"([^"\\]+)"')
 _TOLD_OF_ANSWERS = (
     *("llm.model_name", "llm.finish_reason", "llm.token_count."),
@@ -45,9 +47,9 @@ def read_openinference(attributes: Attributes) -> Chat:
     """Read the messages, else the prompts and choices of a completion, else the whole request and response."""
     chat = Chat()
     chat.ask([_message(each, chat) for each in numbered(attributes, "llm.input_messages.")])
-    answers = numbered(attributes, "llm.output_messages.")
-    # Choices have a finish reason; without one these may be the items of one answer.
-    for each in answers[:1] if "llm.finish_reason" in attributes else answers:
+    answers, whole = numbered(attributes, "llm.output_messages."), attributes.get("output.value")
+    are_choices = isinstance(whole, str) and '"choices"' in whole[:_LONGEST_BEGINNING]  # else items of one answer
+    for each in answers[:1] if are_choices else answers:
         answer = Chat()
         answer.answer(_message(each, answer))
         if chat.response is not None and answer.response is not None:
@@ -64,7 +66,6 @@ def read_openinference(attributes: Attributes) -> Chat:
     chat.finish_reason = word(attributes.get("llm.finish_reason"))
     if not chat.messages and "input.value" in attributes:
         _read_request(attributes["input.value"], chat)
-    whole = attributes.get("output.value")
     if chat.response is None and not chat.tool_calls and whole is not None:
         _read_response(whole, chat, is_text=not any(name.startswith("llm.output_messages.") for name in attributes))
     if isinstance(whole, str) and '"incomplete_details"' in whole:
@@ -114,10 +115,10 @@ def told_by_response(attributes: Attributes) -> tuple[str | None, str | None]:
 
 
 def requested_model(attributes: Attributes) -> str | None:
-    """Return the model that was asked for, which stands in the request alone where a call failed."""
-    for name in ("llm.invocation_parameters", "input.value"):
+    """Return the model that was asked for: of a call that failed it stands in the request alone."""
+    for name in _PARAMETERS if "llm.model_name" in attributes else (*_PARAMETERS, "input.value"):
         found = load(attributes.get(name))[0]
-        if isinstance(found, dict) and (model := word(found.get("model"))):
+        if isinstance(found, dict) and (model := word(found.get("model")) or word(found.get("model_name"))):
             return model
     return None
 
@@ -148,6 +149,8 @@ def _read_request(value: Any, chat: Chat) -> None:
     if not isinstance(request, dict):
         chat.ask(request)
     else:
-        chat.ask(next((request[name] for name in ("messages", "input", "prompt", "contents") if name in request), None))
+        asked = next((request[name] for name in ("messages", "input", "prompt", "contents") if name in request), None)
+        if "messages" not in request or not isinstance(asked, list) or not all(isinstance(each, str) for each in asked):
+            chat.ask(asked)  # else it is what Python shows of objects
         if "instructions" in request or "system" in request:
             chat.instruct(request.get("instructions") or request.get("system"))

@@ -175,6 +175,47 @@ def openai_stream(call: Body) -> Iterator[Body]:
     yield openai_body(call, "chat.completion.chunk", []) | {"usage": openai_usage(call)}
 
 
+def openai_response(call: Body, instructions: Any) -> Body:
+    """Return what OpenAI's Responses API answers."""
+    output: list[Body] = []
+    if "thinking" in call:
+        summary = [{"type": "summary_text", "text": call["thinking"]}]
+        output.append({"type": "reasoning", "id": "rs_1", "summary": summary})
+    if call["response"]:
+        text = {"type": "output_text", "text": call["response"], "annotations": []}
+        message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [text]}
+        output.append(message)
+    for tool in call.get("tool_calls", ()):
+        named = {"call_id": tool["id"], "name": tool["name"], "arguments": json.dumps(tool["arguments"])}
+        output.append({"type": "function_call", "id": f"fc_{tool['id']}", "status": "completed", **named})
+    asked, answered = call["tokens"]
+    is_cut = call["finish"] == "length"
+    return {
+        "id": f"resp_{call['name'].replace(' ', '_')}", "object": "response", "created_at": 1, "model": ANSWERED_BY,
+        "status": "incomplete" if is_cut else "completed", "output": output, "parallel_tool_calls": True,
+        "instructions": instructions,
+        "incomplete_details": {"reason": "max_output_tokens"} if is_cut else None, "tools": [], "tool_choice": "auto",
+        "usage": {
+            "input_tokens": asked, "output_tokens": answered, "total_tokens": asked + answered,
+            "input_tokens_details": {"cached_tokens": call.get("cached", 0)},
+            "output_tokens_details": {"reasoning_tokens": 0},
+        },
+    }  # fmt: skip
+
+
+def openai_response_stream(call: Body, instructions: Any) -> Iterator[Body]:
+    whole = openai_response(call, instructions)
+    yield {
+        "type": "response.created",
+        "sequence_number": 0,
+        "response": whole | {"output": [], "status": "in_progress"},
+    }
+    for number, item in enumerate(whole["output"]):
+        yield {"type": "response.output_item.added", "sequence_number": 1, "output_index": number, "item": item}
+        yield {"type": "response.output_item.done", "sequence_number": 2, "output_index": number, "item": item}
+    yield {"type": "response.completed", "sequence_number": 3, "response": whole}
+
+
 def mistral(body: Body) -> Body:
     """Return OpenAI's *body* as Mistral writes it: thoughts are a part of the content."""
     for choice in body["choices"]:
@@ -283,6 +324,11 @@ class ScriptedModel(BaseHTTPRequestHandler):
         elif path.endswith("/converse-stream"):
             frames = (event_frame(kind, json.dumps(body).encode()) for kind, body in bedrock_stream(call))
             self.send_body(b"".join(frames), "application/vnd.amazon.eventstream")
+        elif path.endswith("/responses"):
+            if streamed:
+                self.send_events(openai_response_stream(call, asked.get("instructions")), named=True)
+            else:
+                self.send_json(openai_response(call, asked.get("instructions")))
         else:
             in_words = mistral if "/mistral/" in path else dict
             if streamed:
@@ -328,3 +374,8 @@ def serve() -> str:
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://127.0.0.1:{server.server_port}"
+
+
+if __name__ == "__main__":
+    print(serve(), flush=True)
+    threading.Event().wait()
