@@ -14,6 +14,7 @@ from monitor.domain.trace import Trace
 from monitor.errors import InvalidTrace
 from monitor.ingest.decode import DecodeLimits, check_trace, count_output_tokens
 from monitor.ingest.join_call import Call, Held, assemble, order_parts
+from monitor.ingest.join_twice import merge_calls
 from monitor.ingest.outcome import SkipReason
 from monitor.ingest.part import PartKind
 from monitor.ingest.record import Position
@@ -175,7 +176,7 @@ class _Request:
             contexts = [self._contexts[span] for span in chain.above if span in self._contexts]
             links = {link for span in own for link in chains[span].above}
             found.append(Call(outer, own, parts, links, bool(chain.above), chain.is_whole, contexts))
-        return _same_answers(found) if len(found) > 1 else found
+        return merge_calls(found) if len(found) > 1 else found
 
     def _chain(self, span: str) -> _Chain:
         above: dict[str, None] = {}
@@ -248,20 +249,3 @@ class _Request:
 
 def _arrival(item: Held) -> tuple[bool, float, Position]:
     return item.fragment_id is None, -item.age_seconds, item.position
-
-
-def _same_answers(calls: list[Call]) -> list[Call]:
-    """Make one of calls whose spans tell the same answer's id at overlapping times."""
-    calls.sort(key=lambda call: (not call.has_span, call.start_ns, -call.end_ns, call.span))
-    merged: list[Call] = []
-    by_answer: dict[str, Call] = {}
-    for call in calls:
-        outer = next((by_answer[name] for name in call.answers if name in by_answer), None)
-        if outer is not None and call.start_ns <= outer.end_ns:
-            outer.swallow(call)
-        else:
-            outer = call
-            merged.append(call)
-        for name in call.answers:
-            by_answer.setdefault(name, outer)
-    return merged

@@ -175,7 +175,11 @@ def _told(parts: Sequence[Part]) -> Part:
     """Return the first part, with each of `_SERVED` from the first that tells it."""
     if len(parts) == 1:
         return parts[0]
-    return replace(parts[0], **{name: _first(parts, name) for name in _SERVED})
+    found = replace(parts[0], **{name: _first(parts, name) for name in _SERVED})
+    if found.model is not None and found.model == found.request_model:  # as some repeat it who see no response
+        others = (part.model for part in parts if part.model is not None and part.request_model == found.model)
+        found = replace(found, model=next((model for model in others if model != found.model), found.model))
+    return found
 
 
 def _first(parts: Sequence[Part], name: str) -> Any:

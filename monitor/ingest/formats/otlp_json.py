@@ -11,6 +11,7 @@ from msgspec import Struct
 from monitor.errors import InvalidTrace
 from monitor.ingest.decode import Reason, parse_json
 from monitor.ingest.formats.otlp_wire import (
+    SCOPE,
     SPAN_ID_BYTES,
     TRACE_ID_BYTES,
     Attributes,
@@ -52,6 +53,7 @@ class JsonPairs(Struct, gc=False):
 class JsonOwner(Struct, gc=False):
     """A resource or a scope."""
 
+    name: str | None = None  # of a scope
     attributes: list[JsonPair] | None = None
 
 
@@ -147,7 +149,8 @@ def read_json(value: bytes) -> Telemetry | InvalidTrace:
 
 def _outer(resource: JsonOwner | None, scope: JsonOwner | None) -> Attributes:
     owners = [owner.attributes for owner in (resource, scope) if owner is not None]
-    return {name: value for pairs in owners for name, value in _attributes(pairs).items()}
+    told = {name: value for pairs in owners for name, value in _attributes(pairs).items()}
+    return {SCOPE: (scope.name or "") if scope is not None else "", **told}
 
 
 def _span(span: JsonSpan, outer: Attributes) -> Span:
