@@ -16,7 +16,7 @@ def merge_calls(calls: list[Call]) -> list[Call]:
     are_many = len(set().union(*map(_scopes, calls))) > 1
     for call in calls:
         outer = next((by_answer[name] for name in call.answers if name in by_answer), None)
-        if outer is not None and call.start_ns > outer.end_ns:
+        if outer is not None and (call.start_ns > outer.end_ns or outer.contradicts(call)):
             outer = None
         if outer is None and are_many:
             outer = next((other for other in merged if _tells_of(other, call)), None)

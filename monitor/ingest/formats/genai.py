@@ -19,7 +19,7 @@ from monitor.ingest.formats.genai_serving import (
 )
 from monitor.ingest.formats.openinference import (
     KIND,
-    counts_alone,
+    asks_for_an_answer,
     read_openinference,
     requested_model,
     told_by_response,
@@ -64,7 +64,7 @@ _FINISH = (
     "llm.response.finish_reason",
     "anthropic.message.stop_reason",  # of Anthropic's own client
 )
-_OF_ANSWERS = (*_OUTPUT_TOKENS, *_FINISH)
+_OF_ANSWERS = (*_OUTPUT_TOKENS, *_FINISH, "gen_ai.is_streaming")  # OpenLLMetry's, where a stream of responses failed
 _RESPONSE_ID = ("gen_ai.response.id", "llm.response.id", "ai.response.id", "gen_ai.request.id")
 _CACHED = ("litellm.cache_hit", "cache_hit", "metadata.cache_hit", "gen_ai.response.cache_hit")
 _LITELLM_TOOL = "gen_ai.completion.0.function_call.name"  # the messages beside it tell of no calls
@@ -79,7 +79,7 @@ def is_call(attributes: Attributes, dropped: int = 0) -> bool:
     """
     kind, operation = attributes.get(KIND), word(attributes.get("gen_ai.operation.name"))
     if kind is not None:
-        return bool(kind == "LLM") and not counts_alone(attributes)
+        return kind == "LLM" and asks_for_an_answer(attributes)
     if operation is not None:
         return operation in _CALLS or (operation not in _OTHER_OPERATIONS and "gen_ai.output.messages" in attributes)
     if OPERATION in attributes:
@@ -114,7 +114,7 @@ def part_of_span(span: Span, keys: frozenset[str]) -> Part:
             user_id=asker.user_id,
             labels=asker.labels,
         )
-    failed = span.failed or "error.type" in attributes
+    failed, chat = span.failed or "error.type" in attributes, _chat_of(span)
     return Part(
         kind=PartKind.CALL,
         trace=span.trace,
@@ -122,11 +122,11 @@ def part_of_span(span: Span, keys: frozenset[str]) -> Part:
         parent=span.parent if span.parent.strip("0") else None,
         start_ns=span.start_ns or None,
         end_ns=span.end_ns or None,
-        error=_error(span) if failed else None,
+        error=_error(span) if failed else (chat.error or "")[:MAX_ERROR_CHARACTERS] or None,
         scope=span.outer.get(SCOPE) or None,
         cached=first_text(attributes, _CACHED) in {"true", "True"},
         first_token_seconds=first_token_seconds(span),
-        **_told(attributes, asker, _chat_of(span)),
+        **_told(attributes, asker, chat),
     )
 
 
