@@ -30,10 +30,9 @@ WITHOUT: dict[tuple[str, str], set[str]] = {  # the calls of which a producer do
     ("langfuse_langchain", "finish_reason"): ALL,
     ("langfuse_langchain", "policy_model"): STREAMED,
     ("langfuse_openai", "finish_reason"): ALL,
-    (
-        "mlflow_openai",
-        "user_id",
-    ): ALL,  # nor the conversation: these stand in a trace's metadata, which are not exported
+    ("mlflow_openai", "finish_reason"): {"streamed tool"},
+    ("mlflow_openai", "tool_calls"): {"streamed tool"},
+    ("mlflow_openai", "user_id"): ALL,  # nor the conversation: both are metadata, which it does not export
     ("openinference_agents", "finish_reason"): TOOLS,  # the Responses API has no such reason
     ("openinference_agents_openai", "failed"): {"cut"},  # which these agents take for a failure
     ("openinference_agents_openai", "finish_reason"): TOOLS | {"cut"},
