@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
 from sqlalchemy import Engine
 
+from monitor.domain.order import Actor
 from monitor.domain.review import ReviewStatus, SelectionPlan, drawing_key
+from monitor.errors import InvalidInput
+from monitor.ingest.redact import RedactionFailed, redaction_of
 from monitor.observe.selection import SelectionRule
+from monitor.postgres.document import storable_text
 from monitor.postgres.review import PostgresReviews
 from monitor.postgres.review_files import PostgresReviewFiles
 from monitor.postgres.review_items import PostgresReviewItems
 from monitor.postgres.review_plan import PostgresPlans, PostgresTraffic
 from monitor.review.blind import BlindReviews
+from monitor.review.exchange import Imported, Read, Returned, Unread
 from monitor.review.plan import Traffic, Wishes, plan_selection
 from monitor.review.queue import QueueRules
 from monitor.settings.labels import ReviewSettings
+from monitor.settings.root import Settings
+from monitor.settings.text import RedactionSettings
 from monitor.telemetry.labels import LabelMetrics
 
 PLAN_SECONDS = 15.0
@@ -43,21 +52,48 @@ def selection_of(engine: Engine, settings: ReviewSettings, *, has_texts: bool = 
     )
 
 
-def reviews_of(engine: Engine, settings: ReviewSettings) -> BlindReviews:
+def reviews_of(engine: Engine, settings: Settings) -> BlindReviews:
     """Return the queue as annotators use it."""
-    rules = queue_rules_of(settings)
-    return BlindReviews(PostgresReviews(engine, rules), rules.key)
+    rules = queue_rules_of(settings.review)
+    return BlindReviews(PostgresReviews(engine, rules), rules.key, redaction_of_notes(settings.ingest.redaction))
+
+
+def redaction_of_notes(settings: RedactionSettings) -> Callable[[str], str]:
+    """Return what takes out of a note what is not to be stored; it raises `InvalidInput` where that fails."""
+    redaction = redaction_of(settings)
+
+    def redact(note: str) -> str:
+        if redaction is None or not note:
+            return note
+        try:
+            return redaction.text(storable_text(note))
+        except RedactionFailed as failure:
+            raise InvalidInput(f"note: {failure}, so it is not stored: answer without one") from None
+
+    return redact
 
 
 class ReviewDesk:
     """`web.routes.queue.Queue`, and the commands': how the queue stands, and its items for other tools."""
 
-    def __init__(self, engine: Engine, settings: ReviewSettings) -> None:
-        files = PostgresReviewFiles(engine, queue_rules_of(settings))
-        self.export, self.take_all = files.export, files.take_all
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._files = PostgresReviewFiles(engine, queue_rules_of(settings.review))
+        self.export = self._files.export
+        self._redact = redaction_of_notes(settings.ingest.redaction)
         self._items = PostgresReviewItems(engine)
         self._plans = PostgresPlans(engine, SelectionPlan())
-        self._daily_budget = settings.daily_budget
+        self._daily_budget = settings.review.daily_budget
+
+    def take_all(self, answers: Read, *, actor: Actor) -> Imported:
+        return self._files.take_all([self._redacted(answer) for answer in answers], actor=actor)
+
+    def _redacted(self, answer: Returned | Unread) -> Returned | Unread:
+        if isinstance(answer, Unread):
+            return answer
+        try:
+            return replace(answer, note=self._redact(answer.note))
+        except InvalidInput as refused:
+            return Unread(answer.place, str(refused))
 
     def status(self) -> ReviewStatus:
         items = self._items

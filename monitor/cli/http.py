@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,30 @@ from monitor import __version__
 from monitor.cli.server import Server
 from monitor.cli.terminal import complain
 from monitor.errors import Conflict, InvalidInput, InvalidSetting, NotFound, Unavailable
+from monitor.notify.http import wait_of
 from monitor.settings.load import TOKEN_VARIABLE
 
 API = "/api/v1"
 MAX_ROWS = 1000  # of one page of the API
 ATTEMPTS = 3  # of a request that got no answer; a change carries a key, so that it is made once
 PATIENCE_SECONDS = 60.0
+MOST_WAIT_SECONDS = 90.0  # for a change that goes on there; after 60 a key is free whose process ended
+LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 0.2, 10.0
 
 
 class Api:
     """Requests to one server's API; every refusal names the server and what was wanted of it."""
 
-    def __init__(self, server: Server, client: httpx.Client) -> None:
+    def __init__(
+        self,
+        server: Server,
+        client: httpx.Client,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._server, self._client = server, client
+        self._sleep, self._clock = sleep, clock
 
     def get(self, path: str, **params: object) -> Any:
         return self._ask("GET", path, params=_given(params)).json()
@@ -62,7 +74,20 @@ class Api:
     def post(self, path: str, body: Mapping[str, object] | None = None) -> Any:
         """Ask for a change; sent again where no answer came, and made once all the same."""
         headers = {"Idempotency-Key": str(uuid4()), "X-Requested-With": "rlhf-monitor"}
-        answer = self._ask("POST", path, json=body or {}, headers=headers)
+        stop = None
+        while True:
+            answer = self._send("POST", path, json=body or {}, headers=headers)
+            pause = _pause_of(answer)
+            if pause is None:
+                break
+            if stop is None:
+                stop = self._clock() + MOST_WAIT_SECONDS
+                complain(f"rlhf-monitor: {self._server.url}: an earlier sending of this goes on there; waiting for it")
+            elif self._clock() + pause > stop:
+                raise self._unfinished(answer, f"POST {API}{path}")
+            self._sleep(pause)
+        if not answer.is_success:
+            raise self._refusal(answer, f"POST {API}{path}")
         return answer.json() if answer.content else None
 
     def greet(self) -> None:
@@ -75,17 +100,26 @@ class Api:
             )
 
     def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+        answer = self._send(method, path, **request)
+        if not answer.is_success:
+            raise self._refusal(answer, f"{method} {API}{path}")
+        return answer
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                answer = self._client.request(method, f"{self._server.url}{API}{path}", **request)
+                return self._client.request(method, f"{self._server.url}{API}{path}", **request)
             except httpx.TransportError as error:
                 if attempt == ATTEMPTS or _is_final(error):
                     raise self._unreached(error, f"{method} {API}{path}") from None
-            else:
-                if answer.is_success:
-                    return answer
-                raise self._refusal(answer, f"{method} {API}{path}")
         raise AssertionError("the last attempt returns or raises")
+
+    def _unfinished(self, answer: httpx.Response, wanted: str) -> Exception:
+        said = self._refusal(answer, wanted)
+        return Unavailable(
+            f"{said}; it was waited for, {MOST_WAIT_SECONDS:.0f} seconds long: the change may have been made or be made"
+            " yet, so look before you ask for it anew"
+        )
 
     def _unreached(self, error: httpx.TransportError, wanted: str) -> Exception:
         where = f"{self._server.url}: cannot be asked ({wanted})"
@@ -135,6 +169,12 @@ def _given(params: Mapping[str, object]) -> dict[str, Any]:
         for name, value in params.items()
         if value is not None
     }
+
+
+def _pause_of(answer: httpx.Response) -> float | None:
+    """Return the seconds after which a change that goes on is asked for again; None where it does not go on."""
+    wait = wait_of(answer.headers.get("Retry-After")) if answer.status_code == 409 else None
+    return None if wait is None else min(max(wait, LEAST_PAUSE_SECONDS), MOST_PAUSE_SECONDS)
 
 
 def _is_final(error: httpx.TransportError) -> bool:

@@ -256,7 +256,7 @@ class LocalDesk:
     def _review(self) -> ReviewDesk:
         from monitor.app.review import ReviewDesk
 
-        return ReviewDesk(self._engine, self._settings.review)
+        return ReviewDesk(self._engine, self._settings)
 
     def _preferences(self) -> PreferenceSets:
         from monitor.app.preferences import PreferenceSets

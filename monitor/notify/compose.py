@@ -39,7 +39,7 @@ class Composer:
             lines.append(f"and {len(incidents) - MAX_LISTED} more: `rlhf-monitor incidents list`")
         return Notice(
             subject=subject.name,
-            key=subject.key,
+            key=say.key,
             sequence=say.row.sequence + 1,
             event=say.event,
             told=say.told,
@@ -66,7 +66,7 @@ class Composer:
             ]
         return Notice(
             subject=say.subject.name,
-            key=say.subject.key,
+            key=say.key,
             sequence=say.row.sequence + 1,
             event=say.event,
             told=say.told,

@@ -37,14 +37,6 @@ class Subject:
     failing: Failing | None = None  # how that receiver fails; None: it takes messages again
 
     @property
-    def key(self) -> str:
-        """Return what no other monitor calls an incident of its own: a database made anew counts from 1 again."""
-        if not self.incidents:
-            return f"rlhf-monitor-{self.name}"
-        first = self.incidents[0]
-        return f"rlhf-monitor-{self.name}-{int(first.created_at.timestamp() * 1e6):x}"
-
-    @property
     def joined(self) -> tuple[int, ...]:
         """Return the incidents that it tells of in place of messages of their own."""
         return tuple(one.incident_id for one in self.incidents) if self.name.startswith(STORM) else ()
@@ -60,6 +52,16 @@ class Say:
     told: Told
     again: bool = False  # the very message that is on its way
     silent: bool = False  # it is taken down as told, and not said
+
+    @property
+    def key(self) -> str:
+        """Return what no other monitor calls a subject of its own: another's receiver may bear the same name.
+
+        A database made anew counts incidents from 1 again.
+        """
+        incidents, name = self.subject.incidents, f"rlhf-monitor-{self.subject.name}"
+        began = incidents[0].created_at if incidents else self.told.first_at
+        return name if began is None else f"{name}-{int(began.timestamp() * 1e6):x}"
 
 
 def standing_of(subject: Subject, severity: Severity) -> Standing:

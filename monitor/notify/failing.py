@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import timedelta
 
 from monitor.domain.incident import RANK
@@ -46,11 +47,12 @@ def _of_one(row: Row, other: str, failing: Failing | None, snapshot: Snapshot) -
     last = row.told if row.pending is None else row.pending.told
     subject = Subject(row.subject, (), other, failing)
     if failing is not None and (last is None or last.standing is Standing.OVER):
-        page = 1 if last is None else last.page + 1
-        told = Told(Standing.LOUD, failing.severity, "", page)
-        return Say(row, subject, Event.OPENED if last is None else Event.RAISED, told)
+        if last is None:
+            return Say(row, subject, Event.OPENED, Told(Standing.LOUD, failing.severity, "", 1, failing.since))
+        again = Told(Standing.LOUD, failing.severity, "", last.page + 1, last.first_at or failing.since)
+        return Say(row, subject, Event.RAISED, again)
     if failing is None and last is not None and last.standing is Standing.LOUD:
-        over = Told(Standing.OVER, last.severity, "", last.page)
+        over = replace(last, standing=Standing.OVER)
         return Say(row, subject, Event.RESOLVED, over, silent=row.pending is not None)  # what never came needs no end
     if row.pending is None:
         return None

@@ -43,6 +43,7 @@ class Told:
     severity: Severity
     digest: str  # of all that is shown
     page: int  # raised whenever it is to be heard anew
+    first_at: datetime | None = None  # of another receiver: when it first failed
 
 
 @dataclass(frozen=True, slots=True)

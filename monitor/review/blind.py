@@ -1,7 +1,11 @@
-"""Numbers of items as annotators see them: they tell neither an item's age nor its kind, as gold and alarms' would."""
+"""The queue between annotators and its store: items under other numbers, notes without what may not be stored.
+
+Numbers as annotators see them tell neither an item's age nor its kind, as those of gold and alarms would.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Protocol
@@ -30,13 +34,15 @@ class BlindReviews:
 
     reviews: Reviews
     key: bytes
+    redact: Callable[[str], str]  # notes; raises `InvalidInput` for one that may not be stored
 
     def next_items(self, annotator: str, *, limit: int) -> Hand:
         hand = self.reviews.next_items(annotator, limit=limit)
         return replace(hand, items=tuple(map(self._hidden, hand.items)))
 
     def answer(self, annotator: str, given: AnswerGiven) -> Progress:
-        return self.reviews.answer(annotator, replace(given, item_id=self._found(given.item_id)))
+        own = replace(given, item_id=self._found(given.item_id), note=self.redact(given.note))
+        return self.reviews.answer(annotator, own)
 
     def undo(self, annotator: str, item_id: int | None = None) -> TakenBack:
         back = self.reviews.undo(annotator, None if item_id is None else self._found(item_id))

@@ -26,6 +26,10 @@ TOLD = (b"hidden", b"t-0", b"t-1", b"trace", b"gold", b"disagree", b"floor", b"p
 @pytest.fixture
 def client(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     monkeypatch.setenv("MONITOR_POSTGRES__URL", "postgresql://unused")
+    return client_of(engine)
+
+
+def client_of(engine: Engine) -> TestClient:
     registry = CollectorRegistry()
     Metrics(registry)
     app = create_app(ports_of(engine, load_settings()), health=Health(["web"]), registry=registry, tokens=TOKENS)
@@ -36,6 +40,7 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+@pytest.mark.usefixtures("one_day")
 def test_an_annotator_works_through_the_queue_and_is_told_nothing_else(engine: Engine, client: TestClient) -> None:
     disputed = Selection(PREFERENCE, 0.5, 0.1, selected=True, reason=Reason.DISAGREEMENT, wanted=2)
     store_items(engine, range(4), replace(disputed, wanted=2))
@@ -105,3 +110,38 @@ def test_what_an_annotator_writes_is_kept_whatever_is_in_it(engine: Engine, clie
     headers = bearer("label-me") | {"Content-Type": "application/json"}
     assert client.post("/api/v1/review/answers", content=body, headers=headers).status_code == 200
     assert rows_of(engine, "review_verdict", "answer", "note") == [("flag", "ab\u202e<script>")]
+
+
+def redact(note: str) -> str:
+    """Stand for a function that an operator names: it breaks on what it does not know."""
+    if "broken" in note:
+        raise ValueError(note)
+    return note.replace("Ada", "[name]")
+
+
+def test_notes_of_annotators_are_redacted_before_they_are_stored_by_page_and_import(
+    engine: Engine, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONITOR_INGEST__REDACTION__PATTERNS", '["email"]')
+    monkeypatch.setenv("MONITOR_INGEST__REDACTION__FUNCTION", f"{__name__}:redact")
+    client, note = client_of(engine), "Ada wrote to ada@example.org\x00"
+    store_items(engine, range(4))
+    body = {"item_id": 0, "answer": "label", "value": 1, "note": note}
+    hand = client.get("/api/v1/review/next", headers=bearer("label-me")).json()["items"]
+    for item in hand[:2]:
+        sent = body | {"item_id": item["item_id"], "note": note if item is hand[0] else ""}
+        assert client.post("/api/v1/review/answers", json=sent, headers=bearer("label-me")).status_code == 200
+    broken = body | {"item_id": hand[2]["item_id"], "note": "broken by ada@example.org"}
+    refused = client.post("/api/v1/review/answers", json=broken, headers=bearer("label-me"))
+    assert (refused.status_code, "answer without one" in refused.json()["detail"]) == (422, True)
+    assert "example.org" not in refused.text
+
+    items = client.get("/api/v1/review/items", headers=bearer("run-me")).json()[:2]
+    given = {"annotator": "bo", "answer": "label", "value": 1.0}
+    notes = (note, "broken by ada@example.org")
+    answers = [given | {"token": item["token"], "note": said} for item, said in zip(items, notes, strict=True)]
+    told = client.post("/api/v1/review/import", json={"answers": answers}, headers=bearer("run-me")).json()
+    assert (told["outcomes"]["new"], told["outcomes"]["refused"]) == (1, 1)
+    assert "example.org" not in str(told["refusals"])
+    stored = rows_of(engine, "review_verdict", "annotator_id", "note")
+    assert sorted(said for _, said in stored) == ["", *["[name] wrote to [email]"] * 2]

@@ -8,18 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import Request
+from fastapi.security import HTTPAuthorizationCredentials
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from monitor.domain.job import JobState
+from monitor.domain.order import Actor
 from monitor.telemetry.health import Health
 from monitor.web.app import create_app
-from monitor.web.auth import identify_viewer
+from monitor.web.auth import Gatekeeper, Guard
 from monitor.web.feed import Feed
 from monitor.web.server import WebServer
 from tests.unit.in_memory_ports import InMemoryMonitor, a_job, stored_alarm
@@ -84,7 +86,7 @@ def serving(
     app = create_app(monitor.ports(), health=health, registry=CollectorRegistry(), tokens=tokens or {})
     app.state.feed = Feed(lambda: monitor.versions() | {"health": ""}, **{"look_seconds": 0.05, **feed})
     if slow is not None:
-        app.dependency_overrides[identify_viewer] = partial(take_time, slow)
+        app.state.gatekeeper = SlowGatekeeper(slow)
     server = WebServer(app, host="127.0.0.1", port=0, health=health)
     try:
         yield Served(f"http://127.0.0.1:{server.start()}", server.stop)
@@ -92,9 +94,15 @@ def serving(
         server.stop()
 
 
-def take_time(arrived: threading.Event) -> None:
-    arrived.set()
-    time.sleep(0.5)
+class SlowGatekeeper(Gatekeeper):
+    def __init__(self, arrived: threading.Event) -> None:
+        super().__init__(Guard({}, {}))
+        self._arrived = arrived
+
+    def admit(self, request: Request, credentials: HTTPAuthorizationCredentials | None) -> Actor:
+        self._arrived.set()
+        time.sleep(0.5)
+        return super().admit(request, credentials)
 
 
 @contextmanager

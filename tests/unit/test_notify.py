@@ -15,6 +15,7 @@ from monitor.domain.incident import Incident
 from monitor.domain.text import for_slack, visible
 from monitor.notify.compose import MAX_LISTED, Composer
 from monitor.notify.decide import FORGET, Rules, Say, Subject, decide, plan
+from monitor.notify.failing import plan_others
 from monitor.notify.notice import Event, Row, Snapshot, Standing, Told
 from monitor.notify.pagerduty import events_of
 from monitor.settings.root import Settings
@@ -206,6 +207,22 @@ def test_pagerduty_is_triggered_acknowledged_and_resolved_by_one_key_and_what_is
     lost = actions(event=Event.QUIETED, told=replace(over, standing=Standing.QUIET))
     assert lost == [("acknowledge", "p2"), ("resolve", "p1")], "the trigger of the second may never have come"
     assert actions(event=Event.RESOLVED, told=over) == [("resolve", "p2"), ("resolve", "p1")]
+
+
+def test_what_two_monitors_tell_of_receivers_of_one_name_is_told_apart() -> None:
+    def keys(first_failed: Any) -> list[str]:
+        """Return the keys under which a monitor tells that its receiver `ops` fails, is well, and fails again."""
+        waits = row(pending=notice(), pending_since=first_failed, error="HTTP 403", refused=True)
+        known, found = Row("pager", "receiver-ops", None), list[str]()
+        for rows, now in ([waits], NOW), ([], LATER), ([replace(waits, pending_since=LATER)], LATER):
+            (say,) = plan_others(Snapshot(now, {}, frozenset(), (*rows, known)), "pager", ["ops"])
+            made = COMPOSER.notice(say, now)
+            known, found = replace(known, told=made.told, sequence=made.sequence), [*found, made.key]
+        return found
+
+    mine, theirs = keys(NOW), keys(NOW - timedelta(seconds=1))
+    assert len(set(mine)) == len(set(theirs)) == 1, "one key from its failing to its end, and when it fails again"
+    assert mine[0] != theirs[0]
 
 
 def test_the_example_of_the_page_is_accepted() -> None:

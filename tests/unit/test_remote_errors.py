@@ -7,16 +7,24 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from monitor import __version__
-from monitor.cli.server import hoisted
+from monitor.cli.http import MOST_WAIT_SECONDS, Api
+from monitor.cli.server import Server, hoisted
+from monitor.domain.job import Action, Job
+from monitor.errors import Unavailable
 from tests.certificates import Authority
 from tests.commands import Run
 from tests.ports import free_port
+from tests.served import served
+from tests.unit.in_memory_ports import InMemoryMonitor
 
 FAILED, BAD_USAGE = 1, 2
 
@@ -98,3 +106,39 @@ def test_the_options_of_a_server_may_stand_anywhere_before_two_dashes() -> None:
     assert hoisted(["jobs", "--ca=x", "list"]) == ["--ca=x", "jobs", "list"]
     assert hoisted(["alarms", "show", "--", "--server"]) == ["alarms", "show", "--", "--server"]
     assert hoisted(["jobs", "--server"]) == ["--server", "jobs"]
+
+
+START = {"action": "reward_refresh", "reason": "refusals rose"}
+
+
+@dataclass
+class SlowMonitor(InMemoryMonitor):
+    """A monitor that starts a job once it is let."""
+
+    let: threading.Event = field(default_factory=threading.Event)
+
+    def start_job(self, action: Action, reason: str, **how: Any) -> Job:
+        assert self.let.wait(60)
+        return super().start_job(action, reason, **how)
+
+
+def test_a_change_whose_first_sending_goes_on_is_waited_for_and_made_once(capsys: pytest.CaptureFixture[str]) -> None:
+    monitor = SlowMonitor()
+    with served(monitor.ports()) as url, httpx.Client(timeout=httpx.Timeout(30, read=0.5)) as client:
+        told = Api(Server(url, None, None), client, sleep=lambda _seconds: monitor.let.set()).post("/jobs", START)
+    assert told["job"]["reason"] == START["reason"]
+    assert (len(monitor.kept), len(monitor.keys.taken)) == (1, 1)
+    assert "an earlier sending of this goes on there" in capsys.readouterr().err
+
+
+def test_a_change_that_goes_on_for_ever_is_left_with_a_word_on_what_may_have_happened() -> None:
+    monitor, slept = SlowMonitor(), [0.0]
+    with served(monitor.ports()) as url, httpx.Client(timeout=httpx.Timeout(30, read=0.5)) as client:
+        api = Api(Server(url, None, None), client, sleep=lambda wait: slept.append(wait + 9), clock=lambda: sum(slept))
+        try:
+            with pytest.raises(Unavailable) as refused:
+                api.post("/jobs", START)
+        finally:
+            monitor.let.set()
+    assert f"{MOST_WAIT_SECONDS:.0f} seconds long: the change may have been made" in str(refused.value)
+    assert sum(slept) <= MOST_WAIT_SECONDS + 10
