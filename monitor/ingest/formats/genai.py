@@ -15,6 +15,7 @@ from monitor.ingest.formats.genai_serving import (
     INPUT_WITHOUT_CACHE,
     asked_form,
     first_token_seconds,
+    shown_cached_tokens,
     with_cached_input,
 )
 from monitor.ingest.formats.openinference import (
@@ -158,6 +159,7 @@ def _told(attributes: Attributes, asker: Asker, chat: Chat) -> dict[str, Any]:
     if request_model is None and KIND in attributes:
         request_model = requested_model(attributes)
     input_tokens, output_tokens = count(attributes, _INPUT_TOKENS), count(attributes, _OUTPUT_TOKENS)
+    cached = count(attributes, CACHED_INPUT_TOKENS)
     output_type, output_schema = asked_form(attributes)
     return {
         "model": model,
@@ -170,7 +172,7 @@ def _told(attributes: Attributes, asker: Asker, chat: Chat) -> dict[str, Any]:
         "finish_reason": finish_reason(attributes) or chat.finish_reason,
         "input_tokens": None if chat.messages and not input_tokens else input_tokens,  # nobody counted
         "output_tokens": None if chat.response is not None and not output_tokens else output_tokens,
-        "cached_input_tokens": count(attributes, CACHED_INPUT_TOKENS),
+        "cached_input_tokens": shown_cached_tokens(attributes) if cached is None else cached,
         "output_type": output_type,
         "output_schema": output_schema,
         "tool_calls": chat.tool_calls,
