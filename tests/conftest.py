@@ -7,7 +7,9 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,6 +22,7 @@ from monitor.demo.broker import EmbeddedBroker
 from monitor.demo.postgres import EmbeddedPostgres
 from monitor.errors import Unavailable
 from tests.commands import Done, Run
+from tests.midnight import wait_seconds
 from tests.real_kafka import ROOT, EmbeddedKafka, Kafka, RealKafka, fetch_libraries, in_ci
 from tests.real_kubernetes import ControlPlane, build_control_plane
 from tests.real_oidc import build_provider
@@ -136,6 +139,12 @@ def postgres_url(postgres: EmbeddedPostgres, _migrated_template: str) -> Iterato
         connection.execute(sql.SQL("create database {} template {}").format(database, template))
         yield postgres.database_url(name)
         connection.execute(sql.SQL("drop database {} with (force)").format(database))
+
+
+@pytest.fixture
+def one_day() -> None:
+    """The test sees one day of UTC: close to midnight it begins after it."""
+    time.sleep(wait_seconds(datetime.now(UTC)))
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,7 @@ from monitor.app.leader import Duty
 from monitor.app.signals import signals_of
 from monitor.domain.history import HistoryRange
 from monitor.domain.stream import StreamKey
-from monitor.drift.curve import Band
-from monitor.drift.history import HeldBand, StreamHistory, about, band_in, marks_of, points_of
+from monitor.drift.history import HeldBand, KnownBand, StreamHistory, about, band_in, held_band, marks_of, points_of
 from monitor.drift.rollup import Bucket, BucketKey, roll_up
 from monitor.drift.stored import HeldBaseline
 from monitor.postgres.rollups import PostgresRollups, Unread
@@ -56,7 +55,7 @@ class StreamHistories:
     def __init__(self, engine: Engine, signals: SignalSet) -> None:
         self._store = PostgresHistory(engine)
         self._signals = signals
-        self._known: dict[tuple[int, int, StreamKey], tuple[Band | None, str]] = {}
+        self._known: dict[tuple[int, int, StreamKey], tuple[KnownBand, datetime | None]] = {}
 
     @classmethod
     def of(cls, engine: Engine, settings: Settings) -> StreamHistories:
@@ -101,8 +100,10 @@ class StreamHistories:
         names = {one.baseline_id: (one.baseline_id, one.revision, stream) for one in held}
         found = {number: self._known[name] for number, name in names.items() if name in self._known}
         for number, baseline in self._store.laws([number for number in names if number not in found], stream):
-            found[number] = self._known[names[number]] = band_in(baseline, stream)
-        units = [found[one.baseline_id][1] for one in held if one.baseline_id in found]
-        told = [(one, found.get(one.baseline_id, (None, ""))[0]) for one in held]
-        bands = (HeldBand(one.baseline_id, one.since, one.until, band) for one, band in told if band is not None)
-        return tuple(bands), next((unit for unit in reversed(units) if unit), "")
+            known = band_in(baseline, stream)
+            added = self._store.moment_of(known.place - 1) if known.place else None
+            found[number] = self._known[names[number]] = known, added
+        told = [(one, *found[one.baseline_id]) for one in held if one.baseline_id in found]
+        bands = (held_band(one, known, added) for one, known, added in told)
+        unit = next((known.unit for _, known, _ in reversed(told) if known.unit), "")
+        return tuple(band for band in bands if band is not None), unit

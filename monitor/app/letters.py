@@ -19,6 +19,8 @@ from monitor.ingest.letter import Flaw, Letter, LetterFilter, LetterKey, LetterR
 from monitor.ingest.route import routes_of
 from monitor.postgres.audit import PostgresAudit
 from monitor.postgres.engine import transaction
+from monitor.postgres.erasure import PostgresErasures
+from monitor.postgres.replays import PostgresReplays
 from monitor.retraining.records import Author
 from monitor.settings.kafka import KafkaSettings
 
@@ -37,9 +39,9 @@ class NewestLetters:
         self._due = -inf
 
     @classmethod
-    def of(cls, kafka: KafkaSettings) -> NewestLetters:
+    def of(cls, engine: Engine, kafka: KafkaSettings) -> NewestLetters:
         def read() -> Iterator[Letter]:
-            with closing(KafkaLetters(kafka)) as letters:
+            with open_letters(engine, kafka) as letters:
                 yield from letters.newest(READ_RECORDS)
 
         return cls(read)
@@ -60,15 +62,22 @@ class PlannedReplay:
     held: Mapping[Flaw, int]
 
 
-def read_letter(kafka: KafkaSettings, place: Place) -> Letter:
-    with closing(KafkaLetters(kafka)) as letters:
+def open_letters(engine: Engine, kafka: KafkaSettings) -> closing[KafkaLetters]:
+    """Open the topic for a block; what letters of erased people held is not to be had."""
+    return closing(KafkaLetters(kafka, PostgresErasures(engine).erased()))
+
+
+def read_letter(engine: Engine, kafka: KafkaSettings, place: Place) -> Letter:
+    with open_letters(engine, kafka) as letters:
         return next(letters.at([place]))
 
 
-def plan_replay(kafka: KafkaSettings, wanted: LetterFilter, *, limit: int | None, most: int) -> PlannedReplay:
+def plan_replay(
+    engine: Engine, kafka: KafkaSettings, wanted: LetterFilter, *, limit: int | None, most: int
+) -> PlannedReplay:
     """Choose among all letters; raise `InvalidInput` where more than *most* would have to be looked at."""
     plan = ReplayPlan(wanted, {route.topic for route in routes_of(kafka)})
-    with closing(KafkaLetters(kafka)) as letters:
+    with open_letters(engine, kafka) as letters:
         for letter in letters.read(wanted.since):
             plan.add(letter)
             if len(plan) > most:
@@ -82,12 +91,10 @@ def write_replay(
     engine: Engine, kafka: KafkaSettings, planned: PlannedReplay, told: Mapping[str, object], *, actor: Actor
 ) -> int:
     """Write what is *planned*, and return how many records that were; the audit keeps what was *told* to choose it."""
-    with closing(KafkaLetters(kafka)) as letters, closing(KafkaReplay(kafka)) as replay:
-        with transaction(engine) as connection:  # a row that stands before anything is written to Kafka
-            by, detail = Author(actor.name, actor.role), {"records": planned.records, **told}
-            PostgresAudit(connection).record("dead_letters.replay", letters.topic, by=by, detail=detail)
+    token = PostgresReplays(engine).begin(kafka.dead_letter_topic, planned.records, told, actor=actor)
+    with open_letters(engine, kafka) as letters, closing(KafkaReplay(kafka, token)) as replay:
         try:
-            replay.write(letters.at(planned.places))
+            replay.write(letter for letter in letters.at(planned.places) if letter.flaw is None)  # some erased since
         except Unavailable as error:
             raise Unavailable(
                 f"{error}; {replay.written} of {len(planned.places)} records are written."
@@ -104,7 +111,7 @@ class LetterDesk:
         self._replaying = threading.Lock()
 
     def letter(self, place: Place, *, actor: Actor) -> Letter:
-        found = read_letter(self._kafka, place)
+        found = read_letter(self._engine, self._kafka, place)
         with transaction(self._engine) as connection:
             by = Author(actor.name, actor.role)
             PostgresAudit(connection).record("dead_letters.read", f"letter {place}", by=by, detail={})
@@ -116,7 +123,7 @@ class LetterDesk:
         if not self._replaying.acquire(blocking=False):
             raise Conflict("letters are being replayed already: try again when that is done")
         try:
-            planned = plan_replay(self._kafka, wanted, limit=limit, most=most)
+            planned = plan_replay(self._engine, self._kafka, wanted, limit=limit, most=most)
             written = 0
             if planned.places and not dry_run:
                 told = {"filter": wanted.told(), "limit": limit}

@@ -88,7 +88,7 @@ def ports_of(
         audit=PostgresAuditLog(engine),
         credentials=PostgresCredentials(engine),
         histories=StreamHistories.of(engine, settings),
-        letters=NewestLetters.of(settings.kafka),
+        letters=NewestLetters.of(engine, settings.kafka),
         letter_desk=LetterDesk(engine, settings.kafka),
         queue=ReviewDesk(engine, settings),
         preferences=PreferenceSets(engine, settings),

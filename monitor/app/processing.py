@@ -18,9 +18,11 @@ from monitor.observe.scoring import RewardModel
 from monitor.observe.step import ObserveRules
 from monitor.pipeline.backoff import Backoff
 from monitor.pipeline.batch import BatchBuilder
+from monitor.pipeline.own_replays import OwnReplays
 from monitor.pipeline.processor import BadRecordLimit, DeadLetters, Processor
 from monitor.pipeline.sweep import Sweep
 from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.replays import PostgresReplays
 from monitor.settings.root import Settings
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics
@@ -32,6 +34,7 @@ class MadeParts:
 
     store: PostgresCheckpoints
     dead_letters: DeadLetters
+    replays: PostgresReplays
     metrics: Metrics
     health: Health
 
@@ -62,7 +65,11 @@ def processor_of(
         builder=builder,
         store=store,
         dead_letters=made.dead_letters,
-        limit=BadRecordLimit(max_run=ingest.max_bad_run, max_ratio=ingest.max_bad_ratio),
+        limit=BadRecordLimit(
+            max_run=ingest.max_bad_run,
+            max_ratio=ingest.max_bad_ratio,
+            is_own_replay=OwnReplays(made.replays.written).claim,
+        ),
         metrics=made.metrics,
         health=made.health,
         backoff=Backoff(SystemRandom()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
 
@@ -15,8 +15,9 @@ from monitor.app.policy import PolicyMaterial
 from monitor.app.refusals import no_weights
 from monitor.app.rules import null_rule_of, verdicts_of
 from monitor.app.temperature import ScorerTemperatures
+from monitor.domain.job import Action
 from monitor.drift.rescore import RescoredBaselines
-from monitor.labels.agreement import AgreementReport
+from monitor.labels.agreement import AgreementReport, Panel
 from monitor.labels.pairs import PairRules
 from monitor.postgres.agreement import PostgresAgreement
 from monitor.postgres.baselines import PostgresBaselineTraces
@@ -63,13 +64,20 @@ class Agreements:
                 self._due = ended + max(KEPT_SECONDS, KEPT_RATIO * (ended - started))
             return self._known
 
-    def raters(self) -> RaterFacts:
-        """Return what may hold training."""
+    def raters(self, action: Action) -> RaterFacts:
+        """Return what may hold a run of *action*: who judged what it learns from."""
+        if action is Action.KTO:  # learns from users' thumbs, whatever annotators say
+            return RaterFacts()
         report = self.report()
-        line = report.current
-        if line is None:
-            return RaterFacts(report.criteria_version, turnover=report.turnover)
-        return RaterFacts(report.criteria_version, line.raw, line.kappa, report.turnover)
+        if action is Action.REFUSAL_REFRESH:
+            return replace(_facts_of(report.refusals), items="answers", labels="labels of refusals")
+        return _facts_of(Panel(report.criteria_version, report.current, report.turnover))
+
+
+def _facts_of(panel: Panel) -> RaterFacts:
+    line = panel.current
+    raw, kappa = (None, None) if line is None else (line.raw, line.kappa)
+    return RaterFacts(panel.criteria_version, raw, kappa, panel.turnover)
 
 
 @dataclass(frozen=True, slots=True)

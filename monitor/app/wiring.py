@@ -53,6 +53,7 @@ from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.leader import Leadership
 from monitor.postgres.migrate import require_current
 from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.replays import PostgresReplays
 from monitor.postgres.signal_troubles import PostgresSignalTroubles
 from monitor.postgres.views.overview import PostgresOverview
 from monitor.retraining.dispatcher import Step
@@ -235,7 +236,7 @@ class Daemon:
         rules = observe_rules_of(self.settings, selection, temperature, signals)
         embedder, reward_model = open_embedder(self.settings, self._scorer, self._shared_scorer, self._metrics)
         dead_letters = KafkaDeadLetters(kafka, withhold=ingest.redaction.dead_letters == "withhold")
-        made = MadeParts(store, dead_letters, self._metrics, self.health)
+        made = MadeParts(store, dead_letters, PostgresReplays(self._engine), self._metrics, self.health)
         processor = processor_of(self.settings, made, rules=rules, reward_model=reward_model, embedder=embedder)
         worker = Worker(
             lambda assignment: KafkaSource(kafka, [route.topic for route in routes_of(kafka)], assignment),

@@ -14,7 +14,7 @@ from monitor.cli.terminal import cell, say, show_json, show_table
 
 if TYPE_CHECKING:
     from monitor.labels.agreement import AgreementReport
-    from monitor.stats.agreement import Agreement, Share
+    from monitor.stats.agreement import Agreement, Share, Turnover
 
 
 def agreement(as_json: AsJson = False) -> None:
@@ -52,10 +52,17 @@ def _check_table(report: AgreementReport) -> Table:
 
 def _held_lines(report: AgreementReport) -> Iterator[str]:
     yield f"training looks at preferences by the criteria {report.criteria_version or 'of labels that state none'}"
-    turnover = report.turnover
+    yield from _turnover_lines(report.turnover, "preferences")
+    if report.refusals.current is not None:
+        version = report.refusals.criteria_version or "of labels that state none"
+        yield f"a refresh of the refusal model looks at labels of refusals by the criteria {version}"
+    yield from _turnover_lines(report.refusals.turnover, "labels of refusals")
+
+
+def _turnover_lines(turnover: Turnover | None, labels: str) -> Iterator[str]:
     if turnover is not None:
         yield (
-            f"of {turnover.labels} preferences of 30 days {turnover.joined:.0%} are by annotators who are new; of those"
+            f"of {turnover.labels} {labels} of 30 days {turnover.joined:.0%} are by annotators who are new; of those"
             f" of the 30 days before {turnover.left:.0%} by annotators who gave none since"
         )
 

@@ -24,6 +24,7 @@ HELD = {
     Flaw.WITHHELD: "hold nothing of their records (ingest.redaction)",
     Flaw.UNREADABLE: "are of records that the Kafka client could not take apart",
     Flaw.NOT_READ: "came from a topic that no setting reads",
+    Flaw.ERASED: "are of conversations or users that were erased",
     Flaw.REPLACED: "have a later letter of the same record in their place",
 }
 

@@ -7,9 +7,9 @@ import logging
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 from monitor.cli.database import open_database, operator
@@ -17,7 +17,9 @@ from monitor.cli.http import Api, open_api
 from monitor.cli.server import chosen
 from monitor.ingest.letter import Letter, LetterFilter, LetterRow, Place, Replay, place_of
 from monitor.settings.kafka import KafkaSettings
-from monitor.settings.load import load_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 MAX_REPLAYED = 1_000_000  # whose places are kept in memory
 ALL_ROWS = 1_000_000
@@ -37,17 +39,17 @@ class LetterDesk(Protocol):
 
 
 class TopicDesk:
-    """The topic itself, all of it."""
+    """The topic itself, all of it; the database knows whose letters are shown no more."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
-        self._kafka = kafka
+    def __init__(self, engine: Engine, kafka: KafkaSettings) -> None:
+        self._engine, self._kafka = engine, kafka
 
     def letters(self, wanted: LetterFilter, *, limit: int) -> FoundLetters:
-        from monitor.ingest.kafka_letters import KafkaLetters
+        from monitor.app.letters import open_letters
 
         reasons: Counter[str] = Counter()
         newest: list[tuple[tuple[int, int, int], LetterRow]] = []
-        with closing(KafkaLetters(self._kafka)) as letters:
+        with open_letters(self._engine, self._kafka) as letters:
             for letter in letters.read(wanted.since):
                 if wanted.admits(letter):
                     reasons[letter.reason] += 1
@@ -61,17 +63,16 @@ class TopicDesk:
     def letter(self, place: Place) -> Letter:
         from monitor.app.letters import read_letter
 
-        return read_letter(self._kafka, place)
+        return read_letter(self._engine, self._kafka, place)
 
     def replay(self, wanted: LetterFilter, *, limit: int | None, dry_run: bool) -> Replay:
         from monitor.app.letters import plan_replay, write_replay
 
-        planned = plan_replay(self._kafka, wanted, limit=limit, most=MAX_REPLAYED)
+        planned = plan_replay(self._engine, self._kafka, wanted, limit=limit, most=MAX_REPLAYED)
         if dry_run or not planned.places:
             return Replay(planned.records, planned.held, 0)
         told = {"filter": wanted.told(), "limit": limit}
-        with open_database() as (engine, _):
-            written = write_replay(engine, self._kafka, planned, told, actor=operator())
+        written = write_replay(self._engine, self._kafka, planned, told, actor=operator())
         return Replay(planned.records, planned.held, written)
 
 
@@ -125,7 +126,8 @@ def open_letters() -> Iterator[LetterDesk]:
             yield ServerDesk(api)
         return
     logging.getLogger("kafka").addHandler(logging.NullHandler())  # the error that comes out tells it all
-    yield TopicDesk(load_settings().kafka)
+    with open_database() as (engine, settings):
+        yield TopicDesk(engine, settings.kafka)
 
 
 def _told(wanted: LetterFilter) -> dict[str, str | None]:

@@ -17,6 +17,7 @@ from monitor.domain.stream import StreamKey
 from monitor.drift.baseline import Baseline
 from monitor.drift.curve import Band, band_of
 from monitor.drift.rollup import Bucket
+from monitor.drift.stored import HeldBaseline
 from monitor.signals.set import SignalSet
 from monitor.stats.quantile_sketch import codes_of, quantiles
 
@@ -55,7 +56,7 @@ class HistoryMark:
 
 @dataclass(frozen=True, slots=True)
 class HeldBand:
-    """What a baseline let expect of the stream for as long as it was the active one."""
+    """What a baseline let expect of the stream for as long as it was the active one, and held a law for it."""
 
     baseline_id: int
     since: datetime
@@ -108,12 +109,30 @@ def wilson(rate: float, count: int) -> tuple[float, float]:
     return max(middle - room, 0.0), min(middle + room, 1.0)
 
 
-def band_in(baseline: Baseline, stream: StreamKey) -> tuple[Band | None, str]:
-    """Return the band of *stream* in *baseline* and its unit; None and nothing where it holds no law for it."""
+@dataclass(frozen=True, slots=True)
+class KnownBand:
+    """What one baseline, as it is now, holds for one stream; no band and no unit where it holds no law for it."""
+
+    band: Band | None = None
+    unit: str = ""
+    place: int = 0  # of the log, from which the law holds; 0: from the baseline's beginning on
+
+
+def band_in(baseline: Baseline, stream: StreamKey) -> KnownBand:
+    """Return what *baseline* holds for *stream*."""
     law = baseline.get(stream.signal, stream.scorer_version)
     if law is None:
-        return None, ""
-    return (band_of(law, stream) if law.followed(stream.cohort, stream.policy_model) else None), law.unit
+        return KnownBand()
+    band = band_of(law, stream) if law.followed(stream.cohort, stream.policy_model) else None
+    return KnownBand(band, law.unit, law.since)
+
+
+def held_band(held: HeldBaseline, known: KnownBand, added: datetime | None) -> HeldBand | None:
+    """Return the stretch in which *known* held; *added* is when the law was, None for with all others or long ago."""
+    since = held.since if added is None else max(held.since, added)
+    if known.band is None or (held.until is not None and since >= held.until):
+        return None
+    return HeldBand(held.baseline_id, since, held.until, known.band)
 
 
 def about(signals: SignalSet, name: str) -> tuple[str, str]:

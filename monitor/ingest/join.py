@@ -14,8 +14,9 @@ from monitor.domain.trace import Trace
 from monitor.errors import InvalidTrace
 from monitor.ingest.decode import DecodeLimits, check_trace, count_output_tokens
 from monitor.ingest.join_call import Call, Held, assemble, order_parts
+from monitor.ingest.join_twice import merge_calls
 from monitor.ingest.outcome import SkipReason
-from monitor.ingest.part import PartKind
+from monitor.ingest.part import Part, PartKind
 from monitor.ingest.record import Position
 from monitor.telemetry.intake import Missing
 
@@ -116,6 +117,33 @@ class _Request:
             if part.kind is PartKind.CALL and self._parents.get(part.span) is None:
                 self._parents[part.span] = part.parent
 
+    def _take_strays(self) -> None:
+        """Give answers that name a span around their call to the call itself, where only one can be meant.
+
+        That is the one call right below the span that was going on then and has no answer.
+        """
+        strays = [
+            item
+            for span, items in self._contents.items()
+            if span in self._contexts and span not in self._calls
+            for item in items
+            if item.part.response is not None or item.part.tool_calls
+        ]
+        for item in strays:
+            part = item.part
+            found = [span for span in self._calls if self._parents[span] == part.span and self._lacks(span, part)]
+            if len(found) == 1:
+                self._contents[part.span].remove(item)
+                self._contents.setdefault(found[0], []).append(item)
+        self._contents = {span: items for span, items in self._contents.items() if items}
+
+    def _lacks(self, span: str, answer: Part) -> bool:
+        """Say whether the call of *span* was going on when *answer* was told, and has none."""
+        own = [item.part for item in (*self._calls[span], *self._contents.get(span, ()))]
+        answered = any(part.response is not None or part.tool_calls or part.error is not None for part in own)
+        during = any((part.start_ns or 0) <= (answer.end_ns or 0) <= (part.end_ns or 0) for part in own)
+        return during and not answered and f"{self._trace}-{span}" not in self._known
+
     def settle(self, rules: JoinRules, patience: float, now: datetime) -> None:
         """Decide on every part."""
         joined, waiting = self._joined, []
@@ -151,6 +179,7 @@ class _Request:
 
     def _gather(self) -> list[Call]:
         """Return the calls that are not stored yet; of spans that are one call, the outermost names it."""
+        self._take_strays()
         spans: dict[str, list[str]] = {}  # of calls whose span is in hand, by their outermost one
         chains = {}
         for span in (*self._calls, *(span for span in self._contents if span not in self._calls)):
@@ -175,7 +204,7 @@ class _Request:
             contexts = [self._contexts[span] for span in chain.above if span in self._contexts]
             links = {link for span in own for link in chains[span].above}
             found.append(Call(outer, own, parts, links, bool(chain.above), chain.is_whole, contexts))
-        return _same_answers(found) if len(found) > 1 else found
+        return merge_calls(found) if len(found) > 1 else found
 
     def _chain(self, span: str) -> _Chain:
         above: dict[str, None] = {}
@@ -248,20 +277,3 @@ class _Request:
 
 def _arrival(item: Held) -> tuple[bool, float, Position]:
     return item.fragment_id is None, -item.age_seconds, item.position
-
-
-def _same_answers(calls: list[Call]) -> list[Call]:
-    """Make one of calls whose spans tell the same answer's id at overlapping times."""
-    calls.sort(key=lambda call: (not call.has_span, call.start_ns, -call.end_ns, call.span))
-    merged: list[Call] = []
-    by_answer: dict[str, Call] = {}
-    for call in calls:
-        outer = next((by_answer[name] for name in call.answers if name in by_answer), None)
-        if outer is not None and call.start_ns <= outer.end_ns:
-            outer.swallow(call)
-        else:
-            outer = call
-            merged.append(call)
-        for name in call.answers:
-            by_answer.setdefault(name, outer)
-    return merged

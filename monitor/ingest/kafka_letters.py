@@ -13,6 +13,7 @@ from kafka.structs import TopicPartition as KafkaPartition
 
 from monitor.errors import NotFound, Unavailable
 from monitor.ingest.dead_letter import FLUSH_SECONDS, MAX_REQUEST_BYTES
+from monitor.ingest.erased import Erased, hide_erased
 from monitor.ingest.kafka import FETCH_OPTIONS, REQUEST_SECONDS
 from monitor.ingest.kafka_client import client_options, connect
 from monitor.ingest.letter import Letter, Place, letter_of
@@ -28,8 +29,12 @@ MAX_UNFLUSHED_BYTES = 32 * 1024 * 1024
 class KafkaLetters:
     """The letters that were there when it was opened; later ones are not seen."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        """Connect; raise `NotFound` where the topic is not there, `Unavailable` where no broker answers."""
+    def __init__(self, settings: KafkaSettings, erased: Erased) -> None:
+        """Connect; raise `NotFound` where the topic is not there, `Unavailable` where no broker answers.
+
+        Letters of whoever is *erased* come without what they held.
+        """
+        self._erased = erased
         self.topic = settings.dead_letter_topic
         self.foreign = 0  # records that were passed over, since they are no letters
         options = client_options(settings) | dict(FETCH_OPTIONS)
@@ -119,13 +124,15 @@ class KafkaLetters:
             if letter is None:
                 self.foreign += 1
             else:
-                yield letter
+                yield hide_erased(letter, self._erased)
 
 
 class KafkaReplay:
     """Writes letters' records back to the topics that they came from."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, token: str) -> None:
+        """*token* shows whoever reads the records that they are this replay's."""
+        self._token = token
         options = client_options(settings) | {
             "acks": "all",
             "enable_idempotence": False,  # a record twice is recognised by its trace's id
@@ -163,7 +170,7 @@ class KafkaReplay:
             letter.source.topic,
             letter.value,
             letter.key,
-            headers=letter.replayed_headers,
+            headers=letter.replayed_headers(self._token),
             partition=letter.source.partition if letter.source.partition in there else None,
             timestamp_ms=letter.source_ms,
         )

@@ -16,7 +16,8 @@ REASON, DETAIL, TOPIC, PARTITION, OFFSET = "reason", "detail", "source_topic", "
 TIMESTAMP, TRUNCATED, WITHHELD, UNREADABLE = "source_timestamp", "truncated_from", "withheld", "unreadable"
 TOLD = frozenset({REASON, DETAIL, TOPIC, PARTITION, OFFSET, TIMESTAMP, TRUNCATED, WITHHELD})
 # What a record says that was written from a letter. A letter of it says so too, since it keeps the record's headers.
-ATTEMPT, FIRST = "rlhf-monitor-replay-attempt", "rlhf-monitor-replay-of"
+ATTEMPT, FIRST, TOKEN = "rlhf-monitor-replay-attempt", "rlhf-monitor-replay-of", "rlhf-monitor-replay-token"
+MAX_TOKEN_BYTES = 64
 MAX_ATTEMPTS = 1_000_000  # a header may say anything
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -30,6 +31,7 @@ class Flaw(StrEnum):
     WITHHELD = "withheld"  # `ingest.redaction` kept its contents back
     UNREADABLE = "unreadable"  # the client could not take the record apart, so its bytes are not there
     NOT_READ = "not_read"  # no setting reads its topic any more, so nobody would read the replay
+    ERASED = "erased"  # it names a conversation or a user that was erased after its record came
     REPLACED = "replaced"  # a later letter stands for the same record: it was replayed, and was bad again
 
 
@@ -68,11 +70,11 @@ class Letter:
     def sort_key(self) -> LetterKey:
         return self.written_ms, self.place.partition, self.place.offset
 
-    @property
-    def replayed_headers(self) -> list[tuple[str, bytes]]:
-        """The record's own, and that this is a replay."""
-        own = [(name, value) for name, value in self.headers if name not in {ATTEMPT, FIRST}]
-        return [*own, (ATTEMPT, str(self.attempts + 1).encode()), (FIRST, str(self.first).encode())]
+    def replayed_headers(self, token: str) -> list[tuple[str, bytes]]:
+        """Return the record's own, and that this is a replay, which *token* proves."""
+        told = {ATTEMPT: str(self.attempts + 1), FIRST: str(self.first), TOKEN: token}
+        own = [(name, value) for name, value in self.headers if name not in told]
+        return [*own, *((name, text.encode()) for name, text in told.items())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +229,10 @@ def replay_of(headers: Headers, source: Place) -> tuple[int, Place]:
     return attempts, first
 
 
-def is_replay(record: Record) -> bool:
-    return any(name == ATTEMPT for name, _ in record.headers)
+def replay_token(record: Record) -> str | None:
+    """Return by what *record* claims to be a replay's; None where it claims nothing that could be true."""
+    found = dict(record.headers).get(TOKEN) or b""
+    return found.decode() if found.isascii() and 0 < len(found) <= MAX_TOKEN_BYTES else None
 
 
 def place_of(text: str) -> Place:

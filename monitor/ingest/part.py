@@ -39,6 +39,7 @@ class Part(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     tool_calls: int = 0
     truncated: bool = False
     error: str | None = None
+    scope: str | None = None  # of CALL: who wrote the span
     response_id: str | None = None  # the server's name of the answer: the same in every span of one call
     first_token_seconds: float | None = None
     cached_input_tokens: int | None = None

@@ -11,7 +11,7 @@ from itertools import groupby
 
 import numpy as np
 
-from monitor.domain.label import PREFERENCE
+from monitor.domain.label import PREFERENCE, REFUSAL
 from monitor.stats.agreement import (
     Agreement,
     Integers,
@@ -85,12 +85,22 @@ class AnnotatorCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class Panel:
+    """Who judges one kind of label now: what a run would learn from."""
+
+    criteria_version: str | None  # that they judge by now
+    current: AgreementLine | None  # under these criteria
+    turnover: Turnover | None
+
+
+@dataclass(frozen=True, slots=True)
 class AgreementReport:
     lines: tuple[AgreementLine, ...]
     checks: tuple[AnnotatorCheck, ...]  # everybody first
     criteria_version: str | None  # that preferences are judged by now
     current: AgreementLine | None  # preferences under these criteria: what a run would learn from
     turnover: Turnover | None  # of those who judge preferences
+    refusals: Panel = Panel(None, None, None)
 
 
 def report_agreement(
@@ -101,20 +111,28 @@ def report_agreement(
     by_kind: defaultdict[str, list[Rating]] = defaultdict(list)
     for rating in standing:
         by_kind[rating.kind].append(rating)
-    preferences = by_kind.get(PREFERENCE, [])
-    version = criteria_version
-    if version is None and preferences:
-        version = max(preferences, key=lambda one: (one.timestamp, one.order)).criteria_version
-    current = [one for one in preferences if one.criteria_version == version]
-    ages = [max((now - one.timestamp).total_seconds() / DAY_SECONDS, 0.0) for one in preferences]
+    panels = [_panel(kind, by_kind.get(kind, []), criteria_version, now) for kind in (PREFERENCE, REFUSAL)]
     by_annotator = groupby(sorted(checked, key=lambda one: one.annotator_id), key=lambda one: one.annotator_id)
     checks = [_check(name, list(some)) for name, some in by_annotator]
     return AgreementReport(
         lines=tuple(line for kind in sorted(by_kind) for line in _lines_of(kind, by_kind[kind])),
         checks=(_check("", checked), *checks) if checked else (),
-        criteria_version=version,
-        current=_line(PREFERENCE, (By.CRITERIA, version or ""), current) if current else None,
-        turnover=turnover(_codes([one.annotator_id for one in preferences]), np.asarray(ages, dtype=np.float64)),
+        criteria_version=panels[0].criteria_version,
+        current=panels[0].current,
+        turnover=panels[0].turnover,
+        refusals=panels[1],
+    )
+
+
+def _panel(kind: str, ratings: Sequence[Rating], version: str | None, now: datetime) -> Panel:
+    if version is None and ratings:
+        version = max(ratings, key=lambda one: (one.timestamp, one.order)).criteria_version
+    current = [one for one in ratings if one.criteria_version == version]
+    ages = [max((now - one.timestamp).total_seconds() / DAY_SECONDS, 0.0) for one in ratings]
+    return Panel(
+        version,
+        _line(kind, (By.CRITERIA, version or ""), current) if current else None,
+        turnover(_codes([one.annotator_id for one in ratings]), np.asarray(ages, dtype=np.float64)),
     )
 
 

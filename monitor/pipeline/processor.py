@@ -14,7 +14,6 @@ import structlog
 
 from monitor.domain.label import LabelOutcome
 from monitor.errors import Fenced, InvalidTrace, TooManyBadRecords, Unavailable
-from monitor.ingest.letter import is_replay
 from monitor.ingest.outcome import Carries
 from monitor.ingest.record import Record, TopicPartition
 from monitor.ingest.route import Rejected, RoutedBatch, Router
@@ -87,7 +86,8 @@ class BadRecordLimit:
     it again; the share is taken over what this process has read.
     """
 
-    def __init__(self, *, max_run: int, max_ratio: float) -> None:
+    def __init__(self, *, max_run: int, max_ratio: float, is_own_replay: Callable[[Record], bool]) -> None:
+        self._is_own_replay = is_own_replay
         self._max_run = max_run
         self._max_ratio = max_ratio
         self._recent: deque[bool] = deque(maxlen=BAD_RATIO_WINDOW)
@@ -96,10 +96,10 @@ class BadRecordLimit:
     def add(self, record: Record, run: int, *, bad: bool) -> int:
         """Take one record after *run* invalid ones in a row; return the run with it.
 
-        Raises `TooManyBadRecords` past either limit. A replayed letter that is bad again
-        is no sign of a topic that holds something else, so it counts for neither.
+        Raises `TooManyBadRecords` past either limit. A letter that we replayed and that is
+        bad again is no sign of a topic that holds something else, so it counts for neither.
         """
-        if bad and is_replay(record):
+        if bad and self._is_own_replay(record):
             return run
         if len(self._recent) == BAD_RATIO_WINDOW:
             self._bad -= self._recent[0]

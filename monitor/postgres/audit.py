@@ -19,10 +19,16 @@ class PostgresAudit:
         self._connection = connection
 
     def record(self, action: str, subject: str, *, by: Author, detail: Mapping[str, object]) -> None:
+        self.keep(action, subject, by=by, detail=detail)
+
+    def keep(self, action: str, subject: str, *, by: Author, detail: Mapping[str, object]) -> int:
+        """Record it, and return the row's number."""
         short = {name: item[:MAX_TEXT_CHARACTERS] if isinstance(item, str) else item for name, item in detail.items()}
         entry = {"actor": by.name, "role": by.role, "action": action, "subject": subject, "detail": document(short)}
-        self._connection.execute(insert(schema.audit).values(entry))
+        kept = insert(schema.audit).values(entry).returning(schema.audit.c.audit_id)
+        number: int = self._connection.execute(kept).scalar_one()
         note_made(self._connection)
+        return number
 
 
 def audit_freeze(connection: Connection, baseline_id: int, *, by: str, role: str | None, note: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 from sqlalchemy import Connection, Engine, RowMapping, text
@@ -72,6 +73,7 @@ _LIST = text(
     "select erasure_id, at, actor, kind, sha256, deleted from erasure"
     " where cast(:before as bigint) is null or erasure_id < :before order by erasure_id desc limit :limit"
 )
+_NAMES = text("select sha256, max(at) as at from erasure group by sha256")
 _LIVE = text("select job_id from job where state = any(:held) or handle is not null")
 
 
@@ -125,6 +127,11 @@ class PostgresErasures:
                 Erasure(SubjectKind(row.kind), row.sha256, row.actor, dict(row.deleted), row.erasure_id, row.at)
                 for row in connection.execute(_LIST, {"limit": limit, "before": before})
             ]
+
+    def erased(self) -> Mapping[str, datetime]:
+        """Return when each name was erased last, by its SHA-256: the name itself is kept nowhere."""
+        with transaction(self._engine) as connection:
+            return {row.sha256: row.at for row in connection.execute(_NAMES)}
 
 
 def _rows(connection: Connection, subject: ErasureSubject) -> Iterator[RowMapping]:

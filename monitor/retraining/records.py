@@ -190,6 +190,8 @@ class RaterFacts:
     raw: Agreement | None = None
     kappa: Agreement | None = None
     turnover: Turnover | None = None
+    items: str = "pairs"  # that they judged
+    labels: str = "preferences"
 
 
 @dataclass(frozen=True, slots=True)

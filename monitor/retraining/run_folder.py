@@ -22,12 +22,13 @@ from monitor.runs.refusal import REFUSAL
 from monitor.runs.result import RESULT_FILE, Failure, RewardResult, RunResult, read_result
 from monitor.runs.spec import SPEC_FILE, RunSpec, read_spec, write_spec
 from monitor.settings.retrain import RetrainSettings
+from monitor.signals.refusal.weights import SHIPPED
 
 PREFERENCES_FILE = "preferences.jsonl"
 CARD_FILE = "preferences-card.json"
 RESCORE_FILE = "rescore.jsonl"
 REFUSALS_FILE = "refusals.jsonl"
-OUTPUT_FOLDER = "output"
+OUTPUT_FOLDER, BASE_FOLDER = "output", "base"
 INPUTS_FOLDER, CHECKPOINTS_FOLDER = "inputs", "checkpoints"  # of a job: they outlive its attempts
 
 
@@ -99,7 +100,7 @@ class RunFolders:
         champion = self._registry.champion(role)
         spec = replace(
             self._given(job_id, action, champion),
-            base_model=_base_model(role, self._settings, champion),
+            base_model=_base_model(role, self._settings, champion, folder=folder),
             rescore=self._baseline.export(folder / RESCORE_FILE) if role == RewardResult.role else None,
             recipe=_defaults_of(action, self._settings) | read_recipe(*_recipe_of(action, self._settings)),
             output=str(folder / OUTPUT_FOLDER),
@@ -243,7 +244,7 @@ def _verify_path(folder: Path, path: str) -> None:
         raise InvalidInput(f"the run reports {path!r}; wanted something that exists in its own folder")
 
 
-def _base_model(role: str, settings: RetrainSettings, champion: Artifact | None) -> str:
+def _base_model(role: str, settings: RetrainSettings, champion: Artifact | None, *, folder: Path) -> str:
     """A reward champion's first member stands for its backbone: the members differ only by what they were tuned on."""
     if role == POLICY:
         if champion is None:
@@ -252,9 +253,18 @@ def _base_model(role: str, settings: RetrainSettings, champion: Artifact | None)
     if role == REFUSAL:
         if champion is None:
             raise InvalidInput("no weights to correct: wanted signals.refusal.model = learned, or a file of weights")
-        return champion.path
+        return _carried(champion, folder / BASE_FOLDER)
     if settings.base_model is not None:
         return str(settings.base_model.resolve())
     if champion is None:
         raise InvalidInput("no base model: wanted retrain.base_model, or a champion whose member can be tuned on")
     return str(backbone_of(Path(champion.path)))
+
+
+def _carried(weights: Artifact, target: Path) -> str:
+    """Copy *weights* to *target*: they may lie in an installation, and those of other hosts lie elsewhere."""
+    for folder in (Path(weights.path), SHIPPED.parent):
+        if folder.is_dir() and artifact_sha256(folder) == weights.sha256:
+            shutil.copytree(folder, target)
+            return str(target)
+    raise InvalidInput(f"the weights {weights.version} are neither at {weights.path} nor those of this release")

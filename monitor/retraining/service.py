@@ -26,8 +26,6 @@ from monitor.runs.refusal import REFUSAL
 from monitor.runs.result import RewardResult
 from monitor.settings.retrain import RetrainSettings
 
-_NOT_BY_PAIRS = frozenset({Action.KTO, Action.REFUSAL_REFRESH})  # so agreement on preferences does not hold them
-
 
 class JobService:
     """Commands and reads; every command checks the job's state under its lock and is audited."""
@@ -37,7 +35,7 @@ class JobService:
         begin: Transactions,
         releases: Releases,
         settings: RetrainSettings = RetrainSettings(),
-        raters: Callable[[], RaterFacts] = RaterFacts,
+        raters: Callable[[Action], RaterFacts] = lambda _: RaterFacts(),
         *,
         verdicts: Verdicts = NO_VERDICTS,
         no_weights: str | None = None,
@@ -80,8 +78,7 @@ class JobService:
 
         Quiet hours, cooldown and back-off are for what starts by itself: here somebody has decided.
         """
-        raters = RaterFacts() if action in _NOT_BY_PAIRS else self._raters()
-        return hold_raters(raters, self._settings.raters) or hold_budget(
+        return hold_raters(self._raters(action), self._settings.raters) or hold_budget(
             self._settings.budget, self.trigger_facts(action).runs, datetime.now(UTC)
         )
 
@@ -160,13 +157,13 @@ class JobService:
     def learning_facts(self, action: Action) -> LearningFacts:
         with self._begin() as work:
             taken = work.registry.pairs_taken_at(ACTIONS[action].result.role) if action in ACTIONS else None
-            if action is Action.KTO:  # learns from users' thumbs, whatever annotators make of pairs
-                return LearningFacts(work.preferences.count_thumbs_since(taken), RaterFacts(), "answers with a thumb")
-            if action is Action.REFUSAL_REFRESH:
-                judged = work.preferences.count_refusals_since(taken)
-                return LearningFacts(judged, RaterFacts(), "answers judged for refusals")
-            pairs = work.preferences.count_since(taken)
-        return LearningFacts(pairs, self._raters())
+            if action is Action.KTO:
+                new, what = work.preferences.count_thumbs_since(taken), "answers with a thumb"
+            elif action is Action.REFUSAL_REFRESH:
+                new, what = work.preferences.count_refusals_since(taken), "answers judged for refusals"
+            else:
+                new, what = work.preferences.count_since(taken), "preference pairs"
+        return LearningFacts(new, self._raters(action), what)
 
     def calendar_since(self, action: Action, cron: str) -> datetime | None:
         with self._begin() as work:

@@ -69,11 +69,13 @@ def hold_raters(raters: RaterFacts, wanted: RaterSettings) -> Hold | None:
         ("raw agreement", raters.raw, wanted.min_raw),
     ):
         if found is not None and found.items >= wanted.min_items and found.value < least:
-            told = f"{name} {found.value:.2f} [{found.lower:.2f}, {found.upper:.2f}] on {found.items} pairs{version}"
-            return Hold("low_agreement", f"{told}; wanted {least:g}: do the annotators read the criteria alike?")
+            told = f"{name} {found.value:.2f} [{found.lower:.2f}, {found.upper:.2f}] on {found.items} {raters.items}"
+            return Hold(
+                "low_agreement", f"{told}{version}; wanted {least:g}: do the annotators read the criteria alike?"
+            )
     turnover = raters.turnover
     if turnover is not None and turnover.labels >= wanted.min_items and turnover.value > wanted.max_turnover:
-        told = f"{turnover.joined:.0%} of {turnover.labels} preferences of 30 days by annotators who are new"
+        told = f"{turnover.joined:.0%} of {turnover.labels} {raters.labels} of 30 days by annotators who are new"
         left = f"{turnover.left:.0%} of those of the 30 days before by annotators who gave none since"
         return Hold("rater_turnover", f"{told}, {left}; wanted {wanted.max_turnover:.0%} at most")
     return None

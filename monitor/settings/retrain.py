@@ -92,13 +92,15 @@ class PairSettings(Part):
 class RaterSettings(Part):
     """What holds training: people who do not agree on what they judge, or who were others a month ago."""
 
-    min_kappa: float = Field(0.6, ge=-1, le=1, description="least Cohen's kappa of preferences by the criteria of now")
+    min_kappa: float = Field(
+        0.6, ge=-1, le=1, description="least Cohen's kappa of what a run learns from, by criteria of now"
+    )
     min_raw: float = Field(0.7, ge=0, le=1, description="least raw agreement of the same")
     min_items: int = Field(
         50, ge=2, description="fewer that several annotators judged, or fewer labels in 30 days, hold nothing"
     )
     max_turnover: float = Field(
-        0.3, ge=0, le=1, description="share of the preferences of 30 days by other annotators than before, or since"
+        0.3, ge=0, le=1, description="share of the labels of 30 days by other annotators than before, or since"
     )
 
 

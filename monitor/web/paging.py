@@ -116,5 +116,5 @@ def _unpack(request: Request, cursor: str, key: Any) -> Any:
 
 
 def _listing(request: Request) -> str:
-    path: str = request.scope["route"].path
+    path: str = request.scope["path"]  # not its route's: each alarm has answers of its own
     return path

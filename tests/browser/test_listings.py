@@ -48,8 +48,18 @@ def test_the_bar_leads_to_the_jobs_with_live_progress_and_the_gate_s_report(
     expect(page.locator("#job-1").get_by_role("link", name="Report of the verdict")).to_have_attribute(
         "href", "/api/v1/jobs/1/report"
     )
-    page.goto(f"{address}/jobs#job-1")
+    for number in (1, 2):  # followed on the page itself
+        fold = page.locator(f"#job-{number} details")
+        expect(fold).not_to_have_attribute("open", "")
+        page.evaluate(f"location.hash = 'job-{number}'")
+        expect(fold).to_have_attribute("open", "")
     expect(page.locator("#job-1 .checks")).to_contain_text("0.14 against 0.05")
+
+
+@pytest.mark.parametrize("path", ["/jobs#job-1", "/baselines#baseline-1"])
+def test_a_link_to_a_card_opens_it(page: Page, address: str, path: str) -> None:
+    page.goto(f"{address}{path}")
+    expect(page.locator(f"#{path.partition('#')[2]} details")).to_have_attribute("open", "")
 
 
 def test_a_model_s_lineage_leads_to_the_champion_it_was_judged_against(page: Page, address: str) -> None:

@@ -22,6 +22,7 @@ from monitor.labels.agreement import AgreementLine, AgreementReport, By
 from monitor.postgres import schema
 from monitor.postgres.agreement import PostgresAgreement
 from monitor.postgres.preferences import PostgresPreferences
+from monitor.retraining.records import RaterFacts
 from monitor.settings.root import Settings
 from monitor.telemetry.health import Health
 from monitor.telemetry.labels import LabelMetrics
@@ -124,6 +125,22 @@ def test_a_start_by_hand_is_held_by_what_holds_a_rule_unless_it_is_forced(doubtf
 
     forced = service.start_job(Action.REWARD_REFRESH, "by hand", actor=OPERATOR, force=True)
     assert forced.state is JobState.QUEUED
+
+
+def test_annotators_who_do_not_agree_on_refusals_hold_the_refresh_of_the_refusal_model_alone(
+    engine: Engine, settings: Settings
+) -> None:
+    ada = judged("ada", lambda number: float(number % 2), kind="refusal")
+    bo = judged("bo", lambda number: float(number % 3 == 0), kind="refusal")
+    store_labels(engine, *ada, *bo)
+    service = job_service_of(engine, settings)
+    held = service.learning_facts(Action.REFUSAL_REFRESH).raters
+    assert held.kappa is not None
+    assert held.kappa.items == JUDGED
+    with pytest.raises(Conflict, match=r"low_agreement: kappa .* on 60 answers by criteria 2; wanted 0\.6"):
+        service.start_job(Action.REFUSAL_REFRESH, "by hand", actor=OPERATOR)
+    assert service.learning_facts(Action.KTO).raters == RaterFacts()
+    assert service.start_job(Action.REWARD_REFRESH, "by hand", actor=OPERATOR).state is JobState.QUEUED
 
 
 def test_a_month_of_other_annotators_holds_where_they_agree(engine: Engine, settings: Settings) -> None:

@@ -16,16 +16,20 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.structs import TopicPartition
 
+from monitor.app.erasure import Erasing
 from monitor.app.letters import NewestLetters
 from monitor.app.ports import ports_of
+from monitor.domain.erasure import ErasureSubject, SubjectKind
+from monitor.domain.order import Actor, Role
 from monitor.ingest.decode import DecodeLimits
 from monitor.ingest.formats.native import FORMAT as NATIVE
 from monitor.ingest.kafka_letters import KafkaLetters
-from monitor.ingest.letter import ATTEMPT, FIRST, LetterFilter
+from monitor.ingest.letter import ATTEMPT, FIRST, TOKEN, LetterFilter
 from monitor.ingest.outcome import Carries, Format, Outcome
 from monitor.ingest.record import Record
 from monitor.ingest.route import FORMATS
 from monitor.postgres.engine import create_engine_for
+from monitor.postgres.replays import PostgresReplays
 from monitor.settings.root import Settings
 from tests.commands import Done, Run
 from tests.otlp_site import OtlpSite, scripted_answers, spans_of
@@ -129,15 +133,26 @@ def test_a_letter_that_is_good_now_counts_once_however_often_it_is_replayed(site
     assert (done.code, done.out) == (0, f"3 records are written: 3 to {site.traces}\n")
     first, again = records(site, site.traces, 1)[0], records(site, site.traces, 1)[5]
     assert (again.key, again.value, again.timestamp) == (first.key, first.value, first.timestamp)
-    assert list(again.headers) == [*first.headers, (ATTEMPT, b"1"), (FIRST, f"{site.traces}:1:0".encode())]
+    *told, (name, token) = again.headers
+    assert told == [*first.headers, (ATTEMPT, b"1"), (FIRST, f"{site.traces}:1:0".encode())]
+    assert name == TOKEN
     with running(settings_of(site)):
         wait_for(lambda: site.count("trace") == 4, "the traces")
         assert letters("replay", "--reason", "response_too_long", "--yes").code == 0
         wait_for(lambda: duplicates(site) == 3, "the second replay")
     assert (site.count("trace"), set_aside(site)) == (4, 4)
     audited = site.query("select actor <> '', action, subject, detail from audit where action like 'dead%'")
-    detail = {"records": {site.traces: 3}, "filter": {"reason": "response_too_long"}, "limit": None}
-    assert audited == [(True, "dead_letters.replay", site.dead_letters, detail)] * 2
+    for _, action, subject, detail in audited:
+        assert (action, subject, len(detail.pop("key_sha256"))) == ("dead_letters.replay", site.dead_letters, 64)
+        assert detail == {"records": {site.traces: 3}, "filter": {"reason": "response_too_long"}, "limit": None}
+    assert [known for known, *_ in audited] == [True, True]
+    engine = create_engine_for(site.postgres_url)
+    number, _, secret = token.decode().partition("-")
+    replays = PostgresReplays(engine)
+    assert replays.written(token.decode()) == {site.traces: 3}
+    for forged in ("", "7", f"{number}-", f"{number}-{secret[:-1]}", f"{int(number) + 1}-{secret}", f"x-{secret}"):
+        assert replays.written(forged) == {}
+    engine.dispose()
 
 
 def test_a_letter_that_is_still_bad_becomes_one_again_with_its_attempts_and_stops_no_worker(
@@ -202,9 +217,11 @@ def test_the_page_s_letters_are_the_newest_records_of_each_partition(site: Site,
         site.send([b"{", b"[", b"}"], partition=0)
         site.send([b"\xff"], partition=1)
         wait_for(lambda: set_aside(site) == 4, "four letters")
-    shown = NewestLetters.of(settings_of(site).kafka).letters(LetterFilter())
+    engine = create_engine_for(site.postgres_url)
+    shown = NewestLetters.of(engine, settings_of(site).kafka).letters(LetterFilter())
+    engine.dispose()
     assert {row.letter for _, row in shown} == {row["letter"] for row in letters.listed()}
-    with closing(KafkaLetters(settings_of(site).kafka)) as topic:
+    with closing(KafkaLetters(settings_of(site).kafka, {})) as topic:
         newest = {letter.place.partition: letter.place.offset for letter in topic.newest(1)}
     ends: dict[int, int] = {}
     for (_, partition, offset), _ in shown:
@@ -293,6 +310,36 @@ def test_over_http_letters_are_what_they_are_on_the_topic_and_who_read_or_replay
     assert kept[3:] == [("dead_letters.replay", "operator", {site.traces: 1})]
     with running(settings_of(site)):
         wait_for(lambda: site.count("trace") == 1, "the trace")
+
+
+def test_letters_of_whoever_was_erased_show_nothing_of_their_records_and_are_not_replayed(
+    site: Site, letters: Letters
+) -> None:
+    engine = create_engine_for(site.postgres_url)
+    subject = ErasureSubject(SubjectKind.USER, "u-7")
+    with running(settings_of(site, max_response_characters=100)):
+        mine, other = line(trace(1), response=LONG, user_id="u-7"), line(trace(2), response=LONG, user_id="u-8")
+        site.send([mine, other, b'{"user_id": "u-7", "response": "cut of'])
+        wait_for(lambda: set_aside(site) == 3, "three letters")
+        Erasing.of(engine, settings_of(site).retrain).erase(subject, actor=Actor("ada", Role.OPERATOR))
+        site.send([mine])
+        wait_for(lambda: set_aside(site) == 4, "a letter of what came later")
+    rows = letters.listed()
+    assert [row["cannot_be_replayed"] for row in rows].count("erased") == 2
+    hidden = [row for row in rows if row["cannot_be_replayed"] == "erased"]
+    for row in hidden:
+        shown = letters("show", row["letter"])
+        assert (row["bytes"], row["detail"]) == (0, "")
+        assert ("cannot be replayed: erased" in shown.out, "u-7" in shown.out, "cut of" in shown.out) == (
+            True,
+            False,
+            False,
+        )
+        assert letters("replay", row["letter"], "--yes").code == 1
+    done = letters("replay", "--yes")
+    assert f"2 records are written: 2 to {site.traces}" in done.out
+    assert "held back: 2 letters that are of conversations or users that were erased" in done.out
+    engine.dispose()
 
 
 def test_what_is_forged_or_no_letter_at_all_reaches_no_other_topic(site: Site, letters: Letters) -> None:

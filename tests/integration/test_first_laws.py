@@ -9,22 +9,28 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
+from monitor.app.history import StreamHistories
 from monitor.app.signals import signals_of
 from monitor.cli.explanation import law_lines
 from monitor.domain.alarm import Severity
 from monitor.domain.cohort import ALL
+from monitor.domain.history import HistoryRange
+from monitor.domain.stream import StreamKey
 from monitor.domain.trace import Trace
 from monitor.drift.baseline import LEAST_JUDGED, SignalBaseline
 from monitor.drift.controller import Controller, ControllerRules
 from monitor.drift.first import LOOK_SECONDS, FirstLaws
+from monitor.drift.rollup import roll_up
 from monitor.drift.summary import summarise
 from monitor.drift.versions import VersionLaws
 from monitor.ingest.offset import StoredOffset
 from monitor.observe.gather import gather
 from monitor.postgres.alarms import PostgresAlarms
 from monitor.postgres.checkpoints import PostgresCheckpoints
+from monitor.postgres.rollups import PostgresRollups
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.versions import PostgresFirstTraces, PostgresVersions
+from monitor.postgres.views.history import PostgresHistory
 from monitor.settings.root import Settings
 from monitor.signals.set import DEFAULT, SignalSet
 from tests.traces import checkpoint, scored, trace
@@ -148,6 +154,25 @@ def test_a_signal_that_was_switched_on_is_followed_from_the_end_of_its_first_tra
     assert "cost came after the window: its law is of its own first values, up to place 1500" in list(
         law_lines(told.values(), ())
     )
+
+
+def test_the_band_of_a_law_that_came_later_is_drawn_from_when_it_came(site: Site, switched_on: SignalSet) -> None:
+    site.lead(switched_on)
+    site.write(traffic(900, 1200))
+    store, told = PostgresRollups(site.engine, days=0), StreamHistories(site.engine, switched_on)
+    while (unread := store.unread(max_places=20_000)) is not None:
+        store.save(unread, roll_up(unread.seen, since=unread.since))
+    begun = {}
+    for signal in ("user_score", "refusal"):
+        law = site.law(signal)
+        assert law is not None
+        number = PostgresHistory(site.engine).number_of(StreamKey(signal, ALL, "phi-2", law.scorer_version))
+        assert number is not None
+        found = told.history(number, HistoryRange.WEEK, until=trace(2100).timestamp)
+        assert found is not None
+        [band] = found.bands
+        begun[signal] = band.since
+    assert begun == {"user_score": trace(1499).timestamp, "refusal": trace(BASELINE - 1).timestamp}
 
 
 def test_a_leader_that_looks_later_finds_the_same_law_and_bets_on_all_that_came_since(

@@ -23,7 +23,13 @@ from monitor.postgres.baselines import PostgresBaselineTraces
 from monitor.postgres.checkpoints import PostgresCheckpoints
 from monitor.postgres.engine import create_engine_for
 from monitor.postgres.labels import PostgresLabels, insert_labels
-from monitor.postgres.partitions import AHEAD_DAYS, make_partitions_ahead, partition_days
+from monitor.postgres.partitions import (
+    AHEAD_DAYS,
+    database_day,
+    make_partitions_ahead,
+    partition_days,
+    partition_name,
+)
 from monitor.postgres.retention import TURN_SECONDS, PostgresRetention, Retention
 from monitor.postgres.streams import PostgresFoldStore
 from tests.labels import label
@@ -39,9 +45,14 @@ FOREVER = 0
 
 
 @pytest.fixture
-def engine(postgres_url: str) -> Iterator[Engine]:
+def engine(one_day: None, postgres_url: str) -> Iterator[Engine]:
     """A log of 1,400 traces in two commits, stored 50 days ago, with its baseline and its alarms."""
     engine = create_engine_for(postgres_url)
+    with engine.begin() as connection:
+        make_partitions_ahead(connection)  # the database's template may be of yesterday
+        for day in partition_days(connection):
+            if day < database_day(connection):
+                connection.execute(text(f"drop table {partition_name(day)}"))
     store = worker(engine)
     store.begin({("traces", 0): StoredOffset(0)})
     store.write(checkpoint(scored(TRACES[:700])))

@@ -40,6 +40,7 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+@pytest.mark.usefixtures("one_day")
 def test_an_annotator_works_through_the_queue_and_is_told_nothing_else(engine: Engine, client: TestClient) -> None:
     disputed = Selection(PREFERENCE, 0.5, 0.1, selected=True, reason=Reason.DISAGREEMENT, wanted=2)
     store_items(engine, range(4), replace(disputed, wanted=2))

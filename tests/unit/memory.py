@@ -149,6 +149,10 @@ class InMemoryCheckpoints:
             return outcomes(checkpoint.labels, new, stored=[*told, *checkpoint.labels])
 
 
+def no_replay(_record: Record) -> bool:
+    return False
+
+
 @dataclass
 class InMemoryDeadLetters:
     put_in: list[tuple[Record, InvalidTrace]] = field(default_factory=list)
@@ -258,7 +262,9 @@ class Bench:
     store: InMemoryCheckpoints = field(default_factory=InMemoryCheckpoints)
     dead_letters: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
     health: Health = field(default_factory=lambda: Health((PART,)))
-    limit: BadRecordLimit = field(default_factory=lambda: BadRecordLimit(max_run=1000, max_ratio=0.9))
+    limit: BadRecordLimit = field(
+        default_factory=lambda: BadRecordLimit(max_run=1000, max_ratio=0.9, is_own_replay=no_replay)
+    )
     reward_model: RewardModel | None = None
     max_records: int = 10
     max_traces: int | None = None

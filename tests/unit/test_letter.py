@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import pytest
+from msgspec import structs
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from monitor.cli.letter import letter_lines, time_of
 from monitor.errors import InvalidInput, InvalidTrace
 from monitor.ingest.dead_letter import DeadLetter, dead_letter
-from monitor.ingest.letter import ATTEMPT, FIRST, Flaw, Letter, LetterFilter, Place, ReplayPlan, letter_of, place_of
+from monitor.ingest.erased import hide_erased
+from monitor.ingest.letter import (
+    ATTEMPT,
+    FIRST,
+    TOKEN,
+    Flaw,
+    Letter,
+    LetterFilter,
+    Place,
+    ReplayPlan,
+    letter_of,
+    place_of,
+)
 from monitor.ingest.record import Record
 
 NOW = datetime(2026, 11, 22, 14, tzinfo=UTC)
@@ -42,7 +58,7 @@ def letter(record: Record | None = None, offset: int = 0, *, minutes: float = 0.
 
 def replayed(told: Letter, offset: int) -> Record:
     """Return the record that a replay of *told* writes, at *offset*."""
-    headers = tuple(told.replayed_headers)
+    headers = tuple(told.replayed_headers("7-ab"))
     return Record(told.source.topic, told.source.partition, offset, told.key, told.value, headers, NOW_MS)
 
 
@@ -52,7 +68,8 @@ def test_a_letter_tells_what_was_written_and_gives_the_record_back_as_it_was() -
     assert (told.place, told.written_at, told.source_ms) == (Place("dead", 0, 0), NOW, NOW_MS - 5_000)
     assert (told.key, told.value, told.headers, told.flaw) == (b"key", b"{", (("trace", b"a"),), None)
     assert (told.attempts, told.first) == (0, told.source)
-    assert told.replayed_headers == [("trace", b"a"), (ATTEMPT, b"1"), (FIRST, b"traces:3:17")]
+    proof = (TOKEN, b"7-ab")
+    assert told.replayed_headers("7-ab") == [("trace", b"a"), (ATTEMPT, b"1"), (FIRST, b"traces:3:17"), proof]
 
 
 def test_headers_of_the_producer_s_own_that_are_called_as_ours_are_stay_its_own() -> None:
@@ -105,8 +122,8 @@ def test_a_replay_that_is_bad_again_counts_its_attempts_and_names_the_record_it_
     for attempt in (1, 2, 3):
         told = letter(replayed(told, 100 + attempt))
         assert (told.attempts, told.source.offset, told.first) == (attempt, 100 + attempt, Place("traces", 3, 17))
-    assert dict(told.replayed_headers)[ATTEMPT] == b"4"
-    assert [name for name, _ in told.replayed_headers].count(ATTEMPT) == 1
+    again = told.replayed_headers("8-cd")
+    assert (dict(again)[ATTEMPT], dict(again)[TOKEN], len(again)) == (b"4", b"8-cd", 3)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +133,41 @@ def test_a_replay_that_is_bad_again_counts_its_attempts_and_names_the_record_it_
 def test_a_header_that_lies_about_a_replay_is_no_replay(attempt: bytes, first: bytes) -> None:
     told = letter(rejected(headers=((ATTEMPT, attempt), (FIRST, first))))
     assert (told.attempts, told.first) == (0, told.source)
+
+
+USER = "u-7 \u00e9"
+REQUEST = ExportTraceServiceRequest()
+REQUEST.resource_spans.add().scope_spans.add().spans.add().attributes.add(key="user.id").value.string_value = USER
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        rejected(json.dumps({"user_id": USER}).encode()),
+        rejected(json.dumps({"user_id": USER}, ensure_ascii=False).encode()),
+        rejected(f'{{"a": "odd"", "user_id": "{USER}", "response": "cut'.encode()),
+        rejected(json.dumps({"metadata": json.dumps({"user": USER})}).encode()),
+        rejected(REQUEST.SerializeToString()),
+        structs.replace(rejected(), key=USER.encode()),
+        rejected(headers=(("user", USER.encode()),)),
+    ],
+    ids=["escaped JSON", "JSON", "broken JSON", "JSON in JSON", "protobuf", "key", "header"],
+)
+def test_a_letter_of_an_erased_user_holds_nothing_unless_its_record_came_later(record: Record) -> None:
+    told, name = letter(record), sha256(USER.encode()).hexdigest()
+    hidden = hide_erased(told, {name: NOW})
+    assert (hidden.flaw, hidden.key, hidden.value, hidden.headers, hidden.detail) == (Flaw.ERASED, None, b"", (), "")
+    assert (hidden.place, hidden.reason, hidden.source) == (told.place, told.reason, told.source)
+    assert hide_erased(told, {name: NOW - timedelta(minutes=1)}) == told
+    assert hide_erased(told, {sha256(b"u-7").hexdigest(): NOW}) == told
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"\x0a", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b'"' * 99, b"\x0b\x99"]
+)
+def test_whatever_stands_in_a_letter_it_is_looked_through(value: bytes) -> None:
+    told = letter(rejected(value))
+    assert hide_erased(told, {"0" * 64: NOW}) == told
 
 
 def test_letters_are_asked_for_by_reason_topic_time_and_place() -> None:

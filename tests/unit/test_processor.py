@@ -16,7 +16,7 @@ from monitor.pipeline.checkpoint import Checkpoint, DuplicateTrace, Span
 from monitor.pipeline.processor import BadRecordLimit, PartitionCursor, RecordBatch, plan_spans
 from monitor.telemetry.metrics import Metrics
 from tests.traces import line, trace
-from tests.unit.memory import Bench, InMemoryCheckpoints, ScriptedSource, lines
+from tests.unit.memory import Bench, InMemoryCheckpoints, ScriptedSource, lines, no_replay
 
 A, B = ("traces", 0), ("traces", 1)
 
@@ -130,7 +130,7 @@ def test_a_batch_that_was_prepared_on_one_that_is_not_stored_is_built_anew() -> 
 
 
 def test_too_many_bad_records_stop_the_worker_after_all_that_came_before_them() -> None:
-    bench = Bench(ScriptedSource({}), limit=BadRecordLimit(max_run=3, max_ratio=0.9))
+    bench = Bench(ScriptedSource({}), limit=BadRecordLimit(max_run=3, max_ratio=0.9, is_own_replay=no_replay))
     bench.store.offsets = {A: 0}
     cursor = PartitionCursor(0)
     good = RecordBatch([Record(*A, 0, None, lines(0)[0]), Record(*A, 1, None, b"{")], {A: cursor})

@@ -1,4 +1,4 @@
-"""Which recipe a policy's run is given: the settings' word on models' pairs, unless the recipe has its own."""
+"""What a run is given: a policy's recipe, unless it has its own, and the weights that labels correct."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ from pathlib import Path
 import pytest
 
 from monitor.domain.job import Action
+from monitor.errors import InvalidInput
 from monitor.retraining.run_folder import RunFolders
-from monitor.runs.artifact import Artifact, HashedFile, file_sha256
+from monitor.runs.artifact import Artifact, HashedFile, artifact_sha256, file_sha256
 from monitor.settings.policy import OnPolicySettings, PolicySettings
 from monitor.settings.retrain import RetrainSettings
+from monitor.signals.refusal.weights import SHIPPED
 
 
 class InMemoryMaterial:
     """No pairs, no baseline, and a champion."""
+
+    def __init__(self, sha256: str = "ab" * 32) -> None:
+        self._sha256 = sha256
 
     def export(self, path: Path, card: Path | None = None) -> HashedFile:
         path.touch()
         return HashedFile(str(path), file_sha256(path), 0)
 
     def champion(self, role: str) -> Artifact:
-        return Artifact("v1", f"/models/{role}", "ab" * 32)
+        return Artifact("v1", f"/models/{role}", self._sha256)
 
 
 @pytest.mark.parametrize(
@@ -49,3 +54,21 @@ def test_a_policy_s_run_is_given_its_recipe(
     assert spec.recipe == expected
     assert spec.base_model == "/models/policy"
     assert spec.checkpoints == str(tmp_path / "runs" / "job-1" / "checkpoints")
+
+
+def refreshing(folder: Path, weights_sha256: str) -> RunFolders:
+    material = InMemoryMaterial(weights_sha256)
+    settings = RetrainSettings(folder=folder / "runs")
+    return RunFolders(settings, preferences=material, baseline=material, registry=material, refusals=material)
+
+
+def test_a_refresh_takes_the_shipped_weights_along_since_another_host_s_release_lies_elsewhere(tmp_path: Path) -> None:
+    shipped = artifact_sha256(SHIPPED.parent)
+    spec = refreshing(tmp_path, shipped).prepare(1, Action.REFUSAL_REFRESH, 1)
+    assert Path(spec.base_model) == tmp_path / "runs" / "job-1" / "attempt-1" / "base"
+    assert artifact_sha256(Path(spec.base_model)) == shipped
+
+
+def test_a_refresh_of_weights_that_this_host_has_not_got_names_them(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="the weights v1 are neither at /models/refusal nor those of this release"):
+        refreshing(tmp_path, "cd" * 32).prepare(1, Action.REFUSAL_REFRESH, 1)

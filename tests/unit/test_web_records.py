@@ -117,12 +117,15 @@ def test_baselines_are_found_by_what_their_laws_are_of(client: TestClient, monit
 
 
 def test_answers_and_receivers_are_listings_like_the_others(client: TestClient, monitor: InMemoryMonitor) -> None:
-    monitor.stored = {1: stored_alarm(1)}
+    monitor.stored = {1: stored_alarm(1), 2: stored_alarm(2)}
     shown = [ShownAnswer(f"t-{number}", 1.0, None, None, None, cut=False) for number in range(3)]
-    monitor.compared = {1: tuple(Compared(one, 0.5, ()) for one in shown)}
+    monitor.compared = dict.fromkeys((1, 2), tuple(Compared(one, 0.5, ()) for one in shown))
     monitor.receivers = [ReceiverStatus(name, "slack", "alert", 0, 0.0, None, None) for name in ("b", "c", "a")]
     answers = pages(client, "/api/v1/alarms/1/answers?limit=2")
     assert [[row["example"]["trace_id"] for row in page] for page in answers] == [["t-0", "t-1"], ["t-2"]]
+    link = client.get("/api/v1/alarms/1/answers?limit=2").links["next"]["url"]
+    others = client.get(f"/api/v1/alarms/2/answers{link}")
+    assert (others.status_code, "none of this listing's" in others.json()["detail"]) == (422, True)
     receivers = pages(client, "/api/v1/notifications?limit=2")
     assert [[row["receiver"] for row in page] for page in receivers] == [["b", "c"], ["a"]]
     for path in ("/api/v1/alarms/1/answers", "/api/v1/notifications", "/api/v1/models", "/api/v1/baselines"):

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from monitor.domain.label import LabelOutcome
 from monitor.errors import TooManyBadRecords, Unavailable
-from monitor.ingest.letter import ATTEMPT
+from monitor.ingest.letter import ATTEMPT, TOKEN
 from monitor.ingest.offset import StartOffset, StoredOffset
 from monitor.ingest.record import Record
 from monitor.pipeline.checkpoint import Checkpoint
+from monitor.pipeline.own_replays import OwnReplays
 from monitor.pipeline.processor import PART, BadRecordLimit
 from monitor.pipeline.worker import QUEUED_BATCHES, Assignment
 from monitor.telemetry.health import Health
 from monitor.telemetry.metrics import Metrics
 from tests.traces import line, trace
-from tests.unit.memory import WAIT_SECONDS, Bench, InMemoryCheckpoints, ScriptedSource, lines, wait_for
+from tests.unit.memory import WAIT_SECONDS, Bench, InMemoryCheckpoints, ScriptedSource, lines, no_replay, wait_for
 
 A, B = ("traces", 0), ("traces", 1)
 
@@ -228,7 +230,7 @@ def test_a_bad_record_is_durable_in_the_dead_letters_before_the_offset_that_skip
 
 def test_a_run_of_bad_records_past_the_limit_ends_the_worker_with_nothing_of_its_batch_stored() -> None:
     bench = Bench(ScriptedSource({A: [*lines(*range(15)), *[b"{"] * 25]}))
-    bench.limit = BadRecordLimit(max_run=20, max_ratio=1.0)
+    bench.limit = BadRecordLimit(max_run=20, max_ratio=1.0, is_own_replay=no_replay)
     with bench.running():
         failure = bench.health.wait(WAIT_SECONDS)
     assert failure is not None
@@ -242,14 +244,14 @@ def test_a_run_of_bad_records_is_not_begun_again_by_a_restart_and_a_larger_limit
     store = InMemoryCheckpoints()
     for _ in range(3):
         bench = Bench(ScriptedSource(log), store=store)
-        bench.limit = BadRecordLimit(max_run=20, max_ratio=1.0)
+        bench.limit = BadRecordLimit(max_run=20, max_ratio=1.0, is_own_replay=no_replay)
         with bench.running():
             failure = bench.health.wait(WAIT_SECONDS)
         assert failure is not None
         assert "start with a larger ingest.max_bad_run" in str(failure.exception)
         assert store.offsets == {A: 30}
     bench = Bench(ScriptedSource(log), store=store)
-    bench.limit = BadRecordLimit(max_run=1000, max_ratio=1.0)
+    bench.limit = BadRecordLimit(max_run=1000, max_ratio=1.0, is_own_replay=no_replay)
     with bench.running():
         wait_for(lambda: all_stored(bench), "the rest")
     assert store.bad_runs == {A: 0}
@@ -349,7 +351,7 @@ def test_a_drain_that_takes_too_long_is_given_up() -> None:
     ids=["five in a row", "never five in a row"],
 )
 def test_the_run_of_bad_records_is_counted_over_neighbours(outcomes: list[bool], refused: bool) -> None:
-    limit = BadRecordLimit(max_run=5, max_ratio=1.0)
+    limit = BadRecordLimit(max_run=5, max_ratio=1.0, is_own_replay=no_replay)
     if refused:
         with pytest.raises(TooManyBadRecords, match="max_bad_run"):
             add_all(limit, outcomes)
@@ -358,19 +360,57 @@ def test_the_run_of_bad_records_is_counted_over_neighbours(outcomes: list[bool],
 
 
 def test_the_share_of_bad_records_is_taken_over_the_last_ten_thousand() -> None:
-    limit = BadRecordLimit(max_run=10**9, max_ratio=0.5)
+    limit = BadRecordLimit(max_run=10**9, max_ratio=0.5, is_own_replay=no_replay)
     add_all(limit, [True, False] * 5000)
     with pytest.raises(TooManyBadRecords, match=r"5001 of the last 10000 .*max_bad_ratio = 0\.5"):
         add_all(limit, [True, True])
 
 
-def test_a_replayed_letter_that_is_bad_again_counts_for_neither_limit() -> None:
-    replayed = Record("traces", 0, 0, None, None, ((ATTEMPT, b"1"),))
-    limit = BadRecordLimit(max_run=5, max_ratio=0.1)
-    assert [limit.add(replayed, 3, bad=True) for _ in range(20_000)] == [3] * 20_000
-    assert limit.add(replayed, 3, bad=False) == 0
+def replayed(offset: int, token: bytes = b"7-ab") -> Record:
+    return Record("traces", 0, offset, None, None, ((ATTEMPT, b"1"), (TOKEN, token)))
+
+
+def test_what_our_own_replay_wrote_counts_for_neither_limit_where_it_is_bad_again() -> None:
+    limit = BadRecordLimit(max_run=5, max_ratio=0.1, is_own_replay=OwnReplays(lambda _: {"traces": 20_000}).claim)
+    for _ in range(2):  # and when it is read again
+        assert [limit.add(replayed(offset), 3, bad=True) for offset in range(20_000)] == [3] * 20_000
+    assert limit.add(replayed(0), 3, bad=False) == 0
     with pytest.raises(TooManyBadRecords, match="max_bad_run"):
         add_all(limit, [True] * 5)
+
+
+@pytest.mark.parametrize(
+    ("written", "token", "passed"),
+    [
+        ({}, b"7-ab", 0),
+        ({"traces": 9}, b"", 0),
+        ({"traces": 9}, b"\xff", 0),
+        ({"traces": 9}, b"7" * 99, 0),
+        ({"other": 9}, b"7-ab", 0),
+        ({"traces": 2}, b"7-ab", 2),
+    ],
+    ids=["unknown", "empty", "no text", "too long", "of another topic", "copied from two records"],
+)
+def test_a_record_that_only_says_that_it_is_replayed_counts(written: dict[str, int], token: bytes, passed: int) -> None:
+    limit = BadRecordLimit(max_run=5, max_ratio=1.0, is_own_replay=OwnReplays(lambda _: written).claim)
+    run = 0
+    for offset in range(4 + passed):
+        run = limit.add(replayed(offset, token), run, bad=True)
+    assert run == 4
+    with pytest.raises(TooManyBadRecords, match="max_bad_run"):
+        limit.add(replayed(4 + passed, token), run, bad=True)
+
+
+def test_while_the_database_is_away_nobody_is_stopped_for_a_replay_and_then_it_is_asked() -> None:
+    is_away = iter([True, False])
+
+    def written(_token: str) -> Mapping[str, int]:
+        if next(is_away):
+            raise Unavailable("away")
+        return {"traces": 1}
+
+    own = OwnReplays(written)
+    assert [own.claim(replayed(offset)) for offset in range(3)] == [True, True, False]
 
 
 def assert_set(event: threading.Event) -> None:

@@ -10,9 +10,17 @@ import msgspec
 from msgspec import Struct
 
 REDACTED = frozenset({"redacted", "redacted-by-litellm"})  # what stands where a text was; brackets and case aside
+_UNREAD = "<coroutine object "  # what OpenInference shows of a response that nobody has read yet
 _TEXT_TYPES = frozenset({"text", "input_text", "output_text", "refusal"})
 _RESULT_TYPES = frozenset({"tool_call_response", "tool_result", "tool-result", "function_call_output"})
+_THOUGHT_TYPES = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
+_SHOWN_CALL = "ResponseFunctionToolCall("  # what OpenTelemetry's openai-agents-v2 shows as a text
+_SHOWN = ('{"reasoningContent": {', _SHOWN_CALL)  # and OpenLLMetry of Bedrock's thoughts
+_SHOWN_IN_JSON = tuple(each.replace('"', '\\"') for each in _SHOWN)
 _CALL_TYPES = frozenset({"tool_call", "tool-call", "tool_use", "function_call"})
+_PART_TYPES = _TEXT_TYPES | _RESULT_TYPES | _CALL_TYPES
+_PART_TYPES |= {"thinking", "redacted_thinking", "reasoning", "image", "image_url", "input_image", "document", "file"}
+_PART_TYPES |= {"input_file", "audio", "input_audio", "video", "video_url", "blob", "uri"}
 
 
 class Chat(Struct, gc=False):
@@ -23,10 +31,12 @@ class Chat(Struct, gc=False):
     finish_reason: str | None = None
     tool_calls: int = 0
     truncated: bool = False
+    error: str | None = None
 
     def fill(self, other: Chat) -> None:
         """Take from *other* what is missing here."""
         self.finish_reason = self.finish_reason or other.finish_reason
+        self.error = self.error or other.error
         if not self.messages and other.messages:
             self.messages = other.messages
             self.truncated = self.truncated or other.truncated
@@ -47,11 +57,23 @@ class Chat(Struct, gc=False):
         self.truncated = self.truncated or cut
         if isinstance(found, dict) and "messages" in found:
             found = found["messages"]
-        asked = found if isinstance(found, list) else [found]
+        asked = [each for each in found if not _is_definition(each)] if isinstance(found, list) else [found]
         messages = tuple(_message(each, role) for each in asked)
         calls = any(isinstance(each, dict) and each.get("tool_calls") for each in asked)
         if calls or any(content for _, content in messages):  # roles alone say nothing
             self.messages += messages
+
+    def parts(self, value: Any) -> Any:
+        """Return a message's content: a text, or parts that were written as JSON."""
+        if not isinstance(value, str) or not value.startswith('[{"') or '"type"' not in value:
+            return value
+        found, cut = load(value)
+        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+            return value
+        if any(word(each.get("type")) not in _PART_TYPES for each in (found[:-1] if cut else found)):
+            return value  # an answer in JSON
+        self.truncated = self.truncated or cut
+        return found
 
     def instruct(self, value: Any) -> None:
         """Read *value* as instructions, which stand before all messages."""
@@ -63,23 +85,27 @@ class Chat(Struct, gc=False):
 
     def answer(self, value: Any) -> None:
         """Read *value* as an answer or as several to choose from, of which the first is taken; JSON or parsed."""
-        for plainly in read_plain(value) or ():
-            self.response, self.tool_calls = plainly.text, 0
-            self.finish_reason = self.finish_reason or plainly.finish_reason or None
-            if self.response is not None or not plainly.parts:
-                return
+        if plain := read_plain(value):
+            self.response, self.tool_calls = plain[0].text, 0
+            self.finish_reason = self.finish_reason or plain[0].finish_reason or None
+            return
         found, cut = load(value)
         self.truncated = self.truncated or cut
         if isinstance(found, dict):
             found = _outcome(found)
-        for choice in found if isinstance(found, list) else [found]:
+        choices = found if isinstance(found, list) else [found]
+        for place, choice in enumerate(choices):
             message = choice.get("message", choice) if isinstance(choice, dict) else choice
             self.response = told(_joined(message, results=False))
             self.tool_calls = _called(message)
             if isinstance(choice, dict):
                 self.tool_calls = self.tool_calls or _called(choice)
                 self.finish_reason = self.finish_reason or word(choice.get("finish_reason"))
-            if self.response is not None or self.tool_calls or not _parts(message):
+            if self.response is not None or self.tool_calls:
+                self.tool_calls += sum(map(_called_alone, choices[place + 1 :]))
+                return
+            parts = _parts(message)
+            if not parts or not all(map(_is_thought, parts)):
                 return  # else these are thoughts alone, which some tell as a message before the answer's
 
 
@@ -107,6 +133,8 @@ def read_plain(value: Any) -> list[PlainMessage] | None:
     """Read *value* where it is JSON of plain messages: at a third of the cost of reading just anything."""
     if not isinstance(value, str) or not value.startswith('[{"role"'):
         return None
+    if _SHOWN_IN_JSON[0] in value or _SHOWN_IN_JSON[1] in value:
+        return None
     try:
         return _PLAIN.decode(value)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
@@ -115,7 +143,7 @@ def read_plain(value: Any) -> list[PlainMessage] | None:
 
 def told(text: Any) -> str | None:
     """Return *text* if it says something: a blank does not, nor a mark that something was redacted."""
-    if not isinstance(text, str) or not text or text.isspace():
+    if not isinstance(text, str) or not text or text.isspace() or text.startswith(_UNREAD):
         return None
     return None if len(text) < 32 and text.strip("[]<>(){}_* \n").lower() in REDACTED else text
 
@@ -174,6 +202,12 @@ _WHOLE_CHARACTERS = re.compile(r"(?:[^\\]++|\\u[0-9a-fA-F]{4}|\\[^u])*+", re.DOT
 _HALF_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}$")
 
 
+def _is_definition(message: Any) -> bool:
+    """Say whether *message* describes a tool, as Langfuse puts it behind the messages."""
+    content = message.get("content") if isinstance(message, dict) else None
+    return isinstance(content, dict) and content.get("type") == "function" and "function" in content
+
+
 def _message(message: Any, role: str) -> tuple[str, str]:
     if isinstance(message, dict):
         role = word(message.get("role")) or role
@@ -198,6 +232,10 @@ def _parts(message: Any) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
+def _is_thought(part: Any) -> bool:
+    return isinstance(part, dict) and word(part.get("type")) in _THOUGHT_TYPES
+
+
 def _joined(message: Any, *, results: bool) -> str | None:
     """Return the texts of *message* as one; the results of tools too where they are asked for."""
     if isinstance(message, str):
@@ -218,7 +256,8 @@ def _part(part: Any, *, results: bool) -> str | None:
         return word(part)
     kind = word(part.get("type", "text"))
     if kind in _TEXT_TYPES:
-        return next((text for name in ("content", "text", "refusal") if (text := word(part.get(name)))), None)
+        text = next((text for name in ("content", "text", "refusal") if (text := word(part.get(name)))), None)
+        return None if text is not None and text.startswith(_SHOWN) else text
     if results and kind in _RESULT_TYPES:
         return _result(next((part[name] for name in ("response", "result", "output", "content") if name in part), None))
     return None
@@ -234,10 +273,20 @@ def _result(result: Any) -> str | None:
     return text or json.dumps(result, ensure_ascii=False, default=str)
 
 
+def _called_alone(choice: Any) -> int:
+    """Return how many calls of tools a choice asks for that has no text: it is a further item of the same answer."""
+    message = choice.get("message", choice) if isinstance(choice, dict) else choice
+    return _called(message) if told(_joined(message, results=False)) is None else 0
+
+
+def _is_call(part: dict[str, Any]) -> bool:
+    return word(part.get("type")) in _CALL_TYPES or (word(part.get("content")) or "").startswith(_SHOWN_CALL)
+
+
 def _called(message: Any) -> int:
     """Return how many calls of tools *message* asks for."""
     if not isinstance(message, dict):
         return 0
     calls = message.get("tool_calls")
-    told_here = sum(isinstance(part, dict) and word(part.get("type")) in _CALL_TYPES for part in _parts(message))
+    told_here = sum(isinstance(part, dict) and _is_call(part) for part in _parts(message))
     return max(told_here, len(calls) if isinstance(calls, list) else 0, int(bool(message.get("function_call"))))

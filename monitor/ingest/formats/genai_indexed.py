@@ -6,9 +6,7 @@ OpenLLMetry wrote `gen_ai.prompt.{i}.*` and `gen_ai.completion.{i}.*`, and befor
 
 from __future__ import annotations
 
-from typing import Any
-
-from monitor.ingest.formats.genai_chat import Chat, load, word
+from monitor.ingest.formats.genai_chat import Chat, word
 from monitor.ingest.formats.otlp_wire import Attributes
 
 _ASKED = ("gen_ai.prompt.", "llm.prompts.")
@@ -26,12 +24,12 @@ def read_indexed(attributes: Attributes) -> Chat:
         return chat
     for prefix in _ASKED:
         asked = numbered(attributes, prefix)
-        chat.ask([{"role": each.get("role"), "content": _content(each.get("content"), chat)} for each in asked])
+        chat.ask([{"role": each.get("role"), "content": chat.parts(each.get("content"))} for each in asked])
     for prefix in _ANSWERED:
         choices = numbered(attributes, prefix)
         if not choices:
             continue
-        chat.answer({"content": _content(choices[0].get("content"), chat)})
+        chat.answer({"content": chat.parts(choices[0].get("content"))})
         chat.finish_reason = word(choices[0].get("finish_reason")) or chat.finish_reason
         named = sum("function_call.name" in each for each in choices)  # LiteLLM numbers calls of tools as if choices
         chat.tool_calls = max(len(numbered(choices[0], "tool_calls.")), named)
@@ -48,12 +46,3 @@ def numbered(attributes: Attributes, prefix: str) -> list[Attributes]:
             if number.isdecimal() and len(number) <= _MAX_DIGITS:
                 found.setdefault(int(number), {})[field] = value
     return [found[number] for number in sorted(found)]
-
-
-def _content(value: Any, chat: Chat) -> Any:
-    """Return a message's content: text, or parts that were written as JSON."""
-    if not isinstance(value, str) or not value.startswith('[{"type"'):
-        return value
-    parts, cut = load(value)
-    chat.truncated = chat.truncated or cut
-    return parts

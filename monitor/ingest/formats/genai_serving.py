@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from monitor.ingest.formats.output_form import output_form, schema_text
 
 _FIRST_TOKEN_SECONDS = (
     "gen_ai.response.time_to_first_chunk",  # OpenTelemetry's
+    "gen_ai.client.operation.time_to_first_chunk",  # Pydantic AI's
     "gen_ai.server.time_to_first_token",
     "gen_ai.latency.time_to_first_token",  # vLLM's
 )
@@ -21,6 +23,16 @@ CACHED_INPUT_TOKENS = (
     "gen_ai.usage.cache_read_input_tokens",
     "llm.token_count.prompt_details.cache_read",
     "ai.usage.cachedInputTokens",
+)
+_SHOWN_USAGE = "metadata.usage_object"  # LiteLLM's, as Python shows it
+_SHOWN_CACHED = re.compile(r"'cached_tokens': (\d{1,9})\b")
+INPUT_WITHOUT_CACHE = frozenset(  # scopes of spans that count what a cache had beside the input tokens, as Bedrock does
+    {"opentelemetry.instrumentation.bedrock", "opentelemetry.instrumentation.botocore.bedrock-runtime"}
+)
+_INPUT_TOKENS = (
+    "gen_ai.usage.input_tokens",
+    "gen_ai.usage.cache_read.input_tokens",
+    "gen_ai.usage.cache_creation.input_tokens",
 )
 _SCHEMAS = ("gen_ai.request.structured_output_schema", "ai.schema")
 _TYPES = ("gen_ai.output.type", "gen_ai.openai.request.response_format")
@@ -42,6 +54,19 @@ def first_token_seconds(span: Span) -> float | None:
     seconds = _number(seconds)
     longest = (span.end_ns - span.start_ns) / 1e9 if span.end_ns >= span.start_ns else 0.0
     return seconds if seconds is not None and 0.0 <= seconds <= longest else None
+
+
+def with_cached_input(attributes: Attributes) -> Attributes:
+    """Return *attributes* with all input tokens as one count, as OpenTelemetry's conventions want it."""
+    counts = [count for name in _INPUT_TOKENS if isinstance(count := attributes.get(name), int)]
+    return attributes | {_INPUT_TOKENS[0]: sum(counts)} if _INPUT_TOKENS[0] in attributes else attributes
+
+
+def shown_cached_tokens(attributes: Attributes) -> int | None:
+    """Return the cached tokens that LiteLLM's `otel` callback tells among other counts."""
+    usage = attributes.get(_SHOWN_USAGE)
+    found = _SHOWN_CACHED.search(usage) if isinstance(usage, str) else None
+    return int(found[1]) if found else None
 
 
 def asked_form(attributes: Attributes) -> tuple[str | None, str | None]:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from monitor.errors import InvalidTrace
 from monitor.ingest.decode import Reason, parse_json
 from monitor.ingest.formats.otlp_wire import (
+    SCOPE,
     SPAN_ID_BYTES,
     TRACE_ID_BYTES,
     Attributes,
@@ -21,6 +22,7 @@ from monitor.ingest.formats.otlp_wire import (
     is_wanted,
     to_hexadecimal,
 )
+from monitor.ingest.storable import storable_json
 
 _FAILED = frozenset({2, "2", "STATUS_CODE_ERROR"})
 
@@ -52,6 +54,7 @@ class JsonPairs(Struct, gc=False):
 class JsonOwner(Struct, gc=False):
     """A resource or a scope."""
 
+    name: str | None = None  # of a scope
     attributes: list[JsonPair] | None = None
 
 
@@ -123,8 +126,11 @@ def read_json(value: bytes) -> Telemetry | InvalidTrace:
         export = _EXPORT.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         explained = parse_json(_EXPORT, value)
-        assert isinstance(explained, InvalidTrace), "what cannot be read once cannot be read twice"
-        return explained
+        if isinstance(explained, InvalidTrace) and explained.reason == Reason.LONE_SURROGATE:
+            explained = parse_json(_EXPORT, storable_json(value))
+        if isinstance(explained, InvalidTrace):
+            return explained
+        export = explained
     others = len(export.resource_metrics or ()) + len(export.resource_profiles or ())
     if export.resource_spans is None and export.resource_logs is None and not others:
         return InvalidTrace(Reason.NOT_OTLP, "value: a JSON object that is no OTLP; wanted resourceSpans, resourceLogs")
@@ -147,7 +153,8 @@ def read_json(value: bytes) -> Telemetry | InvalidTrace:
 
 def _outer(resource: JsonOwner | None, scope: JsonOwner | None) -> Attributes:
     owners = [owner.attributes for owner in (resource, scope) if owner is not None]
-    return {name: value for pairs in owners for name, value in _attributes(pairs).items()}
+    told = {name: value for pairs in owners for name, value in _attributes(pairs).items()}
+    return {SCOPE: (scope.name or "") if scope is not None else "", **told}
 
 
 def _span(span: JsonSpan, outer: Attributes) -> Span:

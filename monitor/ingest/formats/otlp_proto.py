@@ -17,7 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from monitor.errors import InvalidTrace
 from monitor.ingest.decode import Reason
-from monitor.ingest.formats.otlp_wire import Attributes, LogLine, Span, SpanEvent, Telemetry, is_wanted
+from monitor.ingest.formats.otlp_wire import SCOPE, Attributes, LogLine, Span, SpanEvent, Telemetry, is_wanted
 
 _ERROR = Status.STATUS_CODE_ERROR
 M = TypeVar("M", bound=Message)
@@ -79,7 +79,7 @@ def _lines(request: ExportLogsServiceRequest) -> list[LogLine]:
 
 
 def _outer(resource: Resource, scope: InstrumentationScope) -> Attributes:
-    return {**_attributes(resource.attributes), **_attributes(scope.attributes)}
+    return {SCOPE: scope.name, **_attributes(resource.attributes), **_attributes(scope.attributes)}
 
 
 def _span(span: WireSpan, outer: Attributes) -> Span:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 SPAN_ID_BYTES, TRACE_ID_BYTES = 8, 16
 
+SCOPE = "otel.scope.name"  # as exporters write it that have no other place for it
 FIRST_TOKEN_EVENT = "First Token Stream Event"  # noqa: S105 - OpenInference's name of an event
 Attributes = dict[str, Any]  # texts, numbers, booleans, bytes, lists and dicts of them
 
@@ -32,7 +33,7 @@ class Span(Struct, gc=False):
     start_ns: int
     end_ns: int
     attributes: Attributes
-    outer: Attributes  # of its scope and its resource
+    outer: Attributes  # of its scope, with its name, and its resource
     events: list[SpanEvent]
     failed: bool
     message: str  # of its status

@@ -135,12 +135,22 @@ class PostgresHistory:
             for row in rows
         ]
 
+    def moment_of(self, place: int) -> datetime | None:
+        """Return the time of the trace at *place* of the log; None where that is forgotten."""
+        with transaction(self._engine) as connection:
+            return _moment(connection, place)
+
+
+def _moment(connection: Connection, place: int) -> datetime | None:
+    row = connection.execute(MOMENTS, {"places": [place]}).one_or_none()
+    return None if row is None else moment_of(int.from_bytes(row.timestamp, "little", signed=True))
+
 
 def _held(connection: Connection, begin: datetime, end: datetime) -> list[HeldBaseline]:
     frozen = connection.execute(_FROZEN).all()
     since = [row.since.astimezone(UTC) for row in frozen]
-    for moment in connection.execute(MOMENTS, {"places": [row.stop_place - 1 for row in frozen[:1]]}):
-        since[0] = moment_of(int.from_bytes(moment.timestamp, "little", signed=True))
+    for row in frozen[:1]:
+        since[0] = _moment(connection, row.stop_place - 1) or since[0]
     spans = zip(frozen, since, [*since[1:], None], strict=False)
     held = [HeldBaseline(row.baseline_id, row.revision, start, stop) for row, start, stop in spans]
     inside = [one for one in held if one.since < end and (one.until is None or max(one.since, begin) < one.until)]

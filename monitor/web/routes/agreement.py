@@ -22,6 +22,7 @@ def get_agreement(_: Viewer, agreement: Annotated[Agreements, kept("agreement")]
     """Return raw agreement, Cohen's kappa and Krippendorff's alpha, and what sways annotators.
 
     By kind of label, and within it by criteria, dimension, annotator (with the others) and ISO week. A measure is null
-    where no item was judged twice, or all judgements are the same. `current` is what training is held by.
+    where no item was judged twice, or all judgements are the same. `current` is what training is held by, and
+    that of `refusals` what a refresh of the refusal model is held by.
     """
     return agreement.report()

@@ -3,10 +3,8 @@
 import { read } from "./api.js";
 import { element, parts, setAttribute, setText } from "./dom.js";
 import { bareValue, count, plural, setTime, value, words } from "./format.js";
-import { showListing } from "./listing.js";
+import { openNamed, showListing } from "./listing.js";
 import { shortVersion } from "./stream.js";
-
-let sought = /^#(baseline-\d+)$/.exec(location.hash)?.[1] ?? null; // that a link names, until it was shown
 
 showListing({
   path: "/api/v1/baselines",
@@ -14,7 +12,7 @@ showListing({
   create: createCard,
   update: updateCard,
   empty: "None is frozen. The first one appears here once enough traces were read.",
-  after: showSought,
+  after: openNamed("baseline"),
 });
 
 function createCard({ baseline_id: id }) {
@@ -37,14 +35,6 @@ function updateCard(card, { active, created_at: at, created_by: by, note, traces
   setTime(part.created, at);
   setText(part.window, `From ${plural(traces, "trace")}, number ${count(first)} to ${count(first + traces - 1)}`);
   setText(part.by, `by ${by}${note ? `: ${note}` : ""}`);
-}
-
-function showSought() {
-  const card = sought === null ? null : document.getElementById(sought);
-  if (card === null) return;
-  sought = null;
-  card.querySelector("details").open = true;
-  card.scrollIntoView();
 }
 
 // Laws are added to an active baseline now and then, so an opened one is read anew.

@@ -4,7 +4,7 @@ import { element, parts } from "./dom.js";
 import { bareValue, plural, setInstant, words } from "./format.js";
 import { showListing } from "./listing.js";
 
-const HELD = { cut: "cut, so it cannot be replayed", withheld: "withheld, so it cannot be replayed", unreadable: "taken apart by nobody, so it cannot be replayed" };
+const HELD = { cut: "cut, so it cannot be replayed", withheld: "withheld, so it cannot be replayed", unreadable: "taken apart by nobody, so it cannot be replayed", erased: "erased, so it cannot be replayed" };
 
 showListing({
   path: "/api/v1/dead-letters",

@@ -32,6 +32,24 @@ export function showListing({ path, key, create, update, empty, milliseconds = P
   }, milliseconds);
 }
 
+// Return what opens the card that a link names, `#job-7` say, once it is there: a link may be followed on the page itself.
+export function openNamed(kind) {
+  const named = () => new RegExp(`^#(${kind}-\\d+)$`).exec(location.hash)?.[1] ?? null;
+  let sought = named(); // until it was shown
+  const open = () => {
+    const card = sought === null ? null : document.getElementById(sought);
+    if (card === null) return;
+    sought = null;
+    card.querySelector("details").open = true;
+    card.scrollIntoView();
+  };
+  addEventListener("hashchange", () => {
+    sought = named();
+    open();
+  });
+  return open;
+}
+
 // A form of its own would send what is empty too; a page of a filter that was changed is no page of the new one.
 function wireFilters() {
   const first = new URLSearchParams(asked);
