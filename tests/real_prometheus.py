@@ -146,8 +146,7 @@ def alerting(folder: Path, targets: Mapping[str, int]) -> Iterator[Alerting]:
         leaving.enter_context(
             running_program(folder / "prometheus.log", "prometheus", f"--config.file={folder}/prometheus.yml",
                             f"--storage.tsdb.path={folder}/prometheus", f"--web.listen-address=127.0.0.1:{prometheus}",
-                            # Alertmanager takes for resolved what is not sent again for four delays.
-                            "--query.lookback-delta=30s", "--rules.alert.resend-delay=10s")
+                            "--query.lookback-delta=5s", "--rules.alert.resend-delay=1s")
         )  # fmt: skip
         yield Alerting(receiver, f"http://127.0.0.1:{prometheus}", f"http://127.0.0.1:{manager}")
 
