@@ -146,6 +146,14 @@ def test_a_text_that_was_cut_gives_way_to_a_whole_one() -> None:
     assert (made.messages, made.response, made.truncated) == (PROMPT, "A.", False)
 
 
+def test_a_failed_call_that_names_no_model_is_skipped_and_an_answered_one_is_invalid() -> None:
+    assert at_once(bare(model=None, error="429")).waits
+    failed = Replay()
+    failed.take_parts(bare(model=None, error="429"))
+    assert failed.end().skipped == {SkipReason.NO_MODEL: 1}
+    assert at_once(call(model=None)).invalid
+
+
 def test_an_answer_given_before_is_skipped() -> None:
     assert at_once(call(cached=True)).skipped == {SkipReason.CACHE_HIT: 1}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from monitor.ingest.formats import langfuse, mlflow
 from monitor.ingest.formats.genai_asker import Asker, find_asker, first_text
 from monitor.ingest.formats.genai_chat import Chat, load, told, word
 from monitor.ingest.formats.genai_events import event_name, read_event, read_texts
@@ -17,8 +18,6 @@ from monitor.ingest.formats.genai_serving import (
     shown_cached_tokens,
     with_cached_input,
 )
-from monitor.ingest.formats.langfuse import TYPE as LANGFUSE
-from monitor.ingest.formats.langfuse import in_genai_words
 from monitor.ingest.formats.openinference import (
     KIND,
     asks_for_an_answer,
@@ -97,8 +96,10 @@ def is_call(attributes: Attributes, dropped: int = 0) -> bool:
 def part_of_span(span: Span, keys: frozenset[str]) -> Part:
     """Return what *span* tells: a call with its own events' texts, or the context that other spans ask for."""
     attributes = span.attributes
-    if LANGFUSE in attributes:
-        attributes = span.attributes = in_genai_words(attributes)
+    if langfuse.TYPE in attributes:
+        attributes = span.attributes = langfuse.in_genai_words(attributes)
+    elif mlflow.TYPE in attributes:
+        attributes = span.attributes = mlflow.in_genai_words(attributes)
     elif span.outer.get(SCOPE) in INPUT_WITHOUT_CACHE:
         attributes = span.attributes = with_cached_input(attributes)
     asker = find_asker(attributes, span.outer, keys)
