@@ -142,13 +142,12 @@ def assemble(call: Call, agreed: Callable[[str], str | None], now: datetime) -> 
     first = call.parts[0].part
     parts = [item.part for item in call.parts]
     everything = [*parts, *[item.part for item in call.contexts]]
-    if any(part.cached for part in parts):
-        return SkipReason.CACHE_HIT
     told = _told(parts)
     model = told.model or told.request_model
+    skipped = _why_skipped(call, model)
+    if skipped is not None:
+        return skipped
     if model is None:
-        if not call.has_span:
-            return SkipReason.UNJOINED
         return InvalidTrace(Reason.MISSING_FIELD, "model = absent; wanted the model that answered or was asked")
     response = first if first.response is not None and not first.truncated else _answer(parts)
     messages, is_cut = _prompt(parts)
@@ -179,6 +178,16 @@ def assemble(call: Call, agreed: Callable[[str], str | None], now: datetime) -> 
         tool_calls=tool_calls,
         truncated=is_cut or (response is not None and response.truncated),
     )
+
+
+def _why_skipped(call: Call, model: str | None) -> SkipReason | None:
+    if any(item.part.cached for item in call.parts):
+        return SkipReason.CACHE_HIT
+    if model is None and not call.has_span:
+        return SkipReason.UNJOINED
+    if model is None and any(item.part.error is not None for item in call.parts):
+        return SkipReason.NO_MODEL
+    return None
 
 
 def _latency(part: Part) -> float | None:

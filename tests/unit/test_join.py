@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import permutations
 
 import pytest
 
@@ -145,6 +146,14 @@ def test_a_text_that_was_cut_gives_way_to_a_whole_one() -> None:
     assert (made.messages, made.response, made.truncated) == (PROMPT, "A.", False)
 
 
+def test_a_failed_call_that_names_no_model_is_skipped_and_an_answered_one_is_invalid() -> None:
+    assert at_once(bare(model=None, error="429")).waits
+    failed = Replay()
+    failed.take_parts(bare(model=None, error="429"))
+    assert failed.end().skipped == {SkipReason.NO_MODEL: 1}
+    assert at_once(call(model=None)).invalid
+
+
 def test_an_answer_given_before_is_skipped() -> None:
     assert at_once(call(cached=True)).skipped == {SkipReason.CACHE_HIT: 1}
 
@@ -270,6 +279,14 @@ def test_an_answer_that_names_the_span_around_its_call_is_the_one_that_lacks_it(
     for order in (parts, parts[::-1]):
         made = Replay(JoinRules(LIMITS, patience_seconds=0)).take_parts(*order)
         assert {trace.trace_id.removeprefix("t-"): trace.response for trace, _ in made.traces} == answers
+
+
+def test_answers_that_name_the_span_around_calls_side_by_side_find_them_by_what_is_left() -> None:
+    early = bare("b", parent="p", end_ns=START_NS + SECOND // 4, messages=PROMPT_TOLD)
+    first = content("p", messages=(), response="B.", end_ns=START_NS + SECOND // 8)  # while both calls were going on
+    for order in permutations([bare(parent="p", messages=PROMPT_TOLD), early, context(), first, STRAY]):
+        made = Replay(JoinRules(LIMITS, patience_seconds=0)).take_parts(*order)
+        assert {trace.trace_id: trace.response for trace, _ in made.traces} == {"t-c": "A.", "t-b": "B."}
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,17 @@ def test_a_call_tells_what_was_asked_and_answered(case: str, told: dict[str, Any
     assert (trace.error is not None) is case.endswith("failure")
 
 
+def test_a_response_that_failed_beside_a_status_of_200_is_an_error() -> None:
+    response = {
+        "model": "m",
+        "status": "failed",
+        "output": [],
+        "error": {"code": "server_error", "message": "it broke"},
+    }
+    trace = trace_of(changed("responses", response=response))
+    assert (trace.error, trace.response, trace.finish_reason) == ("it broke", None, "failed")
+
+
 def test_items_of_the_responses_api_are_a_prompt_with_the_tools_answer() -> None:
     trace = trace_of(CALLS["responses items"])
     assert trace.messages == (*ASKED, Message("assistant", ""), Message("tool", "42"))

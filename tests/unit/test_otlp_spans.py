@@ -397,6 +397,13 @@ def test_no_tokens_beside_a_text_mean_that_nobody_counted() -> None:
     assert (untold.input_tokens, untold.output_tokens) == (0, 0)
 
 
+def test_cached_tokens_are_read_from_the_usage_that_litellm_shows() -> None:
+    usage = str({"prompt_tokens": 2000, "prompt_tokens_details": {"audio_tokens": None, "cached_tokens": 1920}})
+    assert span_part(CHAT | {"metadata.usage_object": usage}).cached_input_tokens == 1920
+    told = {"metadata.usage_object": usage, "gen_ai.usage.cache_read.input_tokens": 0}
+    assert span_part(CHAT | told).cached_input_tokens == 0
+
+
 def test_an_answer_from_a_cache_is_told_where_the_producer_says_so() -> None:
     assert [span_part(CHAT | {"litellm.cache_hit": told}).cached for told in (True, "True", False, "")] == [
         True,

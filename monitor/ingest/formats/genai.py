@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from monitor.ingest.formats import langfuse, mlflow
 from monitor.ingest.formats.genai_asker import Asker, find_asker, first_text
 from monitor.ingest.formats.genai_chat import Chat, load, told, word
 from monitor.ingest.formats.genai_events import event_name, read_event, read_texts
@@ -14,10 +15,9 @@ from monitor.ingest.formats.genai_serving import (
     INPUT_WITHOUT_CACHE,
     asked_form,
     first_token_seconds,
+    shown_cached_tokens,
     with_cached_input,
 )
-from monitor.ingest.formats.langfuse import TYPE as LANGFUSE
-from monitor.ingest.formats.langfuse import in_genai_words
 from monitor.ingest.formats.openinference import (
     KIND,
     asks_for_an_answer,
@@ -96,8 +96,10 @@ def is_call(attributes: Attributes, dropped: int = 0) -> bool:
 def part_of_span(span: Span, keys: frozenset[str]) -> Part:
     """Return what *span* tells: a call with its own events' texts, or the context that other spans ask for."""
     attributes = span.attributes
-    if LANGFUSE in attributes:
-        attributes = span.attributes = in_genai_words(attributes)
+    if langfuse.TYPE in attributes:
+        attributes = span.attributes = langfuse.in_genai_words(attributes)
+    elif mlflow.TYPE in attributes:
+        attributes = span.attributes = mlflow.in_genai_words(attributes)
     elif span.outer.get(SCOPE) in INPUT_WITHOUT_CACHE:
         attributes = span.attributes = with_cached_input(attributes)
     asker = find_asker(attributes, span.outer, keys)
@@ -157,6 +159,7 @@ def _told(attributes: Attributes, asker: Asker, chat: Chat) -> dict[str, Any]:
     if request_model is None and KIND in attributes:
         request_model = requested_model(attributes)
     input_tokens, output_tokens = count(attributes, _INPUT_TOKENS), count(attributes, _OUTPUT_TOKENS)
+    cached = count(attributes, CACHED_INPUT_TOKENS)
     output_type, output_schema = asked_form(attributes)
     return {
         "model": model,
@@ -169,7 +172,7 @@ def _told(attributes: Attributes, asker: Asker, chat: Chat) -> dict[str, Any]:
         "finish_reason": finish_reason(attributes) or chat.finish_reason,
         "input_tokens": None if chat.messages and not input_tokens else input_tokens,  # nobody counted
         "output_tokens": None if chat.response is not None and not output_tokens else output_tokens,
-        "cached_input_tokens": count(attributes, CACHED_INPUT_TOKENS),
+        "cached_input_tokens": shown_cached_tokens(attributes) if cached is None else cached,
         "output_type": output_type,
         "output_schema": output_schema,
         "tool_calls": chat.tool_calls,

@@ -82,7 +82,8 @@ def to_trace(payload: LitellmPayload, record: Record, limits: DecodeLimits) -> T
     times = times_of(payload, record)
     if isinstance(times, InvalidTrace):
         return times
-    messages, error = messages_of(payload), payload.error
+    failure = payload.response.failure if isinstance(payload.response, LitellmResponse) else None
+    messages, error = messages_of(payload), payload.error or failure
     form = payload.output_form
     texts = (answer.said, payload.messages, payload.response, *(message.content for message in messages))
     # A count of zero beside an answer, or a failure, is one that nobody made.
