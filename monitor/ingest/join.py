@@ -129,20 +129,31 @@ class _Request:
             for item in items
             if item.part.response is not None or item.part.tool_calls
         ]
-        for item in strays:
-            part = item.part
-            found = [span for span in self._calls if self._parents[span] == part.span and self._lacks(span, part)]
-            if len(found) == 1:
-                self._contents[part.span].remove(item)
-                self._contents.setdefault(found[0], []).append(item)
+        placed = True
+        while placed:  # an answer that found its call leaves fewer calls to the others, in whatever order they came
+            meant = [(item, self._lacking(item.part)) for item in strays]
+            single = Counter(found[0] for _, found in meant if len(found) == 1)
+            placed = False
+            for item, found in meant:
+                if len(found) == 1 and single[found[0]] == 1:
+                    self._contents[item.part.span].remove(item)
+                    self._contents.setdefault(found[0], []).append(item)
+                    strays.remove(item)
+                    placed = True
         self._contents = {span: items for span, items in self._contents.items() if items}
 
-    def _lacks(self, span: str, answer: Part) -> bool:
-        """Say whether the call of *span* was going on when *answer* was told, and has none."""
-        own = [item.part for item in (*self._calls[span], *self._contents.get(span, ()))]
-        answered = any(part.response is not None or part.tool_calls or part.error is not None for part in own)
-        during = any((part.start_ns or 0) <= (answer.end_ns or 0) <= (part.end_ns or 0) for part in own)
-        return during and not answered and f"{self._trace}-{span}" not in self._known
+    def _lacking(self, answer: Part) -> list[str]:
+        """Return the calls below the span that *answer* names that were going on when it was told, and have none."""
+        found = []
+        for span, items in self._calls.items():
+            if self._parents[span] != answer.span or f"{self._trace}-{span}" in self._known:
+                continue
+            own = [item.part for item in (*items, *self._contents.get(span, ()))]
+            answered = any(part.response is not None or part.tool_calls or part.error is not None for part in own)
+            during = any((part.start_ns or 0) <= (answer.end_ns or 0) <= (part.end_ns or 0) for part in own)
+            if during and not answered:
+                found.append(span)
+        return found
 
     def settle(self, rules: JoinRules, patience: float, now: datetime) -> None:
         """Decide on every part."""

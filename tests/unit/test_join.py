@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import permutations
 
 import pytest
 
@@ -278,6 +279,14 @@ def test_an_answer_that_names_the_span_around_its_call_is_the_one_that_lacks_it(
     for order in (parts, parts[::-1]):
         made = Replay(JoinRules(LIMITS, patience_seconds=0)).take_parts(*order)
         assert {trace.trace_id.removeprefix("t-"): trace.response for trace, _ in made.traces} == answers
+
+
+def test_answers_that_name_the_span_around_calls_side_by_side_find_them_by_what_is_left() -> None:
+    early = bare("b", parent="p", end_ns=START_NS + SECOND // 4, messages=PROMPT_TOLD)
+    first = content("p", messages=(), response="B.", end_ns=START_NS + SECOND // 8)  # while both calls were going on
+    for order in permutations([bare(parent="p", messages=PROMPT_TOLD), early, context(), first, STRAY]):
+        made = Replay(JoinRules(LIMITS, patience_seconds=0)).take_parts(*order)
+        assert {trace.trace_id: trace.response for trace, _ in made.traces} == {"t-c": "A.", "t-b": "B."}
 
 
 @pytest.mark.parametrize(

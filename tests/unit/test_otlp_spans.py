@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from openinference.semconv.trace import SpanAttributes as OpenInference
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.semconv_ai import SpanAttributes as OpenLLMetry
 
 from monitor.ingest.part import PartKind
-from tests.otlp import END_NS, START_NS, span_part
+from tests.otlp import END_NS, START_NS, part, span_bytes, span_part
 
 CHAT = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
 LLM = {OpenInference.OPENINFERENCE_SPAN_KIND: "LLM"}
@@ -253,6 +254,20 @@ def test_one_of_openai_s_responses_tells_how_it_ended(response: Any, ended: str,
 )
 def test_openinference_s_kind_alone_makes_no_call(told: dict[str, str]) -> None:
     assert span_part(LLM | told | {"llm.system": "openai"}).kind is PartKind.CONTEXT
+
+
+def test_a_picture_that_litellm_drew_is_no_call() -> None:
+    drawn = span_bytes(LLM | {"llm.model_name": "m", "input.value": "a cat", "output.value": "http://x/p.png"})
+    assert part(drawn).kind is PartKind.CALL
+    request = ExportTraceServiceRequest.FromString(drawn)
+    request.resource_spans[0].scope_spans[0].spans[0].name = "aimage_generation"
+    assert part(request.SerializeToString()).kind is PartKind.CONTEXT
+
+
+def test_a_refusal_that_litellm_moved_beside_the_answer_is_the_answer() -> None:
+    message = {"role": "assistant", "content": None, "provider_specific_fields": {"refusal": "I can't."}}
+    told = {"output.value": json.dumps({"choices": [{"finish_reason": "stop", "message": message}]})}
+    assert span_part(LLM | told).response == "I can't."
 
 
 def test_a_response_that_is_no_json_is_not_its_answer_where_a_message_is_told() -> None:

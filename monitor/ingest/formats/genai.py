@@ -70,6 +70,9 @@ _RESPONSE_ID = ("gen_ai.response.id", "llm.response.id", "ai.response.id", "gen_
 _CACHED = ("litellm.cache_hit", "cache_hit", "metadata.cache_hit", "gen_ai.response.cache_hit")
 _LITELLM_TOOL = "gen_ai.completion.0.function_call.name"  # the messages beside it tell of no calls
 _ANSWERS = ("gen_ai.output.messages", "gen_ai.completion.", "llm.output_messages.")
+_PICTURES = frozenset(
+    {"image_generation", "aimage_generation"}
+)  # names of LiteLLM's functions, as OpenInference has them
 _LEAST_LIMIT = 32  # shorter texts are as long as others by chance
 
 
@@ -103,7 +106,7 @@ def part_of_span(span: Span, keys: frozenset[str]) -> Part:
     elif span.outer.get(SCOPE) in INPUT_WITHOUT_CACHE:
         attributes = span.attributes = with_cached_input(attributes)
     asker = find_asker(attributes, span.outer, keys)
-    if not is_call(attributes, span.dropped):
+    if not is_call(attributes, span.dropped) or (KIND in attributes and span.name in _PICTURES):
         return Part(
             kind=PartKind.CONTEXT,
             trace=span.trace,

@@ -246,7 +246,9 @@ def _joined(message: Any, *, results: bool) -> str | None:
         if isinstance(content, str):
             return content
         told_itself = "type" in message or "text" in message
-        return word(message.get("refusal")) or (_part(message, results=results) if told_itself else None)
+        beside = message.get("provider_specific_fields")  # LiteLLM's
+        refusal = message.get("refusal") or (beside.get("refusal") if isinstance(beside, dict) else None)
+        return word(refusal) or (_part(message, results=results) if told_itself else None)
     texts = [text for part in parts if (text := _part(part, results=results))]
     return texts[0] if len(texts) == 1 else "\n".join(texts) or None
 
