@@ -131,8 +131,10 @@ def test_what_is_ordered_over_http_is_done_and_named_in_the_audit(
 
 
 def test_criteria_and_gold_over_http_are_what_they_are_in_the_database(
-    run: Run, url: str, postgres_url: str, tmp_path: Path
+    run: Run, url: str, postgres_url: str, engine: Engine, tmp_path: Path
 ) -> None:
+    store_items(engine, range(2))
+
     def there(*words: object) -> str:
         done = run(*words, "--server", url, TOKEN=OPERATOR)
         assert (done.code, done.err) == (GOOD, "")
