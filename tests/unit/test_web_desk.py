@@ -94,7 +94,7 @@ def test_criteria_are_kept_in_versions_of_which_one_is_put_in_force(client: Test
     told = client.get("/api/v1/review/criteria").json()
     assert [(one["version"], one["in_force"]) for one in told] == [("1", False), ("2 ü", True)]
     assert client.post("/api/v1/review/criteria/activate", json={"version": "3"}).status_code == 404
-    for wrong in ({"text": " "}, {"version": ""}, {"version": "x" * 101}, {"text": "a\0"}):
+    for wrong in ({"text": ""}, {"version": " "}, {"version": "x" * 101}, {"text": "a\0"}, {"text": "x" * 20_001}):
         assert client.post("/api/v1/review/criteria", json=new | wrong).status_code == 422
 
 

@@ -34,9 +34,11 @@ class CriteriaVersions(Protocol):
         ...
 
 
-_SAYS_SOMETHING = r"^[^\x00]*[^\x00-\x20][^\x00]*$"
-_Version = Annotated[str, StringConstraints(min_length=1, max_length=MAX_VERSION_CHARACTERS, pattern=_SAYS_SOMETHING)]
-_Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CRITERIA_CHARACTERS, pattern=_SAYS_SOMETHING)]
+_Version = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_VERSION_CHARACTERS, pattern=r"^[^\x00]*[^\x00-\x20][^\x00]*$"),
+]
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CRITERIA_CHARACTERS, pattern=r"^[^\x00]*$")]
 CriteriaPort = Annotated[CriteriaVersions, kept("criteria")]
 
 
