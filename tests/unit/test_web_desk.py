@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64decode
 
 import pytest
@@ -16,6 +17,7 @@ from tests.unit.in_memory_ports import InMemoryMonitor
 
 TOKENS = {"view-me": "viewer", "label-me": "annotator", "run-me": "operator"}
 BY_ROLE = {role: {"Authorization": f"Bearer {token}"} for token, role in TOKENS.items()}
+JSON = {"Content-Type": "application/json"}
 ANSWER = {"token": "1-seal", "annotator": "ada", "answer": "label", "value": 1.0, "place": "line 1"}
 
 
@@ -88,11 +90,13 @@ def test_answers_that_come_back_are_taken_once_and_each_refusal_is_told(client: 
 def test_criteria_are_kept_in_versions_of_which_one_is_put_in_force(client: TestClient) -> None:
     new = {"version": "2 ü", "text": "Which is more helpful?"}
     assert client.post("/api/v1/review/criteria", json=new, headers=BY_ROLE["annotator"]).status_code == 403
+    longest = {"version": "long", "text": "\U0001f600" * 20_000}
+    assert client.post("/api/v1/review/criteria", content=json.dumps(longest), headers=JSON).status_code == 201
     added = [client.post("/api/v1/review/criteria", json=new).status_code for _ in range(2)]
     assert added == [201, 409]
     assert client.post("/api/v1/review/criteria/activate", json={"version": "2 ü"}).json() == {"version": "2 ü"}
     told = client.get("/api/v1/review/criteria").json()
-    assert [(one["version"], one["in_force"]) for one in told] == [("1", False), ("2 ü", True)]
+    assert [(one["version"], one["in_force"]) for one in told] == [("1", False), ("long", False), ("2 ü", True)]
     assert client.post("/api/v1/review/criteria/activate", json={"version": "3"}).status_code == 404
     for wrong in ({"text": ""}, {"version": " "}, {"version": "x" * 101}, {"text": "a\0"}, {"text": "x" * 20_001}):
         assert client.post("/api/v1/review/criteria", json=new | wrong).status_code == 422
