@@ -42,7 +42,7 @@ lock: $(UV) ## Write requirements.lock anew, with the newest versions that pypro
 		--no-annotate --custom-compile-command 'make lock' --output-file requirements.lock
 
 clean: ## Remove everything the other targets made
-	rm -rf $(VENV) .uv .kafka .kubernetes .oidc .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .uv .kafka .kubernetes .oidc .s3 .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(UV):

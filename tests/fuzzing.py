@@ -140,7 +140,8 @@ def mend_body(body: dict[str, Any]) -> None:
     if isinstance(first, int | float) and isinstance(stop, int | float) and stop <= first:
         body |= {"first": 0, "stop": first + 1 if first < MAX_NUMBER else first}
     for row in body.get("labels", ()):
-        row |= {"timestamp": min(row["timestamp"], "2026-11-22T03:00:00Z"), "annotator_id": ANNOTATOR}
+        told = min(max(row["timestamp"], "2000-01-02T00:00:00Z"), "2026-11-22T03:00:00Z")  # no label is older than 2000
+        row |= {"timestamp": told, "annotator_id": ANNOTATOR}
 
 
 def fill(postgres_url: str, engine: Engine, folder: Path) -> None:

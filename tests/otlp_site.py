@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -39,6 +40,14 @@ class OtlpSite(Site):
         form["kafka"]["routes"] = routes
         form["ingest"]["join"] = {"seconds": self.join_seconds}
         return form
+
+    def end_waiting(self) -> None:
+        """Let what waits have waited long enough: a test need not guess how long a busy machine takes for the rest."""
+        with psycopg.connect(self.postgres_url) as connection:
+            connection.execute(
+                "update fragment set due_at = now(), received_at = received_at - make_interval(secs => %s)",
+                [self.join_seconds],
+            )
 
     def answers(self) -> list[str | None]:
         """Return the answers of what is stored, in the order of time."""

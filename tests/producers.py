@@ -44,7 +44,7 @@ class Call(NamedTuple):
     finish_reason: str = "stop"
     streamed: bool = False
     status: int = 200
-    tokens: tuple[int, int] = (20, 7)
+    tokens: tuple[int, int] | None = (20, 7)
 
 
 def user(text: Any) -> dict[str, Any]:
@@ -65,10 +65,13 @@ CALLS = {
         ],
         [answer("It rains.")],
     ),
+    "a developer": Call([{"role": "developer", "content": "Be brief."}, user("Is it?")], [answer("It is.")]),
     "two tools": Call([user("Weather in Oslo and Rome?")], [answer(None, TOOL_CALL, OTHER_CALL)], "tool_calls"),
     "text and a tool": Call([user("Look it up.")], [answer("Let me see.", TOOL_CALL)], "tool_calls"),
+    "an empty choice": Call([user("Toss nothing.")], [answer(""), answer("Tails.")]),
     "two choices": Call([user("Toss a coin.")], [answer("Heads."), answer("Tails.")]),
     "streamed": Call([user("Grüße auf Deutsch 🙂")], [answer("Guten Tag 🎌, „schön“.")], streamed=True),
+    "uncounted": Call([user("Do not count.")], [answer("One and two.")], streamed=True, tokens=None),
     "a streamed tool": Call([user("Weather, streamed?")], [answer(None, TOOL_CALL)], "tool_calls", streamed=True),
     "parts": Call(
         [
@@ -84,6 +87,7 @@ CALLS = {
     "empty": Call([user("Say nothing.")], [answer("")], "length", tokens=(12, 64)),
     "long": Call([user("Tell me a story.")], [answer(LONG)], tokens=(9, 480)),
     "markup": Call([user('Quote "this" \\ and\nthat\tat once')], [answer('He said: "no" \\ <b>&amp;</b>\n\n- a')]),
+    "unstorable": Call([user("U+0000?")], [answer("Here: \x00.")]),
     "limited": Call([user("Too many requests?")], [], status=429),
 }
 
@@ -116,6 +120,9 @@ class _Handler(BaseHTTPRequestHandler):
             usage = {"prompt_tokens": 3, "total_tokens": 3}
             self.send({"object": "list", "model": "embed-1", "data": [vector], "usage": usage})
             return
+        if self.path.endswith("/moderations"):
+            self.send({"id": "modr-1", "model": "watch-1", "results": []})
+            return
         name, call = next((name, call) for name, call in CALLS.items() if call.messages == asked["messages"])
         if call.status != 200:
             self.send({"error": {"message": "slow down", "type": "rate_limit"}}, call.status)
@@ -144,7 +151,8 @@ class _Handler(BaseHTTPRequestHandler):
         choices.append({"index": 0, "delta": {}, "finish_reason": call.finish_reason})
         for choice in choices:
             self._send_chunk(_completion(name, "chat.completion.chunk", [choice], None))
-        self._send_chunk(_completion(name, "chat.completion.chunk", [], call.tokens))
+        if call.tokens is not None:
+            self._send_chunk(_completion(name, "chat.completion.chunk", [], call.tokens))
         self.wfile.write(b"data: [DONE]\n\n")
 
     def _send_chunk(self, chunk: dict[str, Any]) -> None:
@@ -180,7 +188,7 @@ def watch(producer: str, tracers: Any, loggers: Any) -> None:
 
 
 def ask(url: str, tracers: Any) -> None:
-    """Make every call, each inside an agent's step, and ask for one embedding."""
+    """Make every call, each inside an agent's step, and ask for one embedding and one moderation."""
     from openai import OpenAI, RateLimitError
 
     tracer = tracers.get_tracer("tests")
@@ -190,11 +198,12 @@ def ask(url: str, tracers: Any) -> None:
             agent = {"session.id": name, "gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "helper"}
             more: dict[str, Any] = {"n": len(call.answers)} if len(call.answers) > 1 else {}
             if call.streamed:
-                more = {"stream": True, "stream_options": {"include_usage": True}}
+                more = {"stream": True, "stream_options": {"include_usage": call.tokens is not None}}
             with tracer.start_as_current_span(f"invoke_agent {name}", attributes=agent), suppress(RateLimitError):
                 answered = create(model=MODEL, messages=call.messages, **more)
                 deque(answered if call.streamed else (), maxlen=0)  # a stream is told when it was read to its end
         client.embeddings.create(model="embed-1", input="a text", encoding_format="float")
+        client.moderations.create(model="watch-1", input="a text")
 
 
 def main(producer: str, file: Path) -> None:

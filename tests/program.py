@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -22,7 +23,8 @@ from monitor.app.wiring import Daemon
 from monitor.settings.root import Settings
 from tests.real_kafka import Kafka
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
+_kept: dict[str, psycopg.Connection[Any]] = {}
 LARGE = {"max.message.bytes": str(32 * 1024 * 1024)}
 
 
@@ -108,8 +110,12 @@ class Site:
         producer.close()
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.postgres_url) as connection:
-            return connection.execute(statement.encode()).fetchall()
+        """Ask on a kept connection: tests ask dozens of times a second, and a server begins a process for each."""
+        try:
+            return _connected(self.postgres_url).execute(statement.encode()).fetchall()
+        except psycopg.OperationalError:  # the server was started anew
+            _leave()
+            return _connected(self.postgres_url).execute(statement.encode()).fetchall()
 
     def count(self, table: str) -> int:
         (row,) = self.query(f"select count(*) from {table}")  # noqa: S608
@@ -119,6 +125,20 @@ class Site:
         """Return up to which trace the log is folded, 0 before the baseline."""
         rows = self.query("select next_place from fold_position join baseline using (baseline_id) where active")
         return int(rows[0][0]) if rows else 0
+
+
+def _connected(postgres_url: str) -> psycopg.Connection[Any]:
+    """Return the one connection that is kept, to the database that was asked last."""
+    if postgres_url not in _kept:
+        _leave()
+        _kept[postgres_url] = psycopg.connect(postgres_url, autocommit=True, prepare_threshold=None)
+    return _kept[postgres_url]
+
+
+@atexit.register
+def _leave() -> None:
+    while _kept:
+        _kept.popitem()[1].close()
 
 
 @contextmanager

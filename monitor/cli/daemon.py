@@ -24,15 +24,18 @@ db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 
 def run() -> None:
     """Read traces, score them, follow the drift, answer it, and serve API, console and metrics."""
-    from monitor.app.interpreter import tune_interpreter
+    from monitor.app.interpreter import trim_heap, tune_interpreter
     from monitor.app.wiring import Daemon
+    from monitor.signals.language_model import load_languages
     from monitor.telemetry.logs import configure_logging
 
     settings = load_settings()
     configure_logging(level=settings.log.level, style=settings.log.format)
     stop = stop_on_signals(settings)
     daemon = Daemon(settings)
+    load_languages()
     tune_interpreter()
+    trim_heap(stop)
     daemon.run(stop)
 
 

@@ -18,6 +18,7 @@ from monitor.domain.label import Label
 from monitor.domain.trace import Message, Preference, TokenSource, Trace
 from monitor.errors import InvalidSetting, InvalidTrace
 from monitor.ingest.part import Part
+from monitor.ingest.storable import ESCAPE
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # nothing that is traced is older; zero epochs are
 MAX_SHOWN_CHARACTERS = 80
@@ -107,8 +108,8 @@ def parts_of_json(value: bytes | None) -> Sequence[bytes | None]:
 def check_trace(trace: Trace, limits: DecodeLimits, now: datetime) -> InvalidTrace | None:
     """Judge a trace of any format; None where it is sound."""
     told = trace.error is not None or trace.tool_calls or trace.output_tokens is not None
-    if trace.response is None and not told:
-        wanted = "a response, an error, tool calls, or the output tokens where texts are not told"
+    if trace.response is None and not told and trace.latency_seconds is None:
+        wanted = "a response, an error, tool calls, or the output tokens or the latency where texts are not told"
         return _invalid(Reason.MISSING_FIELD, "response", "null or absent", wanted)
     return (
         (_blank("trace_id", trace.trace_id) if trace.trace_id.isspace() else None)
@@ -130,15 +131,6 @@ def check_part(part: Part, limits: DecodeLimits) -> InvalidTrace | None:
     for field, time_ns in (("start", part.start_ns), ("end", part.end_ns)):
         if time_ns is not None and not 0 <= time_ns <= MAX_TIME_NS:
             return _invalid(Reason.TIMESTAMP_OUT_OF_RANGE, field, time_ns, f"at most {MAX_TIME_NS} nanoseconds")
-    told += [part.response or "", part.error or "", part.output_schema or "", *part.labels.values()]
-    told += [text for message in part.messages for text in message]
-    whole = "".join(told)
-    if "\x00" in whole:
-        return InvalidTrace(Reason.NUL_CHARACTER, "a text of the call holds U+0000; wanted text without NUL")
-    if not whole.isascii() and _SURROGATE.search(whole) is not None:
-        return InvalidTrace(
-            Reason.LONE_SURROGATE, "a text of the call holds half of a surrogate pair; wanted whole ones"
-        )
     if part.response is not None and len(part.response) > limits.max_response_characters:
         return _check_response("response", part.response, limits)
     return _check_size(sum([len(role) + len(content) for role, content in part.messages]), limits)
@@ -197,13 +189,7 @@ def count_output_tokens(trace: Trace, tokenizer: Tokenizer | None) -> Trace:
     return replace(trace, output_tokens=tokens, output_tokens_source=TokenSource.TOKENIZER)
 
 
-# Escapes from left to right, so that a pair's second half and an escaped backslash are not mistaken for a half.
-_ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
-)
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _FIELD = re.compile(r" - at `\$\.?([^`]*)`$")
 _FIELD_REASONS = {  # what msgspec says of a field; the first that is found decides
     "of length >=": Reason.EMPTY_IDENTIFIER,
@@ -224,7 +210,7 @@ def _explain_text(error: Exception, value: bytes) -> InvalidTrace:
         value.decode()
     except UnicodeDecodeError as undecodable:
         return InvalidTrace(Reason.NOT_UTF8, f"value: {undecodable.reason} at byte {undecodable.start}; wanted UTF-8")
-    half = next((escape for escape in _ESCAPE.finditer(value) if escape["half"]), None)
+    half = next((escape for escape in ESCAPE.finditer(value) if escape["half"]), None)
     if half is not None:
         shown = half.group().decode()
         return _invalid(Reason.LONE_SURROGATE, f"value at byte {half.start()}", shown, "whole surrogate pairs")

@@ -16,7 +16,7 @@ from monitor.ingest.decode import DecodeLimits, check_trace, count_output_tokens
 from monitor.ingest.join_call import Call, Held, assemble, order_parts
 from monitor.ingest.join_twice import merge_calls
 from monitor.ingest.outcome import SkipReason
-from monitor.ingest.part import PartKind
+from monitor.ingest.part import Part, PartKind
 from monitor.ingest.record import Position
 from monitor.telemetry.intake import Missing
 
@@ -117,6 +117,44 @@ class _Request:
             if part.kind is PartKind.CALL and self._parents.get(part.span) is None:
                 self._parents[part.span] = part.parent
 
+    def _take_strays(self) -> None:
+        """Give answers that name a span around their call to the call itself, where only one can be meant.
+
+        That is the one call right below the span that was going on then and has no answer.
+        """
+        strays = [
+            item
+            for span, items in self._contents.items()
+            if span in self._contexts and span not in self._calls
+            for item in items
+            if item.part.response is not None or item.part.tool_calls
+        ]
+        placed = True
+        while placed:  # an answer that found its call leaves fewer calls to the others, in whatever order they came
+            meant = [(item, self._lacking(item.part)) for item in strays]
+            single = Counter(found[0] for _, found in meant if len(found) == 1)
+            placed = False
+            for item, found in meant:
+                if len(found) == 1 and single[found[0]] == 1:
+                    self._contents[item.part.span].remove(item)
+                    self._contents.setdefault(found[0], []).append(item)
+                    strays.remove(item)
+                    placed = True
+        self._contents = {span: items for span, items in self._contents.items() if items}
+
+    def _lacking(self, answer: Part) -> list[str]:
+        """Return the calls below the span that *answer* names that were going on when it was told, and have none."""
+        found = []
+        for span, items in self._calls.items():
+            if self._parents[span] != answer.span or f"{self._trace}-{span}" in self._known:
+                continue
+            own = [item.part for item in (*items, *self._contents.get(span, ()))]
+            answered = any(part.response is not None or part.tool_calls or part.error is not None for part in own)
+            during = any((part.start_ns or 0) <= (answer.end_ns or 0) <= (part.end_ns or 0) for part in own)
+            if during and not answered:
+                found.append(span)
+        return found
+
     def settle(self, rules: JoinRules, patience: float, now: datetime) -> None:
         """Decide on every part."""
         joined, waiting = self._joined, []
@@ -152,6 +190,7 @@ class _Request:
 
     def _gather(self) -> list[Call]:
         """Return the calls that are not stored yet; of spans that are one call, the outermost names it."""
+        self._take_strays()
         spans: dict[str, list[str]] = {}  # of calls whose span is in hand, by their outermost one
         chains = {}
         for span in (*self._calls, *(span for span in self._contents if span not in self._calls)):

@@ -58,6 +58,10 @@ class Call:
             part = item.part
             asked = asked or bool(part.messages)
             answered = answered or part.response is not None or part.tool_calls > 0 or part.error is not None
+            # Who tells texts, and how the answer ended, has told all of it: the answer is empty.
+            answered = answered or (
+                part.finish_reason is not None and bool(part.messages or part.kind is PartKind.CONTENT)
+            )
         return asked and answered
 
     @property
@@ -101,6 +105,18 @@ class Call:
         """Return the server's names of the answer."""
         return {item.part.response_id for item in self.parts if item.part.response_id}
 
+    def contradicts(self, other: Call) -> bool:
+        """Say whether both tell a prompt or an answer, and not the same one: some servers give all answers one name."""
+        ours, theirs = self._whole, other._whole
+        return any(our and their and our.isdisjoint(their) for our, their in zip(ours, theirs, strict=True))
+
+    @property
+    def _whole(self) -> tuple[set[str], set[str]]:
+        """Return the last messages of prompts, and the answers, that were not cut; without their blanks."""
+        parts = [item.part for item in self.parts if not item.part.truncated]
+        asked = {"".join(part.messages[-1][1].split()) for part in parts if part.messages}
+        return asked, {"".join(part.response.split()) for part in parts if part.response}
+
     def swallow(self, other: Call) -> None:
         """Take the parts of *other*, which tells of the same call."""
         self.spans += other.spans
@@ -126,13 +142,12 @@ def assemble(call: Call, agreed: Callable[[str], str | None], now: datetime) -> 
     first = call.parts[0].part
     parts = [item.part for item in call.parts]
     everything = [*parts, *[item.part for item in call.contexts]]
-    if any(part.cached for part in parts):
-        return SkipReason.CACHE_HIT
     told = _told(parts)
     model = told.model or told.request_model
+    skipped = _why_skipped(call, model)
+    if skipped is not None:
+        return skipped
     if model is None:
-        if not call.has_span:
-            return SkipReason.UNJOINED
         return InvalidTrace(Reason.MISSING_FIELD, "model = absent; wanted the model that answered or was asked")
     response = first if first.response is not None and not first.truncated else _answer(parts)
     messages, is_cut = _prompt(parts)
@@ -163,6 +178,16 @@ def assemble(call: Call, agreed: Callable[[str], str | None], now: datetime) -> 
         tool_calls=tool_calls,
         truncated=is_cut or (response is not None and response.truncated),
     )
+
+
+def _why_skipped(call: Call, model: str | None) -> SkipReason | None:
+    if any(item.part.cached for item in call.parts):
+        return SkipReason.CACHE_HIT
+    if model is None and not call.has_span:
+        return SkipReason.UNJOINED
+    if model is None and any(item.part.error is not None for item in call.parts):
+        return SkipReason.NO_MODEL
+    return None
 
 
 def _latency(part: Part) -> float | None:

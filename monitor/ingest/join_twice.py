@@ -16,7 +16,7 @@ def merge_calls(calls: list[Call]) -> list[Call]:
     are_many = len(set().union(*map(_scopes, calls))) > 1
     for call in calls:
         outer = next((by_answer[name] for name in call.answers if name in by_answer), None)
-        if outer is not None and call.start_ns > outer.end_ns:
+        if outer is not None and (call.start_ns > outer.end_ns or outer.contradicts(call)):
             outer = None
         if outer is None and are_many:
             outer = next((other for other in merged if _tells_of(other, call)), None)
@@ -75,8 +75,10 @@ def _agree(one: _Told, other: _Told) -> bool:
         return False
     if one.failed:
         return True
-    if None not in one.counts + other.counts:
-        return one.counts == other.counts
+    if any(None not in pair and pair[0] != pair[1] for pair in zip(one.counts, other.counts, strict=True)):
+        return False
+    if None not in (one.counts[1], other.counts[1]):  # some tell the answer's alone
+        return True
     return one.response is not None and one.response == other.response
 
 

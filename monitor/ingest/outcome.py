@@ -30,6 +30,7 @@ class SkipReason(StrEnum):
     CACHE_HIT = "cache_hit"  # an answer given before: no new observation of the model
     OTHER_SIGNAL = "other_signal"  # a record of another kind than traces: metrics, or a log line of something else
     UNJOINED = "unjoined"  # a part whose call never came
+    NO_MODEL = "no_model"  # a call that failed, and whose spans name no model: nobody's error rate has it
     INVALID_CALL = "invalid_call"  # put together of parts that waited, it is no sound trace; the log says why
 
 

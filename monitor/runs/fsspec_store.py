@@ -31,6 +31,8 @@ LEFT = "left"
 CHECKPOINTS = "checkpoints"
 COMPLETE = ".complete"
 _OF_THIS_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+# Their packages take "make these folders" for "make this bucket", and a bucket that is missing is a mistake to tell of.
+_WITHOUT_FOLDERS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "oci"}
 
 
 class FsspecStore:
@@ -44,6 +46,8 @@ class FsspecStore:
             self._files, self._root = fsspec.core.url_to_fs(url, **options)
         except (ImportError, ValueError, TypeError) as error:  # what a store is refused for before it is asked
             raise InvalidSetting(f"retrain.kubernetes.store = {url!r}: {error}") from None
+        named = self._files.protocol
+        self._has_folders = _WITHOUT_FOLDERS.isdisjoint([named] if isinstance(named, str) else named)
 
     def has(self, key: str) -> bool:
         with self._asked(key) as files:
@@ -61,7 +65,7 @@ class FsspecStore:
 
     def write(self, key: str, content: bytes) -> None:
         with self._asked(key) as files:
-            files.makedirs(self._path(key).rpartition("/")[0], exist_ok=True)
+            self._make_folder_of(key)
             files.pipe_file(self._path(key), content)
 
     def put(self, local: Path, key: str) -> None:
@@ -70,7 +74,7 @@ class FsspecStore:
             if path.is_file():
                 target = key if path == local else f"{key}/{path.relative_to(local).as_posix()}"
                 with self._asked(target) as files:
-                    files.makedirs(self._path(target).rpartition("/")[0], exist_ok=True)
+                    self._make_folder_of(target)
                     files.put_file(str(path), self._path(target))
 
     def get(self, key: str, local: Path, names: Sequence[str] | None = None) -> None:
@@ -98,6 +102,10 @@ class FsspecStore:
             files.invalidate_cache()
             if files.exists(self._path(key)):
                 files.rm(self._path(key), recursive=True)
+
+    def _make_folder_of(self, key: str) -> None:
+        if self._has_folders:
+            self._files.makedirs(self._path(key).rpartition("/")[0], exist_ok=True)
 
     def _path(self, key: str) -> str:
         return f"{self._root.rstrip('/')}/{key}"

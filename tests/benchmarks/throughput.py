@@ -1,7 +1,6 @@
 """Traces a second through the worker, beside the limits that the broker's client and COPY set.
 
     python -m tests.benchmarks.throughput [--records N] [--scored-records N] [--only-workers] [--json FILE]
-    python -m tests.benchmarks.throughput --memory [--records N]
 
 The demo's traffic is written to one partition of Apache Kafka, then read by the daemon: the
 worker alone (no baseline, so nothing is folded), the same with refusals told by patterns in place of
@@ -13,8 +12,6 @@ stored into another database's tables with all their indexes, and `rlhf-monitor 
 the same records from a file, its start included. The same calls are also read as OpenTelemetry's
 collector writes them, a request's span and the model call's in one record with those of others,
 and as LiteLLM does, a payload of 8 kB a call.
-
-With `--memory` the worker reads the records in tenths, and the process's memory is told after each.
 
 A stage's share is its part of the time between those two checkpoints. Polling goes on beside
 the other stages, in a thread of its own, and mostly waits. Decoding and observing go on beside the
@@ -33,12 +30,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import psycopg
 import torch
 from kafka import KafkaConsumer
@@ -111,13 +106,10 @@ def main() -> int:
     parser.add_argument("--records", type=int, default=40_000, help="records read without rewards")
     parser.add_argument("--scored-records", type=int, default=6_000, help="records read with the ensemble")
     parser.add_argument("--only-workers", action="store_true", help="leave out controller, backtest and ensemble")
-    parser.add_argument("--memory", action="store_true", help="tell the memory after each tenth of the records")
     arguments = parser.parse_args()
     configure_logging(level="error", style="console")
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # a socket that closes while it is read is an error there
     tune_interpreter()
-    if arguments.memory:
-        return remember(_whole(arguments.records))
     records = list(traffic(NORMAL, count=_whole(arguments.records), seed=1, start=START, step=STEP))
     scored = records[: _whole(arguments.scored_records)]
     with servers(durable=True) as parts, tempfile.TemporaryDirectory(prefix="throughput-") as folder:
@@ -176,24 +168,6 @@ def beside(parts: Servers, records: Sequence[bytes], *, scored: Sequence[bytes],
     with parts.database() as url:
         name = f"worker with {MEMBERS} reward models"
         yield work(parts, url, scored, name=name, rewards=rewards(models), folder=folder)
-
-
-def remember(records: int) -> int:
-    """Print the process's memory after each tenth of *records*, which are made as they are read."""
-    step, sizes = records // 10, []
-    with servers(durable=True) as parts, parts.database() as url:
-        topics, made = parts.topics(), traffic(NORMAL, count=records, seed=1, start=START, step=STEP)
-        with psycopg.connect(url, autocommit=True) as connection, running(settings_of(parts, topics, url)) as daemon:
-            for tenth in range(1, 11):
-                parts.produce(topics.traces, islice(made, step))
-                arrived = partial(_has_come_to, connection, tenth * step)
-                wait_until(arrived, "a tenth", daemon=daemon, seconds=SECONDS)
-                resident = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmRSS" in line)
-                sizes.append(int(resident.split()[1]) / 1024)
-                print(f"{tenth * step:>10,} records  {sizes[-1]:,.0f} MiB", flush=True)
-    slope, _ = np.polyfit(np.arange(5) * step, sizes[5:], 1)
-    print(f"over the second half {slope * 1e6:+,.1f} MiB a million records: {slope * 1e7:+,.0f} MiB over ten million")
-    return 0
 
 
 def consume(parts: Servers, topic: str, records: int, *, name: str = "bare consumer") -> Passage:

@@ -87,12 +87,12 @@ class PolicySite(Site):
         return super().form() | {"retrain": retrain, "probes": {"suites": suites}}
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Wait longer than other tests do, and look more often: each run loads its libraries anew, and then is quick."""
+def wait_for(condition: Callable[[], bool], what: str, *, pause_seconds: float = 0.05) -> None:
+    """Wait longer than other tests do: each run loads its libraries anew."""
     deadline = time.monotonic() + WAIT_SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come"
-        time.sleep(0.002)
+        time.sleep(pause_seconds)
 
 
 class World:
@@ -115,7 +115,11 @@ class World:
         return self.detail.job
 
     def attempt(self) -> Path:
-        return self.site.folder / "runs" / "job-1" / f"attempt-{self.job.attempt}"
+        return self.site.folder / "runs" / "job-1" / f"attempt-{self.attempts()}"
+
+    def attempts(self) -> int:
+        ((attempts,),) = self.site.query("select attempt from job")
+        return int(attempts)
 
     def phase(self) -> str:
         """Return what the newest run says it does."""
@@ -167,7 +171,7 @@ class World:
 
     def kill_beside(self, phase: str) -> None:
         """Kill the program while its run is in *phase*; the run is stopped meanwhile, and taken up by the next."""
-        wait_for(lambda: self.phase() == phase, f"the phase {phase}")
+        wait_for(lambda: self.phase() == phase, f"the phase {phase}", pause_seconds=0.002)  # a short one
         self.tell_run(signal.SIGSTOP)
         assert self.phase() == phase
         before, pid = self.taken_up(), self.watcher()
@@ -241,13 +245,13 @@ def test_a_dpo_job_is_promoted_once_though_program_and_run_are_killed_in_every_s
 
     world.kill_beside("preparing")
     world.tell_run(signal.SIGCONT)
-    wait_for(lambda: world.phase() == "training" and bool(world.checkpoints()), "a checkpoint")
+    wait_for(lambda: world.phase() == "training" and bool(world.checkpoints()), "a checkpoint", pause_seconds=0.002)
     world.tell_run(signal.SIGKILL)
     world.kill()
-    wait_for(lambda: world.job.attempt == 2, "the next attempt")
+    wait_for(lambda: world.attempts() == 2, "the next attempt")
     world.kill_beside("evaluating")
     world.tell_run(signal.SIGKILL)
-    wait_for(lambda: world.job.attempt == 3, "the next attempt")
+    wait_for(lambda: world.attempts() == 3, "the next attempt")
 
     assert world.kill_within_step_to(JobState.EVALUATING) is JobState.RUNNING
     assert world.kill_within_step_to(JobState.PASSED) is JobState.EVALUATING

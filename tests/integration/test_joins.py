@@ -14,12 +14,13 @@ from tests.real_kafka import RealKafka
 from tests.recordings import OTLP
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
+READ = "select sum(next_offset) from consumer_offset"
 
 
 def test_all_recordings_piece_by_piece_over_two_topics_and_three_partitions_give_ten_traces_each(
     kafka: RealKafka, postgres_url: str
 ) -> None:
-    site = OtlpSite(kafka, postgres_url, partitions=3, join_seconds=8.0)
+    site = OtlpSite(kafka, postgres_url, partitions=3, join_seconds=600.0)
     spans = [value for name in OTLP for value in spans_of(name)]
     logs = [value for name in OTLP for value in logs_of(name)]
     random = Random(5)
@@ -29,6 +30,8 @@ def test_all_recordings_piece_by_piece_over_two_topics_and_three_partitions_give
         for partition in range(3):
             site.send(logs[partition::3], topic=site.logs, partition=partition)
             site.send(spans[partition::3], topic=site.spans, partition=partition)
+        wait_for(lambda: site.query(READ) == [(len(logs) + len(spans),)], "all parts")
+        site.end_waiting()
         wait_for(lambda: site.count("trace") == 10 * len(OTLP), "the calls")
         wait_for(lambda: site.count("fragment") == 0, "the end of what waits")
     assert site.count("trace") == 10 * len(OTLP)
@@ -43,8 +46,8 @@ def test_all_recordings_piece_by_piece_over_two_topics_and_three_partitions_give
 
 def test_calls_whose_texts_never_come_are_taken_without_and_told(kafka: RealKafka, postgres_url: str) -> None:
     site = OtlpSite(kafka, postgres_url, join_seconds=2.5)
+    site.send(spans_of("otel_latest_event"), topic=site.spans)  # they come at once: a parent that is late is missed
     with running(site.settings()) as daemon:
-        site.send(spans_of("otel_latest_event"), topic=site.spans)
         wait_for(lambda: site.count("trace") == 10, "the calls")
         wait_for(lambda: site.count("fragment") == 0, "the end of what waits")
         with urlopen(f"http://127.0.0.1:{daemon.port}/metrics") as answer:

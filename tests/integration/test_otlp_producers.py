@@ -8,12 +8,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from monitor.ingest.join import JoinRules
+from monitor.ingest.join_memory import MemoryJoin
 from monitor.ingest.part import Part, PartKind
-from tests.otlp import outcomes
+from tests.otlp import LIMITS, outcomes
 from tests.producers import ANSWERED_BY, CALLS, LENGTH_LIMIT, LONG, MODEL, PRODUCERS, Call
 
 ROOT = Path(__file__).parents[2]
@@ -74,7 +77,7 @@ def test_every_call_is_found_once_and_neither_agents_nor_embeddings_are_calls(
         failed = CALLS[name].status != 200
         assert (span.error is not None) == failed
         assert (span.model or span.request_model) == (MODEL if failed else ANSWERED_BY)
-        assert (span.input_tokens, span.output_tokens) == ((None, None) if failed else CALLS[name].tokens)
+        assert (span.input_tokens, span.output_tokens) == ((None if failed else CALLS[name].tokens) or (None, None))
         assert (span.start_ns or 0) < (span.end_ns or 0)
 
 
@@ -86,9 +89,26 @@ def test_prompts_and_answers_are_those_that_were_sent(producer: str, exported: d
         assert messages_of(parts) == (() if untold else asked(call))
         answers = [part.response for part in parts if part.response is not None]
         told = call.answers and not (call.streamed and producer == STRAYED)
-        wanted = call.answers[0]["content"] if told else None
+        wanted = (call.answers[0]["content"] or "").replace("\x00", "\N{REPLACEMENT CHARACTER}") if told else None
         assert answers == ([wanted] if wanted else [])
         assert not any(part.truncated for part in parts)
+
+
+def test_a_streamed_answer_that_names_the_span_around_its_call_is_the_call_s(exported: dict[str, list[bytes]]) -> None:
+    memory = MemoryJoin(JoinRules(LIMITS), datetime.now(UTC))
+    parts = [each for value in exported[STRAYED] for each in outcomes(value) if isinstance(each, Part)]
+    for part in parts:
+        memory.add(part, ("spans", 0, 0))
+    joined = memory.flush()
+    found = {trace.conversation_id: trace for trace, _ in joined.traces}
+    assert len(joined.traces) == len(found) == len(CALLS)
+    for name, call in CALLS.items():
+        if call.streamed:
+            (wanted,) = call.answers
+            assert (found[name].response, found[name].tool_calls) == (
+                wanted["content"],
+                len(wanted.get("tool_calls", ())),
+            )
 
 
 @pytest.mark.parametrize("producer", TOLD)

@@ -132,10 +132,10 @@ def test_a_record_that_is_no_json_object_is_rejected(value: bytes | None, reason
         pytest.param({"timestamp": ABSENT}, Reason.MISSING_FIELD, "timestamp", id="no timestamp"),
         pytest.param({"policy_model": ABSENT}, Reason.MISSING_FIELD, "policy_model", id="no policy model"),
         pytest.param(
-            {"response": ABSENT, "output_tokens": ABSENT},
+            {"response": ABSENT, "output_tokens": ABSENT, "latency_seconds": ABSENT},
             Reason.MISSING_FIELD,
             "a response, an error",
-            id="neither answer nor error nor tokens",
+            id="neither answer nor error nor tokens nor latency",
         ),
         pytest.param({"messages": [{"content": ""}]}, Reason.MISSING_FIELD, "messages[0].role", id="no role"),
         pytest.param({"trace_id": 7}, Reason.WRONG_TYPE, "trace_id = 7: Expected `str`", id="a trace id of digits"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import permutations
 
 import pytest
 
@@ -21,6 +22,7 @@ from tests.traces import START
 OTHER = ("logs", 3, 7)
 ASKER = {"conversation_id": "chat", "user_id": "anna"}
 PROMPT = (Message("user", "Q?"),)
+PROMPT_TOLD = (("user", "Q?"),)
 
 
 def only(joined: Joined) -> Trace:
@@ -41,10 +43,15 @@ READY = {
     "texts in another part": [bare(), content()],
     "tool calls instead of an answer": [bare(tool_calls=1, messages=(("user", "Q?"),))],
     "an error instead of an answer": [bare(error="500", messages=(("user", "Q?"),))],
+    "a prompt, and an end without an answer": [bare(finish_reason="stop", messages=(("user", "Q?"),))],
+    "an end without an answer, where answers are told": [
+        bare(finish_reason="stop"), content(response=None), content(messages=(), response=None, finish_reason="stop"),
+    ],
 }  # fmt: skip
 WAITING: dict[str, tuple[list[Part], set[Missing]]] = {
     "no prompt": ([bare(response="A.")], {Missing.TEXT}),
     "no answer": ([bare(messages=(("user", "Q?"),))], {Missing.TEXT}),
+    "an end, and texts elsewhere": ([bare(finish_reason="stop"), content(response=None)], {Missing.TEXT}),
     "no parent": ([call(parent="p", **ASKER)], {Missing.PARENT}),
     "neither conversation nor root": ([call(parent="p"), context("p", parent="r")], {Missing.PARENT}),
     "no span": ([content(model="phi-2")], {Missing.SPAN}),
@@ -137,6 +144,14 @@ def test_a_text_that_was_cut_gives_way_to_a_whole_one() -> None:
     assert only(at_once(cut)).truncated
     made = only(at_once(cut, content()))
     assert (made.messages, made.response, made.truncated) == (PROMPT, "A.", False)
+
+
+def test_a_failed_call_that_names_no_model_is_skipped_and_an_answered_one_is_invalid() -> None:
+    assert at_once(bare(model=None, error="429")).waits
+    failed = Replay()
+    failed.take_parts(bare(model=None, error="429"))
+    assert failed.end().skipped == {SkipReason.NO_MODEL: 1}
+    assert at_once(call(model=None)).invalid
 
 
 def test_an_answer_given_before_is_skipped() -> None:
@@ -235,6 +250,53 @@ def test_the_conversation_is_the_nearest_one_and_one_that_only_others_tell_count
     assert only(at_once(context("r"), aside, call(parent="r"))).conversation_id == "aside"
     also = context("u", parent="r", conversation_id="another")
     assert only(at_once(context("r"), aside, also, call(parent="r"))).conversation_id is None
+
+
+def test_a_call_of_which_nothing_is_told_but_its_time_did_not_fail() -> None:
+    made = only(Replay(JoinRules(LIMITS, patience_seconds=0)).take_parts(bare(output_tokens=None)))
+    assert (made.response, made.output_tokens, made.error, made.latency_seconds) == (None, None, None, 1.0)
+
+
+STRAY = content("p", messages=(), response="A.", end_ns=START_NS + SECOND // 2)  # named by the span around its call
+EARLIER = bare("b", parent="p", end_ns=START_NS + SECOND // 4, messages=PROMPT_TOLD)
+
+
+@pytest.mark.parametrize(
+    ("others", "answers"),
+    [
+        ([], {"c": "A."}),
+        ([EARLIER], {"b": None, "c": "A."}),
+        ([call("b", parent="p", response="B.")], {"b": "B.", "c": "A."}),
+        ([bare("b", parent="p", messages=PROMPT_TOLD)], {"b": None, "c": None}),
+        ([bare("b", parent="q", messages=PROMPT_TOLD), context("q", parent="p")], {"b": None, "c": "A."}),
+    ],
+    ids=["alone", "after another", "beside one with an answer", "beside one without", "above another"],
+)
+def test_an_answer_that_names_the_span_around_its_call_is_the_one_that_lacks_it(
+    others: list[Part], answers: dict[str, str | None]
+) -> None:
+    parts = [bare(parent="p", messages=PROMPT_TOLD), context(), STRAY, *others]
+    for order in (parts, parts[::-1]):
+        made = Replay(JoinRules(LIMITS, patience_seconds=0)).take_parts(*order)
+        assert {trace.trace_id.removeprefix("t-"): trace.response for trace, _ in made.traces} == answers
+
+
+def test_answers_that_name_the_span_around_calls_side_by_side_find_them_by_what_is_left() -> None:
+    early = bare("b", parent="p", end_ns=START_NS + SECOND // 4, messages=PROMPT_TOLD)
+    first = content("p", messages=(), response="B.", end_ns=START_NS + SECOND // 8)  # while both calls were going on
+    for order in permutations([bare(parent="p", messages=PROMPT_TOLD), early, context(), first, STRAY]):
+        made = Replay(JoinRules(LIMITS, patience_seconds=0)).take_parts(*order)
+        assert {trace.trace_id: trace.response for trace, _ in made.traces} == {"t-c": "A.", "t-b": "B."}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"messages": (("user", "And now?"),)}, {"response": "B."}],
+    ids=["asked another thing", "answered otherwise"],
+)
+def test_answers_of_one_name_that_are_not_the_same_are_two_calls(told: dict[str, object]) -> None:
+    ours, theirs = call("a", parent="p", response_id="r-1"), call("b", parent="p", response_id="r-1", **told)
+    assert len(at_once(ours, theirs, context()).traces) == 2
 
 
 def test_an_unsound_call_is_told_with_the_part_that_names_it() -> None:

@@ -34,7 +34,8 @@ def traces(*parts: Part) -> list[Trace]:
 
 ONE = {
     "the same counts": (outer(), inner()),
-    "the same answer, and counts of one": (outer(input_tokens=None), inner()),
+    "the same counts of the answer, and no other of one": (outer(input_tokens=None), inner(response=None)),
+    "the same answer, and counts of one": (outer(input_tokens=None, output_tokens=None), inner()),
     "failures": (outer(**FAILED, response=None), bare("i", scope="client", **INSIDE, **FAILED)),
     "a model that one asked for and the other has the answer of": (
         outer(model="phi", request_model=None), inner(model="phi-2", request_model="phi"),
@@ -48,6 +49,7 @@ TWO = {
     "one instrumentation": (outer(), inner(scope="framework")),
     "nobody knows who wrote them": (outer(scope=None), inner(scope=None)),
     "other counts": (outer(), inner(output_tokens=3)),
+    "other counts of the prompt": (outer(), inner(input_tokens=8)),
     "other models": (outer(), inner(model="gpt-2")),
     "one failed": (outer(), inner(error="429")),
     "one ends after the other, with another answer": (outer(), inner(end_ns=START_NS + 2 * SECOND, response="B.")),

@@ -11,10 +11,12 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import fsspec
 import pytest
 import yaml
+from fsspec.implementations.memory import MemoryFileSystem
 
 from monitor.domain.job import Action
 from monitor.errors import InvalidInput, InvalidSetting, Unavailable
@@ -339,6 +341,22 @@ def test_a_store_that_refuses_is_waited_for_and_a_full_disk_of_ours_is_not_its_f
         store.get("x", Path("/dev"), ["full"])
     with pytest.raises(Unavailable, match="leads out of its folder"):
         store.get("x", tmp_path / "here", ["../../secret"])
+
+
+class Buckets(MemoryFileSystem):  # type: ignore[misc]
+    """Makes a bucket of whatever folder it is asked for, as fsspec's packages for object stores do."""
+
+    protocol = ("oss",)
+    made: ClassVar[list[str]] = []
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        self.made.append(path)
+
+
+def test_a_bucket_that_is_missing_is_not_made() -> None:
+    fsspec.register_implementation("oss", Buckets, clobber=True)
+    FsspecStore("oss://no-such-bucket/runs", {}).write("job-1/spec.json", b"{}")
+    assert Buckets.made == []
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,17 @@ def test_a_call_tells_what_was_asked_and_answered(case: str, told: dict[str, Any
     assert (trace.error is not None) is case.endswith("failure")
 
 
+def test_a_response_that_failed_beside_a_status_of_200_is_an_error() -> None:
+    response = {
+        "model": "m",
+        "status": "failed",
+        "output": [],
+        "error": {"code": "server_error", "message": "it broke"},
+    }
+    trace = trace_of(changed("responses", response=response))
+    assert (trace.error, trace.response, trace.finish_reason) == ("it broke", None, "failed")
+
+
 def test_items_of_the_responses_api_are_a_prompt_with_the_tools_answer() -> None:
     trace = trace_of(CALLS["responses items"])
     assert trace.messages == (*ASKED, Message("assistant", ""), Message("tool", "42"))
@@ -211,8 +222,11 @@ def test_the_time_is_when_the_answer_was_there(changes: dict[str, Any], moment: 
             "response.choices[0].message.content",
         ),
         ({"completion_tokens": -1}, Reason.NUMBER_OUT_OF_RANGE, "completion_tokens"),
-        ({"response": {}, "completion_tokens": None}, Reason.MISSING_FIELD, "response"),
-        ({"model": "a\x00b"}, Reason.NUL_CHARACTER, "model"),
+        (
+            {"response": {}, "completion_tokens": None, "startTime": None, "response_time": None},
+            Reason.MISSING_FIELD,
+            "response",
+        ),
         ({"cache_hit": "perhaps"}, Reason.WRONG_TYPE, "cache_hit"),
     ],
 )
@@ -224,9 +238,15 @@ def test_what_is_wrong_is_named(changes: dict[str, Any], reason: Reason, named: 
 
 
 def test_a_redacted_answer_without_a_count_is_no_answer_of_no_length() -> None:
-    outcome = only(changed("redacted", completion_tokens=0))
-    assert isinstance(outcome, InvalidTrace)
-    assert outcome.reason == Reason.MISSING_FIELD
+    trace = trace_of(changed("redacted", completion_tokens=0))
+    assert (trace.response, trace.output_tokens, trace.error) == (None, None, None)
+    assert trace.latency_seconds
+
+
+@pytest.mark.parametrize("escape", ["\\u0000", "\\ud83d", "\\uDC00"], ids=["NUL", "half a pair", "the other half"])
+def test_characters_that_no_database_holds_are_replaced(escape: str) -> None:
+    value = (changed("chat").value or b"").replace(b"A chat's answer.", rf"\\u0000 {escape}!".encode())
+    assert trace_of(Record("litellm", 0, 0, None, value)).response == "\\u0000 \N{REPLACEMENT CHARACTER}!"
 
 
 def test_fields_that_an_operator_leaves_out_are_not_needed() -> None:

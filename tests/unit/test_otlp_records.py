@@ -103,6 +103,7 @@ def test_litellm_s_log_records_tell_the_role_in_their_body_alone() -> None:
         ("gen_ai.system.message", {"content": "Be terse."}, (("system", "Be terse."),), None),
         ("gen_ai.user.message", {"content": "Hi?", "role": "customer"}, (("customer", "Hi?"),), None),
         ("gen_ai.user.message", '{"content": "Hi?"}', (("user", "Hi?"),), None),
+        ("gen_ai.developer.message", {"content": "Be terse."}, (("developer", "Be terse."),), None),
         ("gen_ai.assistant.message", {"tool_calls": [{"id": "1"}]}, (("assistant", ""),), None),
         ("gen_ai.tool.message", {"id": "1", "content": "rain"}, (("tool", "rain"),), None),
         ("gen_ai.choice", {"index": 0, "message": {"content": "Yes."}, "finish_reason": "stop"}, (), "Yes."),
@@ -191,7 +192,6 @@ def test_metrics_and_empty_exports_are_skipped() -> None:
         (b'\n {"resourceSpans": 3}', Reason.WRONG_TYPE),
         (b'[{"resourceSpans": []}]', Reason.WRONG_TYPE),
         (b'{"resourceSpans": [{"resource": {"attributes": [{"key": "\xff"}]}}]}', Reason.NOT_UTF8),
-        (b'{"resourceSpans": [{"resource": {"attributes": [{"key": "\\ud800"}]}}]}', Reason.LONE_SURROGATE),
         (NESTED % (b'{"arrayValue":{"values":[' * 600, b"]}}" * 600), Reason.TOO_DEEP),
         (b'{"resourceSpans": [{"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}]}", Reason.TOO_DEEP),
     ],
@@ -208,13 +208,10 @@ def test_what_is_no_otlp_is_a_dead_letter_with_a_reason(value: bytes | None, rea
     [
         ({"gen_ai.response.model": "m" * 600}, Reason.IDENTIFIER_TOO_LONG),
         ({"session.id": "s" * 600}, Reason.IDENTIFIER_TOO_LONG),
-        ({"gen_ai.output.messages": '[{"content": "a\\u0000b"}]'}, Reason.NUL_CHARACTER),
-        ({"gen_ai.output.messages": '[{"content": "a\\ud800b"}]'}, Reason.LONE_SURROGATE),
         ({"gen_ai.output.messages": json.dumps([{"content": "x" * 100_001}])}, Reason.RESPONSE_TOO_LONG),
         ({"gen_ai.input.messages": json.dumps([{"content": "x" * 100_001}])}, Reason.PROMPT_TOO_LONG),
-        ({"user.id": "a\x00b"}, Reason.NUL_CHARACTER),
     ],
-    ids=["model", "session", "NUL", "half a pair", "answer", "prompt", "user"],
+    ids=["model", "session", "answer", "prompt"],
 )
 def test_a_call_that_cannot_be_kept_is_a_dead_letter_and_another_span_is_not(attributes: Any, reason: Reason) -> None:
     (found,) = outcomes(span_bytes(CHAT | attributes))
@@ -223,6 +220,20 @@ def test_a_call_that_cannot_be_kept_is_a_dead_letter_and_another_span_is_not(att
     assert "ab" not in found.detail
     around = span_part(attributes)
     assert (around.kind, around.conversation_id, around.user_id) == (PartKind.CONTEXT, None, None)
+
+
+def test_texts_that_were_written_outside_of_all_spans_and_name_no_answer_are_passed_over() -> None:
+    assert outcomes(log_bytes("gen_ai.user.message", {}, {"content": "Hi?"}, traced=False)) == [
+        Skipped(SkipReason.UNJOINED)
+    ]
+
+
+@pytest.mark.parametrize("unstorable", ["\\u0000", "\\ud800"], ids=["NUL", "half a pair"])
+def test_characters_that_no_database_holds_are_replaced(unstorable: str) -> None:
+    found = span_part(CHAT | {"gen_ai.output.messages": f'[{{"content": "a{unstorable}b"}}]', "user.id": "a\x00b"})
+    assert (found.response, found.user_id) == ("a\N{REPLACEMENT CHARACTER}b", "a\N{REPLACEMENT CHARACTER}b")
+    text = MessageToJson(ExportTraceServiceRequest.FromString(span_bytes(CHAT | {"gen_ai.conversation.id": "HERE"})))
+    assert part(text.replace("HERE", unstorable).encode()).conversation_id == "\N{REPLACEMENT CHARACTER}"
 
 
 @pytest.mark.parametrize("field", ["trace_id", "span_id", "parent_span_id"])

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from openinference.semconv.trace import SpanAttributes as OpenInference
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.semconv_ai import SpanAttributes as OpenLLMetry
 
 from monitor.ingest.part import PartKind
-from tests.otlp import END_NS, START_NS, span_part
+from tests.otlp import END_NS, START_NS, part, span_bytes, span_part
 
 CHAT = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
 LLM = {OpenInference.OPENINFERENCE_SPAN_KIND: "LLM"}
@@ -81,6 +82,17 @@ def test_messages_of_today_are_read(structured: bool) -> None:
         ("tool", "4 degrees"),
     )
     assert (found.response, found.finish_reason, found.tool_calls, found.truncated) == ("It rains.", "stop", 0, False)
+
+
+@pytest.mark.parametrize("more", [{}, {"name": "x"}], ids=["plain", "not plain"])
+def test_an_empty_first_choice_is_the_answer(more: dict[str, str]) -> None:
+    answers = [said(text("")) | more, said(text("Another."))]
+    assert span_part(CHAT | {OUTPUT: json.dumps(answers)}).response is None
+
+
+def test_openllmetry_s_stream_of_responses_that_failed_is_a_call() -> None:
+    found = span_part({"gen_ai.request.model": "m", "gen_ai.is_streaming": True}, error="it broke")
+    assert (found.kind, found.error) == (PartKind.CALL, "it broke")
 
 
 def test_thoughts_told_as_a_message_of_their_own_are_not_the_answer() -> None:
@@ -213,6 +225,54 @@ def test_the_items_of_openai_s_responses_are_read() -> None:
     ]
     found = span_part(LLM | {"output.value": json.dumps({"object": "response", "output": output})})
     assert (found.response, found.tool_calls) == ("Let me see.", 1)
+
+
+@pytest.mark.parametrize(
+    ("response", "ended", "error"),
+    [
+        ({"status": "completed", "incomplete_details": None}, "completed", None),
+        ({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}, "max_output_tokens", None),
+        ({"status": "failed", "incomplete_details": None, "error": {"message": "it broke"}}, "failed", "it broke"),
+    ],
+    ids=["whole", "cut", "failed"],
+)
+def test_one_of_openai_s_responses_tells_how_it_ended(response: Any, ended: str, error: str | None) -> None:
+    found = span_part(LLM | {"llm.model_name": "m", "output.value": json.dumps(response | {"output": []})})
+    assert (found.finish_reason, found.error) == (ended, error)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"input.value": '{"model": "m", "input": "a text"}', "output.value": '{"id": "1", "results": []}'},
+        {"input.value": '{"model": "m", "prompt": "a cat"}', "output.value": '{"created": 1, "data": []}'},
+        {"input.value": "{}", "output.value": '{"data": [], "object": "list"}'},
+        {"input.value": '{"model": "m", "input": "a text"}'},
+        {"input.value": "__REDACTED__", "output.value": "__REDACTED__"},
+    ],
+    ids=["moderation", "a picture", "a list of models", "moderation that failed", "hidden moderation"],
+)
+def test_openinference_s_kind_alone_makes_no_call(told: dict[str, str]) -> None:
+    assert span_part(LLM | told | {"llm.system": "openai"}).kind is PartKind.CONTEXT
+
+
+def test_a_picture_that_litellm_drew_is_no_call() -> None:
+    drawn = span_bytes(LLM | {"llm.model_name": "m", "input.value": "a cat", "output.value": "http://x/p.png"})
+    assert part(drawn).kind is PartKind.CALL
+    request = ExportTraceServiceRequest.FromString(drawn)
+    request.resource_spans[0].scope_spans[0].spans[0].name = "aimage_generation"
+    assert part(request.SerializeToString()).kind is PartKind.CONTEXT
+
+
+def test_a_refusal_that_litellm_moved_beside_the_answer_is_the_answer() -> None:
+    message = {"role": "assistant", "content": None, "provider_specific_fields": {"refusal": "I can't."}}
+    told = {"output.value": json.dumps({"choices": [{"finish_reason": "stop", "message": message}]})}
+    assert span_part(LLM | told).response == "I can't."
+
+
+def test_a_response_that_is_no_json_is_not_its_answer_where_a_message_is_told() -> None:
+    told = {"llm.output_messages.0.message.role": "assistant", "output.value": "ChatCompletion(id='1', choices=[])"}
+    assert span_part(LLM | told).response is None
 
 
 def test_openinference_s_whole_request_and_response_serve_where_no_message_is_told() -> None:
@@ -350,6 +410,13 @@ def test_no_tokens_beside_a_text_mean_that_nobody_counted() -> None:
     assert (told.input_tokens, told.output_tokens) == (None, None)
     untold = span_part(CHAT | tokens)
     assert (untold.input_tokens, untold.output_tokens) == (0, 0)
+
+
+def test_cached_tokens_are_read_from_the_usage_that_litellm_shows() -> None:
+    usage = str({"prompt_tokens": 2000, "prompt_tokens_details": {"audio_tokens": None, "cached_tokens": 1920}})
+    assert span_part(CHAT | {"metadata.usage_object": usage}).cached_input_tokens == 1920
+    told = {"metadata.usage_object": usage, "gen_ai.usage.cache_read.input_tokens": 0}
+    assert span_part(CHAT | told).cached_input_tokens == 0
 
 
 def test_an_answer_from_a_cache_is_told_where_the_producer_says_so() -> None:

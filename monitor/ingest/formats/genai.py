@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from monitor.ingest.formats import langfuse, mlflow
 from monitor.ingest.formats.genai_asker import Asker, find_asker, first_text
 from monitor.ingest.formats.genai_chat import Chat, load, told, word
 from monitor.ingest.formats.genai_events import event_name, read_event, read_texts
@@ -14,13 +15,12 @@ from monitor.ingest.formats.genai_serving import (
     INPUT_WITHOUT_CACHE,
     asked_form,
     first_token_seconds,
+    shown_cached_tokens,
     with_cached_input,
 )
-from monitor.ingest.formats.langfuse import TYPE as LANGFUSE
-from monitor.ingest.formats.langfuse import in_genai_words
 from monitor.ingest.formats.openinference import (
     KIND,
-    counts_alone,
+    asks_for_an_answer,
     read_openinference,
     requested_model,
     told_by_response,
@@ -65,11 +65,14 @@ _FINISH = (
     "llm.response.finish_reason",
     "anthropic.message.stop_reason",  # of Anthropic's own client
 )
-_OF_ANSWERS = (*_OUTPUT_TOKENS, *_FINISH)
+_OF_ANSWERS = (*_OUTPUT_TOKENS, *_FINISH, "gen_ai.is_streaming")  # OpenLLMetry's, where a stream of responses failed
 _RESPONSE_ID = ("gen_ai.response.id", "llm.response.id", "ai.response.id", "gen_ai.request.id")
 _CACHED = ("litellm.cache_hit", "cache_hit", "metadata.cache_hit", "gen_ai.response.cache_hit")
 _LITELLM_TOOL = "gen_ai.completion.0.function_call.name"  # the messages beside it tell of no calls
 _ANSWERS = ("gen_ai.output.messages", "gen_ai.completion.", "llm.output_messages.")
+_PICTURES = frozenset(
+    {"image_generation", "aimage_generation"}
+)  # names of LiteLLM's functions, as OpenInference has them
 _LEAST_LIMIT = 32  # shorter texts are as long as others by chance
 
 
@@ -80,7 +83,7 @@ def is_call(attributes: Attributes, dropped: int = 0) -> bool:
     """
     kind, operation = attributes.get(KIND), word(attributes.get("gen_ai.operation.name"))
     if kind is not None:
-        return bool(kind == "LLM") and not counts_alone(attributes)
+        return kind == "LLM" and asks_for_an_answer(attributes)
     if operation is not None:
         return operation in _CALLS or (operation not in _OTHER_OPERATIONS and "gen_ai.output.messages" in attributes)
     if OPERATION in attributes:
@@ -96,12 +99,14 @@ def is_call(attributes: Attributes, dropped: int = 0) -> bool:
 def part_of_span(span: Span, keys: frozenset[str]) -> Part:
     """Return what *span* tells: a call with its own events' texts, or the context that other spans ask for."""
     attributes = span.attributes
-    if LANGFUSE in attributes:
-        attributes = span.attributes = in_genai_words(attributes)
+    if langfuse.TYPE in attributes:
+        attributes = span.attributes = langfuse.in_genai_words(attributes)
+    elif mlflow.TYPE in attributes:
+        attributes = span.attributes = mlflow.in_genai_words(attributes)
     elif span.outer.get(SCOPE) in INPUT_WITHOUT_CACHE:
         attributes = span.attributes = with_cached_input(attributes)
     asker = find_asker(attributes, span.outer, keys)
-    if not is_call(attributes, span.dropped):
+    if not is_call(attributes, span.dropped) or (KIND in attributes and span.name in _PICTURES):
         return Part(
             kind=PartKind.CONTEXT,
             trace=span.trace,
@@ -113,7 +118,7 @@ def part_of_span(span: Span, keys: frozenset[str]) -> Part:
             user_id=asker.user_id,
             labels=asker.labels,
         )
-    failed = span.failed or "error.type" in attributes
+    failed, chat = span.failed or "error.type" in attributes, _chat_of(span)
     return Part(
         kind=PartKind.CALL,
         trace=span.trace,
@@ -121,11 +126,11 @@ def part_of_span(span: Span, keys: frozenset[str]) -> Part:
         parent=span.parent if span.parent.strip("0") else None,
         start_ns=span.start_ns or None,
         end_ns=span.end_ns or None,
-        error=_error(span) if failed else None,
+        error=_error(span) if failed else (chat.error or "")[:MAX_ERROR_CHARACTERS] or None,
         scope=span.outer.get(SCOPE) or None,
         cached=first_text(attributes, _CACHED) in {"true", "True"},
         first_token_seconds=first_token_seconds(span),
-        **_told(attributes, asker, _chat_of(span)),
+        **_told(attributes, asker, chat),
     )
 
 
@@ -157,6 +162,7 @@ def _told(attributes: Attributes, asker: Asker, chat: Chat) -> dict[str, Any]:
     if request_model is None and KIND in attributes:
         request_model = requested_model(attributes)
     input_tokens, output_tokens = count(attributes, _INPUT_TOKENS), count(attributes, _OUTPUT_TOKENS)
+    cached = count(attributes, CACHED_INPUT_TOKENS)
     output_type, output_schema = asked_form(attributes)
     return {
         "model": model,
@@ -169,7 +175,7 @@ def _told(attributes: Attributes, asker: Asker, chat: Chat) -> dict[str, Any]:
         "finish_reason": finish_reason(attributes) or chat.finish_reason,
         "input_tokens": None if chat.messages and not input_tokens else input_tokens,  # nobody counted
         "output_tokens": None if chat.response is not None and not output_tokens else output_tokens,
-        "cached_input_tokens": count(attributes, CACHED_INPUT_TOKENS),
+        "cached_input_tokens": shown_cached_tokens(attributes) if cached is None else cached,
         "output_type": output_type,
         "output_schema": output_schema,
         "tool_calls": chat.tool_calls,

@@ -13,6 +13,7 @@ REDACTED = frozenset({"redacted", "redacted-by-litellm"})  # what stands where a
 _UNREAD = "<coroutine object "  # what OpenInference shows of a response that nobody has read yet
 _TEXT_TYPES = frozenset({"text", "input_text", "output_text", "refusal"})
 _RESULT_TYPES = frozenset({"tool_call_response", "tool_result", "tool-result", "function_call_output"})
+_THOUGHT_TYPES = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
 _SHOWN_CALL = "ResponseFunctionToolCall("  # what OpenTelemetry's openai-agents-v2 shows as a text
 _SHOWN = ('{"reasoningContent": {', _SHOWN_CALL)  # and OpenLLMetry of Bedrock's thoughts
 _SHOWN_IN_JSON = tuple(each.replace('"', '\\"') for each in _SHOWN)
@@ -30,10 +31,12 @@ class Chat(Struct, gc=False):
     finish_reason: str | None = None
     tool_calls: int = 0
     truncated: bool = False
+    error: str | None = None
 
     def fill(self, other: Chat) -> None:
         """Take from *other* what is missing here."""
         self.finish_reason = self.finish_reason or other.finish_reason
+        self.error = self.error or other.error
         if not self.messages and other.messages:
             self.messages = other.messages
             self.truncated = self.truncated or other.truncated
@@ -82,11 +85,10 @@ class Chat(Struct, gc=False):
 
     def answer(self, value: Any) -> None:
         """Read *value* as an answer or as several to choose from, of which the first is taken; JSON or parsed."""
-        for plainly in read_plain(value) or ():
-            self.response, self.tool_calls = plainly.text, 0
-            self.finish_reason = self.finish_reason or plainly.finish_reason or None
-            if self.response is not None or not plainly.parts:
-                return
+        if plain := read_plain(value):
+            self.response, self.tool_calls = plain[0].text, 0
+            self.finish_reason = self.finish_reason or plain[0].finish_reason or None
+            return
         found, cut = load(value)
         self.truncated = self.truncated or cut
         if isinstance(found, dict):
@@ -102,7 +104,8 @@ class Chat(Struct, gc=False):
             if self.response is not None or self.tool_calls:
                 self.tool_calls += sum(map(_called_alone, choices[place + 1 :]))
                 return
-            if not _parts(message):
+            parts = _parts(message)
+            if not parts or not all(map(_is_thought, parts)):
                 return  # else these are thoughts alone, which some tell as a message before the answer's
 
 
@@ -229,6 +232,10 @@ def _parts(message: Any) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
+def _is_thought(part: Any) -> bool:
+    return isinstance(part, dict) and word(part.get("type")) in _THOUGHT_TYPES
+
+
 def _joined(message: Any, *, results: bool) -> str | None:
     """Return the texts of *message* as one; the results of tools too where they are asked for."""
     if isinstance(message, str):
@@ -239,7 +246,9 @@ def _joined(message: Any, *, results: bool) -> str | None:
         if isinstance(content, str):
             return content
         told_itself = "type" in message or "text" in message
-        return word(message.get("refusal")) or (_part(message, results=results) if told_itself else None)
+        beside = message.get("provider_specific_fields")  # LiteLLM's
+        refusal = message.get("refusal") or (beside.get("refusal") if isinstance(beside, dict) else None)
+        return word(refusal) or (_part(message, results=results) if told_itself else None)
     texts = [text for part in parts if (text := _part(part, results=results))]
     return texts[0] if len(texts) == 1 else "\n".join(texts) or None
 

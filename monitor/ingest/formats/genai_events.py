@@ -13,7 +13,7 @@ from monitor.ingest.formats.otlp_wire import Attributes, SpanEvent
 DETAILS = "gen_ai.client.inference.operation.details"
 EVALUATION = "gen_ai.evaluation.result"
 _CHOICE = "gen_ai.choice"
-_ROLES = {f"gen_ai.{role}.message": role for role in ("system", "user", "assistant", "tool")}
+_MESSAGE = re.compile(r"gen_ai\.(\w+)\.message")  # of a role: system, developer, user, assistant, tool, function
 _PASSED = {"pass": 1.0, "passed": 1.0, "true": 1.0, "fail": 0.0, "failed": 0.0, "false": 0.0}
 
 
@@ -28,11 +28,11 @@ def read_event(name: str, event: SpanEvent) -> Chat | None:
     chat = Chat()
     if name == DETAILS:
         read_texts((event.body if isinstance(event.body, dict) else {}) | attributes, chat)
-    elif name in _ROLES:
-        message = _body(event)
+    elif (named := _MESSAGE.fullmatch(name)) is not None:
+        message, role = _body(event), named.group(1)
         if isinstance(message, dict):
-            message = {"role": _ROLES[name]} | {key: value for key, value in message.items() if value is not None}
-        chat.ask([message], _ROLES[name])
+            message = {"role": role} | {key: value for key, value in message.items() if value is not None}
+        chat.ask([message], role)
     elif name == _CHOICE:
         choice = _body(event)
         if isinstance(choice, dict) and choice.get("index") not in _FIRST:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +24,8 @@ CACHED_INPUT_TOKENS = (
     "llm.token_count.prompt_details.cache_read",
     "ai.usage.cachedInputTokens",
 )
+_SHOWN_USAGE = "metadata.usage_object"  # LiteLLM's, as Python shows it
+_SHOWN_CACHED = re.compile(r"'cached_tokens': (\d{1,9})\b")
 INPUT_WITHOUT_CACHE = frozenset(  # scopes of spans that count what a cache had beside the input tokens, as Bedrock does
     {"opentelemetry.instrumentation.bedrock", "opentelemetry.instrumentation.botocore.bedrock-runtime"}
 )
@@ -57,6 +60,13 @@ def with_cached_input(attributes: Attributes) -> Attributes:
     """Return *attributes* with all input tokens as one count, as OpenTelemetry's conventions want it."""
     counts = [count for name in _INPUT_TOKENS if isinstance(count := attributes.get(name), int)]
     return attributes | {_INPUT_TOKENS[0]: sum(counts)} if _INPUT_TOKENS[0] in attributes else attributes
+
+
+def shown_cached_tokens(attributes: Attributes) -> int | None:
+    """Return the cached tokens that LiteLLM's `otel` callback tells among other counts."""
+    usage = attributes.get(_SHOWN_USAGE)
+    found = _SHOWN_CACHED.search(usage) if isinstance(usage, str) else None
+    return int(found[1]) if found else None
 
 
 def asked_form(attributes: Attributes) -> tuple[str | None, str | None]:

@@ -24,6 +24,7 @@ from monitor.ingest.formats.litellm_wire import (
 from monitor.ingest.formats.native import MAX_NAME_CHARACTERS, MAX_NUMBER
 from monitor.ingest.outcome import Carries, Format, Outcome, Skipped, SkipReason
 from monitor.ingest.record import Record
+from monitor.ingest.storable import storable_json
 
 REDACTED = ("redacted-by-litellm", "redacted by litellm")
 
@@ -50,6 +51,9 @@ def decode_traces(record: Record, limits: DecodeLimits, now: datetime) -> Iterat
 def decode_payload(value: bytes | None, record: Record, limits: DecodeLimits, now: datetime) -> Outcome:
     """Read one payload of *record*; the contract is that of the native `decode_trace`."""
     payload = parse_json(_PAYLOAD, value)
+    if isinstance(payload, InvalidTrace) and payload.reason in _UNSTORABLE:
+        value = storable_json(value or b"")
+        payload = parse_json(_PAYLOAD, value)
     if isinstance(payload, InvalidTrace) or not payload.is_usual:
         kind = parse_json(_KIND, value)
         if isinstance(kind, InvalidTrace):
@@ -78,7 +82,8 @@ def to_trace(payload: LitellmPayload, record: Record, limits: DecodeLimits) -> T
     times = times_of(payload, record)
     if isinstance(times, InvalidTrace):
         return times
-    messages, error = messages_of(payload), payload.error
+    failure = payload.response.failure if isinstance(payload.response, LitellmResponse) else None
+    messages, error = messages_of(payload), payload.error or failure
     form = payload.output_form
     texts = (answer.said, payload.messages, payload.response, *(message.content for message in messages))
     # A count of zero beside an answer, or a failure, is one that nobody made.
@@ -205,6 +210,7 @@ def messages_of(payload: LitellmPayload) -> tuple[Message, ...]:
     return tuple(message for message in said if not message.content.startswith(REDACTED))
 
 
+_UNSTORABLE = frozenset({Reason.NUL_CHARACTER, Reason.LONE_SURROGATE})
 _KIND = msgspec.json.Decoder(LitellmKind)
 _PAYLOAD = msgspec.json.Decoder(LitellmPayload)
 FORMAT = Format({Carries.TRACES: decode_traces})

@@ -74,7 +74,14 @@ class LitellmResponse(Struct, frozen=True):
     output: list[LitellmMessage] | str | None = None
     status: Text | None = None
     incomplete_details: LitellmIncomplete | None = None
+    error: Any = None  # of one of OpenAI's Responses that failed beside a status of 200
     usage: Any = None
+
+    @property
+    def failure(self) -> str | None:
+        """Why the model failed, where the response says so."""
+        told = self.error.get("message") or self.error.get("code") if _is(self.error) else None
+        return told[:MAX_ERROR_CHARACTERS] or None if isinstance(told, str) else None
 
 
 class LitellmError(Struct, frozen=True, gc=False):

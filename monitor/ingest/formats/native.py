@@ -73,7 +73,8 @@ class NativeRewardScores(Struct, frozen=True, gc=False):
 class NativeTrace(Struct, frozen=True, kw_only=True, gc=False):
     """One call of the policy model. Unknown fields are ignored.
 
-    A response, an error, tool calls or output tokens are required: tokens alone are still a length.
+    A response, an error, tool calls, output tokens or a latency are required: tokens alone are still a length, and a
+    latency alone is a call that did not fail.
     """
 
     trace_id: Name
@@ -295,7 +296,8 @@ def to_label(wire: NativeLabel) -> Label:
 
 def schemas() -> Mapping[str, bytes]:
     """Return the JSON Schemas by file name, as they stand in docs/."""
-    kinds = {"response": "string", "error": "string", "tool_calls": "number", "output_tokens": "number"}
+    kinds = {"response": "string", "error": "string", "tool_calls": "number"}
+    kinds |= {"output_tokens": "number", "latency_seconds": "number"}
     given = [{"required": [name], "properties": {name: {"type": kind}}} for name, kind in kinds.items()]
     return {
         "native-trace.schema.json": _schema(NativeTrace, anyOf=given),

@@ -12,14 +12,44 @@ from monitor.ingest.formats.otlp_wire import Attributes
 KIND = "openinference.span.kind"
 _PARAMETERS = ("llm.invocation_parameters",)
 _LONGEST_COUNT = 500
+_LONGEST_BEGINNING = 200  # of a response, before its choices
 _RESPONSE_ID = re.compile(r'\{\s*"id":\s*"([^"\\]+)"')
+_TOLD_OF_ANSWERS = (
+    *("llm.model_name", "llm.finish_reason", "llm.token_count."),
+    *("llm.input_messages.", "llm.output_messages.", "llm.prompts.", "llm.choices."),
+)
+
+_WHOLE = {
+    "output.value": frozenset({"choices", "output", "content"}),
+    "input.value": frozenset({"messages", "contents", "instructions", "system"}),
+}
+
+
+def asks_for_an_answer(attributes: Attributes) -> bool:
+    """Say whether a span of the kind LLM is a call for an answer.
+
+    Arize's instrumentation of OpenAI gives that kind to all that its client sends: moderation, pictures, lists.
+    """
+    if counts_alone(attributes):
+        return False
+    if attributes.get("llm.system") != "openai" or any(name.startswith(_TOLD_OF_ANSWERS) for name in attributes):
+        return True
+    if "output.value" in attributes and told(attributes["output.value"]) is None:
+        return False  # hidden: beside an answer the model's name would stand
+    for name, words in _WHOLE.items():
+        found = load(attributes.get(name))[0]
+        if isinstance(found, dict):
+            return not words.isdisjoint(found)
+    return True
 
 
 def read_openinference(attributes: Attributes) -> Chat:
     """Read the messages, else the prompts and choices of a completion, else the whole request and response."""
     chat = Chat()
     chat.ask([_message(each, chat) for each in numbered(attributes, "llm.input_messages.")])
-    for each in numbered(attributes, "llm.output_messages."):
+    answers, whole = numbered(attributes, "llm.output_messages."), attributes.get("output.value")
+    are_choices = isinstance(whole, str) and '"choices"' in whole[:_LONGEST_BEGINNING]  # else items of one answer
+    for each in answers[:1] if are_choices else answers:
         answer = Chat()
         answer.answer(_message(each, answer))
         if chat.response is not None and answer.response is not None:
@@ -36,11 +66,28 @@ def read_openinference(attributes: Attributes) -> Chat:
     chat.finish_reason = word(attributes.get("llm.finish_reason"))
     if not chat.messages and "input.value" in attributes:
         _read_request(attributes["input.value"], chat)
-    if chat.response is None and not chat.tool_calls and "output.value" in attributes:
-        whole = Chat()
-        whole.answer(attributes["output.value"])
-        chat.fill(whole)
+    if chat.response is None and not chat.tool_calls and whole is not None:
+        _read_response(whole, chat, is_text=not any(name.startswith("llm.output_messages.") for name in attributes))
+    if isinstance(whole, str) and '"incomplete_details"' in whole:
+        _read_end(load(whole)[0], chat)
     return chat
+
+
+def _read_response(value: Any, chat: Chat, *, is_text: bool) -> None:
+    """Read the whole response; it is the answer's text itself only where no message is told beside it."""
+    if is_text or not isinstance(value, str) or value.startswith(("{", "[")):
+        whole = Chat()
+        whole.answer(value)
+        chat.fill(whole)
+
+
+def _read_end(response: Any, chat: Chat) -> None:
+    """Read how one of OpenAI's Responses ended: it has no finish reason, and tells an error beside a status of 200."""
+    if isinstance(response, dict):
+        why, error = response.get("incomplete_details"), response.get("error")
+        cut_short = word(why.get("reason")) if isinstance(why, dict) else None
+        chat.finish_reason = chat.finish_reason or cut_short or word(response.get("status"))
+        chat.error = (word(error.get("message")) or word(error.get("code"))) if isinstance(error, dict) else None
 
 
 def counts_alone(attributes: Attributes) -> bool:

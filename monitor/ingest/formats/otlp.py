@@ -30,6 +30,7 @@ from monitor.ingest.formats.otlp_wire import (
 from monitor.ingest.outcome import Carries, Format, Outcome, Skipped, SkipReason
 from monitor.ingest.part import Part, PartKind
 from monitor.ingest.record import Record
+from monitor.ingest.storable import storable
 
 NO_SIGNAL = Skipped(SkipReason.OTHER_SIGNAL)
 
@@ -63,7 +64,7 @@ def read(value: bytes) -> Telemetry | InvalidTrace:
 
 def _outcomes(telemetry: Telemetry, limits: DecodeLimits, now: datetime) -> Iterator[Outcome]:
     for span in telemetry.spans:
-        part = part_of_span(span, limits.label_keys)
+        part = storable(part_of_span(span, limits.label_keys))
         unnamed = _wrong_identifier(span.trace, span.span, span.parent)
         invalid = unnamed or check_part(part, limits)
         if invalid is None:
@@ -89,12 +90,15 @@ def _outcome_of_line(line: LogLine, limits: DecodeLimits, now: datetime) -> Outc
     part = part_of_line(line, limits.label_keys)
     if part is None:
         return NO_SIGNAL
+    part = storable(part)
     if not line.trace.strip("0") and part.response_id is not None:  # written where no span was: named by its answer
         name = blake2b(
             part.response_id.encode(errors="replace"), digest_size=TRACE_ID_BYTES + SPAN_ID_BYTES
         ).hexdigest()
         part = replace(part, trace=name[: 2 * TRACE_ID_BYTES], span=name[2 * TRACE_ID_BYTES :])
         return check_part(part, limits) or part
+    if not line.trace.strip("0") and part.model is None and part.request_model is None:
+        return Skipped(SkipReason.UNJOINED)
     return _wrong_identifier(line.trace, line.span, "") or check_part(part, limits) or part
 
 

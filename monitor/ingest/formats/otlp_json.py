@@ -22,6 +22,7 @@ from monitor.ingest.formats.otlp_wire import (
     is_wanted,
     to_hexadecimal,
 )
+from monitor.ingest.storable import storable_json
 
 _FAILED = frozenset({2, "2", "STATUS_CODE_ERROR"})
 
@@ -125,8 +126,11 @@ def read_json(value: bytes) -> Telemetry | InvalidTrace:
         export = _EXPORT.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         explained = parse_json(_EXPORT, value)
-        assert isinstance(explained, InvalidTrace), "what cannot be read once cannot be read twice"
-        return explained
+        if isinstance(explained, InvalidTrace) and explained.reason == Reason.LONE_SURROGATE:
+            explained = parse_json(_EXPORT, storable_json(value))
+        if isinstance(explained, InvalidTrace):
+            return explained
+        export = explained
     others = len(export.resource_metrics or ()) + len(export.resource_profiles or ())
     if export.resource_spans is None and export.resource_logs is None and not others:
         return InvalidTrace(Reason.NOT_OTLP, "value: a JSON object that is no OTLP; wanted resourceSpans, resourceLogs")

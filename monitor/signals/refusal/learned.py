@@ -81,21 +81,18 @@ class LearnedRefusal:
     def _read(self, responses: Sequence[str], prompt: Callable[[int], str]) -> list[tuple[float, float]]:
         """Read *responses*; *prompt* returns what one of them, by its number, answers."""
         found = [self._unread] * len(responses)
-        asked: list[int] = []  # those that are read to the end
+        # First all looks, then what few of them are read to the end: each step's tables stay in the processor's cache.
+        looks = [(number, look) for number, look in enumerate(map(self._look, responses)) if look is not None]
         rows, numbers, counts = array("q"), array("d"), []  # of one of them after the other
-        for number, response in enumerate(responses):  # one at a time: what is looked at is in the processor's cache
-            look = self._look(response)
-            if look is None:
-                continue
+        for number, look in looks:
             question = prompt(number)
             said = hear(question, look)
             own = self._rows.of(said)
-            asked.append(number)
             rows.extend(own)
             counts.append(len(own))
             numbers.extend(numbers_of(question, look, said))
-        if asked:
-            for number, both in zip(asked, self._added_up(rows, numbers, counts), strict=True):
+        if looks:
+            for (number, _), both in zip(looks, self._added_up(rows, numbers, counts), strict=True):
                 found[number] = both
         return found
 

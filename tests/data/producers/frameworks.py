@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
@@ -379,3 +381,53 @@ def openinference_dspy(url: str, watched: Watched) -> None:
     for call in SCRIPT:
         with watched.request(call), suppress(Exception):
             lm(messages=list(map(as_openai, call["messages"])))
+
+
+# CrewAI
+
+
+def ask_crewai(url: str, watched: Watched) -> None:
+    from crewai import LLM, Agent, Crew, Task
+
+    for call in SCRIPT:
+        if call["name"] not in {"chat", "failed"}:
+            continue
+        llm = LLM(model=f"openai/{MODEL}", base_url=f"{url}/v1", api_key="none", max_retries=0)
+        agent = Agent(role="helper", goal="help", backstory="terse", llm=llm, max_retry_limit=0)
+        task = Task(description=call["messages"][-1]["content"], expected_output="a text", agent=agent)
+        with watched.request(call), suppress(Exception):
+            Crew(agents=[agent], tasks=[task]).kickoff()
+
+
+def openinference_crewai(url: str, watched: Watched) -> None:
+    from openinference.instrumentation.crewai import CrewAIInstrumentor
+    from openinference.instrumentation.openai import OpenAIInstrumentor
+
+    CrewAIInstrumentor().instrument(tracer_provider=watched.tracers)
+    OpenAIInstrumentor().instrument(tracer_provider=watched.tracers)
+    ask_crewai(url, watched)
+
+
+# MLflow, which exports by itself
+
+
+def mlflow_openai(url: str, watched: Watched) -> None:
+    os.environ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = f"{url}/v1/traces"
+    import mlflow
+    import mlflow.openai
+    from openai import OpenAI, RateLimitError
+
+    mlflow.openai.autolog()
+    client = OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+    for call in SCRIPT:
+        more: Any = {"tools": [{"type": "function", "function": TOOL}]}
+        if call.get("streamed"):
+            more |= {"stream": True, "stream_options": {"include_usage": True}}
+        with mlflow.start_span("handle-request"), suppress(RateLimitError):
+            mlflow.update_current_trace(metadata={"mlflow.trace.session": call["name"], "mlflow.trace.user": "u-1"})
+            answered = client.chat.completions.create(
+                model=MODEL, messages=list(map(as_openai, call["messages"])), **more
+            )
+            drained(answered if call.get("streamed") else ())
+    client.embeddings.create(model="embed-1", input="a text", encoding_format="float")
+    time.sleep(2)  # it exports in batches

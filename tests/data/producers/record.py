@@ -13,10 +13,11 @@ from pathlib import Path
 
 import clients
 import frameworks
-from scripted import serve
+from scripted import exported, serve
 from watched import Watched
 
 CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+MLFLOW = {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_BSP_SCHEDULE_DELAY": "200"}
 LATEST = {"OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental"}
 
 PRODUCERS: dict[str, tuple[Callable[[str, Watched], None], dict[str, str]]] = {  # and their environment
@@ -50,6 +51,8 @@ PRODUCERS: dict[str, tuple[Callable[[str, Watched], None], dict[str, str]]] = { 
     "langfuse_langchain": (frameworks.langfuse_langchain, {}),
     "openinference_haystack": (frameworks.openinference_haystack, {}),
     "openinference_haystack_openai": (frameworks.openinference_haystack_openai, {}),
+    "openinference_crewai": (frameworks.openinference_crewai, {"CREWAI_DISABLE_TELEMETRY": "true"}),
+    "mlflow_openai": (frameworks.mlflow_openai, MLFLOW),
     "openinference_dspy": (frameworks.openinference_dspy, {}),
 }
 
@@ -57,8 +60,8 @@ PRODUCERS: dict[str, tuple[Callable[[str, Watched], None], dict[str, str]]] = { 
 def write(name: str, watched: Watched) -> None:
     """Write each export after its length, as the OpenTelemetry Collector's file exporter does."""
     with gzip.GzipFile(Path(__file__).parent / f"{name}.pb.gz", "wb", mtime=0) as file:
-        for message in watched.exported():
-            value = message.SerializeToString()
+        merged = [b"".join(exported)] if exported else None  # bytes of protobuf behind each other are one message
+        for value in merged or [message.SerializeToString() for message in watched.exported()]:
             file.write(len(value).to_bytes(4, "big") + value)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 MODEL, ANSWERED_BY = "chat-7b", "chat-7b-2026-10-01"
 SCRIPT: list[dict[str, Any]] = json.loads((Path(__file__).parent / "script.json").read_text(encoding="utf-8"))
 Body = dict[str, Any]
+exported: list[bytes] = []
 
 
 def texts_of(content: Any) -> list[str]:
@@ -293,6 +294,10 @@ def event_frame(kind: str, payload: bytes) -> bytes:
 
 class ScriptedModel(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
+        if self.path.endswith("/v1/traces"):  # a producer that has an exporter of its own
+            exported.append(self.rfile.read(int(self.headers.get("content-length") or 0)))
+            self.send_body(b"", "application/x-protobuf")
+            return
         asked = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or b"{}")
         path = self.path.split("?")[0]
         if "embed" in path.lower():
