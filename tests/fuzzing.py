@@ -107,7 +107,7 @@ def telling_what_no_schema_can() -> Iterator[None]:
     A change has a key of its own, a cursor is one that its listing has told, a window's stop is above its first trace,
     and a label is of the past and of whoever sends it. Where an answer has null for a number, nobody asks for that.
     """
-    keys, cursors = count(), dict[str, str]()  # by operation
+    keys, cursors = count(), dict[str, str]()  # by listing, as its path tells it
 
     @schemathesis.hook
     def before_call(_: Any, case: Any, _kwargs: dict[str, Any]) -> None:
@@ -118,8 +118,8 @@ def telling_what_no_schema_can() -> Iterator[None]:
             case.headers[KEY] = f"key-{next(keys)}"
         if case.query and "cursor" in case.query:
             del case.query["cursor"]
-            if case.operation.label in cursors:
-                case.query["cursor"] = cursors[case.operation.label]
+            if case.formatted_path in cursors:
+                case.query["cursor"] = cursors[case.formatted_path]
         if isinstance(case.body, dict):
             mend_body(case.body)
 
@@ -127,7 +127,7 @@ def telling_what_no_schema_can() -> Iterator[None]:
     def after_call(_: Any, case: Any, response: Any) -> None:
         for link in response.headers.get("link", ()):
             if told := re.search(r"cursor=([^&>]+)", link):
-                cursors[case.operation.label] = told.group(1)
+                cursors[case.formatted_path] = told.group(1)
 
     try:
         yield

@@ -37,6 +37,7 @@ from monitor.postgres.incidents import PostgresIncidents
 from monitor.postgres.kept_answers import PostgresKeptAnswers
 from monitor.postgres.labels import PostgresLabels
 from monitor.postgres.registry import RewardRegistry
+from monitor.postgres.review_criteria import PostgresCriteria
 from monitor.postgres.signal_troubles import PostgresSignalTroubles
 from monitor.postgres.streams import PostgresFoldStore
 from monitor.postgres.views.audit import PostgresAuditLog
@@ -91,6 +92,7 @@ def ports_of(
         letters=NewestLetters.of(engine, settings.kafka),
         letter_desk=LetterDesk(engine, settings.kafka),
         queue=ReviewDesk(engine, settings),
+        criteria=PostgresCriteria(engine),
         preferences=PreferenceSets(engine, settings),
         reasks=Reasks(engine, settings.drift.reference),
         signals=SignalRows(settings, PostgresSignalTroubles(engine).troubles),

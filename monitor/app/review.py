@@ -81,6 +81,7 @@ class ReviewDesk:
         self.export = self._files.export
         self._redact = redaction_of_notes(settings.ingest.redaction)
         self._items = PostgresReviewItems(engine)
+        self.make_gold = self._items.make_gold
         self._plans = PostgresPlans(engine, SelectionPlan())
         self._daily_budget = settings.review.daily_budget
 

@@ -18,7 +18,7 @@ from monitor.domain.incident import Incident, IncidentDetail
 from monitor.domain.job import Action, Job, PlannedStart
 from monitor.domain.order import AlarmOrder, JobOrder, Role
 from monitor.domain.release import Announcement
-from monitor.domain.review import ReviewStatus
+from monitor.domain.review import Criteria, KeptCriteria, ReviewStatus
 from monitor.domain.stream import StreamStatus
 from monitor.domain.view import BaselineSummary
 from monitor.notify.notice import ReceiverStatus
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from monitor.labels.agreement import AgreementReport
     from monitor.labels.card import StoredSet
     from monitor.labels.report import LabelReport
+    from monitor.postgres.review_criteria import PostgresCriteria
     from monitor.probes.report import SuiteReport
     from monitor.retraining.service import JobService
 
@@ -202,6 +203,18 @@ class LocalDesk:
     def take_answers(self, answers: Read) -> Imported:
         return self._review().take_all(answers, actor=operator())
 
+    def make_gold(self, trace_id: str, kind: str, value: float) -> int:
+        return self._review().make_gold(trace_id, kind, value, actor=operator())
+
+    def criteria(self) -> Sequence[KeptCriteria]:
+        return self._criteria().versions()
+
+    def add_criteria(self, criteria: Criteria) -> None:
+        self._criteria().add(criteria, actor=operator())
+
+    def activate_criteria(self, version: str) -> None:
+        self._criteria().activate(version, actor=operator())
+
     def preference_sets(self, *, limit: int) -> Sequence[StoredSet]:
         return self._preferences().sets(limit=limit)
 
@@ -257,6 +270,11 @@ class LocalDesk:
         from monitor.app.review import ReviewDesk
 
         return ReviewDesk(self._engine, self._settings)
+
+    def _criteria(self) -> PostgresCriteria:
+        from monitor.postgres.review_criteria import PostgresCriteria
+
+        return PostgresCriteria(self._engine)
 
     def _preferences(self) -> PreferenceSets:
         from monitor.app.preferences import PreferenceSets

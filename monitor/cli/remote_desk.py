@@ -26,7 +26,7 @@ from monitor.domain.incident import Incident, IncidentDetail
 from monitor.domain.job import Action, Job, PlannedStart
 from monitor.domain.order import AlarmOrder, JobOrder, Role
 from monitor.domain.release import Announcement
-from monitor.domain.review import ReviewStatus
+from monitor.domain.review import Criteria, KeptCriteria, ReviewStatus
 from monitor.domain.stream import StreamStatus
 from monitor.domain.view import BaselineSummary, JobDetail, SignalRow
 from monitor.drift.correlation import RewardCorrelation
@@ -182,6 +182,19 @@ class RemoteDesk:
             outcomes.update(told.outcomes)
             refusals += told.refusals
         return Imported({outcome: outcomes[outcome] for outcome in Taken}, tuple(refusals))
+
+    def make_gold(self, trace_id: str, kind: str, value: float) -> int:
+        body = {"trace_id": trace_id, "kind": kind, "value": value}
+        return read(int, self._api.post("/review/gold", body)["item_id"])
+
+    def criteria(self) -> Sequence[KeptCriteria]:
+        return read(list[KeptCriteria], self._api.rows("/review/criteria", limit=ALL_ROWS))
+
+    def add_criteria(self, criteria: Criteria) -> None:
+        self._api.post("/review/criteria", asdict(criteria))
+
+    def activate_criteria(self, version: str) -> None:
+        self._api.post("/review/criteria/activate", {"version": version})
 
     def preference_sets(self, *, limit: int) -> Sequence[StoredSet]:
         return read(list[StoredSet], self._api.rows("/preferences", limit=limit))

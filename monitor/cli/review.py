@@ -11,14 +11,13 @@ import typer
 
 from monitor.cli.agreement import agreement
 from monitor.cli.alarm import AsJson
-from monitor.cli.database import open_database, operator
+from monitor.cli.database import open_database
 from monitor.cli.open_desk import open_desk
 from monitor.cli.terminal import complain, plain, say, show_json
 from monitor.domain.label import PREFERENCE
-from monitor.domain.review import Criteria
+from monitor.domain.review import MAX_CRITERIA_CHARACTERS, MAX_VERSION_CHARACTERS, Criteria
 from monitor.errors import InvalidInput, NotFound
 
-MAX_CRITERIA_CHARACTERS = 20_000
 MAX_EXPORTED = 100_000
 
 review = typer.Typer(help="The queue of traces that people judge, and how far they agree.", no_args_is_help=True)
@@ -76,10 +75,8 @@ def review_gold(
     kind: Annotated[str, typer.Option("--kind", help="Of the label.")] = PREFERENCE,
 ) -> None:
     """Show a trace whose verdict is known to annotators, who are compared with it and not told."""
-    from monitor.postgres.review_items import PostgresReviewItems
-
-    with open_database() as (engine, _):
-        item_id = PostgresReviewItems(engine).make_gold(trace_id, kind, value, actor=operator())
+    with open_desk() as desk:
+        item_id = desk.make_gold(trace_id, kind, value)
     say(f"item {item_id} is gold: its {kind} is {value:g}")
 
 
@@ -133,26 +130,22 @@ def review_import(
 @criteria.command("list")
 def criteria_list(as_json: AsJson = False) -> None:
     """Show every version; the one in force is marked."""
-    from monitor.postgres.review_criteria import PostgresCriteria
-
-    with open_database() as (engine, _):
-        versions = PostgresCriteria(engine).versions()
+    with open_desk() as desk:
+        versions = desk.criteria()
     if as_json:
-        names = ("in_force", "created_at", "created_by")
-        show_json([asdict(known) | dict(zip(names, told, strict=True)) for known, *told in versions])
+        show_json([asdict(known) for known in versions])
         return
-    for known, is_active, created_at, created_by in versions:
-        in_force = ", in force" if is_active else ""
-        say(f"{known.version}: {len(known.text)} characters, by {created_by} on {plain(created_at)}{in_force}")
+    for known in versions:
+        in_force = ", in force" if known.in_force else ""
+        said = f"{len(known.text)} characters, by {known.created_by} on {plain(known.created_at)}{in_force}"
+        say(f"{known.version}: {said}")
 
 
 @criteria.command("show")
 def criteria_show(version: Version) -> None:
     """Show what a version says."""
-    from monitor.postgres.review_criteria import PostgresCriteria
-
-    with open_database() as (engine, _):
-        found = [known for known, *_ in PostgresCriteria(engine).versions() if known.version == version]
+    with open_desk() as desk:
+        found = [known for known in desk.criteria() if known.version == version]
     if not found:
         raise NotFound(f"criteria {version}: no such version; `review criteria list` shows them")
     for line in found[0].text.splitlines():
@@ -162,26 +155,22 @@ def criteria_show(version: Version) -> None:
 @criteria.command("add")
 def criteria_add(version: Version, file: Annotated[Path, typer.Argument(help="A text, as annotators see it.")]) -> None:
     """Keep a new version; `activate` puts it in force."""
-    from monitor.postgres.review_criteria import PostgresCriteria
-
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{file}: cannot be read as UTF-8: {error}") from None
-    if not version.strip() or len(version) > 100:
-        raise InvalidInput("the version's name has 1 to 100 characters")
+    if not version.strip() or len(version) > MAX_VERSION_CHARACTERS:
+        raise InvalidInput(f"the version's name has 1 to {MAX_VERSION_CHARACTERS} characters")
     if not text.strip() or len(text) > MAX_CRITERIA_CHARACTERS:
         raise InvalidInput(f"{file}: {len(text)} characters; wanted 1 to {MAX_CRITERIA_CHARACTERS}")
-    with open_database() as (engine, _):
-        PostgresCriteria(engine).add(Criteria(version, text), actor=operator())
+    with open_desk() as desk:
+        desk.add_criteria(Criteria(version, text))
     say(f"criteria {version} are kept; `review criteria activate` puts them in force")
 
 
 @criteria.command("activate")
 def criteria_activate(version: Version) -> None:
     """Put a version in force: annotators see it from their next items on."""
-    from monitor.postgres.review_criteria import PostgresCriteria
-
-    with open_database() as (engine, _):
-        PostgresCriteria(engine).activate(version, actor=operator())
+    with open_desk() as desk:
+        desk.activate_criteria(version)
     say(f"criteria {version} are in force")

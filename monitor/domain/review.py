@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
 
 from monitor.domain.label import PREFERENCE
+
+MAX_CRITERIA_CHARACTERS, MAX_VERSION_CHARACTERS = 20_000, 100
 
 
 class Reason(StrEnum):
@@ -108,6 +111,17 @@ class Criteria:
 
     version: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCriteria:
+    """A version of them, as it is kept."""
+
+    version: str
+    text: str
+    in_force: bool
+    created_at: datetime
+    created_by: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from sqlalchemy import Connection, Engine, select, text
 
 from monitor.domain.order import Actor
-from monitor.domain.review import Criteria
+from monitor.domain.review import Criteria, KeptCriteria
 from monitor.errors import Conflict, NotFound
 from monitor.postgres import schema
 from monitor.postgres.audit import PostgresAudit
@@ -41,13 +39,13 @@ class PostgresCriteria:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def versions(self) -> list[tuple[Criteria, bool, datetime, str]]:
-        """Return every version with whether it is in force, when it was written and by whom; the oldest first."""
+    def versions(self) -> list[KeptCriteria]:
+        """Return every version, the oldest first."""
         table = schema.criteria.c
         with transaction(self._engine) as connection:
             active_criteria(connection)
             rows = connection.execute(select(schema.criteria).order_by(table.created_at, table.version)).all()
-        return [(Criteria(row.version, row.text), row.active, row.created_at, row.created_by) for row in rows]
+        return [KeptCriteria(row.version, row.text, row.active, row.created_at, row.created_by) for row in rows]
 
     def add(self, criteria: Criteria, *, actor: Actor) -> None:
         """Keep a new version, not yet in force; raises `Conflict` where the version is there already."""

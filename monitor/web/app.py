@@ -30,6 +30,7 @@ from monitor.web.routes import (
     alarm,
     audit,
     baseline,
+    criteria,
     drift,
     erasure,
     estimate,
@@ -63,6 +64,7 @@ _API = (
     model,
     review,
     queue,
+    criteria,
     estimate,
     label,
     preference,
@@ -118,6 +120,7 @@ class Ports:
     letters: letter.Letters
     letter_desk: letter.LetterDesk
     queue: queue.Queue
+    criteria: criteria.CriteriaVersions
     preferences: preference.Preferences
     reasks: alarm.Reasks
 

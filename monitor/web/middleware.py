@@ -18,6 +18,7 @@ MAX_BODY_BYTES = 16_384
 GZIP_BYTES = 1000  # of an answer; a shorter one fits into one packet as it is
 LONG_BODIES: Mapping[str, int] = {
     "/api/v1/labels": 1_048_576,
+    "/api/v1/review/criteria": 262_144,  # as many characters as there may be, each escaped
     "/api/v1/review/import": 1_048_576,
 }  # bytes, of those who are known
 _PRIVATE = ("/api/", "/login")  # what no browser and no proxy may keep on a disk

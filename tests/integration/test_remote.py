@@ -130,6 +130,26 @@ def test_what_is_ordered_over_http_is_done_and_named_in_the_audit(
     assert '"state": "cancelled"' in listed
 
 
+def test_criteria_and_gold_over_http_are_what_they_are_in_the_database(
+    run: Run, url: str, postgres_url: str, engine: Engine, tmp_path: Path
+) -> None:
+    store_items(engine, range(2))
+
+    def there(*words: object) -> str:
+        done = run(*words, "--server", url, TOKEN=OPERATOR)
+        assert (done.code, done.err) == (GOOD, "")
+        return done.out
+
+    (tmp_path / "criteria").write_text("Which is more helpful?")
+    assert there("review", "criteria", "add", "2", tmp_path / "criteria").startswith("criteria 2 are kept")
+    assert there("review", "criteria", "activate", "2") == "criteria 2 are in force\n"
+    assert there("review", "gold", "t-1", 1, "--kind", "refusal").endswith("is gold: its refusal is 1\n")
+    for words in ("review criteria list", "review criteria list --json", "review criteria show 2"):
+        assert there(*words.split()) == run(*words.split(), POSTGRES__URL=postgres_url).out
+    log = json.loads(there("review", "status", "--json"))
+    assert log["items"]["done"] == 1
+
+
 def test_a_token_is_made_over_http_opens_the_server_and_is_ended(run: Run, url: str) -> None:
     made = run("tokens", "create", "--name", "ci", "--role", "viewer", "--days", "0", "--server", url, TOKEN=OPERATOR)
     assert (made.code, "never ends" in made.err) == (GOOD, True)
@@ -205,6 +225,6 @@ def test_a_refusal_names_the_server_and_what_was_wanted(run: Run, url: str) -> N
 def test_what_works_on_the_database_alone_says_so(run: Run, url: str, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text(f"{OPERATOR}\n")
-    for words in ("review gold t 1", "review criteria list", "notify test", "db check", "score x"):
+    for words in ("review refusals x", "drift report --out x", "notify test", "db check", "score x"):
         done = run(*words.split(), "--server", url, "--token-file", token)
         assert (done.code, words, "without --server and MONITOR_SERVER" in done.err) == (BAD_USAGE, words, True)

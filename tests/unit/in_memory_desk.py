@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
 from monitor.domain.order import Actor
-from monitor.domain.review import ReviewStatus
+from monitor.domain.review import Criteria, KeptCriteria, ReviewStatus
 from monitor.domain.trace import Message
-from monitor.errors import InvalidSetting, NotFound
+from monitor.errors import Conflict, InvalidSetting, NotFound
 from monitor.ingest.letter import Letter, LetterFilter, Place, Replay
 from monitor.labels.card import SetCard, SetContent, SetPlace, StoredSet
 from monitor.review.exchange import Exported, Imported, ItemPlace, Read, Taken, Unread
@@ -46,10 +46,29 @@ def a_set(number: int) -> StoredSet:
 
 
 @dataclass
+class InMemoryCriteria:
+    kept: list[KeptCriteria] = field(default_factory=lambda: [KeptCriteria("1", "Which is better?", True, MADE, "ada")])
+
+    def versions(self) -> Sequence[KeptCriteria]:
+        return self.kept
+
+    def add(self, criteria: Criteria, *, actor: Actor) -> None:
+        if any(one.version == criteria.version for one in self.kept):
+            raise Conflict(f"criteria {criteria.version} are there already")
+        self.kept.append(KeptCriteria(criteria.version, criteria.text, False, MADE, actor.name))
+
+    def activate(self, version: str, *, actor: Actor) -> None:
+        if all(one.version != version for one in self.kept):
+            raise NotFound(f"criteria {version}: no such version")
+        self.kept = [replace(one, in_force=one.version == version) for one in self.kept]
+
+
+@dataclass
 class InMemoryDesk:
     items: list[Exported] = field(default_factory=list)
     taken: dict[str, str] = field(default_factory=dict)  # the annotator, by an item's token
     kept_sets: list[StoredSet] = field(default_factory=list)
+    criteria: InMemoryCriteria = field(default_factory=InMemoryCriteria)
     dead: list[Letter] = field(default_factory=list)
     askable: frozenset[int] = frozenset()  # alarms
     done: list[tuple[str, str]] = field(default_factory=list)  # by whom, and what
@@ -76,6 +95,12 @@ class InMemoryDesk:
                 outcomes[Taken.KNOWN if answer.token in self.taken else Taken.NEW] += 1
                 self.taken[answer.token] = answer.annotator
         return Imported(outcomes, tuple(refusals))
+
+    def make_gold(self, trace_id: str, kind: str, value: float, *, actor: Actor) -> int:
+        if not trace_id.startswith("t-"):
+            raise NotFound(f"trace {trace_id!r}: no text of it that a {kind} could be given to")
+        self.done.append((actor.name, f"review.gold {value:g}"))
+        return 7
 
     def sets(self, *, limit: int, before: SetPlace | None = None) -> Sequence[StoredSet]:
         newest = sorted(self.kept_sets, key=SetPlace.of, reverse=True)

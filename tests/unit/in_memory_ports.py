@@ -195,6 +195,7 @@ class InMemoryMonitor:
             letters=self.letters,
             letter_desk=self.desk,
             queue=self.desk,
+            criteria=self.desk.criteria,
             preferences=self.desk,
             reasks=self.desk,
         )

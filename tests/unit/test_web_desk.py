@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64decode
 
 import pytest
@@ -16,6 +17,7 @@ from tests.unit.in_memory_ports import InMemoryMonitor
 
 TOKENS = {"view-me": "viewer", "label-me": "annotator", "run-me": "operator"}
 BY_ROLE = {role: {"Authorization": f"Bearer {token}"} for token, role in TOKENS.items()}
+JSON = {"Content-Type": "application/json"}
 ANSWER = {"token": "1-seal", "annotator": "ada", "answer": "label", "value": 1.0, "place": "line 1"}
 
 
@@ -41,6 +43,9 @@ def client(monitor: InMemoryMonitor) -> TestClient:
         (("GET", "/review/status", None), {"viewer", "operator"}),
         (("GET", "/review/items", None), {"operator"}),
         (("POST", "/review/import", {"answers": [ANSWER]}), {"operator"}),
+        (("POST", "/review/gold", {"trace_id": "t-1", "value": 1}), {"operator"}),
+        (("GET", "/review/criteria", None), {"viewer", "operator"}),
+        (("POST", "/review/criteria/activate", {"version": "1"}), {"operator"}),
         (("GET", "/preferences", None), {"viewer", "operator"}),
         (("GET", "/preferences/content", None), {"operator"}),
         (("POST", "/alarms/7/reask", None), {"operator"}),
@@ -80,6 +85,28 @@ def test_answers_that_come_back_are_taken_once_and_each_refusal_is_told(client: 
     assert [row["token"] for row in client.get("/api/v1/review/items").json()] == ["0-seal", "2-seal"]
     assert len(client.get("/api/v1/review/items?all=true").json()) == 3
     assert client.post("/api/v1/review/import", json={"answers": []}).status_code == 422
+
+
+def test_criteria_are_kept_in_versions_of_which_one_is_put_in_force(client: TestClient) -> None:
+    new = {"version": "2 ü", "text": "Which is more helpful?"}
+    assert client.post("/api/v1/review/criteria", json=new, headers=BY_ROLE["annotator"]).status_code == 403
+    longest = {"version": "long", "text": "\U0001f600" * 20_000}
+    assert client.post("/api/v1/review/criteria", content=json.dumps(longest), headers=JSON).status_code == 201
+    added = [client.post("/api/v1/review/criteria", json=new).status_code for _ in range(2)]
+    assert added == [201, 409]
+    assert client.post("/api/v1/review/criteria/activate", json={"version": "2 ü"}).json() == {"version": "2 ü"}
+    told = client.get("/api/v1/review/criteria").json()
+    assert [(one["version"], one["in_force"]) for one in told] == [("1", False), ("long", False), ("2 ü", True)]
+    assert client.post("/api/v1/review/criteria/activate", json={"version": "3"}).status_code == 404
+    for wrong in ({"text": ""}, {"version": " "}, {"version": "x" * 101}, {"text": "a\0"}, {"text": "x" * 20_001}):
+        assert client.post("/api/v1/review/criteria", json=new | wrong).status_code == 422
+
+
+def test_a_known_verdict_makes_a_trace_gold(client: TestClient) -> None:
+    assert client.post("/api/v1/review/gold", json={"trace_id": "t-1", "value": 1}).json() == {"item_id": 7}
+    assert client.post("/api/v1/review/gold", json={"trace_id": "x", "value": 1}).status_code == 404
+    for wrong in ({"value": 2}, {"kind": "No Kind"}, {"trace_id": ""}):
+        assert client.post("/api/v1/review/gold", json={"trace_id": "t-1", "value": 1} | wrong).status_code == 422
 
 
 def test_a_set_is_found_by_how_its_hash_begins_and_an_alarm_that_nobody_can_ask_is_refused(client: TestClient) -> None:

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from monitor.domain.label import KIND_PATTERN, PREFERENCE
 from monitor.domain.order import Actor
 from monitor.domain.review import Answer, ReviewStatus
+from monitor.ingest.formats.native import MAX_NAME_CHARACTERS
 from monitor.review.exchange import Exported, Imported, ItemPlace, Read, Returned
 from monitor.web.auth import Operator, Viewer
 from monitor.web.paging import LINK, Page, paged
+from monitor.web.problem import describe
 from monitor.web.state import Instant, kept
 
 MAX_ANSWERS = 1000
@@ -32,6 +35,13 @@ class Queue(Protocol):
 
     def take_all(self, answers: Read, *, actor: Actor) -> Imported:
         """Keep answers, each by itself; what was taken before changes nothing."""
+        ...
+
+    def make_gold(self, trace_id: str, kind: str, value: float, *, actor: Actor) -> int:
+        """Let annotators be compared with a known verdict; return the item's number.
+
+        Raises `NotFound` for a trace whose text is not there, and `Conflict` while its item is open.
+        """
         ...
 
 
@@ -67,6 +77,18 @@ class Batch(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     answers: list[ReturnedAnswer] = Field(min_length=1, max_length=MAX_ANSWERS)
+
+
+class GoldVerdict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    trace_id: Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_CHARACTERS, pattern=r"^[^\x00]*$")]
+    value: float = Field(ge=0, le=1, allow_inf_nan=False, description="1: its answer is better; 0: its reference is")
+    kind: str = Field(PREFERENCE, pattern=KIND_PATTERN, description="of the label")
+
+
+class GoldItem(BaseModel):
+    item_id: int
 
 
 QueuePort = Annotated[Queue, kept("queue")]
@@ -112,3 +134,9 @@ def import_answers(actor: Operator, queue: QueuePort, body: Batch) -> Imported:
     """
     answers = [Returned(**given.model_dump()) for given in body.answers]
     return queue.take_all(answers, actor=actor)
+
+
+@router.post("/gold", responses=describe(404, 409))
+def make_gold(actor: Operator, queue: QueuePort, body: GoldVerdict) -> GoldItem:
+    """Show a trace whose verdict is known to annotators, who are compared with it and not told."""
+    return GoldItem(item_id=queue.make_gold(body.trace_id, body.kind, body.value, actor=actor))
