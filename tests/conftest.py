@@ -197,6 +197,10 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # libraries complain at the end of what is left
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let the workers of a parallel run end with short files, so that they end at about the same time."""
     if hasattr(config, "workerinput"):
