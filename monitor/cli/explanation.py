@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -11,9 +12,11 @@ from monitor.cli.terminal import cell
 from monitor.domain.alarm import shown_change
 from monitor.domain.cohort import ALL
 from monitor.domain.signal import SignalKind
-from monitor.drift.explain import Example, Explanation, Margin
-from monitor.drift.summary import KindShare, SignalSummary
 from monitor.signals.table import SIGNALS
+
+if TYPE_CHECKING:  # they come with SciPy, for which most commands need not wait
+    from monitor.drift.explain import Example, Explanation, Margin
+    from monitor.drift.summary import KindShare, SignalSummary
 
 MAX_COHORTS = 10
 MAX_KINDS = 12
