@@ -229,10 +229,14 @@ def test_a_refusal_names_the_setting_once_and_the_password_never(
     assert refused.value.plain == letters_refused.value.plain != "Kafka is away"
 
 
-def test_a_command_that_ends_by_itself_ends_with_the_refusal(secured: SecuredKafka, run: Run) -> None:
+@pytest.mark.postgres
+def test_a_command_that_ends_by_itself_ends_with_the_refusal(
+    secured: SecuredKafka, run: Run, postgres_url: str
+) -> None:
     done = run(
         "dead-letters",
         "list",
+        POSTGRES__URL=postgres_url,
         KAFKA__BOOTSTRAP_SERVERS=secured.address("SASLPLAIN"),
         KAFKA__SECURITY_PROTOCOL="SASL_PLAINTEXT",
         KAFKA__SASL_MECHANISM="SCRAM-SHA-512",

@@ -34,7 +34,8 @@ MAX_NAME_CHARACTERS = 512
 MAX_NUMBER = 1_000_000_000  # keeps sums of counts and squares exact in a double
 MAX_ERROR_CHARACTERS = 10_000
 
-Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)]
+# That a name is not blank is judged once it is read, by a reason of its own.
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARACTERS, extra_json_schema={"pattern": r"\S"})]
 Text = Annotated[str, Meta(max_length=MAX_NAME_CHARACTERS)]
 # Frames with missing values write counts as 12.0, so a whole float is a count too.
 Count = Annotated[int, Meta(ge=0, le=MAX_NUMBER)] | Annotated[float, Meta(ge=0, le=MAX_NUMBER, multiple_of=1)]
