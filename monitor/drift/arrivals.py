@@ -115,6 +115,7 @@ class Senders:
         self.entry_at = at.timestamp()  # of the latest entry, of any source
         self.quiet_from = at.timestamp()  # silences begin here or later: nobody looked before
         self.live = False  # what comes now was made since `quiet_from`: it is no backlog
+        self.stopped = False  # the whole log was found silent, and nothing has come since
         self.newest = 0.0  # timestamp; one from the future counts as now
         self.traces = 0.0  # over all
         self.ratio = np.zeros(2)  # traces that came of late, and arrivals that were expected meanwhile
@@ -143,6 +144,9 @@ class Senders:
             self.cohorts[key.cohort] = self.cohorts.get(key.cohort, 0) + count
             scorer = key.signal, key.scorer_version
             self.scorers[scorer] = self.scorers.get(scorer, 0) + count
+        if self.stopped:  # who is not in its first entry may be in the next one
+            self.begin_quiet(at)
+            self.stopped = False
 
     def pass_time(self, to: float) -> None:
         before = self.rhythms.clock[LOG_ROW]

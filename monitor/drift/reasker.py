@@ -211,6 +211,8 @@ class Reasker:
         verdict, reason = judge(pairs, question), ""
         if verdict is None:
             pairs = self._planned(asking, pairs, known.places)
+            verdict = judge(pairs, question)  # some of them may have been answered for another alarm
+        if verdict is None:
             reason = self._send(asking, pairs) or ""
             verdict = ReferenceVerdict.UNDECIDED if reason else None
         if verdict is not None:

@@ -132,6 +132,7 @@ class Look:
     def whole_log(self) -> list[Finding]:
         if not self.silent[LOG_ROW]:
             return []
+        self.senders.stopped = True
         silence = self.silence(LOG_ROW)
         detail = f"no traces {silence.told}"
         severity = Severity.ALERT

@@ -196,7 +196,7 @@ def test_texts_that_are_forgotten_leave_it_undecided_with_the_reason(ward: Ward,
 def test_an_alarm_in_a_cohort_takes_what_was_answered_for_the_roll_up(ward: Ward) -> None:
     drift(ward, CHANGED, traces=320)
     roll_up = ward.raise_alarm(onset=BASELINE, place=BASELINE + 200)
-    with TroubledServer() as server:
+    with TroubledServer(trouble=lambda number, _prompt: Reply(seconds=0.02 * (number % 5))) as server:
         settings = settings_of(server.url, max_prompts=100)
         ward.ask(roll_up, settings)
         asked = server.asked.total()

@@ -85,6 +85,14 @@ def test_a_log_that_falls_silent_is_told_once_and_not_again_for_each_of_its_coho
     assert found[0].detail.startswith("no traces for 1 min; at these hours one usually comes every 5.0 s")
 
 
+def test_a_log_that_is_back_with_one_cohort_first_waits_for_the_other_as_for_any(site: Site) -> None:
+    site.wait(0.5)
+    assert site.send({("koala", "a"): 6}, 1 * PERIOD / 3600.0, partitions=1) == []
+    found = site.send({("koala", "a"): 6}, 0.5)
+    assert {finding.stream for finding in found} == {key_of(("vicuna", "*"))}
+    assert "no traces of vicuna for 31 min 10 s; at these hours one usually comes every 5.0 s" in found[0].detail
+
+
 def test_a_cohort_that_stops_is_a_warning_of_its_own_and_its_signals_are_not(site: Site) -> None:
     found = site.send({("koala", "a"): 6}, 1.0)
     assert told(found) == {(AlarmKind.NO_DATA, key_of(("vicuna", "*")), Severity.WARNING)}
