@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from monitor.settings.root import Settings
 from monitor.settings.signals import SignalSettings
 from monitor.signals.cost import Price
 from monitor.signals.refusal import FULL_REFUSAL, REFUSAL, REFUSAL_JUDGED, CurrentRefusals, RefusalModel
+from monitor.signals.refusal.aside import Aside
 from monitor.signals.refusal.observers import RefusalObservers, refusal_model, uncovered_answers
 from monitor.signals.set import BatchObserver, SignalSet, choose
 from monitor.telemetry.answers import AnswerCounts, Registry
@@ -33,7 +35,7 @@ log = structlog.get_logger(__name__)
 SETTING = "signals.refusal"
 
 
-def signals_of(settings: Settings, failures: Failures | None = None) -> SignalSet:
+def signals_of(settings: Settings, failures: Failures | None = None, *, aside: Aside | None = None) -> SignalSet:
     """Return the signals that are on; raises `InvalidSetting` for a judge or an own signal that cannot be.
 
     Who reads them is made once in a process, however often this is asked. No weights are read and nobody is asked
@@ -44,7 +46,7 @@ def signals_of(settings: Settings, failures: Failures | None = None) -> SignalSe
     )
     observers: dict[Signal, BatchObserver] = dict(chosen.observers)
     refusal = settings.signals.refusal
-    observed = RefusalObservers(refusals_of(settings).pinned)
+    observed = RefusalObservers(refusals_of(settings).pinned, aside)
     read = {REFUSAL: observed.refusal, FULL_REFUSAL: observed.full_refusal}
     observers |= {signal: observe for signal, observe in read.items() if signal in observers}
     if refusal.is_folder and read.keys() & observers.keys():
@@ -55,7 +57,15 @@ def signals_of(settings: Settings, failures: Failures | None = None) -> SignalSe
     key = drawing_key(settings.review.key.get_secret_value())
     own = own_signals(settings.signals.own, failures or Failures(), key=key)
     versions = {**chosen.versions, **own.versions}
-    return SignalSet(MappingProxyType(observers | dict(own.observers)), versions, own.closers)
+    beginners = () if aside is None or REFUSAL not in observers else (observed.begin,)
+    closers = own.closers if aside is None else (*own.closers, aside.close)
+    return SignalSet(MappingProxyType(observers | dict(own.observers)), versions, closers, beginners)
+
+
+def aside_of(settings: RefusalSettings) -> Aside | None:
+    """Return what has refusals read in another process; None where they are read in this one."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Aside() if settings.own_process and processors > 1 else None
 
 
 def prices_of(settings: SignalSettings) -> list[Price]:

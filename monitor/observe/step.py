@@ -75,6 +75,7 @@ class Observer:
 
         *latest* are repeat keys that were counted since the memory of them was written.
         """
+        self._rules.signals.begin(traces)
         keys = [trace.repeat_keys() for trace in traces]
         asked = {key for own in keys for key in own}
         before = dict(self._repeats.last_counted(asked))

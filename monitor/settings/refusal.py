@@ -28,6 +28,11 @@ class RefusalSettings(Part):
         description="probability from which the folder's reading counts as a refusal, in probes and the gate; weights"
         " of the learned model state their own",
     )
+    own_process: bool = Field(
+        True,
+        description="read large batches by the learned model in a process of its own, where there are two processors"
+        " or more: a quarter more traces a second, for 60 MB",
+    )
     classifier: ClassifierSettings = ClassifierSettings()
     judge: JudgeSettings = JudgeSettings()
 

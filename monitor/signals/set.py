@@ -27,7 +27,8 @@ class SignalSet:
 
     observers: Mapping[Signal, BatchObserver]  # of traces, in the order in which they are read
     versions: Mapping[str, str] = field(default_factory=dict)  # of signals of which the settings say the version
-    closers: tuple[Callable[[], None], ...] = ()  # of what own ones hold open
+    closers: tuple[Callable[[], None], ...] = ()  # of what observers hold open
+    beginners: tuple[Callable[[Sequence[Trace]], None], ...] = ()  # of what can be read while other things are done
     known: Mapping[str, Signal] = field(init=False)  # by name: those of `observers`, and those of other sources
 
     def __post_init__(self) -> None:
@@ -52,6 +53,11 @@ class SignalSet:
         """Let go of what was opened to observe; nothing is observed after it."""
         for close in self.closers:
             close()
+
+    def begin(self, traces: Sequence[Trace]) -> None:
+        """Begin to read *traces*, where that goes on by itself; `read` of the same ones, in this thread, ends it."""
+        for begin in self.beginners:
+            begin(traces)
 
     def only(self, names: Collection[str]) -> SignalSet:
         """Return the set that observes those of *names* alone."""

@@ -6,7 +6,8 @@ The demo's traffic is written to one partition of Apache Kafka, then read by the
 worker alone (no baseline, so nothing is folded), the same with refusals told by patterns in place of
 the learned model, the worker with the controller folding beside
 it in the same process, and the worker with an ensemble of the demo's size. The rate counts from
-the first checkpoint to the last: neither joining the group nor an empty topic is measured. In
+the first checkpoint to the last: neither joining the group nor an empty topic is measured. A first
+passage is not counted: a new PostgreSQL still makes the files of its write-ahead log then. In
 the same run a bare kafka-python consumer reads the same topic, COPY writes the rows the worker
 stored into another database's tables with all their indexes, and `rlhf-monitor backtest` reads
 the same records from a file, its start included. The same calls are also read as OpenTelemetry's
@@ -103,7 +104,7 @@ class Passage:
 
 def main() -> int:
     parser = options("Traces a second through the worker, beside its limits.")
-    parser.add_argument("--records", type=int, default=40_000, help="records read without rewards")
+    parser.add_argument("--records", type=int, default=60_000, help="records read without rewards")
     parser.add_argument("--scored-records", type=int, default=6_000, help="records read with the ensemble")
     parser.add_argument("--only-workers", action="store_true", help="leave out controller, backtest and ensemble")
     arguments = parser.parse_args()
@@ -130,6 +131,8 @@ def measure(parts: Servers, records: Sequence[bytes]) -> Iterator[Passage]:
     """Read native records: bare, by the worker, and what it stored by COPY."""
     topic = parts.topics().traces
     parts.produce(topic, records)
+    with parts.database() as url:
+        work(parts, url, records, name="warming up")
     yield consume(parts, topic, len(records))
     with parts.database() as url:
         yield work(parts, url, records, name="worker")

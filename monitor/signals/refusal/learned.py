@@ -20,6 +20,8 @@ from monitor.signals.refusal.reading import THRESHOLD, RefusalReading
 from monitor.signals.refusal.weights import SHIPPED, TOKEN_VALUE, read_weights
 
 Floats = NDArray[np.float64]
+Pairs = Sequence[tuple[str, str]]  # prompts and answers
+Probabilities = list[tuple[float, float]]  # of a refusal, and of one in full
 # What patterns by hand are worth, where no labelled answers of the language can be had to calibrate them.
 BY_PATTERN = RefusalReading(0.95, 0.8)
 BY_NO_PATTERN = RefusalReading(0.02, 0.01)
@@ -29,6 +31,7 @@ class LearnedRefusal:
     """English by the learned model, other covered languages by their patterns, no reading in any other."""
 
     def __init__(self, path: Path = SHIPPED) -> None:
+        self.path = path
         weights, sha256 = read_weights(path)
         rows, self._tokens = weights.table()
         self._rows = TokenRows(rows)
@@ -44,27 +47,34 @@ class LearnedRefusal:
         self.uncovered: Counter[str] = Counter()  # answers that were not read, by language; it may lose a few to a race
 
     def read(self, traces: Sequence[Trace]) -> list[RefusalReading | None]:
+        return self.begin(traces, lambda _pairs: None)()
+
+    def begin(
+        self, traces: Sequence[Trace], elsewhere: Callable[[Pairs], Callable[[], Probabilities | None] | None]
+    ) -> Callable[[], list[RefusalReading | None]]:
+        """Begin to read; what is returned ends it. English answers may be taken by *elsewhere*, or be given back."""
         found: list[RefusalReading | None] = [None] * len(traces)
-        english = []
+        places, pairs = [], []
         for place, trace in enumerate(traces):
             if trace.response is None or (trace.truncated and not has_opening(trace.response)):
                 continue
             language = answer_language(trace.response)
             if language == ENGLISH:
-                english.append(place)
+                places.append(place)
+                pairs.append((prompt_of(trace.messages) or "", trace.response))
             elif language in COVERED:
                 found[place] = BY_PATTERN if refuses_in(language, trace.response) else BY_NO_PATTERN
             else:
                 self.uncovered[language] += 1
-        responses = [traces[place].response or "" for place in english]
-        read = self._read(responses, lambda number: prompt_of(traces[english[number]].messages) or "")
-        for place, (probability, full) in zip(english, read, strict=True):
-            found[place] = RefusalReading(probability, full)
-        return found
+        taken = elsewhere(pairs)
 
-    def probabilities(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, float]]:
-        """Return for each prompt and English answer how probable a refusal is, and one in full."""
-        return self._read([response for _, response in pairs], lambda number: pairs[number][0])
+        def end() -> list[RefusalReading | None]:
+            read = (None if taken is None else taken()) or self.probabilities(pairs)
+            for place, (probability, full) in zip(places, read, strict=True):
+                found[place] = RefusalReading(probability, full)
+            return found
+
+        return end
 
     def _look(self, response: str) -> Look | None:
         """Return what is to be compared with what was asked; None where a look is enough, at a fifth of the cost."""
@@ -78,14 +88,14 @@ class LearnedRefusal:
             return look if self._uncued is not None and weighed >= self._uncued else None
         return look if self._least is None or weighed >= self._least or look.declines else None
 
-    def _read(self, responses: Sequence[str], prompt: Callable[[int], str]) -> list[tuple[float, float]]:
-        """Read *responses*; *prompt* returns what one of them, by its number, answers."""
-        found = [self._unread] * len(responses)
+    def probabilities(self, pairs: Pairs) -> Probabilities:
+        """Return for each prompt and English answer how probable a refusal is, and one in full."""
+        found = [self._unread] * len(pairs)
         # First all looks, then what few of them are read to the end: each step's tables stay in the processor's cache.
-        looks = [(number, look) for number, look in enumerate(map(self._look, responses)) if look is not None]
+        looks = [(number, look) for number, (_, answer) in enumerate(pairs) if (look := self._look(answer)) is not None]
         rows, numbers, counts = array("q"), array("d"), []  # of one of them after the other
         for number, look in looks:
-            question = prompt(number)
+            question = pairs[number][0]
             said = hear(question, look)
             own = self._rows.of(said)
             rows.extend(own)
@@ -96,7 +106,7 @@ class LearnedRefusal:
                 found[number] = both
         return found
 
-    def _added_up(self, rows: array[int], numbers: array[float], counts: Sequence[int]) -> list[tuple[float, float]]:
+    def _added_up(self, rows: array[int], numbers: array[float], counts: Sequence[int]) -> Probabilities:
         """Return the probabilities of answers whose tokens' rows, *counts* of each, and numbers follow one another."""
         # A matrix product would round by how many rows there are, and a replay cuts batches elsewhere.
         read = np.frombuffer(numbers).reshape(len(counts), -1)

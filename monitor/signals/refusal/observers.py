@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 from monitor.domain.signal import Observation, Signal
 from monitor.domain.trace import Trace
+from monitor.signals.refusal.aside import Aside
 from monitor.signals.refusal.learned import LearnedRefusal
 from monitor.signals.refusal.patterns import PatternRefusal
 from monitor.signals.refusal.reading import FULL_REFUSAL, REFUSAL, RefusalModel, RefusalReading
@@ -31,19 +31,36 @@ def weights_file(chosen: str) -> Path | None:
     return None if chosen == BY_PATTERNS else SHIPPED if chosen == LEARNED else Path(chosen)
 
 
-@dataclass(frozen=True, slots=True)
 class _Batch:
-    traces: Sequence[Trace]
-    version: str
-    readings: Sequence[RefusalReading | None]
+    """Traces that one model is reading, or has read."""
+
+    def __init__(self, traces: Sequence[Trace], model: RefusalModel, aside: Aside | None = None) -> None:
+        self.version = model.version
+        self._traces = traces
+        self._places = {id(trace): place for place, trace in enumerate(traces)}
+        self._end: Callable[[], Sequence[RefusalReading | None]] = partial(model.read, traces)
+        if aside is not None and isinstance(model, LearnedRefusal):
+            self._end = model.begin(traces, partial(aside.begin, model))
+        self._readings: Sequence[RefusalReading | None] | None = None
+
+    def holds(self, traces: Sequence[Trace]) -> bool:
+        return traces is self._traces or all(id(trace) in self._places for trace in traces)
+
+    def readings(self, traces: Sequence[Trace]) -> Iterator[RefusalReading | None]:
+        if self._readings is None:
+            self._readings = self._end()
+        return (self._readings[self._places[id(trace)]] for trace in traces)
 
 
 class RefusalObservers:
     """Reads a batch once, by one model, however many of the signals are on."""
 
-    def __init__(self, model: Callable[[], RefusalModel]) -> None:
-        """*model* is asked for with each batch of traces: another one may be in its place by then."""
-        self._model = model
+    def __init__(self, model: Callable[[], RefusalModel], aside: Aside | None = None) -> None:
+        """*model* is asked for with each batch of traces: another one may be in its place by then.
+
+        Where there is an *aside*, a learned model's reading begins there with `begin`.
+        """
+        self._model, self._aside = model, aside
         self._last = threading.local()  # a batch is read in one thread, and another thread may read another
 
     def refusal(self, traces: Sequence[Trace]) -> list[Observation | None]:
@@ -52,15 +69,19 @@ class RefusalObservers:
     def full_refusal(self, traces: Sequence[Trace]) -> list[Observation | None]:
         return self._observe(traces, FULL_REFUSAL, lambda reading: reading.full)
 
+    def begin(self, traces: Sequence[Trace]) -> None:
+        """Begin to read *traces*: this thread is going to observe them, or some of them."""
+        self._last.batch = _Batch(traces, self._model(), self._aside)
+
     def _observe(
         self, traces: Sequence[Trace], signal: Signal, value: Callable[[RefusalReading], float]
     ) -> list[Observation | None]:
         batch: _Batch | None = getattr(self._last, "batch", None)
-        if batch is None or batch.traces is not traces:
-            model = self._model()
-            batch = self._last.batch = _Batch(traces, model.version, model.read(traces))
+        if batch is None or not batch.holds(traces):
+            batch = self._last.batch = _Batch(traces, self._model())
         return [
-            None if seen is None else Observation(signal.name, batch.version, value(seen)) for seen in batch.readings
+            None if seen is None else Observation(signal.name, batch.version, value(seen))
+            for seen in batch.readings(traces)
         ]
 
 
