@@ -57,7 +57,7 @@ def signals_of(settings: Settings, failures: Failures | None = None, *, aside: A
     key = drawing_key(settings.review.key.get_secret_value())
     own = own_signals(settings.signals.own, failures or Failures(), key=key)
     versions = {**chosen.versions, **own.versions}
-    beginners = () if aside is None or REFUSAL not in observers else (observed.begin,)
+    beginners = () if aside is None or not read.keys() & observers.keys() else (observed.begin,)
     closers = own.closers if aside is None else (*own.closers, aside.close)
     return SignalSet(MappingProxyType(observers | dict(own.observers)), versions, closers, beginners)
 

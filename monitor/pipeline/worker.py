@@ -253,6 +253,7 @@ class Worker:
             if self._held is not None:
                 self._put(self._held)
                 self._held = None
+                self._oldest = time.monotonic()  # more than what is left has come meanwhile, and is polled first
                 source.resume()
             while self._is_due():
                 batch = self._cut()
@@ -278,7 +279,7 @@ class Worker:
             count += 1
         taken, self._records = self._records[:count], self._records[count:]
         self._bytes -= held
-        self._oldest = self._polled  # of what is left; nothing is polled while a batch is held
+        self._oldest = self._polled  # of what is left
         mine = [(record, cursor) for record, cursor in taken if not cursor.revoked]
         return RecordBatch([record for record, _ in mine], {record.topic_partition: cursor for record, cursor in mine})
 

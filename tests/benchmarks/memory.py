@@ -5,7 +5,8 @@
 The demo's traffic is written to Apache Kafka by this process and read by `rlhf-monitor run` in one of its own, with the
 controller folding what it stored. After each part of the records, once all of it is stored and folded, the daemon's
 memory is told as Linux counts it: "own" is what it has allocated (RssAnon), "of files" the libraries and weights it
-has mapped (RssFile), which the system takes back when it needs to, and "peak" the most of both so far (VmHWM).
+has mapped (RssFile), which the system takes back when it needs to, and "peak" the most of both so far (VmHWM). What
+the process that reads refusals has allocated is told beside it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import psycopg
 
 from monitor.demo.traffic import NORMAL, traffic
 from monitor.errors import Unavailable
-from tests.benchmarks.harness import servers
+from tests.benchmarks.harness import children_of, servers
 from tests.benchmarks.report import machine, options, table, write_json
 from tests.benchmarks.throughput import BASELINE_TRACES, BATCH, COHORT_KEY, START, STEP
 from tests.program import Program, Site
@@ -53,6 +54,7 @@ class Reading:
     own_mib: float
     of_files_mib: float
     peak_mib: float
+    reader_mib: float  # of the process that reads refusals
 
 
 def main() -> int:
@@ -64,7 +66,7 @@ def main() -> int:
     for reading in read(arguments.records // arguments.parts, arguments.parts):
         readings.append(reading)
         print(f"{reading.records:>12,} records  {reading.own_mib:,.0f} MiB own", file=sys.stderr, flush=True)
-    names = ("records", "seconds", "own, MiB", "of files, MiB", "peak, MiB")
+    names = ("records", "seconds", "own, MiB", "of files, MiB", "peak, MiB", "reader's own, MiB")
     print(table(names, [tuple(asdict(reading).values()) for reading in readings]))
     later = readings[len(readings) // 2 :]
     slope, _ = np.polyfit([one.records for one in later], [one.own_mib for one in later], 1)
@@ -106,9 +108,15 @@ def wait(connection: psycopg.Connection[Any], program: Program, records: int) ->
 
 
 def reading(pid: int, records: int, seconds: float) -> Reading:
+    held = _held(pid)
+    reader = sum(_held(child)["RssAnon:"] for child in children_of(pid))
+    return Reading(records, seconds, held["RssAnon:"], held["RssFile:"], held["VmHWM:"], reader)
+
+
+def _held(pid: int) -> dict[str, float]:
+    """Return what Linux counts of a process's memory, in MiB."""
     lines = (line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    held = {words[0]: int(words[1]) / KIB for words in lines if len(words) == 3 and words[2] == "kB"}
-    return Reading(records, seconds, held["RssAnon:"], held["RssFile:"], held["VmHWM:"])
+    return {words[0]: int(words[1]) / KIB for words in lines if len(words) == 3 and words[2] == "kB"}
 
 
 if __name__ == "__main__":

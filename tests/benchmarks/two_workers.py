@@ -1,12 +1,13 @@
 """Two workers, each a process, against one: traces a second, and what every process spends on a trace.
 
-    python -m tests.benchmarks.two_workers [--records N] [--json FILE]
+    python -m tests.benchmarks.two_workers [--records N] [--no-own-process] [--json FILE]
 
 The demo's traffic is written to a topic of two partitions while the workers, which have joined
 the group, are stopped by a signal: so no time of joining or writing is measured. The rate counts
 from the moment when every partition has a checkpoint to the last. CPU seconds are those of the
-workers, of all of PostgreSQL's processes and of the broker. Where they add up to all cores, more
-workers on this machine cannot read more: what bounds them is told as well.
+workers and the processes they read refusals by, of all of PostgreSQL's processes and of the
+broker. Where they add up to all cores, more workers on this machine cannot read more: what bounds
+them is told as well. `--no-own-process` has each worker read refusals itself.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import psycopg
 
 from monitor.demo.traffic import NORMAL, traffic
 from monitor.errors import Unavailable
-from tests.benchmarks.harness import Servers, servers
+from tests.benchmarks.harness import Servers, children_of, servers, stat_of
 from tests.benchmarks.report import machine, options, table, write_json
 from tests.benchmarks.throughput import START, STEP
 from tests.program import Program, Site
@@ -44,9 +45,14 @@ class TwoPartitions(Site):
     def form(self) -> dict[str, dict[str, Any]]:
         form = super().form()
         form["kafka"] |= {"session_timeout_seconds": 45.0, "max_poll_records": 2000}
-        form["ingest"] = {"cohort_keys": ["product"]}
+        form["ingest"] = {"cohort_keys": ["product"], "batch_max_seconds": 0.2}  # that the last, partial ones wait
         form["log"] = {"level": "info"}
         return form
+
+
+class WithoutOwnProcess(TwoPartitions):
+    def form(self) -> dict[str, dict[str, Any]]:
+        return super().form() | {"signals": {"refusal": {"own_process": False}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +75,15 @@ class Passage:
 def main() -> int:
     parser = options("Two workers against one, with the CPU seconds of all processes.")
     parser.add_argument("--records", type=int, default=60_000, help="records of each run")
+    parser.add_argument("--no-own-process", action="store_true", help="let each worker read refusals itself")
     arguments = parser.parse_args()
+    form = WithoutOwnProcess if arguments.no_own_process else TwoPartitions
     records = list(traffic(NORMAL, count=arguments.records, seed=1, start=START, step=STEP))
     with servers(durable=True) as parts:
         if not isinstance(parts.kafka, RealKafka):
             print("two_workers: the embedded broker keeps 5 MB; this benchmark needs Apache Kafka", file=sys.stderr)
             return 1
-        passages = [passage(parts, parts.kafka, records, workers=workers) for workers in (1, 2, 1, 2)]
+        passages = [passage(parts, parts.kafka, records, form=form, workers=workers) for workers in (1, 2, 1, 2)]
     rows = [
         (
             one.workers,
@@ -98,9 +106,11 @@ def main() -> int:
     return 0
 
 
-def passage(parts: Servers, kafka: RealKafka, records: Sequence[bytes], *, workers: int) -> Passage:
+def passage(
+    parts: Servers, kafka: RealKafka, records: Sequence[bytes], *, form: type[TwoPartitions], workers: int
+) -> Passage:
     with parts.database() as url, psycopg.connect(url, autocommit=True) as connection:
-        site = TwoPartitions(kafka, url, partitions=2, baseline_traces=0)
+        site = form(kafka, url, partitions=2, baseline_traces=0)
         with started(site, workers) as programs:
             for program in programs:
                 os.kill(program.pid, signal.SIGSTOP)
@@ -158,11 +168,11 @@ def snapshot(
             raise Unavailable(f"the records were not read: {offsets}")
         time.sleep(POLL_SECONDS)
     backend = connection.info.backend_pid
-    postmaster = int(_stat(backend)[1])
-    servers = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _parent(pid) == postmaster]
+    postmaster = int(stat_of(backend)[1])
+    readers = [reader for pid in pids for reader in children_of(pid)]
     spent = {
-        "workers": sum(map(_cpu_seconds, pids)),
-        "PostgreSQL": sum(map(_cpu_seconds, [*servers, postmaster])),
+        "workers": sum(map(_cpu_seconds, [*pids, *readers])),
+        "PostgreSQL": sum(map(_cpu_seconds, [*children_of(postmaster), postmaster])),
         "broker": _cpu_seconds(kafka.pid or 0),
     }
     at = time.perf_counter()
@@ -170,22 +180,10 @@ def snapshot(
     return Snapshot(at, int(traces), spent)
 
 
-def _stat(pid: int) -> list[str]:
-    """Return the fields of a process behind its name: state, parent, ..."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-
-
-def _parent(pid: int) -> int:
-    try:
-        return int(_stat(pid)[1])
-    except OSError:  # gone since it was listed
-        return 0
-
-
 def _cpu_seconds(pid: int) -> float:
     """Return what a process has spent, with those of its children that have ended."""
     try:
-        return sum(map(int, _stat(pid)[11:15])) / TICKS
+        return sum(map(int, stat_of(pid)[11:15])) / TICKS
     except OSError:
         return 0.0
 

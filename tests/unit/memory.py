@@ -267,6 +267,7 @@ class Bench:
     )
     reward_model: RewardModel | None = None
     max_records: int = 10
+    max_seconds: float = 0.01
     max_traces: int | None = None
     max_bytes: int = 1 << 30
     drain_seconds: float = 10.0
@@ -276,7 +277,7 @@ class Bench:
         return Worker(
             self.source.open,
             self.processor(metrics),
-            limits=BatchLimits(self.max_records, max_seconds=0.01, max_bytes=self.max_bytes),
+            limits=BatchLimits(self.max_records, self.max_seconds, self.max_bytes),
             metrics=metrics,
             health=self.health,
             backoff=quick(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -53,6 +54,17 @@ def test_under_back_pressure_it_holds_one_batch_pauses_and_keeps_polling() -> No
         bench.store.open.set()
         wait_for(lambda: all_stored(bench), "the rest")
     assert bench.store.trace_ids == ids(*range(200))
+
+
+def test_what_is_left_of_a_poll_is_no_batch_of_its_own_while_more_is_to_be_read() -> None:
+    bench = Bench(ScriptedSource({A: lines(*range(210))}, poll_records=7), max_seconds=0.2)
+    bench.store.open.clear()
+    with bench.running():
+        wait_for(lambda: bench.source.polls["paused"] > 10, "a batch that is held")
+        time.sleep(0.3)
+        bench.store.open.set()
+        wait_for(lambda: all_stored(bench), "the rest")
+    assert {len(checkpoint.observed.traces) for checkpoint in bench.store.written} == {10}
 
 
 def test_records_of_many_traces_make_checkpoints_of_few_records_and_every_one_is_stored_once() -> None:
