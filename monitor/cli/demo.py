@@ -6,7 +6,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -273,7 +273,7 @@ class Story:
             f"{(first.trace_number or 0) - began + 1} traces later; {effect_text(first.alarm.effect)}"
         )
 
-    def _catch_drift(self, drifted: Iterable[bytes], now: datetime) -> StoredAlarm:
+    def _catch_drift(self, drifted: Iterator[bytes], now: datetime) -> StoredAlarm:
         from monitor.demo import script
         from monitor.demo.preferences import encode_preference
 
@@ -298,6 +298,7 @@ class Story:
                 f"{_headline(stored)} - {(stored.trace_number or 0) - began + 1} traces after the release; "
                 f"dated to trace {stored.onset_trace_number}; {decomposition_text(parts) if parts is not None else '-'}"
             )
+        self._stage.player.trickle(script.TRACES_TOPIC, drifted, per_second=script.ASKED_PER_SECOND)
         self._stage.until(lambda: self._judged() is not None, FOLD_SECONDS, "the released policy's answers")
         judged = self._judged()
         assert judged is not None

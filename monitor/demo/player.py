@@ -14,7 +14,7 @@ from monitor.errors import Unavailable
 
 
 class Player:
-    """One producer; `play` blocks, `trickle` goes on in the background until the next one, or `close`."""
+    """One producer; `play` blocks, `trickle` goes on in the background until the next of either, or `close`."""
 
     def __init__(self, bootstrap_servers: str, api_version: tuple[int, int]) -> None:
         self._producer = KafkaProducer(bootstrap_servers=bootstrap_servers, api_version=api_version, linger_ms=20)
@@ -32,6 +32,35 @@ class Player:
         played: Callable[[int], None] = lambda _count: None,
     ) -> int:
         """Send *records* until they end or *until* says so; return how many were sent, all of them durable."""
+        self._end_trickle()
+        return self._send(topic, records, per_second=per_second, until=until, played=played)
+
+    def trickle(self, topic: str, records: Iterable[bytes], *, per_second: float) -> None:
+        """Go on playing in a thread, so that what is watched stays alive."""
+        self._end_trickle()
+        turn = self._turn = threading.Event()
+
+        def go_on() -> None:
+            with suppress(Unavailable):  # the broker ends with the demo
+                self._send(topic, records, per_second=per_second, until=turn.is_set)
+
+        self._thread = threading.Thread(target=go_on, name="traffic", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._end_trickle()
+        self._producer.close(timeout=5)
+
+    def _send(
+        self,
+        topic: str,
+        records: Iterable[bytes],
+        *,
+        per_second: float,
+        until: Callable[[], bool],
+        played: Callable[[int], None] = lambda _count: None,
+    ) -> int:
         started, sent = time.monotonic(), 0
         for record in records:
             if self._stop.is_set() or (sent % 20 == 0 and until()):
@@ -47,23 +76,6 @@ class Player:
         except KafkaError as error:
             raise Unavailable(f"the demo's broker did not take the traffic: {error}") from error
         return sent
-
-    def trickle(self, topic: str, records: Iterable[bytes], *, per_second: float) -> None:
-        """Go on playing in a thread, in place of what has trickled before, so that what is watched stays alive."""
-        self._end_trickle()
-        turn = self._turn = threading.Event()
-
-        def go_on() -> None:
-            with suppress(Unavailable):  # the broker ends with the demo
-                self.play(topic, records, per_second=per_second, until=turn.is_set)
-
-        self._thread = threading.Thread(target=go_on, name="traffic", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._stop.set()
-        self._end_trickle()
-        self._producer.close(timeout=5)
 
     def _end_trickle(self) -> None:
         self._turn.set()

@@ -16,6 +16,7 @@ from monitor.domain.trace import Preference
 TRACES_TOPIC, PREFERENCES_TOPIC, DEAD_LETTERS_TOPIC = "traces", "preferences", "traces.dead-letters"
 PER_SECOND = 350.0
 DRIFTED_PER_SECOND = 200.0  # what is sent until the alarm is seen is work for those who wait for it
+ASKED_PER_SECOND = 60.0  # while the released policy is asked: a release that goes wrong goes on answering
 TRICKLE_PER_SECOND = 20.0
 STEP = timedelta(seconds=2)  # between two traces, in their own time
 BASELINE_TRACES = 2000
@@ -160,10 +161,15 @@ def people_traffic(now: datetime) -> Iterator[bytes]:
 def endless_traffic(
     now: datetime, policy_model: str = DRIFTING, *, per_second: float = TRICKLE_PER_SECOND
 ) -> Iterator[bytes]:
-    """Yield traffic in real time, for as long as somebody watches: of the drifted assistant, or of a repaired one."""
-    like = DRIFTED if policy_model == DRIFTING else replace(NORMAL, policy_model=policy_model)
+    """Yield traffic in real time, for as long as somebody watches: of the drifted assistant, or of a repaired one.
+
+    People go on judging the drifted one.
+    """
+    drifts = policy_model == DRIFTING
+    like = DRIFTED if drifts else replace(NORMAL, policy_model=policy_model)
     for part in count():
         start = now + part * timedelta(hours=1)
         phase = replace(like, name=f"after-{policy_model}-{part}")
         step = timedelta(seconds=1.0 / per_second)
-        yield from traffic(phase, count=int(3600 * per_second), seed=SEED, start=start, step=step)
+        count_an_hour, shadow = int(3600 * per_second), NORMAL if drifts else None
+        yield from traffic(phase, count=count_an_hour, seed=SEED, start=start, step=step, shadow=shadow)
