@@ -242,6 +242,7 @@ class Story:
         self._stage.heading("4. Quiet days")
         self._stage.play("normal traffic", quiet, script.QUIET_RECORDS)
         self._stage.settle()
+        self._stage.until(lambda: self._stage.knows(WIN_RATE.name), FOLD_SECONDS, "a law of the win rate")
         seen = self._stage.ports.overview.overview()
         alerts = self._stage.alerts()
         if alerts:

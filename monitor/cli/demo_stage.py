@@ -83,6 +83,11 @@ class Stage:
             if found.alarm.severity is Severity.ALERT and found.alarm.stream.signal not in OF_LABELS
         ]
 
+    def knows(self, signal: str) -> bool:
+        """Say whether the baseline holds a law of *signal*: what labels tell has one once there are enough of them."""
+        laws = self.ports.streams.laws()
+        return laws is not None and any(law.signal == signal for law in laws.signals)
+
     def settle(self) -> None:
         """Wait until every record that was played is stored, as what it is, and folded; nothing may trickle beside."""
 

@@ -112,7 +112,14 @@ def retrain_settings(
             "baseline_margin": -0.05,
             "anchor_agreement": 0.6,
             # A toy's margins: whole sentences are its tokens, and it loops where it was asked what it was never taught.
-            "policy": {"length_margin": 0.6, "repetition_margin": 0.2, "format_margin": 0.2, "min_items": 30},
+            # Its smallest cohort has 40 prompts: at twice the margins one equal candidate in ten would fail there.
+            "policy": {
+                "length_margin": 0.6,
+                "repetition_margin": 0.2,
+                "format_margin": 0.2,
+                "min_items": 30,
+                "cohort_factor": 3.0,
+            },
         },
         "announcements": {"webhook": platform_url, "webhook_secret": WEBHOOK_SECRET},
         "bake": {"traces": BAKE_TRACES},
