@@ -37,6 +37,15 @@ SEED = 11
 POLICY_NAME = "assistant"
 POLICY_PAIRS = 200  # of people's, at least, before the policy is trained
 REPLAYED_PROMPTS = 300  # answers are drawn: of 100, two equal policies differ in length by 15% now and then
+# Whole sentences are the toy's tokens, and it loops where it was asked what it was never taught. Its smallest cohort
+# has 40 prompts: at twice the margins one equal candidate in ten would fail there.
+TOY_MARGINS = {
+    "length_margin": 0.6,
+    "repetition_margin": 0.2,
+    "format_margin": 0.2,
+    "min_items": 30,
+    "cohort_factor": 3.0,
+}
 BAKE_TRACES, BAKE_PER_SECOND = 400, 240.0
 WEBHOOK_SECRET = "demo"  # noqa: S105 - of a server that lives as long as the demo
 
@@ -111,15 +120,7 @@ def retrain_settings(
             # Texts of templates are told apart by words alone, and the first ensemble never saw what it must unlearn.
             "baseline_margin": -0.05,
             "anchor_agreement": 0.6,
-            # A toy's margins: whole sentences are its tokens, and it loops where it was asked what it was never taught.
-            # Its smallest cohort has 40 prompts: at twice the margins one equal candidate in ten would fail there.
-            "policy": {
-                "length_margin": 0.6,
-                "repetition_margin": 0.2,
-                "format_margin": 0.2,
-                "min_items": 30,
-                "cohort_factor": 3.0,
-            },
+            "policy": TOY_MARGINS,
         },
         "announcements": {"webhook": platform_url, "webhook_secret": WEBHOOK_SECRET},
         "bake": {"traces": BAKE_TRACES},
