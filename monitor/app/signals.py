@@ -26,8 +26,8 @@ from monitor.settings.root import Settings
 from monitor.settings.signals import SignalSettings
 from monitor.signals.cost import Price
 from monitor.signals.refusal import FULL_REFUSAL, REFUSAL, REFUSAL_JUDGED, CurrentRefusals, RefusalModel
-from monitor.signals.refusal.aside import Aside
 from monitor.signals.refusal.observers import RefusalObservers, refusal_model, uncovered_answers
+from monitor.signals.refusal.reader_process import ReaderProcess
 from monitor.signals.set import BatchObserver, SignalSet, choose
 from monitor.telemetry.answers import AnswerCounts, Registry
 
@@ -35,7 +35,9 @@ log = structlog.get_logger(__name__)
 SETTING = "signals.refusal"
 
 
-def signals_of(settings: Settings, failures: Failures | None = None, *, aside: Aside | None = None) -> SignalSet:
+def signals_of(
+    settings: Settings, failures: Failures | None = None, *, process: ReaderProcess | None = None
+) -> SignalSet:
     """Return the signals that are on; raises `InvalidSetting` for a judge or an own signal that cannot be.
 
     Who reads them is made once in a process, however often this is asked. No weights are read and nobody is asked
@@ -46,7 +48,7 @@ def signals_of(settings: Settings, failures: Failures | None = None, *, aside: A
     )
     observers: dict[Signal, BatchObserver] = dict(chosen.observers)
     refusal = settings.signals.refusal
-    observed = RefusalObservers(refusals_of(settings).pinned, aside)
+    observed = RefusalObservers(refusals_of(settings).pinned, process)
     read = {REFUSAL: observed.refusal, FULL_REFUSAL: observed.full_refusal}
     observers |= {signal: observe for signal, observe in read.items() if signal in observers}
     if refusal.is_folder and read.keys() & observers.keys():
@@ -57,15 +59,15 @@ def signals_of(settings: Settings, failures: Failures | None = None, *, aside: A
     key = drawing_key(settings.review.key.get_secret_value())
     own = own_signals(settings.signals.own, failures or Failures(), key=key)
     versions = {**chosen.versions, **own.versions}
-    beginners = () if aside is None or not read.keys() & observers.keys() else (observed.begin,)
-    closers = own.closers if aside is None else (*own.closers, aside.close)
+    beginners = () if process is None or not read.keys() & observers.keys() else (observed.begin,)
+    closers = own.closers if process is None else (*own.closers, process.close)
     return SignalSet(MappingProxyType(observers | dict(own.observers)), versions, closers, beginners)
 
 
-def aside_of(settings: RefusalSettings) -> Aside | None:
+def reader_process_of(settings: RefusalSettings) -> ReaderProcess | None:
     """Return what has refusals read in another process; None where they are read in this one."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Aside() if settings.own_process and processors > 1 else None
+    return ReaderProcess() if settings.own_process and processors > 1 else None
 
 
 def prices_of(settings: SignalSettings) -> list[Price]:

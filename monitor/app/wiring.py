@@ -37,7 +37,7 @@ from monitor.app.rewards import load_rewards
 from monitor.app.rules import controller_rules_of, observe_rules_of, tolerances_of
 from monitor.app.shadow import SHADOW_SECONDS, is_shadowed, shadowing_of
 from monitor.app.signal_rows import own_names
-from monitor.app.signals import aside_of, count_answers, refusals_of, signals_of
+from monitor.app.signals import count_answers, reader_process_of, refusals_of, signals_of
 from monitor.app.supervisor import Supervisor
 from monitor.app.temperature import ScorerTemperatures
 from monitor.drift.reask import PairTolerance
@@ -232,7 +232,7 @@ class Daemon:
         )
         temperature = ScorerTemperatures(self._engine, self.settings.rewards)
         selection = selection_of(self._engine, self.settings.review, has_texts=ingest.text.keep != "none")
-        signals = signals_of(self.settings, self._failures, aside=aside_of(self.settings.signals.refusal))
+        signals = signals_of(self.settings, self._failures, process=reader_process_of(self.settings.signals.refusal))
         rules = observe_rules_of(self.settings, selection, temperature, signals)
         embedder, reward_model = open_embedder(self.settings, self._scorer, self._shared_scorer, self._metrics)
         dead_letters = KafkaDeadLetters(kafka, withhold=ingest.redaction.dead_letters == "withhold")

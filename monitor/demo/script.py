@@ -173,11 +173,9 @@ def endless_traffic(
 
     People go on judging the drifted one.
     """
-    drifts = policy_model == DRIFTING
-    like = DRIFTED if drifts else replace(NORMAL, policy_model=policy_model)
+    like, shadow = (DRIFTED, NORMAL) if policy_model == DRIFTING else (replace(NORMAL, policy_model=policy_model), None)
+    hourly, step = int(3600 * per_second), timedelta(seconds=1.0 / per_second)
     for part in count():
         start = now + part * timedelta(hours=1)
         phase = replace(like, name=f"after-{policy_model}-{part}")
-        step = timedelta(seconds=1.0 / per_second)
-        count_an_hour, shadow = int(3600 * per_second), NORMAL if drifts else None
-        yield from traffic(phase, count=count_an_hour, seed=SEED, start=start, step=step, shadow=shadow)
+        yield from traffic(phase, count=hourly, seed=SEED, start=start, step=step, shadow=shadow)

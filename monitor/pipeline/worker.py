@@ -147,7 +147,6 @@ class Worker:
         self._records: list[tuple[Record, PartitionCursor]] = []
         self._held: RecordBatch | None = None
         self._bytes = 0  # of `_records`
-        self._polled = 0.0  # when the latest of `_records` came
         self._oldest = 0.0  # when the first of them came, or later
         self._lag_due = 0.0
         self._compare_due = 0.0
@@ -188,9 +187,8 @@ class Worker:
                     source.resume()
                 with self._metrics.timed(Stage.POLL):
                     polled = source.poll(POLL_SECONDS if self._held is None else HELD_POLL_SECONDS)
-                if polled:
-                    self._polled = time.monotonic()
-                    self._oldest = self._oldest if self._records else self._polled
+                if polled and not self._records:
+                    self._oldest = time.monotonic()
                 cursors = self._assignment.cursors  # each record is kept with the assignment it was read under
                 mine = [(item, cursors[at]) for item in polled if (at := item.topic_partition) in cursors]
                 self._records += mine
@@ -279,7 +277,7 @@ class Worker:
             count += 1
         taken, self._records = self._records[:count], self._records[count:]
         self._bytes -= held
-        self._oldest = self._polled  # of what is left
+        self._oldest = time.monotonic()  # what is left came with the poll just before
         mine = [(record, cursor) for record, cursor in taken if not cursor.revoked]
         return RecordBatch([record for record, _ in mine], {record.topic_partition: cursor for record, cursor in mine})
 

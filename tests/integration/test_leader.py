@@ -11,16 +11,9 @@ from sqlalchemy import Engine, text
 from monitor.errors import Fenced, Unavailable
 from monitor.postgres.engine import create_engine_for, transaction
 from monitor.postgres.leader import LEASE_SECONDS, RENEW_SECONDS, Leadership, is_led
+from tests.clock import Clock
 
 pytestmark = pytest.mark.postgres
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ from monitor.telemetry.releases import ReleaseMetrics
 from monitor.telemetry.series import DAEMON_SERIES, SCORED_TOKENS, SERIES, SERVING_SERIES
 from monitor.telemetry.serving import ServingMetrics
 from monitor.telemetry.signals import SignalCounts
+from tests.clock import Clock
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -57,16 +58,6 @@ def status(policy_model: str = "chat-1", **changes: object) -> StreamStatus:
 @pytest.fixture
 def registry() -> CollectorRegistry:
     return CollectorRegistry()
-
-
-class Clock:
-    """A monotonic clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -9,14 +9,7 @@ import pytest
 from monitor.app.supervisor import Supervisor
 from monitor.errors import Unavailable
 from monitor.telemetry.health import Health
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 def test_a_part_whose_turn_hangs_is_not_ready_until_it_ends() -> None:

@@ -70,9 +70,7 @@ _RESPONSE_ID = ("gen_ai.response.id", "llm.response.id", "ai.response.id", "gen_
 _CACHED = ("litellm.cache_hit", "cache_hit", "metadata.cache_hit", "gen_ai.response.cache_hit")
 _LITELLM_TOOL = "gen_ai.completion.0.function_call.name"  # the messages beside it tell of no calls
 _ANSWERS = ("gen_ai.output.messages", "gen_ai.completion.", "llm.output_messages.")
-_PICTURES = frozenset(
-    {"image_generation", "aimage_generation"}
-)  # names of LiteLLM's functions, as OpenInference has them
+_PICTURES = frozenset({"image_generation", "aimage_generation"})  # LiteLLM's functions, as OpenInference names them
 _LEAST_LIMIT = 32  # shorter texts are as long as others by chance
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from monitor.domain.signal import Observation, Signal
 from monitor.domain.trace import Trace
-from monitor.signals.refusal.aside import Aside
 from monitor.signals.refusal.learned import LearnedRefusal
 from monitor.signals.refusal.patterns import PatternRefusal
+from monitor.signals.refusal.reader_process import ReaderProcess
 from monitor.signals.refusal.reading import FULL_REFUSAL, REFUSAL, RefusalModel, RefusalReading
 from monitor.signals.refusal.weights import SHIPPED
 
@@ -34,13 +34,13 @@ def weights_file(chosen: str) -> Path | None:
 class _Batch:
     """Traces that one model is reading, or has read."""
 
-    def __init__(self, traces: Sequence[Trace], model: RefusalModel, aside: Aside | None = None) -> None:
+    def __init__(self, traces: Sequence[Trace], model: RefusalModel, process: ReaderProcess | None = None) -> None:
         self.version = model.version
         self._traces = traces
         self._places = {id(trace): place for place, trace in enumerate(traces)}
         self._end: Callable[[], Sequence[RefusalReading | None]] = partial(model.read, traces)
-        if aside is not None and isinstance(model, LearnedRefusal):
-            self._end = model.begin(traces, partial(aside.begin, model))
+        if process is not None and isinstance(model, LearnedRefusal):
+            self._end = model.begin(traces, partial(process.begin, model))
         self._readings: Sequence[RefusalReading | None] | None = None
 
     def holds(self, traces: Sequence[Trace]) -> bool:
@@ -55,12 +55,12 @@ class _Batch:
 class RefusalObservers:
     """Reads a batch once, by one model, however many of the signals are on."""
 
-    def __init__(self, model: Callable[[], RefusalModel], aside: Aside | None = None) -> None:
+    def __init__(self, model: Callable[[], RefusalModel], process: ReaderProcess | None = None) -> None:
         """*model* is asked for with each batch of traces: another one may be in its place by then.
 
-        Where there is an *aside*, a learned model's reading begins there with `begin`.
+        Where there is a *process*, a learned model's reading begins there with `begin`.
         """
-        self._model, self._aside = model, aside
+        self._model, self._process = model, process
         self._last = threading.local()  # a batch is read in one thread, and another thread may read another
 
     def refusal(self, traces: Sequence[Trace]) -> list[Observation | None]:
@@ -71,7 +71,7 @@ class RefusalObservers:
 
     def begin(self, traces: Sequence[Trace]) -> None:
         """Begin to read *traces*: this thread is going to observe them, or some of them."""
-        self._last.batch = _Batch(traces, self._model(), self._aside)
+        self._last.batch = _Batch(traces, self._model(), self._process)
 
     def _observe(
         self, traces: Sequence[Trace], signal: Signal, value: Callable[[RefusalReading], float]

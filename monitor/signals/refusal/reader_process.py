@@ -31,7 +31,7 @@ _ENDED = (OSError, EOFError, pickle.UnpicklingError, CancelledError)  # it was k
 log = structlog.get_logger(__name__)
 
 
-class Aside:
+class ReaderProcess:
     """Has large batches read by another process, which the first of them starts; for many threads."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
