@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,17 +155,3 @@ def wait_until(reached: Callable[[], bool], what: str, *, daemon: Daemon, second
         if time.monotonic() > deadline:
             raise Unavailable(f"{what} did not come within {seconds:.0f} s; parts: {daemon.health.ready()[1]}")
         time.sleep(POLL_SECONDS)
-
-
-def stat_of(pid: int) -> list[str]:
-    """Return the fields of a process behind its name, as Linux tells them: state, parent, ..."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-
-
-def children_of(pid: int) -> list[int]:
-    found = []
-    for other in map(int, filter(str.isdigit, os.listdir("/proc"))):
-        with suppress(OSError):  # gone since it was listed
-            if int(stat_of(other)[1]) == pid:
-                found.append(other)
-    return found

@@ -25,9 +25,10 @@ import psycopg
 
 from monitor.demo.traffic import NORMAL, traffic
 from monitor.errors import Unavailable
-from tests.benchmarks.harness import children_of, servers
+from tests.benchmarks.harness import servers
 from tests.benchmarks.report import machine, options, table, write_json
 from tests.benchmarks.throughput import BASELINE_TRACES, BATCH, COHORT_KEY, START, STEP
+from tests.processes import children_of
 from tests.program import Program, Site
 
 PRODUCED = 10_000  # records at once: this process need not hold a part of a million

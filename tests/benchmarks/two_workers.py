@@ -27,9 +27,10 @@ import psycopg
 
 from monitor.demo.traffic import NORMAL, traffic
 from monitor.errors import Unavailable
-from tests.benchmarks.harness import Servers, children_of, servers, stat_of
+from tests.benchmarks.harness import Servers, servers
 from tests.benchmarks.report import machine, options, table, write_json
 from tests.benchmarks.throughput import START, STEP
+from tests.processes import children_of, stat_of
 from tests.program import Program, Site
 from tests.real_kafka import RealKafka
 

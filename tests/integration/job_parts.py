@@ -172,14 +172,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.01)
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
 def prefer(engine: Engine, preference_id: str, **changes: Any) -> None:
     messages = [{"role": "user", "content": f"question {preference_id}"}]
     row = {"preference_id": preference_id, "messages": messages, "chosen": "yes", "rejected": "no"}

@@ -16,9 +16,9 @@ from tests.integration.job_parts import (
     OPERATOR,
     Parts,
     drive,
-    is_alive,
     wait_until,
 )
+from tests.processes import is_alive
 
 pytestmark = pytest.mark.postgres
 

@@ -20,6 +20,7 @@ from monitor.runs.attempt import EXIT_CODE_FILE, LOG_FILE
 from monitor.runs.progress import PROGRESS_FILE, RunProgress, write_progress
 from monitor.settings.policy import AnsweringServerSettings, PolicySettings
 from monitor.settings.retrain import RetrainSettings
+from tests.processes import is_alive
 
 SLEEPS = "import time; time.sleep(60)"
 DEADLINE_SECONDS = 20
@@ -59,14 +60,6 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def has_ended(run: LocalProcess) -> bool:
     return run.status().exit_code is not None
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"  # nobody may be there to reap an orphan
 
 
 def test_a_run_sees_none_of_the_daemons_secrets(start: Start, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

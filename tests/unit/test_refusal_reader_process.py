@@ -24,6 +24,7 @@ from monitor.signals.refusal.observers import RefusalObservers
 from monitor.signals.refusal.reader_process import LEAST, PAUSE_SECONDS, ReaderProcess
 from monitor.signals.refusal.weights import SHIPPED, read_weights, write_weights
 from tests.clock import Clock
+from tests.processes import is_alive
 from tests.program import wait_for
 from tests.real_kafka import ROOT
 from tests.traces import REFUSAL as REFUSED
@@ -173,14 +174,7 @@ def test_the_other_process_ends_with_the_one_that_is_killed() -> None:
         child = int(parent.stdout.readline())
         os.kill(child, 0)
         parent.kill()
-    wait_for(lambda: _has_ended(child), "the end of the other process")
-
-
-def _has_ended(process: int) -> bool:
-    try:
-        return "State:\tZ" in Path(f"/proc/{process}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
+    wait_for(lambda: not is_alive(child), "the end of the other process")
 
 
 def test_the_settings_say_whether_there_is_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
